@@ -1,0 +1,90 @@
+"""The event envelope: what ``mljob_airflow`` puts on the Kafka topic.
+
+One JSON object a message, keyed ``<dag_id>/<run_id>`` so that the events of one run stay in order in one partition. The
+Kafka headers carry the CloudEvents 1.0 attributes in binary mode (``ce_specversion``, ``ce_id``, ``ce_source``,
+``ce_type``, ``ce_time``, ``ce_subject``, ``content-type``), as the CloudEvents Kafka protocol binding names them.
+
+The other format on the same topic is Airflow's own (``kafka_event_producer`` of apache-airflow-providers-apache-kafka);
+it has ``schema_version`` where ours has ``mljob_version``, and that is how a reader tells them apart.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CE_TYPE_PREFIX = "dev.mljob."
+"""The CloudEvents ``type`` is this prefix and the event's name: ``dev.mljob.task_instance.success``."""
+
+
+class EventName(StrEnum):
+    """What happened to a task instance: the state that it entered, or ``progress`` for a report from inside it."""
+
+    TASK_RUNNING = "task_instance.running"
+    TASK_SUCCESS = "task_instance.success"
+    TASK_FAILED = "task_instance.failed"
+    TASK_SKIPPED = "task_instance.skipped"
+    TASK_UP_FOR_RETRY = "task_instance.up_for_retry"
+    TASK_PROGRESS = "task_instance.progress"
+    """A report from inside a running task; carries ``progress`` or ``metrics`` or both."""
+
+
+class _Model(BaseModel):
+    # A newer producer may say more than this reader knows: unknown fields are dropped, not refused.
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class MLJobRef(_Model):
+    """The MLJob that an event belongs to, read from the dag run id."""
+
+    namespace: str
+    name: str
+
+
+class TaskError(_Model):
+    """Why a task failed, cut to a size that a status can hold."""
+
+    type: str
+    """The exception's class name, for example ``ValueError``."""
+    message: str
+    """The exception's text, cut to 1,000 characters."""
+
+
+class TaskEvent(_Model):
+    """Something a task instance did, or reported of itself."""
+
+    mljob_version: Literal[1] = 1
+    """The envelope's version. A reader refuses what it does not know."""
+    event: EventName
+    timestamp: datetime
+    """When it happened, on the producer's clock, with a time zone."""
+    source: str = "airflow"
+    """Which Airflow sent it: ``[mljob] source``."""
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: Annotated[int, Field(ge=-1)] = -1
+    """-1 for a task that is not mapped."""
+    try_number: Annotated[int, Field(ge=0)]
+    """1 for the first try."""
+    max_tries: int | None = None
+    """Airflow's ``max_tries``: how many retries the task has, so a task with 2 retries says 2 and may have tries 1 to 3."""
+    state: str | None = None
+    """Airflow's word for the state entered: running, success, failed, up_for_retry, skipped."""
+    operator: str | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    duration: float | None = None
+    """Seconds."""
+    log_url: str | None = None
+    hostname: str | None = None
+    error: TaskError | None = None
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the task's work that is done, 0 to 1."""
+    metrics: dict[str, float] | None = None
+    """Numbers worth showing: epoch, loss, rows written. At most 20 names of at most 63 characters."""
+    mljob: MLJobRef | None = None
+    """Absent where the run was not started by the operator."""
