@@ -1,0 +1,27 @@
+# The operator's image. Two stages: pip and the build back-end stay behind in the first.
+
+FROM python:3.11-slim AS build
+WORKDIR /src
+
+# The locked, hash-checked dependencies come first: they change seldom, so this layer is mostly cached.
+COPY requirements/operator.txt requirements/
+RUN python -m venv /opt/mljob-operator \
+ && /opt/mljob-operator/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/operator.txt
+
+COPY contract contract
+COPY operator operator
+RUN /opt/mljob-operator/bin/pip install --no-cache-dir --no-deps ./contract ./operator \
+ && /opt/mljob-operator/bin/pip uninstall --yes pip setuptools
+
+
+FROM python:3.11-slim
+COPY --from=build /opt/mljob-operator /opt/mljob-operator
+ENV PATH=/opt/mljob-operator/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+# A number, so that a cluster can see that it is not root without knowing the image's users.
+USER 65532:65532
+WORKDIR /tmp
+EXPOSE 8080
+CMD ["python", "-m", "mljob_operator"]

@@ -1,0 +1,114 @@
+{{/*
+The operator's settings: every value which it understands, as its environment. What is not set is left out,
+so that the operator's own default holds.
+*/}}
+{{- define "mljob-operator.env" -}}
+{{- with .Values.airflow }}
+- name: MLJOB_AIRFLOW_URL
+  value: {{ .url | quote }}
+{{- with .uiUrl }}
+- name: MLJOB_AIRFLOW_UI_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- if .existingSecret }}
+{{- if eq .auth "Token" }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_TOKEN" .existingSecret .secretKeys.token) }}
+{{- else }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_USER" .existingSecret .secretKeys.user) }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_PASSWORD" .existingSecret .secretKeys.password) }}
+{{- end }}
+{{- end }}
+{{- if .tls.ca.existingSecret }}
+- name: MLJOB_AIRFLOW_CA_FILE
+  value: /etc/mljob-operator/airflow-ca/ca.crt
+{{- end }}
+- name: MLJOB_CANCEL_DAG_ID
+  value: {{ .cancelDagId | quote }}
+{{- end }}
+- name: MLJOB_KAFKA_BOOTSTRAP_SERVERS
+  value: {{ .Values.kafka.bootstrapServers | quote }}
+{{- if .Values.kafka.bootstrapServers }}
+{{- with .Values.kafka }}
+- name: MLJOB_EVENTS_TOPIC
+  value: {{ .eventsTopic | quote }}
+- name: MLJOB_KAFKA_GROUP_ID
+  value: {{ .groupId | quote }}
+{{- with .deadLetterTopic }}
+- name: MLJOB_DEAD_LETTER_TOPIC
+  value: {{ . | quote }}
+{{- end }}
+- name: MLJOB_KAFKA_SECURITY_PROTOCOL
+  value: {{ .securityProtocol | quote }}
+{{- if include "mljob-operator.kafkaSasl" $ }}
+- name: MLJOB_KAFKA_SASL_MECHANISM
+  value: {{ .sasl.mechanism | quote }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_SASL_USERNAME" .sasl.existingSecret .sasl.usernameKey) }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_SASL_PASSWORD" .sasl.existingSecret .sasl.passwordKey) }}
+{{- end }}
+{{- if .tls.ca.existingSecret }}
+- name: MLJOB_KAFKA_SSL_CA_FILE
+  value: /etc/mljob-operator/kafka-ca/ca.crt
+{{- end }}
+{{- if .tls.client.existingSecret }}
+- name: MLJOB_KAFKA_SSL_CERTIFICATE_FILE
+  value: /etc/mljob-operator/kafka-client/tls.crt
+- name: MLJOB_KAFKA_SSL_KEY_FILE
+  value: /etc/mljob-operator/kafka-client/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.operator }}
+- name: MLJOB_NAMESPACES
+  value: {{ join "," .namespaces | quote }}
+- name: MLJOB_RUN_ID_PREFIX
+  value: {{ .runIdPrefix | quote }}
+- name: MLJOB_RESYNC_INTERVAL_SECONDS
+  value: {{ .resyncIntervalSeconds | quote }}
+- name: MLJOB_LOG_FORMAT
+  value: {{ .logFormat | quote }}
+- name: MLJOB_LOG_LEVEL
+  value: {{ .logLevel | quote }}
+{{- end }}
+- name: MLJOB_HTTP_HOST
+  value: "0.0.0.0"
+- name: MLJOB_HTTP_PORT
+  value: "8080"
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* One variable from a Secret: (name, Secret, key). A missing key keeps the container from starting, and its Pod says so. */}}
+{{- define "mljob-operator.secretEnv" -}}
+- name: {{ index . 0 }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ index . 1 }}
+      key: {{ index . 2 }}
+{{- end }}
+
+{{/*
+Volumes with what the operator reads from files, at /etc/mljob-operator/<volume>. Whole volumes, not sub-paths, so that
+a renewed certificate arrives without a restart of the Pod.
+*/}}
+{{- define "mljob-operator.secretVolumes" -}}
+{{- $volumes := list }}
+{{- with .Values.airflow.tls.ca }}
+{{- if .existingSecret }}
+{{- $volumes = append $volumes (dict "name" "airflow-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
+{{- end }}
+{{- end }}
+{{- if .Values.kafka.bootstrapServers }}
+{{- with .Values.kafka.tls.ca }}
+{{- if .existingSecret }}
+{{- $volumes = append $volumes (dict "name" "kafka-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
+{{- end }}
+{{- end }}
+{{- with .Values.kafka.tls.client }}
+{{- if .existingSecret }}
+{{- $volumes = append $volumes (dict "name" "kafka-client" "secret" .existingSecret "items" (list (dict "key" .certificateKey "path" "tls.crt") (dict "key" .privateKeyKey "path" "tls.key"))) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml (dict "volumes" $volumes) }}
+{{- end }}

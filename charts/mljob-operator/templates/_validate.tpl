@@ -1,0 +1,35 @@
+{{/*
+What values.schema.json cannot say, or could only say in words that help nobody: each refusal is a sentence which
+names the value and what to do about it.
+*/}}
+{{- define "mljob-operator.validate" -}}
+
+{{- $url := required "airflow.url is not set: give the address of Airflow's API server as a Pod of this cluster reaches it, for example --set airflow.url=http://airflow-api-server.airflow:8080" .Values.airflow.url }}
+{{- if regexMatch "/api(/v[0-9]+)?/?$" $url }}
+{{- fail (printf "airflow.url is %s: leave out /api and what follows, the operator adds it" $url) }}
+{{- end }}
+{{- if regexMatch "^https?://[^/]*@" $url }}
+{{- fail "airflow.url holds credentials, which everyone who may read Deployments would see: put them into a Secret and name it in airflow.existingSecret" }}
+{{- end }}
+{{- if and .Values.airflow.tls.ca.existingSecret (not (hasPrefix "https://" $url)) }}
+{{- fail (printf "airflow.tls.ca.existingSecret is set, but airflow.url is %s: a CA is of use only with https://" $url) }}
+{{- end }}
+
+{{- $protocol := .Values.kafka.securityProtocol }}
+{{- $sasl := include "mljob-operator.kafkaSasl" . }}
+{{- if and $sasl (not .Values.kafka.sasl.existingSecret) }}
+{{- fail (printf "kafka.securityProtocol is %s, but kafka.sasl.existingSecret is not set: name the Secret which holds the user name and the password" $protocol) }}
+{{- end }}
+{{- if and .Values.kafka.sasl.existingSecret (not $sasl) }}
+{{- fail (printf "kafka.sasl.existingSecret is set, but kafka.securityProtocol is %s: set it to SASL_SSL or SASL_PLAINTEXT, or remove the Secret" $protocol) }}
+{{- end }}
+{{- range $part := list "ca" "client" }}
+{{- if and (index $.Values.kafka.tls $part "existingSecret") (not (include "mljob-operator.kafkaTls" $)) }}
+{{- fail (printf "kafka.tls.%s.existingSecret is set, but kafka.securityProtocol is %s: set it to SSL or SASL_SSL, or remove the Secret" $part $protocol) }}
+{{- end }}
+{{- end }}
+
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "serviceAccount.create is false, but serviceAccount.name is not set: name the ServiceAccount which the operator is to run as" }}
+{{- end }}
+{{- end }}
