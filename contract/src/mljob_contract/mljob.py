@@ -219,6 +219,8 @@ class MLJobStatus(_Model):
     """Why it is in this phase, in one CamelCase word."""
     message: str | None = None
     """Why it is in this phase, and what to do about it, in a sentence."""
+    dag_id: str | None = None
+    """The DAG that the run belongs to: what spec.dagId said when the run was submitted."""
     dag_run_id: str | None = None
     """The id of the dag run in Airflow."""
     dag_run_url: str | None = None

@@ -5,7 +5,7 @@ call to Airflow (so triggering twice is triggering once), and whoever sees a run
 back from it without an index.
 
 Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). The parts are bounded so that the sum always
-fits: prefix 16, namespace 63 (an RFC 1123 label, hence without dots), name 150 (bounded in the CRD), digest 10, attempt 6.
+fits: prefix 16, namespace 63 (an RFC 1123 label, hence without dots), name 140 (bounded in the CRD), digest 10, attempt 6.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 MAX_LENGTH = 250
 MAX_PREFIX_LENGTH = 16
-MAX_NAME_LENGTH = 150
+MAX_NAME_LENGTH = 140
 DIGEST_LENGTH = 10
 
 _PATTERN = re.compile(
     r"(?P<prefix>[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?)"
     r"\.(?P<namespace>[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)"
-    r"\.(?P<name>[a-z0-9]([a-z0-9.-]{0,148}[a-z0-9])?)"
+    r"\.(?P<name>[a-z0-9]([a-z0-9.-]{0,138}[a-z0-9])?)"
     rf"\.(?P<digest>[a-z2-7]{{{DIGEST_LENGTH}}})"
     r"-(?P<attempt>[1-9][0-9]{0,5})"
 )

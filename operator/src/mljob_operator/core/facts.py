@@ -1,0 +1,126 @@
+"""What somebody says of a run or a task instance: an event on Kafka or an answer of Airflow's REST API, in one form.
+
+Facts from both sources are folded by the same rules (:mod:`.ledger`); what differs between them is kept as data, so that the
+rules can be read in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mljob_contract.mljob import StatusSource
+
+from .phases import RETRY_RANK, TASK_RANK, RunState, TaskState
+
+TaskKey = tuple[str, int]
+"""Task id and map index; -1 for a task that is not mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFact:
+    """A dag run's state.
+
+    Attributes:
+        at: When it came about, on Airflow's clock; orders nothing, shown as the last event's time.
+        seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
+        start: When the run started, where the source says so.
+        end: When it ended, likewise.
+    """
+
+    state: RunState
+    source: StatusSource
+    at: datetime
+    seen: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a task said of itself while running: within one try, the latest report counts."""
+
+    try_number: int
+    at: datetime
+    progress: float | None = None
+    metrics: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a try failed."""
+
+    try_number: int
+    at: datetime
+    message: str
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFact:
+    """A task instance's state.
+
+    Attributes:
+        try_number: 1 for the first try; 0 before it.
+        certain: False for a failure that may be followed by a retry: the official producer's event can't tell.
+        at: When it came about, on Airflow's clock; orders events within one try and rank.
+        seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
+        max_tries: How many retries the task has, where the source says so.
+    """
+
+    task_id: str
+    map_index: int
+    try_number: int
+    state: TaskState
+    source: StatusSource
+    at: datetime
+    seen: datetime
+    certain: bool = True
+    max_tries: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    progress: Report | None = None
+    metrics: Report | None = None
+    failure: Failure | None = None
+
+    @property
+    def key(self) -> TaskKey:
+        """Task id and map index."""
+        return self.task_id, self.map_index
+
+    @property
+    def rank(self) -> int:
+        """How far within its try: a failure that may be retried ranks with the retry."""
+        return TASK_RANK[self.state] if self.certain else RETRY_RANK
+
+    @property
+    def order(self) -> tuple[int, int, bool, datetime, str]:
+        """What makes one event count over another: a total order, so folding is the same in whatever sequence."""
+        return self.try_number, self.rank, self.certain, self.at, self.state
+
+    @property
+    def shown_state(self) -> TaskState:
+        """The state for people: an uncertain failure with tries left will most likely be retried."""
+        if not self.certain and self.max_tries is not None and self.try_number <= self.max_tries:
+            return TaskState.UP_FOR_RETRY
+        return self.state
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What Airflow's REST API says of one run at one time.
+
+    Attributes:
+        requested_at: When the request was sent, on the operator's clock: what is seen later may be newer than this.
+        run: The run, where it was asked for.
+        tasks: Task instances.
+        complete: Whether ``tasks`` are all of the run's.
+        final: Whether the run was over before its tasks were listed: then nothing can be newer.
+    """
+
+    requested_at: datetime
+    run: RunFact | None = None
+    tasks: tuple[TaskFact, ...] = field(default=())
+    complete: bool = False
+    final: bool = False

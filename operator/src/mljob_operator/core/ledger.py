@@ -1,0 +1,172 @@
+"""All that is known of one run: the fold.
+
+Kafka is the edge, REST is the level. Events are ordered among themselves by identity (task id, map index), then try, then the
+state's rank within the try, then the clock, so that doubled, late and reordered events end in the same ledger. REST is the truth, but
+an answer can be older than an event that overtook it: within ``GRACE`` of an event, REST may move a task forward and not back. The
+change feed overlaps by more than that, so what is held back is heard again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from mljob_contract.mljob import StatusSource
+
+from .facts import Failure, Report, RunFact, Snapshot, TaskFact, TaskKey
+from .phases import FINISHED_TASK, RUN_RANK, TERMINAL_RUN
+
+GRACE = timedelta(seconds=3)
+"""How long an event stands against a REST answer that contradicts it. Airflow publishes a failure before it stores it, and a
+request may have read the database before the event; both take well under a second."""
+
+_Timed = TypeVar("_Timed", Report, Failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One run and its task instances. A value: every change makes a new one.
+
+    Attributes:
+        run: The run's state; None before it is submitted or seen.
+        tasks: Task instances by task id and map index.
+        listed: Whether all task instances were listed after the run had ended: there is nothing more to learn.
+        complete: Whether the whole of the run's task instances is known, so that counts can be shown as totals.
+        gone: Whether Airflow said that it has no such run.
+    """
+
+    run: RunFact | None = None
+    tasks: Mapping[TaskKey, TaskFact] = field(default_factory=dict)
+    listed: bool = False
+    complete: bool = False
+    gone: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self.run is not None and self.run.state in TERMINAL_RUN
+
+    @property
+    def settling(self) -> bool:
+        """Whether every task that is known has ended but the run has not: its end is near and may come without an event."""
+        return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
+
+
+def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact]) -> Ledger:
+    """Add events. The same ones again, or in another sequence, give the same ledger."""
+    run = ledger.run
+    tasks: dict[TaskKey, TaskFact] | None = None
+    for fact in facts:
+        if isinstance(fact, RunFact):
+            run = _later_run(run, fact)
+            continue
+        known = ledger.tasks if tasks is None else tasks
+        old = known.get(fact.key)
+        new = fact if old is None else _merge(old, fact)
+        if new is not old:
+            if tasks is None:
+                tasks = dict(ledger.tasks)
+            tasks[fact.key] = new
+            if fact.map_index >= 0:
+                tasks.pop((fact.task_id, -1), None)
+    if run is ledger.run and tasks is None:
+        return ledger
+    return replace(ledger, run=run, tasks=ledger.tasks if tasks is None else tasks)
+
+
+def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
+    """Take in what REST says."""
+    run = ledger.run
+    if snapshot.run is not None:
+        run = _later_run(run, snapshot.run)
+    tasks = dict(ledger.tasks)
+    for fact in snapshot.tasks:
+        old = tasks.get(fact.key)
+        tasks[fact.key] = fact if old is None else _settle(old, fact, final=snapshot.final)
+    if snapshot.complete:
+        present = {fact.key for fact in snapshot.tasks}
+        tasks = {
+            key: fact
+            for key, fact in tasks.items()
+            if key in present or (not snapshot.final and _stands(fact, snapshot.requested_at))
+        }
+    # Before a mapped task is expanded it is one row with map index -1, which its instances replace.
+    for task_id in {task_id for task_id, index in tasks if index >= 0}:
+        tasks.pop((task_id, -1), None)
+    return replace(
+        ledger,
+        run=run,
+        tasks=tasks,
+        complete=ledger.complete or snapshot.complete,
+        listed=ledger.listed or (snapshot.complete and snapshot.final),
+        gone=False if snapshot.run is not None else ledger.gone,
+    )
+
+
+def _later_run(old: RunFact | None, new: RunFact) -> RunFact:
+    """The run's fact that counts: an ended run stays ended for this attempt."""
+    if old is None or RUN_RANK[new.state] > RUN_RANK[old.state]:
+        return replace(new, start=new.start or (old.start if old else None))
+    if new.state == old.state and (new.start, new.end) != (old.start, old.end) and new.source is StatusSource.REST:
+        return replace(old, start=new.start or old.start, end=new.end or old.end)
+    return old
+
+
+def _merge(old: TaskFact, new: TaskFact) -> TaskFact:
+    """Join two events on one task instance: the later state, with the latest report and failure of either."""
+    winner, loser = (new, old) if new.order > old.order else (old, new)
+    merged = replace(
+        winner,
+        max_tries=winner.max_tries if winner.max_tries is not None else loser.max_tries,
+        start=winner.start or (loser.start if loser.try_number == winner.try_number else None),
+        progress=_latest(old.progress, new.progress),
+        metrics=_latest(old.metrics, new.metrics),
+        failure=_best_failure(old.failure, new.failure),
+    )
+    return old if merged == old else merged
+
+
+def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
+    """Join what is known with REST's answer."""
+    if old.source is StatusSource.REST:
+        accepted = final or rest.seen >= old.seen
+    else:
+        ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank)
+        accepted = final or ahead or not _stands(old, rest.seen)
+    base = rest if accepted else old
+    if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
+        # Nothing new: keep where the state was heard of first.
+        base = replace(
+            rest, source=old.source, at=old.at, seen=old.seen if old.source is StatusSource.KAFKA else rest.seen
+        )
+    return replace(
+        base,
+        max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
+        progress=old.progress,
+        metrics=old.metrics,
+        failure=_best_failure(old.failure, rest.failure),
+    )
+
+
+def _stands(fact: TaskFact, requested_at: datetime) -> bool:
+    """Whether an event is so recent that a REST answer may have missed it."""
+    return fact.source is StatusSource.KAFKA and fact.seen + GRACE > requested_at
+
+
+def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
+    if one is None or other is None:
+        return one or other
+    if (other.try_number, other.at, repr(other)) > (one.try_number, one.at, repr(one)):
+        return other
+    return one
+
+
+def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
+    """The failure of the later try; of one try, the one that names its exception."""
+    if one is None or other is None:
+        return one or other
+    order_one = (one.try_number, one.type is not None, one.at, one.message)
+    order_other = (other.try_number, other.type is not None, other.at, other.message)
+    return other if order_other > order_one else one

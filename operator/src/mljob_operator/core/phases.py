@@ -1,0 +1,104 @@
+"""Airflow's states, ranked, and the phase of an MLJob that follows from a run's state.
+
+Sources: ``airflow.utils.state`` (TaskInstanceState, DagRunState) of Airflow 3.3.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from mljob_contract.mljob import Phase
+
+
+class RunState(StrEnum):
+    """A dag run's state."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+class TaskState(StrEnum):
+    """A task instance's state; NONE stands for Airflow's null: not scheduled yet."""
+
+    NONE = "none"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DEFERRED = "deferred"
+    AWAITING_INPUT = "awaiting_input"
+    RESTARTING = "restarting"
+    UP_FOR_RESCHEDULE = "up_for_reschedule"
+    UP_FOR_RETRY = "up_for_retry"
+    SUCCESS = "success"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UPSTREAM_FAILED = "upstream_failed"
+    REMOVED = "removed"
+
+
+RUN_RANK = {RunState.QUEUED: 0, RunState.RUNNING: 1, RunState.SUCCESS: 2, RunState.FAILED: 2}
+TERMINAL_RUN = frozenset({RunState.SUCCESS, RunState.FAILED})
+
+FINISHED_TASK = frozenset(
+    {TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED}
+)
+ACTIVE_TASK = frozenset(
+    {
+        TaskState.RUNNING,
+        TaskState.DEFERRED,
+        TaskState.AWAITING_INPUT,
+        TaskState.RESTARTING,
+        TaskState.UP_FOR_RESCHEDULE,
+    }
+)
+
+RETRY_RANK = 4
+TASK_RANK: dict[TaskState, int] = {
+    TaskState.NONE: 0,
+    TaskState.SCHEDULED: 1,
+    TaskState.QUEUED: 2,
+    **dict.fromkeys(ACTIVE_TASK, 3),  # a task goes back and forth between these within one try: the clock decides
+    TaskState.UP_FOR_RETRY: RETRY_RANK,
+    **dict.fromkeys(FINISHED_TASK, 5),
+}
+"""How far within one try a state is."""
+
+TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
+
+
+def task_state(word: str | None) -> TaskState:
+    """Airflow's word as a state. A state that a later Airflow may add counts as running: known, and not over."""
+    if not word:
+        return TaskState.NONE
+    try:
+        return TaskState(word)
+    except ValueError:
+        return TaskState.RUNNING
+
+
+def run_state(word: str | None) -> RunState:
+    """Airflow's word for a run; what a later Airflow may add counts as running."""
+    try:
+        return RunState(word or "queued")
+    except ValueError:
+        return RunState.RUNNING
+
+
+def run_phase(state: RunState, *, cancelling: bool) -> Phase:
+    """The phase that follows from the run's state.
+
+    A run that was asked to end and failed is Cancelled; one that reached success first is Succeeded all the same.
+    """
+    match state:
+        case RunState.SUCCESS:
+            return Phase.SUCCEEDED
+        case RunState.FAILED:
+            return Phase.CANCELLED if cancelling else Phase.FAILED
+        case _ if cancelling:
+            return Phase.CANCELLING
+        case RunState.QUEUED:
+            return Phase.QUEUED
+        case _:
+            return Phase.RUNNING

@@ -1,0 +1,160 @@
+"""Kafka messages of either producer, read into facts.
+
+Two formats share the topic, told apart by their fields: ours (``mljob_version``, :mod:`mljob_contract.events`) and that of Airflow's
+own ``kafka_event_producer`` (``schema_version``; apache-airflow-providers-apache-kafka, "Kafka event producer"). What is neither, or
+can't be read, is :class:`Unreadable`: the caller counts it and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mljob_contract.events import EventName, TaskEvent
+from mljob_contract.mljob import StatusSource
+
+from .facts import Failure, Report, RunFact, TaskFact
+from .phases import RunState, TaskState
+
+
+class Unreadable(ValueError):
+    """A message in neither format.
+
+    Attributes:
+        kind: A short word for logs and metrics: not_json, unknown_format, invalid.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message that was read: the run it is about, and what it says. ``fact`` is None for an event that changes nothing."""
+
+    dag_id: str
+    run_id: str
+    fact: TaskFact | RunFact | None
+
+
+class OfficialEvent(BaseModel):
+    """Airflow's own event, schema version 1."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1]
+    event: str
+    timestamp: datetime
+    dag_id: str
+    run_id: str
+    task_id: str | None = None
+    try_number: Annotated[int, Field(ge=0)] | None = None
+    map_index: int | None = None
+    error: str | None = None
+
+
+_OFFICIAL_TASK = {
+    "task_instance.running": TaskState.RUNNING,
+    "task_instance.success": TaskState.SUCCESS,
+    "task_instance.failed": TaskState.FAILED,
+    "task_instance.skipped": TaskState.SKIPPED,
+}
+_OFFICIAL_RUN = {
+    "dag_run.running": RunState.RUNNING,
+    "dag_run.success": RunState.SUCCESS,
+    "dag_run.failed": RunState.FAILED,
+}
+_OURS = {
+    EventName.TASK_RUNNING: TaskState.RUNNING,
+    EventName.TASK_PROGRESS: TaskState.RUNNING,
+    EventName.TASK_SUCCESS: TaskState.SUCCESS,
+    EventName.TASK_FAILED: TaskState.FAILED,
+    EventName.TASK_SKIPPED: TaskState.SKIPPED,
+    EventName.TASK_UP_FOR_RETRY: TaskState.UP_FOR_RETRY,
+}
+
+
+def read(value: bytes | None, now: datetime) -> Envelope:
+    """Read one message.
+
+    Args:
+        value: The message's value.
+        now: The operator's clock.
+
+    Raises:
+        Unreadable: It is in neither format.
+    """
+    try:
+        message = json.loads(value or b"")
+    except ValueError as error:
+        raise Unreadable("not_json", f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise Unreadable("unknown_format", f"a JSON {type(message).__name__}, not an object")
+    try:
+        if "mljob_version" in message:
+            return _ours(TaskEvent.model_validate(message), now)
+        if "schema_version" in message:
+            return _official(OfficialEvent.model_validate(message), now)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Unreadable("invalid", f"{field}: {first['msg']}") from None
+    raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
+
+
+def _ours(event: TaskEvent, now: datetime) -> Envelope:
+    at = _aware(event.timestamp)
+    failure = None
+    if event.error is not None:
+        failure = Failure(event.try_number, at, event.error.message, event.error.type)
+    # A report has no end; its timestamp must not outrank the running event's for anything but the report.
+    reporting = event.event is EventName.TASK_PROGRESS
+    fact = TaskFact(
+        task_id=event.task_id,
+        map_index=event.map_index,
+        try_number=event.try_number,
+        state=_OURS[event.event],
+        source=StatusSource.KAFKA,
+        at=at,
+        seen=now,
+        max_tries=event.max_tries,
+        start=event.start_date,
+        end=None if reporting else event.end_date,
+        progress=Report(event.try_number, at, progress=event.progress) if event.progress is not None else None,
+        metrics=Report(event.try_number, at, metrics=event.metrics) if event.metrics else None,
+        failure=failure,
+    )
+    return Envelope(event.dag_id, event.run_id, fact)
+
+
+def _official(event: OfficialEvent, now: datetime) -> Envelope:
+    at = _aware(event.timestamp)
+    fact: TaskFact | RunFact | None = None
+    if run := _OFFICIAL_RUN.get(event.event):
+        fact = RunFact(run, StatusSource.KAFKA, at, now)
+    elif (task := _OFFICIAL_TASK.get(event.event)) and event.task_id and event.try_number is not None:
+        failed = task is TaskState.FAILED
+        failure = Failure(event.try_number, at, event.error) if failed and event.error else None
+        fact = TaskFact(
+            task_id=event.task_id,
+            map_index=-1 if event.map_index is None else event.map_index,
+            try_number=event.try_number,
+            state=task,
+            source=StatusSource.KAFKA,
+            at=at,
+            seen=now,
+            certain=not failed,
+            failure=failure,
+        )
+    return Envelope(event.dag_id, event.run_id, fact)
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise Unreadable("invalid", "timestamp: no time zone")
+    return at
