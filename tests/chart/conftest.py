@@ -1,0 +1,50 @@
+"""What the chart's tests share: the real helm, and rendering with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from devstack import binaries
+from tests.chart import rendering
+from tests.chart.rendering import Rendered
+
+
+class Render(Protocol):
+    """`rendering.render` with helm given."""
+
+    def __call__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        release: str = ...,
+        namespace: str = ...,
+        options: tuple[str, ...] = ...,
+    ) -> Rendered: ...
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The helm of the development stack, built if this machine has none."""
+    return binaries.locate("helm")["helm"]
+
+
+@pytest.fixture(scope="session")
+def render(helm: Path) -> Render:
+    return partial(rendering.render, helm)
+
+
+@pytest.fixture(scope="session")
+def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
+    """What helm says when it refuses these values."""
+
+    def refused(values: Mapping[str, Any]) -> str:
+        with pytest.raises(rendering.RefusedError) as caught:
+            rendering.render(helm, values)
+        return str(caught.value)
+
+    return refused

@@ -1,0 +1,213 @@
+"""The Deployment: one locked-down Pod, and every value that shapes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import NAMESPACE
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def test_at_most_one_operator_runs_at_any_time(render: Render) -> None:
+    spec = render().one("Deployment")["spec"]
+
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate"}
+
+
+def test_the_deployment_selects_its_own_pods_and_the_service_does_too(render: Render) -> None:
+    rendered = render({"podLabels": {"team": "ml"}})
+
+    spec = rendered.one("Deployment")["spec"]
+    selector = spec["selector"]["matchLabels"]
+    assert selector == {"app.kubernetes.io/name": "mljob-operator", "app.kubernetes.io/instance": "mljob-operator"}
+    assert selector.items() <= spec["template"]["metadata"]["labels"].items()
+    assert rendered.one("Service")["spec"]["selector"] == selector
+
+
+def test_the_selector_does_not_change_with_the_version(render: Render) -> None:
+    """A Deployment's selector is immutable: an upgrade that changed it would be refused."""
+    selector = render().one("Deployment")["spec"]["selector"]["matchLabels"]
+
+    assert not {"app.kubernetes.io/version", "helm.sh/chart"} & selector.keys()
+
+
+def test_the_pod_asks_for_nothing_that_restricted_pod_security_forbids(render: Render) -> None:
+    rendered = render()
+
+    assert rendered.pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert rendered.container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & rendered.pod.keys()
+
+
+def test_only_tmp_can_be_written(render: Render) -> None:
+    rendered = render()
+
+    assert rendered.container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    assert rendered.pod["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+
+
+def test_the_container_runs_the_operator_module(render: Render) -> None:
+    assert render().container["command"] == ["python", "-m", "mljob_operator"]
+
+
+@pytest.mark.parametrize(
+    ("probe", "path"),
+    [pytest.param("livenessProbe", "/livez", id="alive"), pytest.param("readinessProbe", "/readyz", id="ready")],
+)
+def test_probes_ask_the_operators_own_port(render: Render, probe: str, path: str) -> None:
+    container = render().container
+
+    assert container[probe]["httpGet"] == {"path": path, "port": "http"}
+    assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        pytest.param({}, "mljob-operator:0.1.0", id="the chart's appVersion"),
+        pytest.param({"tag": "1.2.3"}, "mljob-operator:1.2.3", id="tag"),
+        pytest.param(
+            {"repository": "images.example/ml/mljob-operator"}, "images.example/ml/mljob-operator:0.1.0", id="registry"
+        ),
+        pytest.param({"digest": DIGEST, "tag": "1.2.3"}, f"mljob-operator@{DIGEST}", id="a digest wins over a tag"),
+    ],
+)
+def test_image(render: Render, image: dict[str, str], expected: str) -> None:
+    assert render({"image": image}).container["image"] == expected
+
+
+def test_pull_policy_and_pull_secrets(render: Render) -> None:
+    rendered = render({"image": {"pullPolicy": "Always"}, "imagePullSecrets": [{"name": "registry"}]})
+
+    assert rendered.container["imagePullPolicy"] == "Always"
+    assert rendered.pod["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_resources_limit_memory_and_leave_cpu_unlimited(render: Render) -> None:
+    assert render().container["resources"] == {
+        "requests": {"cpu": "50m", "memory": "128Mi"},
+        "limits": {"memory": "512Mi"},
+    }
+
+
+TOLERATION = {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
+AFFINITY: dict[str, Any] = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param({"nodeSelector": {"disk": "ssd"}}, {"nodeSelector": {"disk": "ssd"}}, id="node selector"),
+        pytest.param({"tolerations": [TOLERATION]}, {"tolerations": [TOLERATION]}, id="tolerations"),
+        pytest.param({"affinity": AFFINITY}, {"affinity": AFFINITY}, id="affinity"),
+        pytest.param({"priorityClassName": "high"}, {"priorityClassName": "high"}, id="priority class"),
+        pytest.param({"terminationGracePeriodSeconds": 90}, {"terminationGracePeriodSeconds": 90}, id="grace period"),
+        pytest.param({}, {"terminationGracePeriodSeconds": 30}, id="default grace period"),
+    ],
+)
+def test_where_and_how_the_pod_runs(render: Render, values: dict[str, Any], expected: dict[str, Any]) -> None:
+    pod = render(values).pod
+
+    assert expected.items() <= pod.items()
+
+
+def test_what_is_not_asked_for_is_left_out(render: Render) -> None:
+    assert set(render().pod) == {
+        "serviceAccountName",
+        "automountServiceAccountToken",
+        "securityContext",
+        "terminationGracePeriodSeconds",
+        "containers",
+        "volumes",
+    }
+
+
+def test_pod_annotations_and_labels(render: Render) -> None:
+    metadata = render({"podAnnotations": {"example.com/a": "b"}, "podLabels": {"team": "ml"}}).one("Deployment")[
+        "spec"
+    ]["template"]["metadata"]
+
+    assert metadata["annotations"]["example.com/a"] == "b"
+    assert metadata["annotations"]["kubectl.kubernetes.io/default-container"] == "operator"
+    assert metadata["labels"]["team"] == "ml"
+
+
+def test_security_contexts_and_resources_can_be_replaced(render: Render) -> None:
+    """OpenShift, for one, chooses the user itself: null removes ours."""
+    rendered = render(
+        {
+            "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
+            "securityContext": {"readOnlyRootFilesystem": False},
+            "resources": {"limits": {"memory": "1Gi"}},
+        }
+    )
+
+    assert rendered.pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert rendered.container["securityContext"]["readOnlyRootFilesystem"] is False
+    assert rendered.container["resources"]["limits"] == {"memory": "1Gi"}
+
+
+def test_the_pod_gets_the_token_and_no_other_pod_gets_it_unasked(render: Render) -> None:
+    rendered = render()
+
+    assert rendered.pod["automountServiceAccountToken"] is True
+    assert rendered.pod["serviceAccountName"] == "mljob-operator"
+    assert rendered.one("ServiceAccount")["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize(
+    ("values", "release", "expected"),
+    [
+        pytest.param({}, "mljob-operator", "mljob-operator", id="a release of the chart's name"),
+        pytest.param({}, "prod-mljob-operator", "prod-mljob-operator", id="a release that holds the chart's name"),
+        pytest.param({}, "prod", "prod-mljob-operator", id="any other release"),
+        pytest.param({"nameOverride": "jobs"}, "prod", "prod-jobs", id="another name"),
+        pytest.param({"fullnameOverride": "jobs"}, "prod", "jobs", id="another full name"),
+    ],
+)
+def test_names(render: Render, values: dict[str, Any], release: str, expected: str) -> None:
+    rendered = render(values, release=release)
+
+    assert rendered.names() - {("CustomResourceDefinition", "mljobs.mljob.dev")} == {
+        ("Deployment", expected),
+        ("Service", expected),
+        ("ServiceAccount", expected),
+        ("ClusterRole", expected),
+        ("ClusterRole", f"{expected}-viewer"),
+        ("ClusterRole", f"{expected}-editor"),
+        ("ClusterRoleBinding", expected),
+    }
+
+
+def test_every_object_says_which_release_it_is_part_of_and_where_it_lives(render: Render) -> None:
+    cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+
+    for each in render({"serviceMonitor": {"enabled": True}}).objects:
+        metadata = each["metadata"]
+        assert {
+            "helm.sh/chart": "mljob-operator-0.1.0",
+            "app.kubernetes.io/name": "mljob-operator",
+            "app.kubernetes.io/instance": "mljob-operator",
+            "app.kubernetes.io/version": "0.1.0",
+            "app.kubernetes.io/managed-by": "Helm",
+        }.items() <= metadata["labels"].items()
+        assert metadata.get("namespace") == (None if each["kind"] in cluster_wide else NAMESPACE)

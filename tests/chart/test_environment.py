@@ -1,0 +1,241 @@
+"""The operator's environment: every value reaches the setting that it is meant for, and no secret stands in the open."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import AIRFLOW_URL, merged
+
+KAFKA = {"bootstrapServers": "kafka-0:9092,kafka-1:9092"}
+SASL = KAFKA | {"securityProtocol": "SASL_SSL", "sasl": {"existingSecret": "kafka-user"}}
+EVERYTHING: dict[str, Any] = {
+    "airflow": {
+        "url": "https://airflow.example",
+        "uiUrl": "https://ui.example",
+        "existingSecret": "airflow-credentials",
+        "tls": {"ca": {"existingSecret": "airflow-ca"}},
+    },
+    "kafka": merged(
+        SASL,
+        {
+            "deadLetterTopic": "dead",
+            "tls": {"ca": {"existingSecret": "kafka-ca"}, "client": {"existingSecret": "kafka-client"}},
+        },
+    ),
+    "operator": {"namespaces": ["team-a", "team-b"]},
+}
+"""Values that make the chart say all that it can say at once (a token instead of a password aside)."""
+
+CA = [{"key": "ca.crt", "path": "ca.crt"}]
+
+
+def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_rest(render: Render) -> None:
+    assert render().env == {
+        "MLJOB_AIRFLOW_URL": AIRFLOW_URL,
+        "MLJOB_CANCEL_DAG_ID": "mljob_cancel",
+        "MLJOB_KAFKA_BOOTSTRAP_SERVERS": "",
+        "MLJOB_NAMESPACES": "",
+        "MLJOB_RUN_ID_PREFIX": "mljob",
+        "MLJOB_RESYNC_INTERVAL_SECONDS": "5",
+        "MLJOB_LOG_FORMAT": "json",
+        "MLJOB_LOG_LEVEL": "info",
+        "MLJOB_HTTP_HOST": "0.0.0.0",
+        "MLJOB_HTTP_PORT": "8080",
+    }
+
+
+def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
+    env = render({"kafka": KAFKA}).env
+
+    assert {name: value for name, value in env.items() if "KAFKA" in name or "TOPIC" in name} == {
+        "MLJOB_KAFKA_BOOTSTRAP_SERVERS": "kafka-0:9092,kafka-1:9092",
+        "MLJOB_EVENTS_TOPIC": "airflow.events",
+        "MLJOB_KAFKA_GROUP_ID": "mljob-operator",
+        "MLJOB_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "expected"),
+    [
+        pytest.param({"airflow": {"uiUrl": "https://ui.example"}}, "AIRFLOW_UI_URL", "https://ui.example", id="UI"),
+        pytest.param({"airflow": {"cancelDagId": "stop"}}, "CANCEL_DAG_ID", "stop", id="cancellation DAG"),
+        pytest.param({"kafka": KAFKA | {"eventsTopic": "ml.events"}}, "EVENTS_TOPIC", "ml.events", id="topic"),
+        pytest.param({"kafka": KAFKA | {"groupId": "blue"}}, "KAFKA_GROUP_ID", "blue", id="consumer group"),
+        pytest.param({"kafka": KAFKA | {"deadLetterTopic": "dead"}}, "DEAD_LETTER_TOPIC", "dead", id="dead letters"),
+        pytest.param(
+            {"kafka": KAFKA | {"securityProtocol": "SSL"}}, "KAFKA_SECURITY_PROTOCOL", "SSL", id="security protocol"
+        ),
+        pytest.param({"kafka": SASL}, "KAFKA_SASL_MECHANISM", "SCRAM-SHA-512", id="default SASL mechanism"),
+        pytest.param(
+            {"kafka": merged(SASL, {"sasl": {"mechanism": "PLAIN"}})},
+            "KAFKA_SASL_MECHANISM",
+            "PLAIN",
+            id="SASL mechanism",
+        ),
+        pytest.param({"operator": {"namespaces": ["team-a"]}}, "NAMESPACES", "team-a", id="one namespace"),
+        pytest.param(
+            {"operator": {"namespaces": ["team-a", "team-b"]}}, "NAMESPACES", "team-a,team-b", id="namespaces"
+        ),
+        pytest.param({"operator": {"runIdPrefix": "blue"}}, "RUN_ID_PREFIX", "blue", id="run id prefix"),
+        pytest.param(
+            {"operator": {"resyncIntervalSeconds": 0.5}}, "RESYNC_INTERVAL_SECONDS", "0.5", id="resync interval"
+        ),
+        pytest.param({"operator": {"logFormat": "text"}}, "LOG_FORMAT", "text", id="log format"),
+        pytest.param({"operator": {"logLevel": "debug"}}, "LOG_LEVEL", "debug", id="log level"),
+    ],
+)
+def test_a_value_becomes_its_setting(render: Render, values: dict[str, Any], name: str, expected: str) -> None:
+    assert render(values).env[f"MLJOB_{name}"] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param({"existingSecret": "creds"}, {"USER": "user", "PASSWORD": "password"}, id="password"),
+        pytest.param({"existingSecret": "creds", "auth": "Token"}, {"TOKEN": "token"}, id="token"),
+        pytest.param(
+            {"existingSecret": "creds", "secretKeys": {"user": "login", "password": "pass"}},
+            {"USER": "login", "PASSWORD": "pass"},
+            id="password under other keys",
+        ),
+        pytest.param(
+            {"existingSecret": "creds", "auth": "Token", "secretKeys": {"token": "jwt"}},
+            {"TOKEN": "jwt"},
+            id="token under another key",
+        ),
+        pytest.param({"auth": "Token"}, {}, id="no Secret, no credentials"),
+    ],
+)
+def test_credentials_for_airflow_come_from_the_named_secret(
+    render: Render, values: dict[str, Any], expected: dict[str, str]
+) -> None:
+    env = render({"airflow": values}).env
+
+    credentials = {
+        name: env[name]
+        for name in env
+        if name in ("MLJOB_AIRFLOW_USER", "MLJOB_AIRFLOW_PASSWORD", "MLJOB_AIRFLOW_TOKEN")
+    }
+    assert credentials == {f"MLJOB_AIRFLOW_{name}": ("creds", key) for name, key in expected.items()}
+
+
+@pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
+def test_credentials_for_kafka_come_from_the_named_secret(render: Render, protocol: str) -> None:
+    env = render({"kafka": merged(SASL, {"securityProtocol": protocol, "sasl": {"usernameKey": "login"}})}).env
+
+    assert env["MLJOB_KAFKA_SASL_USERNAME"] == ("kafka-user", "login")
+    assert env["MLJOB_KAFKA_SASL_PASSWORD"] == ("kafka-user", "password")
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
+def test_without_sasl_there_is_no_word_of_it(render: Render, protocol: str) -> None:
+    assert not [name for name in render({"kafka": KAFKA | {"securityProtocol": protocol}}).env if "SASL" in name]
+
+
+@pytest.mark.parametrize(
+    ("values", "volume", "secret", "items", "files"),
+    [
+        pytest.param(
+            {
+                "airflow": {
+                    "url": "https://airflow.example",
+                    "tls": {"ca": {"existingSecret": "trust", "key": "bundle.pem"}},
+                }
+            },
+            "airflow-ca",
+            "trust",
+            [{"key": "bundle.pem", "path": "ca.crt"}],
+            {"MLJOB_AIRFLOW_CA_FILE": "ca.crt"},
+            id="Airflow's CA",
+        ),
+        pytest.param(
+            {"kafka": KAFKA | {"securityProtocol": "SSL", "tls": {"ca": {"existingSecret": "trust"}}}},
+            "kafka-ca",
+            "trust",
+            CA,
+            {"MLJOB_KAFKA_SSL_CA_FILE": "ca.crt"},
+            id="Kafka's CA",
+        ),
+        pytest.param(
+            {"kafka": merged(SASL, {"tls": {"ca": {"existingSecret": "trust"}}})},
+            "kafka-ca",
+            "trust",
+            CA,
+            {"MLJOB_KAFKA_SSL_CA_FILE": "ca.crt"},
+            id="Kafka's CA beside SASL",
+        ),
+        pytest.param(
+            {"kafka": KAFKA | {"securityProtocol": "SSL", "tls": {"client": {"existingSecret": "mine"}}}},
+            "kafka-client",
+            "mine",
+            [{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}],
+            {"MLJOB_KAFKA_SSL_CERTIFICATE_FILE": "tls.crt", "MLJOB_KAFKA_SSL_KEY_FILE": "tls.key"},
+            id="client certificate",
+        ),
+        pytest.param(
+            {
+                "kafka": KAFKA
+                | {
+                    "securityProtocol": "SSL",
+                    "tls": {
+                        "client": {"existingSecret": "mine", "certificateKey": "user.crt", "privateKeyKey": "user.key"}
+                    },
+                }
+            },
+            "kafka-client",
+            "mine",
+            [{"key": "user.crt", "path": "tls.crt"}, {"key": "user.key", "path": "tls.key"}],
+            {"MLJOB_KAFKA_SSL_CERTIFICATE_FILE": "tls.crt", "MLJOB_KAFKA_SSL_KEY_FILE": "tls.key"},
+            id="client certificate under other keys",
+        ),
+    ],
+)
+def test_certificates_are_mounted_and_named(
+    render: Render, values: dict[str, Any], volume: str, secret: str, items: list[dict[str, str]], files: dict[str, str]
+) -> None:
+    rendered = render(values)
+
+    volumes = {each["name"]: each for each in rendered.pod["volumes"]}
+    mounts = {each["name"]: each for each in rendered.container["volumeMounts"]}
+    assert volumes[volume] == {"name": volume, "secret": {"secretName": secret, "defaultMode": 0o440, "items": items}}
+    assert mounts[volume] == {"name": volume, "mountPath": f"/etc/mljob-operator/{volume}", "readOnly": True}
+    assert set(volumes) == set(mounts) == {"tmp", volume}
+    assert {name: value for name, value in rendered.env.items() if name.endswith("_FILE")} == {
+        name: f"/etc/mljob-operator/{volume}/{file}" for name, file in files.items()
+    }
+
+
+def test_without_brokers_nothing_of_kafka_is_mounted_or_read(render: Render) -> None:
+    """So that Kafka can be switched off by one value, with the rest of its settings left where they are."""
+    rendered = render(merged(EVERYTHING, {"kafka": {"bootstrapServers": ""}}))
+
+    assert [name for name in rendered.env if "KAFKA" in name] == ["MLJOB_KAFKA_BOOTSTRAP_SERVERS"]
+    assert [each["name"] for each in rendered.pod["volumes"]] == ["tmp", "airflow-ca"]
+
+
+def test_all_at_once_no_variable_and_no_volume_comes_twice(render: Render) -> None:
+    rendered = render(EVERYTHING)
+
+    volumes = [each["name"] for each in rendered.pod["volumes"]]
+    assert sorted(volumes) == sorted({*volumes}) == ["airflow-ca", "kafka-ca", "kafka-client", "tmp"]
+    assert len(rendered.env) == len(rendered.container["env"])
+
+
+def test_further_variables_are_passed_on(render: Render) -> None:
+    proxy = {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}
+    node = {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+
+    assert render({"extraEnv": [proxy, node]}).container["env"][-2:] == [proxy, node]
+
+
+def test_the_chart_makes_no_secret_and_shows_none(render: Render) -> None:
+    rendered = render(EVERYTHING)
+
+    assert not rendered.all("Secret")
+    assert not [name for name, value in rendered.env.items() if "PASSWORD" in name and isinstance(value, str)]
+    assert "password" not in json.dumps([value for value in rendered.env.values() if isinstance(value, str)])

@@ -1,0 +1,28 @@
+"""How Prometheus finds the operator."""
+
+from __future__ import annotations
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import NAMESPACE
+
+
+def test_the_service_leads_to_the_operators_port(render: Render) -> None:
+    service = render({"service": {"port": 9090, "annotations": {"example.com/a": "b"}}}).one("Service")
+
+    assert service["spec"]["ports"] == [{"name": "http", "port": 9090, "targetPort": "http", "protocol": "TCP"}]
+    assert service["metadata"]["annotations"] == {"example.com/a": "b"}
+
+
+def test_there_is_no_service_monitor_unless_asked_for(render: Render) -> None:
+    """Its CRD is not part of Kubernetes: asking for it unasked would fail the installation."""
+    assert not render().all("ServiceMonitor")
+
+
+def test_the_service_monitor_scrapes_the_service(render: Render) -> None:
+    rendered = render({"serviceMonitor": {"enabled": True, "interval": "10s", "labels": {"release": "prometheus"}}})
+
+    monitor, service = rendered.one("ServiceMonitor"), rendered.one("Service")
+    assert monitor["metadata"]["namespace"] == NAMESPACE
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "10s"}]

@@ -1,0 +1,134 @@
+"""Access rights as rendered: exactly these, and none by accident. What they amount to is tried in test_cluster.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import NAMESPACE
+
+MLJOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get", "list", "watch", "patch"]}
+STATUS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["get", "patch"]}
+EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}
+DEFINITIONS = {
+    "apiGroups": ["apiextensions.k8s.io"],
+    "resources": ["customresourcedefinitions"],
+    "verbs": ["list", "watch"],
+}
+
+SUBJECTS = [{"kind": "ServiceAccount", "name": "mljob-operator", "namespace": NAMESPACE}]
+GRANTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+USER_ROLES = {("ClusterRole", "mljob-operator-viewer"), ("ClusterRole", "mljob-operator-editor")}
+
+
+def grants(rendered: Any) -> set[tuple[str, str]]:
+    return {(kind, name) for kind, name in rendered.names() if kind in GRANTS}
+
+
+def test_for_all_namespaces_one_cluster_role_is_bound_to_the_operator(render: Render) -> None:
+    rendered = render()
+
+    assert rendered.one("ClusterRole", "mljob-operator")["rules"] == [MLJOBS, STATUS, EVENTS, DEFINITIONS]
+    binding = rendered.one("ClusterRoleBinding")
+    assert binding["subjects"] == SUBJECTS
+    assert binding["roleRef"] == {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "mljob-operator",
+    }
+    assert grants(rendered) - USER_ROLES == {
+        ("ClusterRole", "mljob-operator"),
+        ("ClusterRoleBinding", "mljob-operator"),
+    }
+
+
+def test_for_chosen_namespaces_there_is_a_role_in_each_and_nothing_cluster_wide(render: Render) -> None:
+    rendered = render({"operator": {"namespaces": ["team-a", "team-b"]}})
+
+    assert grants(rendered) - USER_ROLES == {("Role", "mljob-operator"), ("RoleBinding", "mljob-operator")}
+    assert [each["metadata"]["namespace"] for each in rendered.all("Role")] == ["team-a", "team-b"]
+    assert [each["metadata"]["namespace"] for each in rendered.all("RoleBinding")] == ["team-a", "team-b"]
+    for role in rendered.all("Role"):
+        assert role["rules"] == [MLJOBS, STATUS, EVENTS]
+    for binding in rendered.all("RoleBinding"):
+        assert binding["subjects"] == SUBJECTS
+        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "mljob-operator"}
+
+
+@pytest.mark.parametrize(
+    "namespaces", [pytest.param([], id="all namespaces"), pytest.param(["team-a"], id="one namespace")]
+)
+def test_rights_can_be_left_to_an_administrator(render: Render, namespaces: list[str]) -> None:
+    rendered = render({"rbac": {"create": False}, "operator": {"namespaces": namespaces}})
+
+    assert grants(rendered) == USER_ROLES
+
+
+def test_no_rule_holds_a_wildcard(render: Render) -> None:
+    for values in ({}, {"operator": {"namespaces": ["team-a"]}}):
+        rendered = render(values)
+        for role in [*rendered.all("ClusterRole"), *rendered.all("Role")]:
+            for rule in role["rules"]:
+                assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+
+
+@pytest.mark.parametrize(
+    ("role", "verbs", "aggregated_to"),
+    [
+        pytest.param("viewer", ["get", "list", "watch"], {"view", "edit", "admin"}, id="viewer"),
+        pytest.param(
+            "editor",
+            ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+            {"edit", "admin"},
+            id="editor",
+        ),
+    ],
+)
+def test_people_may_use_mljobs_and_only_read_their_status(
+    render: Render, role: str, verbs: list[str], aggregated_to: set[str]
+) -> None:
+    found = render().one("ClusterRole", f"mljob-operator-{role}")
+
+    assert found["rules"] == [
+        {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": verbs},
+        {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["get"]},
+    ]
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    assert {
+        label.removeprefix(prefix) for label in found["metadata"]["labels"] if label.startswith(prefix)
+    } == aggregated_to
+
+
+def test_user_roles_can_stay_out_of_kubernetes_own(render: Render) -> None:
+    for role in render({"rbac": {"userRoles": {"aggregate": False}}}).all("ClusterRole"):
+        assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
+
+
+def test_user_roles_can_be_left_out(render: Render) -> None:
+    assert not grants(render({"rbac": {"userRoles": {"create": False}}})) & USER_ROLES
+
+
+def test_whoever_installs_it_without_cluster_wide_rights_needs_none(render: Render) -> None:
+    rendered = render(
+        {"operator": {"namespaces": ["team-a"]}, "crds": {"install": False}, "rbac": {"userRoles": {"create": False}}}
+    )
+
+    assert {kind for kind, _ in rendered.names()} == {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding"}
+
+
+def test_a_service_account_of_ones_own_is_used_and_not_made(render: Render) -> None:
+    rendered = render({"serviceAccount": {"create": False, "name": "robot"}})
+
+    assert not rendered.all("ServiceAccount")
+    assert rendered.pod["serviceAccountName"] == "robot"
+    assert rendered.one("ClusterRoleBinding")["subjects"][0]["name"] == "robot"
+
+
+def test_the_service_account_takes_a_name_and_annotations(render: Render) -> None:
+    rendered = render({"serviceAccount": {"name": "robot", "annotations": {"example.com/role": "ml"}}})
+
+    metadata = rendered.one("ServiceAccount")["metadata"]
+    assert metadata["name"] == rendered.pod["serviceAccountName"] == "robot"
+    assert metadata["annotations"] == {"example.com/role": "ml"}

@@ -1,0 +1,146 @@
+"""Values that make no sense are refused before anything is installed, in words that say what to do."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import CHART, RefusedError
+
+Refusal = Callable[[Mapping[str, Any]], str]
+
+
+def test_without_airflows_address_the_message_says_how_to_give_it(refusal: Refusal) -> None:
+    said = refusal({"airflow": {"url": ""}})
+
+    assert "airflow.url is not set" in said
+    assert "--set airflow.url=http" in said
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param(
+            {"airflow": {"url": "http://airflow:8080/api/v2"}},
+            "airflow.url is http://airflow:8080/api/v2: leave out /api",
+            id="the API's path in the address",
+        ),
+        pytest.param(
+            {"airflow": {"url": "http://me:secret@airflow:8080"}},
+            "put them into a Secret",
+            id="credentials in the address",
+        ),
+        pytest.param(
+            {"airflow": {"tls": {"ca": {"existingSecret": "trust"}}}},
+            "a CA is of use only with https://",
+            id="a CA without TLS",
+        ),
+        pytest.param(
+            {"kafka": {"securityProtocol": "SASL_SSL"}},
+            "kafka.securityProtocol is SASL_SSL, but kafka.sasl.existingSecret is not set",
+            id="SASL without credentials",
+        ),
+        pytest.param(
+            {"kafka": {"sasl": {"existingSecret": "kafka-user"}}},
+            "kafka.sasl.existingSecret is set, but kafka.securityProtocol is PLAINTEXT",
+            id="credentials without SASL",
+        ),
+        pytest.param(
+            {"kafka": {"tls": {"ca": {"existingSecret": "kafka-ca"}}}},
+            "kafka.tls.ca.existingSecret is set, but kafka.securityProtocol is PLAINTEXT",
+            id="Kafka's CA without TLS",
+        ),
+        pytest.param(
+            {
+                "kafka": {
+                    "securityProtocol": "SASL_PLAINTEXT",
+                    "sasl": {"existingSecret": "u"},
+                    "tls": {"client": {"existingSecret": "c"}},
+                }
+            },
+            "kafka.tls.client.existingSecret is set, but kafka.securityProtocol is SASL_PLAINTEXT",
+            id="a client certificate without TLS",
+        ),
+        pytest.param(
+            {"serviceAccount": {"create": False}}, "serviceAccount.name is not set", id="no ServiceAccount at all"
+        ),
+    ],
+)
+def test_values_that_contradict_each_other(refusal: Refusal, values: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        pytest.param({"airfow": {}}, "airfow", id="misspelt section"),
+        pytest.param({"kafka": {"bootstrapServer": "kafka:9092"}}, "bootstrapServer", id="misspelt key"),
+        pytest.param({"replicas": 3}, "replicas", id="more than one operator"),
+        pytest.param({"airflow": {"url": "airflow:8080"}}, "/airflow/url", id="address without a scheme"),
+        pytest.param({"airflow": {"url": 8080}}, "/airflow/url", id="address that is a number"),
+        pytest.param({"airflow": {"uiUrl": "ui.example"}}, "/airflow/uiUrl", id="UI without a scheme"),
+        pytest.param({"airflow": {"auth": "Kerberos"}}, "/airflow/auth", id="unknown credentials"),
+        pytest.param(
+            {"airflow": {"existingSecret": "My Secret"}}, "/airflow/existingSecret", id="impossible Secret name"
+        ),
+        pytest.param(
+            {"airflow": {"secretKeys": {"token": ""}}}, "/airflow/secretKeys/token", id="empty key of a Secret"
+        ),
+        pytest.param({"airflow": {"cancelDagId": ""}}, "/airflow/cancelDagId", id="no cancellation DAG"),
+        pytest.param({"kafka": {"bootstrapServers": "kafka"}}, "/kafka/bootstrapServers", id="broker without a port"),
+        pytest.param({"kafka": {"bootstrapServers": ["kafka:9092"]}}, "/kafka/bootstrapServers", id="list of brokers"),
+        pytest.param({"kafka": {"eventsTopic": ""}}, "/kafka/eventsTopic", id="no topic"),
+        pytest.param({"kafka": {"eventsTopic": "a b"}}, "/kafka/eventsTopic", id="impossible topic"),
+        pytest.param({"kafka": {"securityProtocol": "TLS"}}, "/kafka/securityProtocol", id="unknown protocol"),
+        pytest.param({"kafka": {"sasl": {"mechanism": "MD5"}}}, "/kafka/sasl/mechanism", id="unknown mechanism"),
+        pytest.param({"operator": {"namespaces": "team-a"}}, "/operator/namespaces", id="namespaces that are no list"),
+        pytest.param({"operator": {"namespaces": ["Team_A"]}}, "/operator/namespaces/0", id="impossible namespace"),
+        pytest.param({"operator": {"namespaces": ["a", "a"]}}, "/operator/namespaces", id="one namespace twice"),
+        pytest.param({"operator": {"runIdPrefix": "a.b"}}, "/operator/runIdPrefix", id="prefix with a dot"),
+        pytest.param({"operator": {"runIdPrefix": "a" * 17}}, "/operator/runIdPrefix", id="prefix that is too long"),
+        pytest.param(
+            {"operator": {"resyncIntervalSeconds": 0}}, "/operator/resyncIntervalSeconds", id="resync without a pause"
+        ),
+        pytest.param({"operator": {"logFormat": "xml"}}, "/operator/logFormat", id="unknown log format"),
+        pytest.param({"operator": {"logLevel": "loud"}}, "/operator/logLevel", id="unknown log level"),
+        pytest.param({"image": {"digest": "sha256:abc"}}, "/image/digest", id="digest that is none"),
+        pytest.param({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy", id="unknown pull policy"),
+        pytest.param({"crds": {"keep": "yes"}}, "/crds/keep", id="text for a truth"),
+        pytest.param({"podLabels": {"a": 1}}, "/podLabels/a", id="label that is a number"),
+        pytest.param({"service": {"port": 70000}}, "/service/port", id="impossible port"),
+        pytest.param(
+            {"terminationGracePeriodSeconds": -1}, "/terminationGracePeriodSeconds", id="negative grace period"
+        ),
+        pytest.param({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval", id="interval that is none"),
+    ],
+)
+def test_the_schema_points_at_the_value(refusal: Refusal, values: dict[str, Any], where: str) -> None:
+    said = refusal(values)
+
+    assert "values don't meet the specifications of the schema" in said
+    assert where in said
+
+
+def test_a_kubernetes_that_is_too_old_is_refused(render: Render) -> None:
+    with pytest.raises(RefusedError, match=r"requires kubeVersion: >=1\.29"):
+        render(options=("--kube-version", "1.28.15"))
+
+
+@pytest.mark.parametrize("version", ["1.29.0", "1.31.4-gke.1000", "1.36.3+k3s1"])
+def test_vendors_versions_of_kubernetes_are_accepted(render: Render, version: str) -> None:
+    assert render(options=("--kube-version", version)).one("Deployment")
+
+
+def test_the_chart_is_found_good_by_helms_linter(helm: Path) -> None:
+    done = subprocess.run(
+        [str(helm), "lint", str(CHART), "--strict", "--set", "airflow.url=http://airflow:8080"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
