@@ -1,0 +1,36 @@
+"""The Airflow side of the MLJob operator: what tasks do, told on a Kafka topic as it happens.
+
+- :func:`mljob_callbacks`: one line in a DAG's ``default_args`` that reports every state its tasks enter.
+- :func:`report`: progress and metrics from inside a running task.
+- :func:`publish_outputs`: the small results of a run, shown in the MLJob's status.
+
+Whatever observes a task must never break it. Importing this package imports nothing else, neither Airflow nor Kafka; a
+DAG file that uses it parses as fast as one that doesn't, and training code that reports its progress also runs on a
+laptop without Airflow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mljob_airflow.callbacks import mljob_callbacks
+    from mljob_airflow.outputs import publish_outputs
+    from mljob_airflow.progress import report
+
+__all__ = ["mljob_callbacks", "publish_outputs", "report"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "mljob_callbacks": "mljob_airflow.callbacks",
+    "publish_outputs": "mljob_airflow.outputs",
+    "report": "mljob_airflow.progress",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

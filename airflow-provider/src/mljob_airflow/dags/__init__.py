@@ -1,0 +1,1 @@
+"""DAGs that this package brings along."""

@@ -1,0 +1,142 @@
+"""The Kafka producer of this process, and the promise that it never harms a task.
+
+A task must not fail, or wait for long, because nobody listens. Hence: one producer per process, made when the first event
+is sent; sending only puts the event into librdkafka's bounded buffer; only the event of a task's end is waited for, and
+that for two seconds at most; whatever goes wrong becomes one warning per process and nothing else. Events that
+are lost this way are made up for by the operator, which reads Airflow's REST API as well.
+
+A producer does not survive a fork (its threads stay behind in the parent), so a forked child makes its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mljob_airflow import settings
+from mljob_airflow.cloudevents import message_from_event
+from mljob_contract.events import TaskEvent
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+"""How long the end of a task waits for its events to be delivered."""
+
+DEFAULTS: dict[str, str | int | bool] = {
+    # A task's end is said once, and in order.
+    "acks": "all",
+    "enable.idempotence": True,
+    # Long enough to put a task's last report and its end in one request, too short to notice.
+    "linger.ms": 5,
+    # What could not be delivered in this time is old news: the operator has it from REST.
+    "message.timeout.ms": 10_000,
+    "socket.connection.setup.timeout.ms": 5_000,
+    # With the broker down, a task that reports for hours must not fill its memory with reports.
+    "queue.buffering.max.messages": 10_000,
+    "client.id": "mljob-airflow",
+}
+"""librdkafka's settings (its CONFIGURATION.md), each overridden by the connection's extra."""
+
+
+class _State:
+    """What this process has: at most one producer, and whether it has warned."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.producer: Any = None
+        self.unavailable = False
+        self.warned = False
+        self.inherited: Any = None
+
+
+_state: _State | None = None
+
+
+def send(event: TaskEvent) -> None:
+    """Hand ``event`` to librdkafka, which delivers it from a thread of its own. Returns at once."""
+    producer = _producer()
+    if producer is None:
+        return
+    message = message_from_event(event, event_id=str(uuid.uuid4()))
+    producer.produce(
+        settings.topic(), key=message.key, value=message.value, headers=message.headers, on_delivery=_on_delivery
+    )
+    # Serves the delivery reports and log lines that have gathered; waits for nothing.
+    producer.poll(0)
+
+
+def flush(timeout: float = FLUSH_SECONDS) -> None:
+    """Wait until all events are delivered, for ``timeout`` seconds at most."""
+    producer = _producer()
+    if producer is None:
+        return
+    undelivered = producer.flush(timeout)
+    if undelivered:
+        warn_once("Kafka did not take %d event(s) within %.1f s; the task is not affected.", undelivered, timeout)
+
+
+@contextmanager
+def harmless(what: str) -> Iterator[None]:
+    """Whatever fails in this block is one warning of this process, and no more."""
+    try:
+        yield
+    except Exception as error:
+        warn_once("Could not send the %s: %s: %s. The task is not affected.", what, type(error).__name__, error)
+
+
+def warn_once(message: str, *args: object) -> None:
+    """Warn, the first time in this process; later ones are debug lines."""
+    state = _current_state()
+    log.log(logging.DEBUG if state.warned else logging.WARNING, message, *args)
+    state.warned = True
+
+
+def _producer() -> Any:
+    state = _current_state()
+    if state.producer is None and not state.unavailable:
+        # Tried once: a connection that is missing at a task's start is missing at its end too.
+        state.unavailable = True
+        state.producer = _connect(settings.kafka_config_id())
+        state.unavailable = False
+    return state.producer
+
+
+def _current_state() -> _State:
+    global _state
+    if _state is None:
+        _state = _State()
+    elif _state.pid != os.getpid():
+        # The parent's producer is kept, unused: to free it would wait for threads that do not exist in this process.
+        parent, _state = _state, _State()
+        _state.inherited = (parent.producer, parent.inherited)
+    return _state
+
+
+def _connect(kafka_config_id: str) -> Any:
+    # Late: neither Airflow's start nor the parsing of a DAG may pay for these.
+    from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
+    from confluent_kafka import Producer
+
+    class Hook(KafkaProducerHook):  # type: ignore[misc]
+        """The provider's hook, for its handling of connections and managed authentication, with our defaults."""
+
+        def _get_client(self, config: dict[str, Any]) -> Any:
+            return Producer({**DEFAULTS, **config}, logger=_QuietLog())
+
+    return Hook(kafka_config_id=kafka_config_id).get_conn
+
+
+class _QuietLog:
+    """librdkafka's log lines as debug lines of ours: it repeats itself several times a second while a broker is away."""
+
+    def log(self, level: int, message: str, *args: object) -> None:
+        log.debug("librdkafka: " + message, *args)
+
+
+def _on_delivery(error: Any, _message: Any) -> None:
+    if error is not None:
+        warn_once("Kafka did not take an event: %s. The task is not affected.", error)

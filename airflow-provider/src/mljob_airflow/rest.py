@@ -1,0 +1,264 @@
+"""Airflow's REST API as cancelling needs it, over apache-airflow-client.
+
+The address and the credentials are those of an Airflow Connection. Every request has a timeout: the client has none.
+Foreign errors end here: what is not there becomes ``None`` or an empty answer, everything else is an
+:class:`AirflowApiError` that says which request failed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mljob_airflow.cancellation import Task, TaskInstance
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 60.0
+"""Failing a hundred task instances in one request takes Airflow seconds, not milliseconds."""
+PAGE_SIZE = 100
+"""``[api] maximum_page_limit``'s default; a server with a smaller one answers smaller pages, which is fine."""
+
+Answer = TypeVar("Answer")
+
+
+class AirflowApiError(Exception):
+    """A request to Airflow's REST API that did not work; ``status`` is ``None`` when there was no answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where Airflow's API server is, and who asks.
+
+    Attributes:
+        base_url: The API server's URL, without ``/api/v2``.
+        login: User name; without one, ``password`` is a bearer token.
+        password: The user's password, or the token.
+        verify_tls: Whether the server's certificate is checked.
+        ca_file: PEM file of the authorities to check it against; ``None`` for the system's.
+    """
+
+    base_url: str
+    login: str | None
+    password: str | None
+    verify_tls: bool = True
+    ca_file: str | None = None
+
+    @classmethod
+    def from_connection(cls, connection: Any) -> Endpoint:
+        """Read an Airflow Connection.
+
+        ``host`` is a URL (``https://airflow.example/base``) or a host name, which ``schema`` (``http`` by default) and
+        ``port`` complete. The extra may have ``verify``: ``false``, or the path of a CA file.
+        """
+        host = connection.host or ""
+        if not host:
+            raise ValueError("the Airflow Connection has no host: it must be the URL of Airflow's API server")
+        if "://" not in host:
+            host = f"{connection.schema or 'http'}://{host}"
+        if connection.port:
+            host = f"{host.rstrip('/')}:{connection.port}"
+        verify = (connection.extra_dejson or {}).get("verify", True)
+        return cls(
+            base_url=host.rstrip("/"),
+            login=connection.login or None,
+            password=connection.password or None,
+            verify_tls=verify is not False,
+            ca_file=verify if isinstance(verify, str) else None,
+        )
+
+
+class AirflowRuns:
+    """Runs of a real Airflow; implements :class:`mljob_airflow.cancellation.Runs`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        # Late: the client takes a second and 50 MB, and only the task that cancels needs it.
+        from airflow_client import client
+
+        configuration = client.Configuration(host=endpoint.base_url)
+        configuration.verify_ssl = endpoint.verify_tls
+        if endpoint.ca_file:
+            configuration.ssl_ca_cert = endpoint.ca_file
+        configuration.access_token = fetch_token(endpoint) if endpoint.login else endpoint.password
+        self._client = client
+        api_client = client.ApiClient(configuration)
+        self._dag_runs = client.DagRunApi(api_client)
+        self._task_instances = client.TaskInstanceApi(api_client)
+        self._tasks = client.TaskApi(api_client)
+
+    def state(self, dag_id: str, dag_run_id: str) -> str | None:
+        """The run's state, or ``None`` when there is no such run."""
+        try:
+            run = self._call(f"get run {dag_run_id}", self._dag_runs.get_dag_run, dag_id, dag_run_id)
+        except AirflowApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return _word(run.state)
+
+    def tasks(self, dag_id: str) -> Sequence[Task]:
+        """The DAG's tasks; nothing when the DAG is gone."""
+        try:
+            answer = self._call(f"list tasks of {dag_id}", self._tasks.get_tasks, dag_id)
+        except AirflowApiError as error:
+            if error.status == 404:
+                return []
+            raise
+        return [
+            Task(task.task_id, tuple(task.downstream_task_ids or ()), task.trigger_rule)
+            for task in answer.tasks
+            if task.task_id
+        ]
+
+    def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
+        """All task instances of the run, of all pages."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._call(
+                f"list task instances of {dag_run_id}",
+                self._task_instances.get_task_instances,
+                dag_id,
+                dag_run_id,
+                cursor=cursor,
+                limit=PAGE_SIZE,
+            )
+            for instance in page.task_instances:
+                yield TaskInstance(instance.task_id, instance.map_index, _word(instance.state))
+            cursor = page.next_cursor if page.task_instances else None
+
+    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
+        """Set them failed, and say what did not work. Already failed, or gone, is not worth saying."""
+        errors: list[str] = []
+        for start in range(0, len(instances), PAGE_SIZE):
+            batch = instances[start : start + PAGE_SIZE]
+            if self._fail_together(dag_id, dag_run_id, batch):
+                continue
+            for instance in batch:
+                if error := self._fail_one(dag_id, dag_run_id, instance):
+                    errors.append(error)
+        return errors
+
+    def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        """Set the run failed, with a note (cut to the 1,000 characters that Airflow keeps)."""
+        body = self._client.DAGRunPatchBody(state="failed", note=note[:1000])
+        try:
+            self._call(f"fail run {dag_run_id}", self._dag_runs.patch_dag_run, dag_id, dag_run_id, body)
+        except AirflowApiError as error:
+            if error.status not in {404, 409}:
+                raise
+
+    def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
+        """Fail a batch in one request; whether all of it worked.
+
+        Airflow ends a batch at its first refusal (one already failed suffices), and commits what it did before.
+        """
+        if len(batch) == 1:
+            return False
+        body = {
+            "actions": [
+                {
+                    "action": "update",
+                    "action_on_non_existence": "skip",
+                    "entities": [
+                        {"task_id": instance.task_id, "map_index": instance.map_index, "new_state": "failed"}
+                        for instance in batch
+                    ],
+                }
+            ]
+        }
+        model = self._client.BulkBodyBulkTaskInstanceBody.from_dict(body)
+        try:
+            answer = self._call(
+                f"fail {len(batch)} task instances of {dag_run_id}",
+                self._task_instances.bulk_task_instances,
+                dag_id,
+                dag_run_id,
+                model,
+            )
+        except AirflowApiError as error:
+            if error.status is None or error.status in {401, 403}:
+                raise
+            log.info("Failing the task instances one by one: %s", error)
+            return False
+        return answer.update is not None and not answer.update.errors
+
+    def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
+        body = self._client.PatchTaskInstanceBody(new_state="failed")
+        what = f"fail {instance.task_id}"
+        try:
+            if instance.map_index >= 0:
+                self._call(
+                    f"{what}[{instance.map_index}]",
+                    self._task_instances.patch_task_instance_by_map_index,
+                    dag_id,
+                    dag_run_id,
+                    instance.task_id,
+                    instance.map_index,
+                    body,
+                )
+            else:
+                self._call(what, self._task_instances.patch_task_instance, dag_id, dag_run_id, instance.task_id, body)
+        except AirflowApiError as error:
+            if error.status == 409:
+                # Already failed: somebody was faster.
+                return None
+            if error.status == 404:
+                # The DAG has lost this task, or a mapped task was expanded meanwhile. The next round sees what is there.
+                return str(error)
+            raise
+        return None
+
+    def _call(self, what: str, request: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return request(*args, **kwargs, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+        except self._client.ApiException as error:
+            raise AirflowApiError(
+                f"could not {what}: {error.status} {_detail(error.body) or error.reason}", error.status
+            ) from error
+        except HTTPError as error:
+            raise AirflowApiError(f"could not {what}: {error}") from error
+
+
+def fetch_token(endpoint: Endpoint) -> str:
+    """Log in: exchange login and password for a token (Airflow docs: "Public API", authentication)."""
+    import urllib3
+
+    url = f"{endpoint.base_url}/auth/token"
+    pool = urllib3.PoolManager(
+        cert_reqs="CERT_REQUIRED" if endpoint.verify_tls else "CERT_NONE", ca_certs=endpoint.ca_file
+    )
+    try:
+        answer = pool.request(
+            "POST",
+            url,
+            body=json.dumps({"username": endpoint.login, "password": endpoint.password}),
+            headers={"Content-Type": "application/json"},
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS),
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise AirflowApiError(f"could not log in at {url}: {error}") from error
+    if answer.status not in {200, 201}:
+        raise AirflowApiError(f"could not log in at {url} as {endpoint.login}: {answer.status}", answer.status)
+    token: Mapping[str, str] = json.loads(answer.data)
+    return token["access_token"]
+
+
+def _word(state: Any) -> str | None:
+    return None if state is None else str(getattr(state, "value", state))
+
+
+def _detail(body: Any) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (KeyError, TypeError, ValueError):
+        return str(body or "")[:200]
