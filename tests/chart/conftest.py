@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from devstack import binaries
 from tests.chart import rendering
+from tests.chart.cluster import Cluster
 from tests.chart.rendering import Rendered
 
 
@@ -48,3 +50,9 @@ def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
         return str(caught.value)
 
     return refused
+
+
+@pytest.fixture(scope="session")
+def cluster(helm: Path) -> Cluster:
+    """A real API server with its controller manager, spoken to as its administrator."""
+    return Cluster(Path(os.environ["CLUSTER_KUBECONFIG"]), binaries.locate("kubectl")["kubectl"], helm)
