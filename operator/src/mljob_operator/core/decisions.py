@@ -55,8 +55,9 @@ class Effort:
         cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
         cancelled_directly_at: When the run was cancelled through REST.
         looked_up_at: When the run was last asked for.
-        doubt: Somebody missed the run: ask whether it is still there.
+        doubt: The run was missed, or not all of its tasks are known: ask for both.
         paused: Whether the run's DAG is paused.
+        dag_id: The DAG that the run was submitted to, or found in, before the status says so.
     """
 
     trouble: Trouble | None = None
@@ -69,6 +70,7 @@ class Effort:
     looked_up_at: datetime | None = None
     doubt: bool = False
     paused: bool = False
+    dag_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class Situation:
     now: datetime
     cancel_fallback: timedelta = timedelta(seconds=20)
     """How long the cancellation DAG has before the operator cancels through REST itself."""
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG of the run; before there is one, the DAG that the spec names."""
+        return self.job.status.dag_id or self.effort.dag_id or self.job.spec.dag_id
 
     @property
     def submitted(self) -> bool:
@@ -102,6 +109,12 @@ class Situation:
         """Whether a search for the run has said all that it can."""
         searched, unknown = self.effort.searched_at, self.effort.unknown_until
         return searched is not None and (unknown is None or searched >= unknown)
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """When what failed last for this spec is tried again; deletion is a new generation, so it doesn't wait for older troubles."""
+        trouble = self.effort.trouble
+        return trouble.retry_at if trouble and trouble.generation == self.job.generation else None
 
     @property
     def deadline(self) -> datetime | None:
@@ -203,8 +216,8 @@ def cancel_the_run(s: Situation) -> Action | None:
     if s.deadline is None:
         return None
     effort, now = s.effort, s.now
-    if effort.trouble and effort.trouble.retry_at and now < effort.trouble.retry_at:
-        return Wait(min(effort.trouble.retry_at, s.deadline))
+    if (retry_at := s.retry_at) is not None and now < retry_at:
+        return Wait(min(retry_at, s.deadline))
     if s.ledger.run is None:
         # After a restart, or deleted before the submission was answered: is there a run at all?
         if s.outcome_unknown and effort.searched_at is not None:
@@ -230,8 +243,8 @@ def finish(s: Situation) -> Action | None:
         return None
     if s.ledger.gone or s.ledger.listed or not s.submitted:
         return Release() if s.job.held else Wait()
-    if s.effort.trouble and s.effort.trouble.retry_at and s.now < s.effort.trouble.retry_at:
-        return Wait(s.effort.trouble.retry_at)
+    if s.retry_at is not None and s.now < s.retry_at:
+        return Wait(s.retry_at)
     return ListTasks()
 
 
@@ -258,10 +271,10 @@ def start_the_run(s: Situation) -> Action | None:
 
 def follow(s: Situation) -> Action | None:
     """A run in progress tells of itself; only a doubt whether it is still there, or a restart, makes us ask."""
-    if s.effort.trouble and s.effort.trouble.retry_at and s.now < s.effort.trouble.retry_at:
-        return Wait(s.effort.trouble.retry_at)
+    if s.retry_at is not None and s.now < s.retry_at:
+        return Wait(s.retry_at)
     if s.effort.doubt:
-        return LookUpRun()
+        return ListTasks()
     return None
 
 

@@ -27,6 +27,7 @@ class RunFact:
         seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
         start: When the run started, where the source says so.
         end: When it ended, likewise.
+        created: When it was submitted, on Airflow's clock; its task instances are no older.
     """
 
     state: RunState
@@ -35,6 +36,7 @@ class RunFact:
     seen: datetime
     start: datetime | None = None
     end: datetime | None = None
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,6 @@ class Job:
         """Whether our finalizer holds the object."""
         return FINALIZER in self.finalizers
 
-    @property
-    def dag_id(self) -> str:
-        """The DAG of the run: what the run was submitted to, else what the spec says."""
-        return self.status.dag_id or self.spec.dag_id
-
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Job:
         """Read an object as the apiserver sends it.

@@ -16,7 +16,7 @@ from typing import TypeVar
 from mljob_contract.mljob import StatusSource
 
 from .facts import Failure, Report, RunFact, Snapshot, TaskFact, TaskKey
-from .phases import FINISHED_TASK, RUN_RANK, TERMINAL_RUN
+from .phases import FINISHED_TASK, RUN_RANK, TERMINAL_RUN, RunState
 
 GRACE = timedelta(seconds=3)
 """How long an event stands against a REST answer that contradicts it. Airflow publishes a failure before it stores it, and a
@@ -62,6 +62,7 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact]) -> Ledger:
         if isinstance(fact, RunFact):
             run = _later_run(run, fact)
             continue
+        run = _later_run(run, _started_by(fact))
         known = ledger.tasks if tasks is None else tasks
         old = known.get(fact.key)
         new = fact if old is None else _merge(old, fact)
@@ -106,12 +107,19 @@ def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
 
 
 def _later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """The run's fact that counts: an ended run stays ended for this attempt."""
-    if old is None or RUN_RANK[new.state] > RUN_RANK[old.state]:
-        return replace(new, start=new.start or (old.start if old else None))
-    if new.state == old.state and (new.start, new.end) != (old.start, old.end) and new.source is StatusSource.REST:
-        return replace(old, start=new.start or old.start, end=new.end or old.end)
-    return old
+    """The run's fact that counts: an ended run stays ended for this attempt. Times are kept from whoever knows them."""
+    if old is None:
+        return new
+    base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
+    start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
+    if (base.start, base.end, base.created) == (start, end, created):
+        return base
+    return replace(base, start=start, end=end, created=created)
+
+
+def _started_by(fact: TaskFact) -> RunFact:
+    """A task that ran says that its run is running."""
+    return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
 
 
 def _merge(old: TaskFact, new: TaskFact) -> TaskFact:

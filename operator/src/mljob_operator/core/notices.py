@@ -31,24 +31,19 @@ class Notice:
     message: str
 
 
-def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
-    """What to tell of the step from ``old`` to ``new``."""
+def notices(old: MLJobStatus, new: MLJobStatus, *, deleting: bool = False) -> list[Notice]:
+    """What to tell of the step from ``old`` to ``new``; deletion is a new generation of the object, not a changed spec."""
     told: list[Notice] = []
     if new.submit_time and not old.submit_time:
         told.append(
             Notice(NORMAL, "Submitted", f"Submitted run {new.dag_run_id} of DAG {new.dag_id}: {new.dag_run_url}")
         )
-    elif (
-        old.submit_time
-        and old.observed_generation
-        and new.observed_generation != old.observed_generation
-        and old.phase not in TERMINAL_PHASES
-    ):
+    elif _spec_changed(old, new) and not deleting:
         told.append(
             Notice(
                 WARNING,
                 "SpecChangeIgnored",
-                f"The spec changed after run {new.dag_run_id} was submitted; dagId and conf no longer affect it. Delete and create the MLJob to run the new spec.",
+                f"The spec changed after run {new.dag_run_id} was submitted; a change of dagId or conf doesn't affect it. Delete and create the MLJob to run the new spec.",
             )
         )
     told.extend(_failed_tasks(old, new))
@@ -57,6 +52,12 @@ def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     elif new.reason != old.reason and new.phase in (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING) and new.message:
         told.extend(_trouble(new))
     return told
+
+
+def _spec_changed(old: MLJobStatus, new: MLJobStatus) -> bool:
+    """Whether the spec changed under a run in progress."""
+    in_progress = old.submit_time is not None and old.phase not in TERMINAL_PHASES
+    return in_progress and new.observed_generation != (old.observed_generation or new.observed_generation)
 
 
 def _phase_change(new: MLJobStatus) -> list[Notice]:

@@ -36,7 +36,7 @@ class Offsets:
         if pending is None or offset not in pending:
             return
         pending[offset] = True
-        while pending and next(iter(pending.values())):
+        while pending and pending[next(iter(pending))]:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:

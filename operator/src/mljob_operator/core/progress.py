@@ -66,7 +66,7 @@ def summarise(ledger: Ledger, run_url: str | None) -> Summary:
     """The ledger's tasks for the status; ``run_url`` is the run's page in Airflow, to link each task's log."""
     facts = list(ledger.tasks.values())
     states = Counter(fact.shown_state for fact in facts)
-    counts = TaskCounts.model_construct(total=len(facts), **{str(state): n for state, n in states.items()})
+    counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
     finished = sum(n for state, n in states.items() if state in FINISHED_TASK)
 
     by_task: dict[str, list[TaskFact]] = defaultdict(list)

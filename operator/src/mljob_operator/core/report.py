@@ -17,8 +17,6 @@ from .ledger import Ledger
 from .phases import TERMINAL_PHASES, TaskState, run_phase
 from .progress import Summary, error_text, first_failure, summarise
 
-MAX_OUTPUTS_BYTES = 16 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -39,6 +37,7 @@ def report(
     ledger: Ledger,
     effort: Effort,
     *,
+    dag_id: str,
     run_id: str,
     ui_url: str,
     now: datetime,
@@ -50,12 +49,12 @@ def report(
     """
     old = job.status
     submitted = old.submit_time is not None or ledger.run is not None
-    url = run_url(ui_url, job.dag_id, run_id) if submitted else None
+    url = run_url(ui_url, dag_id, run_id) if submitted else None
     summary = _summary(old, ledger, url)
     if old.phase in TERMINAL_PHASES:
         story = Story(old.phase, old.reason or str(old.phase), old.message or "")
     else:
-        story = _story(job, ledger, effort, submitted=submitted, summary=summary)
+        story = _story(job, ledger, effort, dag_id=dag_id, submitted=submitted, summary=summary)
     ended = story.phase in TERMINAL_PHASES
 
     new: dict[str, Any] = {
@@ -67,7 +66,7 @@ def report(
     }
     if submitted:
         new |= {
-            "dag_id": job.dag_id,
+            "dag_id": dag_id,
             "dag_run_id": run_id,
             "dag_run_url": url,
             "attempts": 1,
@@ -105,7 +104,7 @@ def _summary(old: MLJobStatus, ledger: Ledger, url: str | None) -> Summary | Non
     return summarise(ledger, url)
 
 
-def _story(job: Job, ledger: Ledger, effort: Effort, *, submitted: bool, summary: Summary | None) -> Story:
+def _story(job: Job, ledger: Ledger, effort: Effort, *, dag_id: str, submitted: bool, summary: Summary | None) -> Story:
     cancelling = job.deleting and job.spec.deletion_policy == "Cancel"
     trouble = effort.trouble
     if ledger.gone and submitted:
@@ -141,7 +140,7 @@ def _story(job: Job, ledger: Ledger, effort: Effort, *, submitted: bool, summary
             return Story(
                 phase,
                 "DagPaused",
-                f"The run waits because DAG {job.dag_id} is paused. Unpause it in Airflow's UI or with `airflow dags unpause {job.dag_id}`.",
+                f"The run waits because DAG {dag_id} is paused. Unpause it in Airflow's UI or with `airflow dags unpause {dag_id}`.",
             )
         return Story(phase, "Queued", "Airflow has accepted the run; its first task has not started.")
     if phase is Phase.RUNNING:

@@ -1,0 +1,600 @@
+"""Airflow 3's REST API (``/api/v2``) through apache-airflow-client.
+
+The client is synchronous, so requests run in a small pool of threads: Airflow on PostgreSQL takes about 50 submissions a second
+whatever the number of clients, and 8 keep it busy. Answers are read as JSON rather than into the client's models: the models refuse states
+that a later Airflow adds, and cost more than the request on a page of a hundred task instances.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import urllib3
+from airflow_client.client import (
+    ApiClient,
+    BulkBodyBulkTaskInstanceBody,
+    Configuration,
+    DAGApi,
+    DagRunApi,
+    DAGRunPatchBody,
+    ImportErrorApi,
+    TaskInstanceApi,
+    TriggerDAGRunPostBody,
+    XComApi,
+)
+
+from mljob_contract.mljob import StatusSource
+
+from ..core.facts import RunFact, TaskFact
+from ..core.identity import cancel_run_id
+from ..core.phases import FINISHED_TASK, RunState, run_state, task_state
+from ..errors import (
+    AirflowError,
+    AirflowForbidden,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    DagImportError,
+    DagNotFound,
+    DagRefused,
+    ValidationFailed,
+)
+from ..ports import Meter, RunChange, TaskChange
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+THREADS = 8
+TIMEOUT = (5.0, 15.0)
+"""Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
+PAGE = 100
+"""Airflow's default ``[api] maximum_page_limit``."""
+MAX_OUTPUTS_BYTES = 16 * 1024
+OUTPUTS_KEY = "mljob_outputs"
+"""The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
+
+
+class _Answer(Exception):
+    """An answer that is not 2xx."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Airflow:
+    """One Airflow.
+
+    Args:
+        url: Base URL, without ``/api/v2``.
+        user: For ``POST /auth/token``, with ``password``.
+        token: A bearer token instead of user and password.
+        ca_file: CA bundle for https.
+        prefix: Of our dag run ids.
+        cancel_dag_id: The cancellation DAG.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        meter: Meter,
+        *,
+        user: str | None,
+        password: str | None,
+        token: str | None,
+        ca_file: str | None,
+        prefix: str,
+        cancel_dag_id: str,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._meter = meter
+        self._user = user
+        self._password = password
+        self._fixed_token = token
+        self._prefix = prefix
+        self._cancel_dag_id = cancel_dag_id
+        configuration = Configuration(host=self._url, access_token=token or "", ssl_ca_cert=ca_file, retries=False)
+        configuration.connection_pool_maxsize = THREADS
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+        self._login_lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="airflow")
+        self._runs = DagRunApi(self._client)
+        self._tasks = TaskInstanceApi(self._client)
+        self._dags = DAGApi(self._client)
+        self._import_errors = ImportErrorApi(self._client)
+        self._xcoms = XComApi(self._client)
+        self._clock_offset = timedelta(0)
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
+        return self._clock_offset
+
+    async def close(self) -> None:
+        """Let requests under way end."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+
+    # DagRuns
+
+    async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+        """``POST /dags/{dag_id}/dagRuns``; 409 means that the run is there, so it is adopted.
+
+        Raises:
+            DagNotFound: No such DAG, yet.
+            DagImportError: Its file does not import.
+            ValidationFailed: Its params refuse the conf.
+            AirflowUnavailable: No answer; ``outcome_unknown`` when the run may be there all the same.
+        """
+        return await self._in_thread("submit", self._submit, dag_id, run_id, conf, note)
+
+    async def search(self, run_id: str) -> tuple[str, RunFact] | None:
+        """``GET /dags/~/dagRuns?run_id_prefix_pattern=``: the run in whatever DAG."""
+        return await self._in_thread("search", self._search, run_id)
+
+    async def get(self, dag_id: str, run_id: str) -> RunFact | None:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``."""
+        return await self._in_thread("get", self._get, dag_id, run_id)
+
+    async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages."""
+        return await self._in_thread("tasks", self._list_tasks, dag_id, run_id)
+
+    async def outputs(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """The XComs named ``mljob_outputs`` of all tasks, merged in the order in which they were pushed, at most 16 KiB."""
+        return await self._in_thread("outputs", self._outputs, dag_id, run_id)
+
+    async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
+        """Trigger the cancellation DAG, unless it is known that it would not run."""
+        await self._in_thread("trigger_cancellation", self._trigger_cancellation, dag_id, run_id, reason)
+
+    async def cancel(self, dag_id: str, run_id: str) -> None:
+        """Fail what is unfinished, then the run."""
+        await self._in_thread("cancel", self._cancel, dag_id, run_id)
+
+    async def changed_runs(self, since: datetime) -> list[RunChange]:
+        """``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, all pages."""
+
+        def ask() -> list[RunChange]:
+            seen = _now()
+            pages = self._pages(
+                "dag_runs",
+                lambda cursor: self._runs.get_dag_runs_without_preload_content(
+                    "~",
+                    updated_at_gte=since,
+                    run_id_prefix_pattern=self._prefix + ".",
+                    cursor=cursor,
+                    limit=PAGE,
+                    _request_timeout=TIMEOUT,
+                ),
+            )
+            return [RunChange(row["dag_id"], row["dag_run_id"], _run(row, seen)) for row in pages]
+
+        return await self._in_thread("changed_runs", ask)
+
+    async def changed_tasks(self, since: datetime) -> list[TaskChange]:
+        """``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all pages."""
+
+        def ask() -> list[TaskChange]:
+            seen = _now()
+            pages = self._pages(
+                "task_instances",
+                lambda cursor: self._tasks.get_task_instances_without_preload_content(
+                    "~",
+                    "~",
+                    updated_at_gte=since,
+                    run_id_prefix_pattern=self._prefix + ".",
+                    cursor=cursor,
+                    limit=PAGE,
+                    _request_timeout=TIMEOUT,
+                ),
+            )
+            return [TaskChange(row["dag_id"], row["dag_run_id"], _task(row, seen)) for row in pages]
+
+        return await self._in_thread("changed_tasks", ask)
+
+    async def active_runs(self) -> set[str]:
+        """``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all pages."""
+
+        def ask() -> set[str]:
+            pages = self._pages(
+                "dag_runs",
+                lambda cursor: self._runs.get_dag_runs_without_preload_content(
+                    "~",
+                    state=[RunState.QUEUED.value, RunState.RUNNING.value],
+                    run_id_prefix_pattern=self._prefix + ".",
+                    cursor=cursor,
+                    limit=PAGE,
+                    _request_timeout=TIMEOUT,
+                ),
+            )
+            return {row["dag_run_id"] for row in pages}
+
+        return await self._in_thread("active_runs", ask)
+
+    async def paused_dags(self) -> set[str]:
+        """``GET /dags?paused=true``, all pages."""
+
+        def ask() -> set[str]:
+            paused: set[str] = set()
+            while True:
+                offset = len(paused)
+                page = self._ask(
+                    lambda offset=offset: self._dags.get_dags_without_preload_content(  # type: ignore[misc]
+                        paused=True, limit=PAGE, offset=offset, order_by=["dag_id"], _request_timeout=TIMEOUT
+                    )
+                )
+                paused.update(row["dag_id"] for row in page["dags"])
+                if len(page["dags"]) < PAGE:
+                    return paused
+
+        return await self._in_thread("paused_dags", ask)
+
+    # What runs in the threads
+
+    def _submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+        body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=None)
+        seen = _now()
+        try:
+            row = self._ask(
+                lambda: self._runs.trigger_dag_run_without_preload_content(dag_id, body, _request_timeout=TIMEOUT)
+            )
+        except _Answer as answer:
+            if answer.status == 409:
+                adopted = self._get(dag_id, run_id)
+                if adopted is not None:
+                    return adopted
+                raise AirflowUnavailable(f"Airflow says that run {run_id} is there and that it is not") from answer
+            raise self._why_not(dag_id, answer) from answer
+        return _run(row, seen)
+
+    def _why_not(self, dag_id: str, answer: _Answer) -> AirflowError:
+        """Say why a DAG was not triggered, and what to do about it."""
+        detail = answer.detail
+        if answer.status == 404:
+            broken = self._broken_files()
+            hint = f" Airflow can't import {broken}." if broken else ""
+            return DagNotFound(
+                f"Airflow knows no DAG {dag_id!r} (spec.dagId). A new DAG file takes until the dag processor's next scan to appear; "
+                f"check the spelling with `airflow dags list`.{hint}"
+            )
+        if answer.status == 400 and "import error" in detail.lower():
+            broken = self._broken_files()
+            return DagImportError(
+                f"DAG {dag_id!r} has import errors and can't be run: fix its file{f' ({broken})' if broken else ''}; "
+                "`airflow dags list-import-errors` shows the traceback."
+            )
+        if answer.status in (400, 422):
+            return ValidationFailed(
+                f"Airflow refused spec.conf for DAG {dag_id!r}: {detail} Change spec.conf to try again."
+            )
+        return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
+
+    def _broken_files(self) -> str:
+        """Files that don't import, and the last line of each traceback; empty when there are none, or nobody tells."""
+        try:
+            page = self._ask(
+                lambda: self._import_errors.get_import_errors_without_preload_content(limit=3, _request_timeout=TIMEOUT)
+            )
+        except (_Answer, AirflowError):
+            return ""
+        told = [
+            f"{row['filename']}: {(row.get('stack_trace') or '').strip().splitlines()[-1:] or ['?']}"
+            for row in page["import_errors"]
+        ]
+        rest = page["total_entries"] - len(told)
+        return "; ".join(told).replace("['", "").replace("']", "") + (f" and {rest} more" if rest > 0 else "")
+
+    def _search(self, run_id: str) -> tuple[str, RunFact] | None:
+        seen = _now()
+        page = self._ask(
+            lambda: self._runs.get_dag_runs_without_preload_content(
+                "~", run_id_prefix_pattern=run_id, limit=10, _request_timeout=TIMEOUT
+            )
+        )
+        for row in page["dag_runs"]:
+            if row["dag_run_id"] == run_id:
+                return row["dag_id"], _run(row, seen)
+        return None
+
+    def _get(self, dag_id: str, run_id: str) -> RunFact | None:
+        seen = _now()
+        try:
+            row = self._ask(
+                lambda: self._runs.get_dag_run_without_preload_content(dag_id, run_id, _request_timeout=TIMEOUT)
+            )
+        except _Answer as answer:
+            if answer.status == 404:
+                return None
+            raise
+        return _run(row, seen)
+
+    def _task_rows(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        try:
+            return self._pages(
+                "task_instances",
+                lambda cursor: self._tasks.get_task_instances_without_preload_content(
+                    dag_id, run_id, cursor=cursor, limit=PAGE, _request_timeout=TIMEOUT
+                ),
+            )
+        except _Answer as answer:
+            if answer.status == 404:
+                return []
+            raise
+
+    def _list_tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
+        seen = _now()
+        return [_task(row, seen) for row in self._task_rows(dag_id, run_id)]
+
+    def _outputs(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        try:
+            page = self._ask(
+                lambda: self._xcoms.get_xcom_entries_without_preload_content(
+                    dag_id,
+                    run_id,
+                    "~",
+                    xcom_key=OUTPUTS_KEY,
+                    order_by=["timestamp"],
+                    limit=PAGE,
+                    _request_timeout=TIMEOUT,
+                )
+            )
+        except _Answer as answer:
+            if answer.status == 404:
+                return {}
+            raise
+        outputs: dict[str, Any] = {}
+        for entry in page["xcom_entries"]:
+            row = self._ask(
+                lambda entry=entry: self._xcoms.get_xcom_entry_without_preload_content(  # type: ignore[misc]
+                    dag_id,
+                    entry["task_id"],
+                    run_id,
+                    OUTPUTS_KEY,
+                    map_index=entry["map_index"],
+                    deserialize=False,
+                    _request_timeout=TIMEOUT,
+                )
+            )
+            value = row["value"]
+            if isinstance(value, str):
+                value = json.loads(value)
+            if isinstance(value, dict):
+                outputs |= value
+        if len(json.dumps(outputs).encode()) > MAX_OUTPUTS_BYTES:
+            log.warning("outputs of run %s are larger than %d bytes and left out", run_id, MAX_OUTPUTS_BYTES)
+            return {}
+        return outputs
+
+    def _trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
+        by = self._cancel_dag_id
+        try:
+            dag = self._ask(lambda: self._dags.get_dag_without_preload_content(by, _request_timeout=TIMEOUT))
+        except _Answer as answer:
+            if answer.status == 404:
+                raise DagRefused(f"the cancellation DAG {by} is not in Airflow") from answer
+            raise
+        if dag["is_paused"]:
+            raise DagRefused(f"the cancellation DAG {by} is paused")
+        conf = {"dag_id": dag_id, "dag_run_id": run_id, "reason": reason}
+        try:
+            self._submit(by, cancel_run_id(run_id), conf, reason)
+        except (DagNotFound, DagImportError, ValidationFailed) as error:
+            raise DagRefused(f"the cancellation DAG {by} can't be run: {error}") from error
+
+    def _cancel(self, dag_id: str, run_id: str) -> None:
+        unfinished = [
+            row for row in self._task_rows(dag_id, run_id) if task_state(row.get("state")) not in FINISHED_TASK
+        ]
+        for start in range(0, len(unfinished), PAGE):
+            entities = [
+                {"task_id": row["task_id"], "map_index": row["map_index"], "new_state": "failed"}
+                for row in unfinished[start : start + PAGE]
+            ]
+            action = {"action": "update", "entities": entities, "action_on_non_existence": "skip"}
+            body = BulkBodyBulkTaskInstanceBody.from_dict({"actions": [action]})
+            try:
+                result = self._ask(
+                    lambda body=body: self._tasks.bulk_task_instances_without_preload_content(  # type: ignore[misc]
+                        dag_id, run_id, body, _request_timeout=TIMEOUT
+                    )
+                )
+            except _Answer as answer:
+                log.warning("run %s: task instances were not set failed one by one: %s", run_id, answer.detail)
+                break
+            for error in (result.get("update") or {}).get("errors") or ():
+                log.info("run %s: a task instance was not set failed: %s", run_id, error)
+        self._fail_run(dag_id, run_id)
+        # A cancellation run that never got a slot has nothing left to do; started later, it would find the run over.
+        cancellation = self._get(self._cancel_dag_id, cancel_run_id(run_id))
+        if cancellation is not None and cancellation.state is RunState.QUEUED:
+            self._fail_run(self._cancel_dag_id, cancel_run_id(run_id))
+
+    def _fail_run(self, dag_id: str, run_id: str) -> None:
+        body = DAGRunPatchBody(state="failed")
+        try:
+            self._ask(
+                lambda: self._runs.patch_dag_run_without_preload_content(dag_id, run_id, body, _request_timeout=TIMEOUT)
+            )
+        except _Answer as answer:
+            if answer.status not in (404, 409):
+                raise
+
+    # Requests
+
+    async def _in_thread(self, operation: str, function: Callable[..., T], *args: Any) -> T:
+        """Run a synchronous operation in the pool, time it, and map what it raises."""
+        started = time.perf_counter()
+        outcome = "error"
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+            outcome = "ok"
+        except _Answer as answer:
+            raise AirflowError(f"Airflow answered {answer.status} to {operation}: {answer.detail}") from answer
+        except AirflowError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._meter.airflow_request(operation, outcome, time.perf_counter() - started)
+        return result
+
+    def _pages(self, field: str, ask: Callable[[str], Any]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = self._ask(lambda cursor=cursor: ask(cursor))  # type: ignore[misc]
+            rows += page[field]
+            following = page.get("next_cursor")
+            if not following or not page[field]:
+                return rows
+            cursor = following
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        """One request, with a login before it where one is needed; its JSON.
+
+        Raises:
+            _Answer: Anything but 2xx that the operation has to make sense of.
+            AirflowUnavailable: No answer, or a server error.
+            AirflowUnauthorized: The credentials are wrong.
+            AirflowForbidden: They may not do this.
+        """
+        token = self._log_in(stale=None)
+        status, data = self._send(request)
+        if status in (401, 403) and self._fixed_token is None:
+            # A token that has expired, or that a restarted Airflow doesn't know, is answered with either.
+            self._log_in(stale=token)
+            status, data = self._send(request)
+        if 200 <= status < 300:
+            return json.loads(data) if data else None
+        detail = _detail(data)
+        if status == 401:
+            raise AirflowUnauthorized(
+                f"Airflow refused the operator's credentials: {detail}. Check the Secret that holds them."
+            )
+        if status == 403:
+            raise AirflowForbidden(
+                f"Airflow's user of the operator lacks a permission: {detail}. Give it the role that the docs name."
+            )
+        if status >= 500 or status == 429:
+            raise AirflowUnavailable(
+                f"Airflow at {self._url} answered {status}: {detail}", outcome_unknown=status >= 500
+            )
+        raise _Answer(status, detail)
+
+    def _send(self, request: Callable[[], Any]) -> tuple[int, bytes]:
+        try:
+            response = request()
+            data = response.read()
+            if isinstance(stamp := response.headers.get("date"), str):
+                self._clock_offset = _offset(stamp)
+            return int(response.status), data
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            raise AirflowUnavailable(f"Airflow at {self._url} can't be reached: {_cause(error)}") from error
+        except (urllib3.exceptions.SSLError, ssl.SSLError) as error:
+            raise AirflowUnavailable(
+                f"Airflow at {self._url} can't be trusted: {_cause(error)}. Check the CA bundle."
+            ) from error
+        except urllib3.exceptions.HTTPError as error:
+            refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
+            raise AirflowUnavailable(
+                f"Airflow at {self._url} did not answer: {_cause(error)}", outcome_unknown=not refused
+            ) from error
+        except OSError as error:
+            raise AirflowUnavailable(f"Airflow at {self._url} did not answer: {error}", outcome_unknown=True) from error
+
+    def _log_in(self, stale: str | None) -> str:
+        """Make sure that there is a token, and not the stale one; the token. One thread logs in, the others wait for it."""
+        if self._fixed_token is not None:
+            return self._fixed_token
+        with self._login_lock:
+            token = self._configuration.access_token
+            if token and token != stale:
+                return str(token)
+            status, data = self._send(
+                lambda: self._client.call_api(
+                    "POST",
+                    f"{self._url}/auth/token",
+                    header_params={"Content-Type": "application/json", "Accept": "application/json"},
+                    body={"username": self._user, "password": self._password},
+                    _request_timeout=TIMEOUT,
+                )
+            )
+            if status in (401, 403, 422):
+                raise AirflowUnauthorized(
+                    f"Airflow refused the login of user {self._user!r}: {_detail(data)}. Check the Secret that holds the operator's credentials."
+                )
+            if not 200 <= status < 300:
+                raise AirflowUnavailable(f"Airflow at {self._url} answered {status} to the login: {_detail(data)}")
+            token = json.loads(data)["access_token"]
+            self._configuration.access_token = token
+            return str(token)
+
+
+def _run(row: Mapping[str, Any], seen: datetime) -> RunFact:
+    return RunFact(
+        state=run_state(row["state"]),
+        source=StatusSource.REST,
+        at=seen,
+        seen=seen,
+        start=_time(row.get("start_date")),
+        end=_time(row.get("end_date")),
+        created=_time(row.get("queued_at")),
+    )
+
+
+def _task(row: Mapping[str, Any], seen: datetime) -> TaskFact:
+    return TaskFact(
+        task_id=row["task_id"],
+        map_index=row["map_index"],
+        try_number=row["try_number"],
+        state=task_state(row.get("state")),
+        source=StatusSource.REST,
+        at=seen,
+        seen=seen,
+        max_tries=row.get("max_tries"),
+        start=_time(row.get("start_date")),
+        end=_time(row.get("end_date")),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _offset(stamp: str) -> timedelta:
+    """Airflow's clock less ours; under two seconds it is HTTP's rounding and counts as none."""
+    offset = parsedate_to_datetime(stamp) - _now()
+    return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
+
+
+def _detail(data: bytes) -> str:
+    """What FastAPI says in ``detail``, as one line of text."""
+    try:
+        detail = json.loads(data).get("detail")
+    except (ValueError, AttributeError):
+        detail = data.decode(errors="replace")
+    if isinstance(detail, list):
+        detail = "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
+    elif isinstance(detail, dict):
+        detail = detail.get("message") or detail.get("reason") or json.dumps(detail)
+    return " ".join(str(detail).split())[:500]
+
+
+def _cause(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rsplit(": ", 1)[-1]

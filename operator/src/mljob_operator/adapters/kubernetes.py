@@ -1,0 +1,194 @@
+"""MLJobs in the Kubernetes API, through the official client's asyncio flavour.
+
+Every write is a JSON merge patch that names the version it was made from (resourceVersion), so a stale one is refused with 409 instead of
+undoing somebody's change.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION
+
+from ..core.job import Job, Key
+from ..core.notices import Notice
+from ..errors import Conflict, Gone, StoreError, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "mljob-operator"
+MERGE_PATCH = "application/merge-patch+json"
+TIMEOUT = 15.0
+"""Seconds for one request."""
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+class Jobs:
+    """MLJobs, as a store.
+
+    Args:
+        namespaces: Where to look; empty: everywhere.
+    """
+
+    def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
+        self._api = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._client = api
+        self._namespaces = tuple(namespaces)
+
+    @classmethod
+    async def connect(cls, namespaces: Sequence[str] = ()) -> Jobs:
+        """With the pod's ServiceAccount, or else with the kubeconfig that KUBECONFIG names."""
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = 64
+        if SERVICE_ACCOUNT.exists():  # noqa: ASYNC240  # once, at start-up
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return cls(client.ApiClient(configuration), namespaces)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def list(self) -> list[Job]:
+        """All MLJobs in the namespaces that we watch; those that don't fit the API are logged and left out."""
+        jobs = []
+        for namespace in self._namespaces or ("",):
+            token = ""
+            while True:
+                page = await self._call(self._list_page, namespace, token)
+                for item in page["items"]:
+                    if (job := read(item)) is not None:
+                        jobs.append(job)
+                token = page["metadata"].get("continue") or ""
+                if not token:
+                    break
+        return jobs
+
+    async def get(self, key: Key) -> Job | None:
+        """An MLJob as it is now; None when there is none."""
+        try:
+            body = await self._call(
+                self._api.get_namespaced_custom_object, GROUP, VERSION, key[0], PLURAL, key[1], _request_timeout=TIMEOUT
+            )
+        except Gone:
+            return None
+        return read(body)
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        """Patch ``/status`` of exactly this version.
+
+        Raises:
+            Conflict: The MLJob has changed.
+            Gone: It is not there any more, or is another one of that name.
+            StoreUnavailable: No answer, or a server error.
+        """
+        body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version}, "status": patch}
+        answer = await self._call(
+            self._api.patch_namespaced_custom_object_status,
+            GROUP,
+            VERSION,
+            job.namespace,
+            PLURAL,
+            job.name,
+            body,
+            _content_type=MERGE_PATCH,
+            _request_timeout=TIMEOUT,
+        )
+        return Job.from_object(answer)
+
+    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
+        """Add or take away our finalizer; others keep theirs."""
+        others = [name for name in job.finalizers if name != FINALIZER]
+        finalizers = [*others, FINALIZER] if present else others
+        body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version, "finalizers": finalizers or None}}
+        try:
+            answer = await self._call(
+                self._api.patch_namespaced_custom_object,
+                GROUP,
+                VERSION,
+                job.namespace,
+                PLURAL,
+                job.name,
+                body,
+                _content_type=MERGE_PATCH,
+                _request_timeout=TIMEOUT,
+            )
+        except Gone:
+            return None
+        updated = Job.from_object(answer)
+        return None if updated.deleting and not updated.finalizers else updated
+
+    async def record(self, job: Job, notice: Notice) -> None:
+        """Create an Event about the MLJob, for ``kubectl describe``."""
+        now = datetime.now(UTC)
+        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "metadata": {"name": f"{job.name}.{uuid.uuid4().hex[:16]}", "namespace": job.namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": job.namespace,
+                "name": job.name,
+                "uid": job.uid,
+                "resourceVersion": job.resource_version,
+            },
+            "type": notice.type,
+            "reason": notice.reason,
+            "message": notice.message,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        await self._call(self._core.create_namespaced_event, job.namespace, body, _request_timeout=TIMEOUT)
+
+    async def _list_page(self, namespace: str, token: str) -> Any:
+        paging: dict[str, Any] = {"limit": 500, "_request_timeout": TIMEOUT}
+        if token:
+            paging["_continue"] = token
+        if namespace:
+            return await self._api.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **paging)
+        return await self._api.list_cluster_custom_object(GROUP, VERSION, PLURAL, **paging)
+
+    async def _call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the client, mapping what it raises."""
+        try:
+            return await method(*args, **kwargs)
+        except ApiException as error:
+            raise _mapped(error) from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise StoreUnavailable(f"the Kubernetes API did not answer: {error or type(error).__name__}") from error
+
+
+def read(body: Mapping[str, Any]) -> Job | None:
+    """An object as a Job; None, and a line in the log, for one that does not fit the API."""
+    try:
+        return Job.from_object(body)
+    except ValueError as error:
+        meta = body.get("metadata", {})
+        log.error("%s/%s does not fit the API and is left alone: %s", meta.get("namespace"), meta.get("name"), error)
+        return None
+
+
+def _mapped(error: ApiException) -> StoreError:
+    status = error.status or 0
+    text = f"the Kubernetes API answered {status} {error.reason}: {str(error.body or '')[:300]}"
+    if status == 404:
+        return Gone(text)
+    if status == 409:
+        return Gone(text) if "uid" in str(error.body) and "Precondition" in str(error.body) else Conflict(text)
+    if status in (429, 0) or status >= 500:
+        return StoreUnavailable(text)
+    return StoreError(text)

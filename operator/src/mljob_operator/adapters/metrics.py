@@ -1,0 +1,123 @@
+"""Prometheus metrics, and the HTTP endpoints: ``/livez``, ``/readyz``, ``/metrics``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+log = logging.getLogger(__name__)
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The operator's metrics, in a registry of their own. Names follow Prometheus' conventions: base units, ``_total`` for counters."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._events = Counter(
+            "mljob_events",
+            "Kafka messages read, by outcome: applied, foreign, unreadable",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._patches = Histogram(
+            "mljob_status_patch_seconds", "How long a status patch took", buckets=_FAST, registry=self.registry
+        )
+        self._latency = Histogram(
+            "mljob_event_to_status_seconds",
+            "From a Kafka message's timestamp to the stored status that holds it",
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self._requests = Histogram(
+            "mljob_airflow_request_seconds",
+            "Operations on Airflow's REST API",
+            ["operation", "outcome"],
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self._finished = Counter(
+            "mljob_jobs_finished", "MLJobs that ended, by phase", ["phase"], registry=self.registry
+        )
+        self._resyncs = Counter(
+            "mljob_resyncs", "Passes over Airflow's change feed", ["outcome"], registry=self.registry
+        )
+        self._live = Gauge("mljob_jobs_live", "MLJobs that are not finished", registry=self.registry)
+        self._in_flight = Gauge(
+            "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
+        )
+
+    def event(self, outcome: str) -> None:
+        """A Kafka message was read."""
+        self._events.labels(outcome).inc()
+
+    def status_written(self, seconds: float) -> None:
+        """A status was patched."""
+        self._patches.observe(seconds)
+
+    def event_latency(self, seconds: float) -> None:
+        """A message's status is stored."""
+        self._latency.observe(seconds)
+
+    def airflow_request(self, operation: str, outcome: str, seconds: float) -> None:
+        """A request to Airflow has ended."""
+        self._requests.labels(operation, outcome).observe(seconds)
+
+    def job_finished(self, phase: str) -> None:
+        """An MLJob has ended."""
+        self._finished.labels(phase).inc()
+
+    def resync(self, outcome: str) -> None:
+        """A pass over the change feed has ended."""
+        self._resyncs.labels(outcome).inc()
+
+    def live(self, jobs: int, in_flight: int) -> None:
+        """How much is going on."""
+        self._live.set(jobs)
+        self._in_flight.set(in_flight)
+
+
+class Endpoints:
+    """The HTTP server for kubelet and Prometheus.
+
+    Args:
+        alive: Whether the event loop's duties are being done; the answer to ``/livez``.
+        ready: Whether MLJobs are watched; the answer to ``/readyz``.
+    """
+
+    def __init__(self, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
+        self._metrics = metrics
+        self._alive = alive
+        self._ready = ready
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen."""
+        app = web.Application()
+        app.router.add_get("/livez", self._probe(self._alive))
+        app.router.add_get("/readyz", self._probe(self._ready))
+        app.router.add_get("/metrics", self._show)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        log.info("listening on %s:%d: /livez /readyz /metrics", host, port)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @staticmethod
+    def _probe(question: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(text="ok") if question() else web.Response(status=503, text="not yet")
+
+        return answer
+
+    async def _show(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,72 @@
+"""kopf's handlers: what the operator does when it starts, when it ends, and when an MLJob is seen.
+
+Only the low-level event handler is used. The operator is level-triggered: it needs to know what an MLJob is now, not what changed, so
+kopf has nothing to remember for it, and no annotation of anybody's is put on a user's object.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import kopf
+
+from mljob_contract.mljob import GROUP, PLURAL, VERSION
+
+from .adapters.kubernetes import read
+from .job_queue import JobQueue
+
+
+class Operator(Protocol):
+    """What the handlers need of :mod:`.main`."""
+
+    queue: JobQueue
+
+    async def start(self) -> None:
+        """Begin the work beside the watch."""
+        ...
+
+    async def stop(self) -> None:
+        """End it."""
+        ...
+
+
+def registry(operator: Operator) -> kopf.OperatorRegistry:
+    """The handlers, bound to an operator."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry)
+    async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        await operator.start()
+
+    @kopf.on.cleanup(registry=registry)
+    async def end(**_: Any) -> None:
+        await operator.stop()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+        job = read(dict(body))
+        if job is None:
+            return
+        if type == "DELETED":
+            operator.queue.vanished(job.key, job.uid)
+        else:
+            operator.queue.observe(job)
+
+    return registry
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Kopf's settings, where its defaults are not ours."""
+    # Our Events come from the status queue; kopf would post its own log lines as Events.
+    settings.posting.enabled = False
+    # The resource is known; looking for others costs a permission on all CRDs.
+    settings.scanning.disabled = True
+    # An MLJob is acted on at once; bursts are coalesced by the queue.
+    settings.queueing.batch_window = 0.0
+    settings.watching.reconnect_backoff = 0.5
+    # A watch that the network has dropped silently is noticed.
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30

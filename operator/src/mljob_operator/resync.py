@@ -1,0 +1,181 @@
+"""REST is the level: what changed in Airflow since a watermark, in pages, for all runs at once.
+
+Events may be lost, late, or never sent (airflow.listeners has no hook for queued, retry, deferred, upstream_failed or removed). Every
+``interval`` seconds two requests ask Airflow's change feed for runs and task instances with our prefix; pages follow what changed,
+not what waits. While something is expected that may come without an event (a run whose tasks have all ended, a cancellation, a run
+whose tasks are not known yet) the feed is read every ``hot_interval``.
+
+The watermark is Airflow's clock, less an overlap: rows are stamped when a transaction begins and seen when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from mljob_contract.run_id import RunId
+
+from .core.facts import RunFact, Snapshot, TaskFact
+from .core.job import Key
+from .core.ledger import GRACE
+from .errors import AirflowError, backoff
+from .job_queue import JobQueue, Live
+from .ports import Clock, DagRuns, Meter
+
+log = logging.getLogger(__name__)
+
+OVERLAP = timedelta(seconds=12)
+"""How far a pass looks back behind the last one: longer than GRACE and the longest transaction."""
+CENSUS_INTERVAL = timedelta(seconds=60)
+"""How often it is checked that runs in progress still exist: a deleted run is in no change feed."""
+
+assert OVERLAP > 2 * GRACE
+
+
+class Resync:
+    """Reads the change feed.
+
+    Args:
+        dag_runs: Airflow.
+        queue: Who wants to know.
+        prefix: Of our dag run ids.
+        interval: Seconds between passes.
+        hot_interval: Seconds between passes while a change is expected at any moment.
+    """
+
+    def __init__(
+        self,
+        dag_runs: DagRuns,
+        queue: JobQueue,
+        clock: Clock,
+        meter: Meter,
+        *,
+        prefix: str,
+        interval: float,
+        hot_interval: float = 1.0,
+    ) -> None:
+        self._dag_runs = dag_runs
+        self._queue = queue
+        self._clock = clock
+        self._meter = meter
+        self._prefix = prefix
+        self._interval = interval
+        self._hot_interval = min(hot_interval, interval)
+        self._watermark: datetime | None = None
+        self._census_at: datetime | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Pass after pass, until cancelled."""
+        while True:
+            self._queue.wanted.clear()
+            delay = await self._guarded_pass()
+            hot = not self._failures and any(live.hot for live in self._queue.live())
+            if hot:
+                await asyncio.sleep(self._hot_interval)
+                continue
+            try:
+                await asyncio.wait_for(self._queue.wanted.wait(), delay)
+                # Let a burst of first events gather before the feed is asked.
+                await asyncio.sleep(self._hot_interval / 4)
+            except TimeoutError:
+                pass
+
+    async def _guarded_pass(self) -> float:
+        """One pass; seconds until the next."""
+        try:
+            await self.pass_once()
+        except AirflowError as error:
+            self._failures += 1
+            if self._failures == 1:
+                log.warning("Airflow's change feed can't be read; statuses come from Kafka alone: %s", error)
+            self._meter.resync("failed")
+            return max(self._interval, backoff(error, self._failures))
+        if self._failures:
+            log.info("Airflow's change feed can be read again")
+        self._failures = 0
+        self._meter.resync("ok")
+        return self._interval
+
+    async def pass_once(self) -> None:
+        """Ask what changed since the last pass that succeeded, and tell the queues.
+
+        Raises:
+            AirflowError: Airflow could not be asked; the watermark stays.
+        """
+        lives = self._queue.live()
+        submitted = {live.job.key: live for live in lives if live.job.status.submit_time or live.ledger.run}
+        if not submitted:
+            # Nobody to tell: whatever is submitted from now on changes from now on.
+            self._watermark = self._clock() + self._dag_runs.clock_offset
+            return
+        started = self._clock()
+        since = (self._watermark or self._first(lives)) - OVERLAP
+        runs = await self._dag_runs.changed_runs(since)
+        tasks = await self._dag_runs.changed_tasks(since)
+
+        of_run: dict[tuple[Key, str], tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
+        for run in runs:
+            if (key := self._key(run.run_id)) in submitted:
+                of_run[key, run.run_id][0].append(run.fact)
+        for task in tasks:
+            if (key := self._key(task.run_id)) in submitted:
+                of_run[key, task.run_id][1].append(task.fact)
+        for (key, run_id), (run_facts, task_facts) in of_run.items():
+            run_fact = run_facts[-1] if run_facts else submitted[key].ledger.run
+            created = run_fact.created if run_fact else None
+            self._queue.show(
+                key,
+                run_id,
+                Snapshot(
+                    started,
+                    run=run_facts[-1] if run_facts else None,
+                    tasks=tuple(task_facts),
+                    # A run that is younger than the watermark has all its tasks in the feed.
+                    complete=created is not None and created > since and bool(task_facts),
+                ),
+            )
+        first_pass = self._watermark is None
+        self._watermark = started + self._dag_runs.clock_offset
+        await self._look_after_queued(lives)
+        await self._take_census(submitted, started, of_run, first_pass=first_pass)
+
+    def _first(self, lives: list[Live]) -> datetime:
+        """Where to begin after a start: with the oldest run in progress."""
+        submitted = [live.job.status.submit_time for live in lives if live.job.status.submit_time]
+        return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
+
+    async def _look_after_queued(self, lives: list[Live]) -> None:
+        """A run of a paused DAG stays queued and gives no sign: one request tells for all of them."""
+        queued = [live for live in lives if live.queued or live.paused]
+        if not queued:
+            return
+        paused = await self._dag_runs.paused_dags()
+        for live in queued:
+            is_paused = (live.job.status.dag_id or live.job.spec.dag_id) in paused
+            if is_paused is not live.paused:
+                self._queue.pause_seen(live.job.key, paused=is_paused)
+
+    async def _take_census(
+        self, submitted: dict[Key, Live], now: datetime, seen: Collection[tuple[Key, str]], *, first_pass: bool
+    ) -> None:
+        """Ask for runs one by one only where something doesn't add up."""
+        for key, live in submitted.items():
+            if first_pass and (key, live.run_id) not in seen and not live.ledger.complete:
+                self._queue.doubt(key)
+        if self._census_at is not None and now < self._census_at + CENSUS_INTERVAL:
+            return
+        self._census_at = now
+        active = await self._dag_runs.active_runs()
+        for key, live in submitted.items():
+            age = now - (live.job.status.submit_time or now)
+            missing = live.run_id not in active and not live.ledger.over
+            if age > OVERLAP and (missing or not live.ledger.complete):
+                self._queue.doubt(key)
+
+    def _key(self, run_id: str) -> Key | None:
+        run = RunId.parse(run_id)
+        return (run.namespace, run.name) if run is not None and run.prefix == self._prefix else None

@@ -1,0 +1,113 @@
+"""The operator's settings: environment variables with the prefix ``MLJOB_``, read once into one frozen object."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mljob_contract.run_id import MAX_PREFIX_LENGTH
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. An empty variable counts as absent."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLJOB_", env_ignore_empty=True, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    airflow_url: str
+    """Base URL of Airflow's api-server, without ``/api/v2``."""
+    airflow_ui_url: str | None = None
+    """Base URL of Airflow for people, in links; by default ``airflow_url``."""
+    airflow_user: str | None = None
+    """User for ``POST /auth/token``, with ``airflow_password``."""
+    airflow_password: SecretStr | None = None
+    """Its password."""
+    airflow_token: SecretStr | None = None
+    """A bearer token, instead of user and password."""
+    airflow_ca_file: str | None = None
+    """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
+    cancel_dag_id: str = "mljob_cancel"
+    """The cancellation DAG."""
+    cancel_fallback_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """How long the cancellation DAG has before the operator cancels through REST itself. It takes 4 s on an idle Airflow."""
+
+    kafka_bootstrap_servers: str | None = None
+    """Brokers, comma-separated; absent: no events, statuses come from REST alone."""
+    events_topic: str = "airflow.events"
+    """The topic that Airflow's events are on."""
+    kafka_group_id: str = "mljob-operator"
+    """The consumer group; operators of different clusters need different ones."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """As librdkafka's ``security.protocol``."""
+    kafka_sasl_mechanism: str | None = None
+    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, ..."""
+    kafka_sasl_username: str | None = None
+    """SASL user."""
+    kafka_sasl_password: SecretStr | None = None
+    """SASL password."""
+    kafka_ssl_ca_file: str | None = None
+    """CA bundle (PEM) for the brokers."""
+    kafka_ssl_certificate_file: str | None = None
+    """Client certificate (PEM), for mutual TLS."""
+    kafka_ssl_key_file: str | None = None
+    """Its key (PEM)."""
+    dead_letter_topic: str | None = None
+    """Where messages go that can't be read; absent: they are counted and logged only."""
+
+    run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (
+        "mljob"
+    )
+    """First part of dag run ids; clusters that share one Airflow need different ones."""
+    resync_interval_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Seconds between two looks at Airflow's change feed. A transition that gives no event is in the status within twice that."""
+    status_interval_seconds: Annotated[float, Field(ge=0)] = 0.1
+    """Seconds between two patches of one MLJob's status: a burst of events is one patch. The first is never delayed."""
+    namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """Namespaces to watch, comma-separated; absent: all."""
+
+    http_host: str = "0.0.0.0"  # noqa: S104  # the kubelet and Prometheus come from outside the pod
+    """Where ``/livez``, ``/readyz`` and ``/metrics`` listen."""
+    http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    """Their port."""
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object a line, or lines for people."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of the operator's own loggers; libraries log warnings."""
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.airflow_token is None and (self.airflow_user is None or self.airflow_password is None):
+            raise ValueError("set MLJOB_AIRFLOW_TOKEN, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD")
+        return self
+
+    @property
+    def ui_url(self) -> str:
+        """Base URL of links."""
+        return self.airflow_ui_url or self.airflow_url
+
+    def kafka(self) -> dict[str, Any]:
+        """Librdkafka's settings for the brokers; only those that are set."""
+        options = {
+            "bootstrap.servers": self.kafka_bootstrap_servers,
+            "security.protocol": self.kafka_security_protocol,
+            "sasl.mechanism": self.kafka_sasl_mechanism,
+            "sasl.username": self.kafka_sasl_username,
+            "sasl.password": self.kafka_sasl_password.get_secret_value() if self.kafka_sasl_password else None,
+            "ssl.ca.location": self.kafka_ssl_ca_file,
+            "ssl.certificate.location": self.kafka_ssl_certificate_file,
+            "ssl.key.location": self.kafka_ssl_key_file,
+        }
+        return {key: value for key, value in options.items() if value is not None}
