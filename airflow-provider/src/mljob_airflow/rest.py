@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
-"""Failing a hundred task instances in one request takes Airflow seconds, not milliseconds."""
+"""Failing a batch of task instances takes a busy Airflow seconds, not milliseconds."""
 PAGE_SIZE = 100
 """``[api] maximum_page_limit``'s default; a server with a smaller one answers smaller pages, which is fine."""
 
@@ -136,20 +136,16 @@ class AirflowRuns:
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
         """Set them failed, and say what did not work. Already failed, or gone, is not worth saying."""
-        errors: list[str] = []
-        for start in range(0, len(instances), PAGE_SIZE):
-            batch = instances[start : start + PAGE_SIZE]
-            if self._fail_together(dag_id, dag_run_id, batch):
-                continue
-            for instance in batch:
-                if error := self._fail_one(dag_id, dag_run_id, instance):
-                    errors.append(error)
-        return errors
+        if self._fail_together(dag_id, dag_run_id, instances):
+            return []
+        errors = [self._fail_one(dag_id, dag_run_id, instance) for instance in instances]
+        return [error for error in errors if error]
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run failed, with a note (cut to the 1,000 characters that Airflow keeps)."""
-        body = self._client.DAGRunPatchBody(state="failed", note=note[:1000])
+        """Set the run failed, and add a line to its note, which holds 1,000 characters."""
         try:
+            run = self._call(f"get run {dag_run_id}", self._dag_runs.get_dag_run, dag_id, dag_run_id)
+            body = self._client.DAGRunPatchBody(state="failed", note=f"{run.note or ''}\n{note}".strip()[:1000])
             self._call(f"fail run {dag_run_id}", self._dag_runs.patch_dag_run, dag_id, dag_run_id, body)
         except AirflowApiError as error:
             if error.status not in {404, 409}:
