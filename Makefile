@@ -1,0 +1,52 @@
+# Everything a developer does here. The Python that runs `bootstrap` may be chosen: make PYTHON=python3.12 test
+PYTHON ?= python3
+STACK = .venv/bin/python -m devstack
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap demo test up down clean status logs check generate verify bench lock
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bootstrap: ## Make the Python environments, .venv and .venv-airflow
+	@$(PYTHON) devstack/bootstrap.py
+
+demo: up ## Bring everything up, run an example training job, and watch it
+	@$(STACK) demo
+
+test: check verify ## Run every check and every test
+	.venv/bin/python -m pytest
+
+up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs)
+	@$(STACK) up $(if $(NO_OPERATOR),--no-operator)
+
+down: bootstrap ## End all that `up` started; data stays
+	@$(STACK) down
+
+clean: bootstrap ## End all that `up` started and delete its data
+	@$(STACK) clean
+
+status: bootstrap ## Each component of the stack and its state
+	@$(STACK) status
+
+logs: bootstrap ## The end of each log (C=kafka for one, FOLLOW=1 to go on)
+	@$(STACK) logs $(if $(FOLLOW),--follow) $(C)
+
+check: bootstrap ## Format, lint, types, import layers, spelling
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/codespell
+
+generate: bootstrap ## Write crds/ from contract/
+	.venv/bin/python crds/generate.py
+
+verify: bootstrap ## Fail if what is generated is not what is committed
+	.venv/bin/python crds/generate.py --check
+
+bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
+	.venv/bin/python -m benchmarks
+
+lock: ## Resolve requirements/*.in again
+	@$(PYTHON) devstack/bootstrap.py lock

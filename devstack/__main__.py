@@ -1,0 +1,111 @@
+"""`python -m devstack <verb>`: up, down, clean, status, logs, env, start, stop, kill, restart, demo."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from devstack.bootstrap import ROOT, BootstrapError
+from devstack.errors import StackError
+from devstack.progress import say
+from devstack.stack import Stack
+
+
+def main() -> int:
+    """Run one verb; a problem is said in words, without a traceback."""
+    arguments = _parser().parse_args()
+    stack = Stack(arguments.directory)
+    try:
+        return int(arguments.run(stack, arguments) or 0)
+    except (StackError, BootstrapError) as problem:
+        say(f"error: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; `make up` goes on where it was, `make down` ends what runs")
+        return 130
+
+
+def _up(stack: Stack, arguments: argparse.Namespace) -> None:
+    folders = [folder for folder in os.environ.get("DAGS_FOLDERS", "").split(os.pathsep) if folder]
+    stack.up(operator=not arguments.no_operator, dags_folders=[*folders, *arguments.dags_folder])
+    say(
+        f"  Airflow is at {stack.env['AIRFLOW_URL']} (user {stack.env['AIRFLOW_USER']}, password {stack.env['AIRFLOW_PASSWORD']})"
+    )
+    say(f"  next: . {_shown(stack.directory / 'env')}; kubectl get mljobs")
+
+
+def _down(stack: Stack, _: argparse.Namespace) -> None:
+    stack.down()
+
+
+def _clean(stack: Stack, _: argparse.Namespace) -> None:
+    stack.remove()
+
+
+def _status(stack: Stack, _: argparse.Namespace) -> int:
+    states = stack.states()
+    for name, state in states.items():
+        print(f"{name:<24} {state:<8} {stack.pid(name) or '-':>8}  {_shown(stack.log(name))}")
+    return 0 if all(state == "ready" for name, state in states.items() if name != "operator") else 1
+
+
+def _logs(stack: Stack, arguments: argparse.Namespace) -> None:
+    names = arguments.component or [name for name in stack.states() if stack.log(name).exists()]
+    files = [str(stack.log(name)) for name in names]
+    os.execvp("tail", ["tail", f"--lines={arguments.lines}", *(["--follow=name"] if arguments.follow else []), *files])
+
+
+def _env(stack: Stack, _: argparse.Namespace) -> None:
+    for name, value in stack.env.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _one(stack: Stack, arguments: argparse.Namespace) -> None:
+    getattr(stack, arguments.verb)(arguments.component)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="devstack", description=__doc__)
+    parser.add_argument(
+        "--directory", type=Path, default=Path(os.environ.get("DEV_DIR", ROOT / ".dev")), help="where the stack lives"
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    up = verbs.add_parser("up", help="start what does not run yet")
+    up.add_argument(
+        "--no-operator", action="store_true", help="leave the operator out; its chart is applied all the same"
+    )
+    up.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
+    up.set_defaults(run=_up)
+    for verb, run, text in (
+        ("down", _down, "end all that was started"),
+        ("clean", _clean, "end all, and delete its data"),
+        ("status", _status, "each component and its state"),
+        ("env", _env, "shell exports"),
+    ):
+        verbs.add_parser(verb, help=text).set_defaults(run=run)
+    logs = verbs.add_parser("logs", help="the end of the logs")
+    logs.add_argument("component", nargs="*")
+    logs.add_argument("--lines", type=int, default=20)
+    logs.add_argument("--follow", action="store_true")
+    logs.set_defaults(run=_logs)
+    for verb, text in (
+        ("start", "start one component"),
+        ("stop", "stop it"),
+        ("kill", "SIGKILL"),
+        ("restart", "stop and start"),
+    ):
+        one = verbs.add_parser(verb, help=text)
+        one.add_argument("component")
+        one.set_defaults(run=_one)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

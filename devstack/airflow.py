@@ -1,0 +1,179 @@
+"""Airflow 3 for the stack: its four processes, LocalExecutor on PostgreSQL, in an environment of its own.
+
+Everything is configured by variables in its environment, so that a variable of the caller's simply wins.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from devstack import http
+from devstack.bootstrap import AIRFLOW_ENVIRONMENT, ROOT
+from devstack.component import Component, Step
+from devstack.errors import StackError
+from devstack.ports import HOST, Ports
+from devstack.postgres import Postgres
+from devstack.processes import Command
+from devstack.progress import say
+from devstack.secrets_file import Secrets
+
+USER = "admin"
+COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+
+_OWN_DAGS = {
+    "mljob": ROOT / "airflow-provider" / "src" / "mljob_airflow" / "dags",
+    "examples": ROOT / "airflow-provider" / "example_dags",
+}
+
+
+class Airflow:
+    """The Airflow of one stack."""
+
+    def __init__(
+        self,
+        directory: Path,
+        ports: Ports,
+        secrets: Secrets,
+        postgres: Postgres,
+        kafka_servers: str,
+        topic: str,
+        dags_folders: tuple[Path, ...],
+        overrides: Mapping[str, str],
+    ) -> None:
+        self._home = directory / "airflow"
+        self._ports = ports
+        self._secrets = secrets
+        self._postgres = postgres
+        self._kafka_servers = kafka_servers
+        self._topic = topic
+        self._dags_folders = dags_folders
+        self._overrides = overrides
+
+    @property
+    def url(self) -> str:
+        """Where its UI and its API are."""
+        return f"http://{HOST}:{self._ports['airflow']}"
+
+    @property
+    def password(self) -> str:
+        """The password of its one user."""
+        return self._secrets["airflow-password"]
+
+    def parts(self) -> list[Component | Step]:
+        """Migration first; then all four processes at once, since each spends its first seconds importing."""
+        component = {
+            "airflow-api-server": ("metadatabase", "api-server", "--host", HOST, "--port", str(self._ports["airflow"])),
+            "airflow-scheduler": ("scheduler", "scheduler", "--skip-serve-logs"),
+            "airflow-dag-processor": ("dag_processor", "dag-processor"),
+            "airflow-triggerer": ("triggerer", "triggerer", "--skip-serve-logs"),
+        }
+        return [
+            Step("airflow-migration", self._migrate, needs=("database",)),
+            *(
+                Component(
+                    name,
+                    command=lambda arguments=arguments: self._command(*arguments),
+                    ready=lambda part=part: self._healthy(part),
+                    needs=("airflow-migration", "topics"),
+                    ports=("airflow",) if name == "airflow-api-server" else (),
+                    bound=180,
+                )
+                for name, (part, *arguments) in component.items()
+            ),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """What configures it; also what an `airflow` command on the terminal needs."""
+        connection = json.dumps({"conn_type": "kafka", "extra": {"bootstrap.servers": self._kafka_servers}})
+        itself = json.dumps({"conn_type": "http", "host": self.url, "login": USER, "password": self.password})
+        return {
+            "PATH": f"{AIRFLOW_ENVIRONMENT / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "AIRFLOW_HOME": str(self._home),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "16",
+            "AIRFLOW__CORE__FERNET_KEY": self._secrets["airflow-fernet"],
+            # A DAG that an MLJob names should run; whoever wants to see it wait pauses it.
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "2",
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._home / "passwords.json"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "2",
+            "AIRFLOW__API__SECRET_KEY": self._secrets["airflow-session"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["airflow-jwt"],
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles()),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
+            "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+            # Nothing is served there: the API server reads the same files. Set, in case a caller turns serving on.
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports["airflow-worker-logs"]),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports["airflow-trigger-logs"]),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW_CONN_KAFKA_DEFAULT": connection,
+            "AIRFLOW_CONN_MLJOB_AIRFLOW": itself,
+            "AIRFLOW__MLJOB__TOPIC": self._topic,
+            "AIRFLOW__MLJOB__KAFKA_CONFIG_ID": "kafka_default",
+            "AIRFLOW__MLJOB__SOURCE": "devstack",
+        } | dict(self._overrides)
+
+    def _bundles(self) -> list[dict[str, object]]:
+        folders = {name: path for name, path in _OWN_DAGS.items() if path.is_dir()}
+        for path in self._dags_folders:
+            name = path.resolve().name
+            while name in folders:
+                name += "_"
+            folders[name] = path.resolve()
+        return [
+            {
+                "name": name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(path)},
+            }
+            for name, path in folders.items()
+        ]
+
+    def _command(self, *arguments: str) -> Command:
+        return Command(
+            (str(AIRFLOW_ENVIRONMENT / "bin" / "airflow"), *arguments), self.environment(), directory=self._home
+        )
+
+    def _migrate(self) -> None:
+        for name, path in _OWN_DAGS.items():
+            if not path.is_dir():
+                say(f"  {'airflow':<24} no DAG bundle {name}: {path.relative_to(ROOT)} isn't there")
+        self._home.mkdir(parents=True, exist_ok=True)
+        passwords = self._home / "passwords.json"
+        passwords.touch(mode=0o600)
+        passwords.write_text(json.dumps({USER: self.password}))
+        migrated = self._home / "migrated"
+        stamp = f"{self._postgres.url('psycopg2')} {(AIRFLOW_ENVIRONMENT / 'mljob-stamp.json').read_text()}"
+        if migrated.exists() and migrated.read_text() == stamp:
+            return
+        command = self._command("db", "migrate")
+        done = subprocess.run(
+            command.arguments,
+            env=dict(command.environment),
+            cwd=self._home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StackError(f"airflow db migrate failed:\n{(done.stdout + done.stderr)[-3000:]}")
+        migrated.touch(mode=0o600)
+        migrated.write_text(stamp)
+
+    def _healthy(self, part: str) -> bool:
+        health = http.get_json(f"{self.url}/api/v2/monitor/health")
+        return bool(health[part]["status"] == "healthy")

@@ -1,0 +1,112 @@
+"""Finds the programs of the control plane, and helm, wherever the machine has them; builds only what it has nowhere.
+
+The order: `KUBEBUILDER_ASSETS`, `PATH` if the version is the one wanted, the cache, the Go sources. Program by program,
+since envtest's assets have no controller manager.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import golang
+from devstack.caches import cache_directory, once
+from devstack.golang import Program
+
+KUBERNETES = "1.36.3"
+ETCD = "3.6.16"
+HELM = "4.3.1"
+
+_COMPONENT_VERSION = "k8s.io/component-base/version"
+_MAJOR, _MINOR, _ = KUBERNETES.split(".")
+_KUBERNETES_LINK = (
+    f"-X {_COMPONENT_VERSION}.gitVersion=v{KUBERNETES} -X {_COMPONENT_VERSION}.gitMajor={_MAJOR} "
+    f"-X {_COMPONENT_VERSION}.gitMinor={_MINOR} -X {_COMPONENT_VERSION}.gitTreeState=clean"
+)
+"""Without a version linked in, a binary says v0.0.0 and clients refuse to talk to it."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """One program: which version, how it tells its version, how it is built."""
+
+    version: str
+    ask: tuple[str, ...]
+    program: Program
+
+
+BINARIES = {
+    "etcd": Binary(ETCD, ("--version",), Program("etcd", "go.etcd.io/etcd/server/v3")),
+    "kube-apiserver": Binary(
+        KUBERNETES, ("--version",), Program("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_LINK)
+    ),
+    "kubectl": Binary(
+        KUBERNETES, ("version", "--client"), Program("kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES_LINK)
+    ),
+    "kube-controller-manager": Binary(
+        KUBERNETES,
+        ("--version",),
+        Program("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", _KUBERNETES_LINK),
+    ),
+    "helm": Binary(
+        HELM,
+        ("version", "--short"),
+        Program("helm", "helm.sh/helm/v4/cmd/helm", f"-X helm.sh/helm/v4/internal/version.version=v{HELM}"),
+    ),
+}
+
+CLIENTS = ("kubectl", "helm")
+"""Needed also where somebody else's cluster is used."""
+
+
+def locate(*names: str) -> dict[str, Path]:
+    """The path of each program, built first where that is the only way to get it."""
+    found: dict[str, Path] = {}
+    built = False
+    for name in names:
+        present = _on_this_machine(name)
+        if present is None:
+            present = _build(name)
+            built = True
+        found[name] = present
+    if built and all(_cached(name).exists() for name in names):
+        golang.forget_sources()
+    return found
+
+
+def client_directory(paths: dict[str, Path]) -> list[Path]:
+    """The directories to put on PATH so that `kubectl` and `helm` are the ones found here."""
+    return list(dict.fromkeys(paths[name].parent for name in CLIENTS))
+
+
+def _on_this_machine(name: str) -> Path | None:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and (Path(assets) / name).exists():
+        return Path(assets).resolve() / name
+    on_path = shutil.which(name)
+    if on_path and _has_version(on_path, BINARIES[name]):
+        return Path(on_path)
+    return _cached(name) if _cached(name).exists() else None
+
+
+def _has_version(path: str, binary: Binary) -> bool:
+    try:
+        said = subprocess.run([path, *binary.ask], capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return binary.version in said
+
+
+def _cached(name: str) -> Path:
+    return cache_directory() / "bin" / f"{name}-{BINARIES[name].version}" / name
+
+
+def _build(name: str) -> Path:
+    def make(target: Path) -> None:
+        target.mkdir()
+        golang.build(name, BINARIES[name].program, target / name)
+
+    return once(_cached(name).parent, f"building {name}", make) / name

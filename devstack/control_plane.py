@@ -1,0 +1,194 @@
+"""A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on loopback.
+
+There is no kubelet and no scheduler, so no pod ever runs: pods stay Pending, and the operator runs as a process.
+Everything else is the real thing: admission, RBAC, garbage collection, ServiceAccount tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from devstack import certificates, http
+from devstack.component import Component, Step
+from devstack.errors import StackError
+from devstack.ports import HOST, Ports
+from devstack.processes import Command
+from devstack.secrets_file import Secrets
+
+_SERVICES = "10.0.0.0/24"
+_KUBERNETES_SERVICE = "10.0.0.1"
+
+
+class ControlPlane:
+    """The control plane of one stack."""
+
+    def __init__(self, directory: Path, ports: Ports, secrets: Secrets, binaries: dict[str, Path]) -> None:
+        self._directory = directory / "kubernetes"
+        self._ports = ports
+        self._secrets = secrets
+        self._binaries = binaries
+        self.kubeconfig = directory / "admin.kubeconfig"
+
+    def parts(self) -> list[Component | Step]:
+        """The three processes, in the order in which they need one another."""
+        return [
+            Component(
+                "etcd",
+                self._etcd,
+                lambda: '"true"' in http.get(f"http://{HOST}:{self._ports['etcd']}/health"),
+                needs=("binaries",),
+                ports=("etcd", "etcd-peer"),
+            ),
+            Component(
+                "kube-apiserver",
+                self._apiserver,
+                lambda: self._get("/readyz") == "ok",
+                needs=("etcd",),
+                ports=("kube-apiserver",),
+                prepare=self._prepare,
+                bound=90,
+            ),
+            Component(
+                "kube-controller-manager",
+                self._controller_manager,
+                self._controllers_work,
+                needs=("kube-apiserver",),
+                ports=("kube-controller-manager",),
+                bound=90,
+                patience=5,
+            ),
+        ]
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return f"https://{HOST}:{self._ports['kube-apiserver']}"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that vouches for the API server."""
+        return self._directory / "ca.crt"
+
+    def _get(self, path: str) -> str:
+        return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
+
+    def _controllers_work(self) -> bool:
+        """Healthy, and visibly at work: the default namespace has its ServiceAccount."""
+        self._get("/api/v1/namespaces/default/serviceaccounts/default")
+        return True
+
+    def _etcd(self) -> Command:
+        client, peer = (f"http://{HOST}:{self._ports[name]}" for name in ("etcd", "etcd-peer"))
+        return Command(
+            (
+                str(self._binaries["etcd"]),
+                "--name=devstack",
+                f"--data-dir={self._directory / 'etcd'}",
+                f"--listen-client-urls={client}",
+                f"--advertise-client-urls={client}",
+                f"--listen-peer-urls={peer}",
+                f"--initial-advertise-peer-urls={peer}",
+                f"--initial-cluster=devstack={peer}",
+                "--unsafe-no-fsync",
+                "--logger=zap",
+                "--log-level=warn",
+            )
+        )
+
+    def _prepare(self) -> None:
+        certificates.make(self._directory, _KUBERNETES_SERVICE)
+        tokens = self._directory / "tokens.csv"
+        tokens.touch(mode=0o600)
+        tokens.write_text(f'{self._secrets["kubernetes-admin"]},admin,admin,"system:masters"\n')
+        write_kubeconfig(self.kubeconfig, self.server, self.authority, "admin", self._secrets["kubernetes-admin"])
+
+    def _apiserver(self) -> Command:
+        folder = self._directory
+        return Command(
+            (
+                str(self._binaries["kube-apiserver"]),
+                f"--etcd-servers=http://{HOST}:{self._ports['etcd']}",
+                f"--bind-address={HOST}",
+                f"--advertise-address={HOST}",
+                "--endpoint-reconciler-type=none",
+                f"--secure-port={self._ports['kube-apiserver']}",
+                f"--tls-cert-file={folder / 'server.crt'}",
+                f"--tls-private-key-file={folder / 'server.key'}",
+                f"--cert-dir={folder}",
+                f"--token-auth-file={folder / 'tokens.csv'}",
+                f"--service-account-key-file={folder / 'tokens.key'}",
+                f"--service-account-signing-key-file={folder / 'tokens.key'}",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--authorization-mode=RBAC",
+                f"--service-cluster-ip-range={_SERVICES}",
+                "--shutdown-delay-duration=0s",
+            )
+        )
+
+    def _controller_manager(self) -> Command:
+        return Command(
+            (
+                str(self._binaries["kube-controller-manager"]),
+                f"--kubeconfig={self.kubeconfig}",
+                f"--bind-address={HOST}",
+                f"--secure-port={self._ports['kube-controller-manager']}",
+                f"--cert-dir={self._directory / 'controller-manager'}",
+                f"--root-ca-file={self.authority}",
+                f"--service-account-private-key-file={self._directory / 'tokens.key'}",
+                "--use-service-account-credentials=true",
+                "--leader-elect=false",
+            )
+        )
+
+
+def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str, token: str) -> None:
+    """A kubeconfig for one user of one cluster; readable by its owner only."""
+    import base64
+
+    content = authority if isinstance(authority, bytes) else authority.read_bytes()
+    partial = path.with_suffix(".part")
+    partial.touch(mode=0o600)
+    partial.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [
+                    {
+                        "name": "devstack",
+                        "cluster": {"server": server, "certificate-authority-data": base64.b64encode(content).decode()},
+                    }
+                ],
+                "users": [{"name": user, "user": {"token": token}}],
+                "contexts": [
+                    {"name": "devstack", "context": {"cluster": "devstack", "user": user, "namespace": "default"}}
+                ],
+                "current-context": "devstack",
+            },
+            indent=2,
+        )
+    )
+    partial.rename(path)
+
+
+class Kubectl:
+    """kubectl and helm, spoken to as the cluster's administrator."""
+
+    def __init__(self, binaries: dict[str, Path], kubeconfig: Path) -> None:
+        self._binaries = binaries
+        self._kubeconfig = kubeconfig
+
+    def __call__(self, *arguments: str, program: str = "kubectl", stdin: str | None = None) -> str:
+        """What it printed; a StackError with what it complained of, when it fails."""
+        done = subprocess.run(
+            [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StackError(f"{program} {' '.join(arguments)} failed:\n    {done.stderr.strip()}")
+        return done.stdout

@@ -1,0 +1,25 @@
+"""Asking the stack's own servers over loopback, past any proxy that the machine is set up with."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+def get(url: str, token: str | None = None, authority: Path | None = None, timeout: float = 5.0) -> str:
+    """The body; raises on anything but success."""
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if authority:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(authority))))
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as response:
+        body: bytes = response.read()
+    return body.decode()
+
+
+def get_json(url: str, timeout: float = 5.0) -> Any:
+    """The body, read as JSON."""
+    return json.loads(get(url, timeout=timeout))

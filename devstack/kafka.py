@@ -1,0 +1,122 @@
+"""Apache Kafka for the stack: one process that is broker and controller (KRaft), and the topic of the events."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from devstack import jars
+from devstack.component import Component, Step
+from devstack.errors import StackError
+from devstack.ports import HOST, Ports, accepts
+from devstack.processes import Command
+
+PARTITIONS = 4
+
+
+class Kafka:
+    """The broker of one stack."""
+
+    def __init__(self, directory: Path, ports: Ports, topic: str) -> None:
+        self._directory = directory / "kafka"
+        self._ports = ports
+        self._topic = topic
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients find it."""
+        return f"{HOST}:{self._ports['kafka']}"
+
+    def parts(self) -> list[Component | Step]:
+        """The broker, then its topic: the official event producer of Airflow wants to find one."""
+        return [
+            Component(
+                "kafka",
+                self._command,
+                lambda: accepts(self._ports["kafka"]) and bool(self._admin().list_topics(timeout=5).brokers),
+                ports=("kafka", "kafka-controller"),
+                prepare=self._prepare,
+                bound=60,
+            ),
+            Step("topics", self._make_topic, needs=("kafka",)),
+        ]
+
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+
+    def _java(self, main: str, *arguments: str, memory: str) -> tuple[str, ...]:
+        settings = Path(jars.__file__).parent / "jars" / "log4j2.properties"
+        return (
+            jars.java(),
+            f"-Xmx{memory}",
+            "-XX:+UseG1GC",
+            f"-Djava.io.tmpdir={self._directory}",
+            f"-Dlog4j2.configurationFile={settings}",
+            "-cp",
+            f"{jars.kafka()}/*",
+            main,
+            *arguments,
+        )
+
+    def _command(self) -> Command:
+        return Command(self._java("kafka.Kafka", str(self._directory / "server.properties"), memory="512m"))
+
+    def _prepare(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        broker, controller = self._ports["kafka"], self._ports["kafka-controller"]
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{HOST}:{controller}",
+            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self._directory / "data",
+            "auto.create.topics.enable": "false",
+            "num.partitions": PARTITIONS,
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            # A group's first member need not wait for others: tests start one consumer and want its messages.
+            "group.initial.rebalance.delay.ms": 0,
+        }
+        file = self._directory / "server.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        if not (self._directory / "data" / "meta.properties").exists():
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            done = subprocess.run(
+                self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(file), memory="128m"),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise StackError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+
+    def _make_topic(self) -> None:
+        deadline = time.monotonic() + 30
+        admin = self._admin()
+        while True:
+            [made] = admin.create_topics(
+                [NewTopic(self._topic, num_partitions=PARTITIONS, replication_factor=1)]
+            ).values()
+            try:
+                made.result(timeout=10)
+            except KafkaException as problem:
+                if problem.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return
+                if time.monotonic() > deadline:
+                    raise StackError(f"The topic {self._topic} could not be made: {problem}") from problem
+                time.sleep(0.5)
+            else:
+                return

