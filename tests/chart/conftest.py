@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from devstack import binaries
+from devstack.stack import Stack
 from tests.chart import rendering
 from tests.chart.cluster import Cluster
 from tests.chart.rendering import Rendered
@@ -53,6 +53,6 @@ def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
 
 
 @pytest.fixture(scope="session")
-def cluster(helm: Path) -> Cluster:
-    """A real API server with its controller manager, spoken to as its administrator."""
-    return Cluster(Path(os.environ["CLUSTER_KUBECONFIG"]), binaries.locate("kubectl")["kubectl"], helm)
+def cluster(stack: Stack, helm: Path) -> Cluster:
+    """The API server of the development stack, spoken to as its administrator."""
+    return Cluster(stack.kubeconfig, binaries.locate("kubectl")["kubectl"], helm)

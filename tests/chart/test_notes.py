@@ -66,7 +66,9 @@ def test_the_commands_use_a_namespace_that_the_operator_looks_after(notes: Notes
         ),
         pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change up to 5 s late", id="Kafka"),
         pytest.param(
-            {"crds": {"install": False}}, "waits until the MLJob definition is in the cluster", id="definition"
+            {"crds": {"install": False}},
+            "apply the MLJob definition yourself, before the operator starts",
+            id="definition",
         ),
     ],
 )

@@ -78,7 +78,7 @@ def test_values_that_contradict_each_other(refusal: Refusal, values: dict[str, A
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        pytest.param({"airfow": {}}, "airfow", id="misspelt section"),
+        pytest.param({"airflo": {}}, "airflo", id="misspelt section"),
         pytest.param({"kafka": {"bootstrapServer": "kafka:9092"}}, "bootstrapServer", id="misspelt key"),
         pytest.param({"replicas": 3}, "replicas", id="more than one operator"),
         pytest.param({"airflow": {"url": "airflow:8080"}}, "/airflow/url", id="address without a scheme"),
