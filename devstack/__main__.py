@@ -55,7 +55,9 @@ def _status(stack: Stack, _: argparse.Namespace) -> int:
 def _logs(stack: Stack, arguments: argparse.Namespace) -> None:
     names = arguments.component or [name for name in stack.states() if stack.log(name).exists()]
     files = [str(stack.log(name)) for name in names]
-    os.execvp("tail", ["tail", f"--lines={arguments.lines}", *(["--follow=name"] if arguments.follow else []), *files])
+    os.execvp(  # noqa: S606 - the terminal is handed over to tail
+        "tail", ["tail", f"--lines={arguments.lines}", *(["--follow=name"] if arguments.follow else []), *files]
+    )
 
 
 def _env(stack: Stack, _: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from devstack import http
@@ -16,7 +17,7 @@ from devstack.component import Component, Step
 from devstack.errors import StackError
 from devstack.ports import HOST, Ports
 from devstack.postgres import Postgres
-from devstack.processes import Command
+from devstack.processes import Command, ManagedProcess
 from devstack.progress import say
 from devstack.secrets_file import Secrets
 
@@ -43,6 +44,7 @@ class Airflow:
         dags_folders: tuple[Path, ...],
         overrides: Mapping[str, str],
     ) -> None:
+        self._directory = directory
         self._home = directory / "airflow"
         self._ports = ports
         self._secrets = secrets
@@ -64,26 +66,32 @@ class Airflow:
 
     def parts(self) -> list[Component | Step]:
         """Migration first; then all four processes at once, since each spends its first seconds importing."""
-        component = {
-            "airflow-api-server": ("metadatabase", "api-server", "--host", HOST, "--port", str(self._ports["airflow"])),
-            "airflow-scheduler": ("scheduler", "scheduler", "--skip-serve-logs"),
-            "airflow-dag-processor": ("dag_processor", "dag-processor"),
-            "airflow-triggerer": ("triggerer", "triggerer", "--skip-serve-logs"),
-        }
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),
-            *(
-                Component(
-                    name,
-                    command=lambda arguments=arguments: self._command(*arguments),
-                    ready=lambda part=part: self._healthy(part),
-                    needs=("airflow-migration", "topics"),
-                    ports=("airflow",) if name == "airflow-api-server" else (),
-                    bound=180,
-                )
-                for name, (part, *arguments) in component.items()
+            self._component(
+                "airflow-api-server",
+                "metadatabase",
+                "api-server",
+                "--host",
+                HOST,
+                "--port",
+                str(self._ports["airflow"]),
             ),
+            self._component("airflow-scheduler", "scheduler", "scheduler", "--skip-serve-logs"),
+            self._component("airflow-dag-processor", "dag_processor", "dag-processor"),
+            self._component("airflow-triggerer", "triggerer", "triggerer", "--skip-serve-logs"),
         ]
+
+    def _component(self, name: str, part: str, *arguments: str) -> Component:
+        """One process; `part` is what Airflow's own health report calls it."""
+        return Component(
+            name,
+            command=lambda: self._command(*arguments),
+            ready=lambda: self._healthy(name, part),
+            needs=("airflow-migration", "topics"),
+            ports=("airflow",) if name == "airflow-api-server" else (),
+            bound=300,
+        )
 
     def environment(self) -> dict[str, str]:
         """What configures it; also what an `airflow` command on the terminal needs."""
@@ -106,7 +114,7 @@ class Airflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
             "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__API__WORKERS": "2",
+            "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": self._secrets["airflow-session"],
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["airflow-jwt"],
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
@@ -174,6 +182,10 @@ class Airflow:
         migrated.touch(mode=0o600)
         migrated.write_text(stamp)
 
-    def _healthy(self, part: str) -> bool:
-        health = http.get_json(f"{self.url}/api/v2/monitor/health")
-        return bool(health[part]["status"] == "healthy")
+    def _healthy(self, name: str, part: str) -> bool:
+        """Healthy by Airflow's own word, and since this start: the heartbeat of one that was killed stays fresh a while."""
+        health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
+        started = ManagedProcess(self._directory, name).started_at
+        beat = health.get(f"latest_{part}_heartbeat")
+        alive = beat is None or started is None or datetime.fromisoformat(beat) > started
+        return bool(health["status"] == "healthy") and alive

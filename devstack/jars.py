@@ -77,7 +77,8 @@ def listed() -> list[Jar]:
     jars = []
     for line in _LIST.read_text().splitlines():
         coordinates, _, digest = line.partition(" sha256:")
-        jars.append(Jar(*coordinates.split(":"), sha256=digest))
+        group, artifact, version = coordinates.split(":")
+        jars.append(Jar(group, artifact, version, digest))
     return jars
 
 

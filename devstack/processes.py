@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -77,6 +78,13 @@ class ManagedProcess:
     def exists(self) -> bool:
         """Whether it was started and not yet stopped; it may have died since, and left others behind."""
         return self._file.exists()
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it was last started."""
+        with contextlib.suppress(OSError):
+            return datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
+        return None
 
     @property
     def fingerprint(self) -> str | None:
