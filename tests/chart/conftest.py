@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from devstack import binaries
-from devstack.stack import Stack
 from tests.chart import rendering
 from tests.chart.cluster import Cluster
 from tests.chart.rendering import Rendered
+
+if TYPE_CHECKING:
+    from devstack.stack import Stack
 
 
 class Render(Protocol):
