@@ -39,6 +39,10 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
         configure(settings)
         await operator.start()
 
+    @kopf.on.login(registry=registry)
+    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
     @kopf.on.cleanup(registry=registry)
     async def end(**_: Any) -> None:
         await operator.stop()

@@ -208,8 +208,9 @@ def _conditions(story: Story, effort: Effort) -> list[Wanted]:
         wanted.append(Wanted("Complete", True, story.reason, story.message))
     if phase in (Phase.FAILED, Phase.CANCELLED):
         wanted.append(Wanted("Failed", True, story.reason, story.message))
-    wanted.append(Wanted("Reconciling", not ended and not stuck, story.reason, story.message))
-    wanted.append(Wanted("Stalled", stuck or phase is Phase.FAILED, story.reason, story.message))
+    for name, holds in (("Reconciling", not ended and not stuck), ("Stalled", stuck or phase is Phase.FAILED)):
+        # What does not hold needs no explanation; `kubectl describe` stays short.
+        wanted.append(Wanted(name, holds, story.reason, story.message if holds else ""))
     return wanted
 
 
