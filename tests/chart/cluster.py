@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client, config
+
 
 class CommandError(Exception):
     """A command failed; the message is what it complained of."""
@@ -54,6 +56,13 @@ class Cluster:
         return self.kubectl(
             "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         )
+
+    def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
+        """One PATCH of an MLJob's status: `kubectl patch` would read it first, which is a right of its own."""
+        with config.new_client_from_config(str(self.kubeconfig)) as api:  # type: ignore[no-untyped-call]
+            client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
+                "mljob.dev", "v1alpha1", namespace, "mljobs", name, {"status": status}
+            )
 
     def may(self, user: str, verb: str, resource: str, *options: str, group: str | None = None) -> bool:
         """Whether `user` has a right, as RBAC sees it; `resource` may hold a sub-resource after a slash."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 
+from mljob_operator.settings import Settings
 from tests.chart.conftest import Render
-from tests.chart.rendering import AIRFLOW_URL, merged
+from tests.chart.rendering import AIRFLOW_URL, CHART, MINIMAL, Rendered, merged
 
 KAFKA = {"bootstrapServers": "kafka-0:9092,kafka-1:9092"}
 SASL = KAFKA | {"securityProtocol": "SASL_SSL", "sasl": {"existingSecret": "kafka-user"}}
@@ -37,10 +40,12 @@ def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_res
     assert render().env == {
         "MLJOB_AIRFLOW_URL": AIRFLOW_URL,
         "MLJOB_CANCEL_DAG_ID": "mljob_cancel",
+        "MLJOB_CANCEL_FALLBACK_SECONDS": "20",
         "MLJOB_KAFKA_BOOTSTRAP_SERVERS": "",
         "MLJOB_NAMESPACES": "",
         "MLJOB_RUN_ID_PREFIX": "mljob",
         "MLJOB_RESYNC_INTERVAL_SECONDS": "5",
+        "MLJOB_STATUS_INTERVAL_SECONDS": "0.1",
         "MLJOB_LOG_FORMAT": "json",
         "MLJOB_LOG_LEVEL": "info",
         "MLJOB_HTTP_HOST": "0.0.0.0",
@@ -84,6 +89,10 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
         pytest.param({"operator": {"runIdPrefix": "blue"}}, "RUN_ID_PREFIX", "blue", id="run id prefix"),
         pytest.param(
             {"operator": {"resyncIntervalSeconds": 0.5}}, "RESYNC_INTERVAL_SECONDS", "0.5", id="resync interval"
+        ),
+        pytest.param({"operator": {"statusIntervalSeconds": 0}}, "STATUS_INTERVAL_SECONDS", "0", id="status interval"),
+        pytest.param(
+            {"airflow": {"cancelFallbackSeconds": 60}}, "CANCEL_FALLBACK_SECONDS", "60", id="cancellation's time"
         ),
         pytest.param({"operator": {"logFormat": "text"}}, "LOG_FORMAT", "text", id="log format"),
         pytest.param({"operator": {"logLevel": "debug"}}, "LOG_LEVEL", "debug", id="log level"),
@@ -239,3 +248,61 @@ def test_the_chart_makes_no_secret_and_shows_none(render: Render) -> None:
     assert not rendered.all("Secret")
     assert not [name for name, value in rendered.env.items() if "PASSWORD" in name and isinstance(value, str)]
     assert "password" not in json.dumps([value for value in rendered.env.values() if isinstance(value, str)])
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], Settings]:
+    """The operator's settings as a Pod of this release would read them."""
+
+    def read(rendered: Rendered) -> Settings:
+        for name in [name for name in os.environ if name.startswith("MLJOB_")]:
+            monkeypatch.delenv(name)
+        for name, value in rendered.env.items():
+            monkeypatch.setenv(name, value if isinstance(value, str) else "from a Secret")
+        return Settings()
+
+    return read
+
+
+WITH_TOKEN = {"airflow": {"existingSecret": "creds", "auth": "Token"}}
+
+
+def test_the_chart_sets_every_setting_of_the_operator_and_no_other(render: Render) -> None:
+    assert render(EVERYTHING).env.keys() | render(WITH_TOKEN).env.keys() == {
+        f"MLJOB_{field.upper()}" for field in Settings.model_fields
+    }
+
+
+@pytest.mark.parametrize("values", [pytest.param(EVERYTHING, id="everything"), pytest.param(WITH_TOKEN, id="token")])
+def test_the_operator_accepts_what_the_chart_sets(
+    render: Render, settings: Callable[[Rendered], Settings], values: dict[str, Any]
+) -> None:
+    read = settings(render(values))
+
+    assert read.airflow_url == merged(MINIMAL, values)["airflow"]["url"]
+    assert read.namespaces == tuple(values.get("operator", {}).get("namespaces", ()))
+
+
+def test_the_charts_defaults_are_the_operators(render: Render, settings: Callable[[Rendered], Settings]) -> None:
+    read = settings(render(merged(WITH_TOKEN, {"kafka": KAFKA})))
+
+    said = {"airflow_url", "airflow_token", "kafka_bootstrap_servers"}
+    assert {name: getattr(read, name) for name in Settings.model_fields if name not in said} == {
+        name: field.default for name, field in Settings.model_fields.items() if name not in said
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        pytest.param(("operator", "logFormat"), "log_format", id="log format"),
+        pytest.param(("operator", "logLevel"), "log_level", id="log level"),
+        pytest.param(("kafka", "securityProtocol"), "kafka_security_protocol", id="security protocol"),
+    ],
+)
+def test_the_schema_offers_the_choices_that_the_operator_has(path: tuple[str, str], field: str) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    section, key = path
+
+    offered = schema["properties"][section]["properties"][key]["enum"]
+    assert tuple(offered) == get_args(Settings.model_fields[field].annotation)

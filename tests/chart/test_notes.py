@@ -64,7 +64,7 @@ def test_the_commands_use_a_namespace_that_the_operator_looks_after(notes: Notes
         pytest.param(
             {"airflow": {"existingSecret": ""}}, "kubectl create secret generic airflow-credentials", id="credentials"
         ),
-        pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change up to 5 s late", id="Kafka"),
+        pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change a few seconds late", id="Kafka"),
         pytest.param(
             {"crds": {"install": False}},
             "apply the MLJob definition yourself, before the operator starts",
@@ -74,3 +74,9 @@ def test_the_commands_use_a_namespace_that_the_operator_looks_after(notes: Notes
 )
 def test_what_is_missing_is_said(notes: Notes, values: dict[str, Any], expected: str) -> None:
     assert expected in notes(merged(COMPLETE, values))
+
+
+def test_credentials_through_the_environment_are_credentials_too(notes: Notes) -> None:
+    token = {"name": "MLJOB_AIRFLOW_TOKEN", "value": "any"}
+
+    assert "NOTE" not in notes(merged(COMPLETE, {"airflow": {"existingSecret": ""}, "extraEnv": [token]}))

@@ -10,13 +10,8 @@ from tests.chart.conftest import Render
 from tests.chart.rendering import NAMESPACE
 
 MLJOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get", "list", "watch", "patch"]}
-STATUS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["get", "patch"]}
-EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}
-DEFINITIONS = {
-    "apiGroups": ["apiextensions.k8s.io"],
-    "resources": ["customresourcedefinitions"],
-    "verbs": ["list", "watch"],
-}
+STATUS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["patch"]}
+EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 
 SUBJECTS = [{"kind": "ServiceAccount", "name": "mljob-operator", "namespace": NAMESPACE}]
 GRANTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
@@ -30,7 +25,7 @@ def grants(rendered: Any) -> set[tuple[str, str]]:
 def test_for_all_namespaces_one_cluster_role_is_bound_to_the_operator(render: Render) -> None:
     rendered = render()
 
-    assert rendered.one("ClusterRole", "mljob-operator")["rules"] == [MLJOBS, STATUS, EVENTS, DEFINITIONS]
+    assert rendered.one("ClusterRole", "mljob-operator")["rules"] == [MLJOBS, STATUS, EVENTS]
     binding = rendered.one("ClusterRoleBinding")
     assert binding["subjects"] == SUBJECTS
     assert binding["roleRef"] == {

@@ -24,6 +24,8 @@ so that the operator's own default holds.
 {{- end }}
 - name: MLJOB_CANCEL_DAG_ID
   value: {{ .cancelDagId | quote }}
+- name: MLJOB_CANCEL_FALLBACK_SECONDS
+  value: {{ .cancelFallbackSeconds | quote }}
 {{- end }}
 - name: MLJOB_KAFKA_BOOTSTRAP_SERVERS
   value: {{ .Values.kafka.bootstrapServers | quote }}
@@ -64,6 +66,8 @@ so that the operator's own default holds.
   value: {{ .runIdPrefix | quote }}
 - name: MLJOB_RESYNC_INTERVAL_SECONDS
   value: {{ .resyncIntervalSeconds | quote }}
+- name: MLJOB_STATUS_INTERVAL_SECONDS
+  value: {{ .statusIntervalSeconds | quote }}
 - name: MLJOB_LOG_FORMAT
   value: {{ .logFormat | quote }}
 - name: MLJOB_LOG_LEVEL
