@@ -43,7 +43,7 @@ class Kafka:
                 lambda: accepts(self._ports["kafka"]) and bool(self._admin().list_topics(timeout=5).brokers),
                 ports=("kafka", "kafka-controller"),
                 prepare=self._prepare,
-                bound=60,
+                bound=180,
             ),
             Step("topics", self._make_topic, needs=("kafka",)),
         ]
