@@ -218,6 +218,10 @@ class JobQueue:
                     await asyncio.sleep(pause)
                     slot.waiting = False
                 until = await self._guarded_step(key, slot)
+                if slot.failures and until is not None:
+                    # Sleep here rather than by the timer: what arrives meanwhile must not cut the backoff short.
+                    await asyncio.sleep(until)
+                    slot.waiting = True
         finally:
             slot.task = None
         if self._slots.get(key) is not slot:
@@ -272,6 +276,9 @@ class JobQueue:
 
         before = slot.job
         progress, action = await self._reconciler.advance(Progress(before, slot.ledger, slot.effort, slot.outputs))
+        if slot.job is not None and slot.job.uid != before.uid:
+            # Another object has the name by now; what was learned is of the old one.
+            return None
         slot.ledger, slot.effort, slot.outputs = progress.ledger, progress.effort, progress.outputs
         if progress.job is None:
             raise Gone("the MLJob went while a finalizer was added")

@@ -13,6 +13,7 @@ from .core.facts import Snapshot
 from .core.identity import dag_run_id
 from .core.job import Job
 from .core.ledger import Ledger, observe
+from .core.phases import FINISHED_TASK, TERMINAL_RUN
 from .errors import AirflowError, AirflowUnavailable, DagRefused, backoff
 from .ports import Clock, DagRuns, JobStore
 
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 
 UNKNOWN_FOR = timedelta(seconds=30)
 """How long a submission without an answer may still take effect: Airflow's api-server has given up on it by then."""
+
+SETTLED_AFTER = timedelta(seconds=10)
+"""When the tasks of an ended run are taken as they are. Airflow publishes a run's end before it stores it, so a first list may still show
+tasks under way; but a deadlocked run leaves tasks for good that never ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +133,15 @@ class Reconciler:
                 ledger = observe(ledger, Snapshot(now, run=fact))
                 asked_at = self._clock()
                 tasks = await self._dag_runs.tasks(dag_id, run_id)
-                ledger = observe(ledger, Snapshot(asked_at, tasks=tuple(tasks), complete=True, final=ledger.over))
-                outputs = await self._dag_runs.outputs(dag_id, run_id) if ledger.over else None
+                final = fact.state in TERMINAL_RUN and (
+                    all(task.state in FINISHED_TASK for task in tasks)
+                    or (effort.over_since is not None and asked_at - effort.over_since > SETTLED_AFTER)
+                )
+                ledger = observe(ledger, Snapshot(asked_at, tasks=tuple(tasks), complete=True, final=final))
+                if not ledger.over:
+                    return replace(progress, ledger=ledger, effort=effort)
+                outputs = await self._dag_runs.outputs(dag_id, run_id)
+                effort = replace(effort, over_since=effort.over_since or asked_at)
                 return replace(progress, ledger=ledger, effort=effort, outputs=outputs or progress.outputs)
 
             case decisions.TriggerCancellation():

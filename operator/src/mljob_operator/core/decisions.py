@@ -20,6 +20,8 @@ from .phases import TERMINAL_PHASES
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
+LIST_AGAIN_AFTER = timedelta(seconds=1)
+"""How long Airflow may take to store what it has published of a run's end, before the tasks are listed again."""
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 """How long a direct cancellation may take to show before it is tried again."""
 
@@ -55,6 +57,7 @@ class Effort:
         cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
         cancelled_directly_at: When the run was cancelled through REST.
         looked_up_at: When the run was last asked for.
+        over_since: When the run was first known to have ended.
         doubt: The run was missed, or not all of its tasks are known: ask for both.
         paused: Whether the run's DAG is paused.
         dag_id: The DAG that the run was submitted to, or found in, before the status says so.
@@ -68,6 +71,7 @@ class Effort:
     cancel_dag_refused: str | None = None
     cancelled_directly_at: datetime | None = None
     looked_up_at: datetime | None = None
+    over_since: datetime | None = None
     doubt: bool = False
     paused: bool = False
     dag_id: str | None = None
@@ -245,6 +249,9 @@ def finish(s: Situation) -> Action | None:
         return Release() if s.job.held else Wait()
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)
+    if s.effort.over_since is not None and s.effort.looked_up_at is not None:
+        again_at = s.effort.looked_up_at + LIST_AGAIN_AFTER
+        return ListTasks() if s.now >= again_at else Wait(again_at)
     return ListTasks()
 
 

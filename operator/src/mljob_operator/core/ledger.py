@@ -70,11 +70,9 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact]) -> Ledger:
             if tasks is None:
                 tasks = dict(ledger.tasks)
             tasks[fact.key] = new
-            if fact.map_index >= 0:
-                tasks.pop((fact.task_id, -1), None)
     if run is ledger.run and tasks is None:
         return ledger
-    return replace(ledger, run=run, tasks=ledger.tasks if tasks is None else tasks)
+    return replace(ledger, run=run, tasks=ledger.tasks if tasks is None else _without_placeholders(tasks))
 
 
 def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
@@ -93,17 +91,21 @@ def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
             for key, fact in tasks.items()
             if key in present or (not snapshot.final and _stands(fact, snapshot.requested_at))
         }
-    # Before a mapped task is expanded it is one row with map index -1, which its instances replace.
-    for task_id in {task_id for task_id, index in tasks if index >= 0}:
-        tasks.pop((task_id, -1), None)
     return replace(
         ledger,
         run=run,
-        tasks=tasks,
+        tasks=_without_placeholders(tasks),
         complete=ledger.complete or snapshot.complete,
         listed=ledger.listed or (snapshot.complete and snapshot.final),
         gone=False if snapshot.run is not None else ledger.gone,
     )
+
+
+def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
+    """Before a mapped task is expanded it is one row with map index -1, which its instances replace."""
+    for task_id in {task_id for task_id, index in tasks if index >= 0}:
+        tasks.pop((task_id, -1), None)
+    return tasks
 
 
 def _later_run(old: RunFact | None, new: RunFact) -> RunFact:
@@ -124,11 +126,12 @@ def _started_by(fact: TaskFact) -> RunFact:
 
 def _merge(old: TaskFact, new: TaskFact) -> TaskFact:
     """Join two events on one task instance: the later state, with the latest report and failure of either."""
-    winner, loser = (new, old) if new.order > old.order else (old, new)
+    winner = new if new.order > old.order else old
+    starts = [fact.start for fact in (old, new) if fact.start and fact.try_number == winner.try_number]
     merged = replace(
         winner,
-        max_tries=winner.max_tries if winner.max_tries is not None else loser.max_tries,
-        start=winner.start or (loser.start if loser.try_number == winner.try_number else None),
+        max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
+        start=min(starts, default=None),
         progress=_latest(old.progress, new.progress),
         metrics=_latest(old.metrics, new.metrics),
         failure=_best_failure(old.failure, new.failure),

@@ -1,0 +1,79 @@
+"""Hypothesis strategies for facts, shared by the property tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from mljob_contract.mljob import StatusSource
+from mljob_operator.core.facts import Failure, Report, RunFact, TaskFact
+from mljob_operator.core.phases import RunState, TaskState
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+times = st.integers(0, 120).map(lambda seconds: EPOCH + timedelta(seconds=seconds))
+task_ids = st.sampled_from(["extract", "fit", "group.score"])
+EVENT_STATES = [
+    TaskState.RUNNING,
+    TaskState.SUCCESS,
+    TaskState.FAILED,
+    TaskState.SKIPPED,
+    TaskState.UP_FOR_RETRY,
+]
+
+
+@st.composite
+def task_events(draw: st.DrawFn) -> TaskFact:
+    """A task's event as Kafka brings it, in either producer's manner."""
+    state = draw(st.sampled_from(EVENT_STATES))
+    number = draw(st.integers(1, 3))
+    at = draw(times)
+    failed = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
+    running = state is TaskState.RUNNING
+    return TaskFact(
+        task_id=draw(task_ids),
+        map_index=draw(st.integers(-1, 2)),
+        try_number=number,
+        state=state,
+        source=StatusSource.KAFKA,
+        at=at,
+        seen=EPOCH,
+        certain=draw(st.booleans()) if state is TaskState.FAILED else True,
+        max_tries=draw(st.just(2) | st.none()),
+        start=at if running else None,
+        progress=Report(number, at, progress=draw(st.sampled_from([0.25, 0.5]))) if running and draw(st.booleans()) else None,
+        metrics=Report(number, at, metrics={"loss": draw(st.sampled_from([0.1, 0.2]))})
+        if running and draw(st.booleans())
+        else None,
+        failure=Failure(number, at, "broken", draw(st.sampled_from(["ValueError", None]))) if failed else None,
+    )
+
+
+@st.composite
+def run_events(draw: st.DrawFn) -> RunFact:
+    """A run's event."""
+    state = draw(st.sampled_from([RunState.RUNNING, RunState.SUCCESS]))
+    return RunFact(state, StatusSource.KAFKA, EPOCH, EPOCH)
+
+
+def rest(
+    task_id: str,
+    state: TaskState,
+    *,
+    try_number: int = 1,
+    map_index: int = -1,
+    seconds: float = 0,
+    max_tries: int | None = None,
+) -> TaskFact:
+    """A task as REST shows it, asked ``seconds`` after the epoch."""
+    seen = EPOCH + timedelta(seconds=seconds)
+    return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
+
+
+def event(
+    task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
+) -> TaskFact:
+    """A task's event, read ``seconds`` after the epoch."""
+    at = EPOCH + timedelta(seconds=seconds)
+    return TaskFact(task_id, map_index, try_number, state, StatusSource.KAFKA, at, at, **more)  # type: ignore[arg-type]

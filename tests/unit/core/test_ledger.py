@@ -1,0 +1,190 @@
+"""The fold: events in whatever sequence, and REST's answers between them."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_contract.mljob import StatusSource
+from mljob_operator.core.facts import Failure, RunFact, Snapshot
+from mljob_operator.core.ledger import GRACE, Ledger, fold, observe
+from mljob_operator.core.phases import FINISHED_TASK, RunState, TaskState
+from tests.strategies import EPOCH, event, rest, run_events, task_events
+
+AT = EPOCH
+LATER = GRACE.total_seconds() + 1
+
+
+def snapshot(*tasks, seconds: float = 0, **more) -> Snapshot:
+    return Snapshot(EPOCH + timedelta(seconds=seconds), tasks=tasks, **more)
+
+
+def state_of(ledger: Ledger, task_id: str, map_index: int = -1) -> TaskState:
+    return ledger.tasks[task_id, map_index].state
+
+
+@given(st.lists(task_events() | run_events(), max_size=12), st.randoms(use_true_random=False))
+def test_events_in_another_sequence_give_the_same_tasks(events, rng: random.Random) -> None:
+    shuffled = events[:]
+    rng.shuffle(shuffled)
+    assert dict(fold(Ledger(), events).tasks) == dict(fold(Ledger(), shuffled).tasks)
+
+
+@given(st.lists(task_events() | run_events(), max_size=12), st.data())
+def test_events_that_come_twice_change_nothing(events, data) -> None:
+    again = data.draw(st.lists(st.sampled_from(events), max_size=8)) if events else []
+    once = fold(Ledger(), events)
+    twice = fold(once, again)
+    assert dict(twice.tasks) == dict(once.tasks)
+    assert (twice.run and twice.run.state) == (once.run and once.run.state)
+
+
+@given(st.lists(task_events(), max_size=12), st.integers(0, 12))
+def test_folding_in_parts_is_folding_at_once(events, cut: int) -> None:
+    assert fold(fold(Ledger(), events[:cut]), events[cut:]).tasks == fold(Ledger(), events).tasks
+
+
+@given(st.lists(task_events(), max_size=12), task_events())
+def test_a_task_never_goes_back_within_a_try_by_events(events, one) -> None:
+    before = fold(Ledger(), events)
+    after = fold(before, [one])
+    for key, fact in before.tasks.items():
+        if key in after.tasks and fact.certain and fact.state in FINISHED_TASK:
+            assert after.tasks[key].try_number > fact.try_number or after.tasks[key].state in FINISHED_TASK
+
+
+@given(st.lists(task_events(), max_size=6))
+def test_a_ledger_is_a_value(events) -> None:
+    ledger = Ledger()
+    fold(ledger, events)
+    assert ledger == Ledger()
+
+
+def test_a_higher_try_wins_whatever_the_clock_says() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, seconds=50), event("fit", TaskState.RUNNING, try_number=2)])
+    assert ledger.tasks["fit", -1].try_number == 2
+    assert state_of(ledger, "fit") is TaskState.RUNNING
+
+
+def test_a_running_event_that_comes_after_success_changes_nothing() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS), event("fit", TaskState.RUNNING, seconds=9)])
+    assert state_of(ledger, "fit") is TaskState.SUCCESS
+
+
+def test_an_expanded_task_replaces_its_placeholder() -> None:
+    ledger = observe(Ledger(), snapshot(rest("score", TaskState.NONE)))
+    ledger = fold(ledger, [event("score", TaskState.RUNNING, map_index=0)])
+    assert set(ledger.tasks) == {("score", 0)}
+
+
+def test_a_placeholder_in_an_old_answer_does_not_come_back_beside_the_instances() -> None:
+    ledger = fold(Ledger(), [event("score", TaskState.RUNNING, map_index=0)])
+    ledger = observe(ledger, snapshot(rest("score", TaskState.NONE)))
+    assert set(ledger.tasks) == {("score", 0)}
+
+
+def test_a_task_mapped_over_nothing_is_one_skipped_row() -> None:
+    ledger = observe(Ledger(), snapshot(rest("score", TaskState.SKIPPED), complete=True))
+    assert state_of(ledger, "score") is TaskState.SKIPPED
+
+
+def test_rest_does_not_take_back_what_an_event_has_just_said() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=10)])
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, seconds=11), seconds=11))
+    assert state_of(ledger, "fit") is TaskState.SUCCESS
+
+
+def test_rest_is_right_when_an_event_is_old() -> None:
+    """A finished task that somebody cleared: no event says so."""
+    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=0)])
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
+    assert state_of(ledger, "fit") is TaskState.NONE
+
+
+def test_rest_moves_a_task_forward_at_once() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.RUNNING, seconds=10)])
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.FAILED, seconds=10.1), seconds=10.1))
+    assert state_of(ledger, "fit") is TaskState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [(TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RETRY), (TaskState.FAILED, TaskState.FAILED)],
+    ids=["a retry", "a final failure"],
+)
+def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
+    """The official producer's event can't tell a failure that is retried from a final one."""
+    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
+    ledger = observe(ledger, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
+    assert ledger.tasks["fit", -1].shown_state is shown
+
+
+def test_an_official_failure_with_tries_left_is_shown_as_a_retry() -> None:
+    ledger = observe(Ledger(), snapshot(rest("fit", TaskState.RUNNING, max_tries=2)))
+    ledger = fold(ledger, [event("fit", TaskState.FAILED, certain=False, seconds=1)])
+    assert ledger.tasks["fit", -1].shown_state is TaskState.UP_FOR_RETRY
+
+
+def test_a_running_answer_does_not_undo_an_uncertain_failure() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=False, seconds=10)])
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, seconds=10.5), seconds=10.5))
+    assert state_of(ledger, "fit") is TaskState.FAILED
+
+
+def test_a_complete_list_drops_what_it_lacks() -> None:
+    ledger = observe(Ledger(), snapshot(rest("gone", TaskState.NONE), rest("fit", TaskState.NONE)))
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=1), seconds=1, complete=True))
+    assert set(ledger.tasks) == {("fit", -1)}
+    assert ledger.complete
+
+
+def test_the_final_list_is_right_against_everything() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=10), event("stray", TaskState.RUNNING, seconds=10)])
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.FAILED, seconds=10), seconds=10, complete=True, final=True))
+    assert {key: fact.state for key, fact in ledger.tasks.items()} == {("fit", -1): TaskState.FAILED}
+    assert ledger.listed
+
+
+def test_an_ended_run_stays_ended() -> None:
+    ended = RunFact(RunState.FAILED, StatusSource.KAFKA, AT, AT)
+    for later in (RunState.RUNNING, RunState.SUCCESS, RunState.QUEUED):
+        ledger = observe(fold(Ledger(), [ended]), Snapshot(AT, run=RunFact(later, StatusSource.REST, AT, AT)))
+        assert ledger.run is not None
+        assert ledger.run.state is RunState.FAILED
+
+
+def test_a_task_that_runs_says_that_its_run_runs() -> None:
+    submitted = observe(Ledger(), Snapshot(AT, run=RunFact(RunState.QUEUED, StatusSource.REST, AT, AT, created=AT)))
+    ledger = fold(submitted, [event("fit", TaskState.RUNNING, seconds=1)])
+    assert ledger.run is not None
+    assert (ledger.run.state, ledger.run.created) == (RunState.RUNNING, AT)
+
+
+def test_a_run_settles_when_every_task_has_ended_and_it_has_not() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS), event("score", TaskState.RUNNING)])
+    assert not ledger.settling
+    ledger = fold(ledger, [event("score", TaskState.SUCCESS, seconds=1)])
+    assert ledger.settling
+    assert not fold(ledger, [RunFact(RunState.SUCCESS, StatusSource.KAFKA, AT, AT)]).settling
+
+
+def test_the_failure_that_names_its_exception_is_kept() -> None:
+    """Both producers at once: ours knows the exception's class, the official one has only its text."""
+    official = event("fit", TaskState.FAILED, certain=False, seconds=2, failure=Failure(1, AT, "boom"))
+    ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
+    for sequence in ([ours, official], [official, ours]):
+        fact = fold(Ledger(), sequence).tasks["fit", -1]
+        assert fact.failure is not None
+        assert fact.failure.type == "ValueError"
+        assert fact.certain
+
+
+def test_the_same_answer_again_keeps_when_it_was_first_heard() -> None:
+    """Otherwise each look at the change feed would change the status, and write it."""
+    first = observe(Ledger(), snapshot(rest("fit", TaskState.RUNNING)))
+    second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
+    assert second.tasks["fit", -1].at == first.tasks["fit", -1].at
