@@ -104,6 +104,7 @@ with DAG(
         import numpy as np
         from scipy.ndimage import shift
         from sklearn.neural_network import MLPClassifier
+        from threadpoolctl import threadpool_limits
 
         params = get_current_context()["params"]
         data = np.load(path)
@@ -120,6 +121,8 @@ with DAG(
             moved = np.stack([shift(image, move, order=1) for image, move in zip(images, moves, strict=True)])
             return moved.reshape(len(images), -1) + random.normal(scale=0.05, size=(len(images), 64))
 
+        # The matrices are small: more than one thread only makes tasks on the same machine wait for each other.
+        threadpool_limits(1)
         epochs, batch = params["epochs"], 64
         for epoch in range(1, epochs + 1):
             images, labels = augmented(), np.tile(train_y, params["copies"])
