@@ -143,7 +143,9 @@ def test_a_complete_list_drops_what_it_lacks() -> None:
 
 
 def test_the_final_list_is_right_against_everything() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=10), event("stray", TaskState.RUNNING, seconds=10)])
+    ledger = fold(
+        Ledger(), [event("fit", TaskState.SUCCESS, seconds=10), event("stray", TaskState.RUNNING, seconds=10)]
+    )
     ledger = observe(ledger, snapshot(rest("fit", TaskState.FAILED, seconds=10), seconds=10, complete=True, final=True))
     assert {key: fact.state for key, fact in ledger.tasks.items()} == {("fit", -1): TaskState.FAILED}
     assert ledger.listed

@@ -1,0 +1,124 @@
+"""From Airflow's task context to the message on the topic."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from mljob_airflow.callbacks import MAX_ERROR_LENGTH, event_from_context, mljob_callbacks
+from mljob_airflow.cloudevents import message_from_event
+from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
+
+NOW = datetime(2026, 5, 4, 12, 0, 10, tzinfo=UTC)
+RUN_ID = "mljob.team-a.churn.train.abcdefgh23-1"
+
+
+def context(**ti):
+    fields = {
+        "dag_id": "train",
+        "run_id": RUN_ID,
+        "task_id": "fit",
+        "map_index": -1,
+        "try_number": 2,
+        "max_tries": 3,
+        "start_date": NOW - timedelta(seconds=10),
+        "end_date": None,
+        "log_url": "http://airflow/dags/train",
+        "hostname": "worker-1",
+    }
+    return {"ti": SimpleNamespace(**fields | ti), "task": SimpleNamespace(task_type="PythonOperator")}
+
+
+def event(name=EventName.TASK_SUCCESS, ctx=None):
+    return event_from_context(name, ctx or context(), source="prod", now=NOW)
+
+
+def test_an_event_says_who_did_what_and_when():
+    assert event(ctx=context(end_date=NOW)) == TaskEvent(
+        event=EventName.TASK_SUCCESS,
+        timestamp=NOW,
+        source="prod",
+        dag_id="train",
+        run_id=RUN_ID,
+        task_id="fit",
+        map_index=-1,
+        try_number=2,
+        max_tries=3,
+        state="success",
+        operator="PythonOperator",
+        start_date=NOW - timedelta(seconds=10),
+        end_date=NOW,
+        duration=10.0,
+        log_url="http://airflow/dags/train",
+        hostname="worker-1",
+        mljob=MLJobRef(namespace="team-a", name="churn.train"),
+    )
+
+
+def test_a_run_that_is_nobodys_mljob_has_no_reference():
+    assert event(ctx=context(run_id="manual__2026-05-04")).mljob is None
+
+
+def test_the_dag_processor_knows_less_and_that_is_enough():
+    """There the task instance has neither dates nor a host, and the context no exception."""
+    ti = SimpleNamespace(dag_id="train", run_id="r", task_id="fit", map_index=None, try_number=1)
+    told = event_from_context(EventName.TASK_FAILED, {"ti": ti}, source="prod", now=NOW)
+    assert (told.map_index, told.error, told.duration, told.hostname) == (-1, None, None, None)
+
+
+@pytest.mark.parametrize("name", [EventName.TASK_FAILED, EventName.TASK_UP_FOR_RETRY])
+def test_a_failed_try_says_why(name):
+    told = event(name, {**context(), "exception": ValueError("no label column")})
+    assert told.error == TaskError(type="ValueError", message="no label column")
+
+
+def test_a_long_error_is_cut():
+    told = event(EventName.TASK_FAILED, {**context(), "exception": ValueError("x" * 5000)})
+    assert told.error is not None
+    assert len(told.error.message) == MAX_ERROR_LENGTH
+    assert told.error.message.endswith("…")
+
+
+def test_an_error_left_over_from_the_context_is_not_that_of_a_success():
+    assert event(EventName.TASK_SUCCESS, {**context(), "exception": ValueError("earlier")}).error is None
+
+
+def test_callbacks_compose_with_other_default_args():
+    merged = {**mljob_callbacks(), "retries": 2}
+    assert sorted(merged) == [
+        "on_execute_callback",
+        "on_failure_callback",
+        "on_retry_callback",
+        "on_skipped_callback",
+        "on_success_callback",
+        "retries",
+    ]
+
+
+def test_two_dags_do_not_share_their_callback_lists():
+    assert mljob_callbacks()["on_success_callback"] is not mljob_callbacks()["on_success_callback"]
+
+
+def test_a_message_has_the_run_as_key_and_cloudevents_attributes_as_headers():
+    message = message_from_event(event(), event_id="an-id")
+    assert message.key == f"train/{RUN_ID}".encode()
+    assert dict(message.headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": b"an-id",
+        "ce_source": b"prod",
+        "ce_type": b"dev.mljob.task_instance.success",
+        "ce_time": b"2026-05-04T12:00:10+00:00",
+        "ce_subject": f"train/{RUN_ID}/fit".encode(),
+        "content-type": b"application/json",
+    }
+
+
+def test_a_message_is_read_back_as_the_same_event():
+    written = event(EventName.TASK_FAILED, {**context(map_index=3), "exception": ValueError("äöü")})
+    message = message_from_event(written, event_id="an-id")
+    assert TaskEvent.model_validate_json(message.value) == written
+    assert json.loads(message.value)["map_index"] == 3
+    assert dict(message.headers)["ce_subject"].endswith(b"/fit/3")

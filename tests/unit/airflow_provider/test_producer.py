@@ -1,0 +1,142 @@
+"""The producer must never harm the task that it speaks of."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import socket
+import time
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from mljob_airflow import callbacks, producer, settings
+from mljob_contract.events import EventName, TaskEvent
+
+TOPIC = "airflow.events"
+
+
+def event(name=EventName.TASK_SUCCESS, **fields):
+    identity = {"dag_id": "train", "run_id": "run", "task_id": "fit", "try_number": 1}
+    return TaskEvent(event=name, timestamp=datetime(2026, 5, 4, tzinfo=UTC), **identity | fields)
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch):
+    """As in a task's process, in which nothing has been sent yet."""
+    monkeypatch.setattr(producer, "_state", None)
+    for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
+        monkeypatch.setattr(settings, option, lambda value=value: value)
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    """A Kafka broker inside this process: librdkafka's own."""
+    made = producer.make_producer({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
+    # Told only in the metadata: where the broker that the mock cluster has opened listens.
+    address = next(iter(made.list_topics(timeout=10).brokers.values()))
+    servers = f"{address.host}:{address.port}"
+    monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer({"bootstrap.servers": servers}))
+    yield servers
+    made.flush(1)
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """An address at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        servers = f"127.0.0.1:{taken.getsockname()[1]}"
+    monkeypatch.setattr(producer, "_connect", lambda _: producer.make_producer({"bootstrap.servers": servers}))
+
+
+def received(servers: str, count: int) -> list[dict[str, object]]:
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "auto.offset.reset": "earliest"})
+    partitions = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
+    consumer.assign([TopicPartition(TOPIC, number, 0) for number in partitions])
+    messages = []
+    deadline = time.monotonic() + 20
+    while len(messages) < count and time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is not None and message.error() is None:
+            messages.append(json.loads(message.value()))
+    consumer.close()
+    return messages
+
+
+def warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_events_arrive_in_their_order(broker):
+    for name in (EventName.TASK_RUNNING, EventName.TASK_PROGRESS, EventName.TASK_SUCCESS):
+        producer.send(event(name))
+    producer.flush()
+    assert [message["event"] for message in received(broker, 3)] == [
+        "task_instance.running",
+        "task_instance.progress",
+        "task_instance.success",
+    ]
+
+
+def test_with_kafka_away_the_task_goes_on_with_one_warning(nobody, caplog):
+    began = time.monotonic()
+    ti = type("Ti", (), {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1})()
+    callbacks.on_execute({"ti": ti})
+    assert time.monotonic() - began < 1, "the beginning of a task waits for nothing"
+    callbacks.on_success({"ti": ti})
+    callbacks.on_failure({"ti": ti})
+    assert time.monotonic() - began < 2 * producer.FLUSH_SECONDS + 1
+    assert len(warnings(caplog)) == 1
+    assert "The task is not affected" in warnings(caplog)[0]
+
+
+def test_a_connection_that_is_missing_is_asked_for_once(monkeypatch, caplog):
+    asked = []
+
+    def connect(kafka_config_id):
+        asked.append(kafka_config_id)
+        raise LookupError(f"The conn_id `{kafka_config_id}` isn't defined")
+
+    monkeypatch.setattr(producer, "_connect", connect)
+    for _ in range(3):
+        with producer.harmless("event"):
+            producer.send(event())
+        producer.flush()
+    assert asked == ["kafka_default"]
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_context_that_makes_no_sense_is_a_warning_and_no_error(nobody, caplog):
+    callbacks.on_failure({})
+    assert len(warnings(caplog)) == 1
+
+
+def test_librdkafka_does_not_write_into_the_tasks_log(nobody, capfd, caplog):
+    producer.send(event())
+    producer.flush(0.3)
+    assert "rdkafka" not in capfd.readouterr().err
+    assert not [line for line in warnings(caplog) if "rdkafka" in line]
+
+
+def _send_from_child(done):
+    producer.send(event(task_id="child"))
+    producer.flush()
+    done.put(os.getpid())
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_has_a_producer_of_its_own(broker):
+    producer.send(event(task_id="parent"))
+    producer.flush()
+    fork = multiprocessing.get_context("fork")
+    done = fork.Queue()
+    child = fork.Process(target=_send_from_child, args=(done,))
+    child.start()
+    assert done.get(timeout=20) == child.pid
+    child.join(timeout=10)
+    assert child.exitcode == 0
+    assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}

@@ -1,0 +1,125 @@
+"""The ledger in the status: exact counts, a bounded list."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mljob_contract.mljob import MAX_TASKS, MLJobStatus
+from mljob_operator.core.facts import Failure, Report, Snapshot
+from mljob_operator.core.ledger import Ledger, fold, observe
+from mljob_operator.core.phases import TaskState
+from mljob_operator.core.progress import error_text, first_failure, summarise
+from tests.strategies import EPOCH, event, rest, task_events
+
+URL = "https://airflow.example/dags/train/runs/mljob.a.b.aaaaaaaaaa-1"
+
+
+def listed(*tasks) -> Ledger:
+    return observe(Ledger(), Snapshot(EPOCH, tasks=tasks, complete=True))
+
+
+@given(st.lists(task_events(), max_size=20))
+def test_counts_are_the_ledgers(events) -> None:
+    ledger = fold(Ledger(), events)
+    counts = summarise(ledger, URL).counts.model_dump()
+    states = Counter(str(fact.shown_state) for fact in ledger.tasks.values())
+    assert counts.pop("total") == len(ledger.tasks)
+    assert {state: n for state, n in counts.items() if n} == dict(states)
+
+
+def test_progress_counts_finished_tasks_and_percent_what_running_ones_report() -> None:
+    ledger = fold(
+        listed(
+            rest("a", TaskState.SUCCESS),
+            rest("b", TaskState.NONE),
+            rest("c", TaskState.NONE),
+            rest("d", TaskState.NONE),
+        ),
+        [event("b", TaskState.RUNNING, seconds=1, progress=Report(1, EPOCH, progress=0.5))],
+    )
+    summary = summarise(ledger, URL)
+    assert (summary.progress, summary.percent, summary.current_task) == ("1/4", 37, "b")
+
+
+def test_a_mapped_task_is_one_entry() -> None:
+    states = [TaskState.SUCCESS, TaskState.FAILED, TaskState.RUNNING, TaskState.FAILED]
+    summary = summarise(listed(*(rest("score", state, map_index=i) for i, state in enumerate(states))), URL)
+    (entry,) = summary.tasks
+    assert entry.mapped is not None
+    assert (entry.state, entry.mapped.total, entry.mapped.failed_indexes) == ("failed", 4, [1, 3])
+    assert entry.mapped.states == {"failed": 2, "running": 1, "success": 1}
+
+
+def test_a_report_of_an_earlier_try_is_not_shown() -> None:
+    ledger = fold(
+        Ledger(),
+        [
+            event("fit", TaskState.RUNNING, progress=Report(1, EPOCH, progress=0.9)),
+            event("fit", TaskState.RUNNING, try_number=2, seconds=5),
+        ],
+    )
+    (entry,) = summarise(ledger, URL).tasks
+    assert (entry.try_number, entry.progress) == (2, None)
+
+
+def test_a_finished_task_that_reported_is_at_100() -> None:
+    ledger = fold(
+        Ledger(),
+        [
+            event("fit", TaskState.RUNNING, progress=Report(1, EPOCH, progress=0.9)),
+            event("fit", TaskState.SUCCESS, seconds=1),
+        ],
+    )
+    assert summarise(ledger, URL).tasks[0].progress == 100
+
+
+def test_links_are_quoted() -> None:
+    (entry,) = summarise(listed(rest("group.fit", TaskState.NONE)), URL).tasks
+    assert entry.log_url == f"{URL}/tasks/group.fit"
+
+
+def test_the_first_failure_is_the_one_that_ended_first() -> None:
+    early = event("z", TaskState.FAILED, seconds=1, failure=Failure(1, EPOCH, "no such column", "KeyError"))
+    late = event("a", TaskState.FAILED, seconds=2)
+    fact = first_failure(fold(Ledger(), [late, early]))
+    assert fact is not None
+    assert (fact.task_id, error_text(fact)) == ("z", "KeyError: no such column")
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 400), st.integers(0, 40), st.sampled_from(["x", '"', "\u0000", "\U0001f600"]))
+def test_a_status_stays_small_and_says_what_it_leaves_out(tasks: int, failed: int, letter: str) -> None:
+    at = EPOCH
+    facts = [
+        event(f"task_{i:03}" + "n" * 60, TaskState.SUCCESS, seconds=i, start=at + timedelta(seconds=i))
+        for i in range(tasks)
+    ]
+    facts += [
+        event(f"failed_{i:03}", TaskState.FAILED, failure=Failure(1, at, letter * 2000, "ValueError"))
+        for i in range(failed)
+    ]
+    summary = summarise(fold(Ledger(), facts), URL)
+    status = MLJobStatus(tasks=summary.tasks, task_counts=summary.counts)
+    size = len(
+        json.dumps(status.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False).encode()
+    )
+    assert size < 56 * 1024
+    assert len(summary.tasks) <= MAX_TASKS
+    assert len(summary.tasks) + summary.omitted == tasks + failed
+    assert summary.counts.total == tasks + failed
+    kept = {entry.task_id for entry in summary.tasks}
+    if summary.omitted and any(task.state == "success" for task in summary.tasks):
+        assert all(f"failed_{i:03}" in kept for i in range(failed)), "failed tasks are kept first"
+
+
+def test_five_thousand_mapped_instances_are_counted_exactly() -> None:
+    ledger = listed(
+        *(rest("score", TaskState.SUCCESS if i % 2 else TaskState.RUNNING, map_index=i) for i in range(5000))
+    )
+    summary = summarise(ledger, URL)
+    assert (summary.progress, summary.counts.running, len(summary.tasks)) == ("2500/5000", 2500, 1)

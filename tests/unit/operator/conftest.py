@@ -1,0 +1,123 @@
+"""An operator around the fakes: everything but kopf, Kafka and the network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mljob_contract.mljob import MLJobStatus
+from mljob_operator.core.facts import RunFact, TaskFact
+from mljob_operator.job_queue import JobQueue
+from mljob_operator.reconciler import Reconciler
+from mljob_operator.resync import Resync
+from tests.fakes import FakeAirflow, FakeClock, FakeJobs, SilentMeter
+
+KEY = ("team-a", "churn")
+
+
+class World:
+    """A cluster, an Airflow, and an operator between them that can be killed and started again."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.airflow = FakeAirflow(self.clock)
+        self.jobs = FakeJobs()
+        self.done: list[int] = []
+        self.start()
+
+    def start(self) -> None:
+        """A new process: nothing is remembered."""
+        self.reconciler = Reconciler(
+            self.airflow, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
+        )
+        self.queue = JobQueue(
+            self.reconciler, self.jobs, self.clock, SilentMeter(), ui_url="http://airflow", min_interval=0
+        )
+        self.resync = Resync(self.airflow, self.queue, self.clock, SilentMeter(), prefix="mljob", interval=5)
+
+    async def restart(self) -> None:
+        """Kill the process and start another, which lists what is there."""
+        for slot in self.queue._slots.values():
+            if slot.task:
+                slot.task.cancel()
+            if slot.timer:
+                slot.timer.cancel()
+        self.start()
+        await self.see_all()
+
+    async def see_all(self) -> None:
+        """What the watch delivers."""
+        for job in await self.jobs.list():
+            self.queue.observe(job)
+        await self.settle()
+
+    async def apply(self, **spec: Any) -> None:
+        """Create the MLJob."""
+        self.jobs.create(KEY[1], {"dagId": "train", **spec})
+        await self.see_all()
+
+    async def delete(self) -> None:
+        """Delete the MLJob."""
+        self.jobs.delete(KEY, self.clock())
+        await self.see_all()
+
+    async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None) -> None:
+        """Events from Kafka."""
+        for fact in facts:
+            self.queue.tell(KEY, run_id or self.airflow.only_run().run_id, fact, lambda: self.done.append(1))
+        await self.settle()
+
+    async def look(self) -> None:
+        """A pass over the change feed."""
+        await self.resync.pass_once()
+        await self.settle()
+
+    async def later(self, seconds: float) -> None:
+        """Time passes, and what was to be done then is done."""
+        self.clock.tick(seconds)
+        for key in list(self.queue._slots):
+            self.queue._wake(key)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Until every step has ended."""
+        while tasks := [slot.task for slot in self.queue._slots.values() if slot.task]:
+            await asyncio.wait(tasks, timeout=5)
+        while self.queue._background:
+            await asyncio.wait(self.queue._background)
+
+    @property
+    def status(self) -> MLJobStatus:
+        """As stored."""
+        return MLJobStatus.model_validate(self.jobs.objects[KEY].get("status", {}))
+
+    @property
+    def exists(self) -> bool:
+        """Whether the MLJob is there."""
+        return KEY in self.jobs.objects
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer is on it."""
+        return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
+
+    def condition(self, kind: str) -> str | None:
+        """A condition's status."""
+        return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
+
+    @property
+    def told(self) -> list[str]:
+        """Reasons of the Events so far."""
+        return [notice.reason for _, notice in self.jobs.notices]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A fresh one."""
+    world = World()
+    yield world
+    await world.queue.close()
