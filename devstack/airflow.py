@@ -121,7 +121,9 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles()),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            # New and changed files are parsed at the next refresh whatever this says; parsing the others again and again
+            # costs a core.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             # Nothing is served there: the API server reads the same files. Set, in case a caller turns serving on.
