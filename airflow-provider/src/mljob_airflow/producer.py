@@ -76,7 +76,7 @@ def flush(timeout: float = FLUSH_SECONDS) -> None:
         return
     undelivered = producer.flush(timeout)
     if undelivered:
-        warn_once("Kafka did not take %d event(s) within %.1f s; the task is not affected.", undelivered, timeout)
+        warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, timeout)
 
 
 @contextmanager
@@ -117,17 +117,23 @@ def _current_state() -> _State:
 
 
 def _connect(kafka_config_id: str) -> Any:
-    # Late: neither Airflow's start nor the parsing of a DAG may pay for these.
+    # Late: neither Airflow's start nor the parsing of a DAG may pay for it.
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
-    from confluent_kafka import Producer
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
         """The provider's hook, for its handling of connections and managed authentication, with our defaults."""
 
         def _get_client(self, config: dict[str, Any]) -> Any:
-            return Producer({**DEFAULTS, **config}, logger=_QuietLog())
+            return make_producer(config)
 
     return Hook(kafka_config_id=kafka_config_id).get_conn
+
+
+def make_producer(config: dict[str, Any]) -> Any:
+    """A producer with our defaults and, above them, ``config``, in librdkafka's words."""
+    from confluent_kafka import Producer
+
+    return Producer({**DEFAULTS, **config}, logger=_QuietLog())
 
 
 class _QuietLog:

@@ -1,0 +1,88 @@
+"""The cluster policy on real operators, through Airflow's own plugin manager."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG, task
+from airflow.settings import get_policy_plugin_manager, load_policy_plugins, task_policy
+
+from mljob_airflow.callbacks import CALLBACKS, mljob_callbacks, on_failure, on_success
+
+
+def users_own(context):
+    """A callback of the user's."""
+
+
+@pytest.fixture(autouse=True)
+def installed_policies():
+    """What Airflow does when it starts: it loads the policies of the installed packages."""
+    manager = get_policy_plugin_manager()
+    if not manager.has_plugin("mljob"):
+        load_policy_plugins(manager)
+    assert manager.has_plugin("mljob"), "the entry point of this package is not installed"
+
+
+@pytest.fixture
+def switched_on(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS", "True")
+
+
+def dag_of_all_kinds():
+    with DAG("d", schedule=None) as dag:
+
+        @task
+        def decorated(): ...
+
+        @task(on_failure_callback=users_own)
+        def mapped(number): ...
+
+        decorated()
+        mapped.expand(number=[1, 2])
+        PythonOperator(task_id="classic", python_callable=print, on_failure_callback=users_own)
+        PythonOperator.partial(task_id="classic_mapped", python_callable=print).expand(op_args=[[1], [2]])
+        EmptyOperator(task_id="empty")
+    for operator in dag.tasks:
+        task_policy(operator)
+    return dag
+
+
+def callbacks_of(operator):
+    found = {name: getattr(operator, name) for name in CALLBACKS}
+    # A mapped @task keeps a single callback as it was given.
+    return {name: [value] if callable(value) else list(value) for name, value in found.items()}
+
+
+def test_nothing_is_instrumented_unless_the_configuration_says_so():
+    for operator in dag_of_all_kinds().tasks:
+        assert not {callback for found in callbacks_of(operator).values() for callback in found} - {users_own}
+
+
+@pytest.mark.usefixtures("switched_on")
+@pytest.mark.parametrize("task_id", ["decorated", "classic_mapped"])
+def test_a_task_gets_all_callbacks(task_id):
+    assert callbacks_of(dag_of_all_kinds().get_task(task_id)) == mljob_callbacks()
+
+
+@pytest.mark.usefixtures("switched_on")
+@pytest.mark.parametrize("task_id", ["classic", "mapped"])
+def test_the_users_own_callback_stays(task_id):
+    expected = mljob_callbacks() | {"on_failure_callback": [users_own, on_failure]}
+    assert callbacks_of(dag_of_all_kinds().get_task(task_id)) == expected
+
+
+@pytest.mark.usefixtures("switched_on")
+@pytest.mark.parametrize(
+    ("task_id", "mapped_kwargs"), [("classic_mapped", {"op_args": [1]}), ("mapped", {"op_kwargs": {"number": 1}})]
+)
+def test_the_instances_of_a_mapped_task_have_them_too(task_id, mapped_kwargs):
+    instance = dag_of_all_kinds().get_task(task_id).unmap(mapped_kwargs)
+    assert list(instance.on_success_callback) == [on_success]
+
+
+@pytest.mark.usefixtures("switched_on")
+def test_an_empty_operator_is_still_one_that_airflow_need_not_run():
+    empty = dag_of_all_kinds().get_task("empty")
+    assert not empty.has_on_execute_callback
+    assert not empty.has_on_success_callback
