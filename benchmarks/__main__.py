@@ -1,0 +1,130 @@
+"""`python -m benchmarks`: measure everything, print a table, and write it to benchmarks/results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fold, memory, plot, polling, push
+from benchmarks.servers import ServerError
+from benchmarks.stage import DIRECTORY, NotInTime, stage
+from devstack.bootstrap import ROOT
+from devstack.errors import StackError
+from devstack.progress import elapsed, say
+
+RESULTS = Path(__file__).parent / "results"
+PARTS = ("push", "polling", "memory", "fold")
+
+
+def main() -> int:
+    """Run; a problem is said in words."""
+    arguments = _parser().parse_args()
+    whole = not arguments.quick and set(arguments.only) == set(PARTS)
+    began = time.monotonic()
+    try:
+        results = _measure(set(arguments.only), quick=arguments.quick, picture=RESULTS if whole else None)
+    except (StackError, NotInTime, ServerError) as problem:
+        say(f"error: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; the stack of the benchmarks is down")
+        return 130
+    if whole:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "latest.json").write_text(json.dumps(results, indent=2) + "\n")
+    else:
+        print(json.dumps(results, indent=2))
+    _print_table(results)
+    say(f"  measured in {elapsed(time.monotonic() - began)}")
+    if whole:
+        say(f"  written to {(RESULTS / 'latest.json').relative_to(ROOT)}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few samples, to see that it works; writes no results")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=PARTS, help="some of the measurements; writes no results"
+    )
+    return parser
+
+
+def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str, Any]:
+    results: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine()}
+    if parts != {"fold"}:
+        say(f"A stack of their own for the benchmarks, in {DIRECTORY.relative_to(ROOT)}")
+        with stage() as made:
+            pushed = polled = None
+            if "push" in parts:
+                plan = push.Plan(blocks=((20, 2), (150, 2)), seconds=4) if quick else push.Plan()
+                pushed = push.measure(made, plan)
+                first, *_ = rates = [comparison.as_json() for comparison in pushed.rates]
+                by_rate = {f"{rate['events_per_second']:.0f}": rate for rate in rates}
+                results["event_to_status"] = {
+                    **first,
+                    "by_rate": by_rate,
+                    "default_resync": pushed.default_resync.as_json(),
+                }
+            if "polling" in parts:
+                polled = polling.measure(made, polling.Plan(jobs=10, changes=8) if quick else polling.Plan())
+                told = results.setdefault("event_to_status", {})
+                told["polling_p50_ms"] = polled.as_json()["p50_ms"]
+                told["polling"] = polled.as_json()
+            if "memory" in parts:
+                results["memory"] = memory.measure(made, 100 if quick else 1000).as_json()
+            if pushed and polled and picture:
+                plot.draw(pushed, polled, picture / "latency.svg")
+    if "fold" in parts:
+        results["fold"] = fold.measure().as_json()
+    results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
+    return results
+
+
+def _machine() -> dict[str, Any]:
+    """What figures of other machines can't be compared with these without."""
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _print_table(results: dict[str, Any]) -> None:
+    told = results.get("event_to_status", {})
+    rows = []
+    for rate in told.get("by_rate", {}).values():
+        rows.append((f"event to status, {rate['events_per_second']:.0f}/s", rate))
+    if "default_resync" in told:
+        rows.append(("  with the change feed", told["default_resync"]))
+    if rows:
+        print(f"\n{'':<28}{'operator':>20}{'floor':>20}{'ratio':>16}")
+        print(f"{'':<28}{'p50      p99 ms':>20}{'p50      p99 ms':>20}{'p50     p99':>16}")
+    for name, row in rows:
+        print(
+            f"{name:<28}{row['p50_ms']:>11.1f}{row['p99_ms']:>9.1f}{row['floor_p50_ms']:>11.1f}{row['floor_p99_ms']:>9.1f}"
+            f"{row['p50_ratio']:>8.2f}{row['p99_ratio']:>8.2f}"
+        )
+    if "polling" in told:
+        faster = f", {told['polling_p50_ms'] / told['p50_ms']:.0f} times the operator's" if "p50_ms" in told else ""
+        print(f"{'polling':<28}{told['polling']['p50_ms']:>11.0f}{told['polling']['p99_ms']:>9.0f}{faster}")
+    if "fold" in results:
+        row = results["fold"]
+        print(
+            f"{'fold':<28}{row['events_per_second']:>11,} events/s, {row['time_ratio']} times as long as json.loads alone"
+        )
+    if "memory" in results:
+        told = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())
+        print(f"{'memory':<28}{told}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

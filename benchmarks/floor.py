@@ -1,0 +1,66 @@
+"""The floor: the least that takes an event from Kafka into a status. Consume, PATCH, and nothing between.
+
+It knows nothing: no run ids, no fold, no conditions, no offsets to keep, no conflict. Messages wait for nobody, connections stay open,
+the patch has one field. Whatever is slower than this is the operator's own work; whatever is not, is Kafka's and the apiserver's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from pathlib import Path
+
+import aiohttp
+from confluent_kafka import Consumer
+
+from benchmarks.servers import MERGE_PATCH, Credentials, path_of
+
+CONNECTIONS = 16
+
+
+def main() -> None:
+    """Run until ended."""
+    asyncio.run(_serve(Path(os.environ["KUBECONFIG"]), os.environ["BENCH_BROKERS"], os.environ["BENCH_TOPIC"]))
+
+
+async def _serve(kubeconfig: Path, brokers: str, topic: str) -> None:
+    loop = asyncio.get_running_loop()
+    credentials = Credentials.of(kubeconfig)
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=credentials.tls())
+    async with aiohttp.ClientSession(connector=connector, headers=credentials.headers(MERGE_PATCH)) as session:
+
+        async def patch(value: bytes) -> None:
+            event = json.loads(value)
+            task = {"taskId": event["task_id"], "state": "running", "metrics": event.get("metrics") or {}}
+            url = credentials.server + path_of(event["mljob"]["namespace"], event["mljob"]["name"], "status")
+            async with session.patch(url, data=json.dumps({"status": {"tasks": [task]}})) as answer:
+                answer.raise_for_status()
+                await answer.read()
+
+        under_way: set[asyncio.Task[None]] = set()
+
+        def deliver(values: list[bytes]) -> None:
+            for value in values:
+                task = asyncio.create_task(patch(value))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+
+        def consume() -> None:
+            consumer = Consumer({"bootstrap.servers": brokers, "group.id": "bench-floor"})
+            consumer.subscribe([topic])
+            while True:
+                first = consumer.poll(1.0)
+                if first is None:
+                    continue
+                # A full batch would be waited for; so one message is, and what else is there comes along.
+                messages = [first, *consumer.consume(500, 0)]
+                loop.call_soon_threadsafe(deliver, [m.value() or b"" for m in messages if m.error() is None])
+
+        threading.Thread(target=consume, daemon=True).start()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

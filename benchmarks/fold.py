@@ -1,0 +1,157 @@
+"""How many events a second the core folds, with no I/O around it, beside what parsing their JSON takes alone.
+
+The clock is the process's CPU time: nothing is waited for here, so what else the machine does should not count.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+from devstack.progress import step
+from mljob_contract.events import EventName, MLJobRef, TaskEvent
+from mljob_operator.core.facts import RunFact, TaskFact
+from mljob_operator.core.ledger import Ledger, fold
+from mljob_operator.core.wire import Envelope, read
+
+RUNS, TASKS, REPORTS = 50, 5, 40
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Events a second.
+
+    Attributes:
+        json_alone: ``json.loads``, the floor.
+        fold_alone: Of events that were read before.
+        read_and_fold: From bytes to ledger.
+        official: From bytes to ledger, for events of Airflow's own producer.
+        wide_run: Fold alone, into a run with 1,000 mapped task instances.
+    """
+
+    json_alone: float
+    fold_alone: float
+    read_and_fold: float
+    official: float
+    wide_run: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Rounded."""
+        return {
+            "events_per_second": round(self.read_and_fold),
+            "official_format_events_per_second": round(self.official),
+            "fold_alone_events_per_second": round(self.fold_alone),
+            "fold_alone_1000_mapped_events_per_second": round(self.wide_run),
+            "floor_json_events_per_second": round(self.json_alone),
+            "time_ratio": round(self.json_alone / self.read_and_fold, 2),
+        }
+
+
+def measure(repeats: int = 3) -> Result:
+    """Median of a few passes."""
+    messages, official = _our_messages(RUNS, TASKS, mapped=1), _official_messages()
+    wide = [read(message, _BEGAN) for message in _our_messages(1, 1, mapped=1000, reports=8)]
+    envelopes = [read(message, _BEGAN) for message in messages]
+
+    def parse() -> None:
+        for message in messages:
+            json.loads(message)
+
+    with step("fold", f"folding {len(messages)} events, {repeats} times"):
+        return Result(
+            json_alone=_per_second(len(messages), repeats, parse),
+            fold_alone=_per_second(len(envelopes), repeats, lambda: _fold_all(envelopes)),
+            read_and_fold=_per_second(len(messages), repeats, lambda: _read_and_fold(messages)),
+            official=_per_second(len(official), repeats, lambda: _read_and_fold(official)),
+            wide_run=_per_second(len(wide), repeats, lambda: _fold_all(wide)),
+        )
+
+
+def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
+    took = []
+    for _ in range(repeats):
+        gc.collect()
+        began = time.process_time()
+        work()
+        took.append(time.process_time() - began)
+    return count / median(took)
+
+
+def _read_and_fold(messages: list[bytes]) -> dict[str, Ledger]:
+    """One event at a time, as they come on a quiet topic; a burst is folded in one go, which is faster."""
+    ledgers: dict[str, Ledger] = {}
+    for message in messages:
+        _fold_one(ledgers, read(message, _BEGAN))
+    return ledgers
+
+
+def _fold_all(envelopes: list[Envelope]) -> dict[str, Ledger]:
+    ledgers: dict[str, Ledger] = {}
+    for envelope in envelopes:
+        _fold_one(ledgers, envelope)
+    return ledgers
+
+
+def _fold_one(ledgers: dict[str, Ledger], envelope: Envelope) -> None:
+    fact: TaskFact | RunFact | None = envelope.fact
+    if fact is not None:
+        ledgers[envelope.run_id] = fold(ledgers.get(envelope.run_id) or Ledger(), (fact,))
+
+
+def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:
+    """Tasks that start, report, and succeed; the runs' events mixed, as they are on a topic."""
+    steps = [EventName.TASK_RUNNING, *[EventName.TASK_PROGRESS] * reports, EventName.TASK_SUCCESS]
+    messages = []
+    for task in range(tasks):
+        for number, event in enumerate(steps):
+            for run in range(runs):
+                for index in range(mapped):
+                    at = _BEGAN + timedelta(seconds=1000 * task + number, microseconds=run)
+                    reporting = event is EventName.TASK_PROGRESS
+                    made = TaskEvent(
+                        event=event,
+                        timestamp=at,
+                        dag_id="train_model",
+                        run_id=f"mljob.team-a.job-{run}.abcdefghij-1",
+                        task_id=f"task_{task}",
+                        map_index=index if mapped > 1 else -1,
+                        try_number=1,
+                        max_tries=2,
+                        start_date=_BEGAN + timedelta(seconds=1000 * task),
+                        progress=number / len(steps) if reporting else None,
+                        metrics={"epoch": number, "loss": 1 / (number + 1), "accuracy": 0.9} if reporting else None,
+                        mljob=MLJobRef(namespace="team-a", name=f"job-{run}"),
+                    )
+                    messages.append(made.model_dump_json(exclude_none=True).encode())
+    return messages
+
+
+def _official_messages() -> list[bytes]:
+    """The same tasks as Airflow's own producer tells of them: it has no reports, so there are more runs."""
+    messages = []
+    for run in range(RUNS * REPORTS // 2):
+        for task in range(TASKS):
+            for event in ("running", "success"):
+                at = _BEGAN + timedelta(seconds=10 * task + (event == "success"))
+                made = {
+                    "schema_version": 1,
+                    "source": "airflow",
+                    "event": f"task_instance.{event}",
+                    "timestamp": at.isoformat(),
+                    "dag_id": "train_model",
+                    "run_id": f"mljob.team-a.job-{run}.abcdefghij-1",
+                    "task_id": f"task_{task}",
+                    "try_number": 1,
+                    "map_index": -1,
+                    "previous_state": "queued",
+                    "error": None,
+                }
+                messages.append(json.dumps(made).encode())
+    return messages

@@ -1,0 +1,141 @@
+"""Events as a running task sends them, at an even rate, and how long each took to reach the watcher.
+
+An event is stamped when its bytes are ready, before they are given to the producer. It has arrived with the first version of its MLJob
+that holds it or a later one: what was coalesced into a later patch took as long as that patch did.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from confluent_kafka import Producer
+
+from benchmarks.stage import DAG_ID, NotInTime, wait_for
+from benchmarks.watcher import SEQUENCE, Sighting, Watcher
+from mljob_contract.events import EventName, MLJobRef, TaskEvent
+
+TASK = "train"
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An MLJob that events are about."""
+
+    namespace: str
+    name: str
+    run_id: str
+
+    @property
+    def key(self) -> Name:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+
+class Traffic:
+    """One topic, and the MLJobs that its events are about. Events are numbered, and a number is never used twice."""
+
+    def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
+        # No linger: how long a producer gathers messages is its own choice and not the operator's.
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
+        self._topic = topic
+        self._targets = targets
+        self._watcher = watcher
+        self._number = 0
+
+    def warm_up(self, seconds: float = 60) -> None:
+        """Send until the first answer from every MLJob: consumers have joined, connections are open."""
+        for target in self._targets:
+            self._send(target, EventName.TASK_RUNNING)
+        waiting = {target.key for target in self._targets}
+        first = self._number
+
+        def answered() -> bool:
+            for target in self._targets:
+                if target.key in waiting:
+                    self._send(target, EventName.TASK_PROGRESS)
+            time.sleep(1)
+            waiting.difference_update((s.namespace, s.name) for s in self._watcher.sightings() if s.sequence >= first)
+            return not waiting
+
+        wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
+
+    def run(self, rate: float, seconds: float) -> list[float]:
+        """Send at this rate for so long, to one MLJob after the other; milliseconds from event to watcher.
+
+        Raises:
+            NotInTime: An event never arrived.
+        """
+        self._watcher.sightings()
+        sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
+        began = time.monotonic()
+        for index in range(round(rate * seconds)):
+            pause = began + index / rate - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
+            target = self._targets[index % len(self._targets)]
+            sent[target.key].append(self._send(target, EventName.TASK_PROGRESS))
+
+        seen: list[Sighting] = []
+        last = {key: events[-1][0] for key, events in sent.items()}
+
+        def all_arrived() -> bool:
+            seen.extend(self._watcher.sightings())
+            newest: dict[Name, int] = {}
+            for s in seen:
+                newest[s.namespace, s.name] = max(s.sequence, newest.get((s.namespace, s.name), -1))
+            return all(newest.get(key, -1) >= number for key, number in last.items())
+
+        wait_for(all_arrived, f"the last events on topic {self._topic}", 30)
+        return latencies(sent, seen)
+
+    def _send(self, target: Target, event: EventName) -> tuple[int, float]:
+        number = self._number
+        self._number += 1
+        reporting = event is EventName.TASK_PROGRESS
+        message = TaskEvent(
+            event=event,
+            timestamp=datetime.now(UTC),
+            dag_id=DAG_ID,
+            run_id=target.run_id,
+            task_id=TASK,
+            try_number=1,
+            max_tries=0,
+            state="running",
+            progress=number % 100 / 100 if reporting else None,
+            metrics={SEQUENCE: number, "loss": 1 / (number + 1)} if reporting else None,
+            mljob=MLJobRef(namespace=target.namespace, name=target.name),
+        )
+        key, value = f"{DAG_ID}/{target.run_id}", message.model_dump_json(exclude_none=True)
+        at = time.monotonic()
+        self._producer.produce(self._topic, value, key)
+        self._producer.poll(0)
+        return number, at
+
+
+def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Sighting]) -> list[float]:
+    """Milliseconds from each event to the first sighting that holds it.
+
+    Raises:
+        NotInTime: There is none.
+    """
+    arrived: dict[Name, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
+    for s in seen:
+        numbers, times = arrived[s.namespace, s.name]
+        if not numbers or s.sequence > numbers[-1]:
+            numbers.append(s.sequence)
+            times.append(s.at)
+    took = []
+    for key, events in sent.items():
+        numbers, times = arrived[key]
+        for number, at in events:
+            place = bisect_left(numbers, number)
+            if place == len(numbers):
+                raise NotInTime(f"event {number} of {key} never reached the watcher")
+            took.append((times[place] - at) * 1000)
+    return took
