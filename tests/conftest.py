@@ -1,0 +1,152 @@
+"""What all tests share: one stack of the real parts for the whole session, and operators of the tests' own on it.
+
+The stack is in ``.dev-test`` and goes when the session ends; the logs stay in ``.dev-test-logs`` when a test has failed. With
+``KEEP_TEST_STACK=1`` it stays up, and the next session takes it over: for whoever writes tests.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from devstack import binaries
+from devstack.caches import remove_tree
+from devstack.progress import say
+from devstack.stack import DEFAULT_TOPIC, Stack
+from tests.live.airflow import AirflowRest
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.live.mljobs import MLJobs
+from tests.live.operators import OperatorProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+DIRECTORY = ROOT / ".dev-test"
+LOGS = ROOT / ".dev-test-logs"
+DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
+DEFAULT_TIMEOUT = 600
+
+AIRFLOW_SETTINGS = {
+    # Every task of every DAG tells of itself, also in DAGs that know nothing of MLJobs ...
+    "AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS": "True",
+    # ... and so does Airflow's own producer, on the same topic: what both say has to come to the same status.
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__DAG_RUN_EVENTS_ENABLED": "True",
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_EVENTS_ENABLED": "True",
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__TOPIC": DEFAULT_TOPIC,
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__SOURCE": "devstack",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's time begins when the stack is there: building it takes minutes on a machine that never did."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            given = item.get_closest_marker("timeout")
+            seconds = given.args[0] if given else DEFAULT_TIMEOUT
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows the last lines of the operators that it used."""
+    report = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
+                report.sections.append((f"operator of {name}", value.operator.log_end()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The whole development stack, without its operator."""
+    stack, keep = Stack(DIRECTORY), bool(os.environ.get("KEEP_TEST_STACK"))
+    with pytest.MonkeyPatch.context() as environment, _shown(request):
+        # Datasets and models of the example DAGs: those of a demo must not make a test succeed.
+        environment.setenv("MLJOB_DATA_DIR", str(DIRECTORY / "data"))
+        say(f"\n  the tests' stack, in {DIRECTORY.name}:")
+        if not keep:
+            stack.remove()
+        try:
+            yield stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=AIRFLOW_SETTINGS)
+        finally:
+            with _shown(request):
+                remove_tree(LOGS)
+                if request.session.testsfailed and (stack.directory / "logs").exists():
+                    shutil.copytree(stack.directory / "logs", LOGS)
+                    say(f"\n  logs of the stack and of the operators are in {LOGS.name}")
+                if not keep:
+                    stack.remove()
+
+
+def _shown(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+    """Starting and stopping is shown as it goes on, not kept for the report."""
+    manager = request.config.pluginmanager.getplugin("capturemanager")
+    shown: AbstractContextManager[None] = manager.global_and_fixture_disabled() if manager else nullcontext()
+    return shown
+
+
+@pytest.fixture(scope="session")
+def airflow(stack: Stack) -> Iterator[AirflowRest]:
+    """Airflow, asked past the operator."""
+    env = stack.env
+    airflow = AirflowRest(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
+    yield airflow
+    airflow.close()
+
+
+@pytest.fixture(scope="session")
+def kubectl(stack: Stack) -> Kubectl:
+    """kubectl as the cluster's administrator."""
+    return Kubectl(binaries.locate("kubectl")["kubectl"], stack.kubeconfig, "default", stack.directory / "watches")
+
+
+class NewInstallation(Protocol):
+    """Starts an operator that watches a new namespace; ``overrides`` are environment variables."""
+
+    def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
+
+
+@pytest.fixture(scope="session")
+def new_installation(stack: Stack, kubectl: Kubectl) -> Iterator[NewInstallation]:
+    """Operators that run until the session ends; for whoever wants one for a while, ``installation``."""
+    with ExitStack() as at_the_end:
+        yield _installer(stack, kubectl, at_the_end.callback)
+
+
+@pytest.fixture
+def installation(stack: Stack, kubectl: Kubectl) -> Iterator[NewInstallation]:
+    """Operators that run until the test ends."""
+    with ExitStack() as at_the_end:
+        yield _installer(stack, kubectl, at_the_end.callback)
+
+
+def _installer(stack: Stack, kubectl: Kubectl, at_the_end: Callable[[Callable[[], Any]], Any]) -> NewInstallation:
+    def make(name: str, *, start: bool = True, **overrides: str) -> Installation:
+        namespace = f"{name}-{secrets.token_hex(3)}"
+        kubectl("create", "namespace", namespace)
+        operator = OperatorProcess(stack, name, namespace, overrides)
+        at_the_end(operator.stop)
+        if start:
+            operator.start()
+        return Installation(operator, MLJobs(kubectl.within(namespace), operator.log_end))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def with_kafka(new_installation: NewInstallation) -> Installation:
+    """An operator that reads events from Kafka, and Airflow's REST API beside them."""
+    return new_installation("with-kafka", MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
+
+
+@pytest.fixture(scope="session")
+def rest_only(new_installation: NewInstallation) -> Installation:
+    """An operator that has Airflow's REST API alone."""
+    return new_installation("rest-only", MLJOB_KAFKA_BOOTSTRAP_SERVERS="")

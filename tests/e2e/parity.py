@@ -1,0 +1,98 @@
+"""What a finished run's status has to say, computed from Airflow's REST API: the measure of every status.
+
+Both sides are brought into one plain form, so that a difference reads as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.live.airflow import AirflowRest
+from tests.live.mljobs import Object
+
+DAGS = Path(__file__).parent / "dags"
+FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+PHASES = {"success": "Succeeded", "failed": "Failed"}
+
+
+def dag_ids() -> list[str]:
+    """The DAGs of the folder, read from their files: what is added there is tested."""
+    found = (re.findall(r'\bDAG\(\s*"(\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
+    return sorted(dag_id for dag_ids in found for dag_id in dag_ids)
+
+
+def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
+    """The run as Airflow has it."""
+    run = airflow.run(dag_id, run_id)
+    assert run is not None, f"Airflow has no run {run_id}"
+    by_task: dict[str, list[Object]] = defaultdict(list)
+    for row in airflow.task_instances(dag_id, run_id):
+        by_task[row["task_id"]].append(row)
+    rows = [row for rows in by_task.values() for row in rows]
+    states = Counter(_state(row) for row in rows)
+    return {
+        "phase": PHASES.get(run["state"], "Running"),
+        "dagRunState": run["state"],
+        "taskCounts": {"total": len(rows)} | {_camel(state): count for state, count in states.items()},
+        "progress": f"{sum(states[state] for state in FINISHED)}/{len(rows)}",
+        "started": _second(run["start_date"]),
+        "ended": _second(run["end_date"]),
+        "tasks": {task_id: _task(rows) for task_id, rows in by_task.items()},
+    }
+
+
+def status_says(status: Object) -> dict[str, Any]:
+    """The same from an MLJob's status."""
+    return {
+        "phase": status["phase"],
+        "dagRunState": status["dagRunState"],
+        "taskCounts": status["taskCounts"],
+        "progress": status["progress"],
+        "started": _second(status["startTime"]),
+        "ended": _second(status["completionTime"]),
+        "tasks": {entry["taskId"]: _entry(entry) for entry in status["tasks"]},
+    }
+
+
+def _task(rows: list[Object]) -> dict[str, Any]:
+    tries = max(row["try_number"] for row in rows)
+    if len(rows) == 1 and rows[0]["map_index"] < 0:
+        return {
+            "state": _state(rows[0]),
+            "try": tries,
+            "started": _second(rows[0]["start_date"]),
+            "ended": _second(rows[0]["end_date"]),
+        }
+    failed = sorted(row["map_index"] for row in rows if row["state"] == "failed")
+    return {"states": dict(Counter(map(_state, rows))), "total": len(rows), "try": tries, "failed": failed[:20]}
+
+
+def _entry(entry: Object) -> dict[str, Any]:
+    tries = entry["tryNumber"]
+    if (mapped := entry.get("mapped")) is None:
+        return {
+            "state": entry["state"],
+            "try": tries,
+            "started": _second(entry.get("startTime")),
+            "ended": _second(entry.get("endTime")),
+        }
+    assert entry["state"] in mapped["states"], entry
+    failed = mapped.get("failedIndexes") or []
+    return {"states": mapped["states"], "total": mapped["total"], "try": tries, "failed": failed}
+
+
+def _state(row: Object) -> str:
+    return row["state"] or "none"
+
+
+def _camel(state: str) -> str:
+    first, *others = state.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def _second(text: str | None) -> str | None:
+    return datetime.fromisoformat(text).replace(microsecond=0).isoformat() if text else None

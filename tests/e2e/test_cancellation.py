@@ -1,0 +1,206 @@
+"""Deleting an MLJob in mid-run ends its run, and `kubectl delete` returns when Airflow says that it has."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.mljobs import MLJobs, manifest
+
+LONG = "parity_long_running"
+CANCELLER = "mljob_cancel"
+OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+
+class Worker:
+    """The process that works for an MLJob; it writes its id into a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @property
+    def conf(self) -> dict[str, object]:
+        return {"pid_file": str(self.file)}
+
+    @property
+    def pid(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return int(self.file.read_text())
+        return 0
+
+    @property
+    def works(self) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return self.pid > 0 and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def until_it_works(self, jobs: MLJobs, name: str) -> None:
+        eventually(lambda: self.works, f"{name} works", within=240, evidence=lambda: jobs.evidence(name))
+
+    def until_it_is_gone(self) -> None:
+        """A process learns at its next heartbeat that its task was failed, and has five seconds then."""
+        eventually(lambda: not self.works, "the worker's process is gone", within=45)
+
+
+@pytest.fixture(scope="module")
+def workers(
+    tmp_path_factory: pytest.TempPathFactory, with_kafka: Installation, rest_only: Installation, airflow: AirflowRest
+) -> Iterator[dict[str, Worker]]:
+    """MLJobs in mid-run, by their names: each of the tests ends one."""
+    folder = tmp_path_factory.mktemp("workers")
+    workers = {name: Worker(folder / name) for name in ("by-dag", "by-api", "to-stay", "without-kafka")}
+    with_kafka.jobs.apply(
+        manifest("by-dag", LONG, workers["by-dag"].conf),
+        manifest("by-api", LONG, workers["by-api"].conf, cancellation={"strategy": "Api"}),
+        manifest("to-stay", LONG, workers["to-stay"].conf, deletionPolicy="Retain"),
+    )
+    rest_only.jobs.submit("without-kafka", LONG, workers["without-kafka"].conf)
+    for name, worker in workers.items():
+        jobs = rest_only.jobs if name == "without-kafka" else with_kafka.jobs
+        worker.until_it_works(jobs, name)
+        jobs.until(name, lambda status: status.get("taskCounts", {}).get("running"), "tasks run")
+    yield workers
+    for installation in (with_kafka, rest_only):
+        for run in airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
+            if run["state"] not in OVER:
+                airflow.end(run["dag_id"], run["dag_run_id"])
+
+
+def delete(jobs: MLJobs, name: str) -> str:
+    """`kubectl delete`, which returns when the object is gone; the id of its run."""
+    run_id: str = jobs.status(name)["dagRunId"]
+    jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
+    return run_id
+
+
+def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) -> None:
+    run = airflow.run(dag_id, run_id)
+    assert run is not None
+    assert run["state"] == "failed"
+    unfinished = [row["task_id"] for row in airflow.task_instances(dag_id, run_id) if row["state"] not in OVER]
+    assert not unfinished
+
+
+def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
+    """The state of the cancellation DAG's run for a run; None when there is none."""
+    run = airflow.run(CANCELLER, f"cancel.{run_id}")
+    return run["state"] if run else None
+
+
+@pytest.mark.parametrize("name", ["by-dag", "without-kafka"])
+def test_the_cancellation_dag_ends_the_run(
+    name: str, workers: dict[str, Worker], request: pytest.FixtureRequest, airflow: AirflowRest
+) -> None:
+    installation = request.getfixturevalue("rest_only" if name == "without-kafka" else "with_kafka")
+    with installation.jobs.watch(name) as watch:
+        run_id = delete(installation.jobs, name)
+
+        assert_run_is_over(airflow, run_id)
+        eventually(lambda: cancellation(airflow, run_id) == "success", f"{CANCELLER} has succeeded")
+        workers[name].until_it_is_gone()
+        eventually(lambda: "DELETED" in [kind for kind, _ in watch.events()], "the watch tells of it")
+    phases = [status.get("phase") for status in watch.statuses(name)]
+    assert "Cancelling" in phases
+    assert phases[-1] == "Cancelled"
+    reasons = [event["reason"] for event in installation.jobs.events(name)]
+    assert "Cancelling" in reasons
+    assert "Cancelled" in reasons
+
+
+def test_with_strategy_api_no_cancellation_dag_is_needed(
+    workers: dict[str, Worker], with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    run_id = delete(with_kafka.jobs, "by-api")
+
+    assert_run_is_over(airflow, run_id)
+    assert cancellation(airflow, run_id) is None
+    workers["by-api"].until_it_is_gone()
+
+
+def test_a_run_to_be_retained_goes_on_without_its_mljob(
+    workers: dict[str, Worker], with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    run_id = delete(with_kafka.jobs, "to-stay")
+
+    run = airflow.run(LONG, run_id)
+    assert run is not None
+    assert run["state"] == "running"
+    assert cancellation(airflow, run_id) is None
+    assert workers["to-stay"].works
+
+
+def test_where_the_cancellation_dag_is_paused_rest_does_it(
+    tmp_path: Path, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    worker = Worker(tmp_path / "pid")
+    with_kafka.jobs.submit("canceller-paused", LONG, worker.conf)
+    worker.until_it_works(with_kafka.jobs, "canceller-paused")
+    airflow.pause(CANCELLER, paused=True)
+    try:
+        run_id = delete(with_kafka.jobs, "canceller-paused")
+    finally:
+        airflow.pause(CANCELLER, paused=False)
+
+    assert_run_is_over(airflow, run_id)
+    assert cancellation(airflow, run_id) is None
+    worker.until_it_is_gone()
+
+
+def test_teardown_tasks_release_what_the_run_holds(
+    tmp_path: Path, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    file = tmp_path / "torn-down"
+    with_kafka.jobs.submit("holds", "parity_long_running_teardown", {"torn_down_file": str(file)})
+    with_kafka.jobs.until("holds", lambda status: status.get("currentTask") == "hold", "it holds something", within=240)
+
+    run_id = delete(with_kafka.jobs, "holds")
+
+    eventually(file.exists, "the teardown has run", within=30)
+    eventually(lambda: cancellation(airflow, run_id) == "success", f"{CANCELLER} has succeeded")
+    run = airflow.run("parity_long_running_teardown", run_id)
+    assert run is not None
+    assert run["state"] == "failed"
+
+
+def test_an_mljob_that_never_got_a_run_goes_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:
+    with_kafka.jobs.submit("runless", "no_such_dag")
+    with_kafka.jobs.until("runless", lambda status: status.get("reason") == "DagNotFound", "DagNotFound")
+
+    with_kafka.jobs.kubectl("delete", "mljob", "runless", "--timeout=60s")
+
+    assert airflow.runs(with_kafka.run_prefix("runless")) == []
+
+
+def test_a_finished_mljob_can_be_deleted_with_the_operator_down(installation: NewInstallation) -> None:
+    short = installation("short-lived")
+    short.jobs.submit("done", "parity_empty")
+    done = short.jobs.until_finished("done")["done"]
+    assert "finalizers" not in done["metadata"]
+
+    short.operator.kill()
+    short.jobs.kubectl("delete", "mljob", "done", "--timeout=10s")
+
+
+def test_a_deletion_asked_for_while_the_operator_was_down_is_made_good(
+    tmp_path: Path, installation: NewInstallation, airflow: AirflowRest
+) -> None:
+    absent, worker = installation("absent"), Worker(tmp_path / "pid")
+    absent.jobs.submit("orphan", LONG, worker.conf)
+    worker.until_it_works(absent.jobs, "orphan")
+    run_id = absent.jobs.status("orphan")["dagRunId"]
+    absent.operator.kill()
+    absent.jobs.kubectl("delete", "mljob", "orphan", "--wait=false")
+
+    absent.operator.start()
+    absent.jobs.until_gone("orphan", within=240)
+
+    assert_run_is_over(airflow, run_id)
+    worker.until_it_is_gone()

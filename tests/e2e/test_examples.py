@@ -1,0 +1,106 @@
+"""Every file in examples/ does what it says, and can be watched while it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.kubectl import Watch
+from tests.live.mljobs import Object, holds
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted(EXAMPLES.rglob("*.yaml"))
+MLJOBS = {
+    document["metadata"]["name"]: document
+    for file in FILES
+    for document in yaml.safe_load_all(file.read_text())
+    if document["kind"] == "MLJob"
+}
+BOUND = 420
+
+pytestmark = pytest.mark.timeout(BOUND + 60)
+
+
+@pytest.fixture(scope="module")
+def examples(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
+    """`kubectl apply -f examples/`, watched from before it."""
+    installation = new_installation("examples")
+    with installation.jobs.watch() as watch:
+        installation.jobs.kubectl("apply", f"--filename={EXAMPLES}", "--recursive")
+        yield installation, watch
+
+
+def test_there_is_an_example_for_every_kind_of_work() -> None:
+    kinds = {found["spec"]["type"] for found in MLJOBS.values()}
+
+    assert kinds >= {"Training", "DatasetGeneration", "Enrichment", "Prediction"}
+
+
+def test_every_file_holds_an_mljob() -> None:
+    assert FILES
+    for file in FILES:
+        assert "MLJob" in [document["kind"] for document in yaml.safe_load_all(file.read_text())], file.name
+
+
+@pytest.mark.parametrize("name", sorted(MLJOBS))
+def test_an_example_succeeds_with_outputs(
+    name: str, examples: tuple[Installation, Watch], airflow: AirflowRest
+) -> None:
+    installation, _ = examples
+
+    status = installation.jobs.until_finished(name, within=BOUND)[name]["status"]
+
+    assert status["phase"] == "Succeeded", installation.jobs.evidence(name)
+    assert holds(status, "Complete")
+    assert status["outputs"], installation.jobs.evidence(name)
+    assert status["percent"] == 100
+    run = airflow.run(status["dagId"], status["dagRunId"])
+    assert run is not None
+    assert run["state"] == "success"
+
+
+@pytest.mark.parametrize("name", sorted(MLJOBS))
+def test_an_example_can_be_watched(name: str, examples: tuple[Installation, Watch]) -> None:
+    installation, watch = examples
+    installation.jobs.until_finished(name, within=BOUND)
+    eventually(lambda: watch.statuses(name)[-1].get("phase") == "Succeeded", "the watch has seen its end")
+    seen = watch.statuses(name)
+
+    assert in_order([status.get("phase") for status in seen]), [status.get("phase") for status in seen]
+    percents = [status["percent"] for status in seen if "percent" in status]
+    assert len(set(percents)) > 2, percents
+    assert len({status["progress"] for status in seen if "progress" in status}) > 2
+    assert {status.get("currentTask") for status in seen} - {None}
+
+
+def test_training_shows_its_metrics_while_it_learns(examples: tuple[Installation, Watch]) -> None:
+    installation, watch = examples
+    [name] = [name for name, found in MLJOBS.items() if found["spec"]["type"] == "Training"]
+    installation.jobs.until_finished(name, within=BOUND)
+    fit = [task for status in watch.statuses(name) for task in status.get("tasks", ()) if task["taskId"] == "fit"]
+
+    running = [task for task in fit if task["state"] == "running"]
+    epochs = [task["metrics"]["epoch"] for task in running if task.get("metrics")]
+    assert len(set(epochs)) >= 5, epochs
+    assert epochs == sorted(epochs)
+    losses = [task["metrics"]["loss"] for task in running if task.get("metrics")]
+    assert losses[-1] < losses[0]
+    shares = {task["progress"] for task in running if task.get("progress") is not None}
+    assert len(shares) >= 5, shares
+    outputs: Object = installation.jobs.status(name)["outputs"]
+    assert outputs["accuracy"] > 0.9
+    assert Path(outputs["model_path"]).exists()
+
+
+def in_order(phases: list[str | None]) -> bool:
+    """Whether a job's phases only went forward."""
+    ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
+    walked = [ranks[phase] for phase in phases]
+    return walked == sorted(walked)

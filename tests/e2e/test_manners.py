@@ -1,0 +1,231 @@
+"""An MLJob behaves as Kubernetes users and tools expect of a resource."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.mljobs import MLJobs, Object, condition, holds, manifest
+
+KUBECTL_APPLY = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@pytest.fixture(scope="module")
+def jobs(with_kafka: Installation, airflow: AirflowRest) -> Iterator[MLJobs]:
+    """One that succeeds, one that fails, one that goes on."""
+    jobs = with_kafka.jobs
+    jobs.apply(
+        manifest("good", "parity_nested_groups", type="Enrichment"),
+        manifest("bad", "parity_states"),
+        manifest("long", "parity_long_running", deletionPolicy="Retain"),
+    )
+    yield jobs
+    if run_id := jobs.status("long").get("dagRunId"):
+        airflow.end("parity_long_running", run_id)
+
+
+def test_kubectl_wait_knows_when_it_is_complete(jobs: MLJobs) -> None:
+    jobs.kubectl("wait", "--for=condition=Complete", "mljob/good", "--timeout=300s", timeout=330)
+
+    assert jobs.status("good")["phase"] == "Succeeded"
+
+
+def test_kubectl_wait_knows_when_it_has_failed(jobs: MLJobs) -> None:
+    jobs.kubectl("wait", "--for=condition=Failed", "mljob/bad", "--timeout=300s", timeout=330)
+
+    assert jobs.status("bad")["phase"] == "Failed"
+
+
+def test_kubectl_wait_knows_the_phase(jobs: MLJobs) -> None:
+    jobs.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "mljob/long", "--timeout=300s", timeout=330)
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("good", ["Submitted", "Running", "Succeeded"]),
+        ("bad", ["Submitted", "Running", "TaskFailed", "TaskFailed", "Failed"]),
+    ],
+)
+def test_events_tell_the_story(name: str, reasons: list[str], jobs: MLJobs) -> None:
+    jobs.until_finished(name)
+
+    def told() -> list[str]:
+        found = [event["reason"] for event in jobs.events(name)]
+        assert sorted(found) == sorted(reasons), found
+        return found
+
+    eventually(told, f"events of {name}")
+
+
+def test_events_say_what_is_wrong_and_whose_it_is(jobs: MLJobs) -> None:
+    uid = jobs.until_finished("bad")["bad"]["metadata"]["uid"]
+    events = eventually(lambda: [e for e in jobs.events("bad") if e["reason"] == "Failed"], "the event of its end")
+
+    assert {event["involvedObject"]["uid"] for event in jobs.events("bad")} == {uid}
+    assert [event["type"] for event in events] == ["Warning"]
+    failed = [event["message"] for event in jobs.events("bad") if event["reason"] == "TaskFailed"]
+    assert any("fails_at_once" in message and "retrying would not help" in message for message in failed), failed
+    assert any("raises" in message and "ValueError" in message for message in failed), failed
+
+
+def test_a_failed_job_says_which_task_and_why(jobs: MLJobs) -> None:
+    status = jobs.until_finished("bad")["bad"]["status"]
+
+    assert status["reason"] == "TaskFailed"
+    assert "failed at try 1" in status["message"]
+    errors = {task["taskId"]: task["error"] for task in status["tasks"] if "error" in task}
+    assert errors["fails_at_once"] == {"type": "AirflowFailException", "message": "retrying would not help"}
+    assert errors["raises"]["type"] == "ValueError"
+    assert len(errors["raises"]["message"]) <= 400
+
+
+def test_kubectl_get_shows_what_matters(jobs: MLJobs) -> None:
+    jobs.until_finished("good")
+
+    header, row = jobs.kubectl("get", "mljob", "good").splitlines()
+    assert header.split() == ["NAME", "DAG", "PHASE", "PROGRESS", "TASK", "ATTEMPTS", "AGE"]
+    assert row.split()[:4] == ["good", "parity_nested_groups", "Succeeded", "5/5"]
+
+    header, row = jobs.kubectl("get", "mljob", "good", "--output=wide").splitlines()
+    for column in ("PERCENT", "RUN ID", "STARTED", "FINISHED", "REASON"):
+        assert column in header
+    assert jobs.status("good")["dagRunId"] in row
+
+
+@pytest.mark.parametrize("name", ["mljobs", "mljob", "mlj", "ml"])
+def test_kubectl_knows_it_by_its_names(name: str, jobs: MLJobs) -> None:
+    found = jobs.kubectl("get", name, "--output=name").split()
+
+    assert "mljob.mljob.dev/good" in found
+
+
+def test_it_is_not_among_all_that_kubectl_deletes_with_all(jobs: MLJobs) -> None:
+    assert "mljob" not in jobs.kubectl("get", "all", "--output=name")
+
+
+def test_kubectl_explain_describes_every_field(jobs: MLJobs) -> None:
+    spoken = jobs.kubectl("explain", "mljob.spec.cancellation.timeoutSeconds")
+    assert "seconds" in spoken.partition("DESCRIPTION:")[2]
+
+    served = json.loads(jobs.kubectl("get", "--raw", "/openapi/v3/apis/mljob.dev/v1alpha1"))
+    schema = served["components"]["schemas"]["dev.mljob.v1alpha1.MLJob"]
+    fields = {name: schema["properties"][name] for name in ("spec", "status")}
+    assert [path for path in undescribed(fields, "") if path] == []
+
+
+def undescribed(properties: dict[str, Any], path: str) -> Iterator[str]:
+    for name, field in properties.items():
+        if len(field.get("description", "")) < 10:
+            yield f"{path}.{name}"
+        yield from undescribed(field.get("properties", {}), f"{path}.{name}")
+        yield from undescribed(field.get("items", {}).get("properties", {}), f"{path}.{name}[]")
+
+
+def test_kubectl_describe_reads_well(jobs: MLJobs) -> None:
+    jobs.until_finished("good")
+    eventually(lambda: len(jobs.events("good")) == 3, "its events")
+
+    text = jobs.kubectl("describe", "mljob", "good")
+
+    for line in ("Dag Id:", "Phase:", "Succeeded", "Progress:", "5/5", "Conditions:", "Events:", "Submitted"):
+        assert line in text
+    assert "Annotations:  <none>" in text or KUBECTL_APPLY in text
+
+
+def test_conditions_are_those_of_the_api_conventions(jobs: MLJobs) -> None:
+    found = jobs.until_finished("good", "bad")
+
+    for job in found.values():
+        types = [each["type"] for each in job["status"]["conditions"]]
+        assert len(types) == len(set(types))
+        for each in job["status"]["conditions"]:
+            assert each["status"] in ("True", "False", "Unknown")
+            assert each["reason"].isalnum()
+            assert each["observedGeneration"] == job["metadata"]["generation"]
+            assert datetime.fromisoformat(each["lastTransitionTime"]).tzinfo is not None
+        assert job["status"]["observedGeneration"] == job["metadata"]["generation"]
+
+
+def test_kstatus_sees_progress_success_and_failure(jobs: MLJobs) -> None:
+    """As sigs.k8s.io/cli-utils computes it: Reconciling means in progress, Stalled failed, neither current."""
+    running = jobs.until_phase("long", "Running")
+    found = jobs.until_finished("good", "bad")
+
+    assert (holds(running, "Reconciling"), holds(running, "Stalled")) == (True, False)
+    assert (holds(found["good"]["status"], "Reconciling"), holds(found["good"]["status"], "Stalled")) == (False, False)
+    assert (holds(found["bad"]["status"], "Reconciling"), holds(found["bad"]["status"], "Stalled")) == (False, True)
+
+
+def test_nothing_of_ours_is_on_the_users_object(jobs: MLJobs) -> None:
+    jobs.kubectl("create", "--filename=-", stdin=json.dumps(manifest("untouched", "parity_empty")))
+    found = jobs.until_finished("untouched")["untouched"]
+
+    assert set(found["metadata"]) == {
+        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
+    }  # fmt: skip
+    assert set(jobs.get("good")["metadata"].get("annotations", {})) <= {KUBECTL_APPLY}
+
+
+def test_a_run_that_just_goes_on_causes_no_writes(jobs: MLJobs, with_kafka: Installation) -> None:
+    def passes() -> float:
+        return with_kafka.operator.metrics()["mljob_resyncs_total", "ok"]
+
+    def passes_more(count: int) -> None:
+        before = passes()
+        eventually(lambda: passes() >= before + count, f"{count} looks at the change feed", within=120)
+
+    jobs.until("long", lambda status: status.get("taskCounts", {}).get("running") == 3, "its three tasks run")
+    passes_more(3)  # farther than a look at the feed reaches back
+    before = jobs.get("long")["metadata"]["resourceVersion"]
+    with jobs.watch("long") as watch:
+        passes_more(3)
+        assert [kind for kind, _ in watch.events()] == ["ADDED"]
+
+    assert jobs.get("long")["metadata"]["resourceVersion"] == before
+
+
+def test_a_condition_changes_its_time_with_its_status_alone(jobs: MLJobs) -> None:
+    status = jobs.until_finished("good")["good"]["status"]
+    reconciling, complete = condition(status, "Reconciling"), condition(status, "Complete")
+
+    assert reconciling is not None
+    assert complete is not None
+    assert reconciling["lastTransitionTime"] == complete["lastTransitionTime"]
+
+
+def test_the_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafka: Installation) -> None:
+    jobs.until_finished("good", "bad")
+    operator = with_kafka.operator
+
+    assert operator.get("/livez") == (200, "ok")
+    assert operator.get("/readyz") == (200, "ok")
+    metrics = operator.metrics()
+    assert metrics["mljob_jobs_finished_total", "Succeeded"] >= 1
+    assert metrics["mljob_jobs_finished_total", "Failed"] >= 1
+    assert metrics["mljob_jobs_live",] >= 1
+    assert metrics["mljob_status_patch_seconds_count",] > 5
+    assert metrics["mljob_event_to_status_seconds_count",] > 5
+    assert metrics["mljob_resyncs_total", "ok"] > 0
+    assert metrics["mljob_airflow_request_seconds_count", "submit", "ok"] >= 3
+
+
+def test_logs_are_json_and_say_whose_they_are(jobs: MLJobs, with_kafka: Installation) -> None:
+    found = jobs.until_finished("good")["good"]
+    operator = with_kafka.operator
+    lines = [line for line in operator.log() if not line.startswith("--- ")]
+    assert all(line.startswith("{") for line in lines), [line for line in lines if not line.startswith("{")][:5]
+
+    about: list[Object] = [record for record in operator.records() if record.get("job") == "good"]
+
+    assert {record["namespace"] for record in about} == {jobs.namespace}
+    assert {record.get("run_id") for record in about} == {found["status"]["dagRunId"]}
+    assert [record["phase"] for record in about if "phase" in record][-1] == "Succeeded"
+    assert {record["level"] for record in about} == {"info"}

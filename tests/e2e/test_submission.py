@@ -1,0 +1,152 @@
+"""What keeps a run from being submitted or started is said in the status, with what to do, and goes away when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.installation import Installation
+from tests.live.mljobs import Object, condition, holds
+
+PAUSED = "parity_paused"
+
+
+def assert_waiting(status: Object, reason: str) -> None:
+    """Kept waiting by something that may pass by itself."""
+    assert status["phase"] == "Pending"
+    assert holds(status, "Reconciling") is True
+    assert holds(status, "Stalled") is False
+    found = condition(status, "Reconciling")
+    assert found is not None
+    assert (found["reason"], found["message"]) == (reason, status["message"])
+
+
+def test_an_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
+    with_kafka.jobs.submit("early", "not_deployed_yet")
+
+    status = with_kafka.jobs.until("early", lambda status: status.get("reason") == "DagNotFound", "DagNotFound")
+
+    assert_waiting(status, "DagNotFound")
+    assert "not_deployed_yet" in status["message"]
+    assert "dagRunId" not in status
+    assert "Warning" in [event["type"] for event in with_kafka.jobs.events("early") if event["reason"] == "DagNotFound"]
+
+
+def test_a_dag_id_that_is_corrected_is_run_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:
+    with_kafka.jobs.submit("misspelt", "parity_emty")
+    with_kafka.jobs.until("misspelt", lambda status: status.get("reason") == "DagNotFound", "DagNotFound")
+
+    with_kafka.jobs.submit("misspelt", "parity_empty")
+
+    status = with_kafka.jobs.until_finished("misspelt")["misspelt"]["status"]
+    assert status["phase"] == "Succeeded"
+    assert status["dagId"] == "parity_empty"
+    assert len(airflow.runs(with_kafka.run_prefix("misspelt"))) == 1
+
+
+def test_a_dag_that_can_not_be_imported_is_named_with_its_file(with_kafka: Installation) -> None:
+    with_kafka.jobs.submit("broken", "parity_import_error")
+
+    status = with_kafka.jobs.until("broken", lambda status: status.get("phase") == "Pending", "Pending")
+
+    assert_waiting(status, status["reason"])
+    assert status["reason"] in (
+        "DagImportError",
+        "DagNotFound",
+    )  # Airflow knows no DAG of a file that never could be imported
+    assert "parity_import_error.py" in status["message"]
+    assert "meant to fail" in status["message"]
+
+
+def test_params_that_airflow_refuses_stall_until_they_are_corrected(
+    with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    with_kafka.jobs.submit("refused", "parity_params", {"count": 11})
+
+    status = with_kafka.jobs.until("refused", lambda status: status.get("reason") == "ValidationFailed", "refused")
+
+    assert status["phase"] == "Pending"
+    assert holds(status, "Stalled") is True
+    assert holds(status, "Reconciling") is False
+    assert "count" in status["message"]
+    assert "spec.conf" in status["message"]
+    assert airflow.runs(with_kafka.run_prefix("refused")) == []
+
+    with_kafka.jobs.submit("refused", "parity_params", {"count": 10, "mode": "slow"})
+
+    found = with_kafka.jobs.until_finished("refused")["refused"]
+    assert found["status"]["phase"] == "Succeeded"
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"] == 2
+    assert holds(found["status"], "Stalled") is False
+    [run] = airflow.runs(with_kafka.run_prefix("refused"))
+    assert run["conf"] == {"count": 10, "mode": "slow"}
+
+
+@pytest.fixture
+def paused_dag(airflow: AirflowRest) -> Iterator[str]:
+    airflow.pause(PAUSED, paused=True)
+    yield PAUSED
+    airflow.pause(PAUSED, paused=True)
+
+
+@pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
+def test_the_run_of_a_paused_dag_waits_and_says_so(
+    source: str, paused_dag: str, airflow: AirflowRest, request: pytest.FixtureRequest
+) -> None:
+    jobs = request.getfixturevalue(source).jobs
+    jobs.submit("paused", paused_dag)
+    jobs.until("paused", lambda status: status.get("submitTime"), "submitted")
+
+    # Ten seconds are what is promised; the rest is for a machine that has other things to do.
+    status = jobs.until("paused", lambda status: status.get("reason") == "DagPaused", "DagPaused", within=20)
+
+    assert status["phase"] == "Queued"
+    assert holds(status, "Reconciling") is True
+    assert paused_dag in status["message"]
+    assert "unpause" in status["message"].lower()
+    assert "DagPaused" in [event["reason"] for event in jobs.events("paused")]
+
+    airflow.pause(paused_dag, paused=False)
+    status = jobs.until_finished("paused")["paused"]["status"]
+    assert status["phase"] == "Succeeded"
+
+
+def test_without_airflow_submission_waits_until_it_is_back(with_kafka: Installation, stack: Stack) -> None:
+    stack.stop("airflow-api-server")
+    try:
+        with_kafka.jobs.submit("patient", "parity_empty")
+        status = with_kafka.jobs.until(
+            "patient", lambda status: status.get("reason") == "AirflowUnavailable", "AirflowUnavailable"
+        )
+        assert_waiting(status, "AirflowUnavailable")
+        assert stack.env["AIRFLOW_URL"] in status["message"]
+        # Airflow's absence is no reason to restart the operator, or to take it for unready: it can't do better.
+        assert with_kafka.operator.get("/livez")[0] == 200
+        assert with_kafka.operator.get("/readyz")[0] == 200
+    finally:
+        stack.start("airflow-api-server")
+
+    assert with_kafka.jobs.until_finished("patient")["patient"]["status"]["phase"] == "Succeeded"
+
+
+def test_wrong_credentials_are_called_that(installation: NewInstallation, airflow: AirflowRest, stack: Stack) -> None:
+    stranger = installation("stranger", MLJOB_AIRFLOW_PASSWORD="not-the-password")
+    stranger.jobs.submit("refused", "parity_empty")
+
+    status = stranger.jobs.until(
+        "refused", lambda status: status.get("reason") == "AirflowUnauthorized", "AirflowUnauthorized"
+    )
+
+    assert_waiting(status, "AirflowUnauthorized")
+    assert "credentials" in status["message"]
+    assert "not-the-password" not in "\n".join([status["message"], *stranger.operator.log()])
+    assert airflow.runs(stranger.run_prefix("refused")) == []
+
+    # A Secret that is corrected reaches the operator with its pod's restart.
+    stranger.operator.stop()
+    stranger.operator.start(MLJOB_AIRFLOW_PASSWORD=stack.env["AIRFLOW_PASSWORD"])
+    assert stranger.jobs.until_finished("refused")["refused"]["status"]["phase"] == "Succeeded"

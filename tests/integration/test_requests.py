@@ -1,0 +1,63 @@
+"""What is asked of Airflow does not grow with the number of tasks."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from tests.conftest import NewInstallation
+from tests.e2e.parity import airflow_says, status_says
+from tests.live.airflow import AirflowRest
+from tests.live.installation import Installation
+from tests.live.mljobs import Object, manifest
+
+FEED = ("changed_runs", "changed_tasks")
+MANY = 200
+BOUND = 600
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one MLJob's run took."""
+
+    requests: dict[str, float]
+    seconds: float
+    job: Object
+
+    @property
+    def of_its_own(self) -> float:
+        """Requests beside the change feed's, which are for all runs together."""
+        return sum(count for operation, count in self.requests.items() if operation not in FEED)
+
+
+@pytest.fixture(scope="module")
+def counted(new_installation: NewInstallation) -> Installation:
+    return new_installation("counted")
+
+
+def run(installation: Installation, name: str, count: int) -> Cost:
+    before, started = installation.operator.requests(), time.monotonic()
+    installation.jobs.apply(manifest(name, "parity_mapped_many", {"count": count}))
+    job = installation.jobs.until_finished(name, within=BOUND)[name]
+    seconds, after = time.monotonic() - started, installation.operator.requests()
+    return Cost({operation: count - before.get(operation, 0) for operation, count in after.items()}, seconds, job)
+
+
+@pytest.mark.timeout(2 * BOUND)
+def test_a_run_of_two_hundred_tasks_costs_what_a_run_of_two_costs(counted: Installation, airflow: AirflowRest) -> None:
+    few, many = run(counted, "few", 2), run(counted, "many", MANY)
+
+    # Once a minute the census asks which runs are there, and once a second at most the feed is read.
+    minutes = many.seconds / 60
+    assert many.of_its_own <= few.of_its_own + 2 * minutes + 2, (few.requests, many.requests)
+    assert many.requests["tasks"] <= few.requests["tasks"] + 1
+    for operation in FEED:
+        assert many.requests[operation] <= many.seconds * 1.2 + 2, many.requests
+
+    status = many.job["status"]
+    assert status["taskCounts"] == {"total": MANY + 1, "success": MANY + 1}
+    assert status_says(status) == airflow_says(airflow, status["dagId"], status["dagRunId"])
+    assert len(json.dumps(status)) < 16 * 1024

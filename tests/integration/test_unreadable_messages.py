@@ -1,0 +1,146 @@
+"""A message that can't be read is counted, named once per kind, kept in the dead-letter topic, and stops nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+
+DEAD_LETTERS = "mljob.unreadable"
+UNREADABLE: dict[str, bytes | None] = {
+    "not_json": b"never mind",
+    "not_json again": b'{"mljob_version": 1,',
+    "not even text": b"\xff\xfe\x00",
+    "nothing": None,
+    "unknown_format": b'{"hello": "world"}',
+    "a list": b"[1, 2]",
+    "invalid": b'{"mljob_version": 1, "event": "task_instance.running"}',
+    "of a version to come": b'{"mljob_version": 2, "event": "task_instance.running"}',
+    "official, of a version to come": b'{"schema_version": 9, "event": "dag_run.running"}',
+    "deeply nested": b"[" * 100_000,
+}
+
+Send = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def send(stack: Stack) -> Send:
+    """Put messages on the event topic, all into one partition."""
+    producer = Producer({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
+
+    def send(*values: bytes | None) -> None:
+        for value in values:
+            producer.produce(stack.env["MLJOB_EVENTS_TOPIC"], value, b"one key")
+        assert producer.flush(60) == 0
+
+    return send
+
+
+@pytest.fixture(scope="module")
+def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Installation:
+    """An operator with a dead-letter topic, which reads."""
+    admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
+    [made] = admin.create_topics([NewTopic(DEAD_LETTERS, num_partitions=1, replication_factor=1)]).values()
+    assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
+    reader = new_installation("reader", MLJOB_DEAD_LETTER_TOPIC=DEAD_LETTERS)
+
+    def reads() -> bool:
+        send(foreign())
+        return events(reader, "foreign") > 0
+
+    eventually(reads, "the operator reads the topic", evidence=reader.operator.log_end)
+    return reader
+
+
+def foreign() -> bytes:
+    """An event of a run that no MLJob started."""
+    return json.dumps(
+        {
+            "schema_version": 1,
+            "event": "dag_run.running",
+            "timestamp": datetime.now(UTC).isoformat(),
+            "dag_id": "somebody_elses",
+            "run_id": "scheduled__2026-01-01",
+        }
+    ).encode()
+
+
+def events(installation: Installation, outcome: str) -> float:
+    return installation.operator.metrics().get(("mljob_events_total", outcome), 0)
+
+
+def test_they_are_counted_and_what_follows_them_is_read(reader: Installation, send: Send) -> None:
+    unreadable, strangers = events(reader, "unreadable"), events(reader, "foreign")
+
+    send(*UNREADABLE.values(), foreign())
+
+    eventually(lambda: events(reader, "foreign") > strangers, "what follows is read", evidence=reader.operator.log_end)
+    assert events(reader, "unreadable") == unreadable + len(UNREADABLE)
+    assert reader.operator.get("/livez")[0] == 200
+
+
+def test_they_are_in_the_dead_letter_topic_with_the_reason(reader: Installation, send: Send, stack: Stack) -> None:
+    send(b"to be kept", foreign())
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"],
+            "group.id": f"test-{reader.jobs.namespace}",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.subscribe([DEAD_LETTERS])
+    found: dict[bytes | None, dict[str, Any]] = {}
+
+    def kept() -> dict[str, Any]:
+        message = consumer.poll(1)
+        if message is not None and message.error() is None:
+            found[message.value()] = dict(message.headers() or ())
+        return found.get(b"to be kept", {})
+
+    try:
+        headers = eventually(kept, "the message is in the dead-letter topic", evidence=reader.operator.log_end)
+    finally:
+        consumer.close()
+    assert headers["mljob_error"].startswith(b"not_json")
+    assert headers["mljob_source"].startswith(f"{stack.env['MLJOB_EVENTS_TOPIC']}/".encode())
+
+
+def test_each_kind_is_logged_once(reader: Installation, send: Send) -> None:
+    strangers = events(reader, "foreign")
+    send(*UNREADABLE.values(), foreign())
+    eventually(lambda: events(reader, "foreign") > strangers, "all are read")
+
+    lines = [record["message"] for record in reader.operator.records() if "unreadable message" in record["message"]]
+
+    assert sorted(line.partition("(")[2].partition(")")[0] for line in lines) == [
+        "invalid",
+        "not_json",
+        "unknown_format",
+    ]
+    assert all("partition" in line and "offset" in line for line in lines)
+
+
+def test_offsets_are_committed_past_them(reader: Installation, send: Send) -> None:
+    """A restarted operator does not read them again."""
+    send(b"once", foreign())
+    eventually(lambda: reader.operator.metrics()["mljob_events_in_flight",] == 0, "nothing is under way")
+    reader.operator.stop()
+    reader.operator.start()
+
+    def reads() -> bool:
+        send(foreign())
+        return events(reader, "foreign") > 0
+
+    eventually(reads, "the operator reads the topic again", evidence=reader.operator.log_end)
+    assert events(reader, "unreadable") == 0

@@ -1,0 +1,75 @@
+"""Airflow's REST API, as the tests ask it: JSON in, JSON out. What it says is what a status has to say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+PAGE = 100
+
+
+class AirflowRest:
+    """One Airflow, past the operator."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._credentials = {"username": user, "password": password}
+        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=30))
+        self._token: str | None = None
+
+    def close(self) -> None:
+        self._http.clear()
+
+    def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
+        """Status and body of ``/api/v2<path>``."""
+        if self._token is None:
+            answer = self._http.request("POST", f"{self.url}/auth/token", json=self._credentials)
+            self._token = answer.json()["access_token"]
+        fields = {name: value for name, value in query.items() if value is not None}
+        url = f"{self.url}/api/v2{path}" + (f"?{urlencode(fields, doseq=True)}" if fields else "")
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        content = None if body is None else json.dumps(body)
+        answer = self._http.request(method, url, headers=headers, body=content)
+        return answer.status, answer.json() if answer.data else None
+
+    def get(self, path: str, **query: object) -> Any:
+        status, body = self.request("GET", path, **query)
+        assert status == 200, f"GET {path}: {status} {body}"
+        return body
+
+    def dags(self, **query: object) -> dict[str, dict[str, Any]]:
+        """DAGs by their ids."""
+        return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
+
+    def pause(self, dag_id: str, *, paused: bool) -> None:
+        status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
+        assert status == 200, body
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        status, body = self.request("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
+        assert status in (200, 404), body
+        return body if status == 200 else None
+
+    def runs(self, prefix: str) -> list[dict[str, Any]]:
+        """Runs of whatever DAG whose ids start with ``prefix``."""
+        return self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
+
+    def end(self, dag_id: str, run_id: str) -> None:
+        """Set a run failed, as a person would in the UI."""
+        status, body = self.request("PATCH", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}", {"state": "failed"})
+        assert status in (200, 404, 409), body
+
+    def _all(self, path: str, field: str, **query: object) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        while True:
+            page: Mapping[str, Any] = self.get(path, limit=PAGE, offset=len(rows), **query)
+            rows += page[field]
+            if len(page[field]) < PAGE:
+                return rows

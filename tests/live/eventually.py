@@ -1,0 +1,39 @@
+"""Waiting for what others do in their own time: on a condition, with a bound, and never for a fixed while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+INTERVAL = 0.2
+
+
+def eventually(
+    question: Callable[[], T], what: str, *, within: float = 60.0, evidence: Callable[[], object] | None = None
+) -> T:
+    """The first answer that is true; an answer that raises AssertionError counts as no.
+
+    Args:
+        what: What is waited for, for the message when it doesn't come.
+        within: Seconds.
+        evidence: Asked when it doesn't come: what there is instead.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        complaint = ""
+        answer: T | None = None
+        try:
+            answer = question()
+        except AssertionError as error:
+            complaint = f"\n{error}"
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"not within {within:g} s: {what}{complaint or f' (the last answer: {answer!r})'}"
+                + (f"\n{evidence()}" if evidence else "")
+            )
+        time.sleep(INTERVAL)

@@ -1,0 +1,105 @@
+"""The real kubectl, as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class KubectlError(Exception):
+    """What kubectl complained of."""
+
+
+class Kubectl:
+    """kubectl in one namespace.
+
+    Args:
+        program: The one that matches the API server.
+        directory: Where what watches print is kept.
+    """
+
+    def __init__(self, program: Path, kubeconfig: Path, namespace: str, directory: Path) -> None:
+        self.namespace = namespace
+        self._command = [str(program), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
+        self._directory = directory
+        self._program, self._kubeconfig = program, kubeconfig
+
+    def within(self, namespace: str) -> Kubectl:
+        """The same in another namespace."""
+        return Kubectl(self._program, self._kubeconfig, namespace, self._directory)
+
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run a command; its output.
+
+        Raises:
+            KubectlError: It failed.
+        """
+        done = subprocess.run(
+            [*self._command, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if done.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def apply(self, *objects: Mapping[str, Any]) -> str:
+        """``kubectl apply -f -``."""
+        many = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        return self("apply", "--filename=-", stdin=json.dumps(many))
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """``kubectl get -o json``."""
+        found: dict[str, Any] = json.loads(self("get", *arguments, "--output=json"))
+        return found
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command that takes its time, beside the test."""
+        return subprocess.Popen(
+            [*self._command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    @contextmanager
+    def watch(self, *arguments: str) -> Iterator[Watch]:
+        """``kubectl get --watch`` while the block runs."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        file = self._directory / f"watch-{os.getpid()}-{self.namespace}-{id(object())}.json"
+        command = [*self._command, "get", *arguments, "--watch", "--output-watch-events", "--output=json"]
+        with file.open("wb") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            try:
+                yield Watch(file)
+            finally:
+                process.terminate()
+                process.wait(timeout=10)
+
+
+class Watch:
+    """What a watch has delivered so far: every version of the objects, as a user's ``kubectl get -w`` sees them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """ADDED, MODIFIED or DELETED, and the object."""
+        text, decoder, found, at = self._file.read_text(), json.JSONDecoder(), [], 0
+        while at < len(text):
+            try:
+                event, at = decoder.raw_decode(text, at)
+            except ValueError:
+                break  # the rest of it is still being written
+            found.append((event["type"], event["object"]))
+            while at < len(text) and text[at].isspace():
+                at += 1
+        return found
+
+    def statuses(self, name: str) -> list[dict[str, Any]]:
+        """Every status that an MLJob was seen with."""
+        return [found.get("status", {}) for _, found in self.events() if found["metadata"]["name"] == name]

@@ -1,0 +1,129 @@
+"""MLJobs of one namespace, through kubectl: what a user does, and what a user sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mljob_contract.mljob import API_VERSION, KIND
+from tests.live.eventually import eventually
+from tests.live.kubectl import Kubectl
+
+TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
+Object = dict[str, Any]
+
+
+def manifest(name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **spec: Any) -> Object:
+    """An MLJob."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name},
+        "spec": {"dagId": dag_id, "conf": dict(conf or {}), **spec},
+    }
+
+
+class MLJobs:
+    """The MLJobs of one namespace."""
+
+    def __init__(self, kubectl: Kubectl, operator_log: Callable[[], str]) -> None:
+        self.kubectl = kubectl
+        self._operator_log = operator_log
+
+    @property
+    def namespace(self) -> str:
+        return self.kubectl.namespace
+
+    def apply(self, *objects: Object) -> None:
+        self.kubectl.apply(*objects)
+
+    def submit(self, name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **spec: Any) -> None:
+        self.apply(manifest(name, dag_id, conf, **spec))
+
+    def get(self, name: str) -> Object:
+        return self.kubectl.get("mljob", name)
+
+    def status(self, name: str) -> Object:
+        status: Object = self.get(name).get("status") or {}
+        return status
+
+    def all(self) -> dict[str, Object]:
+        return {item["metadata"]["name"]: item for item in self.kubectl.get("mljobs")["items"]}
+
+    def exists(self, name: str) -> bool:
+        return bool(self.kubectl("get", "mljob", name, "--ignore-not-found", "--output=name").strip())
+
+    def watch(self, *names: str) -> Any:
+        return self.kubectl.watch("mljobs", *names)
+
+    def events(self, name: str) -> list[Object]:
+        """Kubernetes Events about an MLJob, oldest first."""
+        found = self.kubectl.get("events", f"--field-selector=involvedObject.name={name},involvedObject.kind={KIND}")
+        return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
+
+    def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:
+        """The status, as soon as it fulfils the condition."""
+
+        def look() -> Object | None:
+            status = self.status(name)
+            return status if condition(status) else None
+
+        found = eventually(look, f"MLJob {name}: {what}", within=within, evidence=lambda: self.evidence(name))
+        assert found is not None
+        return found
+
+    def until_phase(self, name: str, *phases: str, within: float = 180) -> Object:
+        return self.until(name, lambda status: status.get("phase") in phases, " or ".join(phases), within=within)
+
+    def until_finished(self, *names: str, within: float = 300) -> dict[str, Object]:
+        """The objects, when all of them are terminal and no finalizer holds them."""
+
+        def look() -> dict[str, Object] | None:
+            found = self.all()
+            missing = set(names) - set(found)
+            assert not missing, f"gone: {missing}"
+            late = [
+                f"{name}: {found[name].get('status', {}).get('phase')}" for name in names if not finished(found[name])
+            ]
+            assert not late, f"not finished: {', '.join(late)}"
+            return found
+
+        found = eventually(
+            look, f"{len(names)} MLJobs have finished", within=within, evidence=lambda: self.unfinished_evidence(names)
+        )
+        assert found is not None
+        return {name: found[name] for name in names}
+
+    def until_gone(self, *names: str, within: float = 180) -> None:
+        def look() -> bool:
+            return not set(names) & set(self.all())
+
+        eventually(look, f"gone: {', '.join(names)}", within=within, evidence=lambda: self.unfinished_evidence(names))
+
+    def remove_all(self) -> None:
+        """Delete without waiting."""
+        self.kubectl("delete", "mljobs", "--all", "--wait=false")
+
+    def evidence(self, *names: str) -> str:
+        """The objects as YAML and the operator's last lines, for the report of a test that fails."""
+        yaml = self.kubectl("get", "mljobs", *names, "--ignore-not-found", "--output=yaml")
+        return f"{yaml}\n{self._operator_log()}"
+
+    def unfinished_evidence(self, names: tuple[str, ...]) -> str:
+        late = [name for name, found in self.all().items() if name in names and not finished(found)]
+        return self.evidence(*late[:3]) if late else self._operator_log()
+
+
+def finished(job: Object) -> bool:
+    return job.get("status", {}).get("phase") in TERMINAL and not job["metadata"].get("finalizers")
+
+
+def condition(status: Object, type_: str) -> Object | None:
+    """One of the status' conditions."""
+    return next((found for found in status.get("conditions") or () if found["type"] == type_), None)
+
+
+def holds(status: Object, type_: str) -> bool | None:
+    """Whether a condition is True or False; None when it is not there."""
+    found = condition(status, type_)
+    return None if found is None else found["status"] == "True"
