@@ -10,20 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-import urllib3
 from airflow_client.client import (
-    ApiClient,
     BulkBodyBulkTaskInstanceBody,
-    Configuration,
     DAGApi,
     DagRunApi,
     DAGRunPatchBody,
@@ -40,8 +34,6 @@ from ..core.identity import cancel_run_id
 from ..core.phases import FINISHED_TASK, RunState, run_state, task_state
 from ..errors import (
     AirflowError,
-    AirflowForbidden,
-    AirflowUnauthorized,
     AirflowUnavailable,
     DagImportError,
     DagNotFound,
@@ -49,28 +41,17 @@ from ..errors import (
     ValidationFailed,
 )
 from ..ports import Meter, RunChange, TaskChange
+from .airflow_session import CONNECTIONS, TIMEOUT, Answer, Session
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-THREADS = 8
-TIMEOUT = (5.0, 15.0)
-"""Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
 PAGE = 100
 """Airflow's default ``[api] maximum_page_limit``."""
 MAX_OUTPUTS_BYTES = 16 * 1024
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
-
-
-class _Answer(Exception):
-    """An answer that is not 2xx."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
 
 
 class Airflow:
@@ -97,30 +78,21 @@ class Airflow:
         prefix: str,
         cancel_dag_id: str,
     ) -> None:
-        self._url = url.rstrip("/")
+        self._session = Session(url, user=user, password=password, token=token, ca_file=ca_file)
         self._meter = meter
-        self._user = user
-        self._password = password
-        self._fixed_token = token
         self._prefix = prefix
         self._cancel_dag_id = cancel_dag_id
-        configuration = Configuration(host=self._url, access_token=token or "", ssl_ca_cert=ca_file, retries=False)
-        configuration.connection_pool_maxsize = THREADS
-        self._configuration = configuration
-        self._client = ApiClient(configuration)
-        self._login_lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="airflow")
-        self._runs = DagRunApi(self._client)
-        self._tasks = TaskInstanceApi(self._client)
-        self._dags = DAGApi(self._client)
-        self._import_errors = ImportErrorApi(self._client)
-        self._xcoms = XComApi(self._client)
-        self._clock_offset = timedelta(0)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="airflow")
+        self._runs = DagRunApi(self._session.client)
+        self._tasks = TaskInstanceApi(self._session.client)
+        self._dags = DAGApi(self._session.client)
+        self._import_errors = ImportErrorApi(self._session.client)
+        self._xcoms = XComApi(self._session.client)
 
     @property
     def clock_offset(self) -> timedelta:
         """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
-        return self._clock_offset
+        return self._session.clock_offset
 
     async def close(self) -> None:
         """Let requests under way end."""
@@ -168,7 +140,7 @@ class Airflow:
 
         def ask() -> list[RunChange]:
             seen = _now()
-            pages = self._pages(
+            pages = self._session.pages(
                 "dag_runs",
                 lambda cursor: self._runs.get_dag_runs_without_preload_content(
                     "~",
@@ -188,7 +160,7 @@ class Airflow:
 
         def ask() -> list[TaskChange]:
             seen = _now()
-            pages = self._pages(
+            pages = self._session.pages(
                 "task_instances",
                 lambda cursor: self._tasks.get_task_instances_without_preload_content(
                     "~",
@@ -208,7 +180,7 @@ class Airflow:
         """``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all pages."""
 
         def ask() -> set[str]:
-            pages = self._pages(
+            pages = self._session.pages(
                 "dag_runs",
                 lambda cursor: self._runs.get_dag_runs_without_preload_content(
                     "~",
@@ -230,7 +202,7 @@ class Airflow:
             paused: set[str] = set()
             while True:
                 offset = len(paused)
-                page = self._ask(
+                page = self._session.ask(
                     lambda offset=offset: self._dags.get_dags_without_preload_content(  # type: ignore[misc]
                         paused=True, limit=PAGE, offset=offset, order_by=["dag_id"], _request_timeout=TIMEOUT
                     )
@@ -247,10 +219,10 @@ class Airflow:
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=None)
         seen = _now()
         try:
-            row = self._ask(
+            row = self._session.ask(
                 lambda: self._runs.trigger_dag_run_without_preload_content(dag_id, body, _request_timeout=TIMEOUT)
             )
-        except _Answer as answer:
+        except Answer as answer:
             if answer.status == 409:
                 adopted = self._get(dag_id, run_id)
                 if adopted is not None:
@@ -259,7 +231,7 @@ class Airflow:
             raise self._why_not(dag_id, answer) from answer
         return _run(row, seen)
 
-    def _why_not(self, dag_id: str, answer: _Answer) -> AirflowError:
+    def _why_not(self, dag_id: str, answer: Answer) -> AirflowError:
         """Say why a DAG was not triggered, and what to do about it."""
         detail = answer.detail
         if answer.status == 404:
@@ -284,10 +256,10 @@ class Airflow:
     def _broken_files(self) -> str:
         """Files that don't import, and the last line of each traceback; empty when there are none, or nobody tells."""
         try:
-            page = self._ask(
+            page = self._session.ask(
                 lambda: self._import_errors.get_import_errors_without_preload_content(limit=3, _request_timeout=TIMEOUT)
             )
-        except (_Answer, AirflowError):
+        except (Answer, AirflowError):
             return ""
         told = [
             f"{row['filename']}: {(row.get('stack_trace') or '').strip().splitlines()[-1:] or ['?']}"
@@ -298,7 +270,7 @@ class Airflow:
 
     def _search(self, run_id: str) -> tuple[str, RunFact] | None:
         seen = _now()
-        page = self._ask(
+        page = self._session.ask(
             lambda: self._runs.get_dag_runs_without_preload_content(
                 "~", run_id_prefix_pattern=run_id, limit=10, _request_timeout=TIMEOUT
             )
@@ -311,10 +283,10 @@ class Airflow:
     def _get(self, dag_id: str, run_id: str) -> RunFact | None:
         seen = _now()
         try:
-            row = self._ask(
+            row = self._session.ask(
                 lambda: self._runs.get_dag_run_without_preload_content(dag_id, run_id, _request_timeout=TIMEOUT)
             )
-        except _Answer as answer:
+        except Answer as answer:
             if answer.status == 404:
                 return None
             raise
@@ -322,13 +294,13 @@ class Airflow:
 
     def _task_rows(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         try:
-            return self._pages(
+            return self._session.pages(
                 "task_instances",
                 lambda cursor: self._tasks.get_task_instances_without_preload_content(
                     dag_id, run_id, cursor=cursor, limit=PAGE, _request_timeout=TIMEOUT
                 ),
             )
-        except _Answer as answer:
+        except Answer as answer:
             if answer.status == 404:
                 return []
             raise
@@ -339,7 +311,7 @@ class Airflow:
 
     def _outputs(self, dag_id: str, run_id: str) -> dict[str, Any]:
         try:
-            page = self._ask(
+            page = self._session.ask(
                 lambda: self._xcoms.get_xcom_entries_without_preload_content(
                     dag_id,
                     run_id,
@@ -350,13 +322,13 @@ class Airflow:
                     _request_timeout=TIMEOUT,
                 )
             )
-        except _Answer as answer:
+        except Answer as answer:
             if answer.status == 404:
                 return {}
             raise
         outputs: dict[str, Any] = {}
         for entry in page["xcom_entries"]:
-            row = self._ask(
+            row = self._session.ask(
                 lambda entry=entry: self._xcoms.get_xcom_entry_without_preload_content(  # type: ignore[misc]
                     dag_id,
                     entry["task_id"],
@@ -380,8 +352,8 @@ class Airflow:
     def _trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         by = self._cancel_dag_id
         try:
-            dag = self._ask(lambda: self._dags.get_dag_without_preload_content(by, _request_timeout=TIMEOUT))
-        except _Answer as answer:
+            dag = self._session.ask(lambda: self._dags.get_dag_without_preload_content(by, _request_timeout=TIMEOUT))
+        except Answer as answer:
             if answer.status == 404:
                 raise DagRefused(f"the cancellation DAG {by} is not in Airflow") from answer
             raise
@@ -405,16 +377,17 @@ class Airflow:
             action = {"action": "update", "entities": entities, "action_on_non_existence": "skip"}
             body = BulkBodyBulkTaskInstanceBody.from_dict({"actions": [action]})
             try:
-                result = self._ask(
+                result = self._session.ask(
                     lambda body=body: self._tasks.bulk_task_instances_without_preload_content(  # type: ignore[misc]
                         dag_id, run_id, body, _request_timeout=TIMEOUT
                     )
                 )
-            except _Answer as answer:
-                log.warning("run %s: task instances were not set failed one by one: %s", run_id, answer.detail)
+            except (Answer, AirflowUnavailable) as error:
+                # Setting the run failed ends them too; it is one row, where these may be thousands.
+                log.warning("run %s: task instances were not set failed one by one: %s", run_id, error)
                 break
-            for error in (result.get("update") or {}).get("errors") or ():
-                log.info("run %s: a task instance was not set failed: %s", run_id, error)
+            for refused in (result.get("update") or {}).get("errors") or ():
+                log.info("run %s: a task instance was not set failed: %s", run_id, refused)
         self._fail_run(dag_id, run_id)
         # A cancellation run that never got a slot has nothing left to do; started later, it would find the run over.
         cancellation = self._get(self._cancel_dag_id, cancel_run_id(run_id))
@@ -424,14 +397,12 @@ class Airflow:
     def _fail_run(self, dag_id: str, run_id: str) -> None:
         body = DAGRunPatchBody(state="failed")
         try:
-            self._ask(
+            self._session.ask(
                 lambda: self._runs.patch_dag_run_without_preload_content(dag_id, run_id, body, _request_timeout=TIMEOUT)
             )
-        except _Answer as answer:
+        except Answer as answer:
             if answer.status not in (404, 409):
                 raise
-
-    # Requests
 
     async def _in_thread(self, operation: str, function: Callable[..., T], *args: Any) -> T:
         """Run a synchronous operation in the pool, time it, and map what it raises."""
@@ -440,7 +411,7 @@ class Airflow:
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
             outcome = "ok"
-        except _Answer as answer:
+        except Answer as answer:
             raise AirflowError(f"Airflow answered {answer.status} to {operation}: {answer.detail}") from answer
         except AirflowError as error:
             outcome = error.reason
@@ -448,97 +419,6 @@ class Airflow:
         finally:
             self._meter.airflow_request(operation, outcome, time.perf_counter() - started)
         return result
-
-    def _pages(self, field: str, ask: Callable[[str], Any]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        cursor = ""
-        while True:
-            page = self._ask(lambda cursor=cursor: ask(cursor))  # type: ignore[misc]
-            rows += page[field]
-            following = page.get("next_cursor")
-            if not following or not page[field]:
-                return rows
-            cursor = following
-
-    def _ask(self, request: Callable[[], Any]) -> Any:
-        """One request, with a login before it where one is needed; its JSON.
-
-        Raises:
-            _Answer: Anything but 2xx that the operation has to make sense of.
-            AirflowUnavailable: No answer, or a server error.
-            AirflowUnauthorized: The credentials are wrong.
-            AirflowForbidden: They may not do this.
-        """
-        token = self._log_in(stale=None)
-        status, data = self._send(request)
-        if status in (401, 403) and self._fixed_token is None:
-            # A token that has expired, or that a restarted Airflow doesn't know, is answered with either.
-            self._log_in(stale=token)
-            status, data = self._send(request)
-        if 200 <= status < 300:
-            return json.loads(data) if data else None
-        detail = _detail(data)
-        if status == 401:
-            raise AirflowUnauthorized(
-                f"Airflow refused the operator's credentials: {detail}. Check the Secret that holds them."
-            )
-        if status == 403:
-            raise AirflowForbidden(
-                f"Airflow's user of the operator lacks a permission: {detail}. Give it the role that the docs name."
-            )
-        if status >= 500 or status == 429:
-            raise AirflowUnavailable(
-                f"Airflow at {self._url} answered {status}: {detail}", outcome_unknown=status >= 500
-            )
-        raise _Answer(status, detail)
-
-    def _send(self, request: Callable[[], Any]) -> tuple[int, bytes]:
-        try:
-            response = request()
-            data = response.read()
-            if isinstance(stamp := response.headers.get("date"), str):
-                self._clock_offset = _offset(stamp)
-            return int(response.status), data
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            raise AirflowUnavailable(f"Airflow at {self._url} can't be reached: {_cause(error)}") from error
-        except (urllib3.exceptions.SSLError, ssl.SSLError) as error:
-            raise AirflowUnavailable(
-                f"Airflow at {self._url} can't be trusted: {_cause(error)}. Check the CA bundle."
-            ) from error
-        except urllib3.exceptions.HTTPError as error:
-            refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
-            raise AirflowUnavailable(
-                f"Airflow at {self._url} did not answer: {_cause(error)}", outcome_unknown=not refused
-            ) from error
-        except OSError as error:
-            raise AirflowUnavailable(f"Airflow at {self._url} did not answer: {error}", outcome_unknown=True) from error
-
-    def _log_in(self, stale: str | None) -> str:
-        """Make sure that there is a token, and not the stale one; the token. One thread logs in, the others wait for it."""
-        if self._fixed_token is not None:
-            return self._fixed_token
-        with self._login_lock:
-            token = self._configuration.access_token
-            if token and token != stale:
-                return str(token)
-            status, data = self._send(
-                lambda: self._client.call_api(
-                    "POST",
-                    f"{self._url}/auth/token",
-                    header_params={"Content-Type": "application/json", "Accept": "application/json"},
-                    body={"username": self._user, "password": self._password},
-                    _request_timeout=TIMEOUT,
-                )
-            )
-            if status in (401, 403, 422):
-                raise AirflowUnauthorized(
-                    f"Airflow refused the login of user {self._user!r}: {_detail(data)}. Check the Secret that holds the operator's credentials."
-                )
-            if not 200 <= status < 300:
-                raise AirflowUnavailable(f"Airflow at {self._url} answered {status} to the login: {_detail(data)}")
-            token = json.loads(data)["access_token"]
-            self._configuration.access_token = token
-            return str(token)
 
 
 def _run(row: Mapping[str, Any], seen: datetime) -> RunFact:
@@ -574,27 +454,3 @@ def _now() -> datetime:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _offset(stamp: str) -> timedelta:
-    """Airflow's clock less ours; under two seconds it is HTTP's rounding and counts as none."""
-    offset = parsedate_to_datetime(stamp) - _now()
-    return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
-
-
-def _detail(data: bytes) -> str:
-    """What FastAPI says in ``detail``, as one line of text."""
-    try:
-        detail = json.loads(data).get("detail")
-    except (ValueError, AttributeError):
-        detail = data.decode(errors="replace")
-    if isinstance(detail, list):
-        detail = "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
-    elif isinstance(detail, dict):
-        detail = detail.get("message") or detail.get("reason") or json.dumps(detail)
-    return " ".join(str(detail).split())[:500]
-
-
-def _cause(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or error
-    return str(reason).rsplit(": ", 1)[-1]

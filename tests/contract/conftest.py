@@ -1,0 +1,190 @@
+"""Each port in two worlds: in memory, and real. A test that takes a port runs on both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pytest
+
+from devstack.stack import Stack
+from mljob_operator.adapters.airflow import Airflow
+from mljob_operator.adapters.kubernetes import Jobs
+from mljob_operator.core.identity import dag_run_id
+from mljob_operator.core.job import Job, Key
+from mljob_operator.ports import DagRuns, JobStore
+from tests.fakes import CANCEL_DAG, FakeAirflow, FakeJobs, SilentMeter
+from tests.live.airflow import AirflowRest
+from tests.live.kubectl import Kubectl
+
+WORLDS = ["memory", "real"]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_run_id() -> str:
+    """A run id that was never used."""
+    return str(dag_run_id("mljob", "contract", "job", uuid.uuid4().hex))
+
+
+class AirflowWorld(Protocol):
+    """An Airflow and what people do in it. DAG ``parity_params`` needs a ``count``, ``parity_paused`` is paused."""
+
+    dag_runs: DagRuns
+
+    async def pause(self, dag_id: str, *, paused: bool) -> None: ...
+    async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
+
+
+class MemoryAirflow:
+    """The fake one."""
+
+    def __init__(self) -> None:
+        self.dag_runs = FakeAirflow(
+            now, {"parity_params": ("echo",), "parity_paused": ("waits",), "parity_mapped": ("a", "b")}
+        )
+        self.dag_runs.required["parity_params"] = ("count",)
+        self.dag_runs.paused.add("parity_paused")
+
+    async def pause(self, dag_id: str, *, paused: bool) -> None:
+        (self.dag_runs.paused.add if paused else self.dag_runs.paused.discard)(dag_id)
+
+    async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        return self.dag_runs.runs[dag_id, run_id].conf
+
+
+class RealAirflow:
+    """The stack's."""
+
+    def __init__(self, dag_runs: Airflow, rest: AirflowRest) -> None:
+        self.dag_runs = dag_runs
+        self._rest = rest
+
+    async def pause(self, dag_id: str, *, paused: bool) -> None:
+        await asyncio.to_thread(self._rest.pause, dag_id, paused=paused)
+
+    async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        run = await asyncio.to_thread(self._rest.run, dag_id, run_id)
+        assert run is not None
+        return dict(run["conf"])
+
+
+@pytest.fixture(params=WORLDS)
+async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
+    """Both Airflows in turn."""
+    if request.param == "memory":
+        yield MemoryAirflow()
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    env = stack.env
+    real = Airflow(
+        env["AIRFLOW_URL"],
+        SilentMeter(),
+        user=env["AIRFLOW_USER"],
+        password=env["AIRFLOW_PASSWORD"],
+        token=None,
+        ca_file=None,
+        prefix="mljob",
+        cancel_dag_id=CANCEL_DAG,
+    )
+    yield RealAirflow(real, request.getfixturevalue("airflow"))
+    await real.close()
+
+
+class Cluster(Protocol):
+    """A Kubernetes API and what users do in it."""
+
+    store: JobStore
+
+    async def create(self, name: str, spec: dict[str, Any]) -> Job: ...
+    async def edit(self, key: Key, spec: dict[str, Any]) -> Job: ...
+    async def delete(self, key: Key) -> None: ...
+    async def events(self, name: str) -> list[tuple[str, str, str]]: ...
+    async def finalizers(self, key: Key, *names: str) -> Job: ...
+
+
+class MemoryCluster:
+    """The fake one."""
+
+    def __init__(self) -> None:
+        self.store = FakeJobs()
+
+    async def create(self, name: str, spec: dict[str, Any]) -> Job:
+        return self.store.create(name, spec, "default")
+
+    async def edit(self, key: Key, spec: dict[str, Any]) -> Job:
+        return self.store.edit(key, spec)
+
+    async def delete(self, key: Key) -> None:
+        self.store.delete(key, now())
+
+    async def events(self, name: str) -> list[tuple[str, str, str]]:
+        return [(n.type, n.reason, n.message) for about, n in self.store.notices if about == name]
+
+    async def finalizers(self, key: Key, *names: str) -> Job:
+        self.store.objects[key]["metadata"]["finalizers"] = list(names)
+        return self.store.edit(key, {})
+
+
+class RealCluster:
+    """The stack's, used with kubectl, while the store under test has the operator's own rights."""
+
+    def __init__(self, store: Jobs, kubectl: Kubectl) -> None:
+        self.store = store
+        self._kubectl = kubectl
+
+    async def create(self, name: str, spec: dict[str, Any]) -> Job:
+        body = {"apiVersion": "mljob.dev/v1alpha1", "kind": "MLJob", "metadata": {"name": name}, "spec": spec}
+        await asyncio.to_thread(self._kubectl.apply, body)
+        return await self._read(("default", name))
+
+    async def edit(self, key: Key, spec: dict[str, Any]) -> Job:
+        return await self._patch(key, {"spec": spec})
+
+    async def delete(self, key: Key) -> None:
+        await asyncio.to_thread(self._kubectl, "delete", "mljob", key[1], "--wait=false")
+
+    async def events(self, name: str) -> list[tuple[str, str, str]]:
+        found = await asyncio.to_thread(self._kubectl.get, "events", f"--field-selector=involvedObject.name={name}")
+        return [(e["type"], e["reason"], e["message"]) for e in found["items"]]
+
+    async def finalizers(self, key: Key, *names: str) -> Job:
+        return await self._patch(key, {"metadata": {"finalizers": list(names)}})
+
+    async def _patch(self, key: Key, patch: dict[str, Any]) -> Job:
+        await asyncio.to_thread(self._kubectl, "patch", "mljob", key[1], "--type=merge", "-p", json.dumps(patch))
+        return await self._read(key)
+
+    async def _read(self, key: Key) -> Job:
+        job = await self.store.get(key)
+        assert job is not None
+        return job
+
+
+@pytest.fixture(params=WORLDS)
+async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """Both clusters in turn."""
+    if request.param == "memory":
+        yield MemoryCluster()
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
+    store = await Jobs.connect()
+    kubectl: Kubectl = request.getfixturevalue("kubectl")
+    yield RealCluster(store, kubectl)
+    for job in await store.list():
+        if job.name.startswith("contract-") and job.held:
+            await store.set_finalizer(job, present=False)
+    await store.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no MLJob has."""
+    return f"contract-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,92 @@
+"""What the operator relies on of the Kubernetes API, true of the real one and of the fake."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_contract.mljob import FINALIZER
+from mljob_operator.core.notices import NORMAL, Notice
+from mljob_operator.errors import Conflict, Gone
+
+from .conftest import Cluster
+
+SPEC = {"dagId": "train", "conf": {"epochs": 3}}
+
+
+async def test_an_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    assert (job.name, job.generation, job.spec.conf, job.held, job.deleting) == (name, 1, {"epochs": 3}, False, False)
+    assert job.key in {other.key for other in await cluster.store.list()}
+
+
+async def test_an_mljob_that_is_not_there_is_none(cluster: Cluster) -> None:
+    assert await cluster.store.get(("default", "nobody")) is None
+
+
+async def test_a_status_patch_changes_what_it_names_and_no_generation(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    job = await cluster.store.write_status(job, {"phase": "Running", "taskCounts": {"total": 2, "running": 1}})
+    job = await cluster.store.write_status(job, {"taskCounts": {"running": None, "success": 1}})
+    assert job.stored_status == {"phase": "Running", "taskCounts": {"total": 2, "success": 1}}
+    assert job.generation == 1
+    again = await cluster.store.get(job.key)
+    assert again is not None
+    assert again.resource_version == job.resource_version
+
+
+async def test_a_patch_of_an_older_version_is_refused(cluster: Cluster, name: str) -> None:
+    old = await cluster.create(name, SPEC)
+    new = await cluster.edit(old.key, {"conf": {"epochs": 4}})
+    assert new.newer_than(old)
+    assert new.generation == 2
+    with pytest.raises(Conflict):
+        await cluster.store.write_status(old, {"phase": "Running"})
+    with pytest.raises(Conflict):
+        await cluster.store.set_finalizer(old, present=True)
+
+
+async def test_a_patch_of_an_mljob_that_is_gone_says_so(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    await cluster.delete(job.key)
+    with pytest.raises(Gone):
+        await cluster.store.write_status(job, {"phase": "Running"})
+    assert await cluster.store.set_finalizer(job, present=False) is None
+
+
+async def test_a_patch_does_not_reach_a_namesake(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    await cluster.delete(job.key)
+    await cluster.create(name, SPEC)
+    with pytest.raises((Gone, Conflict)):
+        await cluster.store.write_status(job, {"phase": "Running"})
+
+
+async def test_our_finalizer_holds_a_deletion_until_it_is_taken_away(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    held = await cluster.store.set_finalizer(job, present=True)
+    assert held is not None
+    assert held.held
+    await cluster.delete(job.key)
+    deleting = await cluster.store.get(job.key)
+    assert deleting is not None
+    assert deleting.deleting
+    assert await cluster.store.set_finalizer(deleting, present=False) is None
+    assert await cluster.store.get(job.key) is None
+
+
+async def test_finalizers_of_others_stay(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    job = await cluster.finalizers(job.key, "example.com/theirs")
+    held = await cluster.store.set_finalizer(job, present=True)
+    assert held is not None
+    assert set(held.finalizers) == {"example.com/theirs", FINALIZER}
+    free = await cluster.store.set_finalizer(held, present=False)
+    assert free is not None
+    assert free.finalizers == ("example.com/theirs",)
+    await cluster.finalizers(job.key)
+
+
+async def test_an_event_is_recorded_about_the_mljob(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    await cluster.store.record(job, Notice(NORMAL, "Submitted", "Submitted a run."))
+    assert await cluster.events(name) == [("Normal", "Submitted", "Submitted a run.")]
