@@ -92,7 +92,7 @@ def schema_of(path: str) -> dict[str, Any]:
     return node
 
 
-@pytest.mark.parametrize("path", fields(MLJobSpec))
+@pytest.mark.parametrize("path", list(fields(MLJobSpec)))
 def test_each_spec_field_has_its_section_with_values_and_bounds(path: str) -> None:
     told = section(API, f"`{path}`")
     schema = schema_of(path)
