@@ -154,8 +154,13 @@ class Airflow:
         ]
 
     def _command(self, *arguments: str) -> Command:
+        # Tasks and the parsing of DAGs are children of these two. Behind everything else in the queue for a processor, they
+        # can't starve the API servers, whose clients then time out.
+        polite = ("nice", "-n", "5") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
-            (str(AIRFLOW_ENVIRONMENT / "bin" / "airflow"), *arguments), self.environment(), directory=self._home
+            (*polite, str(AIRFLOW_ENVIRONMENT / "bin" / "airflow"), *arguments),
+            self.environment(),
+            directory=self._home,
         )
 
     def _migrate(self) -> None:
