@@ -88,6 +88,9 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
     ti = context["ti"]
     start_date = getattr(ti, "start_date", None)
     end_date = getattr(ti, "end_date", None)
+    if end_date is None and start_date is not None and event not in (EventName.TASK_RUNNING, EventName.TASK_PROGRESS):
+        # Airflow leaves it empty where a task has skipped itself.
+        end_date = now
     map_index = getattr(ti, "map_index", None)
     return TaskEvent(
         event=event,
@@ -136,12 +139,11 @@ def _publish(event: EventName, context: Context) -> None:
     with producer.harmless(f"{event.value} event"):
         state_event = event_from_context(event, context, source=settings.source(), now=datetime.now(UTC))
         if event is EventName.TASK_RUNNING:
-            # Not waited for: librdkafka delivers from a thread of its own while the task works.
             producer.send(state_event)
+            producer.flush(producer.BEGIN_SECONDS)
             return
         last_report = progress.take_pending(state_event)
         if last_report is not None:
             producer.send(last_report)
         producer.send(state_event)
-        # The process may end by os._exit as soon as this returns, and what is still in the buffer ends with it.
-        producer.flush()
+        producer.flush(producer.END_SECONDS)

@@ -1,9 +1,9 @@
 """The Kafka producer of this process, and the promise that it never harms a task.
 
 A task must not fail, or wait for long, because nobody listens. Hence: one producer per process, made when the first event
-is sent; sending only puts the event into librdkafka's bounded buffer; only the event of a task's end is waited for, and
-that for two seconds at most; whatever goes wrong becomes one warning per process and nothing else. Events that
-are lost this way are made up for by the operator, which reads Airflow's REST API as well.
+is sent; sending only puts the event into librdkafka's bounded buffer; the events of a task's beginning and end are waited
+for, a second or two at most; whatever goes wrong becomes one warning per process and nothing else. Events that are lost
+this way are made up for by the operator, which reads Airflow's REST API as well.
 
 A producer does not survive a fork (its threads stay behind in the parent), so a forked child makes its own.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +24,14 @@ from mljob_contract.events import TaskEvent
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 2.0
+BEGIN_SECONDS = 1.0
+"""How long the beginning of a task waits for its event to be delivered. It has to wait at all because a task that defers, is
+rescheduled or is killed ends without a callback, and with it what librdkafka still holds."""
+END_SECONDS = 2.0
 """How long the end of a task waits for its events to be delivered."""
+AWAY_SECONDS = 10.0
+"""How long after such a wait was in vain the next one is cut short: a broker that is away does not come back at once."""
+AWAY_WAIT_SECONDS = 0.2
 
 DEFAULTS: dict[str, str | int | bool] = {
     # A task's end is said once, and in order.
@@ -43,13 +50,14 @@ DEFAULTS: dict[str, str | int | bool] = {
 
 
 class _State:
-    """What this process has: at most one producer, and whether it has warned."""
+    """What this process has: at most one producer, and what it knows of Kafka being away."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.producer: Any = None
         self.unavailable = False
         self.warned = False
+        self.away_since: float | None = None
         self.inherited: Any = None
 
 
@@ -69,12 +77,15 @@ def send(event: TaskEvent) -> None:
     producer.poll(0)
 
 
-def flush(timeout: float = FLUSH_SECONDS) -> None:
-    """Wait until all events are delivered, for ``timeout`` seconds at most."""
-    producer = _producer()
-    if producer is None:
+def flush(timeout: float) -> None:
+    """Wait until all events are delivered, for ``timeout`` seconds at most, or hardly when that was in vain just now."""
+    state = _current_state()
+    if state.producer is None:
         return
-    undelivered = producer.flush(timeout)
+    if state.away_since is not None and time.monotonic() - state.away_since < AWAY_SECONDS:
+        timeout = min(timeout, AWAY_WAIT_SECONDS)
+    undelivered = state.producer.flush(timeout)
+    state.away_since = time.monotonic() if undelivered else None
     if undelivered:
         warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, timeout)
 

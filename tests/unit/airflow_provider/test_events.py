@@ -58,6 +58,13 @@ def test_an_event_says_who_did_what_and_when():
     )
 
 
+def test_a_task_that_has_skipped_itself_ends_now():
+    """Airflow gives its task instance no end date."""
+    told = event(EventName.TASK_SKIPPED)
+    assert (told.end_date, told.duration) == (NOW, 10.0)
+    assert event(EventName.TASK_RUNNING).end_date is None
+
+
 def test_a_run_that_is_nobodys_mljob_has_no_reference():
     assert event(ctx=context(run_id="manual__2026-05-04")).mljob is None
 

@@ -74,7 +74,7 @@ def warnings(caplog):
 def test_events_arrive_in_their_order(broker):
     for name in (EventName.TASK_RUNNING, EventName.TASK_PROGRESS, EventName.TASK_SUCCESS):
         producer.send(event(name))
-    producer.flush()
+    producer.flush(5)
     assert [message["event"] for message in received(broker, 3)] == [
         "task_instance.running",
         "task_instance.progress",
@@ -86,10 +86,10 @@ def test_with_kafka_away_the_task_goes_on_with_one_warning(nobody, caplog):
     began = time.monotonic()
     ti = type("Ti", (), {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1})()
     callbacks.on_execute({"ti": ti})
-    assert time.monotonic() - began < 1, "the beginning of a task waits for nothing"
+    assert time.monotonic() - began < producer.BEGIN_SECONDS + 0.5
     callbacks.on_success({"ti": ti})
     callbacks.on_failure({"ti": ti})
-    assert time.monotonic() - began < 2 * producer.FLUSH_SECONDS + 1
+    assert time.monotonic() - began < producer.BEGIN_SECONDS + 1, "what was in vain just now is not waited for again"
     assert len(warnings(caplog)) == 1
     assert "The task is not affected" in warnings(caplog)[0]
 
@@ -105,7 +105,7 @@ def test_a_connection_that_is_missing_is_asked_for_once(monkeypatch, caplog):
     for _ in range(3):
         with producer.harmless("event"):
             producer.send(event())
-        producer.flush()
+        producer.flush(5)
     assert asked == ["kafka_default"]
     assert len(warnings(caplog)) == 1
 
@@ -124,14 +124,14 @@ def test_librdkafka_does_not_write_into_the_tasks_log(nobody, capfd, caplog):
 
 def _send_from_child(done):
     producer.send(event(task_id="child"))
-    producer.flush()
+    producer.flush(5)
     done.put(os.getpid())
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_has_a_producer_of_its_own(broker):
     producer.send(event(task_id="parent"))
-    producer.flush()
+    producer.flush(5)
     fork = multiprocessing.get_context("fork")
     done = fork.Queue()
     child = fork.Process(target=_send_from_child, args=(done,))
