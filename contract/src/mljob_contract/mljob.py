@@ -126,18 +126,31 @@ class TaskCounts(_Model):
     total: Annotated[int, Field(ge=0)] = 0
     """All task instances of the run, as far as they are known: a mapped task counts once until it is expanded."""
     success: int = 0
+    """Ended well."""
     failed: int = 0
+    """Failed, and will not be retried."""
     skipped: int = 0
+    """Left out: by themselves, by a branch, or with what is upstream of them."""
     upstream_failed: int = 0
+    """Never ran, because a task upstream of them failed."""
     removed: int = 0
+    """Not in the DAG any more since the run began."""
     running: int = 0
+    """A worker is at them."""
     deferred: int = 0
+    """Wait for a trigger, without a worker."""
     awaiting_input: int = 0
+    """Wait for a person's answer, without a worker."""
     up_for_retry: int = 0
+    """Failed, and wait for their next try."""
     up_for_reschedule: int = 0
+    """Sensors that wait for their next look, without a worker."""
     restarting: int = 0
+    """Cleared while they ran: about to be run again."""
     queued: int = 0
+    """Wait for a worker."""
     scheduled: int = 0
+    """May run; wait for a slot."""
     none: int = 0
     """Not scheduled yet: waiting for upstream tasks."""
 
@@ -166,13 +179,16 @@ class TaskStatus(_Model):
     """One task of the run. A mapped task has one entry for all its instances."""
 
     task_id: str
+    """The task's id in its DAG, with those of its task groups before it."""
     state: str
     """Airflow's word: success, running, failed, up_for_retry, upstream_failed, ...; none before it is scheduled. Of a mapped task,
     the state that says most: failed before running before waiting before success."""
     try_number: int = 0
     """1 for the first try, 0 before it; of a mapped task, the highest."""
     start_time: datetime | None = None
+    """When this try began; of a mapped task, when the first instance did."""
     end_time: datetime | None = None
+    """When it ended; of a mapped task, when the last instance did."""
     progress: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent done, as the task itself last reported."""
     metrics: dict[str, float] | None = None
