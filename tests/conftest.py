@@ -32,7 +32,11 @@ LOGS = ROOT / ".dev-test-logs"
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
 DEFAULT_TIMEOUT = 600
 
+PARALLELISM = 10
+"""Tasks that run at the same time in the tests' Airflow. Each is a process; more of them would only wait for each other."""
+
 AIRFLOW_SETTINGS = {
+    "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
     # Every task of every DAG tells of itself, also in DAGs that know nothing of MLJobs ...
     "AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS": "True",
     # ... and so does Airflow's own producer, on the same topic: what both say has to come to the same status.

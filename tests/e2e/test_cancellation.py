@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.conftest import NewInstallation
+from tests.conftest import PARALLELISM, NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.mljobs import MLJobs, manifest
 
 LONG = "parity_long_running"
+TASKS_AT_ONCE = 3
+"""Of that DAG."""
 CANCELLER = "mljob_cancel"
 OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -43,35 +47,47 @@ class Worker:
         return False
 
     def until_it_works(self, jobs: MLJobs, name: str) -> None:
-        eventually(lambda: self.works, f"{name} works", within=240, evidence=lambda: jobs.evidence(name))
+        eventually(lambda: self.works, f"{name} works", within=240, evidence=partial(jobs.evidence, name))
 
     def until_it_is_gone(self) -> None:
         """A process learns at its next heartbeat that its task was failed, and has five seconds then."""
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 
 
-@pytest.fixture(scope="module")
-def workers(
-    tmp_path_factory: pytest.TempPathFactory, with_kafka: Installation, rest_only: Installation, airflow: AirflowRest
-) -> Iterator[dict[str, Worker]]:
-    """MLJobs in mid-run, by their names: each of the tests ends one."""
-    folder = tmp_path_factory.mktemp("workers")
-    workers = {name: Worker(folder / name) for name in ("by-dag", "by-api", "to-stay", "without-kafka")}
-    with_kafka.jobs.apply(
-        manifest("by-dag", LONG, workers["by-dag"].conf),
-        manifest("by-api", LONG, workers["by-api"].conf, cancellation={"strategy": "Api"}),
-        manifest("to-stay", LONG, workers["to-stay"].conf, deletionPolicy="Retain"),
-    )
-    rest_only.jobs.submit("without-kafka", LONG, workers["without-kafka"].conf)
-    for name, worker in workers.items():
-        jobs = rest_only.jobs if name == "without-kafka" else with_kafka.jobs
-        worker.until_it_works(jobs, name)
-        jobs.until(name, lambda status: status.get("taskCounts", {}).get("running"), "tasks run")
-    yield workers
-    for installation in (with_kafka, rest_only):
-        for run in airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
+class Work:
+    """MLJobs in mid-run, each with a worker's process."""
+
+    def __init__(self, folder: Path, airflow: AirflowRest) -> None:
+        self._folder = folder
+        self._airflow = airflow
+        self._begun: list[Installation] = []
+
+    def begin(self, installation: Installation, *names: str, **spec: Any) -> list[Worker]:
+        """Submit MLJobs, and wait until they work."""
+        self._begun.append(installation)
+        workers = [Worker(self._folder / f"{installation.operator.name}-{name}") for name in names]
+        jobs = installation.jobs
+        jobs.apply(*(manifest(name, LONG, worker.conf, **spec) for name, worker in zip(names, workers, strict=True)))
+        for name, worker in zip(names, workers, strict=True):
+            worker.until_it_works(jobs, name)
+        return workers
+
+    def leave_none_of(self, installation: Installation) -> None:
+        """End its runs, whatever became of the test: each holds three of Airflow's slots."""
+        for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:
-                airflow.end(run["dag_id"], run["dag_run_id"])
+                self._airflow.end(run["dag_id"], run["dag_run_id"])
+
+    def end(self) -> None:
+        for installation in self._begun:
+            self.leave_none_of(installation)
+
+
+@pytest.fixture
+def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
+    work = Work(tmp_path, airflow)
+    yield work
+    work.end()
 
 
 def delete(jobs: MLJobs, name: str) -> str:
@@ -95,54 +111,55 @@ def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
     return run["state"] if run else None
 
 
-@pytest.mark.parametrize("name", ["by-dag", "without-kafka"])
+@pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
 def test_the_cancellation_dag_ends_the_run(
-    name: str, workers: dict[str, Worker], request: pytest.FixtureRequest, airflow: AirflowRest
+    source: str, work: Work, request: pytest.FixtureRequest, airflow: AirflowRest
 ) -> None:
-    installation = request.getfixturevalue("rest_only" if name == "without-kafka" else "with_kafka")
-    with installation.jobs.watch(name) as watch:
-        run_id = delete(installation.jobs, name)
+    installation: Installation = request.getfixturevalue(source)
+    jobs, [worker] = installation.jobs, work.begin(installation, "by-dag")
+    with jobs.watch("by-dag") as watch:
+        run_id = delete(jobs, "by-dag")
 
         assert_run_is_over(airflow, run_id)
         eventually(lambda: cancellation(airflow, run_id) == "success", f"{CANCELLER} has succeeded")
-        workers[name].until_it_is_gone()
+        worker.until_it_is_gone()
         eventually(lambda: "DELETED" in [kind for kind, _ in watch.events()], "the watch tells of it")
-    phases = [status.get("phase") for status in watch.statuses(name)]
+    phases = [status.get("phase") for status in watch.statuses("by-dag")]
     assert "Cancelling" in phases
     assert phases[-1] == "Cancelled"
-    reasons = [event["reason"] for event in installation.jobs.events(name)]
-    assert "Cancelling" in reasons
-    assert "Cancelled" in reasons
+    assert {"Cancelling", "Cancelled"} <= {event["reason"] for event in jobs.events("by-dag")}
 
 
 def test_with_strategy_api_no_cancellation_dag_is_needed(
-    workers: dict[str, Worker], with_kafka: Installation, airflow: AirflowRest
+    work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
+    [worker] = work.begin(with_kafka, "by-api", cancellation={"strategy": "Api"})
+
     run_id = delete(with_kafka.jobs, "by-api")
 
     assert_run_is_over(airflow, run_id)
     assert cancellation(airflow, run_id) is None
-    workers["by-api"].until_it_is_gone()
+    worker.until_it_is_gone()
 
 
 def test_a_run_to_be_retained_goes_on_without_its_mljob(
-    workers: dict[str, Worker], with_kafka: Installation, airflow: AirflowRest
+    work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
+    [worker] = work.begin(with_kafka, "to-stay", deletionPolicy="Retain")
+
     run_id = delete(with_kafka.jobs, "to-stay")
 
     run = airflow.run(LONG, run_id)
     assert run is not None
     assert run["state"] == "running"
     assert cancellation(airflow, run_id) is None
-    assert workers["to-stay"].works
+    assert worker.works
 
 
 def test_where_the_cancellation_dag_is_paused_rest_does_it(
-    tmp_path: Path, with_kafka: Installation, airflow: AirflowRest
+    work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
-    worker = Worker(tmp_path / "pid")
-    with_kafka.jobs.submit("canceller-paused", LONG, worker.conf)
-    worker.until_it_works(with_kafka.jobs, "canceller-paused")
+    [worker] = work.begin(with_kafka, "canceller-paused")
     airflow.pause(CANCELLER, paused=True)
     try:
         run_id = delete(with_kafka.jobs, "canceller-paused")
@@ -152,6 +169,32 @@ def test_where_the_cancellation_dag_is_paused_rest_does_it(
     assert_run_is_over(airflow, run_id)
     assert cancellation(airflow, run_id) is None
     worker.until_it_is_gone()
+
+
+def test_where_the_cancellation_dag_gets_no_slot_rest_does_it(
+    work: Work, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    names = [f"greedy-{number}" for number in range(PARALLELISM // TASKS_AT_ONCE + 1)]
+    with_kafka.jobs.apply(*(manifest(name, LONG) for name in names))
+
+    def taken() -> bool:
+        return running(with_kafka.jobs, names) >= PARALLELISM
+
+    try:
+        eventually(taken, "all slots are taken", within=240, evidence=partial(with_kafka.jobs.evidence, *names))
+        run_ids = [with_kafka.jobs.status(name)["dagRunId"] for name in names]
+        with_kafka.jobs.kubectl("delete", "mljobs", *names, "--timeout=240s", timeout=270)
+    finally:
+        work.leave_none_of(with_kafka)
+
+    for run_id in run_ids:
+        assert_run_is_over(airflow, run_id)
+
+
+def running(jobs: MLJobs, names: list[str]) -> int:
+    """How many of their tasks run."""
+    found = jobs.all()
+    return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)
 
 
 def test_teardown_tasks_release_what_the_run_holds(
@@ -190,11 +233,10 @@ def test_a_finished_mljob_can_be_deleted_with_the_operator_down(installation: Ne
 
 
 def test_a_deletion_asked_for_while_the_operator_was_down_is_made_good(
-    tmp_path: Path, installation: NewInstallation, airflow: AirflowRest
+    work: Work, installation: NewInstallation, airflow: AirflowRest
 ) -> None:
-    absent, worker = installation("absent"), Worker(tmp_path / "pid")
-    absent.jobs.submit("orphan", LONG, worker.conf)
-    worker.until_it_works(absent.jobs, "orphan")
+    absent = installation("absent")
+    [worker] = work.begin(absent, "orphan")
     run_id = absent.jobs.status("orphan")["dagRunId"]
     absent.operator.kill()
     absent.jobs.kubectl("delete", "mljob", "orphan", "--wait=false")
