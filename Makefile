@@ -11,7 +11,7 @@ help: ## Show this
 bootstrap: ## Make the Python environments, .venv and .venv-airflow
 	@$(PYTHON) devstack/bootstrap.py
 
-demo: up ## Bring everything up, run an example training job, and watch it
+demo: bootstrap ## Bring everything up, run an example training job, and watch it
 	@$(STACK) demo
 
 test: check verify ## Run every check and every test

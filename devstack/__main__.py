@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from devstack import demo
 from devstack.bootstrap import ROOT, BootstrapError
 from devstack.errors import StackError
 from devstack.progress import say
@@ -35,6 +36,12 @@ def _up(stack: Stack, arguments: argparse.Namespace) -> None:
         f"  Airflow is at {stack.env['AIRFLOW_URL']} (user {stack.env['AIRFLOW_USER']}, password {stack.env['AIRFLOW_PASSWORD']})"
     )
     say(f"  next: . {_shown(stack.directory / 'env')}; kubectl get mljobs")
+
+
+def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
+    arguments.no_operator = False
+    _up(stack, arguments)
+    demo.run(stack, bound=arguments.bound)
 
 
 def _down(stack: Stack, _: argparse.Namespace) -> None:
@@ -83,8 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--no-operator", action="store_true", help="leave the operator out; its chart is applied all the same"
     )
-    up.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
     up.set_defaults(run=_up)
+    shown = verbs.add_parser("demo", help="`up`, then an example job from its creation to its end")
+    shown.add_argument("--bound", type=float, default=demo.BOUND, help="seconds that the job may take")
+    shown.set_defaults(run=_demo)
+    for verb_with_stack in (up, shown):
+        verb_with_stack.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
     for verb, run, text in (
         ("down", _down, "end all that was started"),
         ("clean", _clean, "end all, and delete its data"),

@@ -180,10 +180,14 @@ class Kubectl:
         self._binaries = binaries
         self._kubeconfig = kubeconfig
 
+    def command(self, *arguments: str, program: str = "kubectl") -> list[str]:
+        """The whole command, for a caller who wants to read what it prints while it runs."""
+        return [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments]
+
     def __call__(self, *arguments: str, program: str = "kubectl", stdin: str | None = None) -> str:
         """What it printed; a StackError with what it complained of, when it fails."""
         done = subprocess.run(
-            [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments],
+            self.command(*arguments, program=program),
             input=stdin,
             capture_output=True,
             text=True,

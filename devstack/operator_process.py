@@ -18,7 +18,7 @@ from devstack.component import Component, Step
 from devstack.control_plane import Kubectl, write_kubeconfig
 from devstack.ports import HOST, Ports
 from devstack.processes import Command
-from devstack.progress import say
+from devstack.progress import say, step
 
 NAMESPACE = "mljob-system"
 RELEASE = "mljob-operator"
@@ -84,14 +84,15 @@ class Operator:
         if not (_CHART / "Chart.yaml").exists():
             say(f"  {'chart':<24} skipped: {_CHART.relative_to(ROOT)} isn't there")
             return
-        self._kubectl(
-            "upgrade", "--install", RELEASE, str(_CHART), "--namespace", NAMESPACE, "--create-namespace",
-            "--set", f"airflow.url={self._airflow.url}",
-            "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",
-            "--set", f"kafka.eventsTopic={self._topic}",
-            program="helm",
-        )  # fmt: skip
-        self._kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/mljobs.mljob.dev")
+        with step("chart", "installing"):
+            self._kubectl(
+                "upgrade", "--install", RELEASE, str(_CHART), "--namespace", NAMESPACE, "--create-namespace",
+                "--set", f"airflow.url={self._airflow.url}",
+                "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",
+                "--set", f"kafka.eventsTopic={self._topic}",
+                program="helm",
+            )  # fmt: skip
+            self._kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/mljobs.mljob.dev")
         token = self._kubectl("--namespace", NAMESPACE, "create", "token", RELEASE, "--duration=720h").strip()
         admin = json.loads(self._kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))
         cluster = admin["clusters"][0]["cluster"]

@@ -1,0 +1,188 @@
+"""The demo: one training job from `kubectl apply` to its score, shown while it happens.
+
+It does nothing that a person with kubectl couldn't do, and shows the commands that it stands for. Everything it shows
+of the job comes from `kubectl`, so what moves here moves in anybody's `kubectl get mljobs --watch`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devstack import binaries, live_view
+from devstack.bootstrap import ROOT
+from devstack.control_plane import Kubectl
+from devstack.errors import StackError
+from devstack.progress import elapsed, say
+from devstack.stack import Stack
+
+MANIFEST = ROOT / "examples" / "train.yaml"
+BOUND = 600.0
+"""Seconds that the job may take. It takes half a minute on an idle machine, and minutes on one that builds something."""
+
+_DELETION_BOUND = 120
+
+
+def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
+    """Apply the example, watch it to its end, and show what came of it.
+
+    Raises:
+        StackError: The job failed, or took longer than `bound` seconds.
+    """
+    demo = _Demo(stack, manifest)
+    demo.clear()
+    began = time.monotonic()
+    demo.apply()
+    job = demo.watch(began, began + bound)
+    phase = live_view.moment(job).phase
+    if phase != "Succeeded":
+        raise StackError(demo.explain(job, _why(phase, bound)))
+    say(f"\n  {demo.name} succeeded ({elapsed(time.monotonic() - began)})")
+    demo.conclude(job)
+
+
+def _why(phase: str, bound: float) -> str:
+    return f"ended {phase}" if phase in live_view.TERMINAL else f"was still {phase} after {elapsed(bound)}"
+
+
+class _Demo:
+    """One manifest with one MLJob, on one stack."""
+
+    def __init__(self, stack: Stack, manifest: Path) -> None:
+        self._stack = stack
+        self._manifest = manifest
+        metadata = yaml.safe_load(manifest.read_text())["metadata"]
+        self.name = str(metadata["name"])
+        self._scope = (f"--namespace={metadata.get('namespace', 'default')}",)
+        self._kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
+
+    def clear(self) -> None:
+        """Delete an earlier run of the demo: an MLJob runs once. One that still runs is left, and watched instead."""
+        before = self._get()
+        if before is None:
+            return
+        if live_view.moment(before).is_over or before["metadata"].get("deletionTimestamp"):
+            _command(f"kubectl delete mljob {self.name}   # the one of an earlier demo: an MLJob runs once")
+            self._kubectl(
+                "delete", "mljob", self.name, *self._scope, f"--timeout={_DELETION_BOUND}s", "--ignore-not-found"
+            )
+
+    def apply(self) -> None:
+        """`kubectl apply`."""
+        _command(f"kubectl apply -f {os.path.relpath(self._manifest)}")
+        print(self._kubectl("apply", f"--filename={self._manifest}", *self._scope).strip(), flush=True)
+
+    def watch(self, began: float, deadline: float) -> dict[str, Any]:
+        """Print the job's changes until it is over or time is up; the job as it then is."""
+        _command(f"kubectl get mljob {self.name} --watch   # the same, as columns")
+        print(live_view.heading(), flush=True)
+        on_terminal, last, job = sys.stdout.isatty(), None, dict[str, Any]()
+        for job in self._changes(deadline):
+            now = live_view.moment(job)
+            if now != last:
+                text = live_view.line(time.monotonic() - began, now)
+                in_place = on_terminal and last is not None and now.supersedes(last)
+                columns = shutil.get_terminal_size().columns if on_terminal else len(text) + 1
+                sys.stdout.write(live_view.redrawn(text, columns, in_place))
+                sys.stdout.flush()
+                last = now
+            if now.is_over:
+                break
+        return job
+
+    def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
+        """The job as `kubectl get --watch` tells it, anew when the API server ends a watch, until the deadline."""
+        while time.monotonic() < deadline:
+            command = self._kubectl.command(
+                "get", "mljob", self.name, *self._scope, "--watch", '--output=jsonpath={@}{"\\n"}'
+            )
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                try:
+                    yield from self._told(process, deadline)
+                finally:
+                    process.kill()
+            if self._get() is None:
+                raise StackError(f"MLJob {self.name} was deleted while the demo watched it")
+            time.sleep(1)
+
+    def _told(self, process: subprocess.Popen[str], deadline: float) -> Iterator[dict[str, Any]]:
+        """Read in a thread of its own, since a job that hangs says nothing, and then the deadline has to be seen."""
+        lines: queue.Queue[str | None] = queue.Queue()
+
+        def read() -> None:
+            for text in process.stdout or ():
+                lines.put(text)
+            lines.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                text = lines.get(timeout=left)
+            except queue.Empty:
+                return
+            if text is None:
+                return
+            if text.strip():
+                yield json.loads(text)
+
+    def conclude(self, job: dict[str, Any]) -> None:
+        """The end of the story: columns, outputs, events, the run in Airflow, and what to try next."""
+        _command(f"kubectl get mljob {self.name} -o wide")
+        print(self._kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
+        _command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
+        print("\n".join(live_view.outputs(job)) or "(none)")
+        _command(f"kubectl describe mljob {self.name}   # its events")
+        print("\n".join(live_view.events(self._kubectl("describe", "mljob", self.name, *self._scope))))
+        env = self._stack.env
+        print(f"\nThe run in Airflow:  {job['status'].get('dagRunUrl', env['AIRFLOW_URL'])}")
+        print(f"                     user {env['AIRFLOW_USER']}, password {env['AIRFLOW_PASSWORD']}")
+        print(_next_steps(os.path.relpath(self._stack.directory / "env")), flush=True)
+
+    def explain(self, job: dict[str, Any], why: str) -> str:
+        """What a person needs to find out why it went wrong."""
+        status = job.get("status") or {}
+        log = self._stack.log("operator")
+        tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else ["(no log)"]
+        described = self._kubectl("describe", "mljob", self.name, *self._scope) if self._get() else ""
+        return "\n".join(
+            [
+                f"MLJob {self.name} {why}: {status.get('reason', 'no reason')}: {status.get('message', 'the operator has said nothing yet')}",
+                *(f"    {text}" for text in live_view.events(described)),
+                f"  run: {status.get('dagRunUrl', 'none yet')}",
+                "  the end of the operator's log:",
+                *(f"    {text}" for text in tail),
+                f"  whole log: {log}",
+            ]
+        )
+
+    def _get(self) -> dict[str, Any] | None:
+        found = self._kubectl("get", "mljob", self.name, *self._scope, "--ignore-not-found", "--output=json")
+        return dict(json.loads(found)) if found.strip() else None
+
+
+def _command(text: str) -> None:
+    print(f"\n$ {text}", flush=True)
+
+
+def _next_steps(env: str) -> str:
+    return f"""
+The stack goes on running. What to try next:
+
+  . {env}                                        # kubectl, helm and the variables of this stack
+  kubectl apply -f examples/                         # generate a dataset, enrich it, train, predict
+  kubectl get mlj -w                                 # ... and watch them
+  kubectl explain mljob.spec                         # what else an MLJob may say
+  kubectl delete mljob digits-train                  # in mid-run: the run in Airflow is cancelled
+  make logs C=operator FOLLOW=1                      # what the operator does
+  make down                                          # end all of it"""

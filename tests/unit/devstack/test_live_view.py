@@ -1,0 +1,128 @@
+"""What the demo prints, from what the API serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from devstack import live_view
+from devstack.live_view import Moment, line, moment, redrawn
+
+
+def job(**status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "digits-train"}, "status": status}
+
+
+FITTING = job(
+    phase="Running",
+    progress="2/5",
+    percent=52,
+    currentTask="fit",
+    message="The run is in progress.",
+    tasks=[
+        {"taskId": "load", "state": "success", "startTime": "2026-01-01T00:00:00Z", "metrics": {"rows": 1797}},
+        {"taskId": "fit", "state": "running", "startTime": "2026-01-01T00:00:09Z", "metrics": {"epoch": 12, "loss": 0.21345}},
+    ],
+)  # fmt: skip
+
+
+def test_a_job_without_a_status_is_pending():
+    assert moment({"metadata": {}}) == Moment(phase="Pending")
+
+
+def test_a_running_task_is_shown_with_its_progress_and_its_metrics():
+    assert line(12.34, moment(FITTING)) == (
+        "   12.3s  Running      2/5  [######......]  52%  fit          epoch 12  loss 0.2135"
+    )
+
+
+def test_metrics_stay_in_sight_when_the_next_task_has_none_yet():
+    status = FITTING["status"] | {"currentTask": "evaluate"}
+    assert dict(moment(job(**status)).metrics) == {"epoch": 12, "loss": 0.21345}
+
+
+def test_a_waiting_job_says_what_it_waits_for():
+    waiting = moment(job(phase="Pending", message="Airflow has no DAG train_model."))
+    assert line(1, waiting).endswith("Airflow has no DAG train_model.")
+
+
+def test_a_job_that_gets_on_needs_no_explanation():
+    assert moment(FITTING).trouble == ""
+
+
+def test_a_status_written_again_is_not_news():
+    again = job(**FITTING["status"], lastEventTime="2026-01-01T00:01:00Z")
+    assert moment(again) == moment(FITTING)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
+def test_a_terminal_phase_ends_the_view(phase):
+    assert moment(job(phase=phase)).is_over
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Suspended", "Queued", "Running", "Cancelling"])
+def test_any_other_phase_does_not(phase):
+    assert not moment(job(phase=phase)).is_over
+
+
+def test_only_the_same_step_further_on_is_drawn_over():
+    earlier = moment(FITTING)
+    assert moment(job(**FITTING["status"] | {"percent": 60})).supersedes(earlier)
+    assert not moment(job(**FITTING["status"] | {"currentTask": "evaluate"})).supersedes(earlier)
+    assert not moment(job(**FITTING["status"] | {"phase": "Succeeded"})).supersedes(earlier)
+
+
+def test_a_line_drawn_in_place_fits_the_terminal():
+    drawn = redrawn("x" * 200, columns=80, in_place=True)
+    assert drawn.startswith("\x1b[1A\x1b[2K")
+    assert len(drawn.removeprefix("\x1b[1A\x1b[2K").rstrip("\n")) < 80
+
+
+def test_a_log_file_gets_plain_whole_lines():
+    assert redrawn("x" * 200, columns=201, in_place=False) == "x" * 200 + "\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(12.0, "epoch 12"), (12000, "epoch 12000"), (0.98333333, "epoch 0.9833"), (1e-7, "epoch 1e-07")],
+)
+def test_numbers_are_short(value, shown):
+    fitting = job(phase="Running", currentTask="fit", tasks=[{"taskId": "fit", "metrics": {"epoch": value}}])
+    assert line(0, moment(fitting)).endswith(shown)
+
+
+def test_the_columns_stand_under_their_headings():
+    assert live_view.heading().index("TASK ") == line(0, moment(FITTING)).index("fit")
+    assert live_view.heading().index("PHASE") == line(0, moment(FITTING)).index("Running")
+
+
+def test_the_last_events_of_a_description():
+    description = "\n".join(
+        [
+            "Name:  digits-train",
+            "Events:",
+            "  Type    Reason",
+            "  ----    ------",
+            *(f"  Normal  E{n}" for n in range(20)),
+        ]
+    )
+    assert live_view.events(description, most=2) == [
+        "  Type    Reason",
+        "  ----    ------",
+        "  Normal  E18",
+        "  Normal  E19",
+    ]
+
+
+@pytest.mark.parametrize("description", ["", "Name: x\n", "Events:  <none>\n"], ids=["nothing", "no-heading", "none"])
+def test_a_description_without_events(description):
+    assert live_view.events(description) == []
+
+
+def test_outputs_are_listed_one_a_line():
+    assert live_view.outputs(job(outputs={"accuracy": 0.98, "model_id": "digits"})) == [
+        "accuracy  0.98",
+        "model_id  digits",
+    ]
+    assert live_view.outputs(job()) == []
