@@ -19,7 +19,15 @@ from mljob_operator.core.identity import cancel_run_id
 from mljob_operator.core.job import Job, Key
 from mljob_operator.core.notices import Notice
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
-from mljob_operator.errors import AirflowUnavailable, Conflict, DagNotFound, DagRefused, Gone, ValidationFailed
+from mljob_operator.errors import (
+    AirflowUnavailable,
+    Conflict,
+    DagNotFound,
+    DagRefused,
+    Gone,
+    StoreError,
+    ValidationFailed,
+)
 from mljob_operator.ports import RunChange, TaskChange
 
 CANCEL_DAG = "mljob_cancel"
@@ -138,6 +146,12 @@ class FakeAirflow:
             raise DagRefused("the cancellation DAG can't run")
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
+    async def cancellation_runs(self, run_id: str) -> bool:
+        """Whether the cancellation DAG is at it."""
+        self._asked("cancellation_runs")
+        run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
+        return run is not None and run.state is RunState.RUNNING
+
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Fail what is unfinished."""
         self._asked("cancel")
@@ -226,6 +240,7 @@ class FakeJobs:
         self.patches: list[dict[str, Any]] = []
         self.overtake = 0
         self.fail: Exception | None = None
+        self.refuse_events = False
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
@@ -301,6 +316,8 @@ class FakeJobs:
 
     async def record(self, job: Job, notice: Notice) -> None:
         """Kept for the test to look at."""
+        if self.refuse_events:
+            raise StoreError("the namespace is being terminated")
         self.notices.append((job.name, notice))
 
     def _exactly(self, job: Job) -> dict[str, Any]:

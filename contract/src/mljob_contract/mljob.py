@@ -69,7 +69,6 @@ class Phase(StrEnum):
     """Where the MLJob is in its life; one word for people, conditions are for programs."""
 
     PENDING = "Pending"
-    SUSPENDED = "Suspended"
     QUEUED = "Queued"
     RUNNING = "Running"
     CANCELLING = "Cancelling"
@@ -212,7 +211,7 @@ class Condition(_Model):
     """One aspect of the MLJob's state, as in metav1.Condition."""
 
     type: Annotated[str, Field(max_length=316)]
-    """Complete, Failed and Suspended mean what they mean for a Job; Reconciling and Stalled are kstatus's."""
+    """Complete and Failed mean what they mean for a Job; Reconciling and Stalled are kstatus's."""
     status: ConditionStatus
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     """One CamelCase word for programs."""

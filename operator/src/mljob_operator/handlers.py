@@ -12,7 +12,7 @@ import kopf
 
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
-from .adapters.kubernetes import read
+from .adapters.kubernetes import in_cluster, read
 from .job_queue import JobQueue
 
 
@@ -41,7 +41,7 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=registry)
     def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return kopf.login_with_service_account(**kwargs) if in_cluster() else kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.cleanup(registry=registry)
     async def end(**_: Any) -> None:

@@ -18,7 +18,7 @@ from mljob_contract.mljob import MLJobStatus
 from .core.decisions import Effort, Release, Wait
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Job, Key
-from .core.ledger import Ledger, fold, observe
+from .core.ledger import Ledger, fold, observe, remember
 from .core.notices import WARNING, Notice, notices
 from .core.patches import merge_patch
 from .core.phases import TERMINAL_PHASES, RunState
@@ -120,7 +120,7 @@ class JobQueue:
         if slot is None:
             if job.status.phase in TERMINAL_PHASES and not job.held:
                 return
-            slot = self._slots[job.key] = _Slot()
+            slot = self._slots[job.key] = _Slot(ledger=remember(job.status))
         if slot.job is not None and slot.job.uid != job.uid:
             # Deleted and created again under the same name: another story.
             self._forget(slot)
@@ -268,6 +268,8 @@ class JobQueue:
     async def _step(self, key: Key, slot: _Slot) -> float | None:
         if slot.job is None:
             slot.job = await self._jobs.get(key)
+            if slot.job is not None:
+                slot.ledger = remember(slot.job.status)
         if slot.job is None or (slot.job.status.phase in TERMINAL_PHASES and not slot.job.held):
             self._forget(slot)
             return None
@@ -362,7 +364,8 @@ class JobQueue:
                 f"{trouble.message if trouble else 'Airflow did not end it.'}"
             )
             log.warning("%s/%s: %s", *job.key, message, extra=_extra(job.key))
-            await self._jobs.record(job, Notice(WARNING, "CancellationAbandoned", message[:1024]))
+            # Beside the work: a namespace that is being deleted takes no more Events, and must not be held up by that.
+            self._record(job, Notice(WARNING, "CancellationAbandoned", message[:1024]))
         if job.held:
             slot.job = await self._jobs.set_finalizer(job, present=False)
 

@@ -144,6 +144,7 @@ class Operator:
         while True:
             if self._beat > float("-inf"):
                 self._beat = time.monotonic()
+            self._metrics.live(len(self.queue.live()))
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:

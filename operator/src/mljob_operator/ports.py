@@ -78,6 +78,10 @@ class DagRuns(Protocol):
         """
         ...
 
+    async def cancellation_runs(self, run_id: str) -> bool:
+        """Whether the cancellation DAG's run for this run has begun and not ended."""
+        ...
+
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Set the run's unfinished task instances failed, then the run, and drop a cancellation run that still waits."""
         ...
@@ -197,6 +201,10 @@ class Meter(Protocol):
         """A pass over the change feed has ended."""
         ...
 
-    def live(self, jobs: int, in_flight: int) -> None:
-        """How many MLJobs are not finished, and how many messages are read and not yet committed."""
+    def live(self, jobs: int) -> None:
+        """How many MLJobs are not finished."""
+        ...
+
+    def in_flight(self, messages: int) -> None:
+        """How many messages are read and their status is not stored yet."""
         ...

@@ -153,6 +153,10 @@ class Reconciler:
                     return replace(progress, effort=replace(effort, cancel_dag_refused=str(error)))
                 return replace(progress, effort=replace(effort, cancel_dag_at=now))
 
+            case decisions.CheckCancellation():
+                running = await self._dag_runs.cancellation_runs(run_id)
+                return replace(progress, effort=replace(effort, cancel_dag_checked_at=now, cancel_dag_running=running))
+
             case decisions.CancelDirectly():
                 await self._dag_runs.cancel(dag_id, run_id)
                 self._log(job, logging.INFO, "cancelled run %s through REST", run_id)

@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     cancel_dag_id: str = "mljob_cancel"
     """The cancellation DAG."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0)] = 20.0
-    """How long the cancellation DAG has before the operator cancels through REST itself. It takes 4 s on an idle Airflow."""
+    """How long the cancellation DAG's run may wait for a slot before the operator cancels through REST itself. One that has begun has
+    60 seconds."""
 
     kafka_bootstrap_servers: str | None = None
     """Brokers, comma-separated; absent: no events, statuses come from REST alone."""

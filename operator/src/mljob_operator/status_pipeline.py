@@ -62,7 +62,7 @@ class StatusPipeline:
             while True:
                 await asyncio.sleep(self._commit_interval)
                 self._commit()
-                self._meter.live(len(self._queue.live()), self._offsets.in_flight)
+                self._meter.in_flight(self._offsets.in_flight)
         finally:
             self._commit()
             await self._source.close()

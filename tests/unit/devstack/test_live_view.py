@@ -33,7 +33,7 @@ def test_a_job_without_a_status_is_pending():
 
 def test_a_running_task_is_shown_with_its_progress_and_its_metrics():
     assert line(12.34, moment(FITTING)) == (
-        "   12.3s  Running      2/5  [######......]  52%  fit          epoch 12  loss 0.2135"
+        "  12.3s  Running      2/5  [######......]  52%  fit          epoch 12  loss 0.2135"
     )
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
+from mljob_operator.core.facts import Report, RunFact
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.errors import StoreUnavailable
 from tests.fakes import CANCEL_DAG
@@ -252,6 +252,20 @@ class TestOnce:
         await world.look()
         assert (world.status.progress, world.status.current_task) == ("1/2", "fit")
 
+    async def test_a_restart_keeps_what_only_events_carried(self, world: World) -> None:
+        await world.apply()
+        await world.look()
+        run = world.airflow.only_run()
+        world.airflow.begin(run)
+        world.airflow.set_task(run, "extract", TaskState.RUNNING)
+        report = Report(1, world.clock(), progress=0.5), Report(1, world.clock(), metrics={"loss": 0.1})
+        await world.tell(event("extract", TaskState.RUNNING, progress=report[0], metrics=report[1]))
+        await world.restart()
+        world.clock.tick(1)
+        await world.look()
+        task = next(task for task in world.status.tasks or () if task.task_id == "extract")
+        assert (task.progress, task.metrics) == (50, {"loss": 0.1})
+
 
 class TestDeletion:
     """No run is ever left behind."""
@@ -280,6 +294,25 @@ class TestDeletion:
         assert "cancel" not in world.airflow.calls
         await world.later(2)
         assert world.airflow.only_run().state is RunState.FAILED
+        assert not world.exists
+
+    async def test_a_cancellation_dag_that_has_begun_is_given_time(self, world: World) -> None:
+        """It lets teardown tasks run, which REST would fail."""
+        await world.apply()
+        await world.delete()
+        world.airflow.begin(world.airflow.only_run(CANCEL_DAG))
+        await world.later(25)
+        await world.later(25)
+        assert "cancel" not in world.airflow.calls
+        await world.later(15)
+        assert not world.exists
+
+    async def test_a_namespace_that_takes_no_more_events_is_not_held_up(self, world: World) -> None:
+        await world.apply(cancellation={"timeoutSeconds": 10})
+        world.airflow.down = True
+        world.jobs.refuse_events = True
+        await world.delete()
+        await world.later(11)
         assert not world.exists
 
     async def test_strategy_api_asks_no_dag(self, world: World) -> None:

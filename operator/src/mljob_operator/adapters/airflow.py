@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+ONE_BY_ONE_SECONDS = 10.0
+"""How long task instances are set failed one by one, at about 50 ms each; then the run is, which ends the rest at once."""
 PAGE = 100
 """Airflow's default ``[api] maximum_page_limit``."""
 MAX_OUTPUTS_BYTES = 16 * 1024
@@ -130,6 +132,11 @@ class Airflow:
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         """Trigger the cancellation DAG, unless it is known that it would not run."""
         await self._in_thread("trigger_cancellation", self._trigger_cancellation, dag_id, run_id, reason)
+
+    async def cancellation_runs(self, run_id: str) -> bool:
+        """``GET`` the cancellation DAG's run."""
+        run = await self.get(self._cancel_dag_id, cancel_run_id(run_id))
+        return run is not None and run.state is RunState.RUNNING
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Fail what is unfinished, then the run."""
@@ -369,7 +376,10 @@ class Airflow:
         unfinished = [
             row for row in self._task_rows(dag_id, run_id) if task_state(row.get("state")) not in FINISHED_TASK
         ]
+        enough = time.monotonic() + ONE_BY_ONE_SECONDS
         for start in range(0, len(unfinished), PAGE):
+            if time.monotonic() > enough:
+                break
             entities = [
                 {"task_id": row["task_id"], "map_index": row["map_index"], "new_state": "failed"}
                 for row in unfinished[start : start + PAGE]

@@ -7,6 +7,7 @@ undoing somebody's change.
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -47,10 +48,10 @@ class Jobs:
 
     @classmethod
     async def connect(cls, namespaces: Sequence[str] = ()) -> Jobs:
-        """With the pod's ServiceAccount, or else with the kubeconfig that KUBECONFIG names."""
+        """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig."""
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = 64
-        if SERVICE_ACCOUNT.exists():  # noqa: ASYNC240  # once, at start-up
+        if in_cluster():
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
@@ -169,7 +170,12 @@ class Jobs:
         except ApiException as error:
             raise _mapped(error) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise StoreUnavailable(f"the Kubernetes API did not answer: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"the Kubernetes API did not answer: {str(error) or type(error).__name__}") from error
+
+
+def in_cluster() -> bool:
+    """Whether to use the pod's ServiceAccount: a kubeconfig that somebody names wins, also in a pod."""
+    return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
 def read(body: Mapping[str, Any]) -> Job | None:

@@ -76,10 +76,13 @@ class Metrics:
         """A pass over the change feed has ended."""
         self._resyncs.labels(outcome).inc()
 
-    def live(self, jobs: int, in_flight: int) -> None:
-        """How much is going on."""
+    def live(self, jobs: int) -> None:
+        """How many MLJobs are not finished."""
         self._live.set(jobs)
-        self._in_flight.set(in_flight)
+
+    def in_flight(self, messages: int) -> None:
+        """How many messages are not stored yet."""
+        self._in_flight.set(messages)
 
 
 class Endpoints:

@@ -1,7 +1,7 @@
 """Conditions and their transitions.
 
 A condition's ``lastTransitionTime`` moves only when its status does (Kubernetes API conventions, "Typical status properties"), so that
-``kubectl wait`` and GitOps tools can tell a change from a repetition. Complete, Failed and Suspended appear when they are true, as on a
+``kubectl wait`` and GitOps tools can tell a change from a repetition. Complete and Failed appear when they are true, as on a
 batch/v1 Job; Reconciling and Stalled are kstatus's and are always there once the operator has acted.
 """
 

@@ -22,6 +22,8 @@ LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
 LIST_AGAIN_AFTER = timedelta(seconds=1)
 """How long Airflow may take to store what it has published of a run's end, before the tasks are listed again."""
+CANCEL_DAG_TAKES = timedelta(seconds=60)
+"""How long the cancellation DAG may take once it runs: it fails tasks in the DAG's order and gives teardown tasks time to run."""
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 """How long a direct cancellation may take to show before it is tried again."""
 
@@ -54,6 +56,8 @@ class Effort:
         submitted_generation: The spec's generation that it went out with.
         searched_at: When all DAGs were searched for the run.
         cancel_dag_at: When the cancellation DAG was triggered.
+        cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
+        cancel_dag_running: Whether it had.
         cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
         cancelled_directly_at: When the run was cancelled through REST.
         looked_up_at: When the run was last asked for.
@@ -68,6 +72,8 @@ class Effort:
     submitted_generation: int | None = None
     searched_at: datetime | None = None
     cancel_dag_at: datetime | None = None
+    cancel_dag_checked_at: datetime | None = None
+    cancel_dag_running: bool = False
     cancel_dag_refused: str | None = None
     cancelled_directly_at: datetime | None = None
     looked_up_at: datetime | None = None
@@ -159,6 +165,11 @@ class TriggerCancellation:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckCancellation:
+    """Ask whether the cancellation DAG's run has begun."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelDirectly:
     """Set the run's unfinished task instances failed, then the run, through REST."""
 
@@ -182,7 +193,16 @@ class Wait:
 
 
 Action = (
-    AddFinalizer | Submit | SearchRun | LookUpRun | ListTasks | TriggerCancellation | CancelDirectly | Release | Wait
+    AddFinalizer
+    | Submit
+    | SearchRun
+    | LookUpRun
+    | ListTasks
+    | TriggerCancellation
+    | CheckCancellation
+    | CancelDirectly
+    | Release
+    | Wait
 )
 Policy = Callable[[Situation], Action | None]
 
@@ -230,15 +250,24 @@ def cancel_the_run(s: Situation) -> Action | None:
     by_dag = s.job.spec.cancellation.strategy is CancellationStrategy.DAG and effort.cancel_dag_refused is None
     if by_dag and effort.cancel_dag_at is None:
         return TriggerCancellation()
-    directly_at = effort.cancel_dag_at + s.cancel_fallback if by_dag and effort.cancel_dag_at else now
-    if effort.cancelled_directly_at is not None:
-        directly_at = effort.cancelled_directly_at + CANCEL_AGAIN_AFTER
+    directly_at = _cancel_directly_at(s)
     if now >= directly_at:
-        return CancelDirectly()
+        asked = effort.cancel_dag_checked_at is not None or effort.cancelled_directly_at is not None
+        return CancelDirectly() if asked or not by_dag else CheckCancellation()
     look_up_at = (effort.looked_up_at or effort.cancel_dag_at or now) + LOOK_UP_EVERY
     if now >= look_up_at:
         return LookUpRun()
     return Wait(min(directly_at, look_up_at, s.deadline))
+
+
+def _cancel_directly_at(s: Situation) -> datetime:
+    """When REST does it: at once where no DAG will, else when the DAG has had its time; a run that began has more of it."""
+    effort = s.effort
+    if effort.cancelled_directly_at is not None:
+        return effort.cancelled_directly_at + CANCEL_AGAIN_AFTER
+    if effort.cancel_dag_at is None or effort.cancel_dag_refused is not None:
+        return s.now
+    return effort.cancel_dag_at + (CANCEL_DAG_TAKES if effort.cancel_dag_running else s.cancel_fallback)
 
 
 def finish(s: Situation) -> Action | None:

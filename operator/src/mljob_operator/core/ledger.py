@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from mljob_contract.mljob import StatusSource
+from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
 from .facts import Failure, Report, RunFact, Snapshot, TaskFact, TaskKey
-from .phases import FINISHED_TASK, RUN_RANK, TERMINAL_RUN, RunState
+from .phases import FINISHED_TASK, RUN_RANK, TERMINAL_RUN, RunState, task_state
 
 GRACE = timedelta(seconds=3)
 """How long an event stands against a REST answer that contradicts it. Airflow publishes a failure before it stores it, and a
 request may have read the database before the event; both take well under a second."""
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _Timed = TypeVar("_Timed", Report, Failure)
 
@@ -52,6 +54,37 @@ class Ledger:
     def settling(self) -> bool:
         """Whether every task that is known has ended but the run has not: its end is near and may come without an event."""
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
+
+
+def remember(status: MLJobStatus) -> Ledger:
+    """What a stored status says of its run's tasks: where a process that starts anew begins.
+
+    REST gives the states again, and more of them; what only events carried (reports, the text of a failure) is in the status alone. Of
+    mapped tasks it has sums, from which nothing can be begun.
+    """
+    facts = (
+        _remembered(task, status.last_event_time or _LONG_AGO) for task in status.tasks or () if task.mapped is None
+    )
+    return Ledger(tasks={fact.key: fact for fact in facts})
+
+
+def _remembered(task: TaskStatus, at: datetime) -> TaskFact:
+    number = task.try_number
+    progress = Report(number, at, progress=task.progress / 100) if task.progress is not None else None
+    return TaskFact(
+        task_id=task.task_id,
+        map_index=-1,
+        try_number=number,
+        state=task_state(task.state),
+        source=StatusSource.REST,
+        at=at,
+        seen=_LONG_AGO,
+        start=task.start_time,
+        end=task.end_time,
+        progress=progress,
+        metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
+        failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
+    )
 
 
 def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact]) -> Ledger:
@@ -169,9 +202,11 @@ def _stands(fact: TaskFact, requested_at: datetime) -> bool:
 def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
     if one is None or other is None:
         return one or other
-    if (other.try_number, other.at, repr(other)) > (one.try_number, one.at, repr(one)):
-        return other
-    return one
+    order_one, order_other = (one.try_number, one.at), (other.try_number, other.at)
+    if order_one == order_other and one != other:
+        # Of the same moment: any rule will do that gives the same in whatever sequence. It is rare, and its rule is slow.
+        return max(one, other, key=repr)
+    return other if order_other > order_one else one
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:

@@ -85,7 +85,10 @@ def _trouble(new: MLJobStatus) -> list[Notice]:
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     """One Warning for each task that came to fail; a mapped task says how many of its instances did."""
-    before = {task.task_id: task.state for task in old.tasks or ()}
+    if new.progress is None:
+        # Until REST has told how many tries there are, a failure in the official producer's events may be a retry to be.
+        return []
+    before = {task.task_id: task.state for task in old.tasks or ()} if old.progress is not None else {}
     told = []
     for task in new.tasks or ():
         if task.state != "failed" or before.get(task.task_id) == "failed":
