@@ -75,7 +75,9 @@ class StatusPipeline:
             done = partial(self._done, message)
             try:
                 envelope = read(message.value, now)
-            except Unreadable as problem:
+            except Exception as error:
+                # Whatever is wrong with one message, those that came with it are read.
+                problem = error if isinstance(error, Unreadable) else Unreadable("unexpected", repr(error)[:300])
                 self._complain(message, problem)
                 self._offsets.done(message.partition, message.offset)
                 continue

@@ -2,12 +2,16 @@
 
 librdkafka's consumer blocks, so it has a thread of its own, which waits for one message, takes what else has arrived, and hands all of it to
 the event loop. ``consume(n, timeout)`` would wait for a full batch until the timeout; ``poll`` then ``consume(n, 0)`` has no such delay.
+
+Everything that is done to the consumer is done in that thread: since confluent-kafka 2.16 a call from another one waits until ``poll``
+returns, and finds the next ``poll`` begun (confluent-kafka-python #2322). In the event loop that would be the end of everything.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +25,7 @@ from ..ports import Message
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""How long the thread waits for a message before it looks whether it should end."""
+"""How long the thread waits for a message before it commits what is to be committed, or ends."""
 BATCH = 500
 
 
@@ -57,6 +61,8 @@ class KafkaEvents:
         )
         self._producer = Producer({**config, "acks": "all"}) if dead_letter_topic else None
         self._stopping = threading.Event()
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._waits = False
         self._paused = False
         self._assigned: list[TopicPartition] = []
         self._last_error: str | None = None
@@ -80,19 +86,12 @@ class KafkaEvents:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit in the background."""
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
-        try:
-            self._consumer.commit(offsets=positions, asynchronous=True)
-        except KafkaException as error:
-            log.info("offsets were not committed: %s", error)
+        self._orders.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
         """Stop or resume fetching; the thread goes on polling, so the group keeps us."""
         self._paused = paused
-        act = self._consumer.pause if paused else self._consumer.resume
-        try:
-            act(self._assigned)
-        except KafkaException as error:
-            log.warning("partitions were not %s: %s", "paused" if paused else "resumed", error)
+        self._orders.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
         """Send an unreadable message on, with where it was and why as headers."""
@@ -117,6 +116,7 @@ class KafkaEvents:
     def _read(self) -> None:
         assert self._loop is not None
         while not self._stopping.is_set():
+            self._carry_out()
             first = self._consumer.poll(POLL_SECONDS)
             if first is None:
                 continue
@@ -124,7 +124,34 @@ class KafkaEvents:
             messages = [made for raw in received if (made := self._made(raw)) is not None]
             if messages:
                 self._loop.call_soon_threadsafe(self._deliver, messages)
+        self._carry_out(wait=True)
         self._consumer.close()
+
+    def _carry_out(self, *, wait: bool = False) -> None:
+        """In the consumer's thread: do what the event loop has asked for; ``wait`` for commits where there is no later."""
+        self._waits = wait
+        while True:
+            try:
+                order = self._orders.get_nowait()
+            except queue.Empty:
+                return
+            order()
+
+    def _commit(self, positions: list[TopicPartition]) -> None:
+        try:
+            if self._waits:
+                self._consumer.commit(offsets=positions, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=positions, asynchronous=True)
+        except KafkaException as error:
+            log.info("offsets were not committed: %s", error)
+
+    def _pause_or_resume(self) -> None:
+        act = self._consumer.pause if self._paused else self._consumer.resume
+        try:
+            act(self._assigned)
+        except KafkaException as error:
+            log.warning("partitions were not %s: %s", "paused" if self._paused else "resumed", error)
 
     def _made(self, raw: KafkaMessage) -> Message | None:
         if (error := raw.error()) is not None:
@@ -169,5 +196,5 @@ class KafkaEvents:
             told.set()
 
         self._loop.call_soon_threadsafe(tell)
-        if wait:
-            told.wait(2)
+        if wait and told.wait(2):
+            self._carry_out(wait=True)

@@ -91,7 +91,7 @@ def read(value: bytes | None, now: datetime) -> Envelope:
     """
     try:
         message = json.loads(value or b"")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable("not_json", f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise Unreadable("unknown_format", f"a JSON {type(message).__name__}, not an object")
