@@ -22,6 +22,7 @@ from airflow_client.client import (
     DagRunApi,
     DAGRunPatchBody,
     ImportErrorApi,
+    TaskApi,
     TaskInstanceApi,
     TriggerDAGRunPostBody,
     XComApi,
@@ -32,6 +33,7 @@ from mljob_contract.mljob import StatusSource
 from ..core.facts import RunFact, TaskFact
 from ..core.identity import cancel_run_id
 from ..core.phases import FINISHED_TASK, RunState, run_state, task_state
+from ..core.task_order import upstream_first
 from ..errors import (
     AirflowError,
     AirflowUnavailable,
@@ -86,6 +88,7 @@ class Airflow:
         self._cancel_dag_id = cancel_dag_id
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="airflow")
         self._runs = DagRunApi(self._session.client)
+        self._dag_tasks = TaskApi(self._session.client)
         self._tasks = TaskInstanceApi(self._session.client)
         self._dags = DAGApi(self._session.client)
         self._import_errors = ImportErrorApi(self._session.client)
@@ -374,16 +377,16 @@ class Airflow:
 
     def _cancel(self, dag_id: str, run_id: str) -> None:
         unfinished = [
-            row for row in self._task_rows(dag_id, run_id) if task_state(row.get("state")) not in FINISHED_TASK
+            (row["task_id"], row["map_index"])
+            for row in self._task_rows(dag_id, run_id)
+            if task_state(row.get("state")) not in FINISHED_TASK
         ]
         enough = time.monotonic() + ONE_BY_ONE_SECONDS
-        for start in range(0, len(unfinished), PAGE):
+        groups = upstream_first(unfinished, self._downstream(dag_id))
+        for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
             if time.monotonic() > enough:
                 break
-            entities = [
-                {"task_id": row["task_id"], "map_index": row["map_index"], "new_state": "failed"}
-                for row in unfinished[start : start + PAGE]
-            ]
+            entities = [{"task_id": task_id, "map_index": index, "new_state": "failed"} for task_id, index in keys]
             action = {"action": "update", "entities": entities, "action_on_non_existence": "skip"}
             body = BulkBodyBulkTaskInstanceBody.from_dict({"actions": [action]})
             try:
@@ -403,6 +406,18 @@ class Airflow:
         cancellation = self._get(self._cancel_dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail_run(self._cancel_dag_id, cancel_run_id(run_id))
+
+    def _downstream(self, dag_id: str) -> dict[str, list[str]]:
+        """For each task of the DAG, the tasks directly downstream; nothing when the DAG is gone."""
+        try:
+            page = self._session.ask(
+                lambda: self._dag_tasks.get_tasks_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 404:
+                return {}
+            raise
+        return {task["task_id"]: task.get("downstream_task_ids") or [] for task in page["tasks"]}
 
     def _fail_run(self, dag_id: str, run_id: str) -> None:
         body = DAGRunPatchBody(state="failed")

@@ -1,0 +1,44 @@
+"""The order in which a run's tasks are set failed: upstream first.
+
+When a task is set failed, Airflow clears what has failed downstream of it and queues the run again, so that it resumes
+(``set_task_instance_state``). In any other order a cancellation would undo itself: the run may even end as a success, with its
+last task skipped. A request follows no order within itself, hence one of its own for each rank.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from .facts import TaskKey
+
+
+def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collection[str]]) -> list[list[TaskKey]]:
+    """Task instances in groups, each to be failed before the next.
+
+    Args:
+        instances: Task ids and map indexes, in any order.
+        downstream: For each task of the DAG, the tasks directly downstream of it. What the DAG doesn't have (any more) comes last.
+    """
+    ranks = _ranks(downstream)
+    last = max(ranks.values(), default=0) + 1
+    groups: dict[int, list[TaskKey]] = defaultdict(list)
+    for task_id, map_index in instances:
+        groups[ranks.get(task_id, last)].append((task_id, map_index))
+    return [sorted(groups[rank]) for rank in sorted(groups)]
+
+
+def _ranks(downstream: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """How far down the DAG each task is: 0 without upstream tasks, else one more than the furthest of them."""
+    upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
+    for task_id, following in downstream.items():
+        for follower in following:
+            upstream.setdefault(follower, set()).add(task_id)
+    ranks: dict[str, int] = {}
+    try:
+        for task_id in TopologicalSorter(upstream).static_order():
+            ranks[task_id] = 1 + max((ranks[up] for up in upstream[task_id]), default=-1)
+    except CycleError:
+        return {}
+    return ranks
