@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.e2e.parity import airflow_says, dag_ids, status_says
 from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.mljobs import Object, finished, holds, manifest
 
@@ -37,7 +36,7 @@ def all_submitted(with_kafka: Installation, rest_only: Installation) -> None:
 
 
 def test_every_dag_of_the_folder_is_in_airflow(airflow: AirflowRest) -> None:
-    assert sorted(airflow.dags(tags="parity")) == dag_ids()
+    eventually(lambda: sorted(airflow.dags(tags="parity")) == dag_ids(), "all DAGs are parsed", within=120)
 
 
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
@@ -74,11 +73,10 @@ def test_with_kafka_the_facts_are_pushed(with_kafka: Installation) -> None:
 @pytest.mark.usefixtures("all_submitted")
 def test_every_mljob_has_exactly_one_run(source: str, airflow: AirflowRest, request: pytest.FixtureRequest) -> None:
     installation: Installation = request.getfixturevalue(source)
-    runs: Callable[[str], list[Object]] = airflow.runs
 
     for dag_id in DAG_IDS:
         name = job_name(dag_id)
-        assert [run["dag_id"] for run in runs(installation.run_prefix(name))] == [dag_id]
+        assert [run["dag_id"] for run in airflow.runs(installation.run_prefix(name))] == [dag_id]
 
 
 def assert_conditions_agree_with_phase(status: Object) -> None:
