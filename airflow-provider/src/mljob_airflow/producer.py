@@ -27,11 +27,10 @@ log = logging.getLogger(__name__)
 BEGIN_SECONDS = 1.0
 """How long the beginning of a task waits for its event to be delivered. It has to wait at all because a task that defers, is
 rescheduled or is killed ends without a callback, and with it what librdkafka still holds."""
-END_SECONDS = 2.0
-"""How long the end of a task waits for its events to be delivered."""
-AWAY_SECONDS = 10.0
-"""How long after such a wait was in vain the next one is cut short: a broker that is away does not come back at once."""
-AWAY_WAIT_SECONDS = 0.2
+END_SECONDS = 3.0
+"""How long the end of a task waits for its events to be delivered: for a machine under load, it takes milliseconds otherwise."""
+AWAY_SECONDS = 0.3
+"""How long either waits when no broker can be reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
     # A task's end is said once, and in order.
@@ -57,7 +56,7 @@ class _State:
         self.producer: Any = None
         self.unavailable = False
         self.warned = False
-        self.away_since: float | None = None
+        self.brokers_away = False
         self.inherited: Any = None
 
 
@@ -78,16 +77,17 @@ def send(event: TaskEvent) -> None:
 
 
 def flush(timeout: float) -> None:
-    """Wait until all events are delivered, for ``timeout`` seconds at most, or hardly when that was in vain just now."""
+    """Wait until all events are delivered: for ``timeout`` seconds at most, and hardly when no broker can be reached."""
     state = _current_state()
     if state.producer is None:
         return
-    if state.away_since is not None and time.monotonic() - state.away_since < AWAY_SECONDS:
-        timeout = min(timeout, AWAY_WAIT_SECONDS)
-    undelivered = state.producer.flush(timeout)
-    state.away_since = time.monotonic() if undelivered else None
-    if undelivered:
-        warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, timeout)
+    began = time.monotonic()
+    # In small steps, since only what librdkafka calls meanwhile tells that the brokers are away.
+    while undelivered := state.producer.flush(0.05):
+        waited = time.monotonic() - began
+        if waited >= timeout or (state.brokers_away and waited >= AWAY_SECONDS):
+            warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, waited)
+            return
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def make_producer(config: dict[str, Any]) -> Any:
     """A producer with our defaults and, above them, ``config``, in librdkafka's words."""
     from confluent_kafka import Producer
 
-    return Producer({**DEFAULTS, **config}, logger=_QuietLog())
+    return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_QuietLog())
 
 
 class _QuietLog:
@@ -155,5 +155,15 @@ class _QuietLog:
 
 
 def _on_delivery(error: Any, _message: Any) -> None:
-    if error is not None:
+    if error is None:
+        _current_state().brokers_away = False
+    else:
         warn_once("Kafka did not take an event: %s. The task is not affected.", error)
+
+
+def _on_error(error: Any) -> None:
+    from confluent_kafka import KafkaError
+
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        _current_state().brokers_away = True
+    log.debug("librdkafka: %s", error)
