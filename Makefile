@@ -15,6 +15,7 @@ demo: bootstrap ## Bring everything up, run an example training job, and watch i
 	@$(STACK) demo
 
 test: check verify ## Run every check and every test
+	.venv-airflow/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
 	.venv/bin/python -m pytest
 
 up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs)

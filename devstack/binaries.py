@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +74,38 @@ def locate(*names: str) -> dict[str, Path]:
             present = _build(name)
             built = True
         found[name] = present
-    if built and all(_cached(name).exists() for name in names):
+    if golang.has_sources() and (built or all(_on_this_machine(name) for name in BINARIES)):
         golang.forget_sources()
     return found
 
 
-def client_directory(paths: dict[str, Path]) -> list[Path]:
+class Located(Mapping[str, Path]):
+    """The paths of programs, located when the first of them is asked for: what needs none can start while they are built."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self._lock = threading.Lock()
+        self._found: dict[str, Path] | None = None
+
+    def locate(self) -> None:
+        """Locate all of them, once; whoever else asks waits."""
+        with self._lock:
+            if self._found is None:
+                self._found = locate(*self._names)
+
+    def __getitem__(self, name: str) -> Path:
+        self.locate()
+        assert self._found is not None
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def client_directory(paths: Mapping[str, Path]) -> list[Path]:
     """The directories to put on PATH so that `kubectl` and `helm` are the ones found here."""
     return list(dict.fromkeys(paths[name].parent for name in CLIENTS))
 

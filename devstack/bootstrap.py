@@ -95,7 +95,8 @@ def uv() -> str:
 
 def fingerprint(paths: list[Path]) -> str:
     """What an environment was made from; another fingerprint means that it has to be made again."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {base_python()}".encode())
+    # Resolved: python3 and python3.11 are one interpreter, whichever name bootstrap was called by.
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {os.path.realpath(base_python())}".encode())
     for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()

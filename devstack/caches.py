@@ -42,6 +42,28 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def used(path: Path) -> Iterator[None]:
+    """Hold a lock that others may hold too, and that keeps `unused` from anybody."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def unused(path: Path) -> Iterator[bool]:
+    """Whether nobody holds the lock; while this is held, nobody gets it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
     """The file or directory `target`, made by `make(temporary path)` if it isn't there yet."""
     if target.exists():

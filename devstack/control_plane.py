@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from devstack import certificates, http
@@ -24,7 +25,7 @@ _KUBERNETES_SERVICE = "10.0.0.1"
 class ControlPlane:
     """The control plane of one stack."""
 
-    def __init__(self, directory: Path, ports: Ports, secrets: Secrets, binaries: dict[str, Path]) -> None:
+    def __init__(self, directory: Path, ports: Ports, secrets: Secrets, binaries: Mapping[str, Path]) -> None:
         self._directory = directory / "kubernetes"
         self._ports = ports
         self._secrets = secrets
@@ -176,7 +177,7 @@ def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str
 class Kubectl:
     """kubectl and helm, spoken to as the cluster's administrator."""
 
-    def __init__(self, binaries: dict[str, Path], kubeconfig: Path) -> None:
+    def __init__(self, binaries: Mapping[str, Path], kubeconfig: Path) -> None:
         self._binaries = binaries
         self._kubeconfig = kubeconfig
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack import wheels
-from devstack.caches import cache_directory, remove_tree
+from devstack.caches import cache_directory, remove_tree, unused, used
 from devstack.errors import MissingToolError
 from devstack.progress import step
 
@@ -55,9 +55,9 @@ def build(name: str, program: Program, target: Path) -> None:
     def detail() -> str:
         return f"{min(compiled, total)} of {total} packages" if total else "fetching sources"
 
-    with step(name, "building from source, which takes minutes and is done once", detail):
+    with used(_lock()), step(name, "building from source, which takes minutes and is done once", detail):
         listed = subprocess.run(
-            [go, "list", "-deps", program.package],
+            [*_politely(), go, "list", "-deps", program.package],
             cwd=cwd,
             env=_environment(),
             capture_output=True,
@@ -66,6 +66,7 @@ def build(name: str, program: Program, target: Path) -> None:
         )
         total = len(listed.stdout.splitlines())
         command = [
+            *_politely(),
             go,
             "build",
             "-v",
@@ -90,13 +91,30 @@ def build(name: str, program: Program, target: Path) -> None:
             )
 
 
+def has_sources() -> bool:
+    """Whether what only building needs is there, from this build or from one that was interrupted."""
+    return _caches().exists()
+
+
 def forget_sources() -> None:
-    """Remove what only building needs."""
-    remove_tree(_caches())
+    """Remove what only building needs, unless somebody else builds with it: then that one removes it."""
+    with unused(_lock()) as nobody_builds:
+        if nobody_builds:
+            remove_tree(_caches())
 
 
 def _caches() -> Path:
     return cache_directory() / "go-caches"
+
+
+def _lock() -> Path:
+    return cache_directory() / "locks" / "go-caches"
+
+
+def _politely() -> list[str]:
+    """A build takes every processor for minutes; the parts of the stack that start meanwhile go first."""
+    nice = shutil.which("nice")
+    return [nice, "-n", "10"] if nice else []
 
 
 def _environment() -> dict[str, str]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
+_SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "Succeeded"})
+"""Reasons of a job that gets on; the message of any other one is shown."""
 _BAR = 12
 
 
@@ -40,14 +42,13 @@ def moment(job: Mapping[str, Any]) -> Moment:
     """What the view shows of an MLJob, from the object that the API serves."""
     status: Mapping[str, Any] = job.get("status") or {}
     phase = str(status.get("phase") or "Pending")
-    waits = phase in ("Pending", "Failed", "Cancelled")
     return Moment(
         phase=phase,
         progress=str(status.get("progress") or ""),
         percent=status.get("percent"),
         task=str(status.get("currentTask") or ""),
         metrics=tuple(_metrics(status).items()),
-        trouble=str(status.get("message") or "") if waits else "",
+        trouble=str(status.get("message") or "") if status.get("reason", "Running") not in _SMOOTH else "",
     )
 
 

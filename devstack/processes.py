@@ -164,8 +164,8 @@ class ManagedProcess:
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:
             return []
         leads = self.pid is not None
-        if not leads and psutil.pid_exists(record.pid):
-            return []
+        # A stranger who came to have the id leads a session that isn't ours.
+        session_is_ours = leads or not psutil.pid_exists(record.pid)
         descendants = {child.pid for child in _descendants(record.pid)} if leads else set()
         members: list[psutil.Process] = []
         for process in psutil.process_iter():
@@ -173,7 +173,7 @@ class ManagedProcess:
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 mark = process.environ().get(MARK)
-                in_session = os.getsid(process.pid) == record.pid and mark in (None, self._mark)
+                in_session = session_is_ours and os.getsid(process.pid) == record.pid and mark in (None, self._mark)
                 if mark == self._mark or in_session or process.pid in descendants:
                     members.append(process)
         return members
@@ -185,7 +185,31 @@ class ManagedProcess:
             return None
 
 
-_NOT_INHERITED = frozenset({"AIRFLOW_HOME", "KUBECONFIG", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONWARNINGS"})
+def end_marked(directory: Path) -> None:
+    """End what carries the mark of the stack in `directory` and that no record leads to: somebody deleted the record."""
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK, "").startswith(f"{directory.resolve()}:"):
+                left.append(process)
+    _signal(left, signal.SIGTERM)
+    _, stubborn = psutil.wait_procs(left, timeout=5)
+    _signal(stubborn, signal.SIGKILL)
+    psutil.wait_procs(stubborn, timeout=5)
+
+
+_NOT_INHERITED = frozenset(
+    {
+        "AIRFLOW_HOME",
+        "KUBECONFIG",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "VIRTUAL_ENV",
+        "PYTHONWARNINGS",
+        # Without byte code each of Airflow's processes takes twice as long to start, at every start.
+        "PYTHONDONTWRITEBYTECODE",
+    }
+)
 """Of the caller's own setup; a component with one of these would be another component."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -26,7 +27,7 @@ from devstack.kafka import Kafka
 from devstack.operator_process import Operator
 from devstack.ports import Ports
 from devstack.postgres import Postgres
-from devstack.processes import ManagedProcess
+from devstack.processes import ManagedProcess, end_marked
 from devstack.progress import elapsed, say, step
 from devstack.secrets_file import Secrets
 
@@ -49,6 +50,7 @@ class Stack:
         self._choices = Choices(self.directory / "choices.json")
         self.ports = Ports(self.directory)
         self._secrets = Secrets(self.directory)
+        self._given_up = threading.Event()
 
     # -- what tests and people use
 
@@ -95,6 +97,7 @@ class Stack:
                     list(pool.map(lambda name: self._process(name).stop(_PATIENCE.get(name, 15.0)), running))
                 for name in running:
                     say(f"  {name:<24} stopped")
+            end_marked(self.directory)
 
     def remove(self) -> None:
         """End everything and delete the directory with all data."""
@@ -105,6 +108,7 @@ class Stack:
     def start(self, name: str) -> None:
         """Start one component, where it was and with its data, and wait until it is ready."""
         component = self._component(name)
+        self._given_up.clear()
         if self._process(name).pid is None or not _is_ready(component):
             self._bring_up(component)
 
@@ -184,8 +188,8 @@ class Stack:
         return self._choices.environment.get("MLJOB_EVENTS_TOPIC", DEFAULT_TOPIC)
 
     @cached_property
-    def _binaries(self) -> dict[str, Path]:
-        return binaries.locate(*(binaries.CLIENTS if self._cluster else binaries.BINARIES))
+    def _binaries(self) -> binaries.Located:
+        return binaries.Located(*(binaries.CLIENTS if self._cluster else binaries.BINARIES))
 
     @cached_property
     def _kubectl(self) -> Kubectl:
@@ -227,12 +231,13 @@ class Stack:
         )
 
     def _parts(self) -> list[Component | Step]:
-        parts: list[Component | Step] = [*self._kafka.parts(), *self._postgres.parts(), *self._airflow.parts()]
+        parts: list[Component | Step] = [Step("binaries", self._binaries.locate)]
+        parts += [*self._kafka.parts(), *self._postgres.parts(), *self._airflow.parts()]
         if self._cluster:
-            parts.append(self._operator.install_step(needs=()))
+            parts.append(self._operator.install_step(needs=("binaries",)))
         else:
             control_plane = ControlPlane(self.directory, self.ports, self._secrets, self._binaries)
-            parts += [Step("binaries", lambda: None), *control_plane.parts()]
+            parts += control_plane.parts()
             parts.append(self._operator.install_step(needs=("kube-controller-manager",)))
         if self._choices.operator and Operator.exists():
             parts.append(self._operator.component())
@@ -256,26 +261,31 @@ class Stack:
         return ManagedProcess(self.directory, name)
 
     def _run(self, parts: list[Component | Step]) -> None:
-        """Run every part as soon as what it needs is there, independent ones at the same time."""
+        """Run every part as soon as what it needs is there, independent ones at the same time.
+
+        When one fails, or somebody presses Ctrl-C, nobody has to wait for the others: they are left as they are, and the
+        next `up` finds them.
+        """
         waiting = {part.name: part for part in parts}
         done: set[str] = set()
+        self._given_up.clear()
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             running: dict[Future[None], str] = {}
-            while waiting or running:
-                for name, part in list(waiting.items()):
-                    if done.issuperset(part.needs):
-                        running[pool.submit(self._do, waiting.pop(name))] = name
-                if not running:
-                    raise StackError(f"These need what isn't there: {', '.join(waiting)}")
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    name = running.pop(future)
-                    try:
+            try:
+                while waiting or running:
+                    for name, part in list(waiting.items()):
+                        if done.issuperset(part.needs):
+                            running[pool.submit(self._do, waiting.pop(name))] = name
+                    if not running:
+                        raise StackError(f"These need what isn't there: {', '.join(waiting)}")
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        name = running.pop(future)
                         future.result()
-                    except BaseException:
-                        waiting.clear()
-                        raise
-                    done.add(name)
+                        done.add(name)
+            except BaseException:
+                self._given_up.set()
+                raise
 
     def _do(self, part: Component | Step) -> None:
         if isinstance(part, Step):
@@ -296,6 +306,8 @@ class Stack:
                 process.start(component.command())
             deadline = time.monotonic() + component.bound
             while not _is_ready(component):
+                if self._given_up.is_set():
+                    raise StackError(f"{component.name} was left while it was starting")
                 if process.pid is None:
                     raise NotReadyError(component.name, "ended while it was starting", process.log)
                 if time.monotonic() > deadline:

@@ -16,6 +16,7 @@ def job(**status: Any) -> dict[str, Any]:
 
 FITTING = job(
     phase="Running",
+    reason="TaskRunning",
     progress="2/5",
     percent=52,
     currentTask="fit",
@@ -43,8 +44,15 @@ def test_metrics_stay_in_sight_when_the_next_task_has_none_yet():
 
 
 def test_a_waiting_job_says_what_it_waits_for():
-    waiting = moment(job(phase="Pending", message="Airflow has no DAG train_model."))
+    waiting = moment(job(phase="Pending", reason="DagNotFound", message="Airflow has no DAG train_model."))
     assert line(1, waiting).endswith("Airflow has no DAG train_model.")
+
+
+def test_a_running_job_with_a_task_that_failed_and_is_tried_again_says_so():
+    retrying = moment(
+        job(phase="Running", reason="TaskRetrying", message="Task fit failed at try 1 and will be retried.")
+    )
+    assert line(1, retrying).endswith("Task fit failed at try 1 and will be retried.")
 
 
 def test_a_job_that_gets_on_needs_no_explanation():

@@ -1,0 +1,77 @@
+"""What is made once: whole or not at all, and never twice."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from devstack.caches import cache_directory, once, remove_tree, unused, used
+
+
+def test_it_is_made_once(tmp_path):
+    made = []
+
+    def make(target):
+        made.append(target)
+        target.write_text("whole")
+
+    for _ in range(3):
+        assert once(tmp_path / "thing", "making it", make).read_text() == "whole"
+    assert len(made) == 1
+
+
+def test_callers_at_the_same_time_make_it_once(tmp_path):
+    made, begun = [], threading.Barrier(4)
+
+    def make(target):
+        made.append(target)
+        target.mkdir()
+
+    def call():
+        begun.wait()
+        once(tmp_path / "thing", "making it", make)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_an_interrupted_making_leaves_nothing_behind(tmp_path):
+    def make(target):
+        target.mkdir()
+        (target / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        once(tmp_path / "thing", "making it", make)
+    assert [path.name for path in tmp_path.iterdir()] == [".thing.lock"]
+
+
+def test_directories_without_the_right_to_write_are_removed_too(tmp_path):
+    """Go's module cache is made that way."""
+    module = tmp_path / "mod" / "example.com"
+    module.mkdir(parents=True)
+    (module / "file.go").touch(mode=0o400)
+    module.chmod(0o500)
+    module.parent.chmod(0o500)
+    remove_tree(tmp_path / "mod")
+    assert not (tmp_path / "mod").exists()
+
+
+def test_what_somebody_uses_is_not_unused(tmp_path):
+    with used(tmp_path / "lock"), used(tmp_path / "lock"), unused(tmp_path / "lock") as free:
+        assert not free
+    with unused(tmp_path / "lock") as free:
+        assert free
+
+
+def test_the_cache_is_where_the_user_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("MLJOB_CACHE_DIR", raising=False)
+    assert cache_directory() == tmp_path / "xdg" / "mljob-operator"
+    monkeypatch.setenv("MLJOB_CACHE_DIR", str(tmp_path / "chosen"))
+    assert cache_directory() == tmp_path / "chosen"

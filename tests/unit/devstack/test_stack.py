@@ -1,0 +1,125 @@
+"""The order in which parts start, and what happens when one doesn't."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from devstack import stack as stack_module
+from devstack.component import Component, Step
+from devstack.errors import NotReadyError, StackError
+from devstack.processes import Command
+from devstack.stack import Stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(tmp_path / "stack")
+
+
+def sleeper(name: str, *, ready=lambda: True, needs: tuple[str, ...] = (), bound: float = 30) -> Component:
+    return Component(name, lambda: Command(("sleep", "300")), ready, needs=needs, bound=bound)
+
+
+@pytest.fixture
+def run(stack, monkeypatch):
+    """Run parts as `up` does, and end what they started."""
+    names: list[str] = []
+
+    def run(*parts):
+        names.extend(part.name for part in parts)
+        stack._run(list(parts))
+
+    yield run
+    for name in names:
+        stack._process(name).kill()
+
+
+def test_a_part_starts_after_what_it_needs(run):
+    order: list[str] = []
+    run(
+        Step("third", lambda: order.append("third"), needs=("second", "first")),
+        Step("second", lambda: order.append("second"), needs=("first",)),
+        Step("first", lambda: order.append("first")),
+    )
+    assert order == ["first", "second", "third"]
+
+
+def test_independent_parts_run_at_the_same_time(run):
+    both = threading.Barrier(2, timeout=10)
+    run(Step("one", both.wait), Step("other", both.wait))
+
+
+def test_a_need_that_nobody_meets_is_named(run):
+    with pytest.raises(StackError, match="operator"):
+        run(Step("operator", lambda: None, needs=("airflow",)))
+
+
+def test_nobody_waits_for_the_others_when_one_part_fails(run, stack):
+    def fail():
+        while stack.pid("slow") is None:
+            time.sleep(0.01)
+        raise StackError("helm failed")
+
+    began = time.monotonic()
+    with pytest.raises(StackError, match="helm failed"):
+        run(sleeper("slow", ready=lambda: False, bound=60), Step("chart", fail))
+    assert time.monotonic() - began < 20
+    assert stack.pid("slow") is not None, "the next `up` finds it"
+
+
+def test_a_part_that_is_interrupted_interrupts_the_others(run, stack):
+    def interrupt():
+        while stack.pid("slow") is None:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(sleeper("slow", ready=lambda: False, bound=60), Step("binaries", interrupt))
+
+
+def test_after_a_failure_the_next_up_goes_on(run, stack):
+    with pytest.raises(NotReadyError, match="not ready after"):
+        run(sleeper("kafka", ready=lambda: False, bound=0.2))
+    run(sleeper("kafka"))
+    assert stack.pid("kafka") is not None
+
+
+def test_a_part_that_ends_while_it_starts_shows_its_log(run):
+    dying = Component("kafka", lambda: Command(("bash", "-c", "echo no memory; exit 1")), lambda: False)
+    with pytest.raises(NotReadyError, match="no memory"):
+        run(dying)
+
+
+def test_what_would_be_started_differently_is_started_anew(run, stack):
+    run(sleeper("kafka"))
+    before = stack.pid("kafka")
+    run(sleeper("kafka"))
+    assert stack.pid("kafka") == before
+    run(Component("kafka", lambda: Command(("sleep", "301")), lambda: True))
+    assert stack.pid("kafka") not in (before, None)
+
+
+def test_down_ends_everything_and_keeps_the_data(run, stack):
+    run(sleeper("kafka"), sleeper("etcd"))
+    stack.down()
+    assert (stack.pid("kafka"), stack.pid("etcd")) == (None, None)
+    assert stack.log("kafka").exists()
+
+
+def test_down_where_nothing_was_ever_started_is_fine(stack):
+    stack.down()
+    assert not stack.directory.exists()
+
+
+def test_the_stacks_own_variables_are_not_the_operators(monkeypatch):
+    monkeypatch.setenv("MLJOB_CACHE_DIR", "cache")
+    monkeypatch.setenv("MLJOB_RESYNC_SECONDS", "5")
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
+    overrides = stack_module._overrides({"MLJOB_RESYNC_SECONDS": "7"})
+    assert overrides["MLJOB_RESYNC_SECONDS"] == "7"
+    assert overrides["AIRFLOW__CORE__PARALLELISM"] == "3"
+    assert "MLJOB_CACHE_DIR" not in overrides
