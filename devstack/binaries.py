@@ -66,17 +66,7 @@ CLIENTS = ("kubectl", "helm")
 
 def locate(*names: str) -> dict[str, Path]:
     """The path of each program, built first where that is the only way to get it."""
-    found: dict[str, Path] = {}
-    built = False
-    for name in names:
-        present = _on_this_machine(name)
-        if present is None:
-            present = _build(name)
-            built = True
-        found[name] = present
-    if golang.has_sources() and (built or all(_on_this_machine(name) for name in BINARIES)):
-        golang.forget_sources()
-    return found
+    return {name: _on_this_machine(name) or _build(name) for name in names}
 
 
 class Located(Mapping[str, Path]):
@@ -92,6 +82,11 @@ class Located(Mapping[str, Path]):
         with self._lock:
             if self._found is None:
                 self._found = locate(*self._names)
+
+    def tidy(self) -> None:
+        """Remove what was kept for building them, which takes a while: gigabytes in small files."""
+        if golang.has_sources():
+            golang.forget_sources()
 
     def __getitem__(self, name: str) -> Path:
         self.locate()

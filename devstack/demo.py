@@ -179,7 +179,7 @@ def _next_steps(env: str) -> str:
     return f"""
 The stack goes on running. What to try next:
 
-  . {env}                                        # kubectl, helm and the variables of this stack
+  {f". {env}":<50} # kubectl, helm and the variables of this stack
   kubectl apply -f examples/                         # generate a dataset, enrich it, train, predict
   kubectl get mlj -w                                 # ... and watch them
   kubectl explain mljob.spec                         # what else an MLJob may say

@@ -100,7 +100,8 @@ def forget_sources() -> None:
     """Remove what only building needs, unless somebody else builds with it: then that one removes it."""
     with unused(_lock()) as nobody_builds:
         if nobody_builds:
-            remove_tree(_caches())
+            with step("go-caches", "removing the sources and what was compiled from them"):
+                remove_tree(_caches())
 
 
 def _caches() -> Path:

@@ -231,7 +231,10 @@ class Stack:
         )
 
     def _parts(self) -> list[Component | Step]:
-        parts: list[Component | Step] = [Step("binaries", self._binaries.locate)]
+        parts: list[Component | Step] = [
+            Step("binaries", self._binaries.locate),
+            Step("go-caches", self._binaries.tidy, needs=("binaries",)),
+        ]
         parts += [*self._kafka.parts(), *self._postgres.parts(), *self._airflow.parts()]
         if self._cluster:
             parts.append(self._operator.install_step(needs=("binaries",)))
