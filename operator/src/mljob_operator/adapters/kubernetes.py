@@ -170,7 +170,9 @@ class Jobs:
         except ApiException as error:
             raise _mapped(error) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise StoreUnavailable(f"the Kubernetes API did not answer: {str(error) or type(error).__name__}") from error
+            raise StoreUnavailable(
+                f"the Kubernetes API did not answer: {str(error) or type(error).__name__}"
+            ) from error
 
 
 def in_cluster() -> bool:
