@@ -42,7 +42,9 @@ def task_events(draw: st.DrawFn) -> TaskFact:
         certain=draw(st.booleans()) if state is TaskState.FAILED else True,
         max_tries=draw(st.just(2) | st.none()),
         start=at if running else None,
-        progress=Report(number, at, progress=draw(st.sampled_from([0.25, 0.5]))) if running and draw(st.booleans()) else None,
+        progress=Report(number, at, progress=draw(st.sampled_from([0.25, 0.5])))
+        if running and draw(st.booleans())
+        else None,
         metrics=Report(number, at, metrics={"loss": draw(st.sampled_from([0.1, 0.2]))})
         if running and draw(st.booleans())
         else None,

@@ -1,0 +1,44 @@
+"""The events of a real Airflow (golden/) are what the contract says, and agree with its REST API."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mljob_contract.events import CE_TYPE_PREFIX, EventName, TaskEvent
+
+GOLDEN = Path(__file__).parent / "golden"
+OURS = sorted((GOLDEN / "ours").glob("*.json"))
+
+
+def messages(path: Path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_every_message_is_an_event_of_its_run_with_cloudevents_headers(path):
+    for message in messages(path):
+        event = TaskEvent.model_validate(message["value"])
+        headers = dict(message["headers"])
+        assert message["key"] == f"{event.dag_id}/{event.run_id}"
+        assert headers["ce_type"] == CE_TYPE_PREFIX + event.event
+        assert headers["ce_source"] == event.source
+        assert event.mljob is not None
+
+
+def test_every_kind_of_event_is_there():
+    seen = {message["value"]["event"] for path in OURS for message in messages(path)}
+    assert seen == {name.value for name in EventName}
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_the_end_of_a_try_is_what_rest_says_of_it(path):
+    answer = json.loads((GOLDEN / "rest" / f"{path.stem}.task_instances.json").read_text(encoding="utf-8"))
+    rest = {(ti["task_id"], ti["map_index"], ti["try_number"]): ti for ti in answer["task_instances"]}
+    ends = {"task_instance.success", "task_instance.failed", "task_instance.skipped"}
+    for value in (message["value"] for message in messages(path) if message["value"]["event"] in ends):
+        said = rest[value["task_id"], value["map_index"], value["try_number"]]
+        assert (said["state"], said["operator"]) == (value["state"], value["operator"])
+        assert said["max_tries"] == value["max_tries"]
