@@ -76,8 +76,9 @@ def report(
         new["dag_run_state"] = str(ledger.run.state)
         new["start_time"] = _whole(ledger.run.start) or old.start_time
     if ended:
+        # An event tells of the end before Airflow has stored when it was: its word comes with the last look at the tasks.
         end = ledger.run.end if ledger.run else None
-        new["completion_time"] = old.completion_time or _whole(end or now)
+        new["completion_time"] = _whole(end) or old.completion_time or _whole(now)
     newest = _newest(ledger)
     if newest is not None:
         new |= {"last_event_time": newest.at, "status_source": newest.source}
