@@ -59,7 +59,7 @@ class KafkaEvents:
             },
             logger=logging.getLogger("librdkafka"),
         )
-        self._producer = Producer({**config, "acks": "all"}) if dead_letter_topic else None
+        self._producer = self._dead_letter_producer(config) if dead_letter_topic else None
         self._stopping = threading.Event()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waits = False
@@ -104,6 +104,11 @@ class KafkaEvents:
             self._producer.poll(0)
         except (BufferError, KafkaException) as error:
             log.warning("message %s was not sent to the dead-letter topic: %s", headers["mljob_source"], error)
+
+    @staticmethod
+    def _dead_letter_producer(config: Mapping[str, Any]) -> Producer:
+        # Left to itself librdkafka writes its lines to standard error as they are, amid ours.
+        return Producer({**config, "acks": "all", "log_level": 3}, logger=logging.getLogger("librdkafka"))
 
     async def close(self) -> None:
         """End the thread and leave the group, so that others take over at once."""
