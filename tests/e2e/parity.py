@@ -58,6 +58,20 @@ def status_says(status: Object) -> dict[str, Any]:
     }
 
 
+def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
+    """Where an MLJob's status and Airflow don't agree; empty where all is well."""
+    told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
+    return {
+        name: f"{told.get(name)!r}, and Airflow says {truth.get(name)!r}"
+        for name in sorted(told.keys() | truth.keys())
+        if told.get(name) != truth.get(name)
+    }
+
+
+def _flat(says: dict[str, Any]) -> dict[str, Any]:
+    return {**says, "tasks": None} | {f"task {task_id}": task for task_id, task in says["tasks"].items()}
+
+
 def _task(rows: list[Object]) -> dict[str, Any]:
     tries = max(row["try_number"] for row in rows)
     if len(rows) == 1 and rows[0]["map_index"] < 0:

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
-from tests.e2e.parity import airflow_says, status_says
+from tests.e2e.parity import differences
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
@@ -47,9 +47,7 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
     for name in names:
         status = ended[name]["status"]
         assert len(airflow.runs(installation.run_prefix(name))) == 1
-        assert status_says(status) == airflow_says(airflow, status["dagId"], status["dagRunId"]), (
-            installation.jobs.evidence(name)
-        )
+        assert not differences(status, airflow), installation.jobs.evidence(name)
 
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:

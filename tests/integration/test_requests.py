@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conftest import NewInstallation
-from tests.e2e.parity import airflow_says, status_says
+from tests.e2e.parity import differences
 from tests.live.airflow import AirflowRest
 from tests.live.installation import Installation
 from tests.live.mljobs import Object, manifest
 
 FEED = ("changed_runs", "changed_tasks")
-MANY = 200
+MANY = 120
+"""More than a page of Airflow's answers holds."""
 BOUND = 600
 
 
@@ -47,7 +48,7 @@ def run(installation: Installation, name: str, count: int) -> Cost:
 
 
 @pytest.mark.timeout(2 * BOUND)
-def test_a_run_of_two_hundred_tasks_costs_what_a_run_of_two_costs(counted: Installation, airflow: AirflowRest) -> None:
+def test_a_run_of_many_tasks_costs_what_a_run_of_two_costs(counted: Installation, airflow: AirflowRest) -> None:
     few, many = run(counted, "few", 2), run(counted, "many", MANY)
 
     # Once a minute the census asks which runs are there, and once a second at most the feed is read.
@@ -59,5 +60,5 @@ def test_a_run_of_two_hundred_tasks_costs_what_a_run_of_two_costs(counted: Insta
 
     status = many.job["status"]
     assert status["taskCounts"] == {"total": MANY + 1, "success": MANY + 1}
-    assert status_says(status) == airflow_says(airflow, status["dagId"], status["dagRunId"])
+    assert not differences(status, airflow)
     assert len(json.dumps(status)) < 16 * 1024

@@ -56,7 +56,9 @@ class AirflowRest:
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
         """Runs of whatever DAG whose ids start with ``prefix``."""
-        return self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
+        # Airflow drops punctuation at the end of a prefix, and so finds more.
+        rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
+        return [row for row in rows if row["dag_run_id"].startswith(prefix)]
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
