@@ -143,11 +143,20 @@ class _Demo:
         _command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
         print("\n".join(live_view.outputs(job)) or "(none)")
         _command(f"kubectl describe mljob {self.name}   # its events")
-        print("\n".join(live_view.events(self._kubectl("describe", "mljob", self.name, *self._scope))))
+        print("\n".join(self._events(until="Succeeded")))
         env = self._stack.env
         print(f"\nThe run in Airflow:  {job['status'].get('dagRunUrl', env['AIRFLOW_URL'])}")
         print(f"                     user {env['AIRFLOW_USER']}, password {env['AIRFLOW_PASSWORD']}")
         print(_next_steps(os.path.relpath(self._stack.directory / "env")), flush=True)
+
+    def _events(self, until: str) -> list[str]:
+        """Its events; the operator tells of the end a moment after it has written it, and this waits for that."""
+        deadline = time.monotonic() + 10
+        while True:
+            told = live_view.events(self._kubectl("describe", "mljob", self.name, *self._scope))
+            if any(until in line.split() for line in told) or time.monotonic() > deadline:
+                return told
+            time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
         """What a person needs to find out why it went wrong."""
