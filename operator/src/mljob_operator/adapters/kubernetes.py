@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -55,6 +57,10 @@ class Jobs:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        # Left to itself, aiohttp looks for a proxy and a .netrc before every request, each in another thread: two waits for a
+        # processor in the way of every status. The environment does not change, so it is read once.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
         return cls(client.ApiClient(configuration), namespaces)
 
     async def close(self) -> None:
@@ -178,6 +184,12 @@ class Jobs:
 def in_cluster() -> bool:
     """Whether to use the pod's ServiceAccount: a kubeconfig that somebody names wins, also in a pod."""
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
+
+
+def _proxy_from_environment(server: str) -> str | None:
+    """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say of the way to a server."""
+    url = urlsplit(server)
+    return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
 
 
 def read(body: Mapping[str, Any]) -> Job | None:
