@@ -84,7 +84,7 @@ class Stage:
                 return False
 
         with self.process("mljob_operator", environment) as process:
-            wait_for(lambda: ready() or _ended(process), "the operator to be ready", 60)
+            wait_for(lambda: ready() or _ended(process), "the operator to be ready", 180)
             yield process
 
     @contextmanager
@@ -102,7 +102,10 @@ class Stage:
         try:
             yield process
             if _ended(process):
-                raise NotInTime(f"{module} ended by itself; see {file.relative_to(ROOT)}")
+                raise NotInTime(f"{module} ended by itself")
+        except NotInTime as problem:
+            # The log goes with the stack, so the end of it is told here.
+            raise NotInTime(f"{problem}; {module} said last:\n{file.read_text()[-2000:]}") from problem
         finally:
             process.send_signal(signal.SIGTERM)
             try:

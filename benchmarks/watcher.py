@@ -94,3 +94,4 @@ def _watch(credentials: Credentials, pipe: Connection) -> None:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             arrived.append(sighting(json.loads(line), at))
+    raise RuntimeError(f"the watch has ended; it said last: {rest!r}")
