@@ -34,6 +34,10 @@ class Airflow:
             token = (await answer.json())["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
     async def submit(self, dag_id: str, run_id: str) -> None:
         """Trigger a run; one that is there already is fine."""
         body = {"dag_run_id": run_id, "logical_date": None}
@@ -55,6 +59,14 @@ def registry(airflow: Airflow) -> kopf.OperatorRegistry:
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False
         await airflow.connect()
+
+    @kopf.on.login(registry=registry)
+    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.cleanup(registry=registry)
+    async def end(**_: Any) -> None:
+        await airflow.close()
 
     @kopf.on.create(GROUP, VERSION, PLURAL, registry=registry)
     async def submit(spec: kopf.Spec, uid: str, patch: kopf.Patch, **_: Any) -> None:
