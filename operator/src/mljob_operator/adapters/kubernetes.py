@@ -56,7 +56,9 @@ class Jobs:
         if in_cluster():
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            # Named here, because the client reads the variable when it is imported.
+            named = os.environ.get("KUBECONFIG") or None
+            await config.load_kube_config(named, client_configuration=configuration)  # type: ignore[no-untyped-call]
         # Left to itself, aiohttp looks for a proxy and a .netrc before every request, each in another thread: two waits for a
         # processor in the way of every status. The environment does not change, so it is read once.
         configuration.client_session_kwargs = {"trust_env": False}
