@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     is_paused_upon_creation=False,
-    default_args={**mljob_callbacks(), "retries": 1},
+    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
     tags=["example", "mljob"],
     params={
         "dataset": Param(

@@ -40,7 +40,7 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     is_paused_upon_creation=False,
-    default_args={**mljob_callbacks(), "retries": 1},
+    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
     tags=["example", "mljob"],
     params={
         "model_id": Param(
