@@ -18,7 +18,7 @@ from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.identity import cancel_run_id
 from mljob_operator.core.job import Job, Key
 from mljob_operator.core.notices import Notice
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import (
     AirflowUnavailable,
     Conflict,
@@ -150,7 +150,7 @@ class FakeAirflow:
         """Whether the cancellation DAG is at it."""
         self._asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
-        return run is not None and run.state is RunState.RUNNING
+        return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Fail what is unfinished."""

@@ -79,7 +79,7 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Whether the cancellation DAG's run for this run has begun and not ended."""
+        """Whether a task of the cancellation DAG's run for this run is at it."""
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:

@@ -300,11 +300,19 @@ class TestDeletion:
         """It lets teardown tasks run, which REST would fail."""
         await world.apply()
         await world.delete()
-        world.airflow.begin(world.airflow.only_run(CANCEL_DAG))
+        world.airflow.set_task(world.airflow.only_run(CANCEL_DAG), "cancel", TaskState.RUNNING)
         await world.later(25)
         await world.later(25)
         assert "cancel" not in world.airflow.calls
         await world.later(15)
+        assert not world.exists
+
+    async def test_a_cancellation_dag_that_waits_for_a_slot_is_not_waited_for(self, world: World) -> None:
+        """Airflow calls its run running all the same."""
+        await world.apply()
+        await world.delete()
+        world.airflow.begin(world.airflow.only_run(CANCEL_DAG))
+        await world.later(21)
         assert not world.exists
 
     async def test_a_namespace_that_takes_no_more_events_is_not_held_up(self, world: World) -> None:

@@ -32,7 +32,7 @@ from mljob_contract.mljob import StatusSource
 
 from ..core.facts import RunFact, TaskFact
 from ..core.identity import cancel_run_id
-from ..core.phases import FINISHED_TASK, RunState, run_state, task_state
+from ..core.phases import ACTIVE_TASK, FINISHED_TASK, RunState, run_state, task_state
 from ..core.task_order import upstream_first
 from ..errors import (
     AirflowError,
@@ -137,9 +137,9 @@ class Airflow:
         await self._in_thread("trigger_cancellation", self._trigger_cancellation, dag_id, run_id, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """``GET`` the cancellation DAG's run."""
-        run = await self.get(self._cancel_dag_id, cancel_run_id(run_id))
-        return run is not None and run.state is RunState.RUNNING
+        """Whether its task has: Airflow calls a run running as soon as it is scheduled, slot or no slot."""
+        tasks = await self.tasks(self._cancel_dag_id, cancel_run_id(run_id))
+        return any(task.state in ACTIVE_TASK for task in tasks)
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Fail what is unfinished, then the run."""
