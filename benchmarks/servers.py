@@ -16,6 +16,7 @@ from mljob_contract.mljob import API_VERSION, GROUP, KIND, PLURAL, VERSION
 
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
+_EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 class ServerError(RuntimeError):
@@ -84,20 +85,21 @@ class Cluster:
             if not token:
                 return found
 
-    def watch(self) -> Iterator[bytes]:
-        """Every change of every MLJob from now on, as the bytes that arrive. The first item is empty: the watch has begun."""
-        everywhere = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
-        version = self._request("GET", f"{everywhere}?limit=1")["metadata"]["resourceVersion"]
+    def version(self) -> str:
+        """Where a watch of all MLJobs can begin."""
+        return str(self._request("GET", f"{_EVERYWHERE}?limit=1")["metadata"]["resourceVersion"])
+
+    def watch(self, version: str) -> Iterator[bytes]:
+        """Every change of every MLJob since that version, as the bytes that arrive; ends when the server ends it."""
         response = self._pool.request(
             "GET",
-            f"{self._credentials.server}{everywhere}?watch=1&resourceVersion={version}&timeoutSeconds=3600",
+            f"{self._credentials.server}{_EVERYWHERE}?watch=1&resourceVersion={version}&timeoutSeconds=3600",
             headers=self._credentials.headers(),
             preload_content=False,
             timeout=urllib3.Timeout(connect=5, read=None),
         )
         if response.status != 200:
             raise ServerError(f"the watch was answered {response.status}: {response.read()[:300]!r}")
-        yield b""
         yield from response.stream(None)
 
     def _request(self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = (200,)) -> Any:

@@ -84,14 +84,17 @@ def _watch(credentials: Credentials, pipe: Connection) -> None:
             pipe.send(arrived[:count])
             del arrived[:count]
 
-    stream = Cluster(credentials).watch()
-    next(stream)
+    cluster = Cluster(credentials)
+    version = cluster.version()
     pipe.send("watching")
     threading.Thread(target=hand_over, daemon=True).start()
-    rest = b""
-    for chunk in stream:
-        at = time.monotonic()
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            arrived.append(sighting(json.loads(line), at))
-    raise RuntimeError(f"the watch has ended; it said last: {rest!r}")
+    # An API server that is short of processors ends watches; as any watcher, this one goes on where it was.
+    while True:
+        rest = b""
+        for chunk in cluster.watch(version):
+            at = time.monotonic()
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                event = json.loads(line)
+                arrived.append(sighting(event, at))
+                version = event["object"]["metadata"]["resourceVersion"]

@@ -156,6 +156,9 @@ class ManagedProcess:
         if record and record.pid in _children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 _children.pop(record.pid).wait(timeout=5)
+        # Also those whose record is lost; they were ended by their mark.
+        for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
+            del _children[pid]
         self._file.unlink(missing_ok=True)
 
     def _members(self) -> list[psutil.Process]:

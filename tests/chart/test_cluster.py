@@ -356,8 +356,11 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[Copy]:
     copied = Copy(path, f"mljobs.{group}")
     copied.change("group: mljob.dev", f"group: {group}")
     copied.change("name: mljobs.mljob.dev", f"name: mljobs.{group}")
+    # `kubectl get mlj` and `kubectl get ml` stay the real one's, also while this one is on its way out.
+    copied.change("    - mlj\n", f"    - {unique('mlj')}\n")
+    copied.change("    - ml\n", f"    - {unique('ml')}\n")
     yield copied
-    cluster.kubectl("delete", "crd", copied.definition, "--ignore-not-found")
+    cluster.kubectl("delete", "crd", copied.definition, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture

@@ -179,8 +179,10 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     kubectl: Kubectl = request.getfixturevalue("kubectl")
     yield RealCluster(store, kubectl)
     for job in await store.list():
-        if job.name.startswith("contract-") and job.held:
-            await store.set_finalizer(job, present=False)
+        if job.name.startswith("contract-"):
+            if job.held:
+                await store.set_finalizer(job, present=False)
+            await asyncio.to_thread(kubectl, "delete", "mljob", job.name, "--ignore-not-found", "--wait=false")
     await store.close()
 
 
