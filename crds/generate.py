@@ -1,4 +1,4 @@
-"""Write the CRD from the models in ``mljob_contract``: ``make generate``; ``--check`` (``make verify``) fails on drift.
+"""Write the CRDs from the models in ``mljob_contract``: ``make generate``; ``--check`` (``make verify``) fails on drift.
 
 Pydantic's JSON schema is close to what Kubernetes wants, not equal to it. A structural schema
 (kubernetes.io: "Specifying a structural schema") has no ``$ref``, no ``anyOf [X, null]``, no ``title`` and a type on every level.
@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import difflib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from mljob_contract import mljob
+from mljob_contract import airflow_instance, mljob
 from mljob_contract.run_id import MAX_NAME_LENGTH
 
 ROOT = Path(__file__).resolve().parent.parent
-NAME = f"{mljob.PLURAL}.{mljob.GROUP}"
-TARGETS = (
-    ROOT / "crds" / f"{NAME}.yaml",
-    ROOT / "charts" / "mljob-operator" / "files" / "crds" / f"{NAME}.yaml",
-)
+TARGETS = (ROOT / "crds", ROOT / "charts" / "mljob-operator" / "files" / "crds")
 HEADER = "# Generated from contract/ by `make generate`. Do not edit.\n"
 
-PRINTER_COLUMNS = [
+Columns = list[tuple[str, str, str, int]]
+"""Of ``kubectl get``: name, path, type, and 1 for those that only ``-o wide`` shows."""
+
+PRINTER_COLUMNS: Columns = [
     ("DAG", ".spec.dagId", "string", 0),
     ("Phase", ".status.phase", "string", 0),
     ("Progress", ".status.progress", "string", 0),
@@ -37,13 +37,131 @@ PRINTER_COLUMNS = [
     ("Started", ".status.startTime", "date", 1),
     ("Finished", ".status.completionTime", "date", 1),
     ("Reason", ".status.reason", "string", 1),
+    ("Airflow", ".status.airflowInstance", "string", 1),
+    ("Type", ".spec.type", "string", 1),
+]
+_READY = ".status.conditions[?(@.type=='Ready')]"
+INSTANCE_COLUMNS: Columns = [
+    ("URL", ".spec.url", "string", 0),
+    ("Version", ".status.version", "string", 0),
+    ("Ready", f"{_READY}.status", "string", 0),
+    ("Reason", f"{_READY}.reason", "string", 0),
+    ("Active", ".status.activeRuns", "integer", 0),
+    ("Age", ".metadata.creationTimestamp", "date", 0),
+    ("Waiting", ".status.waitingJobs", "integer", 1),
+    ("Limit", ".spec.maxActiveRuns", "integer", 1),
+    ("Scheduler", ".status.health.scheduler", "string", 1),
+    ("Default", ".metadata.annotations." + airflow_instance.IS_DEFAULT.replace(".", r"\."), "string", 1),
 ]
 
-SPEC_RULES: list[dict[str, str]] = [
+SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
+"""For ``kubectl get --field-selector``; Kubernetes before 1.30 leaves it out."""
+
+Rules = list[dict[str, str]]
+
+PATTERNS_IN_WORDS = {
+    r"^[A-Za-z0-9_.\-]+$": "must be the id of a DAG in Airflow: letters, digits, '_', '-' and '.', no spaces and no slashes",
+    r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$": "must be the name of an object in Kubernetes: lower-case letters, digits, '-' and '.', "
+    "with a letter or digit at either end",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "must begin with a letter or '_' and go on with letters, digits and '_': it becomes a field of status.outputs",
+    r"^[^\s/]+$": "must be the id of a task, with the ids of its task groups before it (group.task): no spaces and no slashes",
+}
+"""Patterns that the apiserver checks by a rule with a sentence: "should match '^[A-Za-z0-9_.\\-]+$'" helps nobody."""
+
+SPEC_RULES: Rules = [
     {
         "rule": "!self.dagId.startsWith('.') && !self.dagId.endsWith('.')",
         "message": "dagId must not begin or end with a dot",
         "fieldPath": ".dagId",
+    },
+    {
+        "rule": "!self.cancel || !self.suspend",
+        "message": "cancel and suspend can't both be true: cancel ends the job for good, suspend lets it be resumed",
+        "fieldPath": ".cancel",
+    },
+    {
+        "rule": "!oldSelf.cancel || self.cancel",
+        "message": "cancel can't be set back to false: the job is cancelled for good. Create an MLJob with another name to run it again",
+        "fieldPath": ".cancel",
+    },
+    {
+        "rule": "!has(self.preRunningDeadlineSeconds) || !has(self.activeDeadlineSeconds)"
+        " || self.preRunningDeadlineSeconds <= self.activeDeadlineSeconds",
+        "message": "preRunningDeadlineSeconds must not exceed activeDeadlineSeconds: it could never be reached",
+        "fieldPath": ".preRunningDeadlineSeconds",
+    },
+    {
+        "rule": "self.type != 'Backfill' || has(self.backfill)",
+        "message": "type Backfill needs spec.backfill: from and to say for which dates runs are to be made",
+        "fieldPath": ".type",
+    },
+    {
+        "rule": "self.type == 'Backfill' || !has(self.backfill)",
+        "message": "backfill is for type Backfill only: set type to Backfill, or leave backfill out",
+        "fieldPath": ".backfill",
+    },
+    {
+        "rule": "(self.type == 'Backfill') == (oldSelf.type == 'Backfill')",
+        "message": "an MLJob can't become a backfill, nor cease to be one: what it has started is another kind of thing. Create an MLJob with another name",
+        "fieldPath": ".type",
+    },
+    {
+        "rule": "self.type != 'Backfill' || self.retryStrategy != 'NewRun'",
+        "message": "with type Backfill a retry runs the failed runs again, and no others: retryStrategy has to be ClearFailed, the default",
+        "fieldPath": ".retryStrategy",
+    },
+    {
+        "rule": "self.type != 'Backfill' || !has(self.outputs) || self.outputs.size() == 0",
+        "message": "a backfill has no outputs: each of its runs has its own, and they are in Airflow. Leave outputs out",
+        "fieldPath": ".outputs",
+    },
+]
+BACKFILL_RULES: Rules = [
+    {
+        "rule": "self.from <= self.to",
+        "message": "backfill.from must not be after backfill.to: the range would be empty",
+        "fieldPath": ".from",
+    },
+]
+SOURCE_RULES: Rules = [
+    {
+        "rule": "has(self.configMapRef) != has(self.secretRef)",
+        "message": "each entry of confFrom names exactly one of configMapRef and secretRef",
+    },
+]
+INSTANCE_RULES: Rules = [
+    {
+        "rule": "!self.url.matches('^https?://[^/]*@')",
+        "message": "url holds credentials, which everyone who may read AirflowInstances would see: name a Secret in credentials",
+        "fieldPath": ".url",
+    },
+    {
+        "rule": "!self.url.matches('/api(/v[0-9]+)?/?$')",
+        "message": "url must not end in /api or /api/v2: the operator adds that",
+        "fieldPath": ".url",
+    },
+    {
+        "rule": "!has(self.tls) || self.url.startsWith('https://')",
+        "message": "tls is of use only with an https url",
+        "fieldPath": ".tls",
+    },
+]
+CREDENTIALS_RULES: Rules = [
+    {
+        "rule": "has(self.passwordSecretRef) != has(self.tokenSecretRef)",
+        "message": "credentials names exactly one of passwordSecretRef (user and password) and tokenSecretRef",
+    },
+]
+CA_RULES: Rules = [
+    {
+        "rule": "self.contains('-----BEGIN CERTIFICATE-----') && self.contains('-----END CERTIFICATE-----')",
+        "message": "caBundle must be certificates in PEM: -----BEGIN CERTIFICATE----- and so on",
+    },
+]
+REQUIREMENT_RULES: Rules = [
+    {
+        "rule": "self.operator in ['In', 'NotIn'] ? size(self.values) > 0 : size(self.values) == 0",
+        "message": "values are required with In and NotIn, and must be absent with Exists and DoesNotExist",
     },
 ]
 NAME_RULE = {
@@ -65,9 +183,26 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
     out: dict[str, Any] = {}
     if description := schema.get("description"):
         out["description"] = " ".join(str(description).replace("``", "").split())
-    for key in ("type", "enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength", "required"):
+    for key in (
+        "type",
+        "enum",
+        "format",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "required",
+    ):
         if key in schema:
             out[key] = schema[key]
+    if pattern := schema.get("pattern"):
+        if pattern in PATTERNS_IN_WORDS:
+            rule = {"rule": f"self.matches(r'{pattern}')", "message": PATTERNS_IN_WORDS[pattern]}
+            out["x-kubernetes-validations"] = [rule]
+        else:
+            out["pattern"] = pattern
     if schema.get("default") is not None:
         out["default"] = schema["default"]
     if out.get("type") == "object":
@@ -89,7 +224,7 @@ def model_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
-    """A status is written whole by the operator: the apiserver must not fill anything in."""
+    """A status is written whole by the operator: the apiserver must not fill anything into it."""
     node = {key: value for key, value in node.items() if key != "default"}
     if "properties" in node:
         node["properties"] = {name: without_defaults(child) for name, child in node["properties"].items()}
@@ -98,84 +233,186 @@ def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def crd() -> dict[str, Any]:
-    """The CustomResourceDefinition as a dict."""
+def jobs() -> Resource:
+    """The MLJob."""
     spec = model_schema(mljob.MLJobSpec)
     spec["x-kubernetes-validations"] = SPEC_RULES
+    spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES
+    sources, outputs = spec["properties"]["confFrom"], spec["properties"]["outputs"]
+    sources["items"]["x-kubernetes-validations"] = SOURCE_RULES
+    # Both are ordered; a field manager that owns one owns all of it.
+    sources["x-kubernetes-list-type"] = "atomic"
+    outputs["x-kubernetes-list-type"] = "map"
+    outputs["x-kubernetes-list-map-keys"] = ["name"]
     # An object default fills the nested defaults too: `cancellation` absent means the same as `cancellation: {}`.
     spec["properties"]["cancellation"]["default"] = {}
     status = without_defaults(model_schema(mljob.MLJobStatus))
+    status["default"] = mljob.UNOBSERVED
     properties = status["properties"]
     properties["tasks"]["maxItems"] = mljob.MAX_TASKS
-    for name, keys in {"tasks": ["taskId"], "conditions": ["type"]}.items():
+    properties["history"]["maxItems"] = mljob.MAX_HISTORY
+    failed_runs = properties["backfill"]["properties"]["failedRuns"]
+    failed_runs["maxItems"] = mljob.MAX_FAILED_RUNS
+    failed_runs["x-kubernetes-list-type"] = "map"
+    failed_runs["x-kubernetes-list-map-keys"] = ["dagRunId"]
+    _keyed(properties, {"tasks": ["taskId"], "conditions": ["type"], "history": ["attempt"]})
+    return Resource(
+        mljob.KIND,
+        mljob.PLURAL,
+        "mlj",
+        "Namespaced",
+        "MLJob is one unit of ML work: a run of an Airflow DAG, with its progress in the status.",
+        PRINTER_COLUMNS,
+        spec,
+        status,
+        [NAME_RULE],
+        SELECTABLE,
+    )
+
+
+def instances() -> Resource:
+    """The AirflowInstance."""
+    spec = model_schema(airflow_instance.AirflowInstanceSpec)
+    spec["x-kubernetes-validations"] = INSTANCE_RULES
+    properties = spec["properties"]
+    properties["credentials"]["x-kubernetes-validations"] = CREDENTIALS_RULES
+    properties["tls"]["properties"]["caBundle"]["x-kubernetes-validations"] = CA_RULES
+    properties["kafka"]["default"] = {}
+    access = properties["access"]
+    access["x-kubernetes-list-type"] = "atomic"
+    rule = access["items"]["properties"]
+    rule["dags"]["default"] = ["*"]
+    selector = rule["namespaceSelector"]
+    selector["default"] = {}
+    selector["x-kubernetes-map-type"] = "atomic"
+    selector["properties"]["matchExpressions"]["items"]["x-kubernetes-validations"] = REQUIREMENT_RULES
+    status = without_defaults(model_schema(airflow_instance.AirflowInstanceStatus))
+    status["default"] = mljob.UNOBSERVED
+    _keyed(status["properties"], {"conditions": ["type"]})
+    conditions = status["properties"]["conditions"]["items"]
+    conditions["description"] = "One aspect of the instance's state, as in metav1.Condition."
+    conditions["properties"]["type"]["description"] = (
+        "Ready: it answers, and lets the operator in. Healthy: its parts say that they are. DefaultInstance: MLJobs without airflowRef run in it."
+    )
+    return Resource(
+        airflow_instance.KIND,
+        airflow_instance.PLURAL,
+        "afi",
+        "Cluster",
+        "AirflowInstance is one Airflow that MLJobs may run in: where it is, how to log in, and who may use it for what.",
+        INSTANCE_COLUMNS,
+        spec,
+        status,
+        [],
+    )
+
+
+def _keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
+    """Lists whose entries have keys."""
+    for name, keys in lists.items():
         properties[name]["x-kubernetes-list-type"] = "map"
         properties[name]["x-kubernetes-list-map-keys"] = keys
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": NAME},
-        "spec": {
-            "group": mljob.GROUP,
-            "names": {
-                "kind": mljob.KIND,
-                "listKind": f"{mljob.KIND}List",
-                "plural": mljob.PLURAL,
-                "singular": "mljob",
-                "shortNames": ["mlj"],
-                "categories": ["ml"],
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What is particular to one of our resources."""
+
+    kind: str
+    plural: str
+    short_name: str
+    scope: str
+    description: str
+    columns: Columns
+    spec: dict[str, Any]
+    status: dict[str, Any]
+    rules: Rules
+    selectable: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the definition, and of its file."""
+        return f"{self.plural}.{mljob.GROUP}"
+
+    def definition(self) -> dict[str, Any]:
+        """The CustomResourceDefinition as a dict."""
+        schema: dict[str, Any] = {
+            "type": "object",
+            "description": self.description,
+            "required": ["spec"],
+            "properties": {
+                "apiVersion": {"type": "string"},
+                "kind": {"type": "string"},
+                "metadata": {"type": "object"},
+                "spec": self.spec,
+                "status": self.status,
             },
-            "scope": "Namespaced",
-            "versions": [
-                {
-                    "name": mljob.VERSION,
-                    "served": True,
-                    "storage": True,
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": [
-                        {"name": name, "jsonPath": path, "type": kind, "priority": priority}
-                        for name, path, kind, priority in PRINTER_COLUMNS
-                    ],
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "description": "MLJob is one unit of ML work: a run of an Airflow DAG, with its progress in the status.",
-                            "required": ["spec"],
-                            "properties": {
-                                "apiVersion": {"type": "string"},
-                                "kind": {"type": "string"},
-                                "metadata": {"type": "object"},
-                                "spec": spec,
-                                "status": status,
-                            },
-                            "x-kubernetes-validations": [NAME_RULE],
-                        }
-                    },
-                }
-            ],
-        },
-    }
+        }
+        if self.rules:
+            schema["x-kubernetes-validations"] = self.rules
+        selectable = {"selectableFields": [{"jsonPath": path} for path in self.selectable]} if self.selectable else {}
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": self.name},
+            "spec": {
+                "group": mljob.GROUP,
+                "names": {
+                    "kind": self.kind,
+                    "listKind": f"{self.kind}List",
+                    "plural": self.plural,
+                    "singular": self.kind.lower(),
+                    "shortNames": [self.short_name],
+                    "categories": ["ml"],
+                },
+                "scope": self.scope,
+                "versions": [
+                    {
+                        "name": mljob.VERSION,
+                        "served": True,
+                        "storage": True,
+                        "subresources": {"status": {}},
+                        "additionalPrinterColumns": [
+                            {"name": name, "jsonPath": path, "type": kind, "priority": priority}
+                            for name, path, kind, priority in self.columns
+                        ],
+                        **selectable,
+                        "schema": {"openAPIV3Schema": schema},
+                    }
+                ],
+            },
+        }
+
+
+class _Plain(yaml.SafeDumper):
+    """What stands twice is written twice: a reader of YAML should not have to look for an anchor."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def main() -> int:
     """Write the files, or with ``--check`` compare them and return 1 on drift."""
-    text = HEADER + yaml.safe_dump(crd(), sort_keys=False, width=120, allow_unicode=True)
     check = "--check" in sys.argv[1:]
     drift = False
-    for target in TARGETS:
-        current = target.read_text() if target.exists() else ""
-        if current == text:
-            continue
-        drift = True
-        if check:
-            sys.stdout.writelines(
-                difflib.unified_diff(current.splitlines(True), text.splitlines(True), str(target.name), "generated")
-            )
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-            print(f"wrote {target.relative_to(ROOT)}")
+    for resource in (jobs(), instances()):
+        text = HEADER + yaml.dump(resource.definition(), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+        for folder in TARGETS:
+            target = folder / f"{resource.name}.yaml"
+            current = target.read_text() if target.exists() else ""
+            if current == text:
+                continue
+            drift = True
+            if check:
+                sys.stdout.writelines(
+                    difflib.unified_diff(current.splitlines(True), text.splitlines(True), str(target.name), "generated")
+                )
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text)
+                print(f"wrote {target.relative_to(ROOT)}")
     if check and drift:
-        print("The CRD differs from contract/: run `make generate` and commit the result.", file=sys.stderr)
+        print("A CRD differs from contract/: run `make generate` and commit the result.", file=sys.stderr)
         return 1
     return 0
 

@@ -4,6 +4,9 @@ One JSON object a message, keyed ``<dag_id>/<run_id>`` so that the events of one
 Kafka headers carry the CloudEvents 1.0 attributes in binary mode (``ce_specversion``, ``ce_id``, ``ce_source``,
 ``ce_type``, ``ce_time``, ``ce_subject``, ``content-type``), as the CloudEvents Kafka protocol binding names them.
 
+Two kinds of message: what a task instance did (:class:`TaskEvent`), and what the cancellation DAG did to a run
+(:class:`RunCancellation`); ``event`` tells them apart.
+
 The other format on the same topic is Airflow's own (``kafka_event_producer`` of apache-airflow-providers-apache-kafka);
 it has ``schema_version`` where ours has ``mljob_version``, and that is how a reader tells them apart.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -88,3 +91,69 @@ class TaskEvent(_Model):
     """Numbers worth showing: epoch, loss, rows written. At most 20 names of at most 63 characters."""
     mljob: MLJobRef | None = None
     """Absent where the run was not started by the operator."""
+
+
+class CancellationMode(StrEnum):
+    """What cancelling a run does with its teardown tasks."""
+
+    GRACEFUL = "graceful"
+    """They get their chance to run, for a while."""
+    IMMEDIATE = "immediate"
+    """They are failed like all others."""
+
+
+class CancellationOutcome(StrEnum):
+    """What cancelling a run came to."""
+
+    CANCELLED = "cancelled"
+    """It was in progress, and is over."""
+    ALREADY_OVER = "already_over"
+    """It had ended before."""
+    NOT_FOUND = "not_found"
+    """There is no such run."""
+    NOT_OVER = "not_over"
+    """It is still in progress, or that is not known: ``errors`` say why. The cancellation DAG tries again, a few times."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the run goes on."""
+        return self is not CancellationOutcome.NOT_OVER
+
+
+CANCELLATION_EVENT: Final = "dag_run.cancellation"
+"""The event's name of a :class:`RunCancellation`."""
+
+
+class RunCancellation(_Model):
+    """What the cancellation DAG did to one run: one message for each of its targets, and for each of its tries."""
+
+    mljob_version: Literal[1] = 1
+    """The envelope's version. A reader refuses what it does not know."""
+    event: Literal["dag_run.cancellation"] = CANCELLATION_EVENT
+    timestamp: datetime
+    """When it was done, on the producer's clock, with a time zone."""
+    source: str = "airflow"
+    """Which Airflow sent it: ``[mljob] source``."""
+    dag_id: str
+    run_id: str
+    """The run that was to be cancelled."""
+    outcome: CancellationOutcome
+    state: str | None = None
+    """The run's state as Airflow last said it: success, failed, running, queued; absent when there is no such run, or Airflow did not answer."""
+    mode: CancellationMode
+    reason: str
+    """Why it was cancelled, in the words of who asked for it; cut to 1,000 characters."""
+    failed_task_instances: Annotated[int, Field(ge=0)] = 0
+    """Task instances that were set failed; others may have ended with the run."""
+    rounds: Annotated[int, Field(ge=0)] = 0
+    """How often the unfinished task instances were listed, and failed."""
+    errors: tuple[str, ...] = ()
+    """What Airflow refused, or what kept the run from being over: at most 20 texts of at most 500 characters."""
+    duration: Annotated[float, Field(ge=0)]
+    """Seconds that it took, the wait for teardown tasks and for the run's end included."""
+    cancelled_by: str
+    """The run id of the cancellation DAG's run."""
+    try_number: Annotated[int, Field(ge=1)] = 1
+    """Of the cancellation DAG's task: 2 where the first try left a run that was not over."""
+    mljob: MLJobRef | None = None
+    """The MLJob that the cancelled run belongs to; absent where it was not started by the operator, and for a run of a backfill."""

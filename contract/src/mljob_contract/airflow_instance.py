@@ -1,0 +1,173 @@
+"""The AirflowInstance resource, ``mljob.dev/v1alpha1``: one Airflow that MLJobs may run in, and how to reach it.
+
+It belongs to whoever runs the platform, hence cluster-scoped, like an IngressClass or a StorageClass: MLJobs name one with
+``spec.airflowRef``, or get the one that is annotated as the default. As in :mod:`.mljob`, the models are the source of the CRD.
+
+Sources: Kubernetes API conventions; StorageClass for the default's annotation and for which of several counts; metav1.LabelSelector;
+cert-manager's ClusterIssuer for where a cluster-scoped resource's Secrets are.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from .mljob import GROUP, Condition, ObjectName, _Model
+
+KIND = "AirflowInstance"
+PLURAL = "airflowinstances"
+IS_DEFAULT = f"{GROUP}/is-default-instance"
+"""The annotation that, with the value "true", makes an instance the one for MLJobs without ``spec.airflowRef``."""
+FINALIZER = f"{GROUP}/in-use"
+"""On every AirflowInstance, as long as MLJobs have runs in it: without its address they could be neither followed nor cancelled."""
+
+SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+
+
+class PasswordSecret(_Model):
+    """A Secret with a user and a password."""
+
+    name: ObjectName
+    """The Secret's name."""
+    user_key: SecretKey = "user"
+    """Under which key the user is."""
+    password_key: SecretKey = "password"  # noqa: S105  # a key's name
+    """Under which key the password is."""
+
+
+class TokenSecret(_Model):
+    """A Secret with a token."""
+
+    name: ObjectName
+    """The Secret's name."""
+    key: SecretKey = "token"
+    """Under which key the token is."""
+
+
+class Credentials(_Model):
+    """How the operator logs in."""
+
+    password_secret_ref: PasswordSecret | None = None
+    """User and password, for Airflow's POST /auth/token. The token that it gives is renewed when Airflow refuses it."""
+    token_secret_ref: TokenSecret | None = None
+    """A bearer token, sent as it is."""
+
+
+class Tls(_Model):
+    """How an https URL is trusted."""
+
+    ca_bundle: Annotated[str, Field(min_length=1, max_length=262144)]
+    """Certificates (PEM) of the CAs that may have signed Airflow's."""
+
+
+class EventSource(_Model):
+    """Where this Airflow's events are, on the brokers of the operator's settings."""
+
+    topic: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._\-]+$")] | None = None
+    """The topic; absent: the one of the operator's settings."""
+    source: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """What its events have as source ([kafka_event_producer] source, [mljob] source): others on the topic are another Airflow's. Absent: all
+    events on the topic whose source no other AirflowInstance names."""
+
+
+class SelectorOperator(StrEnum):
+    """How a label's value relates to the values of a requirement."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
+LabelValue = Annotated[str, Field(max_length=63)]
+
+
+class LabelRequirement(_Model):
+    """One requirement of a label selector."""
+
+    key: LabelKey
+    """The label's key."""
+    operator: SelectorOperator
+    """In and NotIn compare with values, which Exists and DoesNotExist must not have. NotIn holds without the label, too."""
+    values: Annotated[list[LabelValue], Field(max_length=64)] = Field(default_factory=list)
+    """What to compare with."""
+
+
+class LabelSelector(_Model):
+    """Selects by labels; all of it has to hold, and an empty one selects everything."""
+
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=64)] = Field(default_factory=dict)
+    """Labels that have to have these values."""
+    match_expressions: Annotated[list[LabelRequirement], Field(max_length=64)] = Field(default_factory=list)
+    """Further requirements."""
+
+
+DagGlob = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9_.\-*?\[\]!]+$")]
+
+
+class AccessRule(_Model):
+    """Who may run what."""
+
+    namespace_selector: LabelSelector = Field(default_factory=LabelSelector)
+    """The namespaces, by their labels; every namespace has kubernetes.io/metadata.name. Empty: all."""
+    dags: Annotated[list[DagGlob], Field(min_length=1, max_length=64)] = Field(default_factory=lambda: ["*"])
+    """The DAGs, by globs of their ids: * is any text, ? one character, [ab] one of these."""
+
+
+class AirflowInstanceSpec(_Model):
+    """Where the Airflow is, and who may use it for what."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+    """Base URL of its api-server as the operator reaches it, without /api/v2."""
+    ui_url: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")] | None = (
+        None
+    )
+    """Base URL for people: links of MLJobs begin with it. Absent: url."""
+    credentials: Credentials
+    """How the operator logs in. The Secret is in the operator's own namespace. It is read again when Airflow refuses it and every 15 seconds:
+    rotating it needs no restart."""
+    tls: Tls | None = None
+    """How an https URL is trusted; absent: by the CAs of the operator's image."""
+    kafka: EventSource = Field(default_factory=EventSource)
+    """Where its events are."""
+    access: Annotated[list[AccessRule], Field(min_length=1, max_length=64)] | None = None
+    """Who may run what: one rule that matches is enough. An MLJob that none matches is refused with reason ValidationFailed. Absent: every
+    namespace may run every DAG."""
+    max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
+    """How many runs of MLJobs may be active in it at a time. Further MLJobs wait, and go in the order of their creation. Absent: any number."""
+
+
+class InstanceHealth(_Model):
+    """What Airflow says of its parts: healthy or unhealthy; absent where it has no such part."""
+
+    metadatabase: str | None = None
+    """Its database."""
+    scheduler: str | None = None
+    """Its scheduler: without it, no run is started."""
+    dag_processor: str | None = None
+    """Its DAG processor: without it, no new DAG is found."""
+    triggerer: str | None = None
+    """Its triggerer: without it, deferred tasks stay so."""
+
+
+class AirflowInstanceStatus(_Model):
+    """How it is. Written by the operator alone."""
+
+    observed_generation: int | None = None
+    """The generation of the spec that this speaks of; -1 before the operator has seen it."""
+    version: str | None = None
+    """Airflow's version."""
+    health: InstanceHealth | None = None
+    """How its parts are."""
+    active_runs: Annotated[int, Field(ge=0)] | None = None
+    """How many MLJobs have a run in it that is not over."""
+    waiting_jobs: Annotated[int, Field(ge=0)] | None = None
+    """How many MLJobs wait because of maxActiveRuns."""
+    last_probe_time: datetime | None = None
+    """When it last answered as told here: renewed with any other change, else every 5 minutes."""
+    conditions: list[Condition] | None = None
+    """Ready, Healthy; DefaultInstance where it is annotated as the default."""
