@@ -7,10 +7,16 @@
     │   ├── AirflowUnavailable      no answer, or a server error: retried
     │   ├── AirflowUnauthorized     the credentials are wrong: retried slowly, they may be rotated
     │   ├── AirflowForbidden        the credentials lack a permission: retried slowly
+    │   ├── AirflowUnsupported      its version is too old: retried slowly, it may be upgraded
+    │   ├── AirflowInstanceNotFound the AirflowInstance that a run is in is not there: retried, it may be created again
+    │   ├── AirflowInstanceNotReady it is there, and the operator has no credentials for it: retried
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
     │   ├── DagRefused              a DAG that can't be triggered (paused for cancellation, ...): retried
+    │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
+    │   ├── NothingToClear          a failed run has no failed task: the retry needs a run of its own
     │   └── ValidationFailed        Airflow refused the conf: stalls until the spec changes
+    ├── ReferenceMissing            a ConfigMap or Secret is not there, or not readable: retried
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
         ├── Conflict                somebody else wrote first: read again and decide again, at once
@@ -20,6 +26,11 @@ Adapters map every foreign error into this tree, chained; nothing above them see
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from .core.conf import without
 
 
 class OperatorError(Exception):
@@ -73,6 +84,29 @@ class AirflowForbidden(AirflowError):
     first_delay = 5.0
 
 
+class AirflowUnsupported(AirflowError):
+    """This version of Airflow is too old, for everything or for what is asked."""
+
+    reason = "AirflowUnsupported"
+    first_delay = 5.0
+
+
+class AirflowInstanceNotFound(AirflowError):
+    """There is no AirflowInstance of that name, not yet or not any more."""
+
+    reason = "AirflowInstanceNotFound"
+    first_delay = 2.0
+    longest_delay = 30.0
+
+
+class AirflowInstanceNotReady(AirflowError):
+    """The AirflowInstance is there, and can't be used: its Secret is missing, for example."""
+
+    reason = "AirflowInstanceNotReady"
+    first_delay = 2.0
+    longest_delay = 30.0
+
+
 class DagNotFound(AirflowError):
     """Airflow knows no such DAG, not yet or not any more."""
 
@@ -95,11 +129,33 @@ class DagRefused(AirflowError):
     reason = "DagRefused"
 
 
+class BackfillActive(AirflowError):
+    """Another backfill of the DAG is in progress: Airflow allows one at a time for each DAG."""
+
+    reason = "BackfillActive"
+    first_delay = 2.0
+    longest_delay = 30.0
+
+
+class NothingToClear(AirflowError):
+    """A run ended without a failed task, or is gone: clearing what failed would run nothing."""
+
+    reason = "NothingToClear"
+
+
 class ValidationFailed(AirflowError):
     """Airflow refused the run: its conf does not fit the DAG's params."""
 
     reason = "ValidationFailed"
     stalls = True
+
+
+class ReferenceMissing(OperatorError):
+    """What ``spec.confFrom`` names is not there, may not be read, or does not hold what it should."""
+
+    reason = "ReferenceMissing"
+    first_delay = 2.0
+    longest_delay = 30.0
 
 
 class StoreError(OperatorError):
@@ -125,3 +181,13 @@ class Gone(StoreError):
 def backoff(error: OperatorError, failures: int) -> float:
     """Seconds to wait after the ``failures``-th failure in a row."""
     return float(min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16)))
+
+
+@contextmanager
+def blotted(hidden: Iterable[str]) -> Iterator[None]:
+    """What is secret is not told: Airflow quotes what it refuses."""
+    try:
+        yield
+    except AirflowError as error:
+        error.args = (without(str(error), hidden),)
+        raise

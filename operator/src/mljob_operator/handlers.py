@@ -1,4 +1,4 @@
-"""kopf's handlers: what the operator does when it starts, when it ends, and when an MLJob is seen.
+"""kopf's handlers: what the operator does when it starts, when it ends, and when an MLJob, an AirflowInstance or a namespace is seen.
 
 Only the low-level event handler is used. The operator is level-triggered: it needs to know what an MLJob is now, not what changed, so
 kopf has nothing to remember for it, and no annotation of anybody's is put on a user's object.
@@ -11,9 +11,12 @@ from typing import Any, Protocol
 
 import kopf
 
+from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
+from .adapters import instances as instance_objects
 from .adapters.kubernetes import in_cluster, read
+from .instances import Instances
 from .job_queue import JobQueue
 
 
@@ -21,6 +24,7 @@ class Operator(Protocol):
     """What the handlers need of :mod:`.main`."""
 
     queue: JobQueue
+    instances: Instances
 
     async def start(self) -> None:
         """Begin the work beside the watch."""
@@ -31,8 +35,8 @@ class Operator(Protocol):
         ...
 
 
-def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """The handlers, bound to an operator."""
+def registry(operator: Operator, *, with_instances: bool) -> kopf.OperatorRegistry:
+    """The handlers, bound to an operator; ``with_instances`` it watches AirflowInstances, and the namespaces that their rules select."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -58,7 +62,28 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
         else:
             operator.queue.observe(job)
 
+    if with_instances:
+        _watch_instances(registry, operator)
     return registry
+
+
+def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> None:
+    @kopf.on.event(GROUP, VERSION, airflow_instance.PLURAL, registry=registry)
+    async def instance_seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+        instance = instance_objects.read(dict(body))
+        if instance is None:
+            return
+        if type == "DELETED":
+            operator.instances.vanished(instance.name, instance.uid)
+        else:
+            operator.instances.observe(instance)
+
+    @kopf.on.event("v1", "namespaces", registry=registry)
+    async def namespace_seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
+        if type == "DELETED":
+            operator.instances.namespace_gone(body.metadata["name"])
+        else:
+            operator.instances.namespace_seen(body.metadata["name"], dict(body.metadata.labels))
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

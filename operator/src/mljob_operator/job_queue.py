@@ -10,19 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from mljob_contract.mljob import MLJobStatus
 
-from .core.decisions import Effort, Release, Wait
+from .core import attempts
+from .core.backfill import Member
+from .core.decisions import Expire, Release, Store, Wait
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Job, Key
-from .core.ledger import Ledger, fold, observe, remember
+from .core.ledger import Ledger, fold, observe, remember, started_by
+from .core.news import REFINEMENT_WAITS, tells_news
 from .core.notices import WARNING, Notice, notices
+from .core.outputs import Outputs
 from .core.patches import merge_patch
 from .core.phases import TERMINAL_PHASES, RunState
+from .core.placement import LOST
 from .core.report import report
+from .core.situation import Effort, Situation
 from .errors import Conflict, Gone, OperatorError, StoreError, backoff
 from .ports import Clock, JobStore, Meter
 from .reconciler import Progress, Reconciler
@@ -31,25 +39,33 @@ log = logging.getLogger(__name__)
 
 Done = Callable[[], None]
 
+STIRRED_FOR = timedelta(seconds=3)
+"""How long after an event of a backfill's run more is expected that gives no event: its end, where the events are those of tasks, and the
+start of the next one."""
+MAX_OTHERS = 10_000
+"""Runs of finished MLJobs to remember as looked at. One that is forgotten is read once more when Airflow changes it."""
+
 
 @dataclass(slots=True)
 class _Slot:
-    """One MLJob's place: what is known, what has arrived, and the step under way."""
+    """What is known of one MLJob, what has arrived, and the step under way."""
 
     job: Job | None = None
     ledger: Ledger = field(default_factory=Ledger)
     effort: Effort = field(default_factory=Effort)
-    outputs: dict[str, object] | None = None
-    facts: list[tuple[str, TaskFact | RunFact]] = field(default_factory=list)
-    snapshots: list[tuple[str, Snapshot]] = field(default_factory=list)
+    outputs: Outputs | None = None
+    facts: list[tuple[Collection[str], str, TaskFact | RunFact | Member]] = field(default_factory=list)
+    snapshots: list[tuple[str, str, Snapshot]] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     owed: list[Done] = field(default_factory=list)
     paused: bool | None = None
     doubt: bool = False
+    anew: bool = False
     waiting: bool = False
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
-    written_at: float = 0.0
+    written_at: float = float("-inf")
+    refined_at: datetime | None = None
     failures: int = 0
 
 
@@ -59,14 +75,44 @@ class Live:
 
     Attributes:
         run_id: Its dag run's id.
+        dag_id: The run's DAG.
+        airflow: The Airflow that it is in.
         ledger: What is known of the run.
         paused: Whether the run's DAG was paused when last looked at.
+        submitted: Whether there is a run in progress.
+        stopping: Whether that is being cancelled.
+        backfill: Whether it is a backfill.
+        stirred: Whether one of the backfill's runs was heard of a moment ago.
     """
 
     job: Job
     run_id: str
+    dag_id: str
+    airflow: str
     ledger: Ledger
     paused: bool
+    submitted: bool
+    stopping: bool
+    backfill: bool
+    stirred: bool
+
+    @classmethod
+    def of(cls, s: Situation) -> Live:
+        """An MLJob in this situation."""
+        submitted = s.open and s.submitted
+        heard = s.ledger.course.stirred if s.ledger.course is not None else None
+        return cls(
+            s.job,
+            s.run_id,
+            s.dag_id,
+            s.airflow,
+            s.ledger,
+            s.effort.paused,
+            submitted,
+            stopping=submitted and s.stop is not None,
+            backfill=s.job.is_backfill,
+            stirred=heard is not None and s.now - heard < STIRRED_FOR,
+        )
 
     @property
     def queued(self) -> bool:
@@ -76,8 +122,8 @@ class Live:
     @property
     def hot(self) -> bool:
         """Whether a change is expected at any moment that may come without an event."""
-        cancelling = self.job.deleting and self.job.held
-        return cancelling or self.ledger.settling or (self.ledger.run is not None and not self.ledger.complete)
+        started = self.ledger.run is not None and not self.ledger.complete
+        return self.submitted and (self.stopping or self.ledger.settling or started or self.stirred)
 
 
 class JobQueue:
@@ -86,7 +132,6 @@ class JobQueue:
     Args:
         reconciler: Decides and acts.
         jobs: Where statuses are written.
-        ui_url: Airflow's base URL for people.
         min_interval: Seconds between two patches of one status.
     """
 
@@ -97,20 +142,19 @@ class JobQueue:
         clock: Clock,
         meter: Meter,
         *,
-        ui_url: str,
         min_interval: float,
     ) -> None:
         self._reconciler = reconciler
         self._jobs = jobs
         self._clock = clock
         self._meter = meter
-        self._ui_url = ui_url
         self._min_interval = min_interval
         self._slots: dict[Key, _Slot] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._others: dict[tuple[str, str], datetime | None] = {}
+        self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
         self._closing = False
-        self.wanted = asyncio.Event()
-        """Set when something is worth a look at the change feed before its time."""
+        self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     # What arrives
 
@@ -118,13 +162,15 @@ class JobQueue:
         """The watch delivered a version of an MLJob."""
         slot = self._slots.get(job.key)
         if slot is None:
-            if job.status.phase in TERMINAL_PHASES and not job.held:
+            if job.settled and job.spec.ttl_seconds_after_finished is None:
                 return
-            slot = self._slots[job.key] = _Slot(ledger=remember(job.status))
+            slot = self._slots[job.key] = _Slot(ledger=remember(job.status), effort=self._reconciler.effort(job))
+            # Before any of them takes a step, so that each has its turn.
+            self._reconciler.stand(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
         if slot.job is not None and slot.job.uid != job.uid:
             # Deleted and created again under the same name: another story.
             self._forget(slot)
-            slot.job, slot.ledger, slot.effort, slot.outputs = job, Ledger(), Effort(), None
+            slot.job, slot.ledger, slot.effort, slot.outputs = job, remember(job.status), Effort(), None
         elif not job.newer_than(slot.job):
             return
         known = slot.job
@@ -142,22 +188,56 @@ class JobQueue:
         slot = self._slots.get(key)
         if slot is not None and slot.job is not None and slot.job.uid == uid:
             self._forget(slot)
+            self._reconciler.places.drop(key)
             if slot.task is None:
                 del self._slots[key]
             else:
                 slot.job = None
+            self._call()
 
-    def tell(self, key: Key, run_id: str, fact: TaskFact | RunFact, done: Done) -> None:
-        """An event said something of a run; ``done`` is called once that is stored, or known to concern nobody."""
+    def tell(self, origins: Collection[str], key: Key, run_id: str, fact: TaskFact | RunFact, done: Done) -> None:
+        """An event said something of a run in one of these Airflows; ``done`` is called once that is stored, or known to concern nobody."""
         slot = self._slots.setdefault(key, _Slot())
-        slot.facts.append((run_id, fact))
+        slot.facts.append((origins, run_id, fact))
         slot.done.append(done)
         self._wake(key)
 
-    def show(self, key: Key, run_id: str, snapshot: Snapshot) -> None:
-        """Airflow's REST API said something of a run."""
+    def tell_backfill(
+        self, origins: Collection[str], dag_id: str, run_id: str, fact: TaskFact | RunFact, done: Done
+    ) -> bool:
+        """An event said something of a run that is none of ours by its id; whether it is one of a backfill of ours that is in progress."""
+        for airflow in origins:
+            for key in self._backfills.get((airflow, dag_id), ()):
+                slot = self._slots.get(key)
+                if slot is None or slot.job is None or slot.ledger.course is None:
+                    continue
+                # What the run does next may come without an event.
+                self.wanted(airflow).set()
+                if run_id in slot.ledger.course.members:
+                    run = fact if isinstance(fact, RunFact) else started_by(fact)
+                    slot.facts.append(((airflow,), self._situation(slot).run_id, Member(run_id, run)))
+                    slot.done.append(done)
+                    self._wake(key)
+                    return True
+        return False
+
+    def follow(self, airflow: str, key: Key, run_id: str, members: Sequence[Member]) -> None:
+        """An Airflow's REST API said something of runs of a backfill."""
         if (slot := self._slots.get(key)) is not None:
-            slot.snapshots.append((run_id, snapshot))
+            slot.facts += [((airflow,), run_id, member) for member in members]
+            self._wake(key)
+
+    def show(self, airflow: str, key: Key, run_id: str, snapshot: Snapshot) -> None:
+        """An Airflow's REST API said something of a run."""
+        slot, other = self._slots.get(key), (airflow, run_id)
+        if slot is None and snapshot.run is not None and self._others.get(other) != snapshot.run.created:
+            # Of a finished MLJob, which somebody may have cleared in Airflow, or of none. It is looked at once for each time that it was queued.
+            self._others[other] = snapshot.run.created
+            if len(self._others) > MAX_OTHERS:
+                del self._others[next(iter(self._others))]
+            slot = self._slots[key] = _Slot()
+        if slot is not None:
+            slot.snapshots.append((airflow, run_id, snapshot))
             self._wake(key)
 
     def doubt(self, key: Key) -> None:
@@ -172,13 +252,56 @@ class JobQueue:
             slot.paused = paused
             self._wake(key)
 
-    def live(self) -> list[Live]:
-        """MLJobs that are not finished."""
+    def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
+        """Something has changed around MLJobs, or around those of a namespace, or of an Airflow: those that wait for it may go on."""
+        for key, slot in self._slots.items():
+            if slot.job is None or namespace not in (None, key[0]):
+                continue
+            situation = self._situation(slot)
+            if airflow is not None and airflow not in (situation.airflow, situation.target):
+                continue
+            # A run in progress is none of this, unless its AirflowInstance has gone or come back.
+            said_lost = slot.job.status.reason == LOST
+            if situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost:
+                slot.anew = True
+                self._wake(key)
+
+    def live(self, airflow: str) -> list[Live]:
+        """MLJobs that are not finished and have an attempt in an Airflow; those that wait for their first one have nothing there to read."""
         return [
-            Live(slot.job, self._reconciler.run_id(slot.job), slot.ledger, slot.effort.paused)
+            Live.of(self._situation(slot))
+            for slot in self._unfinished()
+            if slot.job is not None
+            and (attempt := slot.effort.attempt or attempts.current(slot.job.status)) is not None
+            and attempt.airflow == airflow
+        ]
+
+    def count(self) -> int:
+        """How many MLJobs are not finished."""
+        return sum(1 for _ in self._unfinished())
+
+    def _unfinished(self) -> Iterator[_Slot]:
+        return (
+            slot
             for slot in self._slots.values()
             if slot.job is not None and slot.job.status.phase not in TERMINAL_PHASES
+        )
+
+    def users(self, airflow: str) -> list[Key]:
+        """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known."""
+        return [
+            key
+            for key, slot in self._slots.items()
+            if slot.job is not None
+            and slot.job.held
+            and (situation := self._situation(slot)).attempt is not None
+            and situation.airflow == airflow
+            and (situation.open or situation.finished)
         ]
+
+    def wanted(self, airflow: str) -> asyncio.Event:
+        """Set when something is worth a look at an Airflow's change feed before its time."""
+        return self._wanted[airflow]
 
     async def close(self) -> None:
         """Let steps under way finish, and start no more."""
@@ -213,11 +336,12 @@ class JobQueue:
         try:
             while slot.waiting and not self._closing:
                 slot.waiting = False
-                pause = slot.written_at + self._min_interval - time.monotonic()
+                pause = slot.written_at + self._min_interval - asyncio.get_running_loop().time()
                 if pause > 0:
                     await asyncio.sleep(pause)
                     slot.waiting = False
                 until = await self._guarded_step(key, slot)
+                self._call()
                 if slot.failures and until is not None:
                     # Sleep here rather than by the timer: what arrives meanwhile must not cut the backoff short.
                     await asyncio.sleep(until)
@@ -226,8 +350,9 @@ class JobQueue:
             slot.task = None
         if self._slots.get(key) is not slot:
             return
-        if slot.job is None or (slot.job.status.phase in TERMINAL_PHASES and not slot.job.held):
+        if slot.job is None or (slot.job.settled and until is None):
             self._forget(slot)
+            self._reconciler.places.drop(key)
             del self._slots[key]
         elif until is not None and not self._closing:
             slot.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
@@ -269,43 +394,81 @@ class JobQueue:
         if slot.job is None:
             slot.job = await self._jobs.get(key)
             if slot.job is not None:
-                slot.ledger = remember(slot.job.status)
-        if slot.job is None or (slot.job.status.phase in TERMINAL_PHASES and not slot.job.held):
+                slot.ledger, slot.effort = remember(slot.job.status), self._reconciler.effort(slot.job)
+        if slot.job is None or (
+            slot.job.settled and not slot.snapshots and slot.job.spec.ttl_seconds_after_finished is None
+        ):
+            # An event that comes after the end: what has been said stands.
             self._forget(slot)
             return None
-        run_id = self._reconciler.run_id(slot.job)
-        self._take_in(slot, run_id)
+        self._take_in(slot)
 
-        before = slot.job
-        progress, action = await self._reconciler.advance(Progress(before, slot.ledger, slot.effort, slot.outputs))
-        if slot.job is not None and slot.job.uid != before.uid:
-            # Another object has the name by now; what was learned is of the old one.
-            return None
-        slot.ledger, slot.effort, slot.outputs = progress.ledger, progress.effort, progress.outputs
-        if progress.job is None:
-            raise Gone("the MLJob went while a finalizer was added")
-        # A newer version may have come from the watch meanwhile; the patch must start from what is stored.
-        if progress.job.newer_than(slot.job):
-            slot.job = progress.job
-        await self._write(slot, run_id)
+        while True:
+            before = slot.job
+            progress, action = await self._reconciler.advance(Progress(before, slot.ledger, slot.effort, slot.outputs))
+            if slot.job is not None and slot.job.uid != before.uid:
+                # Another object has the name by now; what was learned is of the old one.
+                return None
+            slot.ledger, slot.effort, slot.outputs = progress.ledger, progress.effort, progress.outputs
+            if progress.job is None:
+                raise Gone("the MLJob went while a finalizer was added")
+            # A newer version may have come from the watch meanwhile; the patch must start from what is stored.
+            if progress.job.newer_than(slot.job):
+                slot.job = progress.job
+            stores = isinstance(action, Store)
+            changed = await self._write(slot, at_once=stores)
+            if not stores:
+                break
+            assert changed, "what is to be stored is stored already"
         self._acknowledge(slot)
 
         if isinstance(action, Release):
-            await self._release(slot, run_id, action)
+            return await self._release(slot, action)
+        if isinstance(action, Expire):
+            await self._jobs.delete(slot.job)
+            log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=_extra(key))
             return None
-        if Live(slot.job, run_id, slot.ledger, slot.effort.paused).hot:
-            self.wanted.set()
-        return _seconds_until(action, self._clock) if isinstance(action, Wait) else None
+        live = Live.of(self._situation(slot))
+        self._index(live)
+        if live.hot:
+            self.wanted(live.airflow).set()
+        due = _seconds_until(action, self._clock) if isinstance(action, Wait) else None
+        if slot.refined_at is None:
+            return due
+        refine = max(0.0, (slot.refined_at + REFINEMENT_WAITS - self._clock()).total_seconds())
+        return refine if due is None else min(due, refine)
 
-    def _take_in(self, slot: _Slot, run_id: str) -> None:
+    def _call(self) -> None:
+        """Have those take their step for whom there has come to be a place."""
+        for key in self._reconciler.called():
+            self._wake(key)
+
+    def _index(self, live: Live) -> None:
+        """Find backfills in progress by their DAGs."""
+        dag = live.airflow, live.dag_id
+        if live.backfill and live.submitted:
+            self._backfills[dag].add(live.job.key)
+        elif live.backfill and live.job.key in self._backfills.get(dag, ()):
+            self._backfills[dag].discard(live.job.key)
+            if not self._backfills[dag]:
+                del self._backfills[dag]
+
+    def _situation(self, slot: _Slot) -> Situation:
+        return self._reconciler.situation(Progress(slot.job, slot.ledger, slot.effort, slot.outputs))
+
+    def _take_in(self, slot: _Slot) -> None:
         """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""
+        situation = self._situation(slot)
+        run_id, airflow = situation.run_id, situation.airflow
         facts, slot.facts = slot.facts, []
         slot.owed += slot.done
         slot.done = []
         snapshots, slot.snapshots = slot.snapshots, []
-        slot.ledger = fold(slot.ledger, (fact for about, fact in facts if about == run_id))
-        for about, snapshot in snapshots:
-            if about == run_id:
+        slot.ledger = fold(
+            slot.ledger, (fact for origins, about, fact in facts if about == run_id and airflow in origins)
+        )
+        for origin, about, snapshot in snapshots:
+            if (origin, about) == (airflow, run_id):
                 slot.ledger = observe(slot.ledger, snapshot)
         if slot.paused is not None:
             slot.effort = replace(slot.effort, paused=slot.paused)
@@ -313,33 +476,34 @@ class JobQueue:
         if slot.doubt:
             slot.effort = replace(slot.effort, doubt=True)
             slot.doubt = False
+        if slot.anew:
+            slot.effort = replace(slot.effort, trouble=None)
+            slot.anew = False
 
-    async def _write(self, slot: _Slot, run_id: str) -> None:
-        """Store the status if it changed, and tell of it."""
+    async def _write(self, slot: _Slot, *, at_once: bool) -> bool:
+        """Store the status if it changed, and tell of it. What only says more exactly what is stored already may wait a while."""
         job = slot.job
         assert job is not None
-        dag_id = job.status.dag_id or slot.effort.dag_id or job.spec.dag_id
-        status = report(
-            job,
-            slot.ledger,
-            slot.effort,
-            dag_id=dag_id,
-            run_id=run_id,
-            ui_url=self._ui_url,
-            now=self._clock(),
-            outputs=slot.outputs,
-        )
+        situation = self._situation(slot)
+        status = report(situation, ui_url=self._reconciler.ui_url(situation.airflow), outputs=slot.outputs)
         patch = merge_patch(job.stored_status, status)
         if not patch:
-            return
+            slot.refined_at = None
+            return False
+        if not at_once and not tells_news(job.stored_status, status) and situation.open:
+            slot.refined_at = slot.refined_at or self._clock()
+            if self._clock() < slot.refined_at + REFINEMENT_WAITS:
+                return False
+        slot.refined_at = None
         started = time.perf_counter()
         slot.job = await self._jobs.write_status(job, patch)
-        slot.written_at = time.monotonic()
+        slot.written_at = asyncio.get_running_loop().time()
         self._meter.status_written(time.perf_counter() - started)
         self._tell(slot.job, job.status, slot.job.status)
+        return True
 
     def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        for notice in notices(old, new, deleting=job.deleting):
+        for notice in notices(old, new):
             self._record(job, notice)
         if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
             self._meter.job_finished(str(new.phase))
@@ -353,13 +517,14 @@ class JobQueue:
                 extra={**_extra(job.key), "run_id": new.dag_run_id, "phase": str(new.phase), "reason": new.reason},
             )
 
-    async def _release(self, slot: _Slot, run_id: str, action: Release) -> None:
+    async def _release(self, slot: _Slot, action: Release) -> float | None:
         job = slot.job
         assert job is not None
         if action.abandoned:
+            situation = self._situation(slot)
             trouble = slot.effort.trouble
             message = (
-                f"Gave up cancelling run {run_id} of DAG {job.status.dag_id or job.spec.dag_id} after "
+                f"Gave up cancelling run {situation.run_id} of DAG {situation.dag_id} after "
                 f"{job.spec.cancellation.timeout_seconds} s: it may still be active in Airflow. "
                 f"{trouble.message if trouble else 'Airflow did not end it.'}"
             )
@@ -368,6 +533,8 @@ class JobQueue:
             self._record(job, Notice(WARNING, "CancellationAbandoned", message[:1024]))
         if job.held:
             slot.job = await self._jobs.set_finalizer(job, present=False)
+        # A finished one may have a time to live.
+        return 0.0 if slot.job is not None and slot.job.spec.ttl_seconds_after_finished is not None else None
 
     def _record(self, job: Job, notice: Notice) -> None:
         """Create a Kubernetes Event beside the work: it must not hold up a status."""

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from .core.facts import RunFact, TaskFact
+from mljob_contract.airflow_instance import InstanceHealth
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import ConfSource, OutputSource
+
+from .core.backfill import Backfill, Member, Order
+from .core.conf import Source
+from .core.facts import Question, RunFact, TaskFact, TaskKey
+from .core.instance import Instance
 from .core.job import Job, Key
 from .core.notices import Notice
 from .core.offsets import Partition
+from .core.placement import Surroundings
 
 
 class Clock(Protocol):
@@ -42,8 +50,59 @@ class TaskChange:
     fact: TaskFact
 
 
+@dataclass(frozen=True, slots=True)
+class MemberChange:
+    """A run of one of our backfills in Airflow's change feed."""
+
+    dag_id: str
+    marker: Marker
+    member: Member
+
+
+class Backfills(Protocol):
+    """Airflow's backfills. Whose one is, is told by the marker in its conf."""
+
+    async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+        """Make a backfill, or adopt the one that has this marker.
+
+        Raises:
+            BackfillActive: Another backfill of this DAG is in progress.
+            ValidationFailed: The DAG has no schedule, or the range or the conf is refused.
+        """
+        ...
+
+    async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
+        """The newest backfill with this id in its marker, of this attempt or of any; None when Airflow has no such backfill."""
+        ...
+
+    async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
+        """All of its runs, and those of earlier attempts that have the same id in their markers."""
+        ...
+
+    async def not_created(self, backfill: Backfill, members: int) -> int:
+        """How many other runs of its range there are, where ``members`` are its own."""
+        ...
+
+    async def pause(self, backfill_id: int, *, paused: bool) -> None:
+        """Let no other run of it start, or let them start again; no change for one that Airflow has closed."""
+        ...
+
+    async def cancel(self, backfill_id: int) -> None:
+        """Close it: its queued runs are failed, those in progress go on; no change for one that is closed."""
+        ...
+
+    async def changed(self, since: datetime) -> list[MemberChange]:
+        """Runs of our backfills that changed at or after ``since`` (Airflow's clock)."""
+        ...
+
+
 class DagRuns(Protocol):
     """Airflow's dag runs."""
+
+    @property
+    def backfills(self) -> Backfills:
+        """The backfills of the same Airflow."""
+        ...
 
     @property
     def clock_offset(self) -> timedelta:
@@ -54,8 +113,25 @@ class DagRuns(Protocol):
         """Trigger a run, or adopt the one that has this id."""
         ...
 
-    async def search(self, run_id: str) -> tuple[str, RunFact] | None:
-        """Find a run by its id in any DAG; the DAG's id and the run, or None."""
+    async def params(self, dag_id: str) -> dict[str, Any]:
+        """The DAG's params by name, each with its default ``value`` and its JSON ``schema``; none for an unknown DAG."""
+        ...
+
+    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """The conf that a run has.
+
+        Raises:
+            ValidationFailed: There is no such run any more.
+        """
+        ...
+
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+        """Have the failed tasks of an ended run run again, and those that failed with them; a run that was queued again at or after
+        ``since`` (Airflow's clock) is left as it is.
+
+        Raises:
+            NothingToClear: The run has no failed task, or is gone.
+        """
         ...
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
@@ -66,8 +142,12 @@ class DagRuns(Protocol):
         """All task instances of a run; none when Airflow has no such run."""
         ...
 
-    async def outputs(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """What the run's tasks published as outputs, merged."""
+    async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        """What the run's tasks ask of people and have no answer to; nothing where Airflow doesn't tell, or not us."""
+        ...
+
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
+        """What the run's tasks published as outputs, and the XComs that ``sources`` name, merged."""
         ...
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
@@ -103,6 +183,92 @@ class DagRuns(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How an Airflow is."""
+
+    version: str
+    health: InstanceHealth
+
+
+class Airflow(DagRuns, Protocol):
+    """One Airflow: its dag runs, and how it is."""
+
+    async def probe(self) -> Pulse:
+        """Whether it answers, and lets us in; how its parts are."""
+        ...
+
+    async def close(self) -> None:
+        """Let requests under way end."""
+        ...
+
+
+class Airflows(Protocol):
+    """All Airflows that MLJobs may run in, by name; ``OWN`` is that of the operator's settings."""
+
+    def dag_runs(self, name: str) -> DagRuns:
+        """An Airflow's dag runs, to be asked for anew each time: its address and credentials may change.
+
+        Raises:
+            AirflowInstanceNotFound: There is none of that name.
+            AirflowInstanceNotReady: It can't be used.
+        """
+        ...
+
+    def ui_url(self, name: str) -> str | None:
+        """Its base URL for people; None: there is none of that name."""
+        ...
+
+    def limit(self, name: str) -> int | None:
+        """How many runs may be active in it; None: any number."""
+        ...
+
+    def surroundings(self, namespace: str) -> Surroundings:
+        """What there is around an MLJob in this namespace, but for who has which place."""
+        ...
+
+    def doubt(self, name: str) -> None:
+        """It refused our credentials, or did not answer: look after it before its time."""
+        ...
+
+
+class InstanceStore(Protocol):
+    """AirflowInstances in the Kubernetes API, and what belongs to them."""
+
+    async def list(self) -> list[Instance]:
+        """All AirflowInstances."""
+        ...
+
+    async def namespaces(self) -> dict[str, dict[str, str]]:
+        """The labels of all namespaces, by their names."""
+        ...
+
+    async def secret(self, name: str) -> dict[str, str]:
+        """A Secret's data, from the namespace where credentials are.
+
+        Raises:
+            ReferenceMissing: It is not there, or may not be read.
+        """
+        ...
+
+    async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
+        """Patch the status of exactly this version; the new version.
+
+        Raises:
+            Conflict: It has changed.
+            Gone: It is not there any more.
+        """
+        ...
+
+    async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
+        """Add or take away our finalizer, and nobody else's; the new version, or None when the object went with it."""
+        ...
+
+    async def record(self, instance: Instance, notice: Notice) -> None:
+        """Create a Kubernetes Event about an AirflowInstance."""
+        ...
+
+
 class JobStore(Protocol):
     """MLJobs in the Kubernetes API."""
 
@@ -125,6 +291,22 @@ class JobStore(Protocol):
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
         """Add or take away our finalizer, and nobody else's; the new version, or None when the object went with it."""
+        ...
+
+    async def source(self, namespace: str, reference: ConfSource) -> Source | None:
+        """What a reference of ``spec.confFrom`` points to; None where it is optional and not there.
+
+        Raises:
+            ReferenceMissing: It is not there, or may not be read.
+        """
+        ...
+
+    async def delete(self, job: Job) -> None:
+        """Delete exactly this version of the MLJob.
+
+        Raises:
+            Conflict: It has changed.
+        """
         ...
 
     async def record(self, job: Job, notice: Notice) -> None:
@@ -189,20 +371,28 @@ class Meter(Protocol):
         """From a message's timestamp to the status that holds it."""
         ...
 
-    def airflow_request(self, operation: str, outcome: str, seconds: float) -> None:
-        """A request to Airflow has ended."""
+    def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
+        """A request to an Airflow has ended."""
         ...
 
     def job_finished(self, phase: str) -> None:
         """An MLJob has ended."""
         ...
 
-    def resync(self, outcome: str) -> None:
-        """A pass over the change feed has ended."""
+    def resync(self, airflow: str, outcome: str) -> None:
+        """A pass over an Airflow's change feed has ended."""
         ...
 
     def live(self, jobs: int) -> None:
         """How many MLJobs are not finished."""
+        ...
+
+    def airflow_ready(self, airflow: str, ready: bool | None) -> None:
+        """Whether an AirflowInstance is ready; None: it is not there any more."""
+        ...
+
+    def places(self, airflow: str, active: int, waiting: int) -> None:
+        """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
         ...
 
     def in_flight(self, messages: int) -> None:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .core import decisions
-from .core.decisions import Action, Effort, Release, Situation, Trouble, Wait, decide
-from .core.facts import Snapshot
-from .core.identity import dag_run_id
-from .core.job import Job
-from .core.ledger import Ledger, observe
-from .core.phases import FINISHED_TASK, TERMINAL_RUN
-from .errors import AirflowError, AirflowUnavailable, DagRefused, backoff
-from .ports import Clock, DagRuns, JobStore
+from . import backfills
+from .core import attempts, decisions
+from .core.conf import merged, problems, secrets, without
+from .core.decisions import Action, Expire, Release, Store, Wait, decide
+from .core.facts import RunFact, Snapshot
+from .core.job import Job, Key
+from .core.ledger import Ledger, ask, observe
+from .core.outputs import Outputs, bounded
+from .core.phases import FINISHED_TASK, TERMINAL_PHASES, TERMINAL_RUN
+from .core.places import Claim, Places
+from .core.situation import Effort, Situation, Trouble
+from .errors import (
+    AirflowError,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    DagRefused,
+    NothingToClear,
+    OperatorError,
+    ReferenceMissing,
+    ValidationFailed,
+    backoff,
+    blotted,
+)
+from .ports import Airflows, Clock, DagRuns, JobStore
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +54,14 @@ class Progress:
     job: Job | None
     ledger: Ledger = field(default_factory=Ledger)
     effort: Effort = field(default_factory=Effort)
-    outputs: dict[str, Any] | None = None
+    outputs: Outputs | None = None
 
 
 class Reconciler:
     """Acts on decisions.
 
     Args:
-        dag_runs: Airflow.
+        airflows: Where runs are.
         jobs: The Kubernetes API.
         clock: Now.
         prefix: Of dag run ids.
@@ -54,19 +69,64 @@ class Reconciler:
     """
 
     def __init__(
-        self, dag_runs: DagRuns, jobs: JobStore, clock: Clock, *, prefix: str, cancel_fallback: timedelta
+        self, airflows: Airflows, jobs: JobStore, clock: Clock, *, prefix: str, cancel_fallback: timedelta
     ) -> None:
-        self._dag_runs = dag_runs
+        self._airflows = airflows
         self._jobs = jobs
         self._clock = clock
         self._prefix = prefix
         self._cancel_fallback = cancel_fallback
+        self._started_at = clock()
+        self.places = Places()
+        """Who has a run in which Airflow, and who waits for one."""
 
-    def run_id(self, job: Job) -> str:
-        """The dag run id of the MLJob's run."""
-        return job.status.dag_run_id or str(dag_run_id(self._prefix, job.namespace, job.name, job.uid))
+    def effort(self, job: Job) -> Effort:
+        """What is known to have been tried for an MLJob that this process has not seen before.
 
-    async def advance(self, progress: Progress) -> tuple[Progress, Wait | Release]:
+        A run that was announced and has no answer may be on its way: the process before this one may have died waiting for it.
+        """
+        announced = attempts.current(job.status) is not None and not attempts.closed(job.status)
+        if announced and job.status.submit_time is None and job.status.phase not in TERMINAL_PHASES:
+            return Effort(unknown_until=self._started_at + UNKNOWN_FOR)
+        return Effort()
+
+    def situation(self, progress: Progress) -> Situation:
+        """What there is to decide on, now."""
+        assert progress.job is not None
+        job = progress.job
+        situation = Situation(
+            job,
+            progress.ledger,
+            progress.effort,
+            self._clock(),
+            prefix=self._prefix,
+            cancel_fallback=self._cancel_fallback,
+            around=self._airflows.surroundings(job.namespace),
+        )
+        full = [
+            airflow
+            for airflow in {situation.airflow, situation.target}
+            if self.places.full(job.key, _created(job), airflow, self._airflows.limit(airflow))
+        ]
+        return replace(situation, around=replace(situation.around, full=full)) if full else situation
+
+    def ui_url(self, airflow: str) -> str | None:
+        """An Airflow's base URL for people."""
+        return self._airflows.ui_url(airflow)
+
+    def stand(self, situation: Situation) -> None:
+        """Give an MLJob the place that it has, or wants, in this situation."""
+        self.places.claim(situation.job.key, situation.claim, _created(situation.job))
+
+    def called(self) -> list[Key]:
+        """MLJobs for which there has come to be a place."""
+        limits = {airflow: self._airflows.limit(airflow) for airflow in self.places.queues()}
+        # Without a limit nobody waits for a place.
+        return [
+            key for airflow, limit in limits.items() if limit is not None for key in self.places.called(airflow, limit)
+        ]
+
+    async def advance(self, progress: Progress) -> tuple[Progress, Wait | Store | Release | Expire]:
         """Do all that can be done now.
 
         Raises:
@@ -74,17 +134,17 @@ class Reconciler:
             StoreError: The Kubernetes API fails.
         """
         while True:
-            assert progress.job is not None
-            situation = Situation(
-                progress.job, progress.ledger, progress.effort, self._clock(), cancel_fallback=self._cancel_fallback
-            )
+            situation = self.situation(progress)
+            self.stand(situation)
             action = decide(situation)
-            if isinstance(action, Wait | Release):
+            if isinstance(action, Wait | Store | Release | Expire):
                 return progress, action
             try:
                 progress = await self._act(action, progress, situation)
-            except AirflowError as error:
-                self._log(situation.job, logging.WARNING, "%s: %s", error.reason, error)
+            except (AirflowError, ReferenceMissing) as error:
+                self._log(situation, logging.WARNING, "%s: %s", error.reason, error)
+                if isinstance(error, AirflowUnavailable | AirflowUnauthorized):
+                    self._airflows.doubt(situation.airflow)
                 progress = replace(progress, effort=self._trouble(error, action, situation))
             else:
                 if progress.job is None:
@@ -93,46 +153,65 @@ class Reconciler:
 
     async def _act(self, action: Action, progress: Progress, situation: Situation) -> Progress:
         job, ledger, effort = situation.job, progress.ledger, progress.effort
-        run_id, dag_id, now = self.run_id(job), situation.dag_id, situation.now
+        run_id, dag_id, now = situation.run_id, situation.dag_id, situation.now
+        if isinstance(action, decisions.Submit | decisions.ClearFailed):
+            self.places.claim(job.key, Claim(situation.airflow, held=True), _created(job))
+        if job.is_backfill and isinstance(action, backfills.Action):
+            ledger, effort = await backfills.act(
+                action, situation, self._dag_runs(situation), self._conf, self._clock, SETTLED_AFTER
+            )
+            return replace(progress, ledger=ledger, effort=effort)
         match action:
             case decisions.AddFinalizer():
                 return replace(progress, job=await self._jobs.set_finalizer(job, present=True))
 
-            case decisions.Submit():
-                note = f"MLJob {job.namespace}/{job.name}"
-                run = await self._dag_runs.submit(job.spec.dag_id, run_id, job.spec.conf, note)
-                self._log(job, logging.INFO, "submitted run %s of DAG %s", run_id, job.spec.dag_id)
-                return replace(
-                    progress,
-                    ledger=observe(ledger, Snapshot(now, run=run)),
-                    effort=replace(effort, dag_id=job.spec.dag_id),
-                )
+            case decisions.CountRuns():
+                newest = 0
+                while True:
+                    following = replace(situation, effort=replace(effort, newest=newest + 1)).next_attempt()
+                    if await self._dag_runs(situation).get(following.dag_id, following.run_id) is None:
+                        return replace(progress, effort=replace(effort, newest=newest))
+                    newest += 1
 
-            case decisions.SearchRun():
-                found = await self._dag_runs.search(run_id)
-                effort = replace(effort, searched_at=now)
-                if found is None:
-                    return replace(progress, ledger=replace(ledger, gone=job.deleting), effort=effort)
-                dag_id, run = found
-                return replace(
-                    progress, ledger=observe(ledger, Snapshot(now, run=run)), effort=replace(effort, dag_id=dag_id)
-                )
+            case decisions.BeginAttempt(attempt):
+                begun = Effort(attempt=attempt, paused=effort.paused, unknown_until=effort.unknown_until)
+                elsewhere = attempt.airflow != situation.airflow
+                if attempt.run_id != run_id or elsewhere or situation.attempt is None:
+                    return replace(progress, ledger=Ledger(), effort=begun, outputs=None)
+                run = ledger.run if situation.cleared_in_airflow else None
+                ledger = replace(ledger, run=run, listed=False, gone=False, course=None)
+                return replace(progress, ledger=ledger, effort=begun)
+
+            case decisions.Submit(conf_of):
+                run = await self._submit(situation, conf_of)
+                self._log(situation, logging.INFO, "submitted run %s of DAG %s", run_id, dag_id)
+                return replace(progress, ledger=observe(ledger, Snapshot(now, run=run)))
+
+            case decisions.ClearFailed():
+                try:
+                    run = await self._dag_runs(situation).clear_failed(
+                        dag_id, run_id, since=attempts.run_facts_since(job.status)
+                    )
+                except NothingToClear:
+                    return replace(progress, effort=replace(effort, cleared_nothing=True))
+                self._log(situation, logging.INFO, "cleared the failed tasks of run %s of DAG %s", run_id, dag_id)
+                return replace(progress, ledger=observe(ledger, Snapshot(now, run=run)))
 
             case decisions.LookUpRun():
-                fact = await self._dag_runs.get(dag_id, run_id)
+                fact = await self._dag_runs(situation).get(dag_id, run_id)
                 effort = replace(effort, looked_up_at=now)
                 if fact is None:
                     return replace(progress, ledger=replace(ledger, gone=True), effort=effort)
                 return replace(progress, ledger=observe(ledger, Snapshot(now, run=fact)), effort=effort)
 
             case decisions.ListTasks():
-                fact = await self._dag_runs.get(dag_id, run_id)
+                fact = await self._dag_runs(situation).get(dag_id, run_id)
                 effort = replace(effort, looked_up_at=now, doubt=False)
                 if fact is None:
                     return replace(progress, ledger=replace(ledger, gone=True), effort=effort)
                 ledger = observe(ledger, Snapshot(now, run=fact))
                 asked_at = self._clock()
-                tasks = await self._dag_runs.tasks(dag_id, run_id)
+                tasks = await self._dag_runs(situation).tasks(dag_id, run_id)
                 final = fact.state in TERMINAL_RUN and (
                     all(task.state in FINISHED_TASK for task in tasks)
                     or (effort.over_since is not None and asked_at - effort.over_since > SETTLED_AFTER)
@@ -140,46 +219,91 @@ class Reconciler:
                 ledger = observe(ledger, Snapshot(asked_at, tasks=tuple(tasks), complete=True, final=final))
                 if not ledger.over:
                     return replace(progress, ledger=ledger, effort=effort)
-                outputs = await self._dag_runs.outputs(dag_id, run_id)
+                outputs = bounded(await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs))
+                if outputs.omitted:
+                    self._log(situation, logging.WARNING, "outputs that are too large: %s", ", ".join(outputs.omitted))
                 effort = replace(effort, over_since=effort.over_since or asked_at)
-                return replace(progress, ledger=ledger, effort=effort, outputs=outputs or progress.outputs)
+                return replace(progress, ledger=ledger, effort=effort, outputs=outputs)
+
+            case decisions.ReadQuestions():
+                return replace(progress, ledger=ask(ledger, await self._dag_runs(situation).questions(dag_id, run_id)))
 
             case decisions.TriggerCancellation():
-                reason = f"MLJob {job.namespace}/{job.name} was deleted"
+                reason = f"MLJob {job.namespace}/{job.name}: {situation.stop}"
                 try:
-                    await self._dag_runs.trigger_cancellation(dag_id, run_id, reason)
+                    await self._dag_runs(situation).trigger_cancellation(dag_id, run_id, reason)
                 except DagRefused as error:
-                    self._log(job, logging.WARNING, "cancelling through REST: %s", error)
+                    self._log(situation, logging.WARNING, "cancelling through REST: %s", error)
                     return replace(progress, effort=replace(effort, cancel_dag_refused=str(error)))
                 return replace(progress, effort=replace(effort, cancel_dag_at=now))
 
             case decisions.CheckCancellation():
-                running = await self._dag_runs.cancellation_runs(run_id)
+                running = await self._dag_runs(situation).cancellation_runs(run_id)
                 return replace(progress, effort=replace(effort, cancel_dag_checked_at=now, cancel_dag_running=running))
 
             case decisions.CancelDirectly():
-                await self._dag_runs.cancel(dag_id, run_id)
-                self._log(job, logging.INFO, "cancelled run %s through REST", run_id)
+                await self._dag_runs(situation).cancel(dag_id, run_id)
+                self._log(situation, logging.INFO, "cancelled run %s through REST", run_id)
                 return replace(
                     progress,
                     effort=replace(effort, cancelled_directly_at=now, looked_up_at=now - decisions.LOOK_UP_EVERY),
                 )
 
-            case _:  # pragma: no cover  # Wait and Release are the caller's
+            case _:  # pragma: no cover  # the others are the caller's
                 raise AssertionError(action)
 
-    def _trouble(self, error: AirflowError, action: Action, situation: Situation) -> Effort:
+    async def _submit(self, situation: Situation, conf_of: str | None) -> RunFact:
+        """Make the conf, check it, trigger the run."""
+        job, dag_id, run_id = situation.job, situation.dag_id, situation.run_id
+        note = f"MLJob {job.namespace}/{job.name}"
+        if conf_of is not None:
+            return await self._dag_runs(situation).submit(
+                dag_id, run_id, await self._dag_runs(situation).conf(dag_id, conf_of), note
+            )
+        conf, hidden = await self._conf(situation)
+        with blotted(hidden):
+            return await self._dag_runs(situation).submit(dag_id, run_id, conf, note)
+
+    async def _conf(self, situation: Situation) -> tuple[dict[str, Any], set[str]]:
+        """The conf that the spec asks for, found to fit, and the texts in it that must not be told."""
+        job, dag_id = situation.job, situation.dag_id
+        sources = [
+            source for ref in job.spec.conf_from if (source := await self._jobs.source(job.namespace, ref)) is not None
+        ]
+        try:
+            conf, hidden = merged(job.spec.conf, sources), secrets(sources)
+        except ValueError as error:
+            raise ReferenceMissing(str(error)) from error
+        if found := problems(conf, await self._dag_runs(situation).params(dag_id)):
+            text = without("; ".join(found), hidden)
+            raise ValidationFailed(
+                f"The conf does not fit the params of DAG {dag_id!r}: {text}. Change it to try again."
+            )
+        return conf, hidden
+
+    def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
         """Remember what went wrong, and when to try again."""
         job, effort, now = situation.job, situation.effort, self._clock()
-        if isinstance(action, decisions.Submit) and isinstance(error, AirflowUnavailable) and error.outcome_unknown:
-            effort = replace(effort, unknown_until=now + UNKNOWN_FOR, submitted_generation=job.generation)
+        starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
+        if starting:
+            effort = replace(effort, kept_by=str(error))
+            if isinstance(error, AirflowUnavailable) and error.outcome_unknown:
+                effort = replace(effort, unknown_until=now + UNKNOWN_FOR)
         last = effort.trouble
         failures = last.failures + 1 if last and last.reason == error.reason else 1
         # A cancellation is owed whatever Airflow says of it: until its deadline it is tried again.
-        stalls = error.stalls and not job.deleting
+        stalls = error.stalls and situation.stop is None
         retry_at = None if stalls else now + timedelta(seconds=backoff(error, failures))
-        return replace(effort, trouble=Trouble(error.reason, str(error), job.generation, retry_at, failures))
+        return replace(effort, trouble=Trouble(error.reason, str(error), job.generation, retry_at, failures, starting))
 
-    def _log(self, job: Job, level: int, message: str, *args: object) -> None:
-        extra = {"namespace": job.namespace, "job": job.name, "run_id": self.run_id(job)}
-        log.log(level, message, *args, extra=extra)
+    def _dag_runs(self, situation: Situation) -> DagRuns:
+        """Those of the Airflow that the attempt's run is in."""
+        return self._airflows.dag_runs(situation.airflow)
+
+    def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
+        job = situation.job
+        log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": situation.run_id})
+
+
+def _created(job: Job) -> datetime:
+    return job.created_at or datetime.min.replace(tzinfo=UTC)

@@ -18,17 +18,21 @@ from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
+from .core import attempts
+from .core.backfill import Member
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Key
 from .core.ledger import GRACE
 from .errors import AirflowError, backoff
 from .job_queue import JobQueue, Live
-from .ports import Clock, DagRuns, Meter
+from .ports import Airflows, Clock, DagRuns, Meter
 
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=12)
 """How far a pass looks back behind the last one: longer than GRACE and the longest transaction."""
+SKEW = timedelta(seconds=5)
+"""How far the clocks of Airflow's hosts may differ: who queues a run and who changes its tasks are not the same."""
 CENSUS_INTERVAL = timedelta(seconds=60)
 """How often it is checked that runs in progress still exist: a deleted run is in no change feed."""
 
@@ -36,10 +40,11 @@ assert OVERLAP > 2 * GRACE
 
 
 class Resync:
-    """Reads the change feed.
+    """Reads the change feed of one Airflow; each has a reader of its own, so that none waits for another.
 
     Args:
-        dag_runs: Airflow.
+        airflow: Its name.
+        airflows: Where it is.
         queue: Who wants to know.
         prefix: Of our dag run ids.
         interval: Seconds between passes.
@@ -48,7 +53,8 @@ class Resync:
 
     def __init__(
         self,
-        dag_runs: DagRuns,
+        airflow: str,
+        airflows: Airflows,
         queue: JobQueue,
         clock: Clock,
         meter: Meter,
@@ -57,7 +63,8 @@ class Resync:
         interval: float,
         hot_interval: float = 1.0,
     ) -> None:
-        self._dag_runs = dag_runs
+        self._airflow = airflow
+        self._airflows = airflows
         self._queue = queue
         self._clock = clock
         self._meter = meter
@@ -71,14 +78,15 @@ class Resync:
     async def run(self) -> None:
         """Pass after pass, until cancelled."""
         while True:
-            self._queue.wanted.clear()
+            wanted = self._queue.wanted(self._airflow)
+            wanted.clear()
             delay = await self._guarded_pass()
-            hot = not self._failures and any(live.hot for live in self._queue.live())
+            hot = not self._failures and any(live.hot for live in self._queue.live(self._airflow))
             if hot:
                 await asyncio.sleep(self._hot_interval)
                 continue
             try:
-                await asyncio.wait_for(self._queue.wanted.wait(), delay)
+                await asyncio.wait_for(wanted.wait(), delay)
                 # Let a burst of first events gather before the feed is asked.
                 await asyncio.sleep(self._hot_interval / 4)
             except TimeoutError:
@@ -91,13 +99,14 @@ class Resync:
         except AirflowError as error:
             self._failures += 1
             if self._failures == 1:
-                log.warning("Airflow's change feed can't be read; statuses come from Kafka alone: %s", error)
-            self._meter.resync("failed")
+                log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
+            self._meter.resync(self._airflow, "failed")
+            self._airflows.doubt(self._airflow)
             return max(self._interval, backoff(error, self._failures))
         if self._failures:
-            log.info("Airflow's change feed can be read again")
+            log.info("%s: the change feed can be read again", self._name)
         self._failures = 0
-        self._meter.resync("ok")
+        self._meter.resync(self._airflow, "ok")
         return self._interval
 
     async def pass_once(self) -> None:
@@ -106,28 +115,31 @@ class Resync:
         Raises:
             AirflowError: Airflow could not be asked; the watermark stays.
         """
-        lives = self._queue.live()
-        submitted = {live.job.key: live for live in lives if live.job.status.submit_time or live.ledger.run}
-        if not submitted:
-            # Nobody to tell: whatever is submitted from now on changes from now on.
-            self._watermark = self._clock() + self._dag_runs.clock_offset
-            return
+        lives = self._queue.live(self._airflow)
+        submitted = {live.job.key: live for live in lives if live.submitted and not live.backfill}
+        backfills = {live.run_id: live for live in lives if live.submitted and live.backfill}
         started = self._clock()
         since = (self._watermark or self._first(lives)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
-        tasks = await self._dag_runs.changed_tasks(since)
+        # Without a run in progress there is only one thing to learn: that somebody cleared the run of a finished MLJob.
+        tasks = await self._dag_runs.changed_tasks(since) if submitted else []
 
         of_run: dict[tuple[Key, str], tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
         for run in runs:
             if (key := self._key(run.run_id)) in submitted:
                 of_run[key, run.run_id][0].append(run.fact)
+            elif key is not None:
+                self._queue.show(self._airflow, key, run.run_id, Snapshot(started, run=run.fact))
         for task in tasks:
             if (key := self._key(task.run_id)) in submitted:
                 of_run[key, task.run_id][1].append(task.fact)
         for (key, run_id), (run_facts, task_facts) in of_run.items():
             run_fact = run_facts[-1] if run_facts else submitted[key].ledger.run
             created = run_fact.created if run_fact else None
+            # One that was cleared looks young, but what had succeeded before has not changed since.
+            cleared = attempts.goes_on(submitted[key].job.status)
             self._queue.show(
+                self._airflow,
                 key,
                 run_id,
                 Snapshot(
@@ -135,13 +147,36 @@ class Resync:
                     run=run_facts[-1] if run_facts else None,
                     tasks=tuple(task_facts),
                     # A run that is younger than the watermark has all its tasks in the feed.
-                    complete=created is not None and created > since and bool(task_facts),
+                    complete=created is not None and created > since + SKEW and bool(task_facts) and not cleared,
                 ),
             )
+        await self._follow(backfills, since, started)
         first_pass = self._watermark is None
         self._watermark = started + self._dag_runs.clock_offset
         await self._look_after_queued(lives)
         await self._take_census(submitted, started, of_run, first_pass=first_pass)
+
+    async def _follow(self, backfills: dict[str, Live], since: datetime, now: datetime) -> None:
+        """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
+        if not backfills:
+            return
+        members: dict[str, list[Member]] = defaultdict(list)
+        for change in await self._dag_runs.backfills.changed(since):
+            members[change.marker.run_id].append(change.member)
+        due = self._census_at is None or now >= self._census_at + CENSUS_INTERVAL
+        for run_id, live in backfills.items():
+            if run_id in members:
+                self._queue.follow(self._airflow, live.job.key, run_id, members[run_id])
+            if due or live.ledger.course is None or not live.ledger.course.made:
+                self._queue.doubt(live.job.key)
+
+    @property
+    def _dag_runs(self) -> DagRuns:
+        return self._airflows.dag_runs(self._airflow)
+
+    @property
+    def _name(self) -> str:
+        return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     def _first(self, lives: list[Live]) -> datetime:
         """Where to begin after a start: with the oldest run in progress."""
@@ -155,7 +190,7 @@ class Resync:
             return
         paused = await self._dag_runs.paused_dags()
         for live in queued:
-            is_paused = (live.job.status.dag_id or live.job.spec.dag_id) in paused
+            is_paused = live.dag_id in paused
             if is_paused is not live.paused:
                 self._queue.pause_seen(live.job.key, paused=is_paused)
 

@@ -17,8 +17,9 @@ class Settings(BaseSettings):
         env_prefix="MLJOB_", env_ignore_empty=True, frozen=True, extra="ignore", use_attribute_docstrings=True
     )
 
-    airflow_url: str
-    """Base URL of Airflow's api-server, without ``/api/v2``."""
+    airflow_url: str | None = None
+    """Base URL of the api-server of the operator's own Airflow, without ``/api/v2``: the one for MLJobs that name no AirflowInstance where none is
+    the default. Absent: there is none."""
     airflow_ui_url: str | None = None
     """Base URL of Airflow for people, in links; by default ``airflow_url``."""
     airflow_user: str | None = None
@@ -29,6 +30,10 @@ class Settings(BaseSettings):
     """A bearer token, instead of user and password."""
     airflow_ca_file: str | None = None
     """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
+    airflow_instances: bool = True
+    """Whether to look after AirflowInstances; it takes rights that are not bound to namespaces."""
+    credentials_namespace: str = "mljob-system"
+    """Where the Secrets are that AirflowInstances name: the operator's own namespace."""
     cancel_dag_id: str = "mljob_cancel"
     """The cancellation DAG."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0)] = 20.0
@@ -90,14 +95,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _credentials(self) -> Self:
+        if self.airflow_url is None:
+            if not self.airflow_instances:
+                raise ValueError("set MLJOB_AIRFLOW_URL, or MLJOB_AIRFLOW_INSTANCES to true")
+            return self
         if self.airflow_token is None and (self.airflow_user is None or self.airflow_password is None):
             raise ValueError("set MLJOB_AIRFLOW_TOKEN, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD")
         return self
-
-    @property
-    def ui_url(self) -> str:
-        """Base URL of links."""
-        return self.airflow_ui_url or self.airflow_url
 
     def kafka(self) -> dict[str, Any]:
         """Librdkafka's settings for the brokers; only those that are set."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from mljob_contract.run_id import RunId
@@ -30,6 +30,7 @@ class StatusPipeline:
 
     Args:
         source: The topic.
+        origins: Which Airflows may have sent an event, by what it has as source.
         queue: Where facts go.
         prefix: Of our dag run ids; other runs are none of our business.
         commit_interval: Seconds between commits.
@@ -42,6 +43,7 @@ class StatusPipeline:
         clock: Clock,
         meter: Meter,
         *,
+        origins: Callable[[str | None], Collection[str]],
         prefix: str,
         commit_interval: float = 1.0,
     ) -> None:
@@ -49,6 +51,7 @@ class StatusPipeline:
         self._queue = queue
         self._clock = clock
         self._meter = meter
+        self._origins = origins
         self._prefix = prefix
         self._commit_interval = commit_interval
         self._offsets = Offsets()
@@ -81,13 +84,18 @@ class StatusPipeline:
                 self._complain(message, problem)
                 self._offsets.done(message.partition, message.offset)
                 continue
-            run = RunId.parse(envelope.run_id)
-            if run is None or run.prefix != self._prefix or envelope.fact is None:
-                self._meter.event("foreign")
+            run, origins = RunId.parse(envelope.run_id), self._origins(envelope.source)
+            if envelope.fact is None or not origins:
+                concerns = False
+            elif run is not None and run.prefix == self._prefix:
+                self._queue.tell(origins, (run.namespace, run.name), envelope.run_id, envelope.fact, done)
+                concerns = True
+            else:
+                # A run of a backfill has an id of Airflow's making.
+                concerns = self._queue.tell_backfill(origins, envelope.dag_id, envelope.run_id, envelope.fact, done)
+            self._meter.event("applied" if concerns else "foreign")
+            if not concerns:
                 self._offsets.done(message.partition, message.offset)
-                continue
-            self._meter.event("applied")
-            self._queue.tell((run.namespace, run.name), envelope.run_id, envelope.fact, done)
         self._throttle()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:

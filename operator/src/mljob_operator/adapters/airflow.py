@@ -11,39 +11,47 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from airflow_client.client import (
     BulkBodyBulkTaskInstanceBody,
     DAGApi,
     DagRunApi,
+    DAGRunClearBody,
     DAGRunPatchBody,
     ImportErrorApi,
+    MonitorApi,
     TaskApi,
     TaskInstanceApi,
     TriggerDAGRunPostBody,
+    VersionApi,
     XComApi,
 )
 
-from mljob_contract.mljob import StatusSource
+from mljob_contract.airflow_instance import InstanceHealth
+from mljob_contract.mljob import OutputSource
 
-from ..core.facts import RunFact, TaskFact
+from ..core.facts import Question, RunFact, TaskFact, TaskKey
 from ..core.identity import cancel_run_id
-from ..core.phases import ACTIVE_TASK, FINISHED_TASK, RunState, run_state, task_state
+from ..core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, task_state
 from ..core.task_order import upstream_first
 from ..errors import (
     AirflowError,
+    AirflowForbidden,
     AirflowUnavailable,
     DagImportError,
     DagNotFound,
     DagRefused,
+    NothingToClear,
     ValidationFailed,
 )
-from ..ports import Meter, RunChange, TaskChange
-from .airflow_session import CONNECTIONS, TIMEOUT, Answer, Session
+from ..ports import Meter, Pulse, RunChange, TaskChange
+from .airflow_backfills import AirflowBackfills
+from .airflow_rows import now, run_fact, task_fact
+from .airflow_session import CONNECTIONS, PAGE, TIMEOUT, Answer, Session
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +59,6 @@ T = TypeVar("T")
 
 ONE_BY_ONE_SECONDS = 10.0
 """How long task instances are set failed one by one, at about 50 ms each; then the run is, which ends the rest at once."""
-PAGE = 100
-"""Airflow's default ``[api] maximum_page_limit``."""
-MAX_OUTPUTS_BYTES = 16 * 1024
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
 
@@ -62,37 +67,48 @@ class Airflow:
     """One Airflow.
 
     Args:
+        name: Of its AirflowInstance, for metrics.
         url: Base URL, without ``/api/v2``.
         user: For ``POST /auth/token``, with ``password``.
         token: A bearer token instead of user and password.
-        ca_file: CA bundle for https.
+        ca_file: CA bundle for https, in a file.
+        ca_bundle: CA bundle for https (PEM).
         prefix: Of our dag run ids.
         cancel_dag_id: The cancellation DAG.
     """
 
     def __init__(
         self,
+        name: str,
         url: str,
         meter: Meter,
         *,
-        user: str | None,
-        password: str | None,
-        token: str | None,
-        ca_file: str | None,
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        ca_file: str | None = None,
+        ca_bundle: str | None = None,
         prefix: str,
         cancel_dag_id: str,
     ) -> None:
-        self._session = Session(url, user=user, password=password, token=token, ca_file=ca_file)
+        self._name = name
+        self._session = Session(url, user=user, password=password, token=token, ca_file=ca_file, ca_bundle=ca_bundle)
         self._meter = meter
         self._prefix = prefix
         self._cancel_dag_id = cancel_dag_id
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="airflow")
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"airflow {name}".strip())
+        # Whether it is back must not wait for those who ask it something else.
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix=f"airflow {name} probe")
         self._runs = DagRunApi(self._session.client)
         self._dag_tasks = TaskApi(self._session.client)
         self._tasks = TaskInstanceApi(self._session.client)
         self._dags = DAGApi(self._session.client)
         self._import_errors = ImportErrorApi(self._session.client)
         self._xcoms = XComApi(self._session.client)
+        self._monitor = MonitorApi(self._session.client)
+        self._versions = VersionApi(self._session.client)
+        self.backfills = AirflowBackfills(self._session, self._in_thread, self._no_dag, prefix=prefix)
+        """Its backfills."""
 
     @property
     def clock_offset(self) -> timedelta:
@@ -101,7 +117,8 @@ class Airflow:
 
     async def close(self) -> None:
         """Let requests under way end."""
-        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        for pool in (self._threads, self._prober):
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
     # DagRuns
 
@@ -116,9 +133,25 @@ class Airflow:
         """
         return await self._in_thread("submit", self._submit, dag_id, run_id, conf, note)
 
-    async def search(self, run_id: str) -> tuple[str, RunFact] | None:
-        """``GET /dags/~/dagRuns?run_id_prefix_pattern=``: the run in whatever DAG."""
-        return await self._in_thread("search", self._search, run_id)
+    async def params(self, dag_id: str) -> dict[str, Any]:
+        """``GET /dags/{dag_id}/details``: its params."""
+        return await self._in_thread("params", self._params, dag_id)
+
+    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``: its conf.
+
+        Raises:
+            ValidationFailed: There is no such run.
+        """
+        return await self._in_thread("conf", self._conf, dag_id, run_id)
+
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``.
+
+        Raises:
+            NothingToClear: The run has no failed task, or is gone.
+        """
+        return await self._in_thread("clear_failed", self._clear_failed, dag_id, run_id, since)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
         """``GET /dags/{dag_id}/dagRuns/{run_id}``."""
@@ -128,9 +161,13 @@ class Airflow:
         """``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages."""
         return await self._in_thread("tasks", self._list_tasks, dag_id, run_id)
 
-    async def outputs(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """The XComs named ``mljob_outputs`` of all tasks, merged in the order in which they were pushed, at most 16 KiB."""
-        return await self._in_thread("outputs", self._outputs, dag_id, run_id)
+    async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all pages."""
+        return await self._in_thread("questions", self._questions, dag_id, run_id)
+
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
+        """The XComs named ``mljob_outputs`` of all tasks, merged in the order in which they were pushed, then those that are asked for."""
+        return await self._in_thread("outputs", self._outputs, dag_id, run_id, sources)
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         """Trigger the cancellation DAG, unless it is known that it would not run."""
@@ -149,19 +186,18 @@ class Airflow:
         """``GET /dags/~/dagRuns?updated_at_gte=&run_id_prefix_pattern=``, all pages."""
 
         def ask() -> list[RunChange]:
-            seen = _now()
+            seen = now()
             pages = self._session.pages(
                 "dag_runs",
-                lambda cursor: self._runs.get_dag_runs_without_preload_content(
+                lambda place: self._runs.get_dag_runs_without_preload_content(
                     "~",
                     updated_at_gte=since,
                     run_id_prefix_pattern=self._prefix + ".",
-                    cursor=cursor,
-                    limit=PAGE,
+                    **place,
                     _request_timeout=TIMEOUT,
                 ),
             )
-            return [RunChange(row["dag_id"], row["dag_run_id"], _run(row, seen)) for row in pages]
+            return [RunChange(row["dag_id"], row["dag_run_id"], run_fact(row, seen)) for row in self._ours(pages)]
 
         return await self._in_thread("changed_runs", ask)
 
@@ -169,20 +205,19 @@ class Airflow:
         """``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all pages."""
 
         def ask() -> list[TaskChange]:
-            seen = _now()
+            seen = now()
             pages = self._session.pages(
                 "task_instances",
-                lambda cursor: self._tasks.get_task_instances_without_preload_content(
+                lambda place: self._tasks.get_task_instances_without_preload_content(
                     "~",
                     "~",
                     updated_at_gte=since,
                     run_id_prefix_pattern=self._prefix + ".",
-                    cursor=cursor,
-                    limit=PAGE,
+                    **place,
                     _request_timeout=TIMEOUT,
                 ),
             )
-            return [TaskChange(row["dag_id"], row["dag_run_id"], _task(row, seen)) for row in pages]
+            return [TaskChange(row["dag_id"], row["dag_run_id"], task_fact(row, seen)) for row in self._ours(pages)]
 
         return await self._in_thread("changed_tasks", ask)
 
@@ -192,16 +227,15 @@ class Airflow:
         def ask() -> set[str]:
             pages = self._session.pages(
                 "dag_runs",
-                lambda cursor: self._runs.get_dag_runs_without_preload_content(
+                lambda place: self._runs.get_dag_runs_without_preload_content(
                     "~",
                     state=[RunState.QUEUED.value, RunState.RUNNING.value],
                     run_id_prefix_pattern=self._prefix + ".",
-                    cursor=cursor,
-                    limit=PAGE,
+                    **place,
                     _request_timeout=TIMEOUT,
                 ),
             )
-            return {row["dag_run_id"] for row in pages}
+            return {row["dag_run_id"] for row in self._ours(pages)}
 
         return await self._in_thread("active_runs", ask)
 
@@ -223,11 +257,35 @@ class Airflow:
 
         return await self._in_thread("paused_dags", ask)
 
+    async def probe(self) -> Pulse:
+        """``GET /version`` and ``GET /monitor/health``, and one request that needs a permission.
+
+        Raises:
+            AirflowUnavailable: No answer.
+            AirflowUnauthorized: The credentials are wrong.
+            AirflowForbidden: They may not even read DAGs.
+        """
+        return await self._in_thread("probe", self._probe, pool=self._prober)
+
     # What runs in the threads
+
+    def _ours(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of our runs: Airflow 3.1 has no prefix to list by, and later ones drop the punctuation at its end."""
+        return [row for row in rows if row["dag_run_id"].startswith(self._prefix + ".")]
+
+    def _probe(self) -> Pulse:
+        version = self._session.ask(
+            lambda: self._versions.get_version_without_preload_content(_request_timeout=TIMEOUT)
+        )
+        # The two others are answered to everybody.
+        self._session.ask(lambda: self._dags.get_dags_without_preload_content(limit=1, _request_timeout=TIMEOUT))
+        health = self._session.ask(lambda: self._monitor.get_health_without_preload_content(_request_timeout=TIMEOUT))
+        parts = {part: (found or {}).get("status") for part, found in health.items()}
+        return Pulse(version["version"], InstanceHealth.model_validate(parts))
 
     def _submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=None)
-        seen = _now()
+        seen = now()
         try:
             row = self._session.ask(
                 lambda: self._runs.trigger_dag_run_without_preload_content(dag_id, body, _request_timeout=TIMEOUT)
@@ -239,18 +297,13 @@ class Airflow:
                     return adopted
                 raise AirflowUnavailable(f"Airflow says that run {run_id} is there and that it is not") from answer
             raise self._why_not(dag_id, answer) from answer
-        return _run(row, seen)
+        return run_fact(row, seen)
 
     def _why_not(self, dag_id: str, answer: Answer) -> AirflowError:
         """Say why a DAG was not triggered, and what to do about it."""
         detail = answer.detail
         if answer.status == 404:
-            broken = self._broken_files()
-            hint = f" Airflow can't import {broken}." if broken else ""
-            return DagNotFound(
-                f"Airflow knows no DAG {dag_id!r} (spec.dagId). A new DAG file takes until the dag processor's next scan to appear; "
-                f"check the spelling with `airflow dags list`.{hint}"
-            )
+            return self._no_dag(dag_id)
         if answer.status == 400 and "import error" in detail.lower():
             broken = self._broken_files()
             return DagImportError(
@@ -262,6 +315,14 @@ class Airflow:
                 f"Airflow refused spec.conf for DAG {dag_id!r}: {detail} Change spec.conf to try again."
             )
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
+
+    def _no_dag(self, dag_id: str) -> DagNotFound:
+        broken = self._broken_files()
+        hint = f" Airflow can't import {broken}." if broken else ""
+        return DagNotFound(
+            f"Airflow knows no DAG {dag_id!r} (spec.dagId). A new DAG file takes until the dag processor's next scan to appear; "
+            f"check the spelling with `airflow dags list`.{hint}"
+        )
 
     def _broken_files(self) -> str:
         """Files that don't import, and the last line of each traceback; empty when there are none, or nobody tells."""
@@ -278,36 +339,65 @@ class Airflow:
         rest = page["total_entries"] - len(told)
         return "; ".join(told).replace("['", "").replace("']", "") + (f" and {rest} more" if rest > 0 else "")
 
-    def _search(self, run_id: str) -> tuple[str, RunFact] | None:
-        seen = _now()
-        page = self._session.ask(
-            lambda: self._runs.get_dag_runs_without_preload_content(
-                "~", run_id_prefix_pattern=run_id, limit=10, _request_timeout=TIMEOUT
-            )
-        )
-        for row in page["dag_runs"]:
-            if row["dag_run_id"] == run_id:
-                return row["dag_id"], _run(row, seen)
-        return None
-
-    def _get(self, dag_id: str, run_id: str) -> RunFact | None:
-        seen = _now()
+    def _params(self, dag_id: str) -> dict[str, Any]:
         try:
             row = self._session.ask(
+                lambda: self._dags.get_dag_details_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 404:
+                return {}
+            raise
+        return row.get("params") or {}
+
+    def _conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        row = self._row(dag_id, run_id)
+        if row is None:
+            raise ValidationFailed(
+                f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed one. "
+                "Create an MLJob with another name."
+            )
+        return row.get("conf") or {}
+
+    def _clear_failed(self, dag_id: str, run_id: str, since: datetime | None) -> RunFact:
+        before = self._get(dag_id, run_id)
+        if before is None:
+            raise NothingToClear(f"run {run_id} is not in Airflow any more")
+        again = since is not None and before.created is not None and before.created >= since
+        if again or before.state not in TERMINAL_RUN:
+            return before
+        # Without only_new, which Airflow 3.1 refuses as a field that it does not know.
+        body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None)
+        self._session.ask(
+            lambda: self._runs.clear_dag_run_without_preload_content(dag_id, run_id, body, _request_timeout=TIMEOUT)
+        )
+        after = self._get(dag_id, run_id)
+        if after is None or (after.state in TERMINAL_RUN and after.created == before.created):
+            raise NothingToClear(f"run {run_id} has no failed task")
+        return after
+
+    def _get(self, dag_id: str, run_id: str) -> RunFact | None:
+        seen = now()
+        row = self._row(dag_id, run_id)
+        return run_fact(row, seen) if row is not None else None
+
+    def _row(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        try:
+            row: dict[str, Any] = self._session.ask(
                 lambda: self._runs.get_dag_run_without_preload_content(dag_id, run_id, _request_timeout=TIMEOUT)
             )
         except Answer as answer:
             if answer.status == 404:
                 return None
             raise
-        return _run(row, seen)
+        return row
 
     def _task_rows(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         try:
             return self._session.pages(
                 "task_instances",
-                lambda cursor: self._tasks.get_task_instances_without_preload_content(
-                    dag_id, run_id, cursor=cursor, limit=PAGE, _request_timeout=TIMEOUT
+                lambda place: self._tasks.get_task_instances_without_preload_content(
+                    dag_id, run_id, **place, _request_timeout=TIMEOUT
                 ),
             )
         except Answer as answer:
@@ -316,48 +406,79 @@ class Airflow:
             raise
 
     def _list_tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        seen = _now()
-        return [_task(row, seen) for row in self._task_rows(dag_id, run_id)]
+        seen = now()
+        return [task_fact(row, seen) for row in self._task_rows(dag_id, run_id)]
 
-    def _outputs(self, dag_id: str, run_id: str) -> dict[str, Any]:
+    def _questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        found: dict[TaskKey, Question] = {}
+        offset = 0
+        while True:
+            try:
+                page = self._session.ask(
+                    lambda offset=offset: self._tasks.get_hitl_details_without_preload_content(  # type: ignore[misc]
+                        dag_id,
+                        run_id,
+                        response_received=False,
+                        order_by=["ti_id"],
+                        limit=PAGE,
+                        offset=offset,
+                        _request_timeout=TIMEOUT,
+                    )
+                )
+            except Answer as answer:
+                if answer.status == 404:
+                    return {}
+                raise
+            except AirflowForbidden as error:
+                log.warning("what the tasks of run %s ask of people is not known: %s", run_id, error)
+                return {}
+            for row in page["hitl_details"]:
+                task = row["task_instance"]
+                found[task["task_id"], task["map_index"]] = Question(task["try_number"], row["subject"])
+            offset += len(page["hitl_details"])
+            if len(page["hitl_details"]) < PAGE:
+                return found
+
+    def _outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
+        outputs: dict[str, Any] = {}
+        for _, value in self._xcom(dag_id, run_id, "~", OUTPUTS_KEY):
+            if isinstance(value, dict):
+                outputs |= value
+        for source in sources:
+            found = self._xcom(dag_id, run_id, source.task_id, source.key)
+            if found:
+                mapped = any(index >= 0 for index, _ in found)
+                outputs[source.name] = [value for _, value in sorted(found, key=_index)] if mapped else found[0][1]
+        return outputs
+
+    def _xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> list[tuple[int, Any]]:
+        """Map index and value of each XCom of this key, in the order in which they were pushed."""
         try:
             page = self._session.ask(
                 lambda: self._xcoms.get_xcom_entries_without_preload_content(
-                    dag_id,
-                    run_id,
-                    "~",
-                    xcom_key=OUTPUTS_KEY,
-                    order_by=["timestamp"],
-                    limit=PAGE,
-                    _request_timeout=TIMEOUT,
+                    dag_id, run_id, task_id, xcom_key=key, order_by=["timestamp"], limit=PAGE, _request_timeout=TIMEOUT
                 )
             )
         except Answer as answer:
             if answer.status == 404:
-                return {}
+                return []
             raise
-        outputs: dict[str, Any] = {}
-        for entry in page["xcom_entries"]:
+        found = []
+        # Airflow 3.1 ignores order_by and sorts by task id.
+        for entry in sorted(page["xcom_entries"], key=_pushed):
             row = self._session.ask(
                 lambda entry=entry: self._xcoms.get_xcom_entry_without_preload_content(  # type: ignore[misc]
                     dag_id,
                     entry["task_id"],
                     run_id,
-                    OUTPUTS_KEY,
+                    key,
                     map_index=entry["map_index"],
                     deserialize=False,
                     _request_timeout=TIMEOUT,
                 )
             )
-            value = row["value"]
-            if isinstance(value, str):
-                value = json.loads(value)
-            if isinstance(value, dict):
-                outputs |= value
-        if len(json.dumps(outputs).encode()) > MAX_OUTPUTS_BYTES:
-            log.warning("outputs of run %s are larger than %d bytes and left out", run_id, MAX_OUTPUTS_BYTES)
-            return {}
-        return outputs
+            found.append((int(entry["map_index"]), _plain(row["value"])))
+        return found
 
     def _trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         by = self._cancel_dag_id
@@ -429,12 +550,14 @@ class Airflow:
             if answer.status not in (404, 409):
                 raise
 
-    async def _in_thread(self, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run a synchronous operation in the pool, time it, and map what it raises."""
+    async def _in_thread(
+        self, operation: str, function: Callable[..., T], *args: Any, pool: ThreadPoolExecutor | None = None
+    ) -> T:
+        """Run a synchronous operation in a pool, time it, and map what it raises."""
         started = time.perf_counter()
         outcome = "error"
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+            result = await asyncio.get_running_loop().run_in_executor(pool or self._threads, function, *args)
             outcome = "ok"
         except Answer as answer:
             raise AirflowError(f"Airflow answered {answer.status} to {operation}: {answer.detail}") from answer
@@ -442,40 +565,23 @@ class Airflow:
             outcome = error.reason
             raise
         finally:
-            self._meter.airflow_request(operation, outcome, time.perf_counter() - started)
+            self._meter.airflow_request(self._name, operation, outcome, time.perf_counter() - started)
         return result
 
 
-def _run(row: Mapping[str, Any], seen: datetime) -> RunFact:
-    return RunFact(
-        state=run_state(row["state"]),
-        source=StatusSource.REST,
-        at=seen,
-        seen=seen,
-        start=_time(row.get("start_date")),
-        end=_time(row.get("end_date")),
-        created=_time(row.get("queued_at")),
-    )
+def _plain(value: Any) -> Any:
+    """An XCom as Airflow stores it: JSON in a string, or in older rows JSON itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
-def _task(row: Mapping[str, Any], seen: datetime) -> TaskFact:
-    return TaskFact(
-        task_id=row["task_id"],
-        map_index=row["map_index"],
-        try_number=row["try_number"],
-        state=task_state(row.get("state")),
-        source=StatusSource.REST,
-        at=seen,
-        seen=seen,
-        max_tries=row.get("max_tries"),
-        start=_time(row.get("start_date")),
-        end=_time(row.get("end_date")),
-    )
+def _pushed(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["timestamp"])
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _index(found: tuple[int, Any]) -> int:
+    return found[0]

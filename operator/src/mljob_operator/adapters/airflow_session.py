@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import urllib3
 from airflow_client.client import ApiClient, Configuration
+from airflow_client.client.exceptions import ApiException
 
-from ..errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
+from ..errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
+from .airflow_versions import Version, assert_backfills, supported, warn_if_untested, without_api
 
 CONNECTIONS = 8
+PAGE = 100
+"""Rows of an answer: Airflow's default ``[api] maximum_page_limit``."""
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
 
@@ -45,37 +49,58 @@ class Session:
         url: Base URL, without ``/api/v2``.
         user: For ``POST /auth/token``, with ``password``.
         token: A bearer token instead of user and password.
-        ca_file: CA bundle for https.
+        ca_file: CA bundle for https, in a file.
+        ca_bundle: CA bundle for https (PEM).
     """
 
     def __init__(
-        self, url: str, *, user: str | None, password: str | None, token: str | None, ca_file: str | None
+        self,
+        url: str,
+        *,
+        user: str | None,
+        password: str | None,
+        token: str | None,
+        ca_file: str | None,
+        ca_bundle: str | None,
     ) -> None:
         self._url = url.rstrip("/")
         self._user = user
         self._password = password
         self._fixed_token = token
         self._configuration = Configuration(
-            host=self._url, access_token=token or "", ssl_ca_cert=ca_file, retries=False
+            host=self._url, access_token=token or "", ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False
         )
         self._configuration.connection_pool_maxsize = CONNECTIONS
-        self._login_lock = threading.Lock()
+        self._lock = threading.Lock()
         self.client = ApiClient(self._configuration)
         """For the client's API classes."""
+        self._version: tuple[Version, str] | None = None
         self.clock_offset = timedelta(0)
         """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
 
-    def pages(self, field: str, ask: Callable[[str], Any]) -> list[dict[str, Any]]:
-        """All rows of a list: ``ask`` makes the request for a cursor, ``field`` is where the rows are."""
+    def pages(self, field: str, ask: Callable[[Mapping[str, Any]], Any]) -> list[dict[str, Any]]:
+        """All rows of a list: ``ask`` makes the request for a page, whose place is query parameters, and ``field`` is where the rows are.
+
+        Airflow 3.1 knows no cursors: it ignores this one, and follows the offset, which later versions ignore in turn.
+        """
         rows: list[dict[str, Any]] = []
-        cursor = ""
-        while True:
-            page = self.ask(lambda cursor=cursor: ask(cursor))  # type: ignore[misc]
+        cursor: str | None = ""
+        while cursor is not None:
+            place = {"cursor": cursor, "offset": len(rows), "limit": PAGE}
+            page = self.ask(lambda place=place: ask(place))  # type: ignore[misc]
             rows += page[field]
-            following = page.get("next_cursor")
-            if not following or not page[field]:
-                return rows
-            cursor = following
+            more = page.get("next_cursor", "" if len(rows) < (page.get("total_entries") or 0) else None)
+            cursor = more if page[field] else None
+        return rows
+
+    def assert_backfills(self) -> None:
+        """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it may have been upgraded."""
+        number, version = self._supported()
+        try:
+            assert_backfills(number, version, self._url)
+        except AirflowUnsupported:
+            self._version = None
+            raise
 
     def ask(self, request: Callable[[], Any]) -> Any:
         """One request, with a login before it where one is needed; its JSON.
@@ -85,7 +110,9 @@ class Session:
             AirflowUnavailable: No answer, or a server error.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: They may not do this.
+            AirflowUnsupported: This Airflow is too old.
         """
+        self._supported()
         token = self._log_in(stale=None)
         status, data = self._send(request)
         if status in (401, 403) and self._fixed_token is None:
@@ -93,7 +120,7 @@ class Session:
             self._log_in(stale=token)
             status, data = self._send(request)
         if 200 <= status < 300:
-            return json.loads(data) if data else None
+            return self._read(data) if data else None
         detail = _detail(data)
         if status == 401:
             raise AirflowUnauthorized(
@@ -118,7 +145,8 @@ class Session:
             return int(response.status), data
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             raise AirflowUnavailable(f"Airflow at {self._url} can't be reached: {_cause(error)}") from error
-        except (urllib3.exceptions.SSLError, ssl.SSLError) as error:
+        except (ApiException, ssl.SSLError) as error:
+            # The client has no other use for its exception before there is an answer.
             raise AirflowUnavailable(
                 f"Airflow at {self._url} can't be trusted: {_cause(error)}. Check the CA bundle."
             ) from error
@@ -130,11 +158,54 @@ class Session:
         except OSError as error:
             raise AirflowUnavailable(f"Airflow at {self._url} did not answer: {error}", outcome_unknown=True) from error
 
+    def _read(self, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            # A proxy's page, most likely; whether Airflow was asked behind it is not known.
+            raise AirflowUnavailable(
+                f"{self._url} answered with what is not JSON: {_detail(data)[:100]!r}. Is it Airflow's api-server?",
+                outcome_unknown=True,
+            ) from error
+
+    def _supported(self) -> tuple[Version, str]:
+        """The version, which is asked for once; one that is too old is asked for again the next time."""
+        if (known := self._version) is not None:
+            return known
+        # Without the lock: while Airflow hangs, threads would wait for each other's timeouts.
+        version = self._ask_version()
+        found = supported(version, self._url), version
+        with self._lock:
+            if self._version is None:
+                warn_if_untested(*found, self._url)
+            self._version = found
+        return found
+
+    def _ask_version(self) -> str:
+        try:
+            status, data = self._send(
+                lambda: self.client.call_api(
+                    "GET",
+                    f"{self._url}/api/v2/version",
+                    header_params={"Accept": "application/json"},
+                    _request_timeout=TIMEOUT,
+                )
+            )
+            if status >= 500 or status == 429:
+                raise AirflowUnavailable(f"Airflow at {self._url} answered {status}: {_detail(data)}")
+            if not 200 <= status < 300:
+                raise without_api(self._url, status)
+            return str(self._read(data)["version"])
+        except AirflowUnavailable as error:
+            # Whatever was to be asked for was not.
+            error.outcome_unknown = False
+            raise
+
     def _log_in(self, stale: str | None) -> str:
         """Make sure that there is a token, and not the stale one; the token. One thread logs in, the others wait for it."""
         if self._fixed_token is not None:
             return self._fixed_token
-        with self._login_lock:
+        with self._lock:
             token = self._configuration.access_token
             if token and token != stale:
                 return str(token)
@@ -153,7 +224,7 @@ class Session:
                 )
             if not 200 <= status < 300:
                 raise AirflowUnavailable(f"Airflow at {self._url} answered {status} to the login: {_detail(data)}")
-            token = json.loads(data)["access_token"]
+            token = self._read(data)["access_token"]
             self._configuration.access_token = token
             return str(token)
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 """How long the thread waits for a message before it commits what is to be committed, or ends."""
 BATCH = 500
+SESSION_TIMEOUT_MS = 10_000
+"""Milliseconds without a heartbeat, which is sent every 3 s, after which another member of the group gets the partitions."""
 
 
 class KafkaEvents:
@@ -52,6 +54,9 @@ class KafkaEvents:
                 # Without a committed offset there is nothing to catch up with: the resync reads the level from REST.
                 "auto.offset.reset": "latest",
                 "fetch.wait.max.ms": 100,
+                # Of a process that was killed, the broker keeps the partitions for this long; by default that is 45 s, in which statuses
+                # would come from the resync alone.
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "allow.auto.create.topics": False,
                 "topic.metadata.refresh.interval.ms": 10_000,
                 "reconnect.backoff.max.ms": 2_000,

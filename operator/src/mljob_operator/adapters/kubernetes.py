@@ -6,6 +6,7 @@ undoing somebody's change.
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import uuid
@@ -20,11 +21,12 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION
+from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
 
+from ..core.conf import Source
 from ..core.job import Job, Key
 from ..core.notices import Notice
-from ..errors import Conflict, Gone, StoreError, StoreUnavailable
+from ..errors import Conflict, Gone, ReferenceMissing, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -45,29 +47,7 @@ class Jobs:
     def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
         self._api = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
-        self._client = api
         self._namespaces = tuple(namespaces)
-
-    @classmethod
-    async def connect(cls, namespaces: Sequence[str] = ()) -> Jobs:
-        """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig."""
-        configuration = client.Configuration()
-        configuration.connection_pool_maxsize = 64
-        if in_cluster():
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            # Named here, because the client reads the variable when it is imported.
-            named = os.environ.get("KUBECONFIG") or None
-            await config.load_kube_config(named, client_configuration=configuration)  # type: ignore[no-untyped-call]
-        # Left to itself, aiohttp looks for a proxy and a .netrc before every request, each in another thread: two waits for a
-        # processor in the way of every status. The environment does not change, so it is read once.
-        configuration.client_session_kwargs = {"trust_env": False}
-        configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
-        return cls(client.ApiClient(configuration), namespaces)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()  # type: ignore[no-untyped-call]
 
     async def list(self) -> list[Job]:
         """All MLJobs in the namespaces that we watch; those that don't fit the API are logged and left out."""
@@ -75,7 +55,7 @@ class Jobs:
         for namespace in self._namespaces or ("",):
             token = ""
             while True:
-                page = await self._call(self._list_page, namespace, token)
+                page = await call(self._list_page, namespace, token)
                 for item in page["items"]:
                     if (job := read(item)) is not None:
                         jobs.append(job)
@@ -85,9 +65,11 @@ class Jobs:
         return jobs
 
     async def get(self, key: Key) -> Job | None:
-        """An MLJob as it is now; None when there is none."""
+        """An MLJob as it is now; None when there is none in the namespaces that we watch: events tell of others, too."""
+        if self._namespaces and key[0] not in self._namespaces:
+            return None
         try:
-            body = await self._call(
+            body = await call(
                 self._api.get_namespaced_custom_object, GROUP, VERSION, key[0], PLURAL, key[1], _request_timeout=TIMEOUT
             )
         except Gone:
@@ -103,7 +85,7 @@ class Jobs:
             StoreUnavailable: No answer, or a server error.
         """
         body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version}, "status": patch}
-        answer = await self._call(
+        answer = await call(
             self._api.patch_namespaced_custom_object_status,
             GROUP,
             VERSION,
@@ -122,7 +104,7 @@ class Jobs:
         finalizers = [*others, FINALIZER] if present else others
         body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version, "finalizers": finalizers or None}}
         try:
-            answer = await self._call(
+            answer = await call(
                 self._api.patch_namespaced_custom_object,
                 GROUP,
                 VERSION,
@@ -138,30 +120,70 @@ class Jobs:
         updated = Job.from_object(answer)
         return None if updated.deleting and not updated.finalizers else updated
 
+    async def source(self, namespace: str, reference: ConfSource) -> Source | None:
+        """A ConfigMap's or Secret's data.
+
+        Raises:
+            ReferenceMissing: It is not there, or the operator may not read it.
+        """
+        secret = reference.secret_ref is not None
+        named = reference.secret_ref or reference.config_map_ref
+        assert named is not None
+        kind = "Secret" if secret else "ConfigMap"
+        read_one = self._core.read_namespaced_secret if secret else self._core.read_namespaced_config_map
+        try:
+            found = await call(read_one, named.name, namespace, _request_timeout=TIMEOUT)
+        except Gone:
+            if named.optional:
+                return None
+            raise ReferenceMissing(
+                f"{kind} {named.name} (spec.confFrom) is not in namespace {namespace}; the run is submitted when it is there."
+            ) from None
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            raise ReferenceMissing(
+                f"the operator may not read {kind} {named.name} (spec.confFrom): "
+                f"see confFrom in its chart's values. {_first_line(error)}"
+            ) from error
+        data = decoded(found.data) if secret else found.data or {}
+        return Source(f"{kind} {named.name}", data, secret)
+
+    async def delete(self, job: Job) -> None:
+        """Delete exactly this version.
+
+        Raises:
+            Conflict: It has changed.
+            Gone: It is not there any more.
+        """
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": job.uid, "resourceVersion": job.resource_version},
+        }
+        await call(
+            self._api.delete_namespaced_custom_object,
+            GROUP,
+            VERSION,
+            job.namespace,
+            PLURAL,
+            job.name,
+            body=body,
+            _request_timeout=TIMEOUT,
+        )
+
     async def record(self, job: Job, notice: Notice) -> None:
         """Create an Event about the MLJob, for ``kubectl describe``."""
-        now = datetime.now(UTC)
-        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {
-            "metadata": {"name": f"{job.name}.{uuid.uuid4().hex[:16]}", "namespace": job.namespace},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": job.namespace,
-                "name": job.name,
-                "uid": job.uid,
-                "resourceVersion": job.resource_version,
-            },
-            "type": notice.type,
-            "reason": notice.reason,
-            "message": notice.message,
-            "source": {"component": COMPONENT},
-            "reportingComponent": COMPONENT,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
-            "count": 1,
+        about = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+            "resourceVersion": job.resource_version,
         }
-        await self._call(self._core.create_namespaced_event, job.namespace, body, _request_timeout=TIMEOUT)
+        await call(self._core.create_namespaced_event, job.namespace, event(about, notice), _request_timeout=TIMEOUT)
 
     async def _list_page(self, namespace: str, token: str) -> Any:
         paging: dict[str, Any] = {"limit": 500, "_request_timeout": TIMEOUT}
@@ -171,16 +193,61 @@ class Jobs:
             return await self._api.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **paging)
         return await self._api.list_cluster_custom_object(GROUP, VERSION, PLURAL, **paging)
 
-    async def _call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call the client, mapping what it raises."""
-        try:
-            return await method(*args, **kwargs)
-        except ApiException as error:
-            raise _mapped(error) from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise StoreUnavailable(
-                f"the Kubernetes API did not answer: {str(error) or type(error).__name__}"
-            ) from error
+
+async def connect() -> client.ApiClient:
+    """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig."""
+    configuration = client.Configuration()
+    configuration.connection_pool_maxsize = 64
+    if in_cluster():
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    else:
+        # Named here, because the client reads the variable when it is imported.
+        named = os.environ.get("KUBECONFIG") or None
+        await config.load_kube_config(named, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    # Left to itself, aiohttp looks for a proxy and a .netrc before every request, each in another thread: two waits for a
+    # processor in the way of every status. The environment does not change, so it is read once.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
+    return client.ApiClient(configuration)
+
+
+async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call the client, mapping what it raises.
+
+    Raises:
+        StoreError: Whatever it raises.
+    """
+    try:
+        return await method(*args, **kwargs)
+    except ApiException as error:
+        raise _mapped(error) from error
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise StoreUnavailable(f"the Kubernetes API did not answer: {str(error) or type(error).__name__}") from error
+
+
+def event(about: Mapping[str, Any], notice: Notice) -> dict[str, Any]:
+    """A Kubernetes Event, for ``kubectl describe``; those of cluster-scoped objects are in namespace default."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "metadata": {
+            "name": f"{about['name']}.{uuid.uuid4().hex[:16]}",
+            "namespace": about.get("namespace", "default"),
+        },
+        "involvedObject": dict(about),
+        "type": notice.type,
+        "reason": notice.reason,
+        "message": notice.message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+
+
+def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
+    """A Secret's data as text."""
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in (data or {}).items()}
 
 
 def in_cluster() -> bool:
@@ -202,6 +269,10 @@ def read(body: Mapping[str, Any]) -> Job | None:
         meta = body.get("metadata", {})
         log.error("%s/%s does not fit the API and is left alone: %s", meta.get("namespace"), meta.get("name"), error)
         return None
+
+
+def _first_line(error: StoreError) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def _mapped(error: ApiException) -> StoreError:

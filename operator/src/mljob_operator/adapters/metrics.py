@@ -37,7 +37,7 @@ class Metrics:
         self._requests = Histogram(
             "mljob_airflow_request_seconds",
             "Operations on Airflow's REST API",
-            ["operation", "outcome"],
+            ["airflow", "operation", "outcome"],
             buckets=_FAST,
             registry=self.registry,
         )
@@ -45,9 +45,21 @@ class Metrics:
             "mljob_jobs_finished", "MLJobs that ended, by phase", ["phase"], registry=self.registry
         )
         self._resyncs = Counter(
-            "mljob_resyncs", "Passes over Airflow's change feed", ["outcome"], registry=self.registry
+            "mljob_resyncs", "Passes over Airflow's change feed", ["airflow", "outcome"], registry=self.registry
         )
         self._live = Gauge("mljob_jobs_live", "MLJobs that are not finished", registry=self.registry)
+        self._ready = Gauge(
+            "mljob_airflow_ready", "Whether an AirflowInstance is ready: 1 or 0", ["airflow"], registry=self.registry
+        )
+        self._active = Gauge(
+            "mljob_airflow_active_runs", "MLJobs with a run in an AirflowInstance", ["airflow"], registry=self.registry
+        )
+        self._waiting = Gauge(
+            "mljob_airflow_waiting_jobs",
+            "MLJobs that wait for a place in an AirflowInstance",
+            ["airflow"],
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
         )
@@ -64,21 +76,34 @@ class Metrics:
         """A message's status is stored."""
         self._latency.observe(seconds)
 
-    def airflow_request(self, operation: str, outcome: str, seconds: float) -> None:
-        """A request to Airflow has ended."""
-        self._requests.labels(operation, outcome).observe(seconds)
+    def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
+        """A request to an Airflow has ended."""
+        self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def job_finished(self, phase: str) -> None:
         """An MLJob has ended."""
         self._finished.labels(phase).inc()
 
-    def resync(self, outcome: str) -> None:
-        """A pass over the change feed has ended."""
-        self._resyncs.labels(outcome).inc()
+    def resync(self, airflow: str, outcome: str) -> None:
+        """A pass over an Airflow's change feed has ended."""
+        self._resyncs.labels(airflow, outcome).inc()
 
     def live(self, jobs: int) -> None:
         """How many MLJobs are not finished."""
         self._live.set(jobs)
+
+    def airflow_ready(self, airflow: str, ready: bool | None) -> None:
+        """Whether an AirflowInstance is ready; None: it is not there any more."""
+        if ready is not None:
+            self._ready.labels(airflow).set(ready)
+            return
+        for gauge in (self._ready, self._active, self._waiting):
+            gauge.remove_by_labels({"airflow": airflow})
+
+    def places(self, airflow: str, active: int, waiting: int) -> None:
+        """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
+        self._active.labels(airflow).set(active)
+        self._waiting.labels(airflow).set(waiting)
 
     def in_flight(self, messages: int) -> None:
         """How many messages are not stored yet."""

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mljob_contract.mljob import CancellationStrategy, DeletionPolicy
+from mljob_contract.mljob import DeletionPolicy
 
-from .job import Job
-from .ledger import Ledger
-from .phases import TERMINAL_PHASES
+from .attempts import Attempt, same_run
+from .ledger import unasked
+from .situation import FOR_EVER, Situation
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
@@ -29,124 +29,48 @@ CANCEL_AGAIN_AFTER = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What keeps an MLJob from going on.
-
-    Attributes:
-        reason: One CamelCase word.
-        message: What is wrong and what to do about it.
-        generation: The spec's generation that it happened to; another one deserves another try.
-        retry_at: When to try again; None: waiting can't help, only a change of the spec can.
-        failures: How many times in a row.
-    """
-
-    reason: str
-    message: str
-    generation: int
-    retry_at: datetime | None
-    failures: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """What this process has tried for an MLJob.
-
-    Attributes:
-        unknown_until: A submission went out without an answer and may still take effect until then.
-        submitted_generation: The spec's generation that it went out with.
-        searched_at: When all DAGs were searched for the run.
-        cancel_dag_at: When the cancellation DAG was triggered.
-        cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
-        cancel_dag_running: Whether it had.
-        cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
-        cancelled_directly_at: When the run was cancelled through REST.
-        looked_up_at: When the run was last asked for.
-        over_since: When the run was first known to have ended.
-        doubt: The run was missed, or not all of its tasks are known: ask for both.
-        paused: Whether the run's DAG is paused.
-        dag_id: The DAG that the run was submitted to, or found in, before the status says so.
-    """
-
-    trouble: Trouble | None = None
-    unknown_until: datetime | None = None
-    submitted_generation: int | None = None
-    searched_at: datetime | None = None
-    cancel_dag_at: datetime | None = None
-    cancel_dag_checked_at: datetime | None = None
-    cancel_dag_running: bool = False
-    cancel_dag_refused: str | None = None
-    cancelled_directly_at: datetime | None = None
-    looked_up_at: datetime | None = None
-    over_since: datetime | None = None
-    doubt: bool = False
-    paused: bool = False
-    dag_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that a decision depends on."""
-
-    job: Job
-    ledger: Ledger
-    effort: Effort
-    now: datetime
-    cancel_fallback: timedelta = timedelta(seconds=20)
-    """How long the cancellation DAG has before the operator cancels through REST itself."""
-
-    @property
-    def dag_id(self) -> str:
-        """The DAG of the run; before there is one, the DAG that the spec names."""
-        return self.job.status.dag_id or self.effort.dag_id or self.job.spec.dag_id
-
-    @property
-    def submitted(self) -> bool:
-        """Whether there is a run, as far as is known."""
-        return self.job.status.submit_time is not None or self.ledger.run is not None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the status already says how it ended."""
-        return self.job.status.phase in TERMINAL_PHASES
-
-    @property
-    def outcome_unknown(self) -> bool:
-        """Whether a submission may still take effect."""
-        return self.effort.unknown_until is not None and self.now < self.effort.unknown_until
-
-    @property
-    def searched(self) -> bool:
-        """Whether a search for the run has said all that it can."""
-        searched, unknown = self.effort.searched_at, self.effort.unknown_until
-        return searched is not None and (unknown is None or searched >= unknown)
-
-    @property
-    def retry_at(self) -> datetime | None:
-        """When what failed last for this spec is tried again; deletion is a new generation, so it doesn't wait for older troubles."""
-        trouble = self.effort.trouble
-        return trouble.retry_at if trouble and trouble.generation == self.job.generation else None
-
-    @property
-    def deadline(self) -> datetime | None:
-        """When a deletion stops waiting for Airflow."""
-        if self.job.deleted_at is None:
-            return None
-        return self.job.deleted_at + timedelta(seconds=self.job.spec.cancellation.timeout_seconds)
-
-
-@dataclass(frozen=True, slots=True)
 class AddFinalizer:
     """Make sure that the MLJob can't go while it has a run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Submit:
-    """Trigger the DAG run."""
+class CountRuns:
+    """Ask how many runs there are of this spec: an MLJob that was here before may have taken several, and the newest one counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class SearchRun:
-    """Look for the MLJob's run in all DAGs: the spec may have named another one when it was submitted."""
+class BeginAttempt:
+    """Speak of this attempt from now on."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write the status before going on: what is done next must be known to whoever carries on after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Trigger the dag run.
+
+    Attributes:
+        conf_of: The run whose conf it gets, where the spec's is not meant.
+    """
+
+    conf_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClearFailed:
+    """Have the run's failed tasks run again, and those that could not run because of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let no other run of the backfill start, or let them start again."""
+
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +81,11 @@ class LookUpRun:
 @dataclass(frozen=True, slots=True)
 class ListTasks:
     """Ask for the run and all its task instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuestions:
+    """Ask what the tasks that await input ask of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +115,11 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """Delete the MLJob: it has been finished for long enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do until something happens, or until a time."""
 
@@ -194,60 +128,86 @@ class Wait:
 
 Action = (
     AddFinalizer
+    | CountRuns
+    | BeginAttempt
+    | Store
     | Submit
-    | SearchRun
+    | ClearFailed
+    | Pause
     | LookUpRun
     | ListTasks
+    | ReadQuestions
     | TriggerCancellation
     | CheckCancellation
     | CancelDirectly
     | Release
+    | Expire
     | Wait
 )
 Policy = Callable[[Situation], Action | None]
 
 
 def decide(situation: Situation) -> Action:
-    """The next action: the first policy's that has one."""
-    for policy in POLICIES:
-        if (action := policy(situation)) is not None:
-            return action
-    return Wait()
-
-
-def nothing_owed(s: Situation) -> Action | None:
-    """An object that we do not hold, and whose story is over or being deleted, is left alone."""
-    if not s.job.held and (s.job.deleting or s.finished):
-        return Wait()
-    return None
+    """The next action: the first policy's that has one; a wait ends when a deadline does."""
+    action = next((action for policy in POLICIES if (action := policy(situation)) is not None), Wait())
+    if isinstance(action, Wait):
+        due = [at for at in (action.until, *situation.deadlines) if at is not None]
+        return Wait(min(due, default=None))
+    return action
 
 
 def let_deletion_through(s: Situation) -> Action | None:
     """Deletion completes when there is nothing to cancel, when the user said so, or when time is up."""
-    if s.deadline is None:
+    if s.deletion_deadline is None:
         return None
-    if s.finished or s.ledger.over or s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
+    if not s.job.held:
+        return Wait()
+    if not s.open or s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
         return Release()
-    if s.ledger.gone and not s.outcome_unknown and (s.searched or s.submitted):
-        return Release()
-    if s.now >= s.deadline:
+    if s.over or s.ledger.over:
+        return _until_stored(s, s.deletion_deadline) or Release()
+    if s.now >= s.deletion_deadline:
         return Release(abandoned=True)
     return None
 
 
+def _until_stored(s: Situation, deadline: datetime) -> Action | None:
+    """Airflow publishes a run's end before it stores it: whoever waits for the deletion looks there next. Only an answer has the end's time."""
+    run = s.ledger.run
+    if run is None or run.end is not None or s.ledger.gone or s.ledger.course is not None or s.now >= deadline:
+        return None
+    again_at = (s.effort.looked_up_at or s.now - LIST_AGAIN_AFTER) + LIST_AGAIN_AFTER
+    at = max(again_at, s.retry_at or again_at)
+    return LookUpRun() if s.now >= at else Wait(min(at, deadline))
+
+
+def store_what_is_next(s: Situation) -> Action | None:
+    """Nothing is done for an attempt, and no run is cancelled, before the status says so. Who isn't stopped is not held up."""
+    if not s.recorded or (s.open and not s.over and s.stop not in (None, s.announced_stop)):
+        return Store()
+    return None
+
+
+def follow_what_was_cleared(s: Situation) -> Action | None:
+    """A run that somebody cleared in Airflow after its end is a new attempt, which we follow."""
+    if s.open or not s.cleared_in_airflow or s.attempt is None or s.stop is not None:
+        return None
+    if not s.job.held:
+        return AddFinalizer()
+    return BeginAttempt(same_run(s.attempt, s.attempt.number + 1))
+
+
 def cancel_the_run(s: Situation) -> Action | None:
     """The cancellation DAG first; REST where it can't, or doesn't in time."""
-    if s.deadline is None:
+    if s.stop is None or not s.open or s.over or s.ledger.over:
         return None
     effort, now = s.effort, s.now
     if (retry_at := s.retry_at) is not None and now < retry_at:
-        return Wait(min(retry_at, s.deadline))
+        return Wait(_soonest(retry_at, s.deletion_deadline))
     if s.ledger.run is None:
-        # After a restart, or deleted before the submission was answered: is there a run at all?
-        if s.outcome_unknown and effort.searched_at is not None:
-            return Wait(min(effort.unknown_until or s.deadline, s.deadline))
-        return SearchRun()
-    by_dag = s.job.spec.cancellation.strategy is CancellationStrategy.DAG and effort.cancel_dag_refused is None
+        # After a restart, or stopped before the submission was answered: is there a run at all?
+        return _look_for_it(s)
+    by_dag = s.cancelled_by_dag and effort.cancel_dag_refused is None
     if by_dag and effort.cancel_dag_at is None:
         return TriggerCancellation()
     directly_at = _cancel_directly_at(s)
@@ -257,7 +217,19 @@ def cancel_the_run(s: Situation) -> Action | None:
     look_up_at = (effort.looked_up_at or effort.cancel_dag_at or now) + LOOK_UP_EVERY
     if now >= look_up_at:
         return LookUpRun()
-    return Wait(min(directly_at, look_up_at, s.deadline))
+    return Wait(_soonest(directly_at, look_up_at, s.deletion_deadline))
+
+
+def _look_for_it(s: Situation) -> Action:
+    """Ask for the run, and where it may still be on its way, again when it must have arrived."""
+    unknown = s.effort.unknown_until
+    if s.ledger.gone and unknown is not None and s.now < unknown:
+        return Wait(_soonest(unknown, s.deletion_deadline))
+    return LookUpRun()
+
+
+def _soonest(*times: datetime | None) -> datetime | None:
+    return min((at for at in times if at is not None), default=None)
 
 
 def _cancel_directly_at(s: Situation) -> datetime:
@@ -270,55 +242,92 @@ def _cancel_directly_at(s: Situation) -> datetime:
     return effort.cancel_dag_at + (CANCEL_DAG_TAKES if effort.cancel_dag_running else s.cancel_fallback)
 
 
-def finish(s: Situation) -> Action | None:
-    """When the run has ended, its tasks are listed once in full; then the MLJob owes and is owed nothing."""
-    if not (s.finished or s.ledger.over or (s.ledger.gone and s.submitted)):
+def pause_or_resume(s: Situation) -> Action | None:
+    """A backfill is suspended by pausing it."""
+    course = s.ledger.course
+    if s.pause is None or s.over or s.ledger.over or (course is not None and course.backfill.paused is s.pause):
         return None
-    if s.ledger.gone or s.ledger.listed or not s.submitted:
-        return Release() if s.job.held else Wait()
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)
-    if s.effort.over_since is not None and s.effort.looked_up_at is not None:
-        again_at = s.effort.looked_up_at + LIST_AGAIN_AFTER
-        return ListTasks() if s.now >= again_at else Wait(again_at)
-    return ListTasks()
+    return Pause(s.pause) if course is not None else LookUpRun()
+
+
+def take_stock(s: Situation) -> Action | None:
+    """When the run has ended, its tasks are listed once in full; a finished MLJob then owes and is owed nothing.
+
+    A run that was cleared after a cancellation is under way again and none of ours: it is not waited for.
+    """
+    listing = s.ledger.over or (s.finished and s.attempt is not None and s.submitted and s.ledger.run is None)
+    if listing and s.job.held and not s.ledger.listed and not s.ledger.gone:
+        if s.retry_at is not None and s.now < s.retry_at:
+            return Wait(_soonest(s.retry_at, s.verdict_at))
+        if s.effort.over_since is not None and s.effort.looked_up_at is not None:
+            again_at = s.effort.looked_up_at + LIST_AGAIN_AFTER
+            return ListTasks() if s.now >= again_at else Wait(again_at)
+        return ListTasks()
+    if s.over:
+        return Store()
+    if s.finished and not s.run_again:
+        return Release() if s.job.held else None
+    return None
+
+
+def expire(s: Situation) -> Action | None:
+    """A finished MLJob goes when its time is up."""
+    if s.expires_at is not None and s.now >= s.expires_at and not s.job.held:
+        return Expire()
+    return None
 
 
 def start_the_run(s: Situation) -> Action | None:
     """The finalizer before the run, so that no run is left behind; the computed id, so that no run is started twice."""
-    if s.submitted:
+    if s.job.deleting or (s.finished and not s.run_again) or (s.open and s.submitted):
         return None
-    trouble = s.effort.trouble
-    if (
-        trouble is not None
-        and trouble.generation == s.job.generation
-        and not (trouble.retry_at and s.now >= trouble.retry_at)
-    ):
-        return Wait(trouble.retry_at)
+    if s.stop is not None:
+        return Release() if s.job.held else Wait()
+    if s.start_at is not None and not s.due:
+        return Wait(s.start_at if s.start_at < FOR_EVER else None)
+    if s.obstacle is not None:
+        return Wait()
     if not s.job.held:
         return AddFinalizer()
-    edited = s.job.generation > 1
-    if edited and s.outcome_unknown and s.effort.submitted_generation != s.job.generation:
-        return Wait(s.effort.unknown_until)
-    if edited and not s.searched:
-        return SearchRun()
-    return Submit()
+    if not s.open:
+        return CountRuns() if s.may_have_run else BeginAttempt(s.next_attempt())
+    if s.announced_in_vain:
+        # What was announced may have been submitted by a process that did not live to say so.
+        unused = s.absent or s.unsent or s.effort.cleared_nothing
+        return BeginAttempt(s.next_attempt()) if unused else _look_for_it(s)
+    if s.job.is_backfill and s.effort.unknown_until is not None and not s.absent:
+        # Airflow gives backfills their ids, so the same one twice would be two: an earlier creation is waited for.
+        return _look_for_it(s)
+    if s.by_clearing:
+        return ClearFailed()
+    if s.in_doubt and s.effort.unknown_until is not None and s.now >= s.effort.unknown_until:
+        # Whether it has taken a place in its Airflow has to be known, whatever may keep it from being submitted again.
+        return LookUpRun()
+    history = s.job.status.history
+    return Submit(conf_of=history[-1].dag_run_id if s.spec_refused and history else None)
 
 
 def follow(s: Situation) -> Action | None:
-    """A run in progress tells of itself; only a doubt whether it is still there, or a restart, makes us ask."""
+    """A run in progress tells of itself; only a doubt whether it is still there, a restart, or a task that waits for a person makes us ask."""
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)
-    if s.effort.doubt:
+    if s.effort.doubt and s.open:
         return ListTasks()
+    if s.open and s.submitted and s.stop is None and unasked(s.ledger):
+        return ReadQuestions()
     return None
 
 
 POLICIES: tuple[Policy, ...] = (
-    nothing_owed,
     let_deletion_through,
+    store_what_is_next,
+    follow_what_was_cleared,
     cancel_the_run,
-    finish,
+    pause_or_resume,
+    take_stock,
+    expire,
     start_the_run,
     follow,
 )

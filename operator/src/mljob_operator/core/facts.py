@@ -7,12 +7,12 @@ rules can be read in one place.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mljob_contract.mljob import StatusSource
 
-from .phases import RETRY_RANK, TASK_RANK, RunState, TaskState
+from .phases import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
 
 TaskKey = tuple[str, int]
 """Task id and map index; -1 for a task that is not mapped."""
@@ -39,6 +39,29 @@ class RunFact:
     created: datetime | None = None
 
 
+def later_run(old: RunFact | None, new: RunFact) -> RunFact:
+    """The run's fact that counts: an ended run stays ended, unless it was queued again. Times are kept from whoever knows them."""
+    if old is None:
+        return new
+    if _queued_again(old, new):
+        return new
+    base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
+    start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
+    if (base.start, base.end, base.created) == (start, end, created):
+        return base
+    return replace(base, start=start, end=end, created=created)
+
+
+def _queued_again(old: RunFact, new: RunFact) -> bool:
+    """Whether the run was queued once more after its end. Who queues a run and who ends it have clocks of their own: a short one may seem to
+    have ended before it was queued, so it must also be later than the queuing that is known.
+    """
+    if old.state not in TERMINAL_RUN or new.created is None:
+        return False
+    ended = old.end or old.at
+    return new.created > max(ended, old.created or ended)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a task said of itself while running: within one try, the latest report counts."""
@@ -60,6 +83,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a task that awaits input asks; a subject of None: Airflow was asked, and does not tell."""
+
+    try_number: int
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFact:
     """A task instance's state.
 
@@ -69,6 +100,7 @@ class TaskFact:
         at: When it came about, on Airflow's clock; orders events within one try and rank.
         seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
         max_tries: How many retries the task has, where the source says so.
+        question: What it asks, while it awaits input and once Airflow was asked for it.
     """
 
     task_id: str
@@ -85,6 +117,12 @@ class TaskFact:
     progress: Report | None = None
     metrics: Report | None = None
     failure: Failure | None = None
+    question: Question | None = None
+
+    @property
+    def awaits_input(self) -> bool:
+        """Whether it waits for a person."""
+        return self.state is TaskState.AWAITING_INPUT
 
     @property
     def key(self) -> TaskKey:

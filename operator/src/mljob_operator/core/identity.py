@@ -10,16 +10,43 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 
+from mljob_contract.mljob import MLJobSpec, RunPolicy
 from mljob_contract.run_id import DIGEST_LENGTH, RunId
+
+from .job import Job
 
 CANCEL_PREFIX = "cancel."
 
 
-def dag_run_id(prefix: str, namespace: str, name: str, uid: str, attempt: int = 1) -> RunId:
-    """The id of the ``attempt``-th run of the MLJob with this uid."""
-    digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()[:DIGEST_LENGTH]
-    return RunId(prefix, namespace, name, digest, attempt)
+def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1) -> RunId:
+    """The id of the ``number``-th run of what ``pin`` identifies: the object's uid, or its namespace, name and spec."""
+    return RunId(prefix, namespace, name, _digest(pin), number)
+
+
+def pin(job: Job) -> str:
+    """What a run belongs to: this object, or with OncePerSpec whatever object has this namespace, name and spec."""
+    if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
+        return f"{job.namespace}/{job.name}/{spec_hash(job.spec)}"
+    return job.uid
+
+
+def spec_hash(spec: MLJobSpec) -> str:
+    """Ten characters that change with what is run: dagId, conf, confFrom, airflowRef and backfill. A field that a later version adds must not change it
+    where it is not set, or an upgrade would start runs again; hence defaults are left out.
+    """
+    relevant = spec.model_dump(
+        mode="json",
+        by_alias=True,
+        include={"dag_id", "conf", "conf_from", "airflow_ref", "backfill"},
+        exclude_defaults=True,
+    )
+    return _digest(json.dumps(relevant, sort_keys=True, separators=(",", ":")))
+
+
+def _digest(text: str) -> str:
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:DIGEST_LENGTH]
 
 
 def cancel_run_id(run_id: str) -> str:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
+
+from .phases import TERMINAL_PHASES
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -53,6 +56,17 @@ class Job:
     def held(self) -> bool:
         """Whether our finalizer holds the object."""
         return FINALIZER in self.finalizers
+
+    @property
+    def is_backfill(self) -> bool:
+        """Whether it is a range of runs rather than one."""
+        return self.spec.type is JobType.BACKFILL
+
+    @property
+    def settled(self) -> bool:
+        """Whether its story is over, nothing is owed, and the spec is the one that the status speaks of."""
+        seen = self.status.observed_generation == self.generation
+        return self.status.phase in TERMINAL_PHASES and not self.held and (seen or self.deleting)
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Job:

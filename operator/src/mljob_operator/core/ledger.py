@@ -3,7 +3,8 @@
 Kafka is the edge, REST is the level. Events are ordered among themselves by identity (task id, map index), then try, then the
 state's rank within the try, then the clock, so that doubled, late and reordered events end in the same ledger. REST is the truth, but
 an answer can be older than an event that overtook it: within ``GRACE`` of an event, REST may move a task forward and not back. The
-change feed overlaps by more than that, so what is held back is heard again.
+change feed overlaps by more than that, so what is held back is heard again. A try that an event has ended is never under way again,
+however long Airflow takes to store its end: the next one has a higher number.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import TypeVar
 
 from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
-from .facts import Failure, Report, RunFact, Snapshot, TaskFact, TaskKey
-from .phases import FINISHED_TASK, RUN_RANK, TERMINAL_RUN, RunState, task_state
+from .attempts import ended_at, run_facts_since
+from .backfill import Course, Member, Survey, as_one_run, joined, surveyed
+from .facts import Failure, Question, Report, RunFact, Snapshot, TaskFact, TaskKey, later_run
+from .phases import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, TERMINAL_RUN, RunState, run_state, task_state
 
 GRACE = timedelta(seconds=3)
-"""How long an event stands against a REST answer that contradicts it. Airflow publishes a failure before it stores it, and a
-request may have read the database before the event; both take well under a second."""
+"""How long an event stands against a REST answer that contradicts it: the request may have read the database before what the event
+tells of was stored."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -37,6 +40,8 @@ class Ledger:
         listed: Whether all task instances were listed after the run had ended: there is nothing more to learn.
         complete: Whether the whole of the run's task instances is known, so that counts can be shown as totals.
         gone: Whether Airflow said that it has no such run.
+        since: What is said of the run from before this is about an earlier attempt, whose run was cleared; None: there was none.
+        course: Of an MLJob that is a backfill, its runs; ``run`` is then what they come to together.
     """
 
     run: RunFact | None = None
@@ -44,6 +49,8 @@ class Ledger:
     listed: bool = False
     complete: bool = False
     gone: bool = False
+    since: datetime | None = None
+    course: Course | None = None
 
     @property
     def over(self) -> bool:
@@ -62,13 +69,17 @@ def remember(status: MLJobStatus) -> Ledger:
     REST gives the states again, and more of them; what only events carried (reports, the text of a failure) is in the status alone. Of
     mapped tasks it has sums, from which nothing can be begun.
     """
-    facts = (
-        _remembered(task, status.last_event_time or _LONG_AGO) for task in status.tasks or () if task.mapped is None
-    )
-    return Ledger(tasks={fact.key: fact for fact in facts})
+    source = status.status_source or StatusSource.REST
+    at = status.last_event_time or _LONG_AGO
+    facts = (_remembered(task, at, source) for task in status.tasks or () if task.mapped is None)
+    run, ended = None, ended_at(status)
+    if ended is not None and status.dag_run_state is not None:
+        state, queued = run_state(status.dag_run_state), status.submit_time
+        run = RunFact(state, source, at, _LONG_AGO, start=status.start_time, end=ended, created=queued)
+    return Ledger(run=run, tasks={fact.key: fact for fact in facts}, since=run_facts_since(status))
 
 
-def _remembered(task: TaskStatus, at: datetime) -> TaskFact:
+def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFact:
     number = task.try_number
     progress = Report(number, at, progress=task.progress / 100) if task.progress is not None else None
     return TaskFact(
@@ -76,7 +87,7 @@ def _remembered(task: TaskStatus, at: datetime) -> TaskFact:
         map_index=-1,
         try_number=number,
         state=task_state(task.state),
-        source=StatusSource.REST,
+        source=source,
         at=at,
         seen=_LONG_AGO,
         start=task.start_time,
@@ -84,18 +95,23 @@ def _remembered(task: TaskStatus, at: datetime) -> TaskFact:
         progress=progress,
         metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
         failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
+        question=Question(number, task.input.subject) if task.input else None,
     )
 
 
-def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact]) -> Ledger:
+def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger:
     """Add events. The same ones again, or in another sequence, give the same ledger."""
     run = ledger.run
     tasks: dict[TaskKey, TaskFact] | None = None
+    course = ledger.course
     for fact in facts:
-        if isinstance(fact, RunFact):
-            run = _later_run(run, fact)
+        if isinstance(fact, Member):
+            course = joined(course, fact) if course is not None else None
             continue
-        run = _later_run(run, _started_by(fact))
+        if isinstance(fact, RunFact):
+            run = _later_run(run, fact, ledger.since)
+            continue
+        run = _later_run(run, started_by(fact), ledger.since)
         known = ledger.tasks if tasks is None else tasks
         old = known.get(fact.key)
         new = fact if old is None else _merge(old, fact)
@@ -103,16 +119,29 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact]) -> Ledger:
             if tasks is None:
                 tasks = dict(ledger.tasks)
             tasks[fact.key] = new
+    if course is not ledger.course and course is not None:
+        return _with_course(ledger, course)
     if run is ledger.run and tasks is None:
         return ledger
     return replace(ledger, run=run, tasks=ledger.tasks if tasks is None else _without_placeholders(tasks))
+
+
+def survey(ledger: Ledger, found: Survey) -> Ledger:
+    """Take in what REST says of a backfill."""
+    ledger = _with_course(ledger, surveyed(ledger.course, found))
+    return replace(ledger, complete=True, listed=ledger.listed or found.final, gone=False)
+
+
+def _with_course(ledger: Ledger, course: Course) -> Ledger:
+    run = as_one_run(course)
+    return replace(ledger, course=course, run=later_run(ledger.run, run) if ledger.over else run)
 
 
 def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     """Take in what REST says."""
     run = ledger.run
     if snapshot.run is not None:
-        run = _later_run(run, snapshot.run)
+        run = _later_run(run, snapshot.run, ledger.since)
     tasks = dict(ledger.tasks)
     for fact in snapshot.tasks:
         old = tasks.get(fact.key)
@@ -134,6 +163,22 @@ def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     )
 
 
+def unasked(ledger: Ledger) -> bool:
+    """Whether a task awaits input and it is not known for what."""
+    return any(fact.awaits_input and fact.question is None for fact in ledger.tasks.values())
+
+
+def ask(ledger: Ledger, questions: Mapping[TaskKey, Question]) -> Ledger:
+    """Note what is asked. A wait that is in no answer has its question too, an unknown one: each is asked for once."""
+    tasks = {
+        key: replace(fact, question=questions.get(key) or Question(fact.try_number))
+        if fact.awaits_input and fact.question is None
+        else fact
+        for key, fact in ledger.tasks.items()
+    }
+    return replace(ledger, tasks=tasks)
+
+
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
     """Before a mapped task is expanded it is one row with map index -1, which its instances replace."""
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
@@ -141,18 +186,19 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
     return tasks
 
 
-def _later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """The run's fact that counts: an ended run stays ended for this attempt. Times are kept from whoever knows them."""
-    if old is None:
-        return new
-    base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
-    start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
-    if (base.start, base.end, base.created) == (start, end, created):
-        return base
-    return replace(base, start=start, end=end, created=created)
+def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
+    """The run's fact that counts, of those that are about this attempt."""
+    return old if since is not None and _moment(new) < since else later_run(old, new)
 
 
-def _started_by(fact: TaskFact) -> RunFact:
+def _moment(fact: RunFact) -> datetime:
+    """When what is said came about: where REST tells when the run was queued, that decides which attempt it is about."""
+    if fact.created is not None:
+        return fact.created
+    return (fact.end or fact.at) if fact.state in TERMINAL_RUN else fact.at
+
+
+def started_by(fact: TaskFact) -> RunFact:
     """A task that ran says that its run is running."""
     return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
 
@@ -161,10 +207,15 @@ def _merge(old: TaskFact, new: TaskFact) -> TaskFact:
     """Join two events on one task instance: the later state, with the latest report and failure of either."""
     winner = new if new.order > old.order else old
     starts = [fact.start for fact in (old, new) if fact.start and fact.try_number == winner.try_number]
+    ends = [
+        fact.end for fact in (old, new) if fact.end and (fact.try_number, fact.rank) == (winner.try_number, winner.rank)
+    ]
     merged = replace(
         winner,
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
+        # Airflow's own producer tells of an end a moment after ours, and does not say when it was.
+        end=min(ends, default=None),
         progress=_latest(old.progress, new.progress),
         metrics=_latest(old.metrics, new.metrics),
         failure=_best_failure(old.failure, new.failure),
@@ -177,8 +228,8 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
     if old.source is StatusSource.REST:
         accepted = final or rest.seen >= old.seen
     else:
-        ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank)
-        accepted = final or ahead or not _stands(old, rest.seen)
+        ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank) and not _overtaken(old, rest)
+        accepted = final or ahead or not (_stands(old, rest.seen) or _unstored_end(old, rest))
     base = rest if accepted else old
     if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
         # Nothing new: keep where the state was heard of first.
@@ -191,12 +242,26 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         progress=old.progress,
         metrics=old.metrics,
         failure=_best_failure(old.failure, rest.failure),
+        question=old.question if base.awaits_input and base.try_number == old.try_number else None,
     )
 
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:
     """Whether an event is so recent that a REST answer may have missed it."""
     return fact.source is StatusSource.KAFKA and fact.seen + GRACE > requested_at
+
+
+def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
+    """Whether the answer was asked for before an event moved the task within its try: it would wait for a person who has answered."""
+    moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
+    return moved and event.try_number == rest.try_number and rest.seen < event.seen
+
+
+def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
+    """Whether an event has ended the try that REST still shows under way: the worker publishes before it reports to the api-server,
+    which it may have to ask again for minutes.
+    """
+    return old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
 
 
 def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mljob_contract.mljob import MLJobStatus, Phase
+from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
 from .phases import TERMINAL_PHASES
+from .situation import Stop
 
 NORMAL = "Normal"
 WARNING = "Warning"
+MAX_RUNS_TOLD = 5
+"""Runs of a backfill that failed at once and are told of one by one."""
+
+FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
+"""Reasons of a failure that its Event has too: they are the MLJob's own, not its run's."""
+_NO_TROUBLE = frozenset({"Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in Stop)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,56 +38,81 @@ class Notice:
     message: str
 
 
-def notices(old: MLJobStatus, new: MLJobStatus, *, deleting: bool = False) -> list[Notice]:
-    """What to tell of the step from ``old`` to ``new``; deletion is a new generation of the object, not a changed spec."""
+def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
+    """What to tell of the step from ``old`` to ``new``."""
     told: list[Notice] = []
-    if new.submit_time and not old.submit_time:
-        told.append(
-            Notice(NORMAL, "Submitted", f"Submitted run {new.dag_run_id} of DAG {new.dag_id}: {new.dag_run_url}")
-        )
-    elif _spec_changed(old, new) and not deleting:
+    again = new.attempts != old.attempts
+    if again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
         told.append(
             Notice(
-                WARNING,
-                "SpecChangeIgnored",
-                f"The spec changed after run {new.dag_run_id} was submitted; a change of dagId or conf doesn't affect it. Delete and create the MLJob to run the new spec.",
+                NORMAL,
+                "ClearedInAirflow",
+                f"Run {new.dag_run_id} was cleared in Airflow; following it as attempt {new.attempts}.",
             )
         )
+    if new.submit_time and (again or not old.submit_time):
+        run = f"backfill {new.backfill.id}" if new.backfill else f"run {new.dag_run_id}"
+        told.append(Notice(NORMAL, "Submitted", f"Submitted {run} of DAG {new.dag_id}: {new.dag_run_url}"))
+    if (refused := _condition(new, "SpecApplied")) is not None and _condition(old, "SpecApplied") is None:
+        told.append(Notice(WARNING, "SpecChangeRefused", refused.message))
     told.extend(_failed_tasks(old, new))
+    told.extend(_failed_runs(old, new))
+    told.extend(_waits(old, new))
     if new.phase != old.phase:
-        told.extend(_phase_change(new))
+        told.extend(_phase_change(old, new))
     elif new.reason != old.reason and new.phase in (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING) and new.message:
         told.extend(_trouble(new))
     return told
 
 
-def _spec_changed(old: MLJobStatus, new: MLJobStatus) -> bool:
-    """Whether the spec changed under a run in progress."""
-    in_progress = old.submit_time is not None and old.phase not in TERMINAL_PHASES
-    return in_progress and new.observed_generation != (old.observed_generation or new.observed_generation)
+def _condition(status: MLJobStatus, kind: str) -> Condition | None:
+    return next((condition for condition in status.conditions or () if condition.type == kind), None)
 
 
-def _phase_change(new: MLJobStatus) -> list[Notice]:
+def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     message = (new.message or "")[:1024]
     match new.phase:
+        case Phase.QUEUED | Phase.RUNNING if old.phase is Phase.SUSPENDED:
+            return [Notice(NORMAL, "Resumed", "The backfill goes on.")]
         case Phase.RUNNING:
-            return [Notice(NORMAL, "Running", f"Airflow started run {new.dag_run_id}.")]
+            what = "the first run of the backfill" if new.backfill else f"run {new.dag_run_id}"
+            return [Notice(NORMAL, "Running", f"Airflow started {what}.")]
         case Phase.SUCCEEDED:
             return [Notice(NORMAL, "Succeeded", message)]
         case Phase.FAILED:
-            return [Notice(WARNING, "Failed", message)]
+            reason = new.reason if new.reason in FAILURES else None
+            return [Notice(WARNING, reason or "Failed", message)]
         case Phase.CANCELLING:
             return [Notice(NORMAL, "Cancelling", message)]
         case Phase.CANCELLED:
             return [Notice(NORMAL, "Cancelled", message)]
+        case Phase.SUSPENDED:
+            return [Notice(NORMAL, "Suspended", message)]
+        case Phase.PENDING if old.phase is Phase.SUSPENDED:
+            return [Notice(NORMAL, "Resumed", "The MLJob is not suspended any more."), *_trouble(new)]
         case _:
             return _trouble(new)
 
 
 def _trouble(new: MLJobStatus) -> list[Notice]:
-    if new.reason in ("Submitting", "Queued", "Cancelling", None):
+    if new.reason in _NO_TROUBLE:
         return []
     return [Notice(WARNING, new.reason or "", (new.message or "")[:1024])]
+
+
+def _waits(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
+    """One Event for each task that came to wait for a person, so that it can be sent to one."""
+    before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
+    told = []
+    for task in new.tasks or ():
+        if task.input is None or (task.task_id, task.try_number) in before or new.phase is not Phase.RUNNING:
+            continue
+        subject = f": {task.input.subject}" if task.input.subject else ""
+        instances = f" ({task.input.instances} instances)" if (task.input.instances or 0) > 1 else ""
+        where = f" Answer at {task.input.url}" if task.input.url else ""
+        text = f"Task {task.task_id}{instances} waits for a person's answer{subject}"
+        told.append(Notice(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:1024]))
+    return told
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
@@ -88,10 +120,10 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     if new.progress is None:
         # Until REST has told how many tries there are, a failure in the official producer's events may be a retry to be.
         return []
-    before = {task.task_id: task.state for task in old.tasks or ()} if old.progress is not None else {}
+    before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
     told = []
     for task in new.tasks or ():
-        if task.state != "failed" or before.get(task.task_id) == "failed":
+        if task.state != "failed" or (task.task_id, task.state) in before:
             continue
         error = ""
         if task.error is not None:
@@ -103,3 +135,20 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
             )
         )
     return told
+
+
+def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
+    """One Warning for each run of a backfill that came to fail; for many at once, one for all of them."""
+    if new.backfill is None:
+        return []
+    before = {run.dag_run_id for run in old.backfill.failed_runs or ()} if old.backfill else set()
+    failed = [run for run in new.backfill.failed_runs or () if run.dag_run_id not in before]
+    if len(failed) > MAX_RUNS_TOLD:
+        return [
+            Notice(
+                WARNING,
+                "RunFailed",
+                f"{len(failed)} runs have failed, from {failed[0].dag_run_id} to {failed[-1].dag_run_id}",
+            )
+        ]
+    return [Notice(WARNING, "RunFailed", f"Run {run.dag_run_id} failed: {run.url}"[:1024]) for run in failed]

@@ -67,6 +67,37 @@ TASK_RANK: dict[TaskState, int] = {
 
 TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
+_RUN_PHASE = {
+    RunState.QUEUED: Phase.QUEUED,
+    RunState.RUNNING: Phase.RUNNING,
+    RunState.SUCCESS: Phase.SUCCEEDED,
+    RunState.FAILED: Phase.FAILED,
+}
+TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
+    None: frozenset({Phase.PENDING, Phase.SUSPENDED, Phase.CANCELLING, Phase.CANCELLED}),
+    Phase.PENDING: frozenset(
+        {Phase.QUEUED, Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED, Phase.SUSPENDED, Phase.CANCELLING, Phase.CANCELLED}
+    ),
+    Phase.SUSPENDED: frozenset(
+        {Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLING, Phase.CANCELLED}
+    ),
+    Phase.QUEUED: frozenset(
+        {Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED, Phase.PENDING, Phase.SUSPENDED, Phase.CANCELLING}
+    ),
+    Phase.RUNNING: frozenset(
+        {Phase.QUEUED, Phase.SUCCEEDED, Phase.FAILED, Phase.PENDING, Phase.SUSPENDED, Phase.CANCELLING}
+    ),
+    Phase.CANCELLING: frozenset(
+        {Phase.CANCELLED, Phase.SUCCEEDED, Phase.FAILED, Phase.SUSPENDED, Phase.PENDING, Phase.QUEUED, Phase.RUNNING}
+    ),
+    Phase.SUCCEEDED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING}),
+    Phase.FAILED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING}),
+    Phase.CANCELLED: frozenset(),
+}
+"""The phases that may follow one: the state diagram in ``docs/spec/mljob.md``. A finished MLJob moves only with a new attempt: its spec changed
+under a runPolicy that runs it again, or somebody cleared its run in Airflow. A backfill is suspended by pausing it: what runs goes on, so it may end
+while it is suspended."""
+
 
 def task_state(word: str | None) -> TaskState:
     """Airflow's word as a state. A state that a later Airflow may add counts as running: known, and not over."""
@@ -86,19 +117,6 @@ def run_state(word: str | None) -> RunState:
         return RunState.RUNNING
 
 
-def run_phase(state: RunState, *, cancelling: bool) -> Phase:
-    """The phase that follows from the run's state.
-
-    A run that was asked to end and failed is Cancelled; one that reached success first is Succeeded all the same.
-    """
-    match state:
-        case RunState.SUCCESS:
-            return Phase.SUCCEEDED
-        case RunState.FAILED:
-            return Phase.CANCELLED if cancelling else Phase.FAILED
-        case _ if cancelling:
-            return Phase.CANCELLING
-        case RunState.QUEUED:
-            return Phase.QUEUED
-        case _:
-            return Phase.RUNNING
+def run_phase(state: RunState) -> Phase:
+    """The phase that follows from the run's state alone."""
+    return _RUN_PHASE[state]

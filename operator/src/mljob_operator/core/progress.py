@@ -6,22 +6,34 @@ Counts are exact. The list keeps failed tasks, then unfinished ones that do some
 
 from __future__ import annotations
 
-import json
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from mljob_contract.mljob import MAX_ERROR_LENGTH, MAX_TASKS, MappedTasks, TaskCounts, TaskErrorStatus, TaskStatus
+from mljob_contract.mljob import (
+    MAX_ERROR_LENGTH,
+    MAX_TASKS,
+    InputRequest,
+    MappedTasks,
+    TaskCounts,
+    TaskErrorStatus,
+    TaskStatus,
+)
 
-from .facts import TaskFact
+from .facts import Failure, TaskFact
 from .ledger import Ledger
 from .phases import ACTIVE_TASK, FINISHED_TASK, TaskState
+from .storable import cut, stored_size
 
 MAX_TASKS_BYTES = 40 * 1024
 MAX_FAILED_INDEXES = 20
 MAX_METRICS = 20
+MAX_METRIC_NAME = 63
+MAX_ERROR_TYPE = 120
+MAX_SUBJECT = 200
 
 # What a mapped task is called as a whole: the state that says most to somebody who looks for what is wrong or going on.
 _LOUDEST = (
@@ -50,8 +62,7 @@ class Summary:
         progress: Finished of all, ``3/5``; None while nothing is known.
         percent: 0 to 100, running tasks counted by their own reports.
         current_task: The task that runs, or started last where several do.
-        tasks: Bounded list of entries.
-        omitted: How many entries were left out.
+        tasks: One entry for each task id, all of them.
     """
 
     counts: TaskCounts
@@ -59,7 +70,6 @@ class Summary:
     percent: int | None
     current_task: str | None
     tasks: list[TaskStatus]
-    omitted: int
 
 
 def summarise(ledger: Ledger, run_url: str | None) -> Summary:
@@ -72,16 +82,13 @@ def summarise(ledger: Ledger, run_url: str | None) -> Summary:
     by_task: dict[str, list[TaskFact]] = defaultdict(list)
     for fact in facts:
         by_task[fact.task_id].append(fact)
-    entries = [_entry(task_id, group, run_url) for task_id, group in by_task.items()]
-    kept = _within_bounds(entries)
 
     return Summary(
         counts=counts,
         progress=f"{finished}/{len(facts)}" if facts else None,
         percent=int(100 * (finished + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
         current_task=_current(facts),
-        tasks=kept,
-        omitted=len(entries) - len(kept),
+        tasks=[_entry(task_id, group, run_url) for task_id, group in by_task.items()],
     )
 
 
@@ -95,8 +102,17 @@ def error_text(fact: TaskFact) -> str | None:
     """``ValueError: no such column``, or None where nobody said."""
     if fact.failure is None or fact.failure.try_number != fact.try_number:
         return None
-    text = _cut(fact.failure.message)
-    return f"{fact.failure.type}: {text}" if fact.failure.type else text
+    error = _error(fact.failure)
+    return f"{error.type}: {error.message}" if error.type else error.message
+
+
+def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
+    """The page on which to answer: the task's own where one task waits, else the run's list of those that do."""
+    if len(asking) > 1:
+        return f"{run_url}/required_actions"
+    (fact,) = asking
+    instance = f"/mapped/{fact.map_index}" if fact.map_index >= 0 else ""
+    return f"{_task_url(run_url, fact.task_id)}{instance}/required_actions"
 
 
 def _own_progress(fact: TaskFact) -> float:
@@ -108,13 +124,22 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _current(facts: Iterable[TaskFact]) -> str | None:
+    """What a person has to look at, else what a worker does, else what goes on without one; of several, what started last."""
     active = [fact for fact in facts if fact.state in ACTIVE_TASK]
-    latest = max(active, key=lambda fact: (_time(fact.start), fact.key), default=None)
+    latest = max(
+        active,
+        key=lambda fact: (fact.awaits_input, fact.state is not TaskState.DEFERRED, _time(fact.start), fact.key),
+        default=None,
+    )
     return latest.task_id if latest else None
 
 
+def _task_url(run_url: str, task_id: str) -> str:
+    return f"{run_url}/tasks/{quote(task_id, safe='')}"
+
+
 def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStatus:
-    url = f"{run_url}/tasks/{quote(task_id, safe='')}" if run_url else None
+    url = _task_url(run_url, task_id) if run_url else None
     if len(group) == 1 and group[0].map_index < 0:
         fact = group[0]
         state = fact.shown_state
@@ -130,9 +155,11 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
             start_time=_seconds(fact.start),
             end_time=_seconds(fact.end) if state in FINISHED_TASK else None,
             progress=100 if percent is not None and state is TaskState.SUCCESS else percent,
-            metrics=dict(sorted((metrics.metrics or {}).items())[:MAX_METRICS]) if metrics else None,
-            error=TaskErrorStatus.model_construct(type=error.type, message=_cut(error.message)) if error else None,
+            metrics=_metrics(metrics.metrics or {}) if metrics else None,
+            error=_error(error) if error else None,
             log_url=url,
+            input=_input(group, run_url),
+            mapped=None,
         )
 
     states = Counter(fact.shown_state for fact in group)
@@ -150,10 +177,9 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
         else None,
         progress=int(100 * (finished + sum(map(_own_progress, group))) / len(group)),
         metrics=None,
-        error=TaskErrorStatus.model_construct(type=failures[0].type, message=_cut(failures[0].message))
-        if failures
-        else None,
+        error=_error(failures[0]) if failures else None,
         log_url=url,
+        input=_input(group, run_url),
         mapped=MappedTasks.model_construct(
             total=len(group),
             states={str(state): states[state] for state in _LOUDEST if states[state]},
@@ -162,9 +188,35 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
     )
 
 
-def _within_bounds(entries: list[TaskStatus]) -> list[TaskStatus]:
-    """Drop what matters least until the rest fits, and put that in the order in which tasks started."""
-    room = MAX_TASKS_BYTES
+def _error(failure: Failure) -> TaskErrorStatus:
+    return TaskErrorStatus.model_construct(
+        type=cut(failure.type, MAX_ERROR_TYPE) if failure.type else None,
+        message=cut(failure.message, MAX_ERROR_LENGTH),
+    )
+
+
+def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
+    """The first of them by name. JSON has no NaN and no infinity, so neither has the status."""
+    numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
+    return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
+
+
+def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
+    """What the task, or the first of its instances that do, waits for."""
+    asking = sorted((fact for fact in group if fact.awaits_input), key=lambda fact: fact.map_index)
+    if not asking:
+        return None
+    subject = asking[0].question.subject if asking[0].question else None
+    return InputRequest.model_construct(
+        subject=cut(subject, MAX_SUBJECT) if subject else None,
+        url=input_url(run_url, asking) if run_url else None,
+        instances=len(asking) if asking[0].map_index >= 0 else None,
+    )
+
+
+def within_bounds(entries: Sequence[TaskStatus], room: int) -> list[TaskStatus]:
+    """Drop what matters least until the rest fits into ``room`` bytes, and put that in the order in which tasks started."""
+    room = min(room, MAX_TASKS_BYTES)
     kept: list[TaskStatus] = []
     for entry in sorted(entries, key=_importance):
         room -= _size(entry)
@@ -186,21 +238,17 @@ def _importance(entry: TaskStatus) -> tuple[int, float, str]:
 
 
 def _size(entry: TaskStatus) -> int:
-    """Bytes of the entry in JSON, a little too many."""
-    size = 160 + 2 * len(entry.task_id.encode()) + len((entry.log_url or "").encode())
+    """Bytes of the entry in etcd, a little too many."""
+    size = 190 + stored_size([entry.task_id, entry.log_url])
     if entry.error is not None:
-        # Escapes count: a text of quotes or control characters is longer in JSON than in characters.
-        size += 40 + len(json.dumps([entry.error.type, entry.error.message], ensure_ascii=False).encode())
+        size += 40 + stored_size([entry.error.type, entry.error.message])
     if entry.metrics:
-        size += sum(24 + len(name.encode()) for name in entry.metrics)
+        size += 20 + stored_size(entry.metrics)
+    if entry.input is not None:
+        size += 60 + stored_size([entry.input.subject, entry.input.url])
     if entry.mapped is not None:
-        size += 60 + 24 * len(entry.mapped.states) + 8 * len(entry.mapped.failed_indexes or ())
+        size += 80 + 28 * len(entry.mapped.states) + 8 * len(entry.mapped.failed_indexes or ())
     return size
-
-
-def _cut(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= MAX_ERROR_LENGTH else text[: MAX_ERROR_LENGTH - 3] + "..."
 
 
 def _seconds(at: datetime | None) -> datetime | None:

@@ -1,7 +1,8 @@
 """Kafka messages of either producer, read into facts.
 
 Two formats share the topic, told apart by their fields: ours (``mljob_version``, :mod:`mljob_contract.events`) and that of Airflow's
-own ``kafka_event_producer`` (``schema_version``; apache-airflow-providers-apache-kafka, "Kafka event producer"). What is neither, or
+own ``kafka_event_producer`` (``schema_version``; apache-airflow-providers-apache-kafka, "Kafka event producer"). Ours tells of tasks, and of
+what the cancellation DAG did to a run. What is neither, or
 can't be read, is :class:`Unreadable`: the caller counts it and goes on.
 """
 
@@ -14,11 +15,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mljob_contract.events import EventName, TaskEvent
+from mljob_contract.events import CANCELLATION_EVENT, CancellationOutcome, EventName, RunCancellation, TaskEvent
 from mljob_contract.mljob import StatusSource
 
 from .facts import Failure, Report, RunFact, TaskFact
 from .phases import RunState, TaskState
+from .storable import whole
+
+MAX_ID = 250
+"""Characters of an id in Airflow."""
 
 
 class Unreadable(ValueError):
@@ -35,11 +40,17 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message that was read: the run it is about, and what it says. ``fact`` is None for an event that changes nothing."""
+    """A message that was read: the run it is about, and what it says.
+
+    Attributes:
+        fact: None for an event that changes nothing.
+        source: Which Airflow sent it, in its own words.
+    """
 
     dag_id: str
     run_id: str
     fact: TaskFact | RunFact | None
+    source: str | None = None
 
 
 class OfficialEvent(BaseModel):
@@ -48,6 +59,7 @@ class OfficialEvent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     schema_version: Literal[1]
+    source: str | None = None
     event: str
     timestamp: datetime
     dag_id: str
@@ -69,6 +81,7 @@ _OFFICIAL_RUN = {
     "dag_run.success": RunState.SUCCESS,
     "dag_run.failed": RunState.FAILED,
 }
+_ENDS = {"success": RunState.SUCCESS, "failed": RunState.FAILED}
 _OURS = {
     EventName.TASK_RUNNING: TaskState.RUNNING,
     EventName.TASK_PROGRESS: TaskState.RUNNING,
@@ -96,6 +109,8 @@ def read(value: bytes | None, now: datetime) -> Envelope:
     if not isinstance(message, dict):
         raise Unreadable("unknown_format", f"a JSON {type(message).__name__}, not an object")
     try:
+        if "mljob_version" in message and message.get("event") == CANCELLATION_EVENT:
+            return _cancellation(RunCancellation.model_validate(message), now)
         if "mljob_version" in message:
             return _ours(TaskEvent.model_validate(message), now)
         if "schema_version" in message:
@@ -115,7 +130,7 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
     # A report has no end; its timestamp must not outrank the running event's for anything but the report.
     reporting = event.event is EventName.TASK_PROGRESS
     fact = TaskFact(
-        task_id=event.task_id,
+        task_id=_id(event.task_id),
         map_index=event.map_index,
         try_number=event.try_number,
         state=_OURS[event.event],
@@ -129,7 +144,15 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
         metrics=Report(event.try_number, at, metrics=event.metrics) if event.metrics else None,
         failure=failure,
     )
-    return Envelope(event.dag_id, event.run_id, fact)
+    return Envelope(event.dag_id, event.run_id, fact, event.source)
+
+
+def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
+    """The end of the run, where the cancellation DAG has brought it about. Of a run that had ended before, it does not say when: no fact."""
+    at = _aware(event.timestamp)
+    state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
+    fact = RunFact(state, StatusSource.KAFKA, at, now) if state is not None else None
+    return Envelope(event.dag_id, event.run_id, fact, event.source)
 
 
 def _official(event: OfficialEvent, now: datetime) -> Envelope:
@@ -141,7 +164,7 @@ def _official(event: OfficialEvent, now: datetime) -> Envelope:
         failed = task is TaskState.FAILED
         failure = Failure(event.try_number, at, event.error) if failed and event.error else None
         fact = TaskFact(
-            task_id=event.task_id,
+            task_id=_id(event.task_id),
             map_index=-1 if event.map_index is None else event.map_index,
             try_number=event.try_number,
             state=task,
@@ -151,7 +174,14 @@ def _official(event: OfficialEvent, now: datetime) -> Envelope:
             certain=not failed,
             failure=failure,
         )
-    return Envelope(event.dag_id, event.run_id, fact)
+    return Envelope(event.dag_id, event.run_id, fact, event.source)
+
+
+def _id(text: str) -> str:
+    """A task's id, which goes into the status: what can't be one there is nobody's task."""
+    if len(text) > MAX_ID or whole(text) != text:
+        raise Unreadable("invalid", f"task_id: not an id of at most {MAX_ID} characters")
+    return text
 
 
 def _aware(at: datetime) -> datetime:

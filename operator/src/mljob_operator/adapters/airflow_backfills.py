@@ -1,0 +1,243 @@
+"""Airflow's backfills (``/api/v2/backfills``), and the runs that are theirs.
+
+Airflow's answers about a run don't name its backfill. What tells is the run's conf, which is its backfill's: it holds the marker. ``conf_contains``
+finds it on Airflow's side, so that pages follow our runs and not all of the DAG's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from airflow_client.client import BackfillApi, BackfillPostBody, DagRunApi, ReprocessBehavior
+
+from mljob_contract import mljob
+from mljob_contract.backfill_marker import CONF_KEY, Marker
+
+from ..core.backfill import Backfill, Member, Order
+from ..errors import AirflowError, BackfillActive, DagNotFound, ValidationFailed
+from ..ports import MemberChange
+from .airflow_rows import now, run_fact, time_of
+from .airflow_session import PAGE, TIMEOUT, Answer, Session
+
+T = TypeVar("T")
+
+CREATION_TIMEOUT = (5.0, 60.0)
+"""Seconds to connect, and to wait: Airflow makes all runs of a backfill, with their task instances, before it answers."""
+BACKFILL = "backfill"
+"""Airflow's run type."""
+TIMED = ("scheduled", BACKFILL)
+"""Run types whose logical date is one of the schedule's."""
+
+
+class InThread(Protocol):
+    """Runs a synchronous operation beside the event loop, under a name for metrics."""
+
+    def __call__(self, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """What the function returns."""
+        ...
+
+
+class AirflowBackfills:
+    """The backfills of one Airflow.
+
+    Args:
+        session: Logged in.
+        in_thread: How requests are run.
+        no_dag: Says why there is no such DAG.
+        prefix: Of our run ids.
+    """
+
+    def __init__(
+        self, session: Session, in_thread: InThread, no_dag: Callable[[str], DagNotFound], *, prefix: str
+    ) -> None:
+        self._session = session
+        self._in_thread = in_thread
+        self._no_dag = no_dag
+        self._prefix = prefix
+        self._backfills = BackfillApi(session.client)
+        self._runs = DagRunApi(session.client)
+
+    async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+        """``POST /backfills``, unless there is one with this marker.
+
+        Raises:
+            BackfillActive: Another one is in progress.
+            DagNotFound: No such DAG, yet.
+            ValidationFailed: The DAG has no schedule, the range is empty or ahead, the params refuse the conf.
+            AirflowUnsupported: This Airflow can't tell backfills apart.
+            AirflowUnavailable: No answer; ``outcome_unknown`` when the backfill may be there all the same.
+        """
+        return await self._in_thread("create_backfill", self._create, dag_id, marker, order)
+
+    async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
+        """``GET /backfills?dag_id=``, the newest first, until it is found."""
+        return await self._in_thread("find_backfill", self._find, dag_id, run_id, attempt)
+
+    async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
+        """``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages."""
+
+        def ask() -> tuple[Member, ...]:
+            assert backfill.marker is not None
+            found = self._members(backfill.dag_id, backfill.marker.run_id, since=None)
+            return tuple(change.member for change in found if change.marker.run_id == backfill.marker.run_id)
+
+        return await self._in_thread("backfill_runs", ask)
+
+    async def not_created(self, backfill: Backfill, members: int) -> int:
+        """``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``, how many there are."""
+
+        def ask() -> int:
+            page = self._session.ask(
+                lambda: self._runs.get_dag_runs_without_preload_content(
+                    backfill.dag_id,
+                    logical_date_gte=backfill.start,
+                    logical_date_lte=backfill.end,
+                    run_type=list(TIMED),
+                    limit=1,
+                    _request_timeout=TIMEOUT,
+                )
+            )
+            return max(0, int(page["total_entries"]) - members)
+
+        return await self._in_thread("backfill_range", ask)
+
+    async def pause(self, backfill_id: int, *, paused: bool) -> None:
+        """``PUT /backfills/{id}/pause`` or ``/unpause``."""
+        pause, unpause = (
+            self._backfills.pause_backfill_without_preload_content,
+            self._backfills.unpause_backfill_without_preload_content,
+        )
+        await self._in_thread("pause_backfill", self._put, pause if paused else unpause, backfill_id)
+
+    async def cancel(self, backfill_id: int) -> None:
+        """``PUT /backfills/{id}/cancel``."""
+        cancel = self._backfills.cancel_backfill_without_preload_content
+        await self._in_thread("cancel_backfill", self._put, cancel, backfill_id)
+
+    async def changed(self, since: datetime) -> list[MemberChange]:
+        """``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages."""
+        return await self._in_thread("changed_backfill_runs", lambda: self._members("~", self._prefix + ".", since))
+
+    def _create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+        self._session.assert_backfills()
+        if (there := self._find(dag_id, marker.run_id, marker.attempt)) is not None:
+            return there
+        body = BackfillPostBody(
+            dag_id=dag_id,
+            from_date=order.start,
+            to_date=order.end,
+            run_backwards=order.backwards,
+            dag_run_conf={**order.conf, **marker.as_conf()},
+            reprocess_behavior=ReprocessBehavior(order.reprocess.value.lower()),
+            max_active_runs=order.max_active_runs,
+        )
+        try:
+            row = self._session.ask(
+                lambda: self._backfills.create_backfill_without_preload_content(body, _request_timeout=CREATION_TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 409:
+                return self._the_active_one(dag_id, marker)
+            raise self._why_not(dag_id, answer) from answer
+        return _backfill(row)
+
+    def _why_not(self, dag_id: str, answer: Answer) -> AirflowError:
+        """Say why a backfill was not made, and what to do about it."""
+        if answer.status == 404:
+            return self._no_dag(dag_id)
+        if answer.status in (400, 422):
+            return ValidationFailed(
+                f"Airflow refused the backfill of DAG {dag_id!r}: {answer.detail} Change spec.backfill or spec.conf to try again."
+            )
+        return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
+
+    def _the_active_one(self, dag_id: str, marker: Marker) -> Backfill:
+        """Ours, if it is: an earlier request may have arrived late."""
+        active = next((row for row in self._rows(dag_id) if row["completed_at"] is None), None)
+        if active is None:
+            raise BackfillActive(f"DAG {dag_id!r} had another backfill a moment ago. Trying again.")
+        found = _backfill(active)
+        if found.marker == marker:
+            return found
+        owner = f", of run id {found.marker.run_id}" if found.marker else ""
+        raise BackfillActive(
+            f"DAG {dag_id!r} has another backfill in progress, and Airflow allows one at a time: backfill {found.id}{owner}, "
+            f"{found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}, since {found.created:%Y-%m-%d %H:%M} UTC. Waiting for its end; "
+            "it can be cancelled on the DAG's page in Airflow."
+        )
+
+    def _find(self, dag_id: str, run_id: str, attempt: int | None) -> Backfill | None:
+        for row in self._rows(dag_id):
+            marker = Marker.read(row["dag_run_conf"])
+            if marker is not None and marker.run_id == run_id and attempt in (None, marker.attempt):
+                return _backfill(row)
+        return None
+
+    def _rows(self, dag_id: str) -> Any:
+        """The DAG's backfills, the newest first."""
+        offset = 0
+        while True:
+            page = self._session.ask(
+                lambda offset=offset: self._backfills.list_backfills_without_preload_content(  # type: ignore[misc]
+                    dag_id, limit=PAGE, offset=offset, order_by=["-id"], _request_timeout=TIMEOUT
+                )
+            )
+            yield from page["backfills"]
+            if len(page["backfills"]) < PAGE:
+                return
+            offset += PAGE
+
+    def _members(self, dag_id: str, marked: str, since: datetime | None) -> list[MemberChange]:
+        seen = now()
+        rows = self._session.pages(
+            "dag_runs",
+            lambda place: self._runs.get_dag_runs_without_preload_content(
+                dag_id,
+                run_type=[BACKFILL],
+                conf_contains=marked,
+                updated_at_gte=since,
+                **place,
+                _request_timeout=TIMEOUT,
+            ),
+        )
+        return [
+            MemberChange(
+                row["dag_id"],
+                marker,
+                Member(row["dag_run_id"], run_fact(row, seen), time_of(row["logical_date"]), marker.attempt),
+            )
+            for row in rows
+            if (marker := Marker.read(row["conf"])) is not None
+        ]
+
+    def _put(self, request: Callable[..., Any], backfill_id: int) -> None:
+        try:
+            self._session.ask(lambda: request(backfill_id, _request_timeout=TIMEOUT))
+        except Answer as answer:
+            # Closed already, or gone: nothing of it starts any more.
+            if answer.status not in (404, 409):
+                raise
+
+
+def _backfill(row: Mapping[str, Any]) -> Backfill:
+    conf = row["dag_run_conf"] or {}
+    created = time_of(row["created_at"])
+    start, end = time_of(row["from_date"]), time_of(row["to_date"])
+    assert created is not None
+    assert start is not None
+    assert end is not None
+    return Backfill(
+        id=row["id"],
+        dag_id=row["dag_id"],
+        marker=Marker.read(conf),
+        start=start,
+        end=end,
+        conf={key: value for key, value in conf.items() if key != CONF_KEY},
+        reprocess=mljob.ReprocessBehavior(str(row["reprocess_behavior"]).capitalize()),
+        max_active_runs=row["max_active_runs"],
+        paused=bool(row["is_paused"]),
+        created=created,
+        completed=time_of(row["completed_at"]),
+    )

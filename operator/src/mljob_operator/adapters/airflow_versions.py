@@ -1,0 +1,64 @@
+"""Which versions of Airflow the operator works with, and what an older one of these can't do. Nothing else asks for a version.
+
+What differs between 3.1 and 3.3 and makes no difference here: 3.1 ignores ``cursor`` and ``run_id_prefix_pattern`` (it gives pages by ``offset``
+and rows of everybody's runs), so both ways of paging are asked for at once, and rows are looked through for our own run ids. 3.1 and 3.2
+have no state ``awaiting_input``: a task that asks a person is ``deferred`` there. Read from the OpenAPI documents of the three.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from ..errors import AirflowUnsupported
+
+log = logging.getLogger(__name__)
+
+Version = tuple[int, int]
+
+OLDEST: Version = (3, 1)
+NEWEST: Version = (3, 3)
+"""The newest that the operator was tested with. A newer one is used, with a warning."""
+BACKFILLS_CAN_BE_TOLD_APART: Version = (3, 2)
+"""``conf_contains`` in lists of runs; before it nothing finds the runs of one backfill among those of others."""
+
+_TESTED = f"This operator works with Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
+
+
+def supported(version: str, url: str) -> Version:
+    """Major and minor of a version that Airflow says that it is.
+
+    Raises:
+        AirflowUnsupported: It is too old.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None:
+        raise AirflowUnsupported(f"{url} says that its version is {version!r}. {_TESTED}.")
+    number = (int(found[1]), int(found[2]))
+    if number < OLDEST:
+        raise AirflowUnsupported(f"Airflow at {url} is version {version}, which is too old. {_TESTED}: upgrade it.")
+    return number
+
+
+def warn_if_untested(number: Version, version: str, url: str) -> None:
+    """Say that nobody has tried this one."""
+    if number > NEWEST:
+        log.warning(
+            "Airflow at %s is version %s. %s; newer ones are used as if they were the newest.", url, version, _TESTED
+        )
+
+
+def without_api(url: str, status: int) -> AirflowUnsupported:
+    """There is no API of Airflow 3 at all."""
+    return AirflowUnsupported(
+        f"{url} answered {status} to GET /api/v2/version: it is Airflow 2, or not the URL of an api-server. {_TESTED}."
+    )
+
+
+def assert_backfills(number: Version, version: str, url: str) -> None:
+    """Raise AirflowUnsupported where backfills are too hard to tell apart."""
+    if number < BACKFILLS_CAN_BE_TOLD_APART:
+        since = ".".join(map(str, BACKFILLS_CAN_BE_TOLD_APART))
+        raise AirflowUnsupported(
+            f"MLJobs of type Backfill need Airflow {since} or later; Airflow at {url} is version {version}. Upgrade it, or name another one."
+        )

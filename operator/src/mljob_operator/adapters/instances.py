@@ -1,0 +1,124 @@
+"""AirflowInstances in the Kubernetes API, the Secrets that they name, and the labels of namespaces."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio import client
+
+from mljob_contract.airflow_instance import FINALIZER, KIND, PLURAL
+from mljob_contract.mljob import API_VERSION, GROUP, VERSION
+
+from ..core.instance import Instance
+from ..core.notices import Notice
+from ..errors import Gone, ReferenceMissing, StoreError, StoreUnavailable
+from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event
+
+log = logging.getLogger(__name__)
+
+
+class InstanceObjects:
+    """AirflowInstances, as a store.
+
+    Args:
+        credentials_namespace: Where the Secrets are that they name.
+    """
+
+    def __init__(self, api: client.ApiClient, credentials_namespace: str) -> None:
+        self._api = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._credentials_namespace = credentials_namespace
+
+    async def list(self) -> list[Instance]:
+        """All AirflowInstances; those that don't fit the API are logged and left out."""
+        page = await call(self._api.list_cluster_custom_object, GROUP, VERSION, PLURAL, _request_timeout=TIMEOUT)
+        return [instance for item in page["items"] if (instance := read(item)) is not None]
+
+    async def namespaces(self) -> dict[str, dict[str, str]]:
+        """The labels of all namespaces."""
+        found = await call(self._core.list_namespace, _request_timeout=TIMEOUT)
+        return {item.metadata.name: dict(item.metadata.labels or {}) for item in found.items}
+
+    async def secret(self, name: str) -> dict[str, str]:
+        """A Secret's data.
+
+        Raises:
+            ReferenceMissing: It is not there, or the operator may not read it.
+        """
+        namespace = self._credentials_namespace
+        try:
+            found = await call(self._core.read_namespaced_secret, name, namespace, _request_timeout=TIMEOUT)
+        except Gone:
+            raise ReferenceMissing(
+                f"Secret {name} is not in namespace {namespace}, where the operator looks for credentials."
+            ) from None
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            raise ReferenceMissing(
+                f"The operator may not read Secret {name} in namespace {namespace}: see airflowInstances in its chart's values."
+            ) from error
+        return decoded(found.data)
+
+    async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
+        """Patch ``/status`` of exactly this version.
+
+        Raises:
+            Conflict: The AirflowInstance has changed.
+            Gone: It is not there any more, or is another one of that name.
+            StoreUnavailable: No answer, or a server error.
+        """
+        body = {"metadata": _exactly(instance), "status": patch}
+        return await self._patch(self._api.patch_cluster_custom_object_status, instance, body)
+
+    async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
+        """Add or take away our finalizer; others keep theirs."""
+        others = [name for name in instance.finalizers if name != FINALIZER]
+        finalizers = [*others, FINALIZER] if present else others
+        body = {"metadata": {**_exactly(instance), "finalizers": finalizers or None}}
+        try:
+            updated = await self._patch(self._api.patch_cluster_custom_object, instance, body)
+        except Gone:
+            return None
+        return None if updated.deleting and not updated.finalizers else updated
+
+    async def record(self, instance: Instance, notice: Notice) -> None:
+        """Create an Event about the AirflowInstance."""
+        about = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": instance.name,
+            "uid": instance.uid,
+            "resourceVersion": instance.resource_version,
+        }
+        body = event(about, notice)
+        await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
+
+    async def _patch(self, method: Any, instance: Instance, body: Mapping[str, Any]) -> Instance:
+        answer = await call(
+            method,
+            GROUP,
+            VERSION,
+            PLURAL,
+            instance.name,
+            body,
+            _content_type=MERGE_PATCH,
+            _request_timeout=TIMEOUT,
+        )
+        return Instance.from_object(answer)
+
+
+def read(body: Mapping[str, Any]) -> Instance | None:
+    """An object as an Instance; None, and a line in the log, for one that does not fit the API."""
+    try:
+        return Instance.from_object(body)
+    except ValueError as error:
+        name = body.get("metadata", {}).get("name")
+        log.error("AirflowInstance %s does not fit the API and is left alone: %s", name, error)
+        return None
+
+
+def _exactly(instance: Instance) -> dict[str, str]:
+    return {"uid": instance.uid, "resourceVersion": instance.resource_version}

@@ -1,0 +1,112 @@
+"""What a decision means for an MLJob that is a backfill: the actions that :mod:`.reconciler` carries out otherwise for one run.
+
+Airflow gives a backfill its id, so nothing can be computed that makes creating twice the same as creating once. Instead the backfill says in its
+conf whose it is: one that does is looked for before another is made, and a creation without an answer is waited for (:mod:`.core.decisions`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from .core.backfill import Backfill, Order, Survey
+from .core.conf import texts
+from .core.decisions import LOOK_UP_EVERY, CancelDirectly, ClearFailed, ListTasks, LookUpRun, Pause, Submit
+from .core.ledger import Ledger, survey
+from .core.situation import Effort, Situation
+from .errors import ValidationFailed, blotted
+from .ports import Clock, DagRuns
+
+Action = Submit | ClearFailed | LookUpRun | ListTasks | Pause | CancelDirectly
+"""What is done in another way for a backfill. All else is the same for every MLJob, and is not for here."""
+SHORT = 3
+"""Characters of a text that is no secret."""
+
+Conf = Callable[[Situation], Awaitable[tuple[Mapping[str, Any], Iterable[str]]]]
+"""Makes the conf that the spec asks for, and names the texts in it that must not be told."""
+Step = tuple[Ledger, Effort]
+"""What is known, and what was tried, after an action."""
+
+
+async def act(
+    action: Action, s: Situation, dag_runs: DagRuns, conf: Conf, clock: Clock, settled_after: timedelta
+) -> Step:
+    """Carry an action out.
+
+    ``settled_after`` is when the runs of an ended backfill are taken as they are, though Airflow has not stored the end of each.
+
+    Raises:
+        AirflowError: Airflow can't, or won't.
+    """
+    match action:
+        case Submit(conf_of):
+            return await _create(s, dag_runs, *await _order(s, dag_runs, conf, conf_of))
+
+        case ClearFailed():
+            order, hidden = await _order(s, dag_runs, conf, s.run_id)
+            return await _create(s, dag_runs, order.of_failed(), hidden)
+
+        case LookUpRun() | ListTasks():
+            effort = replace(s.effort, looked_up_at=s.now, doubt=False)
+            found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
+            if found is None:
+                return replace(s.ledger, gone=True), effort
+            late = effort.over_since is not None and clock() - effort.over_since > settled_after
+            ledger = await _survey(s, dag_runs, found, take_as_it_is=late)
+            return ledger, replace(effort, over_since=effort.over_since or clock()) if ledger.over else effort
+
+        case Pause(paused):
+            course = s.ledger.course
+            assert course is not None
+            await dag_runs.backfills.pause(course.backfill.id, paused=paused)
+            backfill = replace(course.backfill, paused=paused)
+            return replace(s.ledger, course=replace(course, backfill=backfill)), s.effort
+
+        case CancelDirectly():
+            await _cancel(s, dag_runs)
+            look_at_once = s.now - LOOK_UP_EVERY
+            return s.ledger, replace(s.effort, cancelled_directly_at=s.now, looked_up_at=look_at_once)
+
+
+async def _order(s: Situation, dag_runs: DagRuns, conf: Conf, conf_of: str | None) -> tuple[Order, Iterable[str]]:
+    """What to ask for, and what of it must not be told: what the spec says, or what an earlier attempt has asked for."""
+    earlier = await dag_runs.backfills.find(s.dag_id, conf_of) if conf_of is not None else None
+    if earlier is not None:
+        # Which of it came from a Secret is not known here; blotting out every digit would leave nothing to read.
+        return Order.like(earlier, s.job.spec), {text for text in texts(earlier.conf) if len(text) > SHORT}
+    if s.spec_refused:
+        raise ValidationFailed(
+            f"Airflow has no backfill of {conf_of} any more, so what it was asked for is not known, and runPolicy Once refuses the changed spec. "
+            "Create an MLJob with another name."
+        )
+    made, hidden = await conf(s)
+    return Order.of(s.job.spec, made), hidden
+
+
+async def _create(s: Situation, dag_runs: DagRuns, order: Order, hidden: Iterable[str]) -> Step:
+    with blotted(hidden):
+        backfill = await dag_runs.backfills.create(s.dag_id, s.marker, order)
+    return await _survey(s, dag_runs, backfill), s.effort
+
+
+async def _survey(s: Situation, dag_runs: DagRuns, backfill: Backfill, *, take_as_it_is: bool = False) -> Ledger:
+    members = await dag_runs.backfills.survey(backfill)
+    others = await dag_runs.backfills.not_created(backfill, len(members))
+    all_over = all(member.over for member in members)
+    ledger = survey(s.ledger, Survey(backfill, members, others))
+    if ledger.over and (all_over or take_as_it_is):
+        return survey(s.ledger, Survey(backfill, members, others, final=True))
+    return ledger
+
+
+async def _cancel(s: Situation, dag_runs: DagRuns) -> None:
+    """Close the backfill, so that no other run of it starts, then end those that have."""
+    found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
+    if found is None:
+        return
+    await dag_runs.backfills.cancel(found.id)
+    active = [member.run_id for member in await dag_runs.backfills.survey(found) if not member.over]
+    await asyncio.gather(*(dag_runs.cancel(s.dag_id, run_id) for run_id in active))

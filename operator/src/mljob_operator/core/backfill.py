@@ -1,0 +1,219 @@
+"""A backfill: the runs of a scheduled DAG for a range of dates, which Airflow makes at once and works off within a limit.
+
+Airflow knows of a backfill whether it is paused and when it was closed, and of each of its runs what it knows of any run. Whether the backfill
+has begun, has ended and how is nowhere in Airflow: it follows from the runs. Here they become one run (:func:`as_one_run`), so that whatever
+decides on an MLJob's run, its deadlines, retries and cancellation, decides on a backfill in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import MLJobSpec, ReprocessBehavior, StatusSource
+
+from .facts import RunFact, later_run
+from .phases import TERMINAL_RUN, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What Airflow is asked for.
+
+    Attributes:
+        start: The first logical date.
+        end: The last one, included.
+        conf: Of each run; without the marker.
+    """
+
+    start: datetime
+    end: datetime
+    reprocess: ReprocessBehavior
+    max_active_runs: int
+    backwards: bool
+    conf: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> Order:
+        """What a spec asks for."""
+        assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
+        wanted = spec.backfill
+        return cls(
+            wanted.from_, wanted.to, wanted.reprocess_behavior, wanted.max_active_runs, wanted.run_backwards, conf
+        )
+
+    @classmethod
+    def like(cls, earlier: Backfill, spec: MLJobSpec) -> Order:
+        """The same as a backfill that is in Airflow, which does not tell its direction."""
+        backwards = spec.backfill is not None and spec.backfill.run_backwards
+        return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
+
+    def of_failed(self) -> Order:
+        """The same range; runs that failed in it are run again, and those that are missing are made."""
+        return replace(self, reprocess=ReprocessBehavior.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A backfill as Airflow has it.
+
+    Attributes:
+        id: Airflow's.
+        marker: Whose it is; None for one that no MLJob made.
+        start: The first logical date.
+        end: The last one.
+        conf: Of each run; without the marker.
+        paused: Whether no other run of it starts.
+        created: When it was made, on Airflow's clock.
+        completed: When Airflow closed it: up to 30 s after its last run ended, or when it was cancelled.
+    """
+
+    id: int
+    dag_id: str
+    marker: Marker | None
+    start: datetime
+    end: datetime
+    conf: Mapping[str, Any]
+    reprocess: ReprocessBehavior
+    max_active_runs: int
+    paused: bool
+    created: datetime
+    completed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A run of a backfill.
+
+    Attributes:
+        date: Its logical date; None where an event doesn't say.
+        attempt: The attempt that made it or ran it again; None where an event doesn't say.
+    """
+
+    run_id: str
+    run: RunFact
+    date: datetime | None = None
+    attempt: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self.run.state in TERMINAL_RUN
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """All that is known of a backfill and its runs. A value: every change makes a new one.
+
+    Attributes:
+        members: Its runs by their ids.
+        not_created: How many runs of its range were there already and are left as they are.
+        stirred: When one of its runs was last heard of by an event: more may follow that gives none.
+    """
+
+    backfill: Backfill
+    members: Mapping[str, Member] = field(default_factory=dict)
+    not_created: int = 0
+    stirred: datetime | None = None
+
+    @property
+    def active(self) -> list[Member]:
+        """Runs that have not ended."""
+        return [member for member in self.members.values() if not member.over]
+
+    @property
+    def failed(self) -> list[Member]:
+        """Runs that failed, in the order of their dates."""
+        failed = [member for member in self.members.values() if member.run.state is RunState.FAILED]
+        return sorted(failed, key=lambda member: (member.date is None, member.date, member.run_id))
+
+    @property
+    def made(self) -> bool:
+        """Whether its runs are there. Airflow makes them in one transaction, so those of an attempt are seen together or not at all; where there
+        was nothing to make, that is known when it has closed the backfill.
+        """
+        attempt = self.backfill.marker.attempt if self.backfill.marker else None
+        return self.backfill.completed is not None or any(member.attempt == attempt for member in self.members.values())
+
+    @property
+    def over(self) -> bool:
+        """Whether all of its runs have ended."""
+        return self.made and not self.active
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is over and there was nothing to do nor to leave: Airflow refuses such a range, so it broke while it was made."""
+        return self.over and not self.members and not self.not_created
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What Airflow's REST API says of a backfill, and of all of its runs.
+
+    Attributes:
+        final: Whether nothing can be newer: all of it has ended.
+    """
+
+    backfill: Backfill
+    members: tuple[Member, ...]
+    not_created: int
+    final: bool = False
+
+
+def surveyed(old: Course | None, survey: Survey) -> Course:
+    """A run that the survey has not was deleted, or another backfill has taken it over."""
+    before = old.members if old is not None else {}
+    now = {member.run_id: _later(before.get(member.run_id), member, final=survey.final) for member in survey.members}
+    return Course(survey.backfill, now, survey.not_created, old.stirred if old is not None else None)
+
+
+def joined(course: Course, member: Member) -> Course:
+    """What the change feed or an event says of one run. Of a run that is not known, an event does not say whose it is."""
+    heard = member.run.source is StatusSource.KAFKA
+    old = course.members.get(member.run_id)
+    if heard and (old is None or (old.run.created is not None and member.run.at < old.run.created)):
+        # A late event may be of the time before the run was made again.
+        return course
+    if old is not None and (member.attempt or 0) < (old.attempt or 0) and not heard:
+        return course
+    stirred = max(filter(None, (course.stirred, member.run.seen))) if heard else course.stirred
+    return replace(course, members={**course.members, member.run_id: _later(old, member)}, stirred=stirred)
+
+
+def _later(old: Member | None, new: Member, *, final: bool = False) -> Member:
+    if old is None or final:
+        return new
+    run = later_run(old.run, new.run)
+    # An attempt's number rises when the run is made again, so the end that is known is an earlier one's.
+    if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
+        run = new.run
+    return replace(new, run=run, date=new.date or old.date, attempt=new.attempt or old.attempt)
+
+
+def as_one_run(course: Course) -> RunFact:
+    """The backfill as if it were a run: queued until a run of it starts, then running until all have ended, failed if one has failed."""
+    backfill, runs = course.backfill, [member.run for member in course.members.values()]
+    newest = max(runs, key=lambda run: run.at, default=None)
+    begun = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created)]
+    if course.over:
+        state = RunState.FAILED if course.failed or course.empty else RunState.SUCCESS
+    else:
+        state = RunState.RUNNING if begun else RunState.QUEUED
+    ends = [run.end or run.at for run in begun]
+    return RunFact(
+        state=state,
+        source=newest.source if newest else StatusSource.REST,
+        at=newest.at if newest else backfill.created,
+        seen=max((run.seen for run in runs), default=backfill.created),
+        start=min((run.start for run in begun if run.start is not None), default=None),
+        end=max(ends, default=backfill.completed) if course.over else None,
+        created=backfill.created,
+    )
+
+
+def _ended_since(run: RunFact, since: datetime) -> bool:
+    """Whether it ended in this attempt rather than in an earlier one."""
+    return run.state in TERMINAL_RUN and (run.end or run.at) >= since

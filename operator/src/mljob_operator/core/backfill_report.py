@@ -1,0 +1,127 @@
+"""What the status of a backfill says: runs in place of tasks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
+
+from .backfill import Course, Member, as_one_run
+from .phases import RunState
+from .story import Story
+
+BACKFILLS = "backfills"
+"""The page of a DAG's backfills in Airflow's UI, below the DAG's own."""
+NAMED = 5
+"""Dates that a message names."""
+
+
+def fields(course: Course, url: str | None) -> dict[str, Any]:
+    """The status' fields that tell of the runs; ``url`` is the page of the DAG's backfills, from which those of runs follow."""
+    dag_url = url.removesuffix(f"/{BACKFILLS}") if url else None
+    states = Counter(member.run.state for member in course.members.values())
+    total = len(course.members)
+    ended = total - len(course.active)
+    failed = course.failed
+    shown = [
+        BackfillRunStatus(
+            dag_run_id=member.run_id,
+            logical_date=member.date.replace(microsecond=0) if member.date else None,
+            url=f"{dag_url}/runs/{quote(member.run_id, safe='')}" if dag_url else None,
+        )
+        for member in failed[:MAX_FAILED_RUNS]
+    ]
+    runs = BackfillRuns.model_validate({"total": total, "not_created": course.not_created} | states)
+    return {
+        "progress": f"{ended}/{total}",
+        "percent": 100 * ended // total if total else 100 if course.over else 0,
+        "backfill": BackfillStatus(
+            id=course.backfill.id,
+            runs=runs,
+            failed_runs=shown or None,
+            failed_runs_omitted=len(failed) - len(shown) or None,
+        ),
+    }
+
+
+def under_way(course: Course) -> Story:
+    """A backfill in progress."""
+    total, states = len(course.members), Counter(member.run.state for member in course.members.values())
+    done, running, queued = total - len(course.active), states[RunState.RUNNING], states[RunState.QUEUED]
+    begun = as_one_run(course).state is not RunState.QUEUED
+    phase = Phase.RUNNING if begun else Phase.QUEUED
+    if course.backfill.paused and queued:
+        return Story(
+            phase,
+            "BackfillPaused",
+            f"Backfill {course.backfill.id} was paused in Airflow: {_runs(queued)} will not start until it is unpaused on the DAG's page.",
+        )
+    if not total:
+        return Story(phase, "Queued", f"Airflow is making the runs of backfill {course.backfill.id}.")
+    if not begun:
+        return Story(phase, "Queued", f"Airflow has made {_runs(total)}; none has started.")
+    failed = f", {len(course.failed)} of them failed" if course.failed else ""
+    return Story(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
+
+
+def suspended(course: Course) -> Story:
+    """A backfill that was paused because the MLJob says so."""
+    running = sum(member.run.state is RunState.RUNNING for member in course.members.values())
+    rest = f" {_runs(running)} in progress will end." if running else ""
+    return Story(
+        Phase.SUSPENDED,
+        "Suspended",
+        f"The backfill is paused: no other run of it starts.{rest} Set spec.suspend to false to go on.",
+    )
+
+
+def succeeded(course: Course) -> Story:
+    """All of its runs have."""
+    left = course.not_created
+    there = f"; {_runs(left)} of the range {_was(left)} there already (reprocessBehavior)" if left else ""
+    total = len(course.members)
+    if not total:
+        return Story(Phase.SUCCEEDED, "Succeeded", f"There was nothing to run{there}.")
+    return Story(Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}.")
+
+
+def failed(course: Course) -> Story:
+    """Some have not."""
+    if course.empty:
+        return Story(
+            Phase.FAILED,
+            "BackfillEmpty",
+            f"Airflow closed backfill {course.backfill.id} without a run: making its runs broke off, or they were deleted.",
+        )
+    return Story(
+        Phase.FAILED,
+        "BackfillRunsFailed",
+        f"{len(course.failed)} of {_runs(len(course.members))} failed: {dates(course.failed)}.",
+    )
+
+
+def dates(members: Sequence[Member]) -> str:
+    """The dates of runs, for a sentence."""
+    named = [_date(member) for member in members[:NAMED]]
+    more = len(members) - len(named)
+    if more:
+        return f"{', '.join(named)} and {more} more"
+    return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+
+
+def _date(member: Member) -> str:
+    if member.date is None:
+        return member.run_id
+    midnight = (member.date.hour, member.date.minute, member.date.second) == (0, 0, 0)
+    return f"{member.date:%Y-%m-%d}" if midnight else f"{member.date:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

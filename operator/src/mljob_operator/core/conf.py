@@ -1,0 +1,118 @@
+"""The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the DAG's params.
+
+Values that came from a Secret are told to nobody but Airflow: whatever is said of such a conf goes through :func:`without`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+
+HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a reference of ``spec.confFrom`` points to.
+
+    Attributes:
+        what: For people: ``Secret warehouse``.
+        data: Its keys and values.
+        secret: Whether the values must not be told.
+    """
+
+    what: str
+    data: Mapping[str, str]
+    secret: bool
+
+
+def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
+    """The sources in order, a later one wins, ``own`` wins over all. A key that ends in ``.json`` holds an object to be merged.
+
+    Raises:
+        ValueError: Such a key holds something else.
+    """
+    conf: dict[str, Any] = {}
+    for source in sources:
+        for key, value in sorted(source.data.items(), key=lambda item: (not item[0].endswith(".json"), item[0])):
+            conf |= _object(source, key, value) if key.endswith(".json") else {key: value}
+    return conf | dict(own)
+
+
+def secrets(sources: Iterable[Source]) -> set[str]:
+    """Texts that must not be told."""
+    found: set[str] = set()
+    for source in sources:
+        if source.secret:
+            for key, value in source.data.items():
+                found.update(texts(_object(source, key, value)) if key.endswith(".json") else (value,))
+    return {text for text in found if text}
+
+
+def without(text: str, hidden: Iterable[str]) -> str:
+    """``text`` with what is secret blotted out, as it is and as it reads in JSON."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        for form in {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}:
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """What Airflow would refuse, each as ``spec.conf.<path>: why``. Params that the conf doesn't name have their default; keys that no
+    param names are allowed, as in Airflow.
+
+    Args:
+        conf: As it would be submitted.
+        params: The DAG's, as ``GET /dags/{id}/details`` has them: a default ``value`` and a JSON ``schema`` by name.
+    """
+    found = [
+        f"spec.conf.{name}: has a NUL character, which Airflow's database can't hold"
+        for name, value in conf.items()
+        if r"\u0000" in json.dumps([name, value]).replace("\\\\", "")
+    ]
+    for name, param in params.items():
+        schema = param.get("schema") or {}
+        value = conf.get(name, param.get("value"))
+        try:
+            jsonschema.validate(value, schema, format_checker=jsonschema.FormatChecker())
+        except jsonschema.ValidationError as error:
+            if name in conf:
+                found.append(f"spec.conf.{name}{error.json_path[1:]}: {error.message}")
+            else:
+                kind = schema.get("type")
+                found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
+        except jsonschema.SchemaError:
+            # The DAG's own mistake; Airflow says what it makes of it.
+            continue
+    return found
+
+
+def _object(source: Source, key: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{source.what}: the value of {key} is not a JSON object, which a key that ends in .json has to be"
+        )
+    return value
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text and number in a JSON value, as text."""
+    match value:
+        case dict():
+            for child in value.values():
+                yield from texts(child)
+        case list():
+            for child in value:
+                yield from texts(child)
+        case bool() | None:
+            return
+        case _:
+            yield str(value)

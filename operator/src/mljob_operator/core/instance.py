@@ -1,0 +1,85 @@
+"""An AirflowInstance as the core sees it, and which of several is the default.
+
+The Airflow of the operator's settings has no object; here it is an instance without a name (``OWN``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, AirflowInstanceSpec, AirflowInstanceStatus
+
+OWN = ""
+"""The name of the Airflow of the operator's settings; no object can have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One AirflowInstance.
+
+    Attributes:
+        annotated: Whether it is annotated as the default.
+        stored_status: The status as the apiserver has it, which a patch has to start from.
+    """
+
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    finalizers: tuple[str, ...]
+    deleting: bool
+    created_at: datetime | None
+    annotated: bool
+    spec: AirflowInstanceSpec
+    status: AirflowInstanceStatus
+    stored_status: Mapping[str, Any]
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer holds the object."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def ui_url(self) -> str:
+        """Base URL of links."""
+        return self.spec.ui_url or self.spec.url
+
+    def newer_than(self, other: Instance | None) -> bool:
+        """Whether this is a later version than ``other``."""
+        return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
+
+    @classmethod
+    def from_object(cls, body: Mapping[str, Any]) -> Instance:
+        """Read an object as the apiserver sends it.
+
+        Raises:
+            ValueError: The object does not fit the API; the message names the field.
+        """
+        meta = body["metadata"]
+        created = meta.get("creationTimestamp")
+        return cls(
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 1),
+            resource_version=meta.get("resourceVersion", "0"),
+            finalizers=tuple(meta.get("finalizers") or ()),
+            deleting=meta.get("deletionTimestamp") is not None,
+            created_at=datetime.fromisoformat(created) if created else None,
+            annotated=(meta.get("annotations") or {}).get(IS_DEFAULT) == "true",
+            spec=AirflowInstanceSpec.model_validate(body.get("spec") or {}),
+            status=AirflowInstanceStatus.model_validate(body.get("status") or {}),
+            stored_status=body.get("status") or {},
+        )
+
+
+def defaults(instances: Iterable[Instance]) -> list[str]:
+    """Those that are annotated as the default, the one that counts first: the newest, as for StorageClasses; in one second, the first by name."""
+    annotated = [instance for instance in instances if instance.annotated and not instance.deleting]
+    return [found.name for found in sorted(annotated, key=lambda found: (-_timestamp(found), found.name))]
+
+
+def _timestamp(instance: Instance) -> float:
+    return instance.created_at.timestamp() if instance.created_at else 0.0

@@ -1,0 +1,136 @@
+"""The status of an AirflowInstance, and the Kubernetes Events that a change of it is worth.
+
+Ready is for programs that wait for it (kstatus: not ready is in progress, as it may come by itself); whether runs are submitted follows it.
+Healthy is what Airflow says of its parts, and changes nothing: a scheduler that is away may be back before a run would have been missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, InstanceHealth
+
+from .conditions import Wanted, transition
+from .instance import Instance
+from .job import Key
+from .notices import NORMAL, WARNING, Notice
+
+PROBE_TIME_EVERY = timedelta(minutes=5)
+"""How old ``lastProbeTime`` gets while nothing else changes: a patch each few seconds would tell nobody anything (as a node's status)."""
+MAX_NAMED = 5
+"""MLJobs to name in a message."""
+HEALTHY = "healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether an Airflow can be used, and why not."""
+
+    ready: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the status depends on.
+
+    Attributes:
+        readiness: Whether it could be used when it was last looked at.
+        version: What it says it is; None where it did not answer.
+        health: What it says of its parts, likewise.
+        defaults: All that are annotated as the default, the one that counts first.
+        active: How many MLJobs have a run in it.
+        waiting: How many wait for a place.
+        users: The MLJobs that need it still; they are told while it is being deleted.
+    """
+
+    instance: Instance
+    readiness: Readiness
+    version: str | None
+    health: InstanceHealth | None
+    defaults: Sequence[str]
+    active: int
+    waiting: int
+    users: Sequence[Key]
+    now: datetime
+
+
+def report(view: View) -> dict[str, Any]:
+    """The status to be stored, as JSON."""
+    old, instance = view.instance.status, view.instance
+    new = AirflowInstanceStatus(
+        observed_generation=instance.generation,
+        version=view.version or old.version,
+        health=view.health,
+        active_runs=view.active,
+        waiting_jobs=view.waiting if instance.spec.max_active_runs is not None else None,
+        last_probe_time=old.last_probe_time,
+        conditions=transition(old.conditions, _conditions(view), instance.generation, view.now),
+    )
+    answered = view.version is not None
+    stale = old.last_probe_time is None or view.now - old.last_probe_time >= PROBE_TIME_EVERY
+    if answered and (stale or new != old):
+        new = new.model_copy(update={"last_probe_time": view.now.replace(microsecond=0)})
+    return new.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def notices(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Notice]:
+    """What to tell of the step from ``old`` to ``new``: each condition that has another reason than before."""
+    before = {condition.type: condition for condition in old.conditions or ()}
+    told = []
+    for condition in new.conditions or ():
+        previous = before.get(condition.type)
+        if previous is not None and previous.reason == condition.reason:
+            continue
+        if previous is None and condition.reason in ("Healthy", "DefaultInstance"):
+            # As it should be from the beginning.
+            continue
+        good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
+        told.append(Notice(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
+    return told
+
+
+def _conditions(view: View) -> list[Wanted]:
+    wanted = [_ready(view)]
+    if view.health is not None:
+        ill = [part for part, state in view.health.model_dump(by_alias=True).items() if state not in (HEALTHY, None)]
+        wanted.append(
+            Wanted("Healthy", False, "Unhealthy", f"Airflow says that these are not healthy: {', '.join(ill)}.")
+            if ill
+            else Wanted("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
+        )
+    if view.instance.annotated:
+        wanted.append(_default(view))
+    return wanted
+
+
+def _ready(view: View) -> Wanted:
+    if not view.instance.deleting:
+        return Wanted("Ready", view.readiness.ready, view.readiness.reason, view.readiness.message)
+    users = [f"{namespace}/{name}" for namespace, name in view.users]
+    more = f" and {len(users) - MAX_NAMED} more" if len(users) > MAX_NAMED else ""
+    return Wanted(
+        "Ready",
+        False,
+        "Deleting",
+        "It is being deleted and takes no new runs; it goes when the runs of these MLJobs are over: "
+        f"{', '.join(users[:MAX_NAMED]) or 'none any more'}{more}. Delete or cancel them to have it gone sooner.",
+    )
+
+
+def _default(view: View) -> Wanted:
+    first, name = view.defaults[0] if view.defaults else view.instance.name, view.instance.name
+    others = [other for other in view.defaults if other != name]
+    if not others:
+        return Wanted("DefaultInstance", True, "DefaultInstance", "MLJobs without spec.airflowRef run in it.")
+    return Wanted(
+        "DefaultInstance",
+        first == name,
+        "SeveralDefaults",
+        f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} annotated with {IS_DEFAULT} as well. "
+        f"The newest counts, which is {first}. Take the annotation away from all but one.",
+    )

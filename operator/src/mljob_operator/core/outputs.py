@@ -1,0 +1,54 @@
+"""A run's outputs as the status holds them: as many as fit, and the names of those that don't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .storable import cut, storable, stored_size, whole
+
+MAX_OUTPUTS_BYTES = 16 * 1024
+MAX_OMITTED = 32
+MAX_NAME_LENGTH = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What goes into ``status.outputs``.
+
+    Attributes:
+        values: By name, at most 16 KiB of JSON.
+        omitted: Names of those that are left out; where they are more than 32, the last says how many more.
+    """
+
+    values: Mapping[str, Any]
+    omitted: tuple[str, ...] = ()
+
+
+def bounded(outputs: Mapping[str, Any]) -> Outputs:
+    """As many outputs as fit, small ones first: one that is large, a model's weights, does not push out a score."""
+    sized: list[tuple[int, str, Any]] = []
+    omitted: list[str] = []
+    for name, value in ((whole(name), value) for name, value in outputs.items()):
+        try:
+            kept = storable(value)
+        except ValueError:
+            omitted.append(name)
+            continue
+        if kept is not None:
+            sized.append((stored_size({name: kept}), name, kept))
+    room, values = MAX_OUTPUTS_BYTES, {}
+    for size, name, kept in sorted(sized, key=lambda entry: entry[:2]):
+        room -= size
+        if room >= 0:
+            values[name] = kept
+        else:
+            omitted.append(name)
+    named = [cut(name, MAX_NAME_LENGTH) for name in sorted(omitted)]
+    if len(named) > MAX_OMITTED:
+        named = [*named[: MAX_OMITTED - 1], f"... and {len(named) - MAX_OMITTED + 1} more"]
+    return Outputs(
+        {name: values[name] for name in map(whole, outputs) if name in values},
+        tuple(named),
+    )

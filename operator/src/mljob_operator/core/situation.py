@@ -1,0 +1,496 @@
+"""Everything that a decision and a status depend on, and the questions that both ask of it.
+
+:mod:`.decisions` says what to do in a situation, :mod:`.report` what the status says of it. What they must agree on is here: whether there is an
+attempt, whether it is to be stopped and why, whether it is over and what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, MLJobStatus, Phase, RetryStrategy, RunPolicy
+
+from . import attempts
+from .attempts import Attempt
+from .identity import spec_hash
+from .instance import OWN
+from .job import Job
+from .ledger import Ledger
+from .phases import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
+from .placement import NOWHERE, Obstacle, Surroundings, obstacle
+from .places import Claim
+
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+"""A time that doesn't come."""
+
+OUTPUTS_WITHIN = timedelta(seconds=30)
+"""How long the verdict on a run that has ended waits for the run's tasks and outputs: who waits for the verdict reads the outputs next."""
+
+_STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
+
+
+class Stop(StrEnum):
+    """Why a run is cancelled; the reason in the status, which is stored before the cancellation begins. The first that applies counts."""
+
+    DELETED = "Cancelling"
+    CANCEL = "CancelRequested"
+    DEADLINE = "DeadlineExceeded"
+    PRE_RUNNING = "PreRunningDeadlineExceeded"
+    SUSPEND = "Suspending"
+    SPEC_CHANGED = "SpecChanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps an MLJob from going on.
+
+    Attributes:
+        reason: One CamelCase word.
+        message: What is wrong and what to do about it.
+        generation: The spec's generation that it happened to; another one deserves another try.
+        retry_at: When to try again; None: waiting can't help, only a change of the spec can.
+        failures: How many times in a row.
+        starting: Whether it was in starting the run; a cancellation does not wait for that.
+    """
+
+    reason: str
+    message: str
+    generation: int
+    retry_at: datetime | None
+    failures: int = 1
+    starting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What this process has tried for an attempt.
+
+    Attributes:
+        attempt: The attempt that was begun, before the status says so.
+        kept_by: What last kept its run from being started, for people.
+        newest: How many runs Airflow has of an MLJob's spec that another MLJob may have run before (OncePerSpec); None: not asked yet.
+        unknown_until: A submission went out without an answer and may still take effect until then.
+        cleared_nothing: The run to be retried has no failed task that could be cleared.
+        cancel_dag_at: When the cancellation DAG was triggered.
+        cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
+        cancel_dag_running: Whether it had.
+        cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
+        cancelled_directly_at: When the run was cancelled through REST.
+        looked_up_at: When the run was last asked for.
+        over_since: When the ended run's tasks and outputs were first read.
+        doubt: The run was missed, or not all of its tasks are known: ask for both.
+        paused: Whether the run's DAG is paused.
+    """
+
+    attempt: Attempt | None = None
+    trouble: Trouble | None = None
+    kept_by: str | None = None
+    newest: int | None = None
+    unknown_until: datetime | None = None
+    cleared_nothing: bool = False
+    cancel_dag_at: datetime | None = None
+    cancel_dag_checked_at: datetime | None = None
+    cancel_dag_running: bool = False
+    cancel_dag_refused: str | None = None
+    cancelled_directly_at: datetime | None = None
+    looked_up_at: datetime | None = None
+    over_since: datetime | None = None
+    doubt: bool = False
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision depends on.
+
+    Attributes:
+        prefix: Of dag run ids.
+        cancel_fallback: How long the cancellation DAG has before the operator cancels through REST itself.
+        around: The Airflows, and what they say of this MLJob.
+    """
+
+    job: Job
+    ledger: Ledger
+    effort: Effort
+    now: datetime
+    prefix: str = "mljob"
+    cancel_fallback: timedelta = timedelta(seconds=20)
+    around: Surroundings = field(default_factory=Surroundings)
+
+    # The attempt
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt, stored or about to be."""
+        return self.effort.attempt or attempts.current(self.job.status)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the status speaks of the newest attempt: it must before anything is done for it."""
+        return self.attempt == attempts.current(self.job.status)
+
+    @property
+    def status(self) -> MLJobStatus:
+        """The status as it speaks of the newest attempt: the stored one, or the one to be stored next."""
+        if self.recorded or self.attempt is None:
+            return self.job.status
+        return attempts.begin(self.job.status, self.attempt, self.now)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the status says how the MLJob ended."""
+        return self.job.status.phase in TERMINAL_PHASES and self.recorded
+
+    @property
+    def open(self) -> bool:
+        """Whether there is an attempt that is not known to be over: its run is in Airflow, or about to be, or may be."""
+        if self.attempt is None or self.finished:
+            return False
+        return not (self.recorded and attempts.closed(self.job.status))
+
+    @property
+    def submitted(self) -> bool:
+        """Whether the attempt has a run, as far as is known."""
+        return self.ledger.run is not None or (self.recorded and self.job.status.submit_time is not None)
+
+    @property
+    def run_id(self) -> str:
+        """The newest attempt's run id; before the first, the one that it will have."""
+        return self.attempt.run_id if self.attempt else self._next_run(None, 1).run_id
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG of the run; before there is one, the DAG that the spec names."""
+        return self.attempt.dag_id if self.attempt else self.job.spec.dag_id
+
+    @property
+    def airflow(self) -> str:
+        """The Airflow that the run is in; before there is one, the Airflow that it would go to."""
+        return self.attempt.airflow if self.attempt else self.target
+
+    @property
+    def target(self) -> str:
+        """The Airflow that the spec names, or else the default."""
+        reference = self.job.spec.airflow_ref
+        return reference.name if reference is not None else self.around.default
+
+    @property
+    def by_clearing(self) -> bool:
+        """Whether the attempt is the failed tasks of the last one's run, cleared."""
+        return self.recorded and attempts.goes_on(self.job.status)
+
+    @property
+    def spec_differs(self) -> bool:
+        """Whether the spec says to run something else than the attempt does."""
+        attempt = self.attempt
+        return attempt is not None and attempt.spec_hash not in ("", spec_hash(self.job.spec))
+
+    @property
+    def spec_refused(self) -> bool:
+        """Whether a change of the spec has come too late: with runPolicy Once, later attempts too run what the first one did."""
+        begun = self.submitted or bool(self.job.status.history)
+        return self.spec_differs and begun and self.job.spec.run_policy is RunPolicy.ONCE
+
+    @property
+    def spec_renewed(self) -> bool:
+        """Whether there is another spec to run."""
+        return self.spec_differs and not self.spec_refused
+
+    @property
+    def run_again(self) -> bool:
+        """Whether a finished MLJob has got another spec to run."""
+        return self.finished and not self.job.deleting and not self.job.spec.cancel and self.spec_renewed
+
+    @property
+    def cleared_in_airflow(self) -> bool:
+        """Whether somebody cleared the run after its end: it was queued again. Kubernetes' times have whole seconds."""
+        run, ended = self.ledger.run, attempts.ended_at(self.job.status)
+        if run is None or run.created is None or ended is None or not self.recorded or self.job.spec.cancel:
+            return False
+        # Later than it was queued for this attempt, too: the clock that an end is stamped by may be behind.
+        return run.created.replace(microsecond=0) > max(ended, self.job.status.submit_time or ended)
+
+    def next_attempt(self) -> Attempt:
+        """The attempt that comes next: the same run where its failed tasks are to be cleared, else a run of its own."""
+        status, last = self.job.status, self.attempt
+        if last is None:
+            return self._next_run(None, 1)
+        if self.open:
+            # Announced and not submitted: the spec has changed, or the run to go on with has nothing to clear.
+            unused = None if self.by_clearing else last.run_id
+            return self._next_run(last, last.number, unused)
+        ended = status.history[-1] if status.history and attempts.closed(status) else None
+        clear = (
+            self.job.spec.retry_strategy is RetryStrategy.CLEAR_FAILED
+            and ended is not None
+            and ended.phase is Phase.FAILED
+            and ended.reason != "DagRunDeleted"
+            and not self.spec_renewed
+        )
+        if clear:
+            return attempts.same_run(last, last.number + 1)
+        return self._next_run(last, last.number + 1)
+
+    def _next_run(self, last: Attempt | None, number: int, unused: str | None = None) -> Attempt:
+        newest = self.effort.newest or 0
+        attempt = attempts.next_run(
+            self.job, self.prefix, number, airflow=self.target, unused=unused, newest=newest if last is None else 0
+        )
+        if last is None or not self.spec_refused:
+            return attempt
+        return replace(attempt, dag_id=last.dag_id, spec_hash=last.spec_hash, airflow=last.airflow)
+
+    # Starting
+
+    @property
+    def startable(self) -> bool:
+        """Whether a run is to be started, at once or when something is not in the way any more."""
+        if self.job.deleting or self.stop is not None or (self.open and self.submitted):
+            return False
+        return not self.finished or self.run_again
+
+    @property
+    def start_at(self) -> datetime | None:
+        """When a run is to be started: after what failed last, and after the pause before a retry; None: at once."""
+        trouble, times = self.effort.trouble, [] if self.open else [self.next_attempt_at]
+        if trouble is not None and trouble.generation == self.job.generation:
+            times.append(trouble.retry_at or FOR_EVER)
+        return max((at for at in times if at is not None), default=None)
+
+    @property
+    def due(self) -> bool:
+        """Whether that time has come."""
+        return self.start_at is None or self.now >= self.start_at
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether another MLJob of this name may have run this spec, and nobody has looked yet."""
+        once_per_spec = self.job.spec.run_policy is RunPolicy.ONCE_PER_SPEC
+        return once_per_spec and not self.job.is_backfill and self.attempt is None and self.effort.newest is None
+
+    @property
+    def announced_in_vain(self) -> bool:
+        """Whether the open attempt is not what is to be run any more, and has no run yet."""
+        moved = self.open and not self.by_clearing and self.airflow != self.target and self.target != NOWHERE
+        return self.spec_renewed or self.effort.cleared_nothing or (moved and not self.spec_refused)
+
+    @property
+    def obstacle(self) -> Obstacle | None:
+        """What keeps the next run from being started, other than that it was tried and failed."""
+        if not self.startable:
+            return None
+        announced = self.attempt if self.open and not self.announced_in_vain else None
+        attempt = announced or self.next_attempt()
+        return obstacle(self.around, attempt.airflow, self.job.namespace, attempt.dag_id)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a submission may have taken effect, or may still."""
+        return self.open and self.effort.unknown_until is not None and not self.submitted and not self.absent
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the attempt was begun by this process, which knows that none of its submissions has reached Airflow."""
+        return self.effort.attempt is not None and self.effort.unknown_until is None and not self.submitted
+
+    @property
+    def lost(self) -> bool:
+        """Whether the Airflow that the run is in is not known any more."""
+        known = self.around.own if self.airflow == OWN else self.airflow in self.around.instances
+        return self.open and self.submitted and not known
+
+    @property
+    def claim(self) -> Claim | None:
+        """The place in an Airflow that the MLJob has or wants."""
+        if self.open and not self.over and not self.ledger.over and (self.submitted or self.in_doubt):
+            return Claim(self.airflow, held=True)
+        if not self.startable or not self.due:
+            return None
+        obstacle = self.obstacle
+        if obstacle is not None and obstacle.reason != "ConcurrencyLimit":
+            return None
+        announced = self.open and not self.announced_in_vain
+        return Claim(self.airflow if announced else self.next_attempt().airflow, held=False)
+
+    # Stopping
+
+    @property
+    def announced_stop(self) -> Stop | None:
+        """Why the run is being cancelled, as the status says: it stays so whatever becomes of the reason, because a run half cancelled is lost."""
+        status = self.job.status
+        if self.recorded and status.phase is Phase.CANCELLING and status.reason in set(Stop):
+            return Stop(status.reason)
+        return None
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why nothing may run, if so."""
+        spec, announced = self.job.spec, self.announced_stop
+        if self.job.deleting:
+            return Stop.DELETED if spec.deletion_policy is DeletionPolicy.CANCEL else None
+        if self.finished:
+            return None
+        if spec.cancel:
+            return Stop.CANCEL
+        if announced not in (None, Stop.SUSPEND, Stop.SPEC_CHANGED):
+            return announced
+        if (deadline := self.active_deadline) is not None and self.now >= deadline:
+            return Stop.DEADLINE
+        if (deadline := self.pre_running_deadline) is not None and self.now >= deadline:
+            return Stop.PRE_RUNNING
+        if announced is not None and not (announced is Stop.SUSPEND and self.pausable):
+            return announced
+        if spec.suspend and not self.pausable:
+            return Stop.SUSPEND
+        if self.open and self.submitted and self.spec_renewed:
+            return Stop.SPEC_CHANGED
+        return None
+
+    @property
+    def pausable(self) -> bool:
+        """Whether suspending stops nothing that runs: a backfill is paused, and goes on where it was."""
+        return self.job.is_backfill and self.open and self.submitted
+
+    @property
+    def pause(self) -> bool | None:
+        """Whether the backfill is to be paused, or to go on; None: neither. One that was paused in Airflow stays so until it is suspended and
+        resumed here.
+        """
+        if not self.pausable or self.stop is not None:
+            return None
+        if self.job.spec.suspend:
+            return True
+        return False if self.job.status.phase is Phase.SUSPENDED else None
+
+    @property
+    def marker(self) -> Marker:
+        """How the attempt's backfill says whose it is."""
+        attempt = self.attempt
+        return Marker(self.run_id, attempt.number if attempt is not None else 1)
+
+    @property
+    def cancelled_by_dag(self) -> bool:
+        """Whether the cancellation DAG ends the run. It ends one run; those of a backfill are ended through REST."""
+        return self.job.spec.cancellation.strategy is CancellationStrategy.DAG and not self.job.is_backfill
+
+    @property
+    def active_deadline(self) -> datetime | None:
+        """When the MLJob has been active for long enough."""
+        seconds, since = self.job.spec.active_deadline_seconds, self.status.active_since
+        if seconds is None or since is None or self.finished:
+            return None
+        return since + timedelta(seconds=seconds)
+
+    @property
+    def pre_running_deadline(self) -> datetime | None:
+        """When the attempt's first task must have started; None once it has."""
+        seconds, since = self.job.spec.pre_running_deadline_seconds, self.status.active_since
+        if seconds is None or since is None or self.finished or (self.open and self._started):
+            return None
+        if history := self.job.status.history:
+            backoff = history[-1].phase is Phase.FAILED
+            waited = attempts.retry_delay(self.job.status.failed_attempts or 0) if backoff else timedelta(0)
+            since = max(since, history[-1].completion_time + waited)
+        return since + timedelta(seconds=seconds)
+
+    @property
+    def _started(self) -> bool:
+        run = self.ledger.run
+        begun = self.job.is_backfill and run is not None and run.state is not RunState.QUEUED
+        return begun or any(fact.shown_state in _STARTED for fact in self.ledger.tasks.values()) or self.ledger.over
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """When what failed last for this spec is tried again; deletion is a new generation, so it doesn't wait for older troubles."""
+        trouble = self.effort.trouble
+        if trouble is None or trouble.generation != self.job.generation or (trouble.starting and self.stop is not None):
+            return None
+        return trouble.retry_at
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When a failed attempt may be followed by another one."""
+        status = self.job.status
+        if not attempts.closed(status) or status.phase in TERMINAL_PHASES or self.spec_renewed:
+            return None
+        ended = (status.history or [])[-1]
+        if ended.phase is not Phase.FAILED:
+            return None
+        return ended.completion_time + attempts.retry_delay(status.failed_attempts or 0)
+
+    @property
+    def deletion_deadline(self) -> datetime | None:
+        """When a deletion stops waiting for Airflow."""
+        if self.job.deleted_at is None:
+            return None
+        return self.job.deleted_at + timedelta(seconds=self.job.spec.cancellation.timeout_seconds)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When a finished MLJob is deleted. One that took over an old run has its time too: from its own creation."""
+        ttl, ended = self.job.spec.ttl_seconds_after_finished, self.job.status.completion_time
+        if ttl is None or ended is None or not self.finished or self.job.deleting:
+            return None
+        return max(ended, self.job.created_at or ended) + timedelta(seconds=ttl)
+
+    @property
+    def deadlines(self) -> Iterator[datetime]:
+        """When this situation will change by itself."""
+        if not self.job.deleting:
+            for deadline in (self.active_deadline, self.pre_running_deadline, self.expires_at):
+                if deadline is not None and deadline > self.now:
+                    yield deadline
+
+    # The end
+
+    @property
+    def absent(self) -> bool:
+        """Whether Airflow has no such run, and none that is still on its way: it was looked for after it could have arrived."""
+        unknown, looked = self.effort.unknown_until, self.effort.looked_up_at
+        return self.ledger.gone and (unknown is None or (looked is not None and looked >= unknown))
+
+    @property
+    def over(self) -> bool:
+        """Whether the open attempt has come to its end: its run ended or is gone, or it turned out never to have been."""
+        if not self.open or not self.recorded:
+            return False
+        if self.ledger.over:
+            return self.told
+        return self.absent and (self.submitted or self.stop is not None)
+
+    @property
+    def told(self) -> bool:
+        """Whether the ended run's tasks and outputs have been read, or need not be waited for any more."""
+        at = self.verdict_at
+        reading = self.job.held and not self.ledger.listed and not self.ledger.gone
+        nothing_to_read = not reading or self.job.deleting or self.ledger.course is not None
+        return nothing_to_read or self.effort.over_since is not None or (at is not None and self.now >= at)
+
+    @property
+    def verdict_at(self) -> datetime | None:
+        """When an ended run is judged without its tasks and outputs: Airflow can't be asked for them."""
+        run = self.ledger.run
+        if run is None or not self.ledger.over or not self.open or self.effort.over_since is not None:
+            return None
+        return run.seen + OUTPUTS_WITHIN
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run reached success; then it doesn't matter who wanted to stop it."""
+        return self.ledger.run is not None and self.ledger.run.state is RunState.SUCCESS
+
+    @property
+    def retries_left(self) -> bool:
+        """Whether another attempt follows one that fails."""
+        return (self.job.status.failed_attempts or 0) < self.job.spec.backoff_limit
+
+    @property
+    def ending(self) -> Stop | None:
+        """What an attempt that is over was stopped for; None where it ended by itself, a moment before that would have been said."""
+        if self.job.deleting:
+            return self.stop
+        return self.stop if not self.submitted or self.announced_stop is not None else None

@@ -1,0 +1,463 @@
+"""The Airflows that MLJobs may run in: what is known of each, and the adapter to talk to it.
+
+Each AirflowInstance is looked after by a task of its own: it reads the Secret, makes an adapter and asks Airflow how it is, every
+``PROBE_INTERVAL`` or when somebody doubts that it is well. So one that is down keeps nobody waiting but those who want to run in it. A
+changed address or Secret leads to another adapter; whoever asks for an Airflow gets the newest, and keeps none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+
+from .core.instance import OWN, Instance, defaults
+from .core.instance_report import Readiness, View, notices, report
+from .core.job import Key
+from .core.notices import Notice
+from .core.patches import merge_patch
+from .core.placement import NOWHERE, Surroundings
+from .core.places import Places
+from .errors import (
+    AirflowError,
+    AirflowForbidden,
+    AirflowInstanceNotFound,
+    AirflowInstanceNotReady,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    AirflowUnsupported,
+    Conflict,
+    Gone,
+    OperatorError,
+    ReferenceMissing,
+    StoreError,
+    backoff,
+)
+from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse
+
+log = logging.getLogger(__name__)
+
+PROBE_INTERVAL = 15.0
+"""Seconds between two looks at an instance that is well."""
+PROBE_AT_MOST_EVERY = 1.0
+"""Seconds between two looks whatever happens."""
+
+REASONS: Sequence[tuple[type[OperatorError], str]] = (
+    (ReferenceMissing, "SecretMissing"),
+    (AirflowUnauthorized, "Unauthorized"),
+    (AirflowForbidden, "Forbidden"),
+    (AirflowUnsupported, "Unsupported"),
+    (AirflowUnavailable, "Unreachable"),
+)
+"""Why an instance is not ready, by what went wrong; anything else has its own reason."""
+_NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet.")
+
+
+class Changed(Protocol):
+    """Is told what has changed around MLJobs; ``namespace`` or ``airflow`` where only those of it may be concerned."""
+
+    def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
+        """It has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a Secret holds: a user and a password, or a token."""
+
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAirflow:
+    """The Airflow of the operator's settings.
+
+    Attributes:
+        ui_url: Its base URL for people.
+    """
+
+    airflow: Airflow
+    ui_url: str
+
+
+@dataclass(slots=True)
+class _Member:
+    """One AirflowInstance, and what this process has of it."""
+
+    instance: Instance
+    airflow: Airflow | None = None
+    made_of: object = None
+    readiness: Readiness = _NOT_ASKED
+    pulse: Pulse | None = None
+    failures: int = 0
+    asked_at: float = 0.0
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Instances:
+    """All Airflows. Everything runs in the event loop's thread.
+
+    Args:
+        store: AirflowInstances in the Kubernetes API.
+        connect: Makes the adapter of an instance.
+        own: The Airflow of the settings, where there is one.
+        topic: The topic of the settings.
+    """
+
+    def __init__(
+        self,
+        store: InstanceStore,
+        connect: Callable[[Instance, Login], Airflow],
+        clock: Clock,
+        meter: Meter,
+        *,
+        own: OwnAirflow | None,
+        topic: str,
+    ) -> None:
+        self._store = store
+        self._connect = connect
+        self._clock = clock
+        self._meter = meter
+        self._own = own
+        self._topic = topic
+        self._members: dict[str, _Member] = {}
+        self._known: dict[str, Instance] = {}
+        self._not_ready: dict[str, str] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+        self._defaults: list[str] = []
+        self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._changed: Changed = lambda **_: None
+        self._users: Callable[[str], Sequence[Key]] = lambda _: ()
+        self._places = Places()
+        self._started = False
+
+    def serve(self, places: Places, users: Callable[[str], Sequence[Key]], changed: Changed) -> None:
+        """Say whom they are for.
+
+        Args:
+            places: Who has a run in which Airflow.
+            users: The MLJobs that need an Airflow still.
+            changed: Called when MLJobs may be able to do what they were not.
+        """
+        self._places, self._users, self._changed = places, users, changed
+
+    def start(self) -> None:
+        """Begin to look after the instances."""
+        self._started = True
+        for member in self._members.values():
+            self._look_after(member)
+
+    async def close(self) -> None:
+        """Stop, and let requests under way end."""
+        tasks = [member.task for member in self._members.values() if member.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        airflows = [member.airflow for member in self._members.values() if member.airflow is not None]
+        if self._own is not None:
+            airflows.append(self._own.airflow)
+        await asyncio.gather(*(airflow.close() for airflow in airflows))
+
+    # What arrives
+
+    def observe(self, instance: Instance) -> None:
+        """The watch delivered a version of an AirflowInstance."""
+        member = self._members.get(instance.name)
+        if member is not None and member.instance.uid != instance.uid:
+            self.vanished(instance.name, member.instance.uid)
+            member = None
+        if member is None:
+            member = self._members[instance.name] = _Member(instance)
+            self._not_ready[instance.name] = _NOT_ASKED.message
+            self._take(member, instance)
+            self._reckon()
+            if self._started:
+                self._look_after(member)
+            return
+        known = member.instance
+        if not instance.newer_than(known):
+            return
+        self._take(member, instance)
+        if (known.generation, known.annotated, known.deleting) != (
+            instance.generation,
+            instance.annotated,
+            instance.deleting,
+        ):
+            self._reckon()
+            # Each of those that are annotated says which one counts.
+            for other in self._members.values():
+                if other is member or other.instance.annotated:
+                    other.wanted.set()
+
+    def vanished(self, name: str, uid: str) -> None:
+        """The watch says that an AirflowInstance is gone."""
+        member = self._members.get(name)
+        if member is None or member.instance.uid != uid:
+            return
+        del self._members[name], self._known[name]
+        self._not_ready.pop(name, None)
+        if member.task is not None:
+            member.task.cancel()
+        self._meter.airflow_ready(name, None)
+        log.info("AirflowInstance %s is gone", name)
+        self._reckon()
+        for other in self._members.values():
+            if other.instance.annotated:
+                other.wanted.set()
+
+    def namespace_seen(self, name: str, labels: Mapping[str, str]) -> None:
+        """The watch delivered a namespace."""
+        if self._labels.get(name) != labels:
+            self._labels[name] = dict(labels)
+            self._changed(namespace=name)
+
+    def namespace_gone(self, name: str) -> None:
+        """The watch says that a namespace is gone."""
+        self._labels.pop(name, None)
+
+    def _take(self, member: _Member, instance: Instance) -> None:
+        member.instance = self._known[instance.name] = instance
+
+    def _reckon(self) -> None:
+        """Something has changed that others depend on."""
+        self._defaults = defaults(self._known.values())
+        self._origins.clear()
+        self._changed()
+
+    # Airflows
+
+    def dag_runs(self, name: str) -> DagRuns:
+        """An Airflow's dag runs.
+
+        Raises:
+            AirflowInstanceNotFound: There is none of that name.
+            AirflowInstanceNotReady: The operator has no credentials for it.
+        """
+        if name == OWN:
+            if self._own is None:
+                raise AirflowInstanceNotReady(
+                    "The run is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is not set any more."
+                )
+            return self._own.airflow
+        member = self._members.get(name)
+        if member is None:
+            raise AirflowInstanceNotFound(
+                f"There is no AirflowInstance {name!r}, in which the run is. Create it again to have the run looked after."
+            )
+        if member.airflow is None:
+            raise AirflowInstanceNotReady(f"AirflowInstance {name} is not ready. {member.readiness.message}")
+        return member.airflow
+
+    def ui_url(self, name: str) -> str | None:
+        """An Airflow's base URL for people."""
+        if name == OWN:
+            return self._own.ui_url if self._own is not None else None
+        instance = self._known.get(name)
+        return instance.ui_url if instance is not None else None
+
+    def limit(self, name: str) -> int | None:
+        """An AirflowInstance's ``maxActiveRuns``."""
+        instance = self._known.get(name)
+        return instance.spec.max_active_runs if instance is not None else None
+
+    def surroundings(self, namespace: str) -> Surroundings:
+        """What there is around an MLJob in this namespace."""
+        own = self._own is not None
+        return Surroundings(
+            self._known,
+            self._not_ready,
+            own,
+            self._defaults[0] if self._defaults else OWN if own else NOWHERE,
+            self._labels.get(namespace),
+        )
+
+    def doubt(self, name: str) -> None:
+        """Look after it before its time."""
+        if (member := self._members.get(name)) is not None:
+            member.wanted.set()
+
+    def names(self) -> list[str]:
+        """The Airflows that can be asked: those for which there is an adapter."""
+        own = [OWN] if self._own is not None else []
+        return [*own, *sorted(name for name, member in self._members.items() if member.airflow is not None)]
+
+    def topics(self) -> set[str]:
+        """The topics that their events are on."""
+        return {self._topic} | {self._topic_of(instance) for instance in self._known.values()}
+
+    def origins(self, topic: str, source: str | None) -> frozenset[str]:
+        """The Airflows that an event on this topic with this source may have come from."""
+        found = self._origins.get((topic, source))
+        if found is None:
+            here = [instance for instance in self._known.values() if self._topic_of(instance) == topic]
+            named = [instance.name for instance in here if source is not None and instance.spec.kafka.source == source]
+            others = [instance.name for instance in here if instance.spec.kafka.source is None]
+            if self._own is not None and topic == self._topic:
+                others.append(OWN)
+            if len(self._origins) > 1000:
+                # Sources are what producers say: somebody may say another one with each event.
+                self._origins.clear()
+            found = self._origins[topic, source] = frozenset(named or others)
+        return found
+
+    def _topic_of(self, instance: Instance) -> str:
+        return instance.spec.kafka.topic or self._topic
+
+    # Looking after them
+
+    def _look_after(self, member: _Member) -> None:
+        member.task = asyncio.create_task(self._tend(member), name=f"AirflowInstance {member.instance.name}")
+
+    async def _tend(self, member: _Member) -> None:
+        """One look after another, until cancelled."""
+        while True:
+            member.wanted.clear()
+            delay = await self._guarded_look(member)
+            member.asked_at = time.monotonic()
+            try:
+                await asyncio.wait_for(member.wanted.wait(), delay)
+                await asyncio.sleep(member.asked_at + PROBE_AT_MOST_EVERY - time.monotonic())
+            except TimeoutError:
+                pass
+
+    async def _guarded_look(self, member: _Member) -> float:
+        """One look; seconds until the next."""
+        name = member.instance.name
+        try:
+            await self.look(name)
+        except StoreError as error:
+            member.failures += 1
+            if not isinstance(error, Conflict | Gone):
+                # Of those two, the watch brings what has changed.
+                log.warning("AirflowInstance %s: %s", name, error)
+            return backoff(error, member.failures)
+        except Exception:
+            # A defect must not stop the others, nor be silent.
+            member.failures += 1
+            log.exception("AirflowInstance %s: unexpected error", name)
+            return PROBE_INTERVAL
+        if member.readiness.ready and not member.instance.deleting:
+            member.failures = 0
+            return PROBE_INTERVAL
+        member.failures += 1
+        return min(PROBE_INTERVAL, 2.0 ** min(member.failures - 1, 6))
+
+    async def look(self, name: str) -> None:
+        """Look after one instance: its finalizer, its Secret, how it is, and what its status says.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        member = self._members[name]
+        if member.instance.deleting and not self._users(name):
+            if member.instance.held:
+                await self._store.set_finalizer(member.instance, present=False)
+            return
+        if not member.instance.deleting and not member.instance.held:
+            held = await self._store.set_finalizer(member.instance, present=True)
+            if held is None:
+                return
+            self._take(member, held)
+        readiness = await self._ask(member)
+        self._conclude(member, readiness)
+        await self._tell(member)
+
+    async def _ask(self, member: _Member) -> Readiness:
+        instance, member.pulse = member.instance, None
+        try:
+            login = await self._login(instance)
+            made_of = (instance.spec.url, instance.spec.tls, login)
+            if member.airflow is None or member.made_of != made_of:
+                # The one before is left to those who are still waiting for its answers.
+                member.airflow, member.made_of = self._connect(instance, login), made_of
+            member.pulse = await member.airflow.probe()
+        except (AirflowError, ReferenceMissing) as error:
+            reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
+            return Readiness(False, reason, str(error))
+        return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
+
+    async def _login(self, instance: Instance) -> Login:
+        """What the Secret holds.
+
+        Raises:
+            ReferenceMissing: It is not there, may not be read, or lacks a key.
+        """
+        credentials = instance.spec.credentials
+        if (by_token := credentials.token_secret_ref) is not None:
+            (token,) = await self._keys(by_token.name, by_token.key)
+            return Login(token=SecretStr(token))
+        by_password = credentials.password_secret_ref
+        assert by_password is not None, "the CRD sees to it"
+        user, password = await self._keys(by_password.name, by_password.user_key, by_password.password_key)
+        return Login(user, SecretStr(password))
+
+    async def _keys(self, secret: str, *keys: str) -> list[str]:
+        data = await self._store.secret(secret)
+        if missing := [key for key in keys if not data.get(key)]:
+            raise ReferenceMissing(
+                f"Secret {secret} (spec.credentials) has no key {' and no key '.join(missing)}; it has {', '.join(sorted(data)) or 'none'}."
+            )
+        # An editor's newline at the end of a file is nobody's password.
+        return [data[key].rstrip("\r\n") for key in keys]
+
+    def _conclude(self, member: _Member, readiness: Readiness) -> None:
+        name, before = member.instance.name, member.readiness
+        member.readiness = readiness
+        self._meter.airflow_ready(name, readiness.ready)
+        if readiness.ready:
+            self._not_ready.pop(name, None)
+        else:
+            self._not_ready[name] = readiness.message
+        if (before.ready, before.reason) != (readiness.ready, readiness.reason):
+            level = logging.INFO if readiness.ready else logging.WARNING
+            log.log(level, "AirflowInstance %s: %s: %s", name, readiness.reason, readiness.message)
+            self._changed(airflow=name)
+
+    async def _tell(self, member: _Member) -> None:
+        """Store the status if it changed, and tell of it."""
+        instance, pulse = member.instance, member.pulse
+        active, waiting = len(self._places.holders(instance.name)), self._places.waiting(instance.name)
+        self._meter.places(instance.name, active, waiting)
+        status = report(
+            View(
+                instance,
+                member.readiness,
+                pulse.version if pulse is not None else None,
+                pulse.health if pulse is not None else None,
+                self._defaults,
+                active,
+                waiting,
+                self._users(instance.name) if instance.deleting else (),
+                self._clock(),
+            )
+        )
+        patch: dict[str, Any] = merge_patch(instance.stored_status, status)
+        if not patch:
+            return
+        written = await self._store.write_status(instance, patch)
+        for notice in notices(instance.status, written.status):
+            self._record(written, notice)
+        if written.newer_than(member.instance):
+            self._take(member, written)
+
+    def _record(self, instance: Instance, notice: Notice) -> None:
+        """Create a Kubernetes Event beside the work."""
+
+        async def record() -> None:
+            try:
+                await self._store.record(instance, notice)
+            except OperatorError as error:
+                log.warning("AirflowInstance %s: event %s was not recorded: %s", instance.name, notice.reason, error)
+
+        task = asyncio.create_task(record())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

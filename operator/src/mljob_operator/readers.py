@@ -1,0 +1,90 @@
+"""Who reads what: a Resync for each Airflow, and a StatusPipeline for each topic that Airflows' events are on.
+
+AirflowInstances come and go, and so do their readers; nothing else has to know of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from .instances import Instances
+from .job_queue import JobQueue
+from .ports import Clock, EventSource, Meter
+from .resync import Resync
+from .status_pipeline import StatusPipeline
+
+Do = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class Readers:
+    """The readers of all Airflows.
+
+    Args:
+        subscribe: Makes the reader of a topic; None: there is no Kafka.
+        do: Starts a duty that is not to end by itself.
+        interval: Seconds between two looks at a change feed.
+    """
+
+    def __init__(
+        self,
+        instances: Instances,
+        queue: JobQueue,
+        clock: Clock,
+        meter: Meter,
+        *,
+        subscribe: Callable[[str], EventSource] | None,
+        do: Do,
+        prefix: str,
+        interval: float,
+    ) -> None:
+        self._instances = instances
+        self._queue = queue
+        self._clock = clock
+        self._meter = meter
+        self._subscribe = subscribe
+        self._do = do
+        self._prefix = prefix
+        self._interval = interval
+        self._feeds: dict[str, asyncio.Task[None]] = {}
+        self._topics: dict[str, asyncio.Task[None]] = {}
+
+    def follow(self) -> None:
+        """Read what is to be read by now, and no more."""
+        self._adjust(self._feeds, set(self._instances.names()), self._read_feed)
+        if self._subscribe is not None:
+            self._adjust(self._topics, self._instances.topics(), partial(self._read_topic, self._subscribe))
+
+    @staticmethod
+    def _adjust(
+        running: dict[str, asyncio.Task[None]], wanted: set[str], start: Callable[[str], asyncio.Task[None]]
+    ) -> None:
+        for name in running.keys() - wanted:
+            running.pop(name).cancel()
+        for name in sorted(wanted - running.keys()):
+            running[name] = start(name)
+
+    def _read_feed(self, airflow: str) -> asyncio.Task[None]:
+        resync = Resync(
+            airflow,
+            self._instances,
+            self._queue,
+            self._clock,
+            self._meter,
+            prefix=self._prefix,
+            interval=self._interval,
+        )
+        return self._do(resync.run(), f"resync {airflow}".strip())
+
+    def _read_topic(self, subscribe: Callable[[str], EventSource], topic: str) -> asyncio.Task[None]:
+        pipeline = StatusPipeline(
+            subscribe(topic),
+            self._queue,
+            self._clock,
+            self._meter,
+            origins=partial(self._instances.origins, topic),
+            prefix=self._prefix,
+        )
+        return self._do(pipeline.run(), f"status pipeline {topic}")
