@@ -1,87 +1,90 @@
 """Enrich a dataset: add families of features to it, each computed in a task group of its own.
 
-Waits for the dataset, since it may be in the making: an MLJob that enriches can be applied together with the one that
+The enriched dataset is one of its own, in versions; its data card names the version of the dataset that it was made from. Waits for
+the dataset, since it may be in the making: an MLJob that enriches can be applied together with the one that
 generates. The families are mapped: asking for one more is a matter of conf, not of code.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from airflow.sdk import DAG, Param, get_current_context, task, task_group
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import PokeReturnValue, task, task_group
+from pydantic import BaseModel, Field
 
-from mljob_airflow import mljob_callbacks, publish_outputs, report
+from mljob_airflow import JobType, mljob_dag, report
+from mljob_examples import artifacts
 
-
-def data_dir() -> Path:
-    """Where datasets and models live; workers on several machines need a volume that they share."""
-    return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
+Family = Literal["components", "clusters", "statistics"]
 
 
-def dataset_path(dataset: str, name: str = "dataset") -> Path:
-    """The file of a published dataset."""
-    return data_dir() / "datasets" / dataset / f"{name}.parquet"
+class EnrichParams(BaseModel):
+    """Which dataset, and what to add to it."""
+
+    dataset: str = Field("digits", pattern=artifacts.NAME, description="Name of the dataset to enrich.")
+    version: str = Field("latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name.")
+    families: list[Family] = Field(
+        ["components", "clusters", "statistics"],
+        min_length=1,
+        json_schema_extra={"uniqueItems": True},
+        description="Which features to add.",
+    )
+    components: int = Field(8, ge=1, le=64, description="Principal components to add.")
+    clusters: int = Field(10, ge=2, le=100, description="Clusters to measure distances to.")
+    wait_seconds: float = Field(300, ge=0, description="How long to wait for the dataset.")
 
 
-with DAG(
-    dag_id="enrich_dataset",
+class EnrichOutputs(BaseModel):
+    """What there is afterwards."""
+
+    dataset: str = Field(description="Name of the enriched dataset: that of the other, and -enriched.")
+    dataset_version: str = Field(description="The version that was made; the latest one from now on.")
+    dataset_path: str = Field(description="Its file; the data card lies beside it.")
+    parent_version: str = Field(description="The version of the dataset that it was made from.")
+    rows: int = Field(description="How many rows it has.")
+    added_features: int = Field(description="How many columns were added.")
+
+
+with mljob_dag(
+    "enrich_dataset",
+    type=JobType.ENRICHMENT,
+    params=EnrichParams,
+    outputs=EnrichOutputs,
+    owner="ml-platform",
     description="Adds features to a dataset: components, clusters, statistics",
     doc_md=__doc__,
-    schedule=None,
-    is_paused_upon_creation=False,
-    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
-    tags=["example", "mljob"],
-    params={
-        "dataset": Param(
-            "digits", type="string", pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="Name of the dataset to enrich."
-        ),
-        "families": Param(
-            ["components", "clusters", "statistics"],
-            type="array",
-            minItems=1,
-            uniqueItems=True,
-            items={"enum": ["components", "clusters", "statistics"]},
-            description="Which features to add.",
-        ),
-        "components": Param(8, type="integer", minimum=1, maximum=64, description="Principal components to add."),
-        "clusters": Param(10, type="integer", minimum=2, maximum=100, description="Clusters to measure distances to."),
-        "wait_seconds": Param(300, type="number", minimum=0, description="How long to wait for the dataset."),
-    },
-):
+    tags=["example"],
+) as job:
 
-    @task.sensor(mode="reschedule", poke_interval=3, timeout=24 * 3600)
-    def wait_for_dataset() -> bool:
-        """Wait, without a worker slot, until the dataset is there; say what is missing when it does not come."""
-        context = get_current_context()
-        params = context["params"]
-        path = dataset_path(params["dataset"])
-        if path.exists():
-            return True
-        waited = (datetime.now(UTC) - context["dag_run"].start_date).total_seconds()
-        if waited >= params["wait_seconds"]:
-            raise AirflowFailException(
-                f"no dataset {params['dataset']!r} after {waited:.0f} s ({path}): "
-                f"run generate_dataset with conf dataset={params['dataset']!r} first"
-            )
-        return False
+    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
+    def wait_for_dataset() -> PokeReturnValue:
+        """Wait, without a worker slot, until the dataset is there; say what is missing when it does not come.
+
+        Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
+        """
+        params = job.params()
+        there = artifacts.is_published(
+            "datasets",
+            params.dataset,
+            params.version,
+            within=params.wait_seconds,
+            otherwise=f"run generate_dataset with conf dataset={params.dataset!r} first",
+        )
+        version = artifacts.find("datasets", params.dataset, params.version).version if there else None
+        return PokeReturnValue(there, version)
 
     @task
     def choose_families() -> list[str]:
         """The families to compute: one mapped task group each."""
-        families: list[str] = get_current_context()["params"]["families"]
-        return families
+        return list(job.params().families)
 
     @task_group
-    def family(name: str) -> Any:
+    def family(name: str, version: str) -> Any:
         """Compute one family of features, then check it."""
 
         @task
-        def compute(name: str) -> str:
+        def compute(name: str, version: str) -> str:
             """Write the family's columns, one row for each of the dataset's, and return the path."""
             import numpy as np
             import pandas as pd
@@ -89,15 +92,15 @@ with DAG(
             from sklearn.decomposition import PCA
             from sklearn.preprocessing import StandardScaler
 
-            context = get_current_context()
-            params = context["params"]
-            values = pd.read_parquet(dataset_path(params["dataset"])).drop(columns="label").to_numpy()
+            params = job.params()
+            dataset = artifacts.find("datasets", params.dataset, version)
+            values = pd.read_parquet(dataset.file("dataset.parquet")).drop(columns="label").to_numpy()
             if name == "components":
-                count = min(params["components"], values.shape[1])
+                count = min(params.components, values.shape[1])
                 scaled = StandardScaler().fit_transform(values)
                 frame = pd.DataFrame(PCA(count, random_state=0).fit_transform(scaled)).add_prefix("component_")
             elif name == "clusters":
-                model = MiniBatchKMeans(params["clusters"], n_init=3, random_state=0)
+                model = MiniBatchKMeans(params.clusters, n_init=3, random_state=0)
                 frame = pd.DataFrame(model.fit_transform(values)).add_prefix("distance_")
                 frame["cluster"] = model.labels_
             else:
@@ -110,8 +113,7 @@ with DAG(
                     }
                 )
             report(progress=0.9, metrics={"rows_written": len(frame), "features": frame.shape[1]})
-            path = data_dir() / "runs" / context["run_id"] / f"{name}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = artifacts.run_dir() / f"{name}.parquet"
             frame.to_parquet(path, index=False)
             return str(path)
 
@@ -129,32 +131,40 @@ with DAG(
                 raise ValueError(f"{Path(path).stem} has columns without information: {constant}")
             return path
 
-        return check(compute(name))
+        return check(compute(name, version))
 
     @task
-    def join(paths: list[str]) -> None:
+    def join(paths: list[str], version: str) -> None:
         """Put the features beside the dataset's columns, and publish both as the enriched dataset."""
         import pandas as pd
 
-        params = get_current_context()["params"]
-        dataset = pd.read_parquet(dataset_path(params["dataset"]))
-        parts = [pd.read_parquet(path) for path in paths]
-        short = [path for path, part in zip(paths, parts, strict=True) if len(part) != len(dataset)]
-        if short:
-            # The dataset was generated anew while this run worked on the old one; a retry would not mend that.
-            raise AirflowFailException(f"the dataset has changed during the run: {short} have other rows than it")
-        enriched = pd.concat([dataset, *parts], axis=1)
-        published = dataset_path(params["dataset"], "enriched")
-        part = published.with_suffix(f".{os.getpid()}.part")
-        enriched.to_parquet(part, index=False)
-        part.replace(published)
-        publish_outputs(
-            dataset=params["dataset"],
-            dataset_path=published,
-            rows=len(enriched),
-            added_features=enriched.shape[1] - dataset.shape[1],
+        params = job.params()
+        dataset = artifacts.find("datasets", params.dataset, version)
+        plain = pd.read_parquet(dataset.file("dataset.parquet"))
+        frame = pd.concat([plain, *(pd.read_parquet(path) for path in paths)], axis=1)
+        joined = artifacts.run_dir() / "enriched.parquet"
+        frame.to_parquet(joined, index=False)
+        added = frame.shape[1] - plain.shape[1]
+        enriched = artifacts.publish(
+            "datasets",
+            f"{params.dataset}-enriched",
+            {"dataset.parquet": joined},
+            parents=[dataset],
+            rows=len(frame),
+            added_features=added,
+            families=", ".join(params.families),
+            columns=artifacts.describe_columns(frame),
+        )
+        job.publish(
+            dataset=enriched.name,
+            dataset_version=enriched.version,
+            dataset_path=enriched.file("dataset.parquet"),
+            parent_version=dataset.version,
+            rows=len(frame),
+            added_features=added,
         )
 
+    version = wait_for_dataset()
     families = choose_families()
-    wait_for_dataset() >> families
-    join(family.expand(name=families))
+    version >> families
+    join(family.partial(version=version).expand(name=families), version)

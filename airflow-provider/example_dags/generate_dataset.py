@@ -2,60 +2,61 @@
 
 Images of digits are moved and get noise; tables are resampled with jitter as wide as a share of each column's spread. The
 shards are generated in parallel (mapped tasks), put together into one Parquet file, and only a dataset that passes
-its checks gets the name that other DAGs look for.
+its checks becomes a version of the dataset, with a data card beside it: rows, columns and their statistics, and which MLJob made it.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk import task
+from pydantic import BaseModel, Field
 
-from mljob_airflow import mljob_callbacks, publish_outputs, report
-
-
-def data_dir() -> Path:
-    """Where datasets and models live; workers on several machines need a volume that they share."""
-    return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
+from mljob_airflow import JobType, mljob_dag, report
+from mljob_examples import artifacts
 
 
-with DAG(
-    dag_id="generate_dataset",
+class DatasetParams(BaseModel):
+    """Which dataset to make."""
+
+    dataset: str = Field("digits", pattern=artifacts.NAME, description="Name under which other DAGs find the dataset.")
+    source: Literal["digits", "breast_cancer", "wine"] = Field("digits", description="What it is grown from.")
+    rows: int = Field(20_000, ge=200, le=2_000_000, description="Rows of the dataset.")
+    shards: int = Field(4, ge=1, le=64, description="Parts that are generated in parallel.")
+    noise: float = Field(0.05, ge=0, le=1, description="Jitter, as a share of a column's spread.")
+    seed: int = Field(7, description="The same seed gives the same dataset.")
+
+
+class DatasetOutputs(BaseModel):
+    """What there is afterwards."""
+
+    dataset: str = Field(description="Name of the dataset: what enrich_dataset takes.")
+    dataset_version: str = Field(description="The version that was made; the latest one from now on.")
+    dataset_path: str = Field(description="Its file; the data card lies beside it.")
+    rows: int = Field(description="How many rows it has.")
+    features: int = Field(description="How many columns beside the label.")
+    classes: int = Field(description="How many labels there are.")
+
+
+with mljob_dag(
+    "generate_dataset",
+    type=JobType.DATASET_GENERATION,
+    params=DatasetParams,
+    outputs=DatasetOutputs,
+    owner="ml-platform",
     description="Grows a dataset that scikit-learn ships to any number of rows",
     doc_md=__doc__,
-    schedule=None,
-    is_paused_upon_creation=False,
-    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
-    tags=["example", "mljob"],
-    params={
-        "dataset": Param(
-            "digits",
-            type="string",
-            pattern="^[a-z0-9][a-z0-9-]{0,62}$",
-            description="Name under which other DAGs find the dataset.",
-        ),
-        "source": Param("digits", enum=["digits", "breast_cancer", "wine"], description="What it is grown from."),
-        "rows": Param(20_000, type="integer", minimum=200, maximum=2_000_000, description="Rows of the dataset."),
-        "shards": Param(4, type="integer", minimum=1, maximum=64, description="Parts that are generated in parallel."),
-        "noise": Param(
-            0.05, type="number", minimum=0, maximum=1, description="Jitter, as a share of a column's spread."
-        ),
-        "seed": Param(7, type="integer", description="The same seed gives the same dataset."),
-    },
-):
+    tags=["example"],
+) as job:
 
     @task
     def plan() -> list[dict[str, int]]:
         """Divide the rows among the shards; each has a seed of its own, so that they don't repeat each other."""
-        params = get_current_context()["params"]
-        rows, shards = params["rows"], params["shards"]
+        params = job.params()
+        rows, shards = params.rows, params.shards
         return [
-            {"shard": shard, "rows": rows // shards + (shard < rows % shards), "seed": params["seed"] * 1000 + shard}
+            {"shard": shard, "rows": rows // shards + (shard < rows % shards), "seed": params.seed * 1000 + shard}
             for shard in range(shards)
         ]
 
@@ -67,18 +68,17 @@ with DAG(
         from scipy.ndimage import shift
         from sklearn import datasets
 
-        context = get_current_context()
-        params = context["params"]
-        bunch = getattr(datasets, f"load_{params['source']}")()
+        params = job.params()
+        bunch = getattr(datasets, f"load_{params.source}")()
         random = np.random.default_rng(seed)
-        spread = bunch.data.std(axis=0) * params["noise"]
+        spread = bunch.data.std(axis=0) * params.noise
 
         features, labels = [], []
         chunk = 1000
         for start in range(0, rows, chunk):
             picked = random.integers(len(bunch.data), size=min(chunk, rows - start))
             sample = bunch.data[picked]
-            if params["source"] == "digits":
+            if params.source == "digits":
                 moves = random.uniform(-1, 1, size=(len(picked), 2))
                 images = sample.reshape(-1, 8, 8)
                 sample = np.stack([shift(image, move, order=1) for image, move in zip(images, moves, strict=True)])
@@ -91,9 +91,7 @@ with DAG(
         names = [str(name).replace(" ", "_") for name in bunch.feature_names]
         frame = pd.DataFrame(np.concatenate(features), columns=names)
         frame["label"] = np.concatenate(labels)
-        # A folder of this run's own: two runs for one dataset must not mix their shards.
-        path = data_dir() / "runs" / context["run_id"] / f"shard-{shard:03}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = artifacts.run_dir() / f"shard-{shard:03}.parquet"
         frame.to_parquet(path, index=False)
         return str(path)
 
@@ -112,27 +110,37 @@ with DAG(
         """Refuse a dataset with missing values, missing rows, or a class that has all but vanished."""
         import pandas as pd
 
-        params = get_current_context()["params"]
+        params = job.params()
         frame = pd.read_parquet(path)
         shares = frame["label"].value_counts(normalize=True)
         if frame.isna().any().any():
             raise ValueError("the dataset has missing values")
-        if len(frame) != params["rows"]:
-            raise ValueError(f"the dataset has {len(frame)} rows instead of {params['rows']}")
+        if len(frame) != params.rows:
+            raise ValueError(f"the dataset has {len(frame)} rows instead of {params.rows}")
         if shares.min() < 0.2 / len(shares):
             raise ValueError(f"class {shares.idxmin()} has only {shares.min():.1%} of the rows")
         return {"rows": len(frame), "features": frame.shape[1] - 1, "classes": len(shares)}
 
     @task
     def publish(path: str, facts: dict[str, Any]) -> None:
-        """Give the dataset its name, at once and as a whole: who waits for it never sees half of it."""
-        params = get_current_context()["params"]
-        published = data_dir() / "datasets" / params["dataset"] / "dataset.parquet"
-        published.parent.mkdir(parents=True, exist_ok=True)
-        part = published.with_suffix(f".{os.getpid()}.part")
-        shutil.copyfile(path, part)
-        part.replace(published)
-        publish_outputs(dataset=params["dataset"], dataset_path=published, **facts)
+        """Make it a version of the dataset, the latest one: who waits for it never sees half of it."""
+        import pandas as pd
+
+        params = job.params()
+        dataset = artifacts.publish(
+            "datasets",
+            params.dataset,
+            {"dataset.parquet": Path(path)},
+            source={"scikit-learn": params.source, "noise": params.noise, "seed": params.seed},
+            **facts,
+            columns=artifacts.describe_columns(pd.read_parquet(path)),
+        )
+        job.publish(
+            dataset=dataset.name,
+            dataset_version=dataset.version,
+            dataset_path=dataset.file("dataset.parquet"),
+            **facts,
+        )
 
     merged = merge(generate.expand_kwargs(plan()))
     publish(merged, check(merged))

@@ -6,68 +6,67 @@ The digits to read are drawn from those that scikit-learn ships, and read in bat
 
 from __future__ import annotations
 
-import os
-import tempfile
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import PokeReturnValue, task
+from pydantic import BaseModel, Field
 
-from mljob_airflow import mljob_callbacks, publish_outputs, report
-
-
-def data_dir() -> Path:
-    """Where datasets and models live; workers on several machines need a volume that they share."""
-    return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
+from mljob_airflow import JobType, mljob_dag, report
+from mljob_examples import artifacts
 
 
-def model_path(model_id: str) -> Path:
-    """The file of a published model."""
-    return data_dir() / "models" / model_id / "model.joblib"
+class PredictParams(BaseModel):
+    """What to read, and with which model."""
+
+    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
+    model_version: str = Field(
+        "latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name."
+    )
+    rows: int = Field(5000, ge=1, le=1_000_000, description="Images to read.")
+    batches: int = Field(3, ge=1, le=64, description="Parts that are read in parallel.")
+    seed: int = Field(1, description="The same seed draws the same images.")
+    wait_seconds: float = Field(600, ge=0, description="How long to wait for the model.")
 
 
-def run_dir() -> Path:
-    """A folder of this run's own, for what one task hands to the next."""
-    path = data_dir() / "runs" / get_current_context()["run_id"]
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+class PredictOutputs(BaseModel):
+    """Where the predictions are, and how good."""
+
+    model_id: str = Field(description="Id of the model that made them.")
+    model_version: str = Field(description="The version of it.")
+    predictions_version: str = Field(description="The version of the predictions that was made.")
+    predictions_path: str = Field(description="Their file: prediction, confidence and true label of each image.")
+    rows: int = Field(description="How many there are.")
+    accuracy: float = Field(description="Share of them that is right.")
+    mean_confidence: float = Field(description="The model's own confidence, the mean over all images.")
 
 
-with DAG(
-    dag_id="predict",
+with mljob_dag(
+    "predict",
+    type=JobType.PREDICTION,
+    params=PredictParams,
+    outputs=PredictOutputs,
+    owner="ml-platform",
     description="Reads handwritten digits with a trained model",
     doc_md=__doc__,
-    schedule=None,
-    is_paused_upon_creation=False,
-    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
-    tags=["example", "mljob"],
-    params={
-        "model_id": Param(
-            "digits", type="string", pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="Id of the model to use."
-        ),
-        "rows": Param(5000, type="integer", minimum=1, maximum=1_000_000, description="Images to read."),
-        "batches": Param(3, type="integer", minimum=1, maximum=64, description="Parts that are read in parallel."),
-        "seed": Param(1, type="integer", description="The same seed draws the same images."),
-        "wait_seconds": Param(600, type="number", minimum=0, description="How long to wait for the model."),
-    },
-):
+    tags=["example"],
+) as job:
 
-    @task.sensor(mode="reschedule", poke_interval=3, timeout=24 * 3600)
-    def wait_for_model() -> bool:
-        """Wait, without a worker slot, until the model is there; say what is missing when it does not come."""
-        context = get_current_context()
-        params = context["params"]
-        path = model_path(params["model_id"])
-        if path.exists():
-            return True
-        waited = (datetime.now(UTC) - context["dag_run"].start_date).total_seconds()
-        if waited >= params["wait_seconds"]:
-            raise AirflowFailException(
-                f"no model {params['model_id']!r} after {waited:.0f} s ({path}): "
-                f"run train_model with conf model_id={params['model_id']!r} first"
-            )
-        return False
+    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
+    def wait_for_model() -> PokeReturnValue:
+        """Wait, without a worker slot, until the model is there; say what is missing when it does not come.
+
+        Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
+        """
+        params = job.params()
+        there = artifacts.is_published(
+            "models",
+            params.model_id,
+            params.model_version,
+            within=params.wait_seconds,
+            otherwise=f"run train_model with conf model_id={params.model_id!r} first",
+        )
+        version = artifacts.find("models", params.model_id, params.model_version).version if there else None
+        return PokeReturnValue(there, version)
 
     @task
     def draw() -> list[str]:
@@ -75,27 +74,27 @@ with DAG(
         import numpy as np
         from sklearn.datasets import load_digits
 
-        params = get_current_context()["params"]
+        params = job.params()
         images, labels = load_digits(return_X_y=True)
-        random = np.random.default_rng(params["seed"])
-        picked = random.integers(len(images), size=params["rows"])
+        random = np.random.default_rng(params.seed)
+        picked = random.integers(len(images), size=params.rows)
         noisy = images[picked] / 16.0 + random.normal(scale=0.05, size=(len(picked), images.shape[1]))
         paths = []
-        parts = [part for part in np.array_split(np.arange(len(picked)), params["batches"]) if len(part)]
+        parts = [part for part in np.array_split(np.arange(len(picked)), params.batches) if len(part)]
         for number, part in enumerate(parts):
-            path = run_dir() / f"batch-{number:03}.npz"
+            path = artifacts.run_dir() / f"batch-{number:03}.npz"
             np.savez(path, images=noisy[part], labels=labels[picked][part])
             paths.append(str(path))
         return paths
 
     @task
-    def read(path: str) -> str:
+    def read(path: str, version: str) -> str:
         """Predict one batch, with the model's confidence, and return the path of the predictions."""
         import joblib
         import numpy as np
         import pandas as pd
 
-        model = joblib.load(model_path(get_current_context()["params"]["model_id"]))
+        model = joblib.load(artifacts.find("models", job.params().model_id, version).file("model.joblib"))
         data = np.load(path)
         chunks = np.array_split(data["images"], max(1, len(data["images"]) // 500))
         probabilities, done = [], 0
@@ -116,23 +115,31 @@ with DAG(
         return str(predictions)
 
     @task
-    def publish(paths: list[str]) -> None:
-        """Put the batches together, in their order, beside those of other runs."""
+    def publish(paths: list[str], version: str) -> None:
+        """Put the batches together, in their order, and publish them with the model's version on their card."""
         import pandas as pd
 
-        context = get_current_context()
+        model = artifacts.find("models", job.params().model_id, version)
         frame = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-        published = data_dir() / "predictions" / context["params"]["model_id"] / f"{context['run_id']}.parquet"
-        published.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(published, index=False)
-        publish_outputs(
-            model_id=context["params"]["model_id"],
-            predictions_path=published,
-            rows=len(frame),
-            accuracy=round(float((frame["prediction"] == frame["label"]).mean()), 4),
-            mean_confidence=round(float(frame["confidence"].mean()), 4),
+        joined = artifacts.run_dir() / "predictions.parquet"
+        frame.to_parquet(joined, index=False)
+        scores = {
+            "rows": len(frame),
+            "accuracy": round(float((frame["prediction"] == frame["label"]).mean()), 4),
+            "mean_confidence": round(float(frame["confidence"].mean()), 4),
+        }
+        predictions = artifacts.publish(
+            "predictions", model.name, {"predictions.parquet": joined}, parents=[model], metrics=scores
+        )
+        job.publish(
+            model_id=model.name,
+            model_version=model.version,
+            predictions_version=predictions.version,
+            predictions_path=predictions.file("predictions.parquet"),
+            **scores,
         )
 
+    version = wait_for_model()
     images = draw()
-    wait_for_model() >> images
-    publish(read.expand(path=images))
+    version >> images
+    publish(read.partial(version=version).expand(path=images), version)

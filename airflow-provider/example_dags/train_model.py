@@ -2,71 +2,58 @@
 
 The images are those that scikit-learn ships. In each epoch a small neural network sees them moved and with new noise,
 and its loss and its accuracy on images that it has not seen are reported: they appear in the MLJob while the task runs.
-A model that is good enough is published under its id, where ``predict`` finds it.
+A model that is good enough becomes a version of its id, with its metrics and a card beside it, where ``predict`` finds it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import os
-import shutil
-import tempfile
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import task
+from pydantic import BaseModel, Field
 
-from mljob_airflow import mljob_callbacks, publish_outputs, report
+from mljob_airflow import JobType, fail_for_good, mljob_dag, report
+from mljob_examples import artifacts
 
 log = logging.getLogger(__name__)
 
 
-def data_dir() -> Path:
-    """Where datasets and models live; workers on several machines need a volume that they share."""
-    return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
+class TrainParams(BaseModel):
+    """What a training may be told."""
+
+    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
+    epochs: int = Field(20, ge=1, le=1000, description="Passes over the training images.")
+    copies: int = Field(3, ge=1, le=50, description="Moved copies of each image in an epoch: work, and quality.")
+    hidden_units: int = Field(256, ge=8, le=4096, description="Units of the first layer.")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="How far each step goes.")
+    test_share: float = Field(0.2, ge=0.05, le=0.5, description="Share of images to test with.")
+    minimum_accuracy: float = Field(0.5, ge=0, le=1, description="A model that is worse is not published.")
+    seed: int = Field(0, description="The same seed gives the same model.")
 
 
-def run_dir() -> Path:
-    """A folder of this run's own, for what one task hands to the next."""
-    path = data_dir() / "runs" / get_current_context()["run_id"]
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+class TrainOutputs(BaseModel):
+    """What a training leaves behind."""
+
+    model_id: str = Field(description="Id of the model: what predict takes.")
+    model_version: str = Field(description="The version that was made; the latest one from now on.")
+    model_path: str = Field(description="Its file; metrics and a card lie beside it.")
+    accuracy: float = Field(description="Share of the test images that it reads.")
+    f1: float = Field(description="F1 score on them, the mean over the digits.")
 
 
-with DAG(
-    dag_id="train_model",
+with mljob_dag(
+    "train_model",
+    type=JobType.TRAINING,
+    params=TrainParams,
+    outputs=TrainOutputs,
+    owner="ml-platform",
     description="Trains a neural network on handwritten digits; reports loss and accuracy of every epoch",
     doc_md=__doc__,
-    schedule=None,
-    is_paused_upon_creation=False,
-    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
-    tags=["example", "mljob"],
-    params={
-        "model_id": Param(
-            "digits",
-            type="string",
-            pattern="^[a-z0-9][a-z0-9-]{0,62}$",
-            description="Id under which the model is published.",
-        ),
-        "epochs": Param(20, type="integer", minimum=1, maximum=1000, description="Passes over the training images."),
-        "copies": Param(
-            3,
-            type="integer",
-            minimum=1,
-            maximum=50,
-            description="Moved copies of each image in an epoch: work, and quality.",
-        ),
-        "hidden_units": Param(256, type="integer", minimum=8, maximum=4096, description="Units of the first layer."),
-        "learning_rate": Param(0.001, type="number", exclusiveMinimum=0, maximum=1),
-        "test_share": Param(0.2, type="number", minimum=0.05, maximum=0.5, description="Share of images to test with."),
-        "minimum_accuracy": Param(
-            0.5, type="number", minimum=0, maximum=1, description="A model that is worse is not published."
-        ),
-        "seed": Param(0, type="integer", description="The same seed gives the same model."),
-    },
-):
+    tags=["example"],
+) as job:
 
     @task
     def load() -> str:
@@ -75,7 +62,7 @@ with DAG(
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
-        path = run_dir() / "images.npz"
+        path = artifacts.run_dir() / "images.npz"
         np.savez(path, images=images / 16.0, labels=labels)
         return str(path)
 
@@ -85,16 +72,16 @@ with DAG(
         import numpy as np
         from sklearn.model_selection import train_test_split
 
-        params = get_current_context()["params"]
+        params = job.params()
         data = np.load(path)
         train_x, test_x, train_y, test_y = train_test_split(
             data["images"],
             data["labels"],
-            test_size=params["test_share"],
+            test_size=params.test_share,
             stratify=data["labels"],
-            random_state=params["seed"],
+            random_state=params.seed,
         )
-        path = str(run_dir() / "split.npz")
+        path = str(artifacts.run_dir() / "split.npz")
         np.savez(path, train_x=train_x, test_x=test_x, train_y=train_y, test_y=test_y)
         return path
 
@@ -107,26 +94,26 @@ with DAG(
         from sklearn.neural_network import MLPClassifier
         from threadpoolctl import threadpool_limits
 
-        params = get_current_context()["params"]
+        params = job.params()
         data = np.load(path)
         train_x, train_y = data["train_x"], data["train_y"]
-        random = np.random.default_rng(params["seed"])
+        random = np.random.default_rng(params.seed)
         model = MLPClassifier(
-            (params["hidden_units"], 128), learning_rate_init=params["learning_rate"], random_state=params["seed"]
+            (params.hidden_units, 128), learning_rate_init=params.learning_rate, random_state=params.seed
         )
 
         def augmented() -> Any:
             """Every training image some times over, each time moved and blurred by noise in another way."""
-            images = np.tile(train_x, (params["copies"], 1)).reshape(-1, 8, 8)
+            images = np.tile(train_x, (params.copies, 1)).reshape(-1, 8, 8)
             moves = random.uniform(-1, 1, size=(len(images), 2))
             moved = np.stack([shift(image, move, order=1) for image, move in zip(images, moves, strict=True)])
             return moved.reshape(len(images), -1) + random.normal(scale=0.05, size=(len(images), 64))
 
         # The matrices are small: more than one thread only makes tasks on the same machine wait for each other.
         threadpool_limits(1)
-        epochs, batch = params["epochs"], 64
+        epochs, batch = params.epochs, 64
         for epoch in range(1, epochs + 1):
-            images, labels = augmented(), np.tile(train_y, params["copies"])
+            images, labels = augmented(), np.tile(train_y, params.copies)
             order = random.permutation(len(images))
             losses = []
             for start in range(0, len(order), batch):
@@ -138,7 +125,7 @@ with DAG(
             log.info("Epoch %d/%d: loss %.4f, accuracy %.4f", epoch, epochs, loss, accuracy)
             report(progress=epoch / epochs, metrics={"epoch": epoch, "loss": loss, "accuracy": accuracy})
 
-        path = str(run_dir() / "model.joblib")
+        path = str(artifacts.run_dir() / "model.joblib")
         joblib.dump(model, path)
         return path
 
@@ -160,18 +147,25 @@ with DAG(
 
     @task
     def publish(model_path: str, scores: dict[str, float]) -> None:
-        """Give the model its id, if it is good enough: at once and as a whole, since somebody may wait for it."""
-        params = get_current_context()["params"]
-        if scores["accuracy"] < params["minimum_accuracy"]:
-            raise AirflowFailException(
-                f"accuracy {scores['accuracy']} is below minimum_accuracy {params['minimum_accuracy']}: not published"
+        """Make it a version of the model, if it is good enough: as a whole, since somebody may wait for it."""
+        import sklearn
+
+        params = job.params()
+        if scores["accuracy"] < params.minimum_accuracy:
+            raise fail_for_good(
+                f"accuracy {scores['accuracy']} is below minimum_accuracy {params.minimum_accuracy}: not published"
             )
-        published = data_dir() / "models" / params["model_id"] / "model.joblib"
-        published.parent.mkdir(parents=True, exist_ok=True)
-        part = published.with_suffix(f".{os.getpid()}.part")
-        shutil.copyfile(model_path, part)
-        part.replace(published)
-        publish_outputs(model_id=params["model_id"], model_path=published, **scores)
+        metrics = artifacts.run_dir() / "metrics.json"
+        metrics.write_text(json.dumps(scores, indent=2))
+        model = artifacts.publish(
+            "models",
+            params.model_id,
+            {"model.joblib": Path(model_path), "metrics.json": metrics},
+            source={"scikit-learn": "digits", "release": sklearn.__version__},
+            params=params.model_dump(mode="json"),
+            metrics=scores,
+        )
+        job.publish(model_id=model.name, model_version=model.version, model_path=model.file("model.joblib"), **scores)
 
     parts = split(load())
     model = fit(parts)

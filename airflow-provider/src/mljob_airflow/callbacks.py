@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
 from mljob_contract.run_id import RunId
 
@@ -112,13 +113,16 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
         error=_error(context.get("exception"))
         if event in (EventName.TASK_FAILED, EventName.TASK_UP_FOR_RETRY)
         else None,
-        mljob=mljob_of(ti.run_id),
+        mljob=mljob_of(ti.run_id, getattr(context.get("dag_run"), "conf", None)),
     )
 
 
-def mljob_of(run_id: str) -> MLJobRef | None:
-    """The MLJob that a run belongs to, or ``None`` for a run that the operator did not start."""
-    parsed = RunId.parse(run_id)
+def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | None:
+    """The MLJob that a run belongs to, by its id or, for a run of a backfill, by the marker in its conf; ``None`` for one that the operator did
+    not start.
+    """
+    marker = Marker.read(conf) if conf else None
+    parsed = RunId.parse(marker.run_id if marker else run_id)
     return MLJobRef(namespace=parsed.namespace, name=parsed.name) if parsed else None
 
 

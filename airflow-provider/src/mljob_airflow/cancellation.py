@@ -1,4 +1,4 @@
-"""Cancelling a dag run from outside: every unfinished task instance failed, then the run.
+"""Cancelling dag runs from outside: every unfinished task instance failed, then the run, then a look whether all of it is over.
 
 Three habits of Airflow (3.3) shape how:
 
@@ -8,10 +8,12 @@ Three habits of Airflow (3.3) shape how:
 - *Setting one task instance takes Airflow about 50 ms*, under row locks that the scheduler waits for; setting the run takes as
   long as that for all of its tasks together, but leaves those that have not begun ``skipped``. So tasks are failed one by
   one while that is quick, and what is left of a run with thousands of mapped instances ends with the run.
-- *Teardown tasks are there for the end that comes too early*: they release what setup tasks took. They run once
-  their work is failed; only those that don't end in time are failed as well.
+- *Teardown tasks are there for the end that comes too early*: they release what setup tasks took, and Airflow lets them run
+  when a run is set failed. So does ``graceful``: only those that don't end in time are failed as well. ``immediate`` does not wait.
 
 A task's process learns at its next heartbeat, at most five seconds later, that it was failed; then it is stopped.
+
+Several runs are cancelled side by side, since each mostly waits; whatever becomes of one changes nothing for the others.
 
 This module decides; :mod:`mljob_airflow.rest` speaks to Airflow. It needs no Airflow, and no task to run in.
 """
@@ -20,10 +22,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
+
+from mljob_contract.events import CancellationMode, CancellationOutcome
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +37,33 @@ FINISHED_RUN_STATES = frozenset({"success", "failed"})
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
 """The trigger rule of every teardown task, and of no other: Airflow lets nobody choose it."""
 
+NOT_BEGUN = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
+"""States of task instances that have done nothing."""
+
 TEARDOWN_SECONDS = 30.0
 """How long teardown tasks may take by default."""
 VERIFY_SECONDS = 15.0
-"""How long the run may take to become terminal when all of its tasks are."""
+"""How long the run may take to be over when all was failed that could be."""
 FAIL_SECONDS = 20.0
 """How long task instances are failed one by one (a few hundred in this time) before setting the run does the rest."""
 POLL_SECONDS = 0.5
 BATCH_SIZE = 25
 """Task instances per request: Airflow keeps all of their rows locked until the last of them is set."""
+AT_ONCE = 8
+"""Runs that are cancelled side by side: more would only wait for each other in the API server."""
+MAX_ERRORS = 20
+MAX_ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A run to cancel."""
+
+    dag_id: str
+    dag_run_id: str
+
+    def __str__(self) -> str:
+        return f"{self.dag_id}/{self.dag_run_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,36 +109,47 @@ class Runs(Protocol):
 
 
 class CancellationError(Exception):
-    """The run is not over, after all that could be done. Trying again is right."""
+    """A run is not over, after all that could be done. Trying again is right."""
 
 
 @dataclass
 class Summary:
     """What cancelling a run came to."""
 
-    dag_id: str
-    dag_run_id: str
-    reason: str
-    outcome: str = "cancelled"
-    """``cancelled``; ``already_over``, the run had ended before; ``not_found``, there is no such run."""
+    target: Target
+    outcome: CancellationOutcome = CancellationOutcome.CANCELLED
     state: str | None = None
-    """The run's state at the end."""
+    """The run's state as Airflow last said it."""
     failed_task_instances: int = 0
     rounds: int = 0
     errors: list[str] = field(default_factory=list)
-    """What Airflow refused on the way. The run is over nevertheless."""
+    """What Airflow refused on the way; or, where the run is not over, what kept it from that."""
+    seconds: float = 0.0
+
+    def note(self, error: object) -> bool:
+        """Add what went wrong, cut to a bound; whether it was new. The first texts are kept."""
+        text = _cut(error)
+        new = text not in self.errors
+        if new and len(self.errors) < MAX_ERRORS:
+            self.errors.append(text)
+        return new
+
+    def give_up(self, error: object) -> None:
+        """The run is not over, because of this, which is the last of the errors."""
+        self.outcome = CancellationOutcome.NOT_OVER
+        self.errors = [*self.errors[: MAX_ERRORS - 1], _cut(error)]
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON."""
         return {
-            "dag_id": self.dag_id,
-            "dag_run_id": self.dag_run_id,
-            "reason": self.reason,
-            "outcome": self.outcome,
+            "dag_id": self.target.dag_id,
+            "dag_run_id": self.target.dag_run_id,
+            "outcome": self.outcome.value,
             "state": self.state,
             "failed_task_instances": self.failed_task_instances,
             "rounds": self.rounds,
-            "errors": self.errors[:20],
+            "errors": self.errors,
+            "seconds": round(self.seconds, 1),
         }
 
 
@@ -131,55 +165,112 @@ class Timing:
     sleep: Callable[[float], None] = time.sleep
 
 
-def cancel_run(runs: Runs, dag_id: str, dag_run_id: str, *, reason: str, timing: Timing | None = None) -> Summary:
-    """Cancel a run: afterwards it is terminal, or gone. A run that is already over is success.
+def cancel_runs(
+    connect: Callable[[], Runs],
+    targets: Iterable[Target],
+    *,
+    reason: str,
+    mode: CancellationMode = CancellationMode.GRACEFUL,
+    timing: Timing | None = None,
+) -> Iterator[Summary]:
+    """Cancel runs side by side, each as :func:`cancel_run` does; what came of each, as soon as it is known.
+
+    Args:
+        connect: Makes the connection to Airflow, once. Where that fails, no run is over, and each summary says why.
+        targets: The runs; one that is named twice is cancelled once.
+        reason: Why, for the runs' notes in Airflow.
+        mode: Whether teardown tasks get their chance.
+        timing: How long to wait; mostly for tests.
+    """
+    targets = list(dict.fromkeys(targets))
+    try:
+        runs = connect()
+    except Exception as error:
+        log.error("Could not connect to Airflow: %s", error)
+        for target in targets:
+            summary = Summary(target)
+            summary.give_up(error)
+            yield summary
+        return
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cancel")
+    try:
+        pending = [pool.submit(cancel_run, runs, target, reason=reason, mode=mode, timing=timing) for target in targets]
+        for done in as_completed(pending):
+            yield done.result()
+    finally:
+        # A task that is stopped in the middle begins with no further run.
+        pool.shutdown(cancel_futures=True)
+
+
+def cancel_run(
+    runs: Runs,
+    target: Target,
+    *,
+    reason: str,
+    mode: CancellationMode = CancellationMode.GRACEFUL,
+    timing: Timing | None = None,
+) -> Summary:
+    """Cancel a run: afterwards it is over, or gone, or the summary says what is in the way. A run that is already over is success.
 
     Args:
         runs: Airflow.
-        dag_id: The run's DAG.
-        dag_run_id: The run.
+        target: The run.
         reason: Why, for the run's note in Airflow.
-        timing: How long to wait; mostly for tests.
-
-    Raises:
-        CancellationError: The run is still not terminal.
+        mode: Whether teardown tasks get their chance to run.
+        timing: How long to wait.
     """
     timing = timing or Timing()
-    summary = Summary(dag_id, dag_run_id, reason)
-
-    summary.state = runs.state(dag_id, dag_run_id)
-    if summary.state is None:
-        summary.outcome = "not_found"
-        log.info("There is no run %s of %s: nothing to cancel.", dag_run_id, dag_id)
-        return summary
-    if summary.state in FINISHED_RUN_STATES:
-        summary.outcome = "already_over"
-        log.info("Run %s of %s is already %s.", dag_run_id, dag_id, summary.state)
-        return summary
-
-    tasks = runs.tasks(dag_id)
-    teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
-    ranks = upstream_first(tasks)
-
-    _fail_unfinished(runs, summary, ranks, timing, keep=teardowns)
-    if teardowns:
-        if _unfinished(runs, summary, keep=teardowns):
-            # Airflow leaves teardown tasks alone when a run is failed, and the run open until they are done.
-            _fail_run(runs, summary)
-        _await_teardowns(runs, summary, timing)
-        _fail_unfinished(runs, summary, ranks, timing, keep=frozenset())
-    _fail_run(runs, summary)
-
-    summary.state = _await_end(runs, summary, timing)
-    log.info(
-        "Run %s of %s is %s; %d task instance(s) failed in %d round(s).",
-        dag_run_id,
-        dag_id,
-        summary.state or "gone",
+    summary = Summary(target)
+    began = timing.clock()
+    try:
+        _cancel(runs, summary, reason, mode, timing)
+    except Exception as error:
+        # Whatever it is: other runs are to be cancelled, and somebody is to be told.
+        summary.give_up(error)
+    summary.seconds = timing.clock() - began
+    log.log(
+        logging.INFO if summary.outcome.is_over else logging.ERROR,
+        "Run %s of %s: %s, %s; %d task instance(s) failed in %d round(s), %.1f s%s",
+        target.dag_run_id,
+        target.dag_id,
+        summary.outcome.value,
+        summary.state or "no state",
         summary.failed_task_instances,
         summary.rounds,
+        summary.seconds,
+        "".join(f"; {error}" for error in summary.errors),
     )
     return summary
+
+
+def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, timing: Timing) -> None:
+    target = summary.target
+    summary.state = runs.state(target.dag_id, target.dag_run_id)
+    if summary.state is None:
+        summary.outcome = CancellationOutcome.NOT_FOUND
+        return
+    if summary.state in FINISHED_RUN_STATES:
+        summary.outcome = CancellationOutcome.ALREADY_OVER
+        return
+
+    tasks = runs.tasks(target.dag_id)
+    ranks = upstream_first(tasks)
+    teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
+    # Where nothing has begun, as in the queued run of a paused DAG, nothing is there to be torn down.
+    graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_begun(runs, target)
+
+    keep = teardowns if graceful else frozenset[str]()
+
+    _fail_unfinished(runs, summary, ranks, timing, keep=keep)
+    if teardowns:
+        if _unfinished(runs, target, keep):
+            # Airflow leaves teardown tasks alone when a run is failed, and the run open until they are done.
+            _fail_run(runs, target, reason)
+        if graceful:
+            _await_teardowns(runs, summary, timing)
+        _fail_unfinished(runs, summary, ranks, timing, keep=frozenset())
+    _fail_run(runs, target, reason)
+    _await_end(runs, summary, ranks, reason, timing)
 
 
 def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
@@ -220,54 +311,79 @@ def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
     """Fail round after round, until nothing is unfinished (but ``keep``), nothing works or the time is over."""
+    target = summary.target
     deadline = timing.clock() + timing.fail
-    while unfinished := _unfinished(runs, summary, keep):
+    while unfinished := _unfinished(runs, target, keep):
         summary.rounds += 1
-        errors: list[str] = []
+        refusals = 0
         for batch in batches(unfinished, ranks):
             if timing.clock() >= deadline:
-                log.info("Task instances are left after %.0f s: they will end with the run.", timing.fail)
+                log.info("%s: task instances are left after %.0f s: they will end with the run.", target, timing.fail)
                 return
-            refused = runs.fail_task_instances(summary.dag_id, summary.dag_run_id, batch)
+            refused = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch)
             summary.failed_task_instances += len(batch) - len(refused)
-            errors += refused
-        summary.errors += errors
-        for error in errors:
-            log.warning("%s", error)
-        if len(errors) >= len(unfinished):
+            refusals += len(refused)
+            for error in refused:
+                if summary.note(error):
+                    log.warning("%s: %s", target, error)
+        if refusals >= len(unfinished):
             return
 
 
-def _fail_run(runs: Runs, summary: Summary) -> None:
+def _cut(error: object) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= MAX_ERROR_LENGTH else text[: MAX_ERROR_LENGTH - 1] + "…"
+
+
+def _fail_run(runs: Runs, target: Target, reason: str) -> None:
     # When all of its tasks have ended the scheduler ends the run by itself, within a second or two; but it may be busy, and
     # does not look at the queued run of a paused DAG.
-    if runs.state(summary.dag_id, summary.dag_run_id) not in {*FINISHED_RUN_STATES, None}:
-        runs.fail_run(summary.dag_id, summary.dag_run_id, f"Cancelled: {summary.reason}")
+    if runs.state(target.dag_id, target.dag_run_id) not in {*FINISHED_RUN_STATES, None}:
+        runs.fail_run(target.dag_id, target.dag_run_id, f"Cancelled: {reason}")
 
 
-def _unfinished(runs: Runs, summary: Summary, keep: Collection[str] = frozenset()) -> list[TaskInstance]:
-    instances = runs.task_instances(summary.dag_id, summary.dag_run_id)
+def _has_begun(runs: Runs, target: Target) -> bool:
+    return any(ti.state not in NOT_BEGUN for ti in runs.task_instances(target.dag_id, target.dag_run_id))
+
+
+def _unfinished(runs: Runs, target: Target, keep: Collection[str] = frozenset()) -> list[TaskInstance]:
+    instances = runs.task_instances(target.dag_id, target.dag_run_id)
     return [ti for ti in instances if ti.state not in FINISHED_TASK_STATES and ti.task_id not in keep]
 
 
 def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
     deadline = timing.clock() + timing.teardown
-    while unfinished := _unfinished(runs, summary):
+    while unfinished := _unfinished(runs, summary.target):
         if timing.clock() >= deadline:
-            log.warning("Not torn down within %.0f s: %s.", timing.teardown, ", ".join(ti.task_id for ti in unfinished))
+            left = ", ".join(dict.fromkeys(ti.task_id for ti in unfinished))
+            message = f"not torn down within {timing.teardown:.0f} s, and failed: {left}"
+            log.warning("%s: %s", summary.target, message)
+            summary.note(message)
             return
         timing.sleep(timing.poll)
 
 
-def _await_end(runs: Runs, summary: Summary, timing: Timing) -> str | None:
+def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
+    """Verify: the run is terminal, and so is all that belongs to it. What the end of the run has left is failed once more."""
+    target = summary.target
     deadline = timing.clock() + timing.verify
     while True:
-        state = runs.state(summary.dag_id, summary.dag_run_id)
-        if state is None or state in FINISHED_RUN_STATES:
-            return state
+        summary.state = runs.state(target.dag_id, target.dag_run_id)
+        if summary.state is None:
+            return
+        unfinished: list[TaskInstance] = []
+        if summary.state in FINISHED_RUN_STATES:
+            # What has no state and is not in the DAG any more can't be failed, and nobody will run it.
+            unfinished = [ti for ti in _unfinished(runs, target) if ti.state is not None or ti.task_id in ranks]
+            if not unfinished:
+                return
         if timing.clock() >= deadline:
+            left = ", ".join(dict.fromkeys(f"{ti.task_id} is {ti.state}" for ti in unfinished))
             raise CancellationError(
-                f"run {summary.dag_run_id} of {summary.dag_id} is still {state} "
-                f"{timing.verify:.0f} s after it was failed"
+                f"{timing.verify:.0f} s after it was failed the run is {summary.state}"
+                + (f", and {left}" if left else "")
             )
+        if unfinished:
+            _fail_unfinished(runs, summary, ranks, timing, keep=frozenset())
+            _fail_run(runs, target, reason)
         timing.sleep(timing.poll)

@@ -7,8 +7,10 @@ The key is the run, so that all events of a run share a partition and stay in or
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from mljob_contract.events import CE_TYPE_PREFIX, TaskEvent
+from mljob_contract.events import CE_TYPE_PREFIX, RunCancellation, TaskEvent
+from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +27,42 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
     subject = f"{event.dag_id}/{event.run_id}/{event.task_id}"
     if event.map_index >= 0:
         subject += f"/{event.map_index}"
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_source": event.source,
-        "ce_type": CE_TYPE_PREFIX + event.event.value,
-        "ce_time": event.timestamp.isoformat(),
-        "ce_subject": subject,
-        "content-type": "application/json",
-    }
     return Message(
         key=f"{event.dag_id}/{event.run_id}".encode(),
         value=event.model_dump_json(exclude_none=True).encode(),
-        headers=[(name, text.encode()) for name, text in attributes.items()],
+        headers=_headers(event_id, event.source, CE_TYPE_PREFIX + event.event.value, event.timestamp, subject),
     )
+
+
+def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
+    """Write what was done to a run as a message: with that run's key, it follows the events of the run in their partition."""
+    subject = f"{cancellation.dag_id}/{cancellation.run_id}"
+    return Message(
+        key=subject.encode(),
+        value=cancellation.model_dump_json(exclude_none=True).encode(),
+        headers=_headers(
+            event_id, cancellation.source, CE_TYPE_PREFIX + cancellation.event, cancellation.timestamp, subject
+        ),
+    )
+
+
+def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
+    """Write a monitor's report as a message; its key is the monitor."""
+    return Message(
+        key=report.monitor.encode(),
+        value=report.model_dump_json(exclude_none=True).encode(),
+        headers=_headers(event_id, report.source, CE_TYPE_REPORT, report.at, report.monitor),
+    )
+
+
+def _headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_source": source,
+        "ce_type": kind,
+        "ce_time": time.isoformat(),
+        "ce_subject": subject,
+        "content-type": "application/json",
+    }
+    return [(name, text.encode()) for name, text in attributes.items()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def publish_outputs(**outputs: Any) -> None:
         TypeError: A value can't be written as JSON.
         ValueError: All values together are larger than 8 KiB, or a number is NaN or infinite.
     """
-    values = json.loads(json.dumps(outputs, default=_plain, allow_nan=False))
+    values = as_json(outputs)
     try:
         from airflow.sdk import get_current_context
 
@@ -47,6 +48,17 @@ def publish_outputs(**outputs: Any) -> None:
     ti.xcom_push(key=XCOM_KEY, value=published)
     _published.clear()
     _published[str(ti.id)] = published
+
+
+def as_json(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs as JSON values: paths as texts, NumPy's numbers as Python's.
+
+    Raises:
+        TypeError: A value can't be written as JSON.
+        ValueError: A number is NaN or infinite.
+    """
+    values: dict[str, Any] = json.loads(json.dumps(outputs, default=_plain, allow_nan=False))
+    return values
 
 
 _published: dict[str, dict[str, Any]] = {}

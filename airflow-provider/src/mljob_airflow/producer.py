@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from mljob_airflow import settings
-from mljob_airflow.cloudevents import message_from_event
-from mljob_contract.events import TaskEvent
+from mljob_airflow.cloudevents import Message, message_from_cancellation, message_from_event
+from mljob_contract.events import RunCancellation, TaskEvent
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +63,16 @@ class _State:
 _state: _State | None = None
 
 
-def send(event: TaskEvent) -> None:
+def send(event: TaskEvent | RunCancellation) -> None:
     """Hand ``event`` to librdkafka, which delivers it from a thread of its own. Returns at once."""
     producer = _producer()
     if producer is None:
         return
-    message = message_from_event(event, event_id=str(uuid.uuid4()))
+    event_id = str(uuid.uuid4())
+    if isinstance(event, RunCancellation):
+        message = message_from_cancellation(event, event_id=event_id)
+    else:
+        message = message_from_event(event, event_id=event_id)
     producer.produce(
         settings.topic(), key=message.key, value=message.value, headers=message.headers, on_delivery=_on_delivery
     )
@@ -88,6 +92,30 @@ def flush(timeout: float) -> None:
         if waited >= timeout or (state.brokers_away and waited >= AWAY_SECONDS):
             warn_once("Kafka did not take %d event(s) within %.1f s. The task is not affected.", undelivered, waited)
             return
+
+
+class DeliveryError(Exception):
+    """Kafka did not take a message whose delivery is what the task is for."""
+
+
+def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
+    """Send a message and wait until Kafka has it: for a task that exists to send it, and is to fail when it can't.
+
+    Raises:
+        DeliveryError: Kafka refused it, or did not take it in time.
+    """
+    reported: list[Any] = []
+    connected = _connect(settings.kafka_config_id())
+    connected.produce(
+        topic,
+        key=message.key,
+        value=message.value,
+        headers=message.headers,
+        on_delivery=lambda error, _message: reported.append(error),
+    )
+    connected.flush(timeout)
+    if not reported or reported[0] is not None:
+        raise DeliveryError(f"topic {topic}: {reported[0] if reported else f'not delivered within {timeout:.0f} s'}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-mljob",
         "name": "MLJob",
-        "description": "Task events and progress on Kafka for the MLJob operator, and its cancellation DAG.",
+        "description": "Task events and progress on Kafka for the MLJob operator, its cancellation DAG, and monitoring DAGs.",
         "versions": [__version__],
         "config": {
             settings.SECTION: {
@@ -36,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
                         default=settings.KAFKA_CONFIG_ID,
                     ),
                     "airflow_conn_id": _option(
-                        "Airflow Connection with which the DAG ``mljob_cancel`` logs in to Airflow's REST API:\n"
+                        "Airflow Connection with which this package's DAGs log in to Airflow's REST API:\n"
                         "the host is the API server's URL; login and password are exchanged for a token, or, without\n"
                         "a login, the password is the token.",
                         default=settings.AIRFLOW_CONN_ID,
@@ -46,6 +46,40 @@ def get_provider_info() -> dict[str, Any]:
                         "Needs this package in the DAG processor's and the workers' environments.",
                         default="False",
                         kind="boolean",
+                    ),
+                    "run_id_prefix": _option(
+                        "What the ids of MLJobs' runs begin with: the operator's ``MLJOB_RUN_ID_PREFIX``.",
+                        default=settings.RUN_ID_PREFIX,
+                    ),
+                    "slack_conn_id": _option(
+                        "Airflow Connection of type ``slack`` (a bot) or ``slackwebhook`` with which the monitoring DAGs write\n"
+                        "to the owners of DAGs. Empty: they write to nobody.",
+                        default="",
+                    ),
+                    "slack_channel": _option(
+                        "Slack channel (``#name`` or its id) for owners without an address of their own, and for what has no\n"
+                        "owner.",
+                        default="",
+                    ),
+                    "report_dir": _option(
+                        "Folder for the pages of the monitoring DAGs, on the workers. Empty: none are written.",
+                        default="",
+                    ),
+                    "report_url": _option(
+                        "Where people find that folder; messages then have a link to the page.", default=""
+                    ),
+                    "report_topic": _option(
+                        "Kafka topic for the reports of the monitoring DAGs; another than ``topic``, and it has to exist.\n"
+                        "Empty: none are sent.",
+                        default="",
+                    ),
+                    "monitor_schedule": _option(
+                        "When ``mljob_monitor`` looks: a cron expression. ``none``: only when it is triggered.",
+                        default=settings.MONITOR_SCHEDULE,
+                    ),
+                    "bottlenecks_schedule": _option(
+                        "When ``mljob_monitor_bottlenecks`` looks: a cron expression. ``none``: only when it is triggered.",
+                        default=settings.BOTTLENECKS_SCHEDULE,
                     ),
                 },
             }

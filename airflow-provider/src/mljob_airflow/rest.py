@@ -1,4 +1,4 @@
-"""Airflow's REST API as cancelling needs it, over apache-airflow-client.
+"""Airflow's REST API as cancelling needs it, over apache-airflow-client, and how to reach it.
 
 The address and the credentials are those of an Airflow Connection. Every request has a timeout: the client has none.
 Foreign errors end here: what is not there becomes ``None`` or an empty answer, everything else is an
@@ -80,16 +80,10 @@ class AirflowRuns:
     """Runs of a real Airflow; implements :class:`mljob_airflow.cancellation.Runs`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        # Late: the client takes a second and 50 MB, and only the task that cancels needs it.
         from airflow_client import client
 
-        configuration = client.Configuration(host=endpoint.base_url)
-        configuration.verify_ssl = endpoint.verify_tls
-        if endpoint.ca_file:
-            configuration.ssl_ca_cert = endpoint.ca_file
-        configuration.access_token = fetch_token(endpoint) if endpoint.login else endpoint.password
         self._client = client
-        api_client = client.ApiClient(configuration)
+        api_client = connect(endpoint)
         self._dag_runs = client.DagRunApi(api_client)
         self._task_instances = client.TaskInstanceApi(api_client)
         self._tasks = client.TaskApi(api_client)
@@ -121,18 +115,24 @@ class AirflowRuns:
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
         """All task instances of the run, of all pages."""
         cursor: str | None = ""
+        seen = 0
         while cursor is not None:
-            page = self._call(
+            # Airflow 3.1 knows no cursors: it ignores this one, and follows the offset, which later versions ignore in turn.
+            answer = self._call(
                 f"list task instances of {dag_run_id}",
-                self._task_instances.get_task_instances,
+                self._task_instances.get_task_instances_with_http_info,
                 dag_id,
                 dag_run_id,
                 cursor=cursor,
+                offset=seen,
                 limit=PAGE_SIZE,
             )
-            for instance in page.task_instances:
+            for instance in answer.data.task_instances:
                 yield TaskInstance(instance.task_id, instance.map_index, _word(instance.state))
-            cursor = page.next_cursor if page.task_instances else None
+            seen += len(answer.data.task_instances)
+            page = json.loads(answer.raw_data)
+            more = page.get("next_cursor", "" if seen < (page.get("total_entries") or 0) else None)
+            cursor = more if page["task_instances"] else None
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
         """Set them failed, and say what did not work. Already failed, or gone, is not worth saying."""
@@ -219,10 +219,23 @@ class AirflowRuns:
             return request(*args, **kwargs, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
         except self._client.ApiException as error:
             raise AirflowApiError(
-                f"could not {what}: {error.status} {_detail(error.body) or error.reason}", error.status
+                f"could not {what}: {error.status} {detail(error.body) or error.reason}", error.status
             ) from error
         except HTTPError as error:
             raise AirflowApiError(f"could not {what}: {error}") from error
+
+
+def connect(endpoint: Endpoint) -> Any:
+    """The client, logged in: an ``airflow_client.client.ApiClient``."""
+    # Late: the client takes a second and 50 MB, and only tasks that speak to Airflow need it.
+    from airflow_client import client
+
+    configuration = client.Configuration(host=endpoint.base_url)
+    configuration.verify_ssl = endpoint.verify_tls
+    if endpoint.ca_file:
+        configuration.ssl_ca_cert = endpoint.ca_file
+    configuration.access_token = fetch_token(endpoint) if endpoint.login else endpoint.password
+    return client.ApiClient(configuration)
 
 
 def fetch_token(endpoint: Endpoint) -> str:
@@ -253,8 +266,9 @@ def _word(state: Any) -> str | None:
     return None if state is None else str(getattr(state, "value", state))
 
 
-def _detail(body: Any) -> str:
+def detail(body: Any) -> str:
+    """What Airflow says about an error, or the beginning of whatever it answered."""
     try:
         return str(json.loads(body)["detail"])
     except (KeyError, TypeError, ValueError):
-        return str(body or "")[:200]
+        return (body.decode(errors="replace") if isinstance(body, bytes) else str(body or ""))[:200]

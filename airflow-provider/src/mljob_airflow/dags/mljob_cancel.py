@@ -1,8 +1,9 @@
-"""The cancellation DAG: fails every unfinished task instance of a dag run, then the run.
+"""The cancellation DAG: fails every unfinished task instance of dag runs, then the runs, and sees that they are over.
 
 The operator triggers it when an MLJob is deleted in mid-run; anyone else may as well, from the UI. It goes through Airflow's
 REST API, since no task can reach another run otherwise, with the credentials of the Airflow Connection that
-``[mljob] airflow_conn_id`` names (``mljob_airflow`` by default).
+``[mljob] airflow_conn_id`` names (``mljob_airflow`` by default). What was done to each run is the task's return value, and an event
+on the Kafka topic of ``[mljob] topic``.
 
 To use it, put a file with this line into a DAG folder::
 
@@ -16,9 +17,16 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
+TARGET = {
+    "type": "object",
+    "properties": {"dag_id": {"type": "string", "minLength": 1}, "dag_run_id": {"type": "string", "minLength": 1}},
+    "required": ["dag_id", "dag_run_id"],
+    "additionalProperties": False,
+}
+
 with DAG(
     dag_id="mljob_cancel",
-    description="Cancels a dag run: fails its unfinished task instances, then the run",
+    description="Cancels dag runs: fails their unfinished task instances, then the runs",
     doc_md=__doc__,
     schedule=None,
     is_paused_upon_creation=False,
@@ -33,39 +41,42 @@ with DAG(
         "priority_weight": 1000,
     },
     params={
-        "dag_id": Param(type="string", minLength=1, title="DAG", description="The DAG of the run to cancel."),
-        "dag_run_id": Param(type="string", minLength=1, title="Run", description="The id of the run to cancel."),
+        "dag_id": Param(None, type=["null", "string"], title="DAG", description="The DAG of the run to cancel."),
+        "dag_run_id": Param(None, type=["null", "string"], title="Run", description="The id of the run to cancel."),
+        "targets": Param(
+            [],
+            type="array",
+            items=TARGET,
+            # At eight at once, what they may take at worst fits in the task's time.
+            maxItems=100,
+            title="Several runs",
+            description="Runs to cancel, beside that one or instead of it: a list of {dag_id, dag_run_id}.",
+        ),
         "reason": Param(
-            "cancelled by hand", type="string", title="Reason", description="Why; becomes the note of the run."
+            "cancelled by hand", type="string", title="Reason", description="Why; becomes the note of the runs."
+        ),
+        "mode": Param(
+            "graceful",
+            enum=["graceful", "immediate"],
+            title="Teardown tasks",
+            description="graceful: they get their chance to release what the run holds. immediate: they are failed like all others.",
         ),
         "teardown_seconds": Param(
             30,
             type="number",
             minimum=0,
             title="Time for teardown",
-            description="Seconds that teardown tasks may take to release what the run holds; then they are failed too.",
+            description="Seconds that teardown tasks may take where the mode is graceful; then they are failed too.",
         ),
     },
 ) as mljob_cancel:
-
-    @task(execution_timeout=timedelta(minutes=10))  # type: ignore[untyped-decorator]
+    # Whole: by its annotation Airflow would store each key of the dictionary as an XCom of its own as well.
+    @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))  # type: ignore[untyped-decorator]
     def cancel() -> dict[str, Any]:
-        """Cancel the run; what was done is the return value."""
-        from airflow.sdk import Connection
+        """Cancel the runs; what was done to each is the return value."""
+        # Late: parsed again and again by the DAG processor, which needs none of it.
+        from mljob_airflow import cancellation_task
 
-        from mljob_airflow import settings
-        from mljob_airflow.cancellation import Timing, cancel_run
-        from mljob_airflow.rest import AirflowRuns, Endpoint
-
-        params = get_current_context()["params"]
-        endpoint = Endpoint.from_connection(Connection.get(settings.airflow_conn_id()))
-        summary = cancel_run(
-            AirflowRuns(endpoint),
-            params["dag_id"],
-            params["dag_run_id"],
-            reason=params["reason"],
-            timing=Timing(teardown=params["teardown_seconds"]),
-        )
-        return summary.as_dict()
+        return cancellation_task.cancel(get_current_context())
 
     cancel()

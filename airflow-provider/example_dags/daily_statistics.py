@@ -1,0 +1,82 @@
+"""Statistics of each day's images: a DAG with a schedule, whose past is made by an MLJob of type Backfill.
+
+Each day brings its images: they are drawn from the digits that scikit-learn ships, by a seed that is the day, so that a day which is run again
+gives the same. The schedule is January 2026 and has ended, so nothing is run unless a backfill asks for it.
+
+A plain DAG, written by hand: ``mljob_callbacks()`` is what makes its tasks tell what they do. The other examples are declared with ``mljob_dag``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, Param, get_current_context, task
+
+from mljob_airflow import mljob_callbacks, publish_outputs
+
+
+def data_dir() -> Path:
+    """Where datasets and models live; workers on several machines need a volume that they share."""
+    return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
+
+
+def day_dir() -> Path:
+    """The folder of the day that this run is for."""
+    path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+with DAG(
+    dag_id="daily_statistics",
+    description="Statistics of each day's images",
+    doc_md=__doc__,
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    end_date=datetime(2026, 1, 31, tzinfo=UTC),
+    catchup=False,
+    is_paused_upon_creation=False,
+    default_args={**mljob_callbacks(), "retries": 1, "retry_delay": timedelta(seconds=10)},
+    tags=["example", "mljob"],
+    params={
+        "rows": Param(500, type="integer", minimum=1, maximum=1_000_000, description="Images of a day."),
+    },
+):
+
+    @task
+    def collect() -> str:
+        """Draw the day's images, and return where they are."""
+        import numpy as np
+        from sklearn.datasets import load_digits
+
+        context = get_current_context()
+        images, labels = load_digits(return_X_y=True)
+        random = np.random.default_rng(context["logical_date"].toordinal())
+        picked = random.integers(len(images), size=context["params"]["rows"])
+        path = day_dir() / "images.npz"
+        np.savez(path, images=images[picked] / 16.0, labels=labels[picked])
+        return str(path)
+
+    @task
+    def describe(path: str) -> None:
+        """How many images of which digit there were, and how bright they are."""
+        import numpy as np
+
+        data = np.load(path)
+        digits, counts = np.unique(data["labels"], return_counts=True)
+        statistics = {
+            "day": get_current_context()["logical_date"].date().isoformat(),
+            "rows": len(data["labels"]),
+            "mean": round(float(data["images"].mean()), 4),
+            "std": round(float(data["images"].std()), 4),
+            "digits": {str(digit): int(count) for digit, count in zip(digits, counts, strict=True)},
+        }
+        published = day_dir() / "statistics.json"
+        published.write_text(json.dumps(statistics, indent=2))
+        publish_outputs(statistics_path=published, **statistics)
+
+    describe(collect())

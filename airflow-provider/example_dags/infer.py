@@ -1,0 +1,103 @@
+"""Read the images that the conf brings along, at once, with a model that ``train_model`` has published.
+
+Where ``predict`` works through a dataset, this answers a request: few images, an answer in the MLJob's ``.status.outputs``, many
+runs at the same time.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from airflow.sdk import PokeReturnValue, task
+from pydantic import BaseModel, Field
+
+from mljob_airflow import JobType, mljob_dag, report
+from mljob_examples import artifacts
+
+Pixel = Annotated[float, Field(ge=0, le=16)]
+Image = Annotated[list[Pixel], Field(min_length=64, max_length=64)]
+
+# fmt: off
+A_SEVEN = [
+    0, 0, 7, 8, 13, 16, 15, 1, 0, 0, 7, 7, 4, 11, 12, 0, 0, 0, 0, 0, 8, 13, 1, 0, 0, 4, 8, 8, 15, 15, 6, 0,
+    0, 2, 11, 15, 15, 4, 0, 0, 0, 0, 0, 16, 5, 0, 0, 0, 0, 0, 9, 15, 1, 0, 0, 0, 0, 0, 13, 5, 0, 0, 0, 0,
+]
+# fmt: on
+
+
+class InferParams(BaseModel):
+    """What to read."""
+
+    images: list[Image] = Field(
+        min_length=1,
+        max_length=100,
+        examples=[[A_SEVEN]],
+        description="Handwritten digits, each of 8 rows with 8 pixels, from 0 (paper) to 16 (ink).",
+    )
+    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
+    model_version: str = Field(
+        "latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name."
+    )
+    wait_seconds: float = Field(600, ge=0, description="How long to wait for the model.")
+
+
+class InferOutputs(BaseModel):
+    """The answer, in the order of the images."""
+
+    model_version: str = Field(description="The version of the model that reads them.")
+    digits: list[int] = Field(description="What the model reads.")
+    confidences: list[float] = Field(description="How sure it is of each, from 0 to 1.")
+
+
+with mljob_dag(
+    "infer",
+    type=JobType.INFERENCE,
+    params=InferParams,
+    outputs=InferOutputs,
+    owner="ml-platform",
+    description="Reads the handwritten digits in its conf with a trained model",
+    doc_md=__doc__,
+    tags=["example"],
+) as job:
+
+    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
+    def wait_for_model() -> PokeReturnValue:
+        """Wait, without a worker slot, until the model is there; say what is missing when it does not come.
+
+        Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
+        """
+        params = job.params()
+        there = artifacts.is_published(
+            "models",
+            params.model_id,
+            params.model_version,
+            within=params.wait_seconds,
+            otherwise=f"run train_model with conf model_id={params.model_id!r} first",
+        )
+        version = artifacts.find("models", params.model_id, params.model_version).version if there else None
+        return PokeReturnValue(there, version)
+
+    @task
+    def read(version: str) -> list[list[float]]:
+        """How probable each digit is, for each image."""
+        import joblib
+        import numpy as np
+
+        params = job.params()
+        model = joblib.load(artifacts.find("models", params.model_id, version).file("model.joblib"))
+        probabilities = model.predict_proba(np.array(params.images) / 16)
+        report(progress=1, metrics={"images": len(params.images)})
+        rows: list[list[float]] = probabilities.tolist()
+        return rows
+
+    @task
+    def answer(probabilities: list[Any], version: str) -> None:
+        """The likeliest digit of each image."""
+        job.publish(
+            model_version=version,
+            digits=[row.index(max(row)) for row in probabilities],
+            confidences=[round(max(row), 4) for row in probabilities],
+        )
+
+    version = wait_for_model()
+    answer(read(version), version)

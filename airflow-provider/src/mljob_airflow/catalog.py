@@ -1,0 +1,93 @@
+"""What DAGs there are and what each takes: read from DAG files by Airflow itself, without a database or a running Airflow.
+
+Params of every DAG have a JSON Schema, so a plain DAG is described as a declared job is; only a job knows its outputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mljob_airflow.compatibility import read_dag_files
+from mljob_airflow.jobs import job_of
+from mljob_airflow.param_schema import REQUIRED, ParamSpec, problems
+from mljob_contract.job_type import JobType
+
+
+@dataclass(frozen=True, slots=True)
+class DagEntry:
+    """A DAG, as far as an MLJob for it is concerned."""
+
+    dag_id: str
+    type: JobType = JobType.CUSTOM
+    owner: str = ""
+    description: str = ""
+    params: tuple[ParamSpec, ...] = ()
+    outputs: tuple[ParamSpec, ...] = ()
+    is_job: bool = False
+    """Whether it was declared with ``mljob_dag``."""
+
+    def param(self, name: str) -> ParamSpec | None:
+        """The param of that name."""
+        return next((spec for spec in self.params if spec.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The DAGs by their ids, and the files that Airflow could not import, each with the reason."""
+
+    dags: Mapping[str, DagEntry]
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(paths: Iterable[Path]) -> Catalog:
+    """The DAGs in files and folders; without any, those in the DAG bundles that this Airflow is configured with."""
+    dags: dict[str, DagEntry] = {}
+    broken: dict[str, str] = {}
+    # Airflow and DAG files write to the terminal while they are imported, and our standard output is a manifest.
+    with contextlib.redirect_stdout(sys.stderr):
+        for path in paths or _configured_folders():
+            bag = read_dag_files(path)
+            broken |= {str(path / file) if path.is_dir() else str(path): why for file, why in bag.import_errors.items()}
+            dags |= {dag_id: entry_of(dag) for dag_id, dag in bag.dags.items()}
+    return Catalog(dict(sorted(dags.items())), broken)
+
+
+def entry_of(dag: Any) -> DagEntry:
+    """An Airflow DAG, as an entry."""
+    job = job_of(dag)
+    types = [kind for kind in JobType if kind.value in dag.tags and kind is not JobType.BACKFILL]
+    return DagEntry(
+        dag_id=dag.dag_id,
+        type=types[0] if len(types) == 1 else JobType.CUSTOM,
+        owner=dag.owner,
+        description=dag.description or "",
+        params=tuple(_params(dag.params)),
+        outputs=job.outputs if job else (),
+        is_job=job is not None,
+    )
+
+
+def _params(params: Any) -> Iterator[ParamSpec]:
+    from airflow.sdk import Param
+
+    not_set = Param().value
+    for name in params:
+        param = params.get_param(name)
+        # A default that its own schema refuses is how a plain DAG says that a value has to be given.
+        given = param.value is not not_set and not problems(param.value, param.schema)
+        yield ParamSpec(name, dict(param.schema), param.description, param.value if given else REQUIRED)
+
+
+def _configured_folders() -> list[Path]:
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    folders = []
+    for bundle in DagBundlesManager().get_all_dag_bundles():
+        bundle.initialize()
+        folders.append(Path(bundle.path))
+    return folders

@@ -1,0 +1,90 @@
+"""The versions of Airflow that this package works with, 3.1 to 3.3, and all that differs between them for it.
+
+Two classes have moved since 3.1; its REST API has no cursors, which needs no version to be known (:mod:`.monitoring.rest_reader` asks for
+both ways of paging at once). Airflow is imported when a function is called, as everywhere in this package.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+OLDEST = (3, 1)
+NEWEST = (3, 3)
+"""The newest that this package was tested with. Newer ones are not refused."""
+
+
+class UnsupportedAirflowError(ImportError):
+    """This Airflow is too old for this package."""
+
+
+def installed_version() -> str | None:
+    """The version of Airflow in this environment, without importing it; ``None`` where there is none."""
+    # Airflow 2 is one distribution; from 3.0 on apache-airflow only names the parts.
+    for distribution in ("apache-airflow-core", "apache-airflow"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def assert_supported(version: str | None) -> None:
+    """Let through what is supported, and an environment without Airflow: training code runs there too.
+
+    Raises:
+        UnsupportedAirflowError: This Airflow is too old. In a DAG file it becomes an import error that Airflow's UI shows.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    if found is not None and (int(found[1]), int(found[2])) < OLDEST:
+        oldest, newest = (".".join(map(str, number)) for number in (OLDEST, NEWEST))
+        raise UnsupportedAirflowError(
+            f"airflow-provider-mljob works with Airflow {oldest} to {newest}, and this is Airflow {version}: upgrade Airflow, or uninstall "
+            "airflow-provider-mljob. MLJobs of DAGs that know nothing of it run all the same."
+        )
+
+
+def fail_exception() -> type[Exception]:
+    """``AirflowFailException``, which ends a task without another try."""
+    return _exception("AirflowFailException")
+
+
+def skip_exception() -> type[Exception]:
+    """``AirflowSkipException``, with which a task skips itself."""
+    return _exception("AirflowSkipException")
+
+
+def read_dag_files(path: Path) -> Any:
+    """The ``DagBag`` of a DAG file, or of a folder of them. What does not import is in its ``import_errors``, by file."""
+    os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        # Airflow 3.1
+        from airflow.models.dagbag import DagBag
+
+    folder = path if path.is_dir() else path.parent
+    if str(folder) not in sys.path:
+        # As the DAG processor does, for files that import others beside them.
+        sys.path.append(str(folder))
+    wanted = {"bundle_path": folder, "bundle_name": folder.name, "include_examples": False, "load_op_links": False}
+    known = inspect.signature(DagBag.__init__).parameters
+    return DagBag(path, **{name: value for name, value in wanted.items() if name in known})
+
+
+def _exception(name: str) -> type[Exception]:
+    try:
+        from airflow.sdk import exceptions
+
+        found: type[Exception] = getattr(exceptions, name)
+    except AttributeError:
+        # Airflow 3.1
+        from airflow import exceptions as older
+
+        found = getattr(older, name)
+    return found

@@ -1,0 +1,200 @@
+"""An MLJob manifest for a DAG, to be filled in: every param is there, with what it may be as comments.
+
+What a run can't do without is a line to fill in; what has a default is a comment, so that an applied manifest says what its author
+chose and leaves the rest to the DAG. Explanations begin with ``##``, so that a line with one ``#`` is one to uncomment. Pure: entries in,
+text out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mljob_airflow.catalog import DagEntry
+from mljob_airflow.explanations import bounds, type_name, wrapped
+from mljob_airflow.param_schema import ParamSpec, problems
+
+API_VERSION, KIND = "mljob.dev/v1alpha1", "MLJob"
+WIDTH = 100
+MAX_NAME_LENGTH = 140
+"""Of an MLJob: the CRD's bound."""
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+class ManifestError(ValueError):
+    """What was asked for makes no manifest; the text says what to ask for instead."""
+
+
+def manifest(
+    entry: DagEntry, *, name: str | None = None, namespace: str | None = None, conf: Mapping[str, Any] | None = None
+) -> str:
+    """An MLJob for a DAG, as YAML with comments.
+
+    Args:
+        entry: The DAG.
+        name: Of the MLJob; by default made from the DAG's id.
+        namespace: By default none, and ``kubectl``'s counts.
+        conf: Values to set.
+
+    Raises:
+        ManifestError: The name is none that Kubernetes takes, or a value is none that the DAG takes.
+    """
+    conf = conf or {}
+    for given, value in conf.items():
+        spec = entry.param(given)
+        if spec is None:
+            raise ManifestError(
+                f"{entry.dag_id} has no param {given!r}{_similar(given, [p.name for p in entry.params])}"
+            )
+        if found := problems(value, spec.schema):
+            raise ManifestError(f"{given}={json.dumps(value)}: {'; '.join(found)}")
+    return "\n".join(_lines(entry, _checked_name(name or default_name(entry.dag_id)), namespace, conf)) + "\n"
+
+
+def default_name(dag_id: str) -> str:
+    """A name for an MLJob of that DAG: the id in the letters that Kubernetes allows."""
+    return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
+
+
+def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
+    """The params that a run of the DAG needs and that ``conf`` lacks."""
+    return [spec.name for spec in entry.params if spec.required and spec.name not in conf]
+
+
+def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
+    """``param=value`` and ``param.field=value`` as a conf. A text is a text where the param's schema wants one, otherwise it is read
+    as JSON, if it is JSON.
+
+    Raises:
+        ManifestError: Two assignments contradict each other.
+    """
+    conf: dict[str, Any] = {}
+    for path, text in assignments.items():
+        first, *rest = path.split(".")
+        spec = entry.param(path)
+        if spec is not None:
+            # A param whose name has a dot.
+            first, rest = path, []
+        spec = spec or entry.param(first)
+        schema: Any = spec.schema if spec else {}
+        target, key = conf, first
+        for part in rest:
+            schema = (schema.get("properties") or {}).get(part) or {}
+            target = target.setdefault(key, _object_default(spec, conf, key, first))
+            if not isinstance(target, dict):
+                raise ManifestError(f"{path}: {key} is {json.dumps(target)}, which has no fields")
+            key = part
+        target[key] = _value(text, schema)
+    return conf
+
+
+def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
+    """What the fields of an object are set in: a param's default, which its own value replaces as a whole."""
+    if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
+        return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]
+    return {}
+
+
+def _value(text: str, schema: Mapping[str, Any]) -> Any:
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if "string" in kinds and not (text == "null" and "null" in kinds):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _checked_name(name: str) -> str:
+    if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
+        raise ManifestError(
+            f"{name!r} is no name for an MLJob: at most {MAX_NAME_LENGTH} lowercase letters, digits, '-' and '.', "
+            "beginning and ending with a letter or digit"
+        )
+    return name
+
+
+def _similar(name: str, names: list[str]) -> str:
+    if close := difflib.get_close_matches(name, names, n=1):
+        return f": did you mean {close[0]!r}?"
+    return f"; it has {', '.join(names)}" if names else "; it has none"
+
+
+def _lines(entry: DagEntry, name: str, namespace: str | None, conf: Mapping[str, Any]) -> Iterator[str]:
+    yield from _comment(entry.description)
+    yield from _comment(f"Owner: {entry.owner}." if entry.owner else "")
+    yield f"apiVersion: {API_VERSION}"
+    yield f"kind: {KIND}"
+    yield "metadata:"
+    yield f"  name: {in_yaml(name)}"
+    if namespace:
+        yield f"  namespace: {in_yaml(namespace)}"
+    yield "spec:"
+    yield f"  type: {entry.type.value}"
+    yield f"  dagId: {in_yaml(entry.dag_id)}"
+    active = [spec for spec in entry.params if spec.required or spec.name in conf]
+    if entry.params:
+        # An empty conf is left out: the apiserver refuses null.
+        yield "  conf:" if active else "  # conf:"
+    for spec in entry.params:
+        yield from _param_lines(spec, conf)
+    if entry.outputs:
+        yield "  ## In status.outputs, when it has succeeded:"
+        for output in entry.outputs:
+            what = f": {output.description}" if output.description else ""
+            yield from _comment(f"  {output.name} <{type_name(output.schema)}>{what}", indent=2, hang=4)
+
+
+def _param_lines(spec: ParamSpec, conf: Mapping[str, Any]) -> Iterator[str]:
+    facts = [type_name(spec.schema), *bounds(spec.schema)]
+    facts.append("required" if spec.required else f"default {in_yaml(spec.default)}")
+    yield from _comment(spec.description or "", indent=4)
+    yield from _comment(", ".join(facts), indent=4)
+    key = in_yaml(spec.name)
+    if spec.name in conf:
+        yield f"    {key}: {in_yaml(conf[spec.name])}"
+    elif spec.required:
+        examples = [value for value in spec.schema.get("examples", ()) if not problems(value, spec.schema)]
+        # Without an example of the author's, a value that is refused: no run must begin with one that nobody chose.
+        yield f"    {key}: {in_yaml(examples[0])}" if examples else f"    {key}: null  # <- fill in"
+    else:
+        yield f"    # {key}: {in_yaml(spec.default)}"
+
+
+def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
+    for number, line in enumerate(wrapped(text, WIDTH - indent - hang)):
+        line = _UNPRINTABLE.sub(" ", line)
+        yield f"{' ' * indent}## {' ' * (hang if number else 0)}{line}".rstrip()
+
+
+def in_yaml(value: Any) -> str:
+    """A JSON value as YAML on one line, such that YAML 1.1 and 1.2 read the same value."""
+    match value:
+        case str():
+            plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+            return value if plain else _UNPRINTABLE.sub(_escaped, json.dumps(value, ensure_ascii=False))
+        case float():
+            # To YAML 1.1, 1e-05 is a text.
+            digits = repr(value)
+            return digits.replace("e", ".0e") if "e" in digits and "." not in digits else digits
+        case list():
+            return f"[{', '.join(in_yaml(item) for item in value)}]"
+        case dict():
+            return "{" + ", ".join(f"{in_yaml(key)}: {in_yaml(item)}" for key, item in value.items()) + "}"
+        case _:
+            return json.dumps(value)
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What YAML does not allow, or takes for the end of a line."""
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

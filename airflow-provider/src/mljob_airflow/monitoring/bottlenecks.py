@@ -1,0 +1,302 @@
+"""Where time is lost on the platform as a whole: slow tasks, full pools, too few workers, retries.
+
+Airflow tells how full a pool is now, not how full it was. That is put together from when tasks began and ended: as many slots as they take, from
+begin to end, in steps. It is an estimate. Airflow keeps the dates of a task's last try only, so a pool was somewhat fuller
+than shown where tasks were retried; a deferred task counts from its begin, so it was somewhat emptier where tasks defer. Hence a
+pool is called saturated only if tasks waited for it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.observations import Dag, Pool, TaskInstance
+from mljob_airflow.monitoring.statistics import quantile
+from mljob_airflow.monitoring.thresholds import Thresholds
+from mljob_airflow.monitoring.wording import count, duration
+from mljob_contract.reports import Finding, FindingKind, Series, Table
+
+STEPS = 96
+"""Steps of the chart: a quarter of an hour each in a day."""
+ROWS = 15
+"""Rows of a table."""
+FULL = 0.95
+"""A pool is full when this share of its slots is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time that is looked at."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return (self.end - self.start).total_seconds()
+
+
+def bottleneck_findings(
+    instances: Sequence[TaskInstance],
+    pools: Iterable[Pool],
+    owners: Mapping[str, Dag],
+    window: Window,
+    thresholds: Thresholds,
+    links: Links,
+) -> list[Finding]:
+    """Pools that are full while tasks wait for them, workers that are missing, tasks that are tried again and again."""
+    return [
+        *_saturated_pools(instances, pools, window, thresholds, links),
+        *_missing_workers(instances, thresholds, links),
+        *_many_retries(instances, owners, thresholds, links),
+    ]
+
+
+def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
+    """DAG and task of what needs many retries: their owners have to be known."""
+    return [
+        task
+        for task, group in _by_task(instances).items()
+        if (retried := sum(ti.try_number > 1 for ti in group)) >= thresholds.retry_times
+        and retried >= thresholds.retry_share * len(group)
+    ]
+
+
+def bottleneck_tables(
+    instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
+) -> tuple[Table, ...]:
+    """The slowest tasks, the pools, and what was retried most."""
+    return (
+        _slowest(instances, links),
+        _pool_table(instances, pools, window),
+        _retry_table(instances, links),
+    )
+
+
+def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
+    """How full each pool was that was used, the fullest first; then all pools together."""
+    step = window.seconds / STEPS
+    charts = []
+    for pool in pools:
+        members = [ti for ti in instances if ti.pool == pool.name]
+        values = occupancy(members, window)
+        if any(values):
+            limit = float(pool.slots) if pool.slots > 0 else None
+            charts.append(
+                Series(
+                    title=f"Pool {pool.name}",
+                    start=window.start,
+                    step_seconds=step,
+                    values=values,
+                    limit=limit,
+                    unit="slots",
+                )
+            )
+    charts.sort(key=lambda chart: -max(chart.values) / (chart.limit or float("inf")))
+    everything = Series(
+        title="All pools", start=window.start, step_seconds=step, values=occupancy(instances, window), unit="slots"
+    )
+    return (*charts[:6], everything) if len(charts) != 1 else tuple(charts)
+
+
+def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
+    """The slots that were taken in each step of the window, on average."""
+    length = window.seconds / steps
+    taken = [0.0] * steps
+    for begin, end, slots in _intervals(instances, window):
+        first, last = int(begin // length), min(int(end // length), steps - 1)
+        for step in range(first, last + 1):
+            overlap = min(end, (step + 1) * length) - max(begin, step * length)
+            taken[step] += slots * max(overlap, 0.0) / length
+    return tuple(round(value, 2) for value in taken)
+
+
+def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) -> float:
+    """The share of the window in which the slots were taken, but for a remainder."""
+    changes: list[tuple[float, int]] = []
+    for begin, end, taken in _intervals(instances, window):
+        changes += [(begin, taken), (end, -taken)]
+    busy, now, before = 0.0, 0, 0.0
+    for moment, change in sorted(changes):
+        if now >= FULL * slots:
+            busy += moment - before
+        now, before = now + change, moment
+    return busy / window.seconds
+
+
+def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
+    """Begin and end in seconds since the window's start, and slots, of what overlaps it."""
+    found = []
+    for instance in instances:
+        if instance.start is None:
+            continue
+        begin = max((instance.start - window.start).total_seconds(), 0.0)
+        end = min(((instance.end or window.end) - window.start).total_seconds(), window.seconds)
+        if end > begin:
+            found.append((begin, end, instance.pool_slots))
+    return found
+
+
+def _saturated_pools(
+    instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, thresholds: Thresholds, links: Links
+) -> list[Finding]:
+    found = []
+    for pool in pools:
+        if pool.slots <= 0:
+            continue
+        members = [ti for ti in instances if ti.pool == pool.name]
+        share = full_share(members, pool.slots, window)
+        wait = _high([ti.slot_wait for ti in members])
+        if share >= thresholds.saturated_share and wait >= thresholds.saturated_wait_seconds:
+            found.append(
+                Finding(
+                    kind=FindingKind.POOL_SATURATED,
+                    subject=pool.name,
+                    title=f"Pool {pool.name} was full {share:.0%} of the time",
+                    detail=f"All {pool.slots} slots taken; one task in twenty waited {duration(wait)} or longer for one. "
+                    "More slots, or fewer tasks at once.",
+                    url=links.pools(),
+                    numbers={"full_share": round(share, 4), "slots": pool.slots, "slot_wait_p95_seconds": wait},
+                )
+            )
+    return found
+
+
+def _missing_workers(instances: Sequence[TaskInstance], thresholds: Thresholds, links: Links) -> list[Finding]:
+    wait = _high([ti.worker_wait for ti in instances])
+    if wait < thresholds.saturated_wait_seconds:
+        return []
+    return [
+        Finding(
+            kind=FindingKind.WORKERS_SATURATED,
+            subject="executor",
+            title=f"Tasks with a slot wait {duration(wait)} for a worker",
+            detail="One in twenty waits that long or longer. More workers, or a lower [core] parallelism.",
+            url=links.dag("").rstrip("/"),
+            numbers={"worker_wait_p95_seconds": wait},
+        )
+    ]
+
+
+def _many_retries(
+    instances: Sequence[TaskInstance], owners: Mapping[str, Dag], thresholds: Thresholds, links: Links
+) -> list[Finding]:
+    groups = _by_task(instances)
+    found = []
+    for dag_id, task_id in often_retried(instances, thresholds):
+        group = groups[dag_id, task_id]
+        retried = sum(ti.try_number > 1 for ti in group)
+        found.append(
+            Finding(
+                kind=FindingKind.MANY_RETRIES,
+                subject=f"{dag_id}.{task_id}",
+                owners=owners.get(dag_id, Dag(dag_id)).owners,
+                title=f"{dag_id}.{task_id} needed retries in {retried} of {count(len(group), 'run')}",
+                detail=f"{sum(ti.try_number - 1 for ti in group if ti.try_number > 1)} tries more than runs.",
+                dag_id=dag_id,
+                task_id=task_id,
+                url=links.task(dag_id, task_id),
+                numbers={"retried": retried, "runs": len(group)},
+            )
+        )
+    return found
+
+
+def _slowest(instances: Iterable[TaskInstance], links: Links) -> Table:
+    rows = []
+    for (dag_id, task_id), group in _by_task(instances).items():
+        took = sorted(ti.duration for ti in group if ti.duration is not None and ti.state in ("success", "failed"))
+        if took:
+            rows.append((sum(took), dag_id, task_id, took))
+    rows.sort(key=lambda row: -row[0])
+    return Table(
+        title="Tasks that took most time",
+        columns=("Task", "Runs", "Together", "Median", "95%", "Longest"),
+        rows=tuple(
+            (
+                f"{dag_id}.{task_id}",
+                float(len(took)),
+                duration(total),
+                duration(quantile(took, 0.5)),
+                duration(quantile(took, 0.95)),
+                duration(took[-1]),
+            )
+            for total, dag_id, task_id, took in rows[:ROWS]
+        ),
+        links=tuple(links.task(dag_id, task_id) for _, dag_id, task_id, _ in rows[:ROWS]),
+        note="By the time of all their instances together: what to make faster first.",
+    )
+
+
+def _pool_table(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> Table:
+    rows = []
+    for pool in pools:
+        members = [ti for ti in instances if ti.pool == pool.name]
+        if not members:
+            continue
+        used = sum((end - begin) * slots for begin, end, slots in _intervals(members, window))
+        share = f"{used / (pool.slots * window.seconds):.0%}" if pool.slots > 0 else "no limit"
+        full = f"{full_share(members, pool.slots, window):.0%}" if pool.slots > 0 else ""
+        rows.append(
+            (
+                used,
+                (
+                    pool.name,
+                    float(pool.slots) if pool.slots > 0 else "unlimited",
+                    float(len(members)),
+                    share,
+                    full,
+                    duration(_high([ti.slot_wait for ti in members])),
+                    duration(_high([ti.worker_wait for ti in members])),
+                ),
+            )
+        )
+    rows.sort(key=lambda row: -row[0])
+    return Table(
+        title="Pools",
+        columns=("Pool", "Slots", "Tasks", "Used", "Full", "Wait for a slot, 95%", "Wait for a worker, 95%"),
+        rows=tuple(cells for _, cells in rows[:ROWS]),
+        note="Used: slot hours taken of those there were. Full: share of the time with at least 95% of the slots taken.",
+    )
+
+
+def _retry_table(instances: Iterable[TaskInstance], links: Links) -> Table:
+    rows = []
+    for (dag_id, task_id), group in _by_task(instances).items():
+        more = sum(ti.try_number - 1 for ti in group if ti.try_number > 1)
+        if more:
+            failed = sum(ti.state == "failed" for ti in group)
+            rows.append((more, dag_id, task_id, len(group), sum(ti.try_number > 1 for ti in group), failed))
+    rows.sort(key=lambda row: (-row[0], row[1:3]))
+    return Table(
+        title="Most retries",
+        columns=("Task", "Retries", "Runs", "Of them retried", "Failed in the end"),
+        rows=tuple(
+            (f"{dag_id}.{task_id}", float(more), float(runs), float(retried), float(failed))
+            for more, dag_id, task_id, runs, retried, failed in rows[:ROWS]
+        ),
+        links=tuple(links.task(row[1], row[2]) for row in rows[:ROWS]),
+        note="Tries beyond the first, those after a clear included.",
+    )
+
+
+def _by_task(instances: Iterable[TaskInstance]) -> dict[tuple[str, str], list[TaskInstance]]:
+    groups: dict[tuple[str, str], list[TaskInstance]] = {}
+    for instance in instances:
+        groups.setdefault((instance.dag_id, instance.task_id), []).append(instance)
+    return groups
+
+
+def _high(values: Iterable[float | None]) -> float:
+    """The 95% quantile of those that are known; 0 when none is."""
+    known = sorted(value for value in values if value is not None)
+    return quantile(known, 0.95) if known else 0.0
+
+
+def window_of(now: datetime, hours: float) -> Window:
+    """The last hours."""
+    return Window(now - timedelta(hours=hours), now)

@@ -1,0 +1,92 @@
+"""Recurring failures: the same task, the same error, n times within its last m runs.
+
+One failure is what retries and callbacks are for, and Airflow tells of it. What nobody sees is that it is always the same. A mapped task that
+fails in a hundred instances of one run has failed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mljob_airflow.monitoring.fingerprints import ErrorText
+from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.observations import Dag, TaskInstance
+from mljob_contract.reports import Finding, FindingKind, Severity
+
+UNKNOWN = "unknown"
+"""The variant where the errors can't be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """A task's last runs."""
+
+    dag: Dag
+    task_id: str
+    run_ids: Sequence[str]
+    """The newest first."""
+    failed: Sequence[TaskInstance]
+    """One failed instance of each of these runs in which it failed, the newest first."""
+    errors: dict[str, ErrorText | None] = field(default_factory=dict)
+    """Their errors by run id, as far as they could be read."""
+
+
+def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str, str]]:
+    """DAG and task of what failed in that many runs or more, the most frequent first."""
+    runs: dict[tuple[str, str], set[str]] = {}
+    for instance in failed:
+        runs.setdefault((instance.dag_id, instance.task_id), set()).add(instance.run_id)
+    often = [task for task, ids in runs.items() if len(ids) >= times]
+    return sorted(often, key=lambda task: (-len(runs[task]), task))
+
+
+def last_runs(
+    dag: Dag, task_id: str, history: Sequence[TaskInstance], failed: Iterable[TaskInstance], *, runs: int
+) -> Failures:
+    """The task's last runs, of its history (newest first) and of what is known to have failed."""
+    run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
+    bad = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
+    return Failures(dag, task_id, run_ids, [bad[run_id] for run_id in run_ids if run_id in bad])
+
+
+def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
+    """A finding for each error that came back often enough; one for all, where too few of them could be read."""
+    groups: dict[str, list[TaskInstance]] = {}
+    texts: dict[str, ErrorText] = {}
+    unknown: list[TaskInstance] = []
+    for instance in failures.failed:
+        error = failures.errors.get(instance.run_id)
+        if error is None:
+            unknown.append(instance)
+        else:
+            groups.setdefault(error.fingerprint, []).append(instance)
+            texts.setdefault(error.fingerprint, error)
+    found = [
+        _finding(failures, instances, fingerprint, str(texts[fingerprint]), links)
+        for fingerprint, instances in groups.items()
+        if len(instances) >= times
+    ]
+    if not found and len(unknown) >= times:
+        text = "Its errors could not be read: no exception in the log, or the log is out of reach."
+        found.append(_finding(failures, unknown, UNKNOWN, text, links))
+    return found
+
+
+def _finding(failures: Failures, instances: Sequence[TaskInstance], variant: str, text: str, links: Links) -> Finding:
+    dag_id, newest = failures.dag.dag_id, instances[0]
+    every = len(instances) == len(failures.run_ids)
+    return Finding(
+        kind=FindingKind.RECURRING_FAILURE,
+        subject=f"{dag_id}.{failures.task_id}",
+        variant=variant,
+        severity=Severity.CRITICAL if every else Severity.WARNING,
+        owners=failures.dag.owners,
+        title=f"{dag_id}.{failures.task_id} failed in {len(instances)} of its last {len(failures.run_ids)} runs",
+        detail=text,
+        dag_id=dag_id,
+        task_id=failures.task_id,
+        since=min((instance.end for instance in instances if instance.end), default=None),
+        url=links.task_instance(dag_id, newest.run_id, failures.task_id, newest.map_index),
+        numbers={"failures": len(instances), "runs": len(failures.run_ids)},
+    )

@@ -1,0 +1,34 @@
+"""Addresses of Airflow's pages: REST has none, so they are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Pages below the address at which people reach Airflow's UI."""
+
+    base_url: str
+
+    def dag(self, dag_id: str) -> str:
+        """The DAG's page."""
+        return f"{self.base_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
+
+    def task(self, dag_id: str, task_id: str) -> str:
+        """The task's page, with its instances of all runs."""
+        return f"{self.dag(dag_id)}/tasks/{quote(task_id, safe='')}"
+
+    def run(self, dag_id: str, run_id: str) -> str:
+        """The run's page."""
+        return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
+
+    def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+        """The task instance's page, which shows its log."""
+        mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
+        return f"{self.run(dag_id, run_id)}/tasks/{quote(task_id, safe='')}{mapped}"
+
+    def pools(self) -> str:
+        """The list of pools."""
+        return f"{self.base_url.rstrip('/')}/pools"

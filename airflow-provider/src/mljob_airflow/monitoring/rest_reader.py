@@ -1,0 +1,343 @@
+"""Airflow's REST API as monitoring reads it, over apache-airflow-client.
+
+Every list is read in pages up to a bound and says whether that was all of it. Answers are taken as JSON, not as the client's models, which refuse a
+state that they do not know (``docs/adr/0005``). Errors are :class:`mljob_airflow.rest.AirflowApiError`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from mljob_airflow.monitoring.fingerprints import ErrorText, last_error
+from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.outliers import SPOKEN_FOR
+from mljob_airflow.rest import (
+    CONNECT_TIMEOUT_SECONDS,
+    PAGE_SIZE,
+    READ_TIMEOUT_SECONDS,
+    AirflowApiError,
+    Endpoint,
+    connect,
+    detail,
+)
+from mljob_contract.run_id import RunId
+
+MAX_DAGS = 10_000
+MAX_RUNS = 2_000
+MAX_TASKS = 5_000
+"""Task instances of one list: a few hours of a busy platform."""
+MAX_SURVEYED = 50_000
+"""Task instances of the bottlenecks' report: some days of a busy platform, 100 in a request."""
+MAX_LOG_BYTES = 32 * 1024 * 1024
+"""How much of a task's log is read for its last exception; it is never held in memory as a whole."""
+
+Answer = Mapping[str, Any]
+
+
+class AirflowReader:
+    """A real Airflow; implements :class:`mljob_airflow.monitoring.look.Airflow`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        from airflow_client import client
+
+        api = connect(endpoint)
+        self._dags = client.DAGApi(api)
+        self._runs = client.DagRunApi(api)
+        self._tasks = client.TaskInstanceApi(api)
+        self._import_errors = client.ImportErrorApi(api)
+        self._pools = client.PoolApi(api)
+        self._assets = client.AssetApi(api)
+        self.requests = 0
+
+    def dags_in_use(self, since: datetime) -> Listing[Dag]:
+        """The DAGs whose last run has begun since then, stale ones included."""
+        rows = self._by_offset(
+            "list DAGs",
+            self._dags.get_dags_without_preload_content,
+            "dags",
+            MAX_DAGS,
+            exclude_stale=False,
+            dag_run_start_date_gte=since,
+            order_by=["dag_id"],
+        )
+        return Listing([_dag(row) for row in rows.rows], rows.complete)
+
+    def dag(self, dag_id: str) -> Dag | None:
+        """One DAG; ``None`` when there is none."""
+        row = self._found(f"get DAG {dag_id}", self._dags.get_dag_without_preload_content, dag_id)
+        return None if row is None else _dag(row)
+
+    def owner_links(self, dag_id: str) -> Mapping[str, str]:
+        """The DAG's links of its owners."""
+        row = self._found(f"get details of {dag_id}", self._dags.get_dag_details_without_preload_content, dag_id)
+        return dict((row or {}).get("owner_links") or {})
+
+    def import_errors(self) -> Listing[BrokenFile]:
+        """Files that can't be imported."""
+        rows = self._by_offset(
+            "list import errors",
+            self._import_errors.get_import_errors_without_preload_content,
+            "import_errors",
+            MAX_RUNS,
+            order_by=["-timestamp"],
+        )
+        return Listing(
+            [
+                BrokenFile(row["filename"], row.get("bundle_name"), _time(row["timestamp"]), row["stack_trace"] or "")
+                for row in rows.rows
+            ],
+            rows.complete,
+        )
+
+    def asset_feeds(self) -> Mapping[str, frozenset[str]]:
+        """For each DAG that makes assets, the DAGs that are scheduled on them."""
+        rows = self._by_offset(
+            "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
+        )
+        feeds: dict[str, set[str]] = {}
+        for row in rows.rows:
+            fed = {consumer["dag_id"] for consumer in row.get("scheduled_dags") or ()}
+            for producer in row.get("producing_tasks") or ():
+                feeds.setdefault(producer["dag_id"], set()).update(fed - {producer["dag_id"]})
+        return {dag_id: frozenset(fed) for dag_id, fed in feeds.items() if fed}
+
+    def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
+        """Runs that could have begun, and have not; the oldest first."""
+        rows = self._by_cursor(
+            "list queued runs",
+            self._runs.get_dag_runs_without_preload_content,
+            ("~",),
+            "dag_runs",
+            MAX_RUNS,
+            state=["queued"],
+            run_after_lte=now,
+            order_by=["run_after"],
+        )
+        return Listing(
+            [
+                QueuedRun(row["dag_id"], row["dag_run_id"], _time(row.get("queued_at") or row["run_after"]))
+                for row in rows.rows
+            ],
+            rows.complete,
+        )
+
+    def running_runs(self, dag_id: str) -> int:
+        """How many runs of the DAG are running."""
+        answer = self._found(
+            f"count running runs of {dag_id}",
+            self._runs.get_dag_runs_without_preload_content,
+            dag_id,
+            state=["running"],
+            limit=1,
+        )
+        return int((answer or {}).get("total_entries") or 0)
+
+    def used_by_mljobs(self, dag_id: str, prefix: str, since: datetime) -> bool:
+        """Whether a run of the DAG since then was an MLJob's."""
+        answer = self._found(
+            f"look for MLJobs' runs of {dag_id}",
+            self._runs.get_dag_runs_without_preload_content,
+            dag_id,
+            # Airflow drops punctuation at the end of a prefix, and so finds more: hence the look at what it found.
+            run_id_prefix_pattern=f"{prefix}.",
+            run_after_gte=since,
+            order_by=["-run_after"],
+            limit=20,
+        )
+        ids = [RunId.parse(row["dag_run_id"]) for row in (answer or {}).get("dag_runs") or ()]
+        return any(run_id is not None and run_id.prefix == prefix for run_id in ids)
+
+    def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
+        """Task instances that have failed since then."""
+        return self._instances(
+            "list failed tasks", MAX_TASKS, state=["failed"], end_date_gte=since, order_by=["-end_date"]
+        )
+
+    def waiting_tasks(self) -> Listing[TaskInstance]:
+        """Task instances that wait for a slot or for a worker."""
+        return self._instances("list waiting tasks", MAX_TASKS, state=["scheduled", "queued"])
+
+    def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
+        """Task instances that have succeeded since then, or are running; of mapped ones, the first."""
+        first = list(SPOKEN_FOR)
+        running = self._instances("list running tasks", MAX_TASKS, state=["running"], map_index=first)
+        ended = self._instances(
+            "list tasks", MAX_TASKS, state=["success"], end_date_gte=since, map_index=first, order_by=["-end_date"]
+        )
+        return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
+
+    def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
+        """The task's last instances, the newest first; of mapped ones, the first of each run."""
+        answer = self._found(
+            f"read the history of {dag_id}.{task_id}",
+            self._tasks.get_task_instances_without_preload_content,
+            dag_id,
+            "~",
+            task_id=task_id,
+            map_index=list(SPOKEN_FOR),
+            order_by=["-run_after"],
+            limit=min(limit, PAGE_SIZE),
+        )
+        return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
+
+    def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
+        """All task instances that ended since then, or are running."""
+        running = self._instances("list running tasks", MAX_TASKS, state=["running"])
+        ended = self._instances(
+            "list tasks", MAX_SURVEYED, state=["success", "failed"], end_date_gte=since, order_by=["-end_date"]
+        )
+        return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
+
+    def pools(self) -> Listing[Pool]:
+        """The pools."""
+        rows = self._by_offset("list pools", self._pools.get_pools_without_preload_content, "pools", MAX_RUNS)
+        return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
+
+    def last_error(self, instance: TaskInstance) -> ErrorText | None:
+        """The exception at the end of the task instance's log; ``None`` when there is none, or no log."""
+        try:
+            response = self._request(
+                f"read the log of {instance.dag_id}.{instance.task_id}",
+                self._tasks.get_log_without_preload_content,
+                instance.dag_id,
+                instance.run_id,
+                instance.task_id,
+                instance.try_number,
+                map_index=instance.map_index,
+                full_content=True,
+                accept="application/x-ndjson",
+            )
+        except AirflowApiError as error:
+            if error.status in (401, 403) or error.status is None:
+                raise
+            return None
+        try:
+            return last_error(_log_lines(response))
+        finally:
+            response.release_conn()
+
+    def _instances(self, what: str, most: int, **query: Any) -> Listing[TaskInstance]:
+        rows = self._by_cursor(
+            what, self._tasks.get_task_instances_without_preload_content, ("~", "~"), "task_instances", most, **query
+        )
+        return Listing([_instance(row) for row in rows.rows], rows.complete)
+
+    def _by_offset(self, what: str, method: Callable[..., Any], field: str, most: int, **query: Any) -> Listing[Answer]:
+        rows: list[Answer] = []
+        while len(rows) < most:
+            answer = self._json(what, method, limit=PAGE_SIZE, offset=len(rows), **query)
+            rows += answer[field]
+            if not answer[field] or len(rows) >= int(answer["total_entries"]):
+                return Listing(rows)
+        return Listing(rows, complete=False)
+
+    def _by_cursor(
+        self, what: str, method: Callable[..., Any], path: tuple[str, ...], field: str, most: int, **query: Any
+    ) -> Listing[Answer]:
+        rows: list[Answer] = []
+        cursor = ""
+        while len(rows) < most:
+            # Airflow 3.1 knows no cursors: it ignores this one, and follows the offset, which 3.3 ignores in turn.
+            answer = self._json(what, method, *path, cursor=cursor, offset=len(rows), limit=PAGE_SIZE, **query)
+            rows += answer[field]
+            if "next_cursor" in answer:
+                cursor = answer["next_cursor"]
+            if (
+                not answer[field]
+                or cursor is None
+                or ("next_cursor" not in answer and len(rows) >= answer["total_entries"])
+            ):
+                return Listing(rows)
+        return Listing(rows, complete=False)
+
+    def _found(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer | None:
+        try:
+            return self._json(what, method, *path, **query)
+        except AirflowApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _json(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer:
+        response = self._request(what, method, *path, **query)
+        answer: Answer = json.loads(response.data)
+        return answer
+
+    def _request(self, what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
+        from urllib3.exceptions import HTTPError
+
+        self.requests += 1
+        try:
+            response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+        except HTTPError as error:
+            raise AirflowApiError(f"could not {what}: {error}") from error
+        if response.status != 200:
+            raise AirflowApiError(f"could not {what}: {response.status} {detail(response.data)}", response.status)
+        return response
+
+
+def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
+    """The lines of a log that may tell of an error, up to the bound."""
+    rest, size = b"", 0
+    for chunk in response.stream(65536):
+        size += len(chunk)
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from _readable(lines)
+        if size >= MAX_LOG_BYTES:
+            return
+    yield from _readable([rest])
+
+
+def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
+    for line in lines:
+        # Most of a log is chatter, and needs no parsing to be passed over.
+        if b"rror" not in line and b"critical" not in line and b"xception" not in line:
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, Mapping | str):
+            yield value
+
+
+def _dag(row: Answer) -> Dag:
+    return Dag(
+        dag_id=row["dag_id"],
+        owners=tuple(owner for owner in row.get("owners") or () if owner),
+        is_paused=bool(row.get("is_paused")),
+        is_stale=bool(row.get("is_stale")),
+        schedule=row.get("timetable_summary") or None,
+        bundle=row.get("bundle_name"),
+        file=row.get("relative_fileloc"),
+        max_active_runs=row.get("max_active_runs"),
+    )
+
+
+def _instance(row: Answer) -> TaskInstance:
+    return TaskInstance(
+        dag_id=row["dag_id"],
+        run_id=row["dag_run_id"],
+        task_id=row["task_id"],
+        map_index=int(row.get("map_index", -1)),
+        state=row.get("state"),
+        try_number=int(row.get("try_number") or 0),
+        start=_maybe_time(row.get("start_date")),
+        end=_maybe_time(row.get("end_date")),
+        duration=row.get("duration"),
+        scheduled=_maybe_time(row.get("scheduled_when")),
+        queued=_maybe_time(row.get("queued_when")),
+        pool=row.get("pool") or "default_pool",
+        pool_slots=int(row.get("pool_slots") or 1),
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _maybe_time(text: str | None) -> datetime | None:
+    return _time(text) if text else None

@@ -1,0 +1,111 @@
+"""Runs and tasks that do not begin, and what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from mljob_airflow.monitoring.health import grouped_by_dag, minutes_since
+from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.observations import Dag, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.wording import count, duration, some
+from mljob_contract.reports import Finding, FindingKind, Severity
+
+TASKS = "tasks"
+"""The variant of findings about tasks; those about runs have none."""
+
+
+def stuck_runs(
+    queued: Iterable[QueuedRun],
+    dags: Mapping[str, Dag],
+    running: Mapping[str, int],
+    links: Links,
+    *,
+    minutes: float,
+    now: datetime,
+) -> list[Finding]:
+    """DAGs with runs that are queued for too long. Those of a paused or stale DAG are its own finding.
+
+    Args:
+        queued: All queued runs whose time has come.
+        dags: Their DAGs.
+        running: How many runs of a DAG are running.
+        links: Addresses.
+        minutes: How long is too long.
+        now: The clock.
+    """
+    found = []
+    for dag_id, runs in grouped_by_dag(queued).items():
+        dag = dags.get(dag_id, Dag(dag_id))
+        late = [run for run in runs if minutes_since(run.since, now) >= minutes]
+        if not late or dag.is_paused or dag.is_stale:
+            continue
+        active = running.get(dag_id, 0)
+        if dag.max_active_runs and active >= dag.max_active_runs:
+            cause = f"{count(active, 'run')} of it running, and max_active_runs is {dag.max_active_runs}: do they end?"
+        else:
+            cause = "max_active_runs is not reached: is the scheduler running, does it log an error for this DAG?"
+        found.append(
+            Finding(
+                kind=FindingKind.STUCK_QUEUED,
+                subject=dag_id,
+                severity=Severity.CRITICAL,
+                owners=dag.owners,
+                title=f"{dag_id}: {count(len(late), 'run')} queued for {_longest(late[0].since, now)}",
+                detail=cause,
+                dag_id=dag_id,
+                since=late[0].since,
+                url=links.run(dag_id, late[0].run_id),
+                numbers={"runs": len(late), "seconds": (now - late[0].since).total_seconds()},
+            )
+        )
+    return found
+
+
+def stuck_tasks(
+    waiting: Iterable[TaskInstance], dags: Mapping[str, Dag], links: Links, *, minutes: float, now: datetime
+) -> list[Finding]:
+    """DAGs with tasks that wait for a slot or for a worker for too long, one finding for all tasks of a DAG."""
+    late: dict[str, list[tuple[datetime, TaskInstance]]] = {}
+    for task in waiting:
+        since = task.queued if task.state == "queued" else task.scheduled
+        if since is not None and minutes_since(since, now) >= minutes:
+            late.setdefault(task.dag_id, []).append((since, task))
+    return [
+        _stuck_tasks(dag_id, sorted(tasks, key=lambda pair: pair[0]), dags.get(dag_id, Dag(dag_id)), links, now)
+        for dag_id, tasks in late.items()
+    ]
+
+
+def _stuck_tasks(
+    dag_id: str, late: Sequence[tuple[datetime, TaskInstance]], dag: Dag, links: Links, now: datetime
+) -> Finding:
+    since, first = late[0]
+    tasks = [task for _, task in late]
+    names = list(dict.fromkeys(task.task_id for task in tasks))
+    return Finding(
+        kind=FindingKind.STUCK_QUEUED,
+        subject=dag_id,
+        variant=TASKS,
+        severity=Severity.CRITICAL,
+        owners=dag.owners,
+        title=f"{dag_id}: {count(len(late), 'task')} waiting for {_longest(since, now)}",
+        detail=f"{some(names)}. {_cause({task.state for task in tasks}, {task.pool for task in tasks})}",
+        dag_id=dag_id,
+        since=since,
+        url=links.task_instance(dag_id, first.run_id, first.task_id, first.map_index),
+        numbers={"tasks": len(late), "seconds": (now - since).total_seconds()},
+    )
+
+
+def _cause(states: Collection[str | None], pools: Collection[str]) -> str:
+    said = []
+    if "scheduled" in states:
+        said.append(f"No slot: look at the pool ({some(sorted(pools))}), at max_active_tasks and at parallelism.")
+    if "queued" in states:
+        said.append("No worker: look at the executor.")
+    return " ".join(said)
+
+
+def _longest(since: datetime, now: datetime) -> str:
+    return duration((now - since).total_seconds())

@@ -1,0 +1,30 @@
+"""How numbers are said to people: the same on the page and in Slack."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 36:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
+def some(names: list[str], limit: int = 3) -> str:
+    """``a, b and 4 more``."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -1,0 +1,288 @@
+"""A DAG's params from a pydantic model, and the model back from a run's conf.
+
+Airflow keeps a JSON Schema of its own for each param, and checks a conf against them when a run is triggered; the operator
+does so before that. A pydantic model is one schema with shared definitions. Hence, for each field: references are
+resolved in place, so that Airflow's form and ``kubectl``'s users see what a value may be (those of recursive models stay, with their
+``$defs``); ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows; title, default and description go where Airflow has them.
+
+What JSON Schema can't say (validators, two fields that contradict each other, most formats) is checked by the model itself, when
+the first task of a run asks for its params. Pure: no Airflow, no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, RootModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import to_jsonable_python
+
+Schema = Mapping[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Required(Enum):
+    REQUIRED = "required"
+
+
+REQUIRED: Final = _Required.REQUIRED
+"""In place of a default: a run can't do without a value."""
+
+
+class DeclarationError(ValueError):
+    """A job is declared in a way that Airflow can't hold. It makes the DAG file an import error, with this text."""
+
+
+class ConfError(ValueError):
+    """A run's conf does not fit the params model. Trying again changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """A param of a DAG: its name in a conf, and what its value may be."""
+
+    name: str
+    schema: Schema
+    """JSON Schema (2020-12), with all that it refers to."""
+    description: str | None = None
+    default: Any | Literal[_Required.REQUIRED] = REQUIRED
+    """A JSON value, or ``REQUIRED``."""
+
+    @property
+    def required(self) -> bool:
+        """Whether a run needs a value for it."""
+        return self.default is REQUIRED
+
+
+def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
+    """The params that stand for the fields of ``model``, in their order.
+
+    Raises:
+        DeclarationError: A field has no JSON Schema, or its default is not one fixed JSON value that the field itself accepts.
+    """
+    if issubclass(model, RootModel):
+        raise DeclarationError(f"{model.__name__} has no fields: params are a model with a field for each param")
+    schema = _schema_of(model)
+    definitions = schema.get("$defs", {})
+    specs = []
+    defaults = {}
+    for name, (field, required) in _fields(model, schema).items():
+        own = dict(schema["properties"][name])
+        default: Any = REQUIRED
+        if not required:
+            default = defaults[name] = _default(model, name, field, own)
+        own.pop("default", None)
+        inlined = dict(_inlined(own, definitions))
+        specs.append(ParamSpec(name, inlined, inlined.pop("description", None), default))
+    for name, why in refused(model, defaults).items():
+        # No run could do without naming that param.
+        raise DeclarationError(
+            f"the default of {model.__name__}.{name} is {json.dumps(defaults[name])}, which the field itself refuses: {why}"
+        )
+    return tuple(specs)
+
+
+def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
+    """The fields of ``model`` as a job's outputs: as :func:`params_of`, but a default means nothing."""
+    schema = _schema_of(model)
+    specs = []
+    for name, own in schema.get("properties", {}).items():
+        inlined = dict(_inlined({**own}, schema.get("$defs", {})))
+        inlined.pop("default", None)
+        specs.append(ParamSpec(name, inlined, inlined.pop("description", None)))
+    return tuple(specs)
+
+
+def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
+    """``conf`` as an instance of ``model``.
+
+    Read as JSON, which it was: also a strict model then takes a date from a text.
+
+    Raises:
+        ConfError: What the model refuses, each as ``conf.<path>: why``.
+    """
+    try:
+        return model.model_validate_json(json.dumps(conf))
+    except ValidationError as error:
+        raise ConfError(f"the conf does not fit {model.__name__}: {'; '.join(_complaints(error))}") from error
+
+
+def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
+    """Which of some JSON values for fields of ``model`` it refuses, each with the reason; there need not be one for every field."""
+    try:
+        model.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        return {
+            str(problem["loc"][0]): problem["msg"]
+            for problem in error.errors(include_url=False, include_context=False)
+            # Without a location it is a matter between fields, and some of them are not here.
+            if problem["loc"] and problem["loc"][0] in values
+        }
+    return {}
+
+
+def problems(value: Any, schema: Schema) -> list[str]:
+    """Why a JSON value does not fit a param's schema, checked as Airflow does."""
+    # Late: a DAG file that is parsed checks nothing.
+    from jsonschema import FormatChecker, validators
+
+    validator = validators.validator_for(schema)(schema, format_checker=FormatChecker())
+    return [f"{error.json_path[2:]}: {error.message}".removeprefix(": ") for error in validator.iter_errors(value)]
+
+
+class _Generator(GenerateJsonSchema):
+    """Without titles made of names, under which Airflow's form would hide the name that a conf needs."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def emit_warning(self, kind: Any, detail: str) -> None:
+        """A default that is no JSON is an error here, with the field's name."""
+
+
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return model.model_json_schema(schema_generator=_Generator)
+    except Exception as error:
+        # pydantic's PydanticInvalidForJsonSchema, and whatever a type's own hook raises.
+        raise DeclarationError(f"{model.__name__} has no JSON Schema: {error}") from error
+
+
+def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
+    """Each field with whether it is required, by its name in a conf: its alias where it has one."""
+    required = set(schema.get("required", ()))
+    # The schema's properties are the model's fields in their order, under the names that a conf uses.
+    names = schema.get("properties", {})
+    return {name: (field, name in required) for name, field in zip(names, model.model_fields.values(), strict=True)}
+
+
+def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> Any:
+    """The field's default as a JSON value."""
+    way_out = "give it a fixed JSON value, or None and let the task choose"
+    if "default" in schema:
+        default = schema["default"]
+    elif field.default_factory is None or field.default_factory_takes_validated_data:
+        raise DeclarationError(f"the default of {model.__name__}.{name} is not a JSON value: {way_out}")
+    else:
+        default = _made(field)
+        if default != _made(field):
+            # Airflow would see a changed DAG, and store a new version of it, each time the file is parsed.
+            raise DeclarationError(f"the default of {model.__name__}.{name} is another each time: {way_out}")
+    try:
+        json.dumps(default, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DeclarationError(
+            f"the default of {model.__name__}.{name} is not a JSON value ({error}): {way_out}"
+        ) from error
+    return default
+
+
+def _made(field: Any) -> Any:
+    made = field.get_default(call_default_factory=True)
+    try:
+        return to_jsonable_python(made, by_alias=True)
+    except Exception:
+        return made
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_context=False):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+        yield f"conf{path}: {problem['msg']}"
+
+
+_OF_SCHEMAS_BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_OF_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_OF_A_SCHEMA = frozenset({"items", "additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"})
+_REFERENCE = "#/$defs/"
+
+
+def _inlined(schema: Schema, definitions: Schema) -> Schema:
+    """``schema`` without references, but those to recursive definitions, which are then in its own ``$defs``."""
+    kept: dict[str, Schema] = {}
+
+    def resolve(node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node  # true or false
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            name = reference.removeprefix(_REFERENCE)
+            if not _is_recursive(name, definitions):
+                definition = dict(definitions[name])
+                if definition.get("title") == name.rsplit("__", 1)[-1]:
+                    # A class's name is no name for a param in Airflow's form.
+                    del definition["title"]
+                return resolve({**definition, **{key: value for key, value in node.items() if key != "$ref"}})
+            if name not in kept:
+                kept[name] = {}
+                kept[name] = resolve(definitions[name])
+        return _nullable({key: _under(key, value) for key, value in node.items() if key != "discriminator"})
+
+    def _under(key: str, value: Any) -> Any:
+        if key in _OF_SCHEMAS_BY_NAME:
+            return {name: resolve(child) for name, child in value.items()}
+        if key in _OF_SCHEMAS:
+            return [resolve(child) for child in value]
+        return resolve(value) if key in _OF_A_SCHEMA else value
+
+    resolved = dict(resolve(schema))
+    return {**resolved, "$defs": kept} if kept else resolved
+
+
+def _is_recursive(name: str, definitions: Schema) -> bool:
+    """Whether a definition refers to itself, by whatever way."""
+    seen: set[str] = set()
+    ahead = list(_references(definitions[name]))
+    while ahead:
+        reached = ahead.pop()
+        if reached == name:
+            return True
+        if reached not in seen:
+            seen.add(reached)
+            ahead += _references(definitions[reached])
+    return False
+
+
+def _references(node: Any) -> Iterator[str]:
+    """The definitions that a schema refers to."""
+    if not isinstance(node, Mapping):
+        return
+    if isinstance(reference := node.get("$ref"), str):
+        yield reference.removeprefix(_REFERENCE)
+    for key, value in node.items():
+        if key in _OF_SCHEMAS_BY_NAME:
+            children = list(value.values())
+        elif key in _OF_SCHEMAS:
+            children = value
+        else:
+            children = [value] if key in _OF_A_SCHEMA else []
+        for child in children:
+            yield from _references(child)
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """``anyOf: [X, null]`` as X whose type may also be null, where X has one plain type."""
+    null = {"type": "null"}
+    choices = schema.get("anyOf", ())
+    if len(choices) != 2 or null not in choices:
+        return schema
+    [other] = [choice for choice in choices if choice != null] or [null]
+    if (
+        not isinstance(other.get("type"), str)
+        or other == null
+        or "anyOf" in other
+        or "oneOf" in other
+        or "not" in other
+    ):
+        return schema
+    merged = {**other, **{key: value for key, value in schema.items() if key != "anyOf"}}
+    merged["type"] = [other["type"], "null"]
+    if "const" in merged:
+        merged["enum"] = [merged.pop("const")]
+    if "enum" in merged:
+        merged["enum"] = [*merged["enum"], None]
+    return merged
