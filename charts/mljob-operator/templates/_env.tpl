@@ -3,9 +3,15 @@ The operator's settings: every value which it understands, as its environment. W
 so that the operator's own default holds.
 */}}
 {{- define "mljob-operator.env" -}}
+- name: MLJOB_AIRFLOW_INSTANCES
+  value: {{ include "mljob-operator.instances" . | eq "true" | quote }}
+- name: MLJOB_CREDENTIALS_NAMESPACE
+  value: {{ .Release.Namespace | quote }}
 {{- with .Values.airflow }}
+{{- with .url }}
 - name: MLJOB_AIRFLOW_URL
-  value: {{ .url | quote }}
+  value: {{ . | quote }}
+{{- end }}
 {{- with .uiUrl }}
 - name: MLJOB_AIRFLOW_UI_URL
   value: {{ . | quote }}

@@ -39,6 +39,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Whether AirflowInstances are looked after: "true" or nothing. */}}
+{{- define "mljob-operator.instances" -}}
+{{- if kindIs "bool" .Values.airflowInstances.enabled }}
+{{- if .Values.airflowInstances.enabled }}true{{ end }}
+{{- else if not .Values.operator.namespaces }}true
+{{- end }}
+{{- end }}
+
 {{/* Whether the brokers' listener speaks SASL, or TLS: "true" or nothing. */}}
 {{- define "mljob-operator.kafkaSasl" -}}
 {{- if hasPrefix "SASL_" .Values.kafka.securityProtocol }}true{{ end }}

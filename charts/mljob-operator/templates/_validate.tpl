@@ -4,7 +4,13 @@ names the value and what to do about it.
 */}}
 {{- define "mljob-operator.validate" -}}
 
-{{- $url := required "airflow.url is not set: give the address of Airflow's API server as a Pod of this cluster reaches it, for example --set airflow.url=http://airflow-api-server.airflow:8080" .Values.airflow.url }}
+{{- $url := .Values.airflow.url }}
+{{- if not (or $url (include "mljob-operator.instances" .)) }}
+{{- fail "airflow.url is not set, and airflowInstances are not looked after: give the address of Airflow's API server as a Pod of this cluster reaches it, for example --set airflow.url=http://airflow-api-server.airflow:8080, or --set airflowInstances.enabled=true" }}
+{{- end }}
+{{- if and .Values.airflow.existingSecret (not $url) }}
+{{- fail "airflow.existingSecret is set, but airflow.url is not: credentials of AirflowInstances are named in their spec.credentials" }}
+{{- end }}
 {{- if regexMatch "/api(/v[0-9]+)?/?$" $url }}
 {{- fail (printf "airflow.url is %s: leave out /api and what follows, the operator adds it" $url) }}
 {{- end }}
