@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo test up down clean status logs check generate verify bench lock
+.PHONY: help bootstrap demo test up down clean status logs check generate verify bench soak lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,9 @@ demo: bootstrap ## Bring everything up, run an example training job, and watch i
 	@$(STACK) demo
 
 test: check verify ## Run every check and every test
+	@$(PYTHON) devstack/bootstrap.py oldest
 	.venv-airflow/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
+	.venv-airflow-oldest/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
 	.venv/bin/python -m pytest
 
 up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs)
@@ -48,6 +50,9 @@ verify: bootstrap ## Fail if what is generated is not what is committed
 
 bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
 	.venv/bin/python -m benchmarks
+
+soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (a quarter of an hour)
+	.venv/bin/python -m pytest -s tests/soak
 
 lock: ## Resolve requirements/*.in again
 	@$(PYTHON) devstack/bootstrap.py lock

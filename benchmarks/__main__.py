@@ -28,6 +28,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     whole = not arguments.quick and set(arguments.only) == set(PARTS)
     began = time.monotonic()
+    RESULTS.mkdir(exist_ok=True)
     try:
         results = _measure(set(arguments.only), quick=arguments.quick, picture=RESULTS if whole else None)
     except (StackError, NotInTime, ServerError) as problem:
@@ -37,7 +38,6 @@ def main() -> int:
         say("interrupted; the stack of the benchmarks is down")
         return 130
     if whole:
-        RESULTS.mkdir(exist_ok=True)
         (RESULTS / "latest.json").write_text(json.dumps(results, indent=2) + "\n")
     else:
         print(json.dumps(results, indent=2))

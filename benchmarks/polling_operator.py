@@ -6,6 +6,7 @@ It is not a caricature: connections are kept open, requests don't block one anot
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import Any
 
@@ -29,7 +30,8 @@ class Airflow:
 
     async def connect(self) -> None:
         """Log in."""
-        self._session = aiohttp.ClientSession(self._url)
+        # As many requests at once as the operator that it is compared with: more exhaust Airflow's database connections.
+        self._session = aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=8))
         async with self._session.post("/auth/token", json=self._login, raise_for_status=True) as answer:
             token = (await answer.json())["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
@@ -88,6 +90,7 @@ def registry(airflow: Airflow) -> kopf.OperatorRegistry:
 
 def main() -> None:
     """Run until ended."""
+    logging.basicConfig(level=logging.WARNING)
     airflow = Airflow(os.environ["AIRFLOW_URL"], os.environ["AIRFLOW_USER"], os.environ["AIRFLOW_PASSWORD"])
     namespaces = [os.environ["BENCH_NAMESPACE"]]
     asyncio.run(kopf.operator(registry=registry(airflow), standalone=True, namespaces=namespaces))

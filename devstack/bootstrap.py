@@ -1,4 +1,5 @@
-"""Makes the Python environments: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow), from the locks.
+"""Makes the Python environments: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow), from the locks; and for the tests
+`.venv-airflow-oldest`, with the oldest Airflow that is supported.
 
 Runs on a bare Python 3.11+: standard library only. pip installs one pinned wheel, uv, into the cache; uv does the
 rest from the hash-pinned files in `requirements/`, hardlinking from its cache, so that a second clone takes seconds.
@@ -29,6 +30,8 @@ from devstack.progress import say, step  # noqa: E402
 REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENT = ROOT / ".venv"
 AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"
+OLDEST_AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow-oldest"
+"""For tests alone, and made by them alone."""
 
 MEMBERS = ("contract", "operator", "kubectl-mljob")
 """Installed editable beside the development tools."""
@@ -152,7 +155,7 @@ def _read(stamp: Path) -> dict[str, object]:
 def lock() -> None:
     """Resolve `requirements/*.in` again; operator first, since it constrains the development environment."""
     installer, variables = uv(), uv_environment()
-    for name in ("uv", "go", "jdk", "maven", "operator", "dev", "airflow"):
+    for name in ("uv", "go", "jdk", "maven", "operator", "dev", "airflow", "airflow-oldest"):
         with step(f"requirements/{name}.txt", "resolving"):
             run([installer, "pip", "compile", "--quiet", "--generate-hashes", "--universal", "--python-version", "3.11", "--no-header",
                  "--no-emit-index-url", "--no-emit-find-links", f"{name}.in", "-o", f"{name}.txt"],
@@ -160,10 +163,13 @@ def lock() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`bootstrap.py [lock]`."""
+    """`bootstrap.py [lock | oldest]`."""
     try:
         if arguments == ["lock"]:
             lock()
+            return 0
+        if arguments == ["oldest"]:
+            ensure(OLDEST_AIRFLOW_ENVIRONMENT, REQUIREMENTS / "airflow-oldest.txt", AIRFLOW_MEMBERS)
             return 0
         ensure(ENVIRONMENT, REQUIREMENTS / "dev.txt", MEMBERS)
         ensure(AIRFLOW_ENVIRONMENT, REQUIREMENTS / "airflow.txt", AIRFLOW_MEMBERS)

@@ -95,8 +95,10 @@ class Kafka:
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         if not (self._directory / "data" / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            # With an equals sign: one id in 64 begins with a hyphen and would be taken for an option.
+            arguments = ("format", f"--cluster-id={cluster}", f"--config={file}")
             done = subprocess.run(
-                self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(file), memory="128m"),
+                self._java("kafka.tools.StorageTool", *arguments, memory="128m"),
                 capture_output=True,
                 text=True,
                 check=False,

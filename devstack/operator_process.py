@@ -90,9 +90,16 @@ class Operator:
                 "--set", f"airflow.url={self._airflow.url}",
                 "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",
                 "--set", f"kafka.eventsTopic={self._topic}",
+                "--set", "confFrom.secrets=true",
                 program="helm",
             )  # fmt: skip
-            self._kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/mljobs.mljob.dev")
+            self._kubectl(
+                "wait",
+                "--for=condition=Established",
+                "--timeout=30s",
+                "crd/mljobs.mljob.dev",
+                "crd/airflowinstances.mljob.dev",
+            )
         token = self._kubectl("--namespace", NAMESPACE, "create", "token", RELEASE, "--duration=720h").strip()
         admin = json.loads(self._kubectl("config", "view", "--minify", "--raw", "--flatten", "--output=json"))
         cluster = admin["clusters"][0]["cluster"]
