@@ -44,6 +44,15 @@ AIRFLOW_SETTINGS = {
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_EVENTS_ENABLED": "True",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TOPIC": DEFAULT_TOPIC,
     "AIRFLOW__KAFKA_EVENT_PRODUCER__SOURCE": "devstack",
+    # The monitoring DAGs are paused, like everywhere; tests/e2e/test_monitoring.py makes the Connection and the topic.
+    "AIRFLOW__MLJOB__SLACK_CONN_ID": "slack_tests",
+    "AIRFLOW__MLJOB__SLACK_CHANNEL": "#platform",
+    "AIRFLOW__MLJOB__REPORT_DIR": str(DIRECTORY / "reports"),
+    "AIRFLOW__MLJOB__REPORT_URL": "http://reports.example",
+    "AIRFLOW__MLJOB__REPORT_TOPIC": "airflow.reports",
+    # They look when a test says so, and at no other time: whom they told of what depends on how often they looked.
+    "AIRFLOW__MLJOB__MONITOR_SCHEDULE": "none",
+    "AIRFLOW__MLJOB__BOTTLENECKS_SCHEDULE": "none",
 }
 
 

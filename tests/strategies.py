@@ -42,6 +42,7 @@ def task_events(draw: st.DrawFn) -> TaskFact:
         certain=draw(st.booleans()) if state is TaskState.FAILED else True,
         max_tries=draw(st.just(2) | st.none()),
         start=at if running else None,
+        end=draw(times | st.none()) if not running else None,
         progress=Report(number, at, progress=draw(st.sampled_from([0.25, 0.5])))
         if running and draw(st.booleans())
         else None,
@@ -78,4 +79,5 @@ def event(
 ) -> TaskFact:
     """A task's event, read ``seconds`` after the epoch."""
     at = EPOCH + timedelta(seconds=seconds)
-    return TaskFact(task_id, map_index, try_number, state, StatusSource.KAFKA, at, at, **more)  # type: ignore[arg-type]
+    more = {"seen": at, **more}
+    return TaskFact(task_id, map_index, try_number, state, StatusSource.KAFKA, at, **more)  # type: ignore[arg-type]

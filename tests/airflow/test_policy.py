@@ -6,9 +6,10 @@ import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, task
-from airflow.settings import get_policy_plugin_manager, load_policy_plugins, task_policy
+from airflow.settings import load_policy_plugins, task_policy
 
 from mljob_airflow.callbacks import CALLBACKS, mljob_callbacks, on_failure, on_success
+from tests.airflow.versions import policy_plugins
 
 
 def users_own(context):
@@ -18,7 +19,7 @@ def users_own(context):
 @pytest.fixture(autouse=True)
 def installed_policies():
     """What Airflow does when it starts: it loads the policies of the installed packages."""
-    manager = get_policy_plugin_manager()
+    manager = policy_plugins()
     if not manager.has_plugin("mljob"):
         load_policy_plugins(manager)
     assert manager.has_plugin("mljob"), "the entry point of this package is not installed"

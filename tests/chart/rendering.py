@@ -15,7 +15,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "mljob-operator"
-CRD = ROOT / "crds" / "mljobs.mljob.dev.yaml"
+CRDS = ROOT / "crds"
+CRD = CRDS / "mljobs.mljob.dev.yaml"
+INSTANCES = CRDS / "airflowinstances.mljob.dev.yaml"
 
 RELEASE = "mljob-operator"
 NAMESPACE = "mljob-system"

@@ -15,7 +15,7 @@ import yaml
 
 from tests.chart.cluster import Cluster, CommandError, unique, until
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, CRD, MINIMAL, merged
+from tests.chart.rendering import CHART, CRD, CRDS, INSTANCES, MINIMAL, merged
 from tests.chart.test_environment import EVERYTHING
 
 RESTRICTED = {
@@ -24,6 +24,7 @@ RESTRICTED = {
 }
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 MLJOBS = "mljobs.mljob.dev"
+AIRFLOWS = "airflowinstances.mljob.dev"
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 @pytest.fixture(scope="module")
 def definition(cluster: Cluster) -> None:
-    """The MLJob definition, which the development stack has installed; a bare cluster gets it here."""
+    """The definitions, which the development stack has installed; a bare cluster gets them here."""
     if not cluster.exists("crd", MLJOBS):
-        cluster.kubectl("apply", "--server-side", f"--filename={CRD}")
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", "--timeout=30s")
+        cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{AIRFLOWS}", "--timeout=30s")
 
 
 @pytest.fixture(scope="module")
@@ -183,16 +184,29 @@ NEEDED = {
     ("mljob.dev", "mljobs", "list"),
     ("mljob.dev", "mljobs", "watch"),
     ("mljob.dev", "mljobs", "patch"),
+    ("mljob.dev", "mljobs", "delete"),
     ("mljob.dev", "mljobs/status", "patch"),
     ("", "events", "create"),
+    ("", "configmaps", "get"),
+}
+NEEDED_FOR_INSTANCES = {
+    ("mljob.dev", "airflowinstances", "list"),
+    ("mljob.dev", "airflowinstances", "watch"),
+    ("mljob.dev", "airflowinstances", "patch"),
+    ("mljob.dev", "airflowinstances/status", "patch"),
+    ("", "namespaces", "list"),
+    ("", "namespaces", "watch"),
 }
 
 
 def test_for_all_namespaces_it_has_what_it_needs_everywhere_and_nothing_else(
     cluster: Cluster, release: Release, nobody: str, team: str
 ) -> None:
-    for where in (team, "kube-system", release.namespace):
-        assert cluster.rules(release.user, where) - cluster.rules(nobody, where) == NEEDED
+    everywhere = NEEDED | NEEDED_FOR_INSTANCES
+    for where in (team, "kube-system"):
+        assert cluster.rules(release.user, where) - cluster.rules(nobody, where) == everywhere
+    at_home = cluster.rules(release.user, release.namespace) - cluster.rules(nobody, release.namespace)
+    assert at_home == everywhere | {("", "secrets", "get")}
 
 
 def test_for_one_namespace_it_has_what_it_needs_there_and_nothing_anywhere_else(
@@ -216,14 +230,20 @@ ALLOWED, DENIED = True, False
         pytest.param("patch", "events", DENIED, id="changes no Event"),
         pytest.param("list", DEFINITIONS, DENIED, id="lists no definitions"),
         pytest.param("create", MLJOBS, DENIED, id="creates no MLJob"),
-        pytest.param("delete", MLJOBS, DENIED, id="deletes no MLJob"),
+        pytest.param("delete", MLJOBS, ALLOWED, id="deletes MLJobs whose time is up"),
+        pytest.param("watch", AIRFLOWS, ALLOWED, id="watches AirflowInstances"),
+        pytest.param("patch", f"{AIRFLOWS}/status", ALLOWED, id="patches their statuses"),
+        pytest.param("create", AIRFLOWS, DENIED, id="creates no AirflowInstance"),
+        pytest.param("delete", AIRFLOWS, DENIED, id="deletes no AirflowInstance"),
         pytest.param("update", MLJOBS, DENIED, id="replaces no MLJob"),
         pytest.param("patch", DEFINITIONS, DENIED, id="changes no definition"),
         pytest.param("delete", DEFINITIONS, DENIED, id="deletes no definition"),
-        pytest.param("list", "namespaces", DENIED, id="lists no namespaces"),
+        pytest.param("watch", "namespaces", ALLOWED, id="watches namespaces"),
+        pytest.param("patch", "namespaces", DENIED, id="changes no namespace"),
         pytest.param("get", "secrets", DENIED, id="reads no Secret"),
         pytest.param("list", "secrets", DENIED, id="lists no Secrets"),
-        pytest.param("get", "configmaps", DENIED, id="reads no ConfigMap"),
+        pytest.param("get", "configmaps", ALLOWED, id="reads a ConfigMap"),
+        pytest.param("list", "configmaps", DENIED, id="lists no ConfigMaps"),
         pytest.param("get", "pods", DENIED, id="reads no Pod"),
         pytest.param("create", "pods/exec", DENIED, id="enters no Pod"),
         pytest.param("create", "pods", DENIED, id="makes no Pod"),
@@ -285,7 +305,7 @@ def test_with_its_token_the_operator_can_write_events(operator: Cluster, team: s
         pytest.param(("get", "secrets"), id="Secrets"),
         pytest.param(("get", "configmaps", "--all-namespaces"), id="ConfigMaps"),
         pytest.param(("get", "nodes"), id="nodes"),
-        pytest.param(("delete", "mljob", "any"), id="deleting MLJobs"),
+        pytest.param(("delete", "airflowinstance", "any"), id="deleting AirflowInstances"),
     ],
 )
 def test_with_its_token_the_operator_is_refused_the_rest(operator: Cluster, arguments: tuple[str, ...]) -> None:
@@ -353,6 +373,7 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[Copy]:
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)
+    (path / "files" / "crds" / INSTANCES.name).unlink()
     copied = Copy(path, f"mljobs.{group}")
     copied.change("group: mljob.dev", f"group: {group}")
     copied.change("name: mljobs.mljob.dev", f"name: mljobs.{group}")

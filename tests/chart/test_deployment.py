@@ -185,9 +185,9 @@ def test_the_pod_gets_the_token_and_no_other_pod_gets_it_unasked(render: Render)
     ],
 )
 def test_names(render: Render, values: dict[str, Any], release: str, expected: str) -> None:
-    rendered = render(values, release=release)
+    rendered = render({"crds": {"install": False}, **values}, release=release)
 
-    assert rendered.names() - {("CustomResourceDefinition", "mljobs.mljob.dev")} == {
+    assert rendered.names() == {
         ("Deployment", expected),
         ("Service", expected),
         ("ServiceAccount", expected),
@@ -195,6 +195,10 @@ def test_names(render: Render, values: dict[str, Any], release: str, expected: s
         ("ClusterRole", f"{expected}-viewer"),
         ("ClusterRole", f"{expected}-editor"),
         ("ClusterRoleBinding", expected),
+        ("ClusterRole", f"{expected}-instances"),
+        ("ClusterRoleBinding", f"{expected}-instances"),
+        ("Role", f"{expected}-instances"),
+        ("RoleBinding", f"{expected}-instances"),
     }
 
 

@@ -39,6 +39,8 @@ CA = [{"key": "ca.crt", "path": "ca.crt"}]
 def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_rest(render: Render) -> None:
     assert render().env == {
         "MLJOB_AIRFLOW_URL": AIRFLOW_URL,
+        "MLJOB_AIRFLOW_INSTANCES": "true",
+        "MLJOB_CREDENTIALS_NAMESPACE": "mljob-system",
         "MLJOB_CANCEL_DAG_ID": "mljob_cancel",
         "MLJOB_CANCEL_FALLBACK_SECONDS": "20",
         "MLJOB_KAFKA_BOOTSTRAP_SERVERS": "",
@@ -51,6 +53,14 @@ def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_res
         "MLJOB_HTTP_HOST": "0.0.0.0",
         "MLJOB_HTTP_PORT": "8080",
     }
+
+
+def test_without_an_airflow_of_its_own_there_are_instances(
+    render: Render, settings: Callable[[Rendered], Settings]
+) -> None:
+    read = settings(render({"airflow": {"url": ""}}))
+
+    assert (read.airflow_url, read.airflow_instances) == (None, True)
 
 
 def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
@@ -83,6 +93,14 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
             id="SASL mechanism",
         ),
         pytest.param({"operator": {"namespaces": ["team-a"]}}, "NAMESPACES", "team-a", id="one namespace"),
+        pytest.param({"airflowInstances": {"enabled": False}}, "AIRFLOW_INSTANCES", "false", id="no instances"),
+        pytest.param({"operator": {"namespaces": ["team-a"]}}, "AIRFLOW_INSTANCES", "false", id="no instances unasked"),
+        pytest.param(
+            {"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}},
+            "AIRFLOW_INSTANCES",
+            "true",
+            id="instances beside namespaces",
+        ),
         pytest.param(
             {"operator": {"namespaces": ["team-a", "team-b"]}}, "NAMESPACES", "team-a,team-b", id="namespaces"
         ),

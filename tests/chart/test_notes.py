@@ -64,10 +64,15 @@ def test_the_commands_use_a_namespace_that_the_operator_looks_after(notes: Notes
         pytest.param(
             {"airflow": {"existingSecret": ""}}, "kubectl create secret generic airflow-credentials", id="credentials"
         ),
+        pytest.param(
+            {"airflow": {"url": "", "existingSecret": ""}},
+            "MLJobs wait until there is an AirflowInstance",
+            id="Airflow",
+        ),
         pytest.param({"kafka": {"bootstrapServers": ""}}, "statuses change a few seconds late", id="Kafka"),
         pytest.param(
             {"crds": {"install": False}},
-            "apply the MLJob definition yourself, before the operator starts",
+            "apply the definitions of MLJob and AirflowInstance yourself, before the operator starts",
             id="definition",
         ),
     ],

@@ -9,11 +9,19 @@ import pytest
 from tests.chart.conftest import Render
 from tests.chart.rendering import NAMESPACE
 
-MLJOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get", "list", "watch", "patch"]}
+MLJOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get", "list", "watch", "patch", "delete"]}
 STATUS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["patch"]}
 EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
+CONF = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
 
 SUBJECTS = [{"kind": "ServiceAccount", "name": "mljob-operator", "namespace": NAMESPACE}]
+INSTANCES = [
+    {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["list", "watch", "patch"]},
+    {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances/status"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+]
+INSTANCE_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+FOR_INSTANCES = "mljob-operator-instances"
 GRANTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 USER_ROLES = {("ClusterRole", "mljob-operator-viewer"), ("ClusterRole", "mljob-operator-editor")}
 
@@ -25,8 +33,8 @@ def grants(rendered: Any) -> set[tuple[str, str]]:
 def test_for_all_namespaces_one_cluster_role_is_bound_to_the_operator(render: Render) -> None:
     rendered = render()
 
-    assert rendered.one("ClusterRole", "mljob-operator")["rules"] == [MLJOBS, STATUS, EVENTS]
-    binding = rendered.one("ClusterRoleBinding")
+    assert rendered.one("ClusterRole", "mljob-operator")["rules"] == [MLJOBS, STATUS, EVENTS, CONF]
+    binding = rendered.one("ClusterRoleBinding", "mljob-operator")
     assert binding["subjects"] == SUBJECTS
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
@@ -36,7 +44,45 @@ def test_for_all_namespaces_one_cluster_role_is_bound_to_the_operator(render: Re
     assert grants(rendered) - USER_ROLES == {
         ("ClusterRole", "mljob-operator"),
         ("ClusterRoleBinding", "mljob-operator"),
+        ("ClusterRole", FOR_INSTANCES),
+        ("ClusterRoleBinding", FOR_INSTANCES),
+        ("Role", FOR_INSTANCES),
+        ("RoleBinding", FOR_INSTANCES),
     }
+
+
+def test_airflow_instances_are_read_everywhere_and_their_secrets_in_one_namespace(render: Render) -> None:
+    rendered = render()
+
+    assert rendered.one("ClusterRole", FOR_INSTANCES)["rules"] == INSTANCES
+    role = rendered.one("Role", FOR_INSTANCES)
+    assert role["rules"] == [INSTANCE_SECRETS]
+    assert role["metadata"]["namespace"] == NAMESPACE
+    for kind in ("RoleBinding", "ClusterRoleBinding"):
+        binding = rendered.one(kind, FOR_INSTANCES)
+        assert binding["subjects"] == SUBJECTS
+        assert binding["roleRef"]["name"] == FOR_INSTANCES
+
+
+def test_the_secrets_for_airflow_instances_can_be_named(render: Render) -> None:
+    rendered = render({"airflowInstances": {"secrets": ["prod", "staging"]}})
+
+    assert rendered.one("Role", FOR_INSTANCES)["rules"] == [{**INSTANCE_SECRETS, "resourceNames": ["prod", "staging"]}]
+
+
+def test_beside_chosen_namespaces_instances_have_to_be_asked_for(render: Render) -> None:
+    """Events about cluster-scoped objects are in namespace default, where nothing else is granted then."""
+    rendered = render({"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}})
+
+    assert rendered.one("ClusterRole", FOR_INSTANCES)["rules"] == INSTANCES
+    events = rendered.one("Role", f"{FOR_INSTANCES}-events")
+    assert (events["metadata"]["namespace"], events["rules"]) == ("default", [EVENTS])
+
+
+def test_without_instances_nothing_is_granted_for_them(render: Render) -> None:
+    rendered = render({"airflowInstances": {"enabled": False}})
+
+    assert not [name for _, name in grants(rendered) if name.startswith(FOR_INSTANCES)]
 
 
 def test_for_chosen_namespaces_there_is_a_role_in_each_and_nothing_cluster_wide(render: Render) -> None:
@@ -46,10 +92,26 @@ def test_for_chosen_namespaces_there_is_a_role_in_each_and_nothing_cluster_wide(
     assert [each["metadata"]["namespace"] for each in rendered.all("Role")] == ["team-a", "team-b"]
     assert [each["metadata"]["namespace"] for each in rendered.all("RoleBinding")] == ["team-a", "team-b"]
     for role in rendered.all("Role"):
-        assert role["rules"] == [MLJOBS, STATUS, EVENTS]
+        assert role["rules"] == [MLJOBS, STATUS, EVENTS, CONF]
     for binding in rendered.all("RoleBinding"):
         assert binding["subjects"] == SUBJECTS
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "mljob-operator"}
+
+
+@pytest.mark.parametrize(
+    ("readable", "resources"),
+    [
+        pytest.param({"secrets": True}, ["configmaps", "secrets"], id="both"),
+        pytest.param({"configMaps": False, "secrets": True}, ["secrets"], id="secrets"),
+        pytest.param({"configMaps": False}, None, id="neither"),
+    ],
+)
+def test_what_conf_may_come_from_is_asked_for(
+    readable: dict[str, bool], resources: list[str] | None, render: Render
+) -> None:
+    rules = render({"confFrom": readable}).one("ClusterRole", "mljob-operator")["rules"]
+
+    assert rules[3:] == ([{**CONF, "resources": resources}] if resources else [])
 
 
 @pytest.mark.parametrize(
@@ -89,6 +151,7 @@ def test_people_may_use_mljobs_and_only_read_their_status(
     assert found["rules"] == [
         {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": verbs},
         {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["get"]},
+        {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["get", "list", "watch"]},
     ]
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     assert {
@@ -118,7 +181,9 @@ def test_a_service_account_of_ones_own_is_used_and_not_made(render: Render) -> N
 
     assert not rendered.all("ServiceAccount")
     assert rendered.pod["serviceAccountName"] == "robot"
-    assert rendered.one("ClusterRoleBinding")["subjects"][0]["name"] == "robot"
+    for kind, name in grants(rendered):
+        if kind.endswith("Binding"):
+            assert rendered.one(kind, name)["subjects"][0]["name"] == "robot"
 
 
 def test_the_service_account_takes_a_name_and_annotations(render: Render) -> None:

@@ -16,9 +16,10 @@ Refusal = Callable[[Mapping[str, Any]], str]
 
 
 def test_without_airflows_address_the_message_says_how_to_give_it(refusal: Refusal) -> None:
-    said = refusal({"airflow": {"url": ""}})
+    said = refusal({"airflow": {"url": ""}, "airflowInstances": {"enabled": False}})
 
     assert "airflow.url is not set" in said
+    assert "--set airflowInstances.enabled=true" in said
     assert "--set airflow.url=http" in said
 
 
@@ -34,6 +35,11 @@ def test_without_airflows_address_the_message_says_how_to_give_it(refusal: Refus
             {"airflow": {"url": "http://me:secret@airflow:8080"}},
             "put them into a Secret",
             id="credentials in the address",
+        ),
+        pytest.param(
+            {"airflow": {"url": "", "existingSecret": "creds"}},
+            "airflow.existingSecret is set, but airflow.url is not",
+            id="credentials for nothing",
         ),
         pytest.param(
             {"airflow": {"tls": {"ca": {"existingSecret": "trust"}}}},
@@ -92,6 +98,10 @@ def test_values_that_contradict_each_other(refusal: Refusal, values: dict[str, A
             {"airflow": {"secretKeys": {"token": ""}}}, "/airflow/secretKeys/token", id="empty key of a Secret"
         ),
         pytest.param({"airflow": {"cancelDagId": ""}}, "/airflow/cancelDagId", id="no cancellation DAG"),
+        pytest.param({"airflowInstances": {"enabled": "yes"}}, "/airflowInstances/enabled", id="instances or not"),
+        pytest.param(
+            {"airflowInstances": {"secrets": [""]}}, "/airflowInstances/secrets/0", id="Secret without a name"
+        ),
         pytest.param({"kafka": {"bootstrapServers": "kafka"}}, "/kafka/bootstrapServers", id="broker without a port"),
         pytest.param({"kafka": {"bootstrapServers": ["kafka:9092"]}}, "/kafka/bootstrapServers", id="list of brokers"),
         pytest.param({"kafka": {"eventsTopic": ""}}, "/kafka/eventsTopic", id="no topic"),

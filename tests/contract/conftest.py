@@ -13,12 +13,17 @@ import pytest
 
 from devstack.stack import Stack
 from mljob_operator.adapters.airflow import Airflow
-from mljob_operator.adapters.kubernetes import Jobs
+from mljob_operator.adapters.instances import InstanceObjects
+from mljob_operator.adapters.kubernetes import Jobs, connect
 from mljob_operator.core.identity import dag_run_id
+from mljob_operator.core.instance import OWN
 from mljob_operator.core.job import Job, Key
-from mljob_operator.ports import DagRuns, JobStore
-from tests.fakes import CANCEL_DAG, FakeAirflow, FakeJobs, SilentMeter
+from mljob_operator.core.phases import TaskState
+from mljob_operator.ports import Airflow as AirflowPort
+from mljob_operator.ports import InstanceStore, JobStore
+from tests.fakes import CANCEL_DAG, FakeAirflow, FakeInstances, FakeJobs, SilentMeter
 from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
 
 WORLDS = ["memory", "real"]
@@ -34,12 +39,17 @@ def new_run_id() -> str:
 
 
 class AirflowWorld(Protocol):
-    """An Airflow and what people do in it. DAG ``parity_params`` needs a ``count``, ``parity_paused`` is paused."""
+    """An Airflow and what people do in it. DAG ``parity_params`` needs a ``count``, ``parity_paused`` is paused, and ``approve`` of
+    ``people_approve`` asks whether to deploy the model.
+    """
 
-    dag_runs: DagRuns
+    dag_runs: AirflowPort
+    stranger: AirflowPort
+    """The same, with a password that is wrong."""
 
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
+    async def until_asked(self, run_id: str, model: str) -> None: ...
 
 
 class MemoryAirflow:
@@ -47,10 +57,21 @@ class MemoryAirflow:
 
     def __init__(self) -> None:
         self.dag_runs = FakeAirflow(
-            now, {"parity_params": ("echo",), "parity_paused": ("waits",), "parity_mapped": ("a", "b")}
+            now,
+            {
+                "parity_params": ("echo",),
+                "parity_paused": ("waits",),
+                "parity_mapped": ("a", "b"),
+                "backfill_contract_days": ("work",),
+                "people_approve": ("train", "approve", "deploy"),
+            },
         )
+        self.dag_runs.daily.add("backfill_contract_days")
         self.dag_runs.required["parity_params"] = ("count",)
+        self.dag_runs.dag_params["parity_params"] = {"count": {"value": None, "schema": {"type": "integer"}}}
         self.dag_runs.paused.add("parity_paused")
+        self.stranger = FakeAirflow(now)
+        self.stranger.locked = True
 
     async def pause(self, dag_id: str, *, paused: bool) -> None:
         (self.dag_runs.paused.add if paused else self.dag_runs.paused.discard)(dag_id)
@@ -58,12 +79,19 @@ class MemoryAirflow:
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
         return self.dag_runs.runs[dag_id, run_id].conf
 
+    async def until_asked(self, run_id: str, model: str) -> None:
+        run = self.dag_runs.runs["people_approve", run_id]
+        self.dag_runs.begin(run)
+        self.dag_runs.set_task(run, "approve", TaskState.AWAITING_INPUT)
+        run.questions["approve", -1] = f"Deploy {model}?"
+
 
 class RealAirflow:
     """The stack's."""
 
-    def __init__(self, dag_runs: Airflow, rest: AirflowRest) -> None:
+    def __init__(self, dag_runs: Airflow, stranger: Airflow, rest: AirflowRest) -> None:
         self.dag_runs = dag_runs
+        self.stranger = stranger
         self._rest = rest
 
     async def pause(self, dag_id: str, *, paused: bool) -> None:
@@ -74,6 +102,13 @@ class RealAirflow:
         assert run is not None
         return dict(run["conf"])
 
+    async def until_asked(self, run_id: str, model: str) -> None:
+        def waits() -> bool:
+            rows = self._rest.task_instances("people_approve", run_id)
+            return any(row["task_id"] == "approve" and row["state"] == "awaiting_input" for row in rows)
+
+        await asyncio.to_thread(eventually, waits, f"somebody is asked whether to deploy {model}", within=120)
+
 
 @pytest.fixture(params=WORLDS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
@@ -83,18 +118,21 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
         return
     stack: Stack = request.getfixturevalue("stack")
     env = stack.env
-    real = Airflow(
-        env["AIRFLOW_URL"],
-        SilentMeter(),
-        user=env["AIRFLOW_USER"],
-        password=env["AIRFLOW_PASSWORD"],
-        token=None,
-        ca_file=None,
-        prefix="mljob",
-        cancel_dag_id=CANCEL_DAG,
+    real, stranger = (
+        Airflow(
+            OWN,
+            env["AIRFLOW_URL"],
+            SilentMeter(),
+            user=env["AIRFLOW_USER"],
+            password=password,
+            prefix="mljob",
+            cancel_dag_id=CANCEL_DAG,
+        )
+        for password in (env["AIRFLOW_PASSWORD"], "not-the-password")
     )
-    yield RealAirflow(real, request.getfixturevalue("airflow"))
+    yield RealAirflow(real, stranger, request.getfixturevalue("airflow"))
     await real.close()
+    await stranger.close()
 
 
 class Cluster(Protocol):
@@ -107,6 +145,7 @@ class Cluster(Protocol):
     async def delete(self, key: Key) -> None: ...
     async def events(self, name: str) -> list[tuple[str, str, str]]: ...
     async def finalizers(self, key: Key, *names: str) -> Job: ...
+    async def data(self, kind: str, name: str, data: dict[str, str]) -> None: ...
 
 
 class MemoryCluster:
@@ -122,7 +161,7 @@ class MemoryCluster:
         return self.store.edit(key, spec)
 
     async def delete(self, key: Key) -> None:
-        self.store.delete(key, now())
+        self.store.user_deletes(key, now())
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:
         return [(n.type, n.reason, n.message) for about, n in self.store.notices if about == name]
@@ -130,6 +169,9 @@ class MemoryCluster:
     async def finalizers(self, key: Key, *names: str) -> Job:
         self.store.objects[key]["metadata"]["finalizers"] = list(names)
         return self.store.edit(key, {})
+
+    async def data(self, kind: str, name: str, data: dict[str, str]) -> None:
+        self.store.data[kind, name] = data
 
 
 class RealCluster:
@@ -157,6 +199,11 @@ class RealCluster:
     async def finalizers(self, key: Key, *names: str) -> Job:
         return await self._patch(key, {"metadata": {"finalizers": list(names)}})
 
+    async def data(self, kind: str, name: str, data: dict[str, str]) -> None:
+        values = {"stringData" if kind == "Secret" else "data": data}
+        body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, **values}
+        await asyncio.to_thread(self._kubectl.apply, body)
+
     async def _patch(self, key: Key, patch: dict[str, Any]) -> Job:
         await asyncio.to_thread(self._kubectl, "patch", "mljob", key[1], "--type=merge", "-p", json.dumps(patch))
         return await self._read(key)
@@ -175,7 +222,8 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         return
     stack: Stack = request.getfixturevalue("stack")
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
-    store = await Jobs.connect()
+    api = await connect()
+    store = Jobs(api)
     kubectl: Kubectl = request.getfixturevalue("kubectl")
     yield RealCluster(store, kubectl)
     for job in await store.list():
@@ -183,10 +231,96 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
             if job.held:
                 await store.set_finalizer(job, present=False)
             await asyncio.to_thread(kubectl, "delete", "mljob", job.name, "--ignore-not-found", "--wait=false")
-    await store.close()
+    await api.close()
 
 
 @pytest.fixture
 def name() -> str:
     """A name that no MLJob has."""
     return f"contract-{uuid.uuid4().hex[:8]}"
+
+
+SPEC = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "airflow"}}}
+CREDENTIALS = "mljob-system"
+
+
+class Platform(Protocol):
+    """AirflowInstances and what people do with them."""
+
+    store: InstanceStore
+
+    async def create(self, name: str) -> None: ...
+    async def label(self, name: str) -> None: ...
+    async def delete(self, name: str) -> None: ...
+    async def secret(self, name: str, data: dict[str, str]) -> None: ...
+    async def events(self, name: str) -> list[tuple[str, str, str]]: ...
+
+
+class MemoryPlatform:
+    """The fake one."""
+
+    def __init__(self) -> None:
+        self.store = FakeInstances()
+        self.store.labels["default"] = {"kubernetes.io/metadata.name": "default"}
+
+    async def create(self, name: str) -> None:
+        self.store.create(name, SPEC)
+
+    async def label(self, name: str) -> None:
+        self.store.annotate(name, default=False)
+
+    async def delete(self, name: str) -> None:
+        self.store.user_deletes(name)
+
+    async def secret(self, name: str, data: dict[str, str]) -> None:
+        self.store.secrets[name] = data
+
+    async def events(self, name: str) -> list[tuple[str, str, str]]:
+        return [(n.type, n.reason, n.message) for about, n in self.store.notices if about == name]
+
+
+class RealPlatform:
+    """The stack's, used with kubectl, while the store under test has the operator's own rights."""
+
+    def __init__(self, store: InstanceObjects, kubectl: Kubectl) -> None:
+        self.store = store
+        self._kubectl = kubectl
+
+    async def create(self, name: str) -> None:
+        body = {"apiVersion": "mljob.dev/v1alpha1", "kind": "AirflowInstance", "metadata": {"name": name}, "spec": SPEC}
+        await asyncio.to_thread(self._kubectl.apply, body)
+
+    async def label(self, name: str) -> None:
+        await asyncio.to_thread(self._kubectl, "label", "airflowinstance", name, "changed=yes")
+
+    async def delete(self, name: str) -> None:
+        await asyncio.to_thread(self._kubectl, "delete", "airflowinstance", name, "--wait=false")
+
+    async def secret(self, name: str, data: dict[str, str]) -> None:
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+        await asyncio.to_thread(self._kubectl.within(CREDENTIALS).apply, body)
+
+    async def events(self, name: str) -> list[tuple[str, str, str]]:
+        ask = self._kubectl.within("default").get
+        found = await asyncio.to_thread(ask, "events", f"--field-selector=involvedObject.name={name}")
+        return [(e["type"], e["reason"], e["message"]) for e in found["items"]]
+
+
+@pytest.fixture(params=WORLDS)
+async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
+    """Both in turn."""
+    if request.param == "memory":
+        yield MemoryPlatform()
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
+    api = await connect()
+    store = InstanceObjects(api, CREDENTIALS)
+    kubectl: Kubectl = request.getfixturevalue("kubectl")
+    yield RealPlatform(store, kubectl)
+    for instance in await store.list():
+        if instance.name.startswith("contract-"):
+            if instance.held:
+                await store.set_finalizer(instance, present=False)
+            await asyncio.to_thread(kubectl, "delete", "afi", instance.name, "--ignore-not-found", "--wait=false")
+    await api.close()

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from mljob_operator.core.identity import cancel_run_id
-from mljob_operator.core.phases import FINISHED_TASK, RunState
-from mljob_operator.errors import DagNotFound, DagRefused, ValidationFailed
+from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
+from mljob_operator.errors import AirflowUnauthorized, DagNotFound, DagRefused, NothingToClear, ValidationFailed
 from tests.fakes import CANCEL_DAG
 
 from .conftest import AirflowWorld, new_run_id, now
@@ -42,19 +42,57 @@ async def test_a_conf_that_does_not_fit_is_refused(airflow_world: AirflowWorld) 
         await airflow_world.dag_runs.submit("parity_params", new_run_id(), {}, "")
 
 
-async def test_a_run_is_found_in_whatever_dag(airflow_world: AirflowWorld) -> None:
+async def test_a_dag_tells_its_params(airflow_world: AirflowWorld) -> None:
+    params = await airflow_world.dag_runs.params("parity_params")
+    assert params["count"]["schema"]["type"] == "integer"
+    assert await airflow_world.dag_runs.params("no_such_dag") == {}
+
+
+async def test_a_run_keeps_its_conf(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
-    assert await airflow_world.dag_runs.search(run_id) is None
+    await airflow_world.dag_runs.submit(DAG, run_id, {"day": 1, "deep": {"list": [1, "x"]}}, "")
+    assert await airflow_world.dag_runs.conf(DAG, run_id) == {"day": 1, "deep": {"list": [1, "x"]}}
+    with pytest.raises(ValidationFailed):
+        await airflow_world.dag_runs.conf(DAG, new_run_id())
+
+
+async def test_a_run_tells_what_its_tasks_ask_of_people(airflow_world: AirflowWorld) -> None:
+    run_id = new_run_id()
+    await airflow_world.dag_runs.submit("people_approve", run_id, {"model": "digits"}, "")
+    await airflow_world.until_asked(run_id, "digits")
+    questions = await airflow_world.dag_runs.questions("people_approve", run_id)
+    assert {key: (question.try_number, question.subject) for key, question in questions.items()} == {
+        ("approve", -1): (1, "Deploy digits?")
+    }
+    await airflow_world.dag_runs.cancel("people_approve", run_id)
+    assert await airflow_world.dag_runs.questions("people_approve", new_run_id()) == {}
+
+
+async def test_a_failed_run_is_cleared_once(airflow_world: AirflowWorld) -> None:
+    run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
-    found = await airflow_world.dag_runs.search(run_id)
-    assert found is not None
-    assert (found[0], found[1].state) == (DAG, RunState.QUEUED)
+    await airflow_world.dag_runs.cancel(DAG, run_id)
+    ended = await airflow_world.dag_runs.get(DAG, run_id)
+    assert ended is not None
+    assert ended.end is not None
+    cleared = await airflow_world.dag_runs.clear_failed(DAG, run_id, since=ended.end)
+    assert cleared.state not in TERMINAL_RUN
+    assert cleared.created is not None
+    assert cleared.created > ended.end
+    again = await airflow_world.dag_runs.clear_failed(DAG, run_id, since=ended.end)
+    assert again.created == cleared.created, "an answer that was lost is asked for again"
+    await airflow_world.dag_runs.cancel(DAG, run_id)
+
+
+async def test_a_run_that_is_gone_has_nothing_to_clear(airflow_world: AirflowWorld) -> None:
+    with pytest.raises(NothingToClear):
+        await airflow_world.dag_runs.clear_failed(DAG, new_run_id(), since=None)
 
 
 async def test_a_run_that_is_not_there_is_none(airflow_world: AirflowWorld) -> None:
     assert await airflow_world.dag_runs.get(DAG, new_run_id()) is None
     assert await airflow_world.dag_runs.tasks(DAG, new_run_id()) == []
-    assert await airflow_world.dag_runs.outputs(DAG, new_run_id()) == {}
+    assert await airflow_world.dag_runs.outputs(DAG, new_run_id(), []) == {}
 
 
 async def test_a_run_has_its_tasks_from_the_beginning(airflow_world: AirflowWorld) -> None:
@@ -112,3 +150,18 @@ async def test_a_paused_cancellation_dag_is_refused(airflow_world: AirflowWorld)
     finally:
         await airflow_world.pause(CANCEL_DAG, paused=False)
     assert CANCEL_DAG not in await airflow_world.dag_runs.paused_dags()
+
+
+async def test_it_says_how_it_is(airflow_world: AirflowWorld) -> None:
+    pulse = await airflow_world.dag_runs.probe()
+    assert pulse.version.startswith("3.")
+    assert pulse.health.model_dump() == dict.fromkeys(
+        ("metadatabase", "scheduler", "dag_processor", "triggerer"), "healthy"
+    )
+
+
+async def test_a_wrong_password_is_told_from_an_airflow_that_is_away(airflow_world: AirflowWorld) -> None:
+    with pytest.raises(AirflowUnauthorized):
+        await airflow_world.stranger.probe()
+    with pytest.raises(AirflowUnauthorized):
+        await airflow_world.stranger.submit(DAG, new_run_id(), {}, "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mljob_contract.mljob import FINALIZER
+from mljob_contract.mljob import FINALIZER, UNOBSERVED, ConfSource, Reference
 from mljob_operator.core.notices import NORMAL, Notice
-from mljob_operator.errors import Conflict, Gone
+from mljob_operator.errors import Conflict, Gone, ReferenceMissing
 
 from .conftest import Cluster
 
@@ -19,6 +19,13 @@ async def test_an_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -
     assert job.key in {other.key for other in await cluster.store.list()}
 
 
+async def test_an_mljob_that_nobody_has_seen_says_so(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    assert job.stored_status == UNOBSERVED
+    job = await cluster.store.write_status(job, {"observedGeneration": 1, "phase": "Pending"})
+    assert job.stored_status == {"observedGeneration": 1, "phase": "Pending"}
+
+
 async def test_an_mljob_that_is_not_there_is_none(cluster: Cluster) -> None:
     assert await cluster.store.get(("default", "nobody")) is None
 
@@ -27,7 +34,7 @@ async def test_a_status_patch_changes_what_it_names_and_no_generation(cluster: C
     job = await cluster.create(name, SPEC)
     job = await cluster.store.write_status(job, {"phase": "Running", "taskCounts": {"total": 2, "running": 1}})
     job = await cluster.store.write_status(job, {"taskCounts": {"running": None, "success": 1}})
-    assert job.stored_status == {"phase": "Running", "taskCounts": {"total": 2, "success": 1}}
+    assert job.stored_status == UNOBSERVED | {"phase": "Running", "taskCounts": {"total": 2, "success": 1}}
     assert job.generation == 1
     again = await cluster.store.get(job.key)
     assert again is not None
@@ -90,3 +97,25 @@ async def test_an_event_is_recorded_about_the_mljob(cluster: Cluster, name: str)
     job = await cluster.create(name, SPEC)
     await cluster.store.record(job, Notice(NORMAL, "Submitted", "Submitted a run."))
     assert await cluster.events(name) == [("Normal", "Submitted", "Submitted a run.")]
+
+
+async def test_what_conf_is_made_from_is_read(cluster: Cluster, name: str) -> None:
+    for kind, field in (("ConfigMap", "config_map_ref"), ("Secret", "secret_ref")):
+        missing = ConfSource.model_validate({field: Reference(name=f"{name}-none")})
+        with pytest.raises(ReferenceMissing, match=f"{kind} {name}-none"):
+            await cluster.store.source("default", missing)
+        optional = ConfSource.model_validate({field: Reference(name=f"{name}-none", optional=True)})
+        assert await cluster.store.source("default", optional) is None
+        await cluster.data(kind, name, {"user": "reader", "more.json": "{}"})
+        found = await cluster.store.source("default", ConfSource.model_validate({field: Reference(name=name)}))
+        assert found is not None
+        assert (dict(found.data), found.secret) == ({"user": "reader", "more.json": "{}"}, kind == "Secret")
+
+
+async def test_a_deletion_is_of_exactly_this_version(cluster: Cluster, name: str) -> None:
+    old = await cluster.create(name, SPEC)
+    new = await cluster.edit(old.key, {"type": "Prediction"})
+    with pytest.raises(Conflict):
+        await cluster.store.delete(old)
+    await cluster.store.delete(new)
+    assert await cluster.store.get(new.key) is None

@@ -176,7 +176,7 @@ def test_nothing_of_ours_is_on_the_users_object(jobs: MLJobs) -> None:
 
 def test_a_run_that_just_goes_on_causes_no_writes(jobs: MLJobs, with_kafka: Installation) -> None:
     def passes() -> float:
-        return with_kafka.operator.metrics()["mljob_resyncs_total", "ok"]
+        return with_kafka.operator.metrics()["mljob_resyncs_total", "", "ok"]
 
     def passes_more(count: int) -> None:
         before = passes()
@@ -213,8 +213,8 @@ def test_the_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafk
     assert metrics["mljob_jobs_live",] >= 1
     assert metrics["mljob_status_patch_seconds_count",] > 5
     assert metrics["mljob_event_to_status_seconds_count",] > 5
-    assert metrics["mljob_resyncs_total", "ok"] > 0
-    assert metrics["mljob_airflow_request_seconds_count", "submit", "ok"] >= 3
+    assert metrics["mljob_resyncs_total", "", "ok"] > 0
+    assert metrics["mljob_airflow_request_seconds_count", "", "submit", "ok"] >= 3
 
 
 def test_logs_are_json_and_say_whose_they_are(jobs: MLJobs, with_kafka: Installation) -> None:

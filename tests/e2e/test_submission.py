@@ -32,7 +32,8 @@ def test_an_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
 
     assert_waiting(status, "DagNotFound")
     assert "not_deployed_yet" in status["message"]
-    assert "dagRunId" not in status
+    assert "submitTime" not in status
+    assert "dagRunUrl" not in status
     assert "Warning" in [event["type"] for event in with_kafka.jobs.events("early") if event["reason"] == "DagNotFound"]
 
 

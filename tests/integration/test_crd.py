@@ -1,57 +1,31 @@
-"""The API server refuses nonsense at `kubectl apply`, and says what is wrong with it."""
+"""The definitions in a real apiserver: defaults, the longest names, selectors, and the instances that it refuses."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mljob_contract.mljob import API_VERSION, UNOBSERVED
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = [
+    file
+    for file in sorted((ROOT / "examples").rglob("*.yaml"))
+    if API_VERSION in {found.get("apiVersion") for found in yaml.safe_load_all(file.read_text())}
+]
+"""What is in ``examples`` for our own kinds; the rest is for GitOps tools."""
 
 
 def with_spec(**spec: Any) -> Object:
     job = manifest("nonsense", "train_model")
     job["spec"] |= spec
     return job
-
-
-NONSENSE = {
-    "a dag id with a space": (with_spec(dagId="train model"), "spec.dagId in body should match"),
-    "an empty dag id": (with_spec(dagId=""), "spec.dagId in body should be at least 1 chars long"),
-    "a dag id longer than Airflow's": (with_spec(dagId="d" * 251), "spec.dagId: Too long"),
-    "no dag id": ({**manifest("nonsense", "x"), "spec": {"conf": {}}}, "spec.dagId: Required value"),
-    "a dag id that is a number": (with_spec(dagId=7), 'spec.dagId in body must be of type string: "integer"'),
-    "no spec": ({**manifest("nonsense", "x"), "spec": None}, "spec: Required value"),
-    "an unknown type": (with_spec(type="Magic"), 'spec.type: Unsupported value: "Magic"'),
-    "a conf that is a text": (with_spec(conf="epochs=3"), 'spec.conf in body must be of type object: "string"'),
-    "a conf that is a list": (with_spec(conf=[1]), 'spec.conf in body must be of type object: "array"'),
-    "an unknown deletion policy": (with_spec(deletionPolicy="Keep"), 'spec.deletionPolicy: Unsupported value: "Keep"'),
-    "an unknown strategy": (
-        with_spec(cancellation={"strategy": "Kill"}),
-        "spec.cancellation.strategy: Unsupported value",
-    ),
-    "no time to cancel": (
-        with_spec(cancellation={"timeoutSeconds": 0}),
-        "spec.cancellation.timeoutSeconds in body should be greater than or equal to 1",
-    ),
-    "more than a day to cancel": (
-        with_spec(cancellation={"timeoutSeconds": 86401}),
-        "spec.cancellation.timeoutSeconds in body should be less than or equal to 86400",
-    ),
-    "a time that is a text": (with_spec(cancellation={"timeoutSeconds": "5m"}), "must be of type integer"),
-    "a misspelt field": (with_spec(dagID="train_model"), 'unknown field "spec.dagID"'),
-    "a name too long for a run id": (manifest("n" * 141, "train_model"), "140"),
-}
-
-
-@pytest.mark.parametrize(("job", "complaint"), NONSENSE.values(), ids=[name.replace(" ", "-") for name in NONSENSE])
-def test_nonsense_is_refused(job: Object, complaint: str, kubectl: Kubectl) -> None:
-    with pytest.raises(KubectlError) as refused:
-        kubectl("apply", "--dry-run=server", "--filename=-", stdin=_text(job))
-
-    assert complaint in str(refused.value)
 
 
 def test_the_longest_name_is_accepted(kubectl: Kubectl) -> None:
@@ -66,9 +40,36 @@ def test_what_is_left_out_has_a_default(kubectl: Kubectl) -> None:
     assert spec == {
         "dagId": "train_model",
         "type": "Custom",
+        "runPolicy": "Once",
+        "suspend": False,
+        "cancel": False,
+        "backoffLimit": 0,
+        "retryStrategy": "ClearFailed",
         "deletionPolicy": "Cancel",
         "cancellation": {"strategy": "Dag", "timeoutSeconds": 300},
     }
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT / "examples")))
+def test_each_example_is_accepted_as_it_is(file: Path, kubectl: Kubectl) -> None:
+    found = (example["metadata"] for example in yaml.safe_load_all(file.read_text()))
+    namespace = next((metadata["namespace"] for metadata in found if "namespace" in metadata), kubectl.namespace)
+
+    kubectl.within(namespace)("apply", "--dry-run=server", "--validate=strict", f"--filename={file}")
+
+
+def test_mljobs_can_be_selected_by_what_they_are_and_where_they_are(kubectl: Kubectl) -> None:
+    chosen = with_spec(type="Training", dagId="selected")
+    chosen["metadata"]["name"] = "chosen"
+    other = with_spec(type="Custom", dagId="selected")
+    other["metadata"]["name"] = "other"
+    kubectl.apply(chosen, other)
+    try:
+        found = kubectl.get("mljobs", "--field-selector=spec.type=Training,spec.dagId=selected")["items"]
+        assert [job["metadata"]["name"] for job in found] == ["chosen"]
+        assert kubectl.get("mljobs", "--field-selector=status.phase=Running,spec.dagId=selected")["items"] == []
+    finally:
+        kubectl("delete", "mljobs", "chosen", "other", "--wait=false")
 
 
 def test_a_user_who_applies_a_status_changes_nothing(kubectl: Kubectl) -> None:
@@ -76,7 +77,7 @@ def test_a_user_who_applies_a_status_changes_nothing(kubectl: Kubectl) -> None:
 
     applied = _json(kubectl("apply", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
 
-    assert "status" not in applied
+    assert applied["status"] == UNOBSERVED
 
 
 def _text(job: Object) -> str:
@@ -86,3 +87,55 @@ def _text(job: Object) -> str:
 def _json(text: str) -> Object:
     found: Object = json.loads(text)
     return found
+
+
+def an_instance(**spec: Any) -> Object:
+    return {
+        "apiVersion": "mljob.dev/v1alpha1",
+        "kind": "AirflowInstance",
+        "metadata": {"name": "nonsense"},
+        "spec": {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "airflow"}}, **spec},
+    }
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+NONSENSICAL_INSTANCES = {
+    "no scheme": (an_instance(url="airflow:8080"), "spec.url in body should match"),
+    "credentials in the address": (an_instance(url="http://me:secret@airflow:8080"), "name a Secret in credentials"),
+    "the API's path": (an_instance(url="http://airflow:8080/api/v2"), "url must not end in /api or /api/v2"),
+    "no credentials": (an_instance(credentials={}), "exactly one of passwordSecretRef"),
+    "two credentials": (
+        an_instance(credentials={"tokenSecretRef": {"name": "a"}, "passwordSecretRef": {"name": "b"}}),
+        "exactly one of passwordSecretRef",
+    ),
+    "a CA without TLS": (an_instance(tls={"caBundle": PEM}), "tls is of use only with an https url"),
+    "a CA that is none": (an_instance(url="https://airflow", tls={"caBundle": "x"}), "must be certificates in PEM"),
+    "no rule at all": (an_instance(access=[]), "spec.access in body should have at least 1 items"),
+    "a rule for no DAG": (an_instance(access=[{"dags": []}]), "dags in body should have at least 1 items"),
+    "values without a use": (
+        an_instance(
+            access=[{"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}}]
+        ),
+        "values are required with In and NotIn",
+    ),
+    "no place": (an_instance(maxActiveRuns=0), "spec.maxActiveRuns in body should be greater than or equal to 1"),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSICAL_INSTANCES)
+def test_a_nonsensical_instance_is_refused_with_a_message_that_says_why(kubectl: Kubectl, what: str) -> None:
+    body, expected = NONSENSICAL_INSTANCES[what]
+
+    with pytest.raises(KubectlError) as refused:
+        kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(body))
+
+    assert expected in str(refused.value)
+
+
+def test_an_instance_that_makes_sense_is_accepted(kubectl: Kubectl) -> None:
+    rule = {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}}
+    body = an_instance(url="https://airflow/base", tls={"caBundle": PEM}, access=[rule], maxActiveRuns=1)
+
+    said = kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=json.dumps(body))
+
+    assert json.loads(said)["spec"]["access"][0]["dags"] == ["*"]

@@ -9,6 +9,8 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
+from tests.live.eventually import eventually
+
 PAGE = 100
 
 
@@ -64,9 +66,11 @@ class AirflowRest:
         return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
 
     def end(self, dag_id: str, run_id: str) -> None:
-        """Set a run failed, as a person would in the UI."""
-        status, body = self.request("PATCH", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}", {"state": "failed"})
-        assert status in (200, 404, 409), body
+        """Set a run failed, as a person would in the UI, and try once more if the scheduler was at it in the same moment."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+        eventually(
+            lambda: self.request("PATCH", path, {"state": "failed"})[0] in (200, 404, 409), f"{run_id} is set failed"
+        )
 
     def _all(self, path: str, field: str, **query: object) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

@@ -86,19 +86,28 @@ class Watch:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._decoder = json.JSONDecoder()
+        self._read = 0
+        self._rest = ""
+        self._found: list[tuple[str, dict[str, Any]]] = []
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         """ADDED, MODIFIED or DELETED, and the object."""
-        text, decoder, found, at = self._file.read_text(), json.JSONDecoder(), [], 0
-        while at < len(text):
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            # What ends amid a character is read again.
+            text = file.read().decode(errors="ignore")
+        self._read += len(text.encode())
+        rest = (self._rest + text).lstrip()
+        while rest:
             try:
-                event, at = decoder.raw_decode(text, at)
+                event, end = self._decoder.raw_decode(rest)
             except ValueError:
                 break  # the rest of it is still being written
-            found.append((event["type"], event["object"]))
-            while at < len(text) and text[at].isspace():
-                at += 1
-        return found
+            self._found.append((event["type"], event["object"]))
+            rest = rest[end:].lstrip()
+        self._rest = rest
+        return self._found
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
         """Every status that an MLJob was seen with."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -54,6 +55,8 @@ class OperatorProcess:
                 "MLJOB_NAMESPACES": self._namespaces,
                 "MLJOB_RUN_ID_PREFIX": self.prefix,
                 "MLJOB_KAFKA_GROUP_ID": f"test-{self.name}",
+                # They belong to the cluster: of the operators on one stack, those that are told to look after them.
+                "MLJOB_AIRFLOW_INSTANCES": "false",
                 "MLJOB_HTTP_PORT": str(self._stack.ports[f"operator-{self.name}"]),
                 "MLJOB_LOG_FORMAT": "json",
             }
@@ -63,9 +66,13 @@ class OperatorProcess:
     def start(self, **overrides: str) -> OperatorProcess:
         """Start it, with variables changed if need be, and wait until it is ready."""
         self._overrides |= overrides
-        self._process.start(Command((sys.executable, "-m", "mljob_operator"), self.environment()))
+        self.begin("-m", "mljob_operator")
         eventually(self.is_ready, f"operator {self.name} is ready", within=180, evidence=self.log_end)
         return self
+
+    def begin(self, *program: str) -> None:
+        """Start this in its place, and don't wait for it."""
+        self._process.start(Command((sys.executable, *program), self.environment()))
 
     def stop(self) -> None:
         """Ask it to end, as the kubelet does."""
@@ -80,6 +87,11 @@ class OperatorProcess:
     def runs(self) -> bool:
         return self._process.pid is not None
 
+    def cpu_seconds(self) -> float:
+        """What it has used since it was started."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one of its endpoints; status 0 where nothing listens."""
         try:
@@ -93,7 +105,7 @@ class OperatorProcess:
         return self.get("/readyz")[0] == 200
 
     def metrics(self) -> dict[tuple[str, ...], float]:
-        """Samples by name and label values: ``("mljob_resyncs_total", "ok")``."""
+        """Samples by name and label values: ``("mljob_events_total", "applied")``."""
         status, text = self.get("/metrics")
         assert status == 200, text
         return {
@@ -107,7 +119,7 @@ class OperatorProcess:
         found: dict[str, float] = {}
         for key, value in self.metrics().items():
             if key[0] == "mljob_airflow_request_seconds_count":
-                found[key[1]] = found.get(key[1], 0) + value
+                found[key[2]] = found.get(key[2], 0) + value
         return found
 
     def log(self) -> list[str]:

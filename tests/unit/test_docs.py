@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,19 +13,32 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+import mljob_operator.core.backfill_report
+import mljob_operator.core.instance_report
 import mljob_operator.core.notices
+import mljob_operator.core.placement
 import mljob_operator.core.report
+import mljob_operator.instances
 import mljob_operator.job_queue
+from mljob_contract import airflow_instance
+from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
-from mljob_operator.core.decisions import Effort
-from mljob_operator.core.report import Story, _conditions
-from mljob_operator.errors import OperatorError
+from mljob_operator.core.phases import TRANSITIONS
+from mljob_operator.core.situation import Stop
+from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
 
+STORIES = (mljob_operator.core.report, mljob_operator.core.backfill_report)
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 API = (ROOT / "docs" / "spec" / "mljob.md").read_text()
+INSTANCES = (ROOT / "docs" / "spec" / "airflowinstance.md").read_text()
+RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
+    KIND: (API, "mljobs", MLJobSpec, MLJobStatus),
+    airflow_instance.KIND: (INSTANCES, "airflowinstances", AirflowInstanceSpec, AirflowInstanceStatus),
+}
+"""By kind: the page, the plural, and the models of spec and status."""
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -84,30 +98,68 @@ def tree(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
         yield from tree(child)
 
 
-def schema_of(path: str) -> dict[str, Any]:
-    crd = yaml.safe_load((ROOT / "crds" / "mljobs.mljob.dev.yaml").read_text())
+def definition(plural: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
+
+
+def described(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """The fields below a node of a definition, with what ``kubectl explain`` says of them."""
+    for name, field in node.get("properties", {}).items():
+        yield f"{path}.{name}", field.get("description", "")
+        yield from described(field, f"{path}.{name}")
+        yield from described(field.get("items", {}), f"{path}.{name}[]")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda file: file.stem)
+def test_kubectl_explain_has_words_for_every_field(file: Path) -> None:
+    schema = yaml.safe_load(file.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for part in ("spec", "status"):
+        fields = dict(described(schema["properties"][part], part))
+        assert {path: words for path, words in fields.items() if len(words) < 10} == {}
+
+
+def schema_of(plural: str, path: str) -> dict[str, Any]:
+    crd = definition(plural)
     node = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     for part in path.split("."):
-        node = node["properties"][part]
+        node = node["properties"][part.removesuffix("[]")]
+        if part.endswith("[]"):
+            node = node["items"]
     return node
 
 
-@pytest.mark.parametrize("path", list(fields(MLJobSpec)))
-def test_each_spec_field_has_its_section_with_values_and_bounds(path: str) -> None:
-    told = section(API, f"`{path}`")
-    schema = schema_of(path)
+def told_of(page: str, path: str) -> str:
+    """What is said of a spec field: its section, or inside another field's section its row."""
+    if re.search(rf"^#+ `{re.escape(path)}`$", page, re.MULTILINE):
+        return section(page, f"`{path}`")
+    row = re.search(rf"^\| `{re.escape(path)}` \|.*$", section(page, "Writing a spec"), re.MULTILINE)
+    assert row, f"neither a heading nor a row tells of {path}"
+    return row[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"), [(kind, path) for kind, (_, _, spec, _) in RESOURCES.items() for path in fields(spec)]
+)
+def test_each_spec_field_has_its_section_with_values_and_bounds(kind: str, path: str) -> None:
+    page, plural, _, _ = RESOURCES[kind]
+    told = told_of(page, path)
+    schema = schema_of(plural, path)
     for value in schema.get("enum", []):
         assert f"`{value}`" in told
-    for bound in ("minimum", "maximum", "minLength", "maxLength", "pattern"):
+    for bound in ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"):
         assert str(schema.get(bound, "")) in told
     if (default := schema.get("default")) not in (None, {}):
-        assert re.search(rf"(?i)`?{default}`?, the default|default:? `?{default}\b", told)
+        shown = re.escape(json.dumps(default) if isinstance(default, list) else str(default))
+        assert re.search(rf"(?i)`?{shown}`?, the default|default:? `?{shown}\b", told)
 
 
-def test_each_status_field_is_in_a_table() -> None:
-    described = first_cells(section(API, "Reading the status"))
+@pytest.mark.parametrize("kind", RESOURCES)
+def test_each_status_field_is_in_a_table(kind: str) -> None:
+    page, _, _, status = RESOURCES[kind]
+    told = section(page, "Reading the status")
+    described = first_cells(told.partition("### Conditions")[0])
     in_detail = ("conditions[].",)  # metav1.Condition's
-    assert {path for path in fields(MLJobStatus) if not path.startswith(in_detail)} == described
+    assert {path for path in fields(status) if not path.startswith(in_detail)} == described
 
 
 def test_each_phase_is_explained() -> None:
@@ -115,28 +167,71 @@ def test_each_phase_is_explained() -> None:
     assert [phase for phase in Phase if f"`{phase}`" not in described] == []
 
 
+def test_the_state_diagram_has_the_transitions_of_the_core_and_no_other() -> None:
+    assert drawn_transitions(section(API, "Phases")) == {
+        (str(before or "[*]"), str(after)) for before, phases in TRANSITIONS.items() for after in phases
+    }
+
+
+def test_the_table_of_phases_names_what_may_follow_each() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*?) ?\|$", section(API, "Phases"), re.MULTILINE))
+    told = {phase: {word for word in re.findall(r"\w+", text) if word in set(Phase)} for phase, text in rows.items()}
+    follows = {str(before): {str(phase) for phase in phases} for before, phases in TRANSITIONS.items() if before}
+    assert told == follows
+
+
+def drawn_transitions(text: str) -> set[tuple[str, str]]:
+    """Arrows of a mermaid state diagram; one from or to a box stands for one from or to each state in it."""
+    diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", text, re.DOTALL)
+    assert diagram, "there is no state diagram"
+    boxes: dict[str, set[str]] = {}
+    for box, inside in re.findall(r"state (\w+) \{(.*?)\}", diagram[1], re.DOTALL):
+        boxes[box] = {word for word in re.findall(r"\w+", re.sub(r":.*", "", inside)) if word in set(Phase)}
+    arrows = re.findall(r"^ *(\S+) --> (\w+)", diagram[1], re.MULTILINE)
+    return {
+        (start, end)
+        for source, target in arrows
+        for start in boxes.get(source, {source})
+        for end in boxes.get(target, {target})
+    }
+
+
 def test_each_reason_is_explained_and_no_other() -> None:
     errors = {error.reason for error in tree(OperatorError)}
-    stories = words_passed_to("Story", 1, mljob_operator.core.report)
+    stories = words_passed_to("Story", 1, *STORIES) | set(Stop)
+    stories |= words_passed_to("Obstacle", 0, mljob_operator.core.placement)
     told = section(API, "Reasons")
     assert {reason for reason in errors | stories if f"`{reason}`" not in told} == set()
     assert first_cells(told) <= errors | stories
 
 
 def test_each_event_reason_is_explained_and_no_other() -> None:
-    recorded = words_passed_to("Notice", 1, mljob_operator.core.notices, mljob_operator.job_queue)
+    modules = (mljob_operator.core.notices, mljob_operator.job_queue)
+    recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.notices.FAILURES)
     assert recorded == first_cells(section(API, "Events"))
 
 
 def test_each_condition_is_explained_and_no_other() -> None:
-    made = {wanted.type for phase in Phase for wanted in _conditions(Story(phase, "Reason", ""), Effort())}
-    assert made == first_cells(section(API, "Conditions"))
+    told = section(API, "Conditions")
+    assert words_passed_to("Wanted", 0, mljob_operator.core.report) == first_cells(told)
+    reasons = words_passed_to("Wanted", 2, mljob_operator.core.report)
+    assert {reason for reason in reasons if f"`{reason}`" not in told} == set()
 
 
-def test_the_printer_columns_are_named() -> None:
-    crd = yaml.safe_load((ROOT / "crds" / "mljobs.mljob.dev.yaml").read_text())
-    columns = [column["name"] for column in crd["spec"]["versions"][0]["additionalPrinterColumns"]]
-    sentence = " ".join(re.search(r"prints the columns .*?\.\n", API, re.DOTALL)[0].split())
+def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() -> None:
+    module = mljob_operator.core.instance_report
+    told = section(INSTANCES, "Conditions")
+    types = words_passed_to("Wanted", 0, module)
+    reasons = words_passed_to("Wanted", 2, module) | words_passed_to("Readiness", 1, mljob_operator.instances)
+    reasons |= {reason for _, reason in mljob_operator.instances.REASONS} | {AirflowError.reason}
+    assert types | reasons == first_cells(told)
+
+
+@pytest.mark.parametrize("kind", RESOURCES)
+def test_the_printer_columns_are_named(kind: str) -> None:
+    page, plural, _, _ = RESOURCES[kind]
+    columns = [column["name"] for column in definition(plural)["spec"]["versions"][0]["additionalPrinterColumns"]]
+    sentence = " ".join(re.search(r"prints the columns .*?\.\n", page, re.DOTALL)[0].split())
     assert [column for column in columns if column not in sentence] == []
 
 
@@ -164,8 +259,9 @@ def test_each_metric_is_explained_with_its_type() -> None:
 def test_yaml_examples_fit_the_api(page: Path) -> None:
     for block in re.findall(r"^ *```yaml\n(.*?)```", page.read_text(), re.DOTALL | re.MULTILINE):
         document = yaml.safe_load(block)
-        for part, model in (("spec", MLJobSpec), ("status", MLJobStatus)):
-            if part in document and document.get("kind", KIND) == KIND:
+        _, _, spec, status = RESOURCES.get(document.get("kind", KIND), (None, None, None, None))
+        for part, model in (("spec", spec), ("status", status)):
+            if part in document and model is not None:
                 assert_known(document[part], model)
                 model.model_validate(document[part])
 
@@ -187,7 +283,7 @@ def assert_known(value: Any, model: type[BaseModel]) -> None:
 @pages
 def test_links_lead_somewhere(page: Path) -> None:
     broken = []
-    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", page.read_text()):
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
         if not linked.exists() or (anchor and anchor not in anchors(linked)):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from mljob_airflow.cancellation import (
+    AT_ONCE,
     BATCH_SIZE,
-    CancellationError,
+    MAX_ERROR_LENGTH,
+    MAX_ERRORS,
+    Target,
     Task,
     TaskInstance,
     Timing,
     batches,
     cancel_run,
+    cancel_runs,
     upstream_first,
 )
+from mljob_contract.events import CancellationMode, CancellationOutcome
 
 
 class FakeClock:
@@ -41,9 +47,12 @@ class FakeRuns:
     seconds_per_task: float = 0.05
     run_can_fail: bool = True
     unknown: frozenset[str] = frozenset()
+    forgotten: tuple[str, ...] = ()
+    """Tasks that the end of the run leaves as they are."""
     teardown_ends: bool = True
     order: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    complaint: str = "is not in the DAG"
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         return self.run
@@ -60,7 +69,7 @@ class FakeRuns:
         for instance in instances:
             self.clock.sleep(self.seconds_per_task)
             if instance.task_id in self.unknown:
-                errors.append(f"{instance.task_id} is not in the DAG")
+                errors.append(f"{instance.task_id} {self.complaint}")
                 continue
             self.order.append(instance.task_id)
             self.states[instance.task_id, instance.map_index] = "failed"
@@ -75,9 +84,13 @@ class FakeRuns:
             return
         self.notes.append(note)
         for (task_id, index), state in self.states.items():
-            if task_id not in self._teardowns() and state in {None, "running"}:
+            if task_id not in (*self._teardowns(), *self.forgotten) and state in {None, "running"}:
                 self.states[task_id, index] = "failed" if state == "running" else "skipped"
-        if all(state not in {None, "running"} for state in self.states.values()):
+        if all(
+            state not in {None, "running"}
+            for (task_id, _), state in self.states.items()
+            if task_id not in self.forgotten
+        ):
             self.run = "failed"
 
     def _schedule(self) -> None:
@@ -95,9 +108,15 @@ class FakeRuns:
         return direct.union(*(self._downstream(name) for name in direct))
 
 
-def cancel(runs: FakeRuns):
-    timing = Timing(clock=runs.clock, sleep=runs.clock.sleep)
-    return cancel_run(runs, "train", "run", reason="deleted", timing=timing)
+RUN = Target("train", "run")
+
+
+def timing_of(runs: FakeRuns) -> Timing:
+    return Timing(clock=runs.clock, sleep=runs.clock.sleep)
+
+
+def cancel(runs: FakeRuns, mode=CancellationMode.GRACEFUL):
+    return cancel_run(runs, RUN, reason="deleted", mode=mode, timing=timing_of(runs))
 
 
 def chain(*task_ids: str) -> list[Task]:
@@ -106,13 +125,13 @@ def chain(*task_ids: str) -> list[Task]:
 
 def test_a_run_that_is_not_there_is_cancelled_already():
     summary = cancel(FakeRuns(run=None))
-    assert (summary.outcome, summary.state) == ("not_found", None)
+    assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_FOUND, None)
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
 def test_a_run_that_is_over_is_left_as_it_is(state):
     runs = FakeRuns(run=state, states={("fit", -1): "success"})
-    assert cancel(runs).outcome == "already_over"
+    assert cancel(runs).outcome is CancellationOutcome.ALREADY_OVER
     assert runs.run == state
     assert runs.order == []
 
@@ -129,7 +148,11 @@ def test_every_unfinished_task_instance_is_failed_and_no_finished_one():
         ("fit", 1): "skipped",
         ("publish", -1): "failed",
     }
-    assert (summary.outcome, summary.state, summary.failed_task_instances) == ("cancelled", "failed", 2)
+    assert (summary.outcome, summary.state, summary.failed_task_instances) == (
+        CancellationOutcome.CANCELLED,
+        "failed",
+        2,
+    )
     assert runs.notes == ["Cancelled: deleted"]
 
 
@@ -171,16 +194,157 @@ def test_thousands_of_instances_end_with_the_run_when_failing_them_one_by_one_ta
 
 
 def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_alive():
-    runs = FakeRuns(dag=[Task("fit")], states={("fit", -1): "running", ("gone", -1): None}, unknown=frozenset({"gone"}))
+    states = {("fit", -1): "running", ("gone", -1): None}
+    runs = FakeRuns(dag=[Task("fit")], states=states, unknown=frozenset({"gone"}), forgotten=("gone",))
     summary = cancel(runs)
     assert summary.state == "failed"
     assert summary.errors
     assert summary.as_dict()["errors"] == summary.errors
 
 
-def test_a_run_that_stays_open_is_an_error_so_that_the_task_is_tried_again():
-    with pytest.raises(CancellationError, match="still running"):
-        cancel(FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, run_can_fail=False))
+def test_a_run_that_stays_open_is_not_over_and_says_so():
+    summary = cancel(FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, run_can_fail=False))
+    assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_OVER, "running")
+    assert summary.errors == ["15 s after it was failed the run is running"]
+    assert 15 <= summary.seconds < 20
+
+
+def test_what_the_end_of_the_run_has_left_is_failed_after_it():
+    """The time for failing one by one was over, and the run that is terminal still has a task that waits for its retry."""
+    states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
+    runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
+    runs.dag = chain("fit", "load")
+    summary = cancel(runs)
+    assert (summary.outcome, summary.state) == (CancellationOutcome.CANCELLED, "failed")
+    assert runs.states["load", -1] == "failed"
+
+
+def test_a_run_whose_tasks_go_on_after_its_end_is_not_over():
+    states: dict[tuple[str, int], str | None] = {("fit", -1): "running", ("gone", -1): "queued"}
+    unknown = frozenset({"gone"})
+    summary = cancel(FakeRuns(dag=[Task("fit")], states=states, unknown=unknown, forgotten=("gone",)))
+    assert summary.outcome is CancellationOutcome.NOT_OVER
+    assert summary.errors == [
+        "gone is not in the DAG",
+        "15 s after it was failed the run is failed, and gone is queued",
+    ]
+
+
+TEARDOWN = "all_done_setup_success"
+
+
+def with_teardown(**states: str | None) -> FakeRuns:
+    dag = [Task("work", ("release",)), Task("release", (), TEARDOWN)]
+    return FakeRuns(dag=dag, states={(task_id, -1): state for task_id, state in states.items()})
+
+
+def test_an_immediate_cancellation_fails_teardown_tasks_too():
+    runs = with_teardown(work="running", release=None)
+    runs.teardown_ends = False
+    assert cancel(runs, CancellationMode.IMMEDIATE).outcome is CancellationOutcome.CANCELLED
+    assert runs.states == {("work", -1): "failed", ("release", -1): "failed"}
+    assert runs.clock.now < 1
+
+
+def test_an_immediate_cancellation_ends_the_teardown_of_a_run_that_is_too_large_to_be_failed_one_by_one():
+    runs = with_teardown(release=None)
+    runs.teardown_ends = False
+    runs.states |= {("work", index): None for index in range(5000)}
+    assert cancel(runs, CancellationMode.IMMEDIATE).outcome is CancellationOutcome.CANCELLED
+    assert runs.states["release", -1] == "failed"
+
+
+def test_where_nothing_has_begun_no_teardown_is_waited_for():
+    """The queued run of a paused DAG: its scheduler would never run it."""
+    runs = with_teardown(work=None, release=None)
+    runs.run, runs.teardown_ends = "queued", False
+    assert cancel(runs).outcome is CancellationOutcome.CANCELLED
+    assert runs.clock.now < 1
+
+
+def test_a_teardown_that_did_not_end_is_named():
+    runs = with_teardown(work="running", release=None)
+    runs.teardown_ends = False
+    assert cancel(runs).errors == ["not torn down within 30 s, and failed: release"]
+
+
+class Several:
+    """An Airflow with one run of each DAG; of other DAGs it will not speak."""
+
+    def __init__(self, **runs: FakeRuns) -> None:
+        self.runs = runs
+
+    def __getattr__(self, name):
+        return lambda dag_id, *rest: getattr(self.runs[dag_id], name)(dag_id, *rest)
+
+
+def cancel_all(runs: Several, *targets: Target):
+    clock = FakeClock()
+    timing = Timing(clock=clock, sleep=clock.sleep)
+    return {summary.target: summary for summary in cancel_runs(lambda: runs, targets, reason="why", timing=timing)}
+
+
+def test_each_of_several_runs_has_an_outcome_of_its_own():
+    runs = Several(
+        a=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}),
+        b=FakeRuns(run="success"),
+        c=FakeRuns(run=None),
+        d=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, run_can_fail=False),
+    )
+    targets = [Target(name, "run") for name in "abcd"]
+    outcomes = {target.dag_id: summary.outcome.value for target, summary in cancel_all(runs, *targets).items()}
+    assert outcomes == {"a": "cancelled", "b": "already_over", "c": "not_found", "d": "not_over"}
+
+
+def test_a_run_that_airflow_will_not_speak_of_keeps_no_other_from_being_cancelled():
+    runs = Several(good=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}))
+    secret, good = Target("secret", "run"), Target("good", "run")
+    summaries = cancel_all(runs, secret, good)
+    assert summaries[good].outcome is CancellationOutcome.CANCELLED
+    assert summaries[secret].outcome is CancellationOutcome.NOT_OVER
+    assert summaries[secret].errors == ["'secret'"]
+
+
+def test_a_run_that_is_named_twice_is_cancelled_once():
+    runs = Several(a=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}))
+    assert len(cancel_all(runs, Target("a", "run"), Target("a", "run"))) == 1
+    assert runs.runs["a"].notes == ["Cancelled: why"]
+
+
+def test_without_a_connection_no_run_is_over_and_each_says_why():
+    def connect():
+        raise ConnectionError("could not log in at http://airflow/auth/token as mljob: 401")
+
+    found = list(cancel_runs(connect, [Target("a", "run"), Target("b", "run")], reason="why"))
+    assert [(summary.target.dag_id, summary.outcome.value) for summary in found] == [
+        ("a", "not_over"),
+        ("b", "not_over"),
+    ]
+    assert found[0].errors == ["could not log in at http://airflow/auth/token as mljob: 401"]
+
+
+def test_runs_are_cancelled_side_by_side():
+    together = threading.Barrier(AT_ONCE, timeout=20)
+
+    class Meeting(FakeRuns):
+        def state(self, dag_id, dag_run_id):
+            together.wait()
+            return "success"
+
+    targets = [Target(str(number), "run") for number in range(AT_ONCE)]
+    found = list(cancel_runs(Meeting, targets, reason="why"))
+    assert [summary.outcome for summary in found] == [CancellationOutcome.ALREADY_OVER] * AT_ONCE
+
+
+def test_errors_are_bounded():
+    states: dict[tuple[str, int], str | None] = {(f"gone-{number}", -1): None for number in range(50)}
+    long = "x" * 2 * MAX_ERROR_LENGTH
+    runs = FakeRuns(states=states, unknown=frozenset(task_id for task_id, _ in states))
+    runs.complaint = long
+    summary = cancel(runs)
+    assert summary.rounds == 1
+    assert len(summary.errors) == MAX_ERRORS
+    assert {len(error) for error in summary.errors} == {MAX_ERROR_LENGTH}
 
 
 def test_ranks_follow_the_longest_way():

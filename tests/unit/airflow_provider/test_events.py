@@ -10,6 +10,7 @@ import pytest
 
 from mljob_airflow.callbacks import MAX_ERROR_LENGTH, event_from_context, mljob_callbacks
 from mljob_airflow.cloudevents import message_from_event
+from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
 
 NOW = datetime(2026, 5, 4, 12, 0, 10, tzinfo=UTC)
@@ -34,6 +35,13 @@ def context(**ti):
 
 def event(name=EventName.TASK_SUCCESS, ctx=None):
     return event_from_context(name, ctx or context(), source="prod", now=NOW)
+
+
+def test_a_run_of_a_backfill_belongs_to_the_mljob_in_its_conf():
+    ctx = context(run_id="backfill__2026-01-01T00:00:00+00:00")
+    assert event(ctx=ctx).mljob is None
+    ctx["dag_run"] = SimpleNamespace(conf={"rows": 5, **Marker(RUN_ID, 1).as_conf()})
+    assert event(ctx=ctx).mljob == MLJobRef(namespace="team-a", name="churn.train")
 
 
 def test_an_event_says_who_did_what_and_when():

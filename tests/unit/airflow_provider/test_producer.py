@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from mljob_airflow import callbacks, producer, settings
 from mljob_contract.events import EventName, TaskEvent
@@ -152,3 +152,29 @@ def test_a_forked_child_has_a_producer_of_its_own(broker):
     child.join(timeout=10)
     assert child.exitcode == 0
     assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}
+
+
+def test_the_broker_knows_the_producer_so_that_what_is_sent_again_is_stored_once(broker):
+    """Idempotence: the broker has given it an id, which every batch carries."""
+    told = []
+    made = producer.make_producer(
+        {
+            "bootstrap.servers": broker,
+            "statistics.interval.ms": 50,
+            "stats_cb": lambda text: told.append(json.loads(text)["eos"]),
+        }
+    )
+    made.produce(TOPIC, b"{}")
+    deadline = time.monotonic() + 20
+    while not (told and told[-1]["idemp_state"] == "Assigned") and time.monotonic() < deadline:
+        made.poll(0.1)
+    assert made.flush(10) == 0
+    assert (told[-1]["idemp_state"], told[-1]["producer_id"] >= 0) == ("Assigned", True)
+
+
+@pytest.mark.parametrize("acks", ["0", "1"])
+def test_less_than_all_replicas_is_refused_as_long_as_nothing_may_be_stored_twice(acks):
+    """The connection's extra may say otherwise, but must say both."""
+    with pytest.raises(KafkaException, match="acks"):
+        producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks})
+    producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks, "enable.idempotence": False})

@@ -105,6 +105,23 @@ def test_rest_is_right_when_an_event_is_old() -> None:
     assert state_of(ledger, "fit") is TaskState.NONE
 
 
+@pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
+def test_a_try_that_has_ended_is_not_under_way_again(*, certain: bool) -> None:
+    """A worker that can't reach the api-server has published the end of its task, and asks again for minutes to have it stored."""
+    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
+    for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
+        ledger = observe(ledger, snapshot(rest("fit", state, seconds=LATER), seconds=LATER))
+        assert state_of(ledger, "fit") is TaskState.FAILED
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, try_number=2, seconds=LATER), seconds=LATER))
+    assert state_of(ledger, "fit") is TaskState.RUNNING
+
+
+def test_a_worker_that_dies_before_its_end_is_stored_is_right_when_airflow_notices() -> None:
+    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=0)])
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.UP_FOR_RETRY, seconds=LATER), seconds=LATER))
+    assert state_of(ledger, "fit") is TaskState.UP_FOR_RETRY
+
+
 def test_rest_moves_a_task_forward_at_once() -> None:
     ledger = fold(Ledger(), [event("fit", TaskState.RUNNING, seconds=10)])
     ledger = observe(ledger, snapshot(rest("fit", TaskState.FAILED, seconds=10.1), seconds=10.1))

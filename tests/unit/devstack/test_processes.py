@@ -111,6 +111,7 @@ def test_an_unreadable_record_is_no_process(managed, tmp_path, content):
 def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_path):
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
+    until(process.environ)  # it is empty for a moment after exec
     (tmp_path / "processes" / "sleeper.json").unlink()
     end_marked(tmp_path)
     until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
@@ -120,6 +121,7 @@ def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_pat
 def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
     """`.dev` and `.dev-test` stand side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
+        until(psutil.Process(other.pid).environ)
         end_marked(tmp_path)
         assert other.poll() is None
         other.kill()
@@ -136,7 +138,9 @@ def test_a_callers_own_setup_does_not_reach_it(managed, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", "somebody-elses")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     managed.start(SLEEP)
-    environment = psutil.Process(managed.pid).environ()
+    process = psutil.Process(managed.pid)
+    until(process.environ)  # it is empty for a moment after exec
+    environment = process.environ()
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "3"
     assert {"PYTHONDONTWRITEBYTECODE", "KUBECONFIG"}.isdisjoint(environment)
 

@@ -11,10 +11,13 @@ import pytest
 
 from mljob_contract.mljob import MLJobStatus
 from mljob_operator.core.facts import RunFact, TaskFact
+from mljob_operator.core.instance import OWN, Instance
+from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.reconciler import Reconciler
 from mljob_operator.resync import Resync
-from tests.fakes import FakeAirflow, FakeClock, FakeJobs, SilentMeter
+from tests.fakes import FakeAirflow, FakeClock, FakeInstances, SilentMeter
+from tests.simulation.promises import GuardedJobs
 
 KEY = ("team-a", "churn")
 
@@ -22,22 +25,65 @@ KEY = ("team-a", "churn")
 class World:
     """A cluster, an Airflow, and an operator between them that can be killed and started again."""
 
+    has_own_airflow = True
+    """Whether the operator's settings name an Airflow."""
+
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.airflow = FakeAirflow(self.clock)
-        self.jobs = FakeJobs()
+        self.jobs = GuardedJobs()
+        self.instance_objects = FakeInstances()
+        self.instance_objects.labels["team-a"] = {"kubernetes.io/metadata.name": "team-a"}
+        self.airflows: dict[str, FakeAirflow] = {}
         self.done: list[int] = []
         self.start()
 
     def start(self) -> None:
         """A new process: nothing is remembered."""
+        own = OwnAirflow(self.airflow, "http://airflow") if self.has_own_airflow else None
+        self.instances = Instances(
+            self.instance_objects, self._connect, self.clock, SilentMeter(), own=own, topic="airflow.events"
+        )
         self.reconciler = Reconciler(
-            self.airflow, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
+            self.instances, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
         )
-        self.queue = JobQueue(
-            self.reconciler, self.jobs, self.clock, SilentMeter(), ui_url="http://airflow", min_interval=0
-        )
-        self.resync = Resync(self.airflow, self.queue, self.clock, SilentMeter(), prefix="mljob", interval=5)
+        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, SilentMeter(), min_interval=0)
+        self.instances.serve(self.reconciler.places, self.queue.users, self.queue.reconsider)
+        self.resync = self.resync_of(OWN)
+
+    def resync_of(self, airflow: str) -> Resync:
+        """The reader of an Airflow's change feed."""
+        return Resync(airflow, self.instances, self.queue, self.clock, SilentMeter(), prefix="mljob", interval=5)
+
+    def _connect(self, instance: Instance, login: Login) -> FakeAirflow:
+        airflow = self.airflows[instance.spec.url]
+        assert login.password is not None
+        airflow.locked = login.password.get_secret_value() != "right"
+        return airflow
+
+    async def add_instance(
+        self, name: str, *, default: bool = False, at: str = "2026-01-01T00:00:00Z", **spec: Any
+    ) -> FakeAirflow:
+        """An AirflowInstance and its Airflow, looked at once."""
+        url = f"http://{name}:8080"
+        self.airflows[url] = airflow = FakeAirflow(self.clock)
+        self.instance_objects.secrets.setdefault(name, {"user": "mljob", "password": "right"})
+        credentials = {"passwordSecretRef": {"name": name}}
+        self.instance_objects.create(name, {"url": url, "credentials": credentials, **spec}, default=default, at=at)
+        await self.see_all()
+        await self.look_after(name)
+        return airflow
+
+    async def look_after(self, *names: str) -> None:
+        """A look at instances, and what follows from it."""
+        for name in names:
+            await self.instances.look(name)
+        await self.see_all()
+
+    async def edit(self, key: tuple[str, str] = KEY, **spec: Any) -> None:
+        """Change an MLJob's spec."""
+        self.jobs.edit(key, spec)
+        await self.see_all()
 
     async def restart(self) -> None:
         """Kill the process and start another, which lists what is there."""
@@ -47,28 +93,35 @@ class World:
             if slot.timer:
                 slot.timer.cancel()
         self.start()
+        for instance in await self.instance_objects.list():
+            self.instances.observe(instance)
         await self.see_all()
+        await self.look_after(*self.instance_objects.objects)
 
     async def see_all(self) -> None:
         """What the watch delivers."""
+        for instance in await self.instance_objects.list():
+            self.instances.observe(instance)
+        for name, labels in self.instance_objects.labels.items():
+            self.instances.namespace_seen(name, labels)
         for job in await self.jobs.list():
             self.queue.observe(job)
         await self.settle()
 
     async def apply(self, **spec: Any) -> None:
         """Create the MLJob."""
-        self.jobs.create(KEY[1], {"dagId": "train", **spec})
+        self.jobs.create(KEY[1], {"dagId": "train", **spec}, at=self.clock().isoformat())
         await self.see_all()
 
     async def delete(self) -> None:
         """Delete the MLJob."""
-        self.jobs.delete(KEY, self.clock())
+        self.jobs.user_deletes(KEY, self.clock())
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None) -> None:
         """Events from Kafka."""
         for fact in facts:
-            self.queue.tell(KEY, run_id or self.airflow.only_run().run_id, fact, lambda: self.done.append(1))
+            self.queue.tell({OWN}, KEY, run_id or self.airflow.only_run().run_id, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:
@@ -121,3 +174,4 @@ async def world() -> AsyncIterator[World]:
     world = World()
     yield world
     await world.queue.close()
+    assert not world.jobs.broken

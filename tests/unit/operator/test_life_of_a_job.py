@@ -8,6 +8,8 @@ import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.facts import Report, RunFact
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.news import REFINEMENT_WAITS
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.errors import StoreUnavailable
 from tests.fakes import CANCEL_DAG
@@ -68,6 +70,7 @@ async def test_what_is_said_again_writes_nothing(world: World) -> None:
     world.airflow.set_task(run, "extract", TaskState.RUNNING)
     await world.tell(event("extract", TaskState.RUNNING))
     await world.look()
+    await world.later(REFINEMENT_WAITS.total_seconds())
     before = len(world.jobs.patches)
     await world.tell(event("extract", TaskState.RUNNING))
     world.clock.tick(5)
@@ -91,6 +94,58 @@ async def test_a_run_that_succeeds_completes_the_mljob(world: World) -> None:
     assert world.status.outputs == {"score": 0.9}
     assert not world.held, "a finished MLJob can be deleted while the operator is down"
     assert world.told == ["Submitted", "Succeeded"]
+
+
+async def test_complete_is_not_true_before_the_outputs_are_there(world: World) -> None:
+    await world.apply()
+    run = world.airflow.only_run()
+    run.outputs = {"score": 0.9}
+    world.airflow.down_for = {"outputs": 2}
+    await finish(world)
+    assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "CollectingOutputs")
+    assert (world.status.dag_run_state, world.condition("Complete")) == ("success", None)
+    assert "down for outputs" in (world.status.message or "")
+    await world.later(1)
+    assert world.status.phase is Phase.RUNNING
+    await world.later(2)
+    assert (world.status.phase, world.condition("Complete"), world.status.outputs) == (
+        Phase.SUCCEEDED,
+        "True",
+        {"score": 0.9},
+    )
+    told = [patch.get("outputs") for patch in world.jobs.patches if patch.get("phase") == "Succeeded"]
+    assert told == [{"score": 0.9}], "in one patch"
+
+
+async def test_an_airflow_that_stays_away_does_not_hold_up_the_verdict_for_good(world: World) -> None:
+    await world.apply()
+    run = world.airflow.only_run()
+    run.outputs = {"score": 0.9}
+    for task_id, _ in list(run.tasks):
+        world.airflow.set_task(run, task_id, TaskState.SUCCESS)
+    world.airflow.end(run, RunState.SUCCESS)
+    world.airflow.down = True
+    await world.tell(RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock()))
+    assert world.status.phase is Phase.RUNNING
+    await world.later(29)
+    assert world.status.phase is Phase.RUNNING
+    await world.later(1)
+    assert (world.status.phase, world.condition("Complete")) == (Phase.SUCCEEDED, "True")
+    assert "could not be read" in (world.status.message or "")
+    since = next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete")
+    world.airflow.down = False
+    await world.later(60)
+    assert world.status.outputs == {"score": 0.9}
+    assert "could not be read" not in (world.status.message or "")
+    assert next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete") == since
+    assert not world.held
+
+
+async def test_outputs_that_are_too_large_are_named(world: World) -> None:
+    await world.apply()
+    world.airflow.only_run().outputs = {"weights": "w" * 20_000, "score": 0.9}
+    await finish(world)
+    assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.9}, ["weights"])
 
 
 async def test_a_run_that_fails_says_which_task(world: World) -> None:
@@ -137,6 +192,7 @@ async def test_an_event_of_another_run_changes_nothing(world: World) -> None:
 
 async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> None:
     world.queue.tell(
+        {OWN},
         ("team-a", "stranger"),
         "mljob.team-a.stranger.aaaaaaaaaa-1",
         event("fit", TaskState.RUNNING),
@@ -176,9 +232,9 @@ class TestTroubles:
         await world.apply()
         assert world.status.reason == "AirflowUnavailable"
         await world.later(0.1)
-        assert world.airflow.calls.count("submit") == 1
+        assert world.airflow.calls.count("params") == 1
         await world.later(2)
-        assert world.airflow.calls.count("submit") == 2
+        assert world.airflow.calls.count("params") == 2
         world.airflow.down = False
         await world.later(60)
         assert world.status.phase is Phase.QUEUED
@@ -201,12 +257,16 @@ class TestTroubles:
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
 
-    async def test_a_changed_spec_of_a_run_in_progress_is_said_to_be_ignored(self, world: World) -> None:
+    async def test_a_changed_spec_of_a_run_in_progress_is_refused(self, world: World) -> None:
         await world.apply()
         world.jobs.edit(KEY, {"conf": {"epochs": 9}})
         await world.see_all()
-        assert "SpecChangeIgnored" in world.told
+        assert "SpecChangeRefused" in world.told
+        assert world.condition("SpecApplied") == "False"
         assert len(world.airflow.runs) == 1
+        world.jobs.edit(KEY, {"conf": {}})
+        await world.see_all()
+        assert world.condition("SpecApplied") is None, "taken back"
 
 
 class TestOnce:
@@ -279,6 +339,17 @@ class TestDeletion:
         await finish(world, RunState.FAILED)
         assert not world.exists
         assert world.told[-2:] == ["Cancelling", "Cancelled"]
+
+    async def test_an_end_that_only_an_event_tells_of_is_waited_for_in_airflow(self, world: World) -> None:
+        """Airflow publishes it before it stores it, and whoever has deleted the MLJob looks there next."""
+        await world.apply()
+        await world.look()
+        await world.delete()
+        await world.tell(RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock()))
+        assert world.exists
+        world.airflow.end(world.airflow.only_run(), RunState.FAILED)
+        await world.later(1)
+        assert not world.exists
 
     async def test_rest_cancels_where_the_cancellation_dag_is_paused(self, world: World) -> None:
         world.airflow.paused.add(CANCEL_DAG)
@@ -378,6 +449,7 @@ class TestDeletion:
         await world.delete()
         await world.restart()
         assert len([run for run in world.airflow.runs.values() if run.dag_id == CANCEL_DAG]) == 1
+        world.clock.tick(1)
         await finish(world, RunState.FAILED)
         assert not world.exists
 
@@ -407,7 +479,11 @@ class TestWriting:
         await world.look()
         world.jobs.fail = StoreUnavailable("etcd is away")
         world.queue.tell(
-            KEY, world.airflow.only_run().run_id, event("extract", TaskState.RUNNING), lambda: world.done.append(1)
+            {OWN},
+            KEY,
+            world.airflow.only_run().run_id,
+            event("extract", TaskState.RUNNING),
+            lambda: world.done.append(1),
         )
         slot = world.queue._slots[KEY]
         while slot.failures < 2:

@@ -1,0 +1,91 @@
+"""What the example DAGs leave for each other: versions that never change, each with a card, and a pointer to the latest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
+
+
+@pytest.fixture
+def artifacts(monkeypatch, tmp_path):
+    """The module, in a task of an MLJob's run, with a folder of its own."""
+    monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
+    from mljob_examples import artifacts
+
+    run = SimpleNamespace(dag_id="train_model", run_id="mljob.team-a.churn.aaaaaaaaaa-1", conf={})
+    monkeypatch.setenv("MLJOB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(artifacts, "get_current_context", lambda: {"dag_run": run, "run_id": run.run_id})
+    return artifacts
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a file, and returns its path."""
+
+    def write(text):
+        path = tmp_path / "written"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_version_is_what_was_published_with_a_card_beside_it(artifacts, written):
+    made = artifacts.publish("models", "churn", {"model": written("weights")}, metrics={"accuracy": 0.9})
+
+    assert made.file("model").read_text() == "weights"
+    assert made.card["created_by"]["mljob"] == "team-a/churn"
+    assert made.card["metrics"] == {"accuracy": 0.9}
+    assert "- metrics: accuracy 0.9" in made.file("card.md").read_text()
+    assert not [path for path in made.path.iterdir() if path.stat().st_mode & 0o222]
+
+
+def test_latest_is_what_was_published_last_and_earlier_versions_stay(artifacts, written):
+    first = artifacts.publish("models", "churn", {"model": written("first")})
+    second = artifacts.publish("models", "churn", {"model": written("second")})
+
+    assert artifacts.find("models", "churn") == second != first
+    assert artifacts.find("models", "churn", first.version).file("model").read_text() == "first"
+    assert {path.name for path in second.path.parent.iterdir()} == {"latest", first.version, second.version}
+
+
+def test_the_same_again_is_the_same_version_with_the_card_of_the_first(artifacts, written):
+    first = artifacts.publish("models", "churn", {"model": written("same")}, metrics={"try": 1})
+
+    assert artifacts.publish("models", "churn", {"model": written("same")}, metrics={"try": 2}) == first
+    assert first.card["metrics"] == {"try": 1}
+
+
+def test_the_same_from_other_parents_is_another_version(artifacts, written):
+    parents = [artifacts.publish("datasets", "churn", {"rows": written(rows)}) for rows in ("old", "new")]
+    models = [artifacts.publish("models", "churn", {"model": written("m")}, parents=[parent]) for parent in parents]
+
+    assert models[0].version != models[1].version
+    assert [model.parents for model in models] == [[parent] for parent in parents]
+
+
+def test_a_version_is_there_as_a_whole_or_not_at_all(artifacts, tmp_path, written):
+    with pytest.raises(FileNotFoundError):
+        artifacts.publish("models", "churn", {"model": written("m"), "metrics": tmp_path / "missing"})
+
+    assert not (tmp_path / "data" / "models" / "churn" / "latest").exists()
+    made = artifacts.publish("models", "churn", {"model": written("m")})
+    assert artifacts.is_published("models", "churn", "latest", within=0, otherwise="")
+    assert artifacts.is_published("models", "churn", made.version, within=0, otherwise="")
+
+
+def test_a_card_describes_each_column(artifacts, written):
+    columns = artifacts.describe_columns(pd.DataFrame({"age": [1.0, 2.0, None], "label": [0, 1, 1]}))
+    made = artifacts.publish("datasets", "churn", {"rows": written("r")}, rows=3, columns=columns)
+
+    assert [(row["column"], row["missing"], row["distinct"], row["mean"]) for row in made.card["columns"]] == [
+        ("age", 1, 2, 1.5),
+        ("label", 0, 2, 0.6667),
+    ]
+    assert "| age | float64 | 1 | 2 | 1.5 |" in made.file("card.md").read_text()

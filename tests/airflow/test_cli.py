@@ -1,0 +1,184 @@
+"""``mljob-airflow`` on real DAG files: what it prints is what a shell or a CI job gets."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mljob_airflow.cli import main
+from mljob_airflow.compatibility import read_dag_files
+from mljob_airflow.param_schema import problems
+from mljob_contract.mljob import MLJobSpec
+from tests.airflow.versions import DagSerialization, validate
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "airflow-provider" / "example_dags"
+COMMAND = Path(sys.executable).with_name("mljob-airflow")
+
+REQUIRED = """
+from airflow.sdk import task
+from pydantic import BaseModel
+from mljob_airflow import JobType, mljob_dag
+
+class Params(BaseModel):
+    source: str
+    rows: int = 5
+
+with mljob_dag("team.import", type=JobType.CUSTOM, params=Params, owner="data") as job:
+    @task
+    def copy(): print(job.params().source)
+    copy()
+"""
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments, dags=EXAMPLES):
+    """In this process: a new one has Airflow to import, which takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        returncode = main([*arguments, *(["--dags", str(dags)] if dags else [])])
+    return Done(returncode, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def all_manifests():
+    done = run("manifests", "--all", "--namespace", "team-a")
+    assert done.returncode == 0, done.stderr
+    return {document["spec"]["dagId"]: document for document in yaml.safe_load_all(done.stdout)}
+
+
+@pytest.fixture
+def dag_file(tmp_path):
+    file = tmp_path / "import_dag.py"
+    file.write_text(REQUIRED)
+    return file
+
+
+def test_all_jobs_have_a_manifest_that_is_an_mljob(all_manifests):
+    assert {dag_id: document["spec"]["type"] for dag_id, document in all_manifests.items()}.items() >= {
+        ("train_model", "Training"),
+        ("generate_dataset", "DatasetGeneration"),
+        ("enrich_dataset", "Enrichment"),
+        ("predict", "Prediction"),
+        ("infer", "Inference"),
+    }
+    for document in all_manifests.values():
+        assert document["metadata"] == {"name": document["spec"]["dagId"].replace("_", "-"), "namespace": "team-a"}
+        MLJobSpec.model_validate(document["spec"])
+
+
+def test_airflow_takes_the_conf_of_a_generated_manifest(all_manifests):
+    bag = read_dag_files(EXAMPLES)
+    for dag_id, document in all_manifests.items():
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[dag_id]))
+        validate(stored, document["spec"].get("conf"))
+
+
+def test_a_value_that_is_set_is_in_the_conf_and_the_dag_takes_it():
+    done = run(
+        "manifests", "--dag", "train_model", "--name", "quick", "--set", "epochs=3", "--set", "learning_rate=1e-4"
+    )
+    document = yaml.safe_load(done.stdout)
+    assert document["metadata"] == {"name": "quick"}
+    assert document["spec"] == {
+        "type": "Training",
+        "dagId": "train_model",
+        "conf": {"epochs": 3, "learning_rate": 0.0001},
+    }
+    assert "## integer, 1 to 1000, default 20\n    epochs: 3\n" in done.stdout
+    assert "# model_id: digits\n" in done.stdout
+    assert "accuracy <number>: Share of the test images that it reads." in done.stdout
+
+
+def test_a_plain_dag_has_a_manifest_too():
+    done = run("manifests", "--dag", "daily_statistics", "--set", "rows=10")
+    assert yaml.safe_load(done.stdout)["spec"] == {"type": "Custom", "dagId": "daily_statistics", "conf": {"rows": 10}}
+    assert "    ## Images of a day.\n    ## integer, 1 to 1000000, default 500\n    rows: 10\n" in done.stdout
+
+
+def test_a_list_is_set_as_json():
+    done = run("manifests", "--dag", "enrich_dataset", "--set", 'families=["clusters"]')
+    assert yaml.safe_load(done.stdout)["spec"]["conf"] == {"families": ["clusters"]}
+    assert "## []string, at least 1 items, all different, each one of components, clusters, statistics" in done.stdout
+
+
+def test_what_is_required_is_to_be_filled_in(dag_file):
+    done = run("manifests", "--dag", "team.import", dags=dag_file)
+    document = yaml.safe_load(done.stdout)
+    assert document["spec"]["conf"] == {"source": None}
+    assert problems(None, {"type": "string"})
+    assert "note: team.import needs a value for source: fill it in, or --set it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["manifests", "--dag", "train"], "no DAG 'train': did you mean 'train_model'?"),
+        (["manifests", "--dag", "train_model", "--set", "epoch=3"], "no param 'epoch': did you mean 'epochs'?"),
+        (["manifests", "--dag", "train_model", "--set", "epochs=0"], "epochs=0: 0 is less than the minimum of 1"),
+        (["manifests", "--all", "--name", "x"], "--name and --set are for one DAG"),
+        (["explain", "train_model.epoch"], "train_model has no 'epoch'; it has model_id, epochs"),
+    ],
+)
+def test_a_request_that_cannot_be_met_says_what_can(arguments, complaint):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+
+
+def test_explain_walks_to_a_param(dag_file):
+    done = run("explain", "train_model.learning_rate")
+    assert done.stdout.startswith("DAG:      train_model\nPARAM:    learning_rate <number>\n\nDESCRIPTION:\n")
+    assert "    more than 0\n    default 0.001\n" in done.stdout
+    assert run("explain", "team.import.source", dags=dag_file).stdout.endswith("PARAM:    source <string> -required-\n")
+
+
+def test_list_shows_every_dag(dag_file):
+    rows = [line.split() for line in run("list").stdout.splitlines()]
+    assert rows[0] == ["DAG", "TYPE", "OWNER", "PARAMS", "OUTPUTS"]
+    assert [row[:3] for row in rows if row[0] == "predict"] == [["predict", "Prediction", "ml-platform"]]
+    assert run("list", dags=dag_file).stdout.splitlines()[1].split() == [
+        "team.import",
+        "Custom",
+        "data",
+        "source*,rows",
+    ]
+
+
+def test_a_file_that_airflow_cannot_import_is_told_and_fails_the_command(tmp_path, dag_file):
+    (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG, nothing_of_that_name\n")
+    done = run("list", dags=tmp_path)
+    assert done.returncode == 1
+    assert "broken_dag.py is no DAG file that Airflow can import" in done.stderr
+    assert "nothing_of_that_name" in done.stderr
+    assert "team.import" in done.stdout
+
+
+def test_without_paths_the_configured_bundles_are_read(monkeypatch, tmp_path, dag_file):
+    bundle = (
+        '[{"name": "b", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": "%s"}}]'
+    )
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", bundle % tmp_path)
+    done = run("list", dags=None)
+    assert (done.returncode, "team.import" in done.stdout) == (0, True), done.stderr
+
+
+def test_the_console_script_prints_nothing_but_the_manifest():
+    done = subprocess.run(
+        [COMMAND, "manifests", "--dag", "predict", "--dags", EXAMPLES], capture_output=True, text=True, check=True
+    )
+    assert yaml.safe_load(done.stdout)["spec"] == {"type": "Prediction", "dagId": "predict"}
+    assert done.stdout.splitlines()[0] == "## Reads handwritten digits with a trained model"

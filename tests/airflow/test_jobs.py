@@ -1,0 +1,223 @@
+"""Declared jobs are DAGs that Airflow stores, triggers and runs as it does any other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Literal
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Param, task
+from pydantic import BaseModel, Field, model_validator
+
+from mljob_airflow import JobType, is_there, mljob_callbacks, mljob_dag
+from mljob_airflow.callbacks import on_failure, on_success
+from mljob_airflow.compatibility import fail_exception
+from mljob_airflow.jobs import job_of
+from mljob_airflow.param_schema import DeclarationError
+from tests.airflow.versions import DagSerialization, validate
+
+
+class Optimizer(BaseModel):
+    kind: Literal["sgd", "adam"] = "adam"
+    rate: float = Field(0.001, gt=0)
+
+
+class Tree(BaseModel):
+    children: list[Tree] = []
+
+
+class Params(BaseModel):
+    model_id: str = Field(pattern="^[a-z]+$", description="Id of the model.")
+    epochs: int = Field(20, ge=1)
+    optimizer: Optimizer = Optimizer()
+    limit: int | None = None
+    tree: Tree | None = None
+
+    @model_validator(mode="after")
+    def enough(self):
+        if self.limit is not None and self.limit < self.epochs:
+            raise ValueError("limit is below epochs")
+        return self
+
+
+class Outputs(BaseModel):
+    score: float = Field(description="How good.")
+
+
+def users_own(context):
+    """A callback of the user's."""
+
+
+def declare(dag_id="train", **arguments):
+    with mljob_dag(
+        dag_id,
+        **{"type": JobType.TRAINING, "params": Params, "outputs": Outputs, "owner": "ml", "doc_md": "Trains. Well."}
+        | arguments,
+    ) as job:
+
+        @task
+        def fit():
+            return job.params().model_dump()
+
+        @task(on_failure_callback=users_own, params={"own": 1})
+        def judge(number): ...
+
+        fit() >> judge.expand(number=[1, 2]) >> EmptyOperator(task_id="end")
+    return job
+
+
+def stored(job):
+    """The DAG as scheduler and API server have it."""
+    return DagSerialization.from_dict(DagSerialization.to_dict(job.dag))
+
+
+def test_it_runs_when_triggered_and_is_awake():
+    dag = stored(declare())
+    assert (dag.timetable.can_be_scheduled, dag.catchup, dag.is_paused_upon_creation) == (False, False, False)
+    assert dag.tags == {"mljob", "Training"}
+    assert dag.description == "Trains"
+    assert dag.doc_md == "Trains. Well.\n\n**Outputs**\n\n- `score`: How good.\n"
+    assert dag.fileloc == __file__
+
+
+def test_its_tasks_have_owner_retries_and_callbacks():
+    dag = declare(owner_link="mailto:ml@example.com").dag
+    fit, judge, end = (dag.get_task(task_id) for task_id in ("fit", "judge", "end"))
+    assert (fit.owner, fit.retries, fit.retry_delay) == ("ml", 1, timedelta(seconds=10))
+    assert dag.owner_links == {"ml": "mailto:ml@example.com"}
+    assert {name: list(getattr(fit, name)) for name in mljob_callbacks()} == mljob_callbacks()
+    assert list(judge.on_failure_callback) == [users_own, on_failure]
+    assert list(judge.unmap({"op_kwargs": {"number": 1}}).on_success_callback) == [on_success]
+    assert not end.has_on_success_callback, "Airflow would have to run it"
+
+
+def test_what_the_author_says_wins():
+    dag = declare(retries=5, max_active_runs=3, tags=["x"], default_args={"owner": "me", "pool": "gpu"}).dag
+    assert (dag.get_task("fit").retries, dag.max_active_runs, dag.get_task("fit").pool) == (5, 3, "gpu")
+    assert dag.get_task("fit").owner == "me"
+    assert stored(declare(schedule="@daily", params=Optimizer)).timetable.can_be_scheduled
+
+
+def test_a_profile_belongs_to_a_kind_of_work():
+    inference, training = declare(type=JobType.INFERENCE).dag, declare().dag
+    assert inference.max_active_runs == 100 > training.max_active_runs
+    assert inference.get_task("fit").retry_delay == timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"model_id": "digits"},
+        {"model_id": "digits", "epochs": 3, "optimizer": {"kind": "sgd"}, "limit": 5, "more": "is allowed"},
+        {"model_id": "digits", "tree": {"children": [{"children": []}]}},
+    ],
+)
+def test_airflow_takes_a_conf_that_fits(conf):
+    validate(stored(declare()), conf)
+
+
+@pytest.mark.parametrize(
+    ("conf", "complaint"),
+    [
+        ({}, "Invalid input for param model_id"),
+        ({"model_id": "Digits"}, "Invalid input for param model_id"),
+        ({"model_id": "digits", "epochs": 0}, "Invalid input for param epochs: 0 is less than the minimum"),
+        ({"model_id": "digits", "optimizer": {"kind": "x"}}, "Invalid input for param optimizer"),
+        ({"model_id": "digits", "tree": {"children": [1]}}, "Invalid input for param tree"),
+    ],
+)
+def test_airflow_refuses_a_conf_that_does_not_fit(conf, complaint):
+    with pytest.raises(Exception, match=complaint):
+        validate(stored(declare()), conf)
+
+
+class Run:
+    """As much of a run as a task's context has."""
+
+    def __init__(self, conf):
+        self.conf = conf
+
+
+@pytest.fixture
+def in_task(monkeypatch):
+    """Be in a task of a run with that conf, with the params that Airflow's task runner makes of it."""
+    from airflow.sdk.definitions.param import process_params
+
+    def enter(job, conf, task_id="fit"):
+        params = process_params(job.dag, job.dag.get_task(task_id), conf, suppress_exception=False)
+        context = {"params": params, "dag_run": Run(conf)}
+        monkeypatch.setattr("airflow.sdk.get_current_context", lambda: context, raising=False)
+
+    return enter
+
+
+def test_a_task_has_its_params_typed(in_task):
+    job = declare()
+    in_task(job, {"model_id": "digits", "optimizer": {"rate": 0.5}, "more": 1})
+    assert job.params() == Params(model_id="digits", optimizer=Optimizer(rate=0.5))
+
+
+def test_a_key_that_no_param_names_is_the_models_to_refuse(in_task):
+    class Strict(Params, extra="forbid"):
+        pass
+
+    job = declare(params=Strict)
+    in_task(job, {"model_id": "digits"}, task_id="judge")
+    assert job.params().model_id == "digits", "a param of the task alone is no concern of the job's"
+    in_task(job, {"model_id": "digits", "epoch": 1})
+    with pytest.raises(Exception, match=r"conf\.epoch: Extra inputs are not permitted"):
+        job.params()
+
+
+def test_params_that_contradict_each_other_fail_the_task_for_good(in_task):
+    job = declare()
+    in_task(job, {"model_id": "digits", "limit": 5})
+    with pytest.raises(fail_exception(), match="limit is below epochs"):
+        job.params()
+
+
+def test_a_backfill_is_no_kind_of_dag():
+    with pytest.raises(DeclarationError, match=r"type: Backfill with spec\.backfill"):
+        declare(type=JobType.BACKFILL)
+
+
+def test_a_sensor_waits_for_a_file_and_fails_for_good_when_it_does_not_come(monkeypatch, tmp_path):
+    began = datetime.now(UTC) - timedelta(seconds=60)
+    monkeypatch.setattr(
+        "airflow.sdk.get_current_context", lambda: {"dag_run": SimpleNamespace(start_date=began)}, raising=False
+    )
+    model = tmp_path / "model"
+    assert not is_there(model, within=600, otherwise="run train first")
+    with pytest.raises(fail_exception(), match=r"model is not there after 6\d s: run train first"):
+        is_there(model, within=30, otherwise="run train first")
+    model.touch()
+    assert is_there(model, within=0, otherwise="run train first")
+
+
+def test_a_default_that_changes_is_an_import_error_and_not_a_version_of_the_dag_at_each_parse():
+    import uuid
+
+    class Changing(BaseModel):
+        token: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+    with pytest.raises(DeclarationError, match="another each time"):
+        declare(params=Changing)
+
+
+def test_parsed_again_it_is_the_same_version():
+    first, second = (DagSerialization.to_dict(declare().dag) for _ in range(2))
+    assert first == second
+
+
+def test_a_plain_dag_is_no_job_and_works_as_before():
+    with DAG("train", params={"n": Param(1, type="integer")}, default_args={**mljob_callbacks(), "retries": 2}) as dag:
+
+        @task
+        def fit(): ...
+
+        fit()
+    declare()
+    assert job_of(dag) is None
+    assert list(dag.get_task("fit").on_success_callback) == [on_success]

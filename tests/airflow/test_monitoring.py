@@ -1,0 +1,224 @@
+"""The monitoring DAGs as Airflow reads them, and the Slack provider's hooks against a Slack on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mljob_airflow import settings
+from mljob_airflow.compatibility import read_dag_files, skip_exception
+from mljob_airflow.monitoring import tasks
+from mljob_airflow.monitoring.memory import Notice, Occasion
+from mljob_airflow.monitoring.messages import message
+from mljob_airflow.monitoring.owners import Target
+from mljob_airflow.monitoring.slack import Posted, SlackError, UnreachableError, messenger
+from mljob_airflow.monitoring.thresholds import Thresholds
+from mljob_contract.reports import Finding, FindingKind
+from tests.live.slack_server import TOKEN, WEBHOOK, slack_server
+from tests.unit.airflow_provider.monitoring.reports import finding, report
+
+OWN = Path(__file__).parents[2] / "airflow-provider" / "src" / "mljob_airflow" / "dags"
+MONITORS = ["mljob_monitor", "mljob_monitor_bottlenecks"]
+FINDING = Finding(
+    kind=FindingKind.DAG_PAUSED, subject="churn", title="churn is paused", url="http://airflow/dags/churn"
+)
+MESSAGE = message(Notice("team-a", Occasion.NEW, (FINDING,), (FINDING,)))
+
+
+@pytest.fixture(scope="module")
+def dags():
+    bag = read_dag_files(OWN)
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def scheduled(option, value):
+    """The schedules of the DAGs where ``[mljob] option`` is ``value``."""
+    script = (
+        "from mljob_airflow.dags.mljob_monitor import mljob_monitor as a\n"
+        "from mljob_airflow.dags.mljob_monitor_bottlenecks import mljob_monitor_bottlenecks as b\n"
+        "print(a.schedule, b.schedule, sep='|')"
+    )
+    environment = os.environ | {f"AIRFLOW__MLJOB__{option.upper()}": value}
+    said = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment
+    ).stdout
+    return said.splitlines()[-1].split("|")
+
+
+@pytest.fixture
+def slack():
+    with slack_server() as server:
+        yield server
+
+
+def connect(monkeypatch, slack, conn_type="slack", password=TOKEN):
+    connection = {"conn_type": conn_type, "password": password}
+    if conn_type == "slack":
+        connection["extra"] = {"base_url": f"{slack.url}/api/"}
+    else:
+        connection |= {"host": f"{slack.url}/services", "password": WEBHOOK.removeprefix("/services/")}
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_TESTS", json.dumps(connection))
+    return messenger("slack_tests", conn_type)
+
+
+def test_the_package_brings_three_dags(dags):
+    assert set(dags) == {"mljob_cancel", *MONITORS}
+    assert dags["mljob_cancel"].schedule is None
+
+
+def test_a_platform_team_says_when_the_monitors_look():
+    assert scheduled("monitor_schedule", "@hourly") == ["@hourly", "30 5 * * *"]
+    assert scheduled("bottlenecks_schedule", "None") == ["*/15 * * * *", "None"]
+
+
+@pytest.mark.parametrize("dag_id", MONITORS)
+def test_a_monitor_is_scheduled_and_waits_to_be_switched_on(dags, dag_id):
+    dag = dags[dag_id]
+    assert dag.schedule is not None
+    assert dag.is_paused_upon_creation
+    assert not dag.catchup
+    assert dag.max_active_runs == 1
+    assert {task.task_id for task in dag.get_task("observe").downstream_list} == {
+        "tell_owners",
+        "write_page",
+        "send_event",
+    }
+
+
+@pytest.mark.parametrize("dag_id", MONITORS)
+def test_what_a_task_returns_is_one_xcom(dags, dag_id):
+    assert not [task.task_id for task in dags[dag_id].tasks if task.multiple_outputs]
+
+
+@pytest.mark.parametrize("dag_id", MONITORS)
+def test_a_monitors_params_are_thresholds_and_nothing_is_asked_for_by_default(dags, dag_id):
+    params = dags[dag_id].params
+    assert set(params) <= set(Thresholds.model_fields)
+    assert set(params.dump().values()) == {None}
+    params.validate()
+
+
+def test_each_threshold_is_a_param_of_some_monitor(dags):
+    assert set(Thresholds.model_fields) == {name for dag_id in MONITORS for name in dags[dag_id].params}
+
+
+def test_parsing_the_dags_loads_nothing_heavy():
+    program = (
+        "import sys, mljob_airflow.dags.mljob_monitor, mljob_airflow.dags.mljob_monitor_bottlenecks; "
+        "print([m for m in ('airflow_client', 'slack_sdk', 'confluent_kafka', 'mljob_airflow.monitoring.look') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_bot_posts_and_replies_in_the_thread(monkeypatch, slack):
+    bot = connect(monkeypatch, slack)
+    first = bot.post(Target("#team-a"), MESSAGE)
+    bot.post(Target("#team-a"), MESSAGE, reply_to=first, show=True)
+    one, two = slack.messages
+    assert (one.channel, one.thread) == (first.channel, None)
+    assert (two.channel, two.thread, two.body["reply_broadcast"]) == (one.channel, one.ts, True)
+    assert slack.refused == []
+
+
+def test_an_e_mail_address_is_looked_up_once(monkeypatch, slack):
+    slack.members["ada@example.com"] = "U0123456789"
+    bot = connect(monkeypatch, slack)
+    for _ in range(2):
+        bot.post(Target("ada@example.com"), MESSAGE)
+    assert [sent.channel for sent in slack.messages] == ["DU0123456789"] * 2
+    assert len(slack.requests) == 3
+    with pytest.raises(UnreachableError, match="users_not_found"):
+        bot.post(Target("nobody@example.com"), MESSAGE)
+
+
+@pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
+def test_a_rate_limit_is_waited_for(monkeypatch, slack, conn_type):
+    slack.limited, slack.retry_after = 2, 1
+    connect(monkeypatch, slack, conn_type).post(Target("#team-a"), MESSAGE)
+    assert [status for _, status in slack.requests] == [429, 429, 200]
+    times = [at for at, _ in slack.requests]
+    assert all(later - earlier >= slack.retry_after for earlier, later in itertools.pairwise(times))
+    assert len(slack.messages) == 1
+
+
+def test_a_channel_that_is_not_there_is_unreachable(monkeypatch, slack):
+    slack.missing.add("#gone")
+    with pytest.raises(UnreachableError, match="#gone: channel_not_found"):
+        connect(monkeypatch, slack).post(Target("#gone"), MESSAGE)
+
+
+def test_a_thread_that_is_not_there_is_unreachable(monkeypatch, slack):
+    with pytest.raises(UnreachableError, match="thread_not_found"):
+        connect(monkeypatch, slack).post(Target("#a"), MESSAGE, reply_to=Posted("C0123456789", "1700000000.000001"))
+
+
+def test_a_wrong_token_is_an_error_that_no_other_channel_mends(monkeypatch, slack):
+    with pytest.raises(SlackError, match="invalid_auth") as caught:
+        connect(monkeypatch, slack, password="xoxb-wrong").post(Target("#a"), MESSAGE)
+    assert not isinstance(caught.value, UnreachableError)
+
+
+def test_a_webhook_posts_without_threads(monkeypatch, slack):
+    webhook = connect(monkeypatch, slack, "slackwebhook")
+    assert webhook.post(Target("#team-a"), MESSAGE) == Posted("webhook", None)
+    assert not webhook.threads
+    assert "churn is paused" in slack.messages[0].words
+
+
+def test_a_webhook_that_refuses_is_an_error(monkeypatch, slack):
+    with pytest.raises(SlackError, match="webhook"):
+        connect(monkeypatch, slack, "slackwebhook").post(Target("#a"), {"text": "", "blocks": [{"type": "none"}]})
+
+
+def test_slack_out_of_reach_is_an_error(monkeypatch, slack):
+    bot = connect(monkeypatch, slack)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SLACK_TESTS",
+        json.dumps({"conn_type": "slack", "password": TOKEN, "extra": {"base_url": "http://127.0.0.1:9/"}}),
+    )
+    with pytest.raises(SlackError, match="Slack's chat"):
+        bot.post(Target("#a"), MESSAGE)
+
+
+def test_another_connection_is_refused():
+    with pytest.raises(ValueError, match="must be slack"):
+        messenger("x", "http")
+
+
+@pytest.mark.parametrize("part", [tasks.write_page, tasks.send_event])
+def test_what_is_not_configured_is_skipped_and_says_how_to(part):
+    with pytest.raises(skip_exception(), match="names no"):
+        part({})
+
+
+def test_nobody_is_told_unless_a_connection_is_named():
+    with pytest.raises(skip_exception(), match="slack_conn_id"):
+        tasks.tell_owners({}, {}, 24)
+
+
+def test_reports_do_not_go_among_the_task_events(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__MLJOB__REPORT_TOPIC", settings.topic())
+    with pytest.raises(ValueError, match="report_topic and topic are both"):
+        tasks.send_event({})
+
+
+def test_an_owners_link_is_that_of_one_of_the_dags_in_question():
+    links = {"a": {}, "b": {"team-a": "mailto:a@example.com", "other": "x"}}
+    made = report(finding("a"), finding("b"), finding("c", owner="team-c"), finding("d", owner=None))
+    assert tasks.owner_link("team-a", made, links.__getitem__) == "mailto:a@example.com"
+    assert tasks.owner_link("", made, links.__getitem__) is None
+
+
+def test_no_more_than_a_few_dags_are_asked_for_an_owners_link():
+    asked = []
+    made = report(*(finding(f"d{number}") for number in range(50)))
+    assert tasks.owner_link("team-a", made, lambda dag_id: asked.append(dag_id) or {}) is None
+    assert asked == ["d0", "d1", "d2"]

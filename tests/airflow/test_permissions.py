@@ -1,0 +1,41 @@
+"""The least role of Airflow's simple auth manager with which runs are submitted and cancelled is the documented one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+CANCELLATION = [
+    ("GET", DagAccessEntity.RUN),
+    ("GET", DagAccessEntity.TASK),
+    ("GET", DagAccessEntity.TASK_INSTANCE),
+    ("PUT", DagAccessEntity.TASK_INSTANCE),
+    ("PUT", DagAccessEntity.RUN),
+]
+OPERATOR = [
+    *CANCELLATION,
+    ("POST", DagAccessEntity.RUN),
+    ("GET", DagAccessEntity.XCOM),
+    ("GET", DagAccessEntity.HITL_DETAIL),
+]
+
+
+def may(role, requests):
+    user = SimpleAuthManagerUser(username="mljob", role=role)
+    manager = SimpleAuthManager()
+    return all(manager.is_authorized_dag(method=method, access_entity=entity, user=user) for method, entity in requests)
+
+
+@pytest.mark.parametrize("requests", [CANCELLATION, OPERATOR], ids=["cancellation", "operator"])
+def test_the_least_role_is_user(requests):
+    assert [role for role in ("viewer", "user", "op", "admin") if may(role, requests)] == ["user", "op", "admin"]
+    assert "| `SimpleAuthManager` | role `user`" in OPERATIONS
+
+
+def test_a_viewer_reads():
+    assert may("viewer", [request for request in OPERATOR if request[0] == "GET"])

@@ -1,0 +1,223 @@
+"""Reading Airflow's REST API in pages, in bounds, and whatever it answers; on the real client, against answers as Airflow gives them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mljob_airflow.monitoring import rest_reader
+from mljob_airflow.monitoring.fingerprints import ErrorText
+from mljob_airflow.monitoring.observations import Dag, TaskInstance
+from mljob_airflow.monitoring.rest_reader import AirflowReader
+from mljob_airflow.rest import AirflowApiError, AirflowRuns, Endpoint
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+API = "/api/v2"
+GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
+
+
+def row(number: int, **fields):
+    """A task instance as Airflow lists it, with a state and a field that no client of today knows."""
+    given = {
+        "id": "x",
+        "dag_id": "churn",
+        "dag_run_id": f"run-{number}",
+        "task_id": "fit",
+        "map_index": -1,
+        "state": "contemplating",
+        "try_number": 1,
+        "start_date": NOW.isoformat(),
+        "end_date": None,
+        "duration": 3.5,
+        "scheduled_when": (NOW - timedelta(seconds=9)).isoformat().replace("+00:00", "Z"),
+        "queued_when": (NOW - timedelta(seconds=4)).isoformat(),
+        "pool": "gpu",
+        "pool_slots": 2,
+        "from_the_future": {},
+    }
+    return given | fields
+
+
+class Server:
+    """Answers by path; what is listed is cut into pages as Airflow does."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, object]] = {}
+        self.lists: dict[str, tuple[str, list]] = {}
+        self.cursors = True
+        self.asked: list[tuple[str, dict[str, list[str]]]] = []
+
+    def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, object]:
+        self.asked.append((path, query))
+        if path in self.lists:
+            field, rows = self.lists[path]
+            limit, offset = int(query["limit"][0]), int(query.get("offset", ["0"])[0])
+            if self.cursors and "cursor" in query:
+                offset = int(query["cursor"][0] or 0)
+                after = str(offset + limit) if offset + limit < len(rows) else None
+                return 200, {field: rows[offset : offset + limit], "next_cursor": after, "total_entries": len(rows)}
+            return 200, {field: rows[offset : offset + limit], "total_entries": len(rows)}
+        return self.answers.get(path, (404, {"detail": "not found"}))
+
+
+@pytest.fixture
+def server():
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            parts = urlsplit(self.path)
+            status, body = state.answer(parts.path.removeprefix(API), parse_qs(parts.query, keep_blank_values=True))
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    state.endpoint = Endpoint(f"http://127.0.0.1:{http.server_address[1]}", None, "token")
+    state.reader = AirflowReader(state.endpoint)
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+TASKS = "/dags/~/dagRuns/~/taskInstances"
+RUNS = "/dags/~/dagRuns"
+
+
+@pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
+@pytest.mark.parametrize("number", [0, 1, 100, 250])
+def test_all_pages_are_read_and_each_row_once(server, cursors, number):
+    server.cursors = cursors
+    server.lists[TASKS] = ("task_instances", [row(n) for n in range(number)])
+    found = server.reader.waiting_tasks()
+    assert [ti.run_id for ti in found.rows] == [f"run-{n}" for n in range(number)]
+    assert found.complete
+    assert server.reader.requests == max(1, -(-number // 100))
+
+
+@pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
+def test_all_task_instances_of_a_run_to_be_cancelled_are_read(server, cursors):
+    """What is not read would not be failed, and not be missed when it is verified that all has ended."""
+    server.cursors = cursors
+    recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
+    rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]
+    server.lists["/dags/churn/dagRuns/run/taskInstances"] = ("task_instances", rows)
+    found = AirflowRuns(server.endpoint).task_instances("churn", "run")
+    assert [instance.task_id for instance in found] == [row["task_id"] for row in rows]
+
+
+def test_what_is_beyond_the_bound_is_not_read_and_that_is_said(server, monkeypatch):
+    monkeypatch.setattr(rest_reader, "MAX_TASKS", 150)
+    server.lists[TASKS] = ("task_instances", [row(n) for n in range(1000)])
+    found = server.reader.failed_tasks(NOW)
+    assert (len(found.rows), found.complete) == (200, False)
+
+
+def test_a_task_instance_is_read_with_its_waits_whatever_its_state(server):
+    server.lists[TASKS] = ("task_instances", [row(1)])
+    [found] = server.reader.waiting_tasks().rows
+    assert (found.state, found.pool, found.pool_slots) == ("contemplating", "gpu", 2)
+    assert (found.slot_wait, found.worker_wait, found.wait) == (5, 4, 9)
+
+
+def test_dags_are_asked_for_by_their_last_run_stale_ones_included(server):
+    server.lists["/dags"] = (
+        "dags",
+        [
+            {
+                "dag_id": "churn",
+                "owners": ["a", ""],
+                "is_stale": True,
+                "timetable_summary": None,
+                "relative_fileloc": "c.py",
+            }
+        ],
+    )
+    assert server.reader.dags_in_use(NOW).rows == [Dag("churn", ("a",), is_stale=True, file="c.py")]
+    [(_, query)] = server.asked
+    assert query["exclude_stale"] == ["False"] or query["exclude_stale"] == ["false"]
+    assert query["dag_run_start_date_gte"][0].startswith("2026-05-04T12:00:00")
+
+
+def test_what_is_not_there_is_nothing(server):
+    assert server.reader.dag("gone") is None
+    assert server.reader.owner_links("gone") == {}
+    assert server.reader.running_runs("gone") == 0
+    assert server.reader.task_history("gone", "fit", 10) == []
+    assert server.reader.used_by_mljobs("gone", "mljob", NOW) is False
+
+
+def test_a_prefix_that_airflow_matches_too_well_is_looked_at_again(server):
+    server.lists["/dags/churn/dagRuns"] = (
+        "dag_runs",
+        [{"dag_run_id": "mljob2.a.b.abcdefg234-1"}, {"dag_run_id": "mljob_x"}],
+    )
+    assert not server.reader.used_by_mljobs("churn", "mljob", NOW)
+    server.lists["/dags/churn/dagRuns"][1].append({"dag_run_id": "mljob.a.b.abcdefg234-1"})
+    assert server.reader.used_by_mljobs("churn", "mljob", NOW)
+
+
+def test_assets_tell_which_dags_feed_which(server):
+    asset = {"producing_tasks": [{"dag_id": "raw"}], "scheduled_dags": [{"dag_id": "report"}, {"dag_id": "raw"}]}
+    server.lists["/assets"] = ("assets", [asset, {"producing_tasks": [{"dag_id": "lonely"}], "scheduled_dags": []}])
+    assert server.reader.asset_feeds() == {"raw": {"report"}}
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_an_error_says_which_request_failed_and_what_airflow_said(server, status):
+    server.answers["/pools"] = (status, {"detail": "no way"})
+    with pytest.raises(AirflowApiError, match=f"could not list pools: {status} no way") as caught:
+        server.reader.pools()
+    assert caught.value.status == status
+
+
+FAILED = TaskInstance("churn", "run-1", "fit", state="failed", try_number=2)
+LOG = "/dags/churn/dagRuns/run-1/taskInstances/fit/logs/2"
+RAISED = {
+    "event": "Task failed with exception",
+    "level": "error",
+    "error_detail": [{"exc_type": "ValueError", "exc_value": "no rows"}],
+}
+
+
+def log(*lines: object) -> bytes:
+    return b"\n".join(json.dumps(line).encode() for line in lines)
+
+
+def test_the_error_is_at_the_end_of_a_long_log(server):
+    chatter = [{"event": f"epoch {n}, error 0.{n}", "level": "info"} for n in range(20_000)]
+    server.answers[LOG] = (200, log(*chatter, RAISED, {"event": "done", "level": "info"}))
+    assert server.reader.last_error(FAILED) == ErrorText("ValueError", "no rows")
+
+
+def test_a_log_is_read_up_to_a_bound(server, monkeypatch):
+    monkeypatch.setattr(rest_reader, "MAX_LOG_BYTES", 65536)
+    server.answers[LOG] = (200, log(*[{"event": "x" * 100, "level": "info"}] * 5000, RAISED))
+    assert server.reader.last_error(FAILED) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None)])
+def test_a_log_that_makes_no_sense_has_no_error(server, content):
+    server.answers[LOG] = (200, content)
+    assert server.reader.last_error(FAILED) is None
+
+
+def test_a_log_that_is_gone_has_no_error_and_one_that_may_not_be_read_is_refused(server):
+    assert server.reader.last_error(FAILED) is None
+    server.answers[LOG] = (403, {"detail": "no"})
+    with pytest.raises(AirflowApiError, match="could not read the log"):
+        server.reader.last_error(FAILED)

@@ -1,0 +1,40 @@
+"""What these tests use of Airflow that has another place, or name, in the oldest version that they run on."""
+
+from __future__ import annotations
+
+import copy
+
+from airflow import settings
+
+try:
+    from airflow.sdk.exceptions import ParamValidationError
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    IS_OLDEST = False
+except ImportError:
+    # Airflow 3.1
+    from airflow.exceptions import ParamValidationError
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
+    IS_OLDEST = True
+
+__all__ = ["IS_OLDEST", "DagSerialization", "ParamValidationError", "policy_plugins", "validate"]
+
+
+def policy_plugins():
+    """Airflow's manager of the policies that packages bring along."""
+    if hasattr(settings, "get_policy_plugin_manager"):
+        return settings.get_policy_plugin_manager()
+    if settings.POLICY_PLUGIN_MANAGER is None:
+        settings.configure_policy_plugin_manager()
+    return settings.POLICY_PLUGIN_MANAGER
+
+
+def validate(dag, conf):
+    """Have a DAG's params check a conf, as a run of it is checked."""
+    if hasattr(dag.params, "deep_merge"):
+        dag.params.deep_merge(conf).validate()
+    else:
+        params = copy.deepcopy(dag.params)
+        params.update(conf or {})
+        params.validate()

@@ -1,0 +1,42 @@
+"""DAGs that something is wrong with, for the monitoring DAGs to find: each has an owner of its own."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from airflow.sdk import DAG, task
+
+with DAG("monitored_paused", schedule=None, is_paused_upon_creation=False, default_args={"owner": "team-ml"}):
+
+    @task
+    def wait_for_unpause() -> None: ...
+
+    wait_for_unpause()
+
+
+with DAG("monitored_failing", schedule=None, is_paused_upon_creation=False, default_args={"owner": "team-ml"}):
+
+    @task
+    def load() -> None:
+        row = random.randint(1, 10**6)
+        raise ValueError(f"row {row} has no <label>")
+
+    load()
+
+
+with DAG(
+    "monitored_stuck",
+    schedule=None,
+    is_paused_upon_creation=False,
+    max_active_runs=1,
+    default_args={"owner": "team-data"},
+    owner_links={"team-data": "https://example.slack.com/archives/C0DATA00001"},
+):
+
+    @task
+    def hold() -> None:
+        """Keeps the only place until it is ended from outside."""
+        time.sleep(900)
+
+    hold()

@@ -1,0 +1,249 @@
+"""Suspending, cancelling, deadlines, retries and run policies, as a user sees them and as Airflow says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.kubectl import KubectlError
+from tests.live.mljobs import MLJobs, Object, holds, manifest
+
+WAIT = "attempts_wait"
+FLAKY = "attempts_flaky"
+INFER = "attempts_infer"
+ACTIVE = {"queued", "running"}
+
+
+@pytest.fixture(scope="module")
+def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
+    """What takes its time begins together; nothing of it goes on when the tests are done."""
+    with_kafka.jobs.apply(
+        manifest("to-suspend", WAIT),
+        manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
+        manifest("too-long", WAIT, activeDeadlineSeconds=12, backoffLimit=3, cancellation={"strategy": "Api"}),
+        manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=5, cancellation={"strategy": "Api"}),
+        manifest("to-change", WAIT, {"label": "first"}, runPolicy="OnChange", cancellation={"strategy": "Api"}),
+        manifest("cleared", FLAKY, backoffLimit=2, outputs=[{"name": "score", "taskId": "score"}]),
+        manifest("anew", FLAKY, backoffLimit=1, retryStrategy="NewRun"),
+        manifest("by-hand", FLAKY),
+    )
+    yield with_kafka.jobs
+    names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"] in (WAIT, FLAKY, INFER)]
+    with_kafka.jobs.kubectl("delete", "mljobs", "--wait=false", *names)
+    with_kafka.jobs.until_gone(*names)
+
+
+def edit(jobs: MLJobs, name: str, **spec: Any) -> None:
+    jobs.kubectl("patch", "mljob", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+
+def run_of(airflow: AirflowRest, status: Object) -> dict[str, Any]:
+    run = airflow.run(status["dagId"], status["dagRunId"])
+    assert run is not None
+    return run
+
+
+def until_failed(airflow: AirflowRest, status: Object) -> None:
+    """Airflow publishes a run's end before it stores it, so the status may know a moment earlier."""
+    eventually(lambda: run_of(airflow, status)["state"] == "failed", "the run has failed in Airflow")
+
+
+def test_created_suspended_nothing_runs_until_it_is_resumed(with_kafka: Installation, airflow: AirflowRest) -> None:
+    jobs = with_kafka.jobs
+    jobs.submit("later", "parity_empty", suspend=True)
+    status = jobs.until_phase("later", "Suspended")
+    assert (holds(status, "Suspended"), holds(status, "Reconciling")) == (True, False)
+    assert "finalizers" not in jobs.get("later")["metadata"]
+    assert airflow.runs(with_kafka.run_prefix("later")) == []
+
+    edit(jobs, "later", suspend=False)
+
+    status = jobs.until_finished("later")["later"]["status"]
+    assert (status["phase"], holds(status, "Suspended"), status["attempts"]) == ("Succeeded", False, 1)
+
+
+def test_suspending_ends_the_run_and_resuming_starts_another(
+    jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    first = jobs.until("to-suspend", lambda status: status.get("currentTask") == "wait", "it runs")
+
+    edit(jobs, "to-suspend", suspend=True)
+
+    status = jobs.until_phase("to-suspend", "Suspended")
+    until_failed(airflow, first)
+    assert [(entry["attempt"], entry["phase"], entry["reason"]) for entry in status["history"]] == [
+        (1, "Cancelled", "Suspending")
+    ]
+
+    edit(jobs, "to-suspend", suspend=False)
+
+    status = jobs.until("to-suspend", lambda status: status.get("phase") == "Running", "it runs again")
+    assert status["attempts"] == 2
+    runs = airflow.runs(with_kafka.run_prefix("to-suspend"))
+    assert [run["dag_run_id"] for run in runs if run["state"] in ACTIVE] == [status["dagRunId"]]
+    reasons = [event["reason"] for event in jobs.events("to-suspend")]
+    assert [reasons.count(reason) for reason in ("Submitted", "Suspended", "Resumed")] == [2, 1, 1]
+
+
+def test_cancelled_it_stays_as_a_record(jobs: MLJobs, airflow: AirflowRest) -> None:
+    jobs.until("to-cancel", lambda status: status.get("currentTask") == "wait", "it runs")
+
+    edit(jobs, "to-cancel", cancel=True)
+
+    status = jobs.until_finished("to-cancel")["to-cancel"]["status"]
+    assert (status["phase"], status["reason"]) == ("Cancelled", "CancelRequested")
+    until_failed(airflow, status)
+    with pytest.raises(KubectlError, match="cancel can't be set back"):
+        edit(jobs, "to-cancel", cancel=False)
+
+
+def test_what_is_active_for_too_long_fails(jobs: MLJobs, airflow: AirflowRest) -> None:
+    status = jobs.until_finished("too-long")["too-long"]["status"]
+
+    assert (status["phase"], status["reason"], status["attempts"]) == ("Failed", "DeadlineExceeded", 1)
+    assert "activeDeadlineSeconds (12 s)" in status["message"]
+    until_failed(airflow, status)
+    jobs.kubectl("wait", "--for=condition=Failed", "mljob/too-long", "--timeout=5s")
+
+
+def test_what_never_starts_is_given_up_and_says_what_it_waited_for(jobs: MLJobs, airflow: AirflowRest) -> None:
+    status = jobs.until_finished("never-starts")["never-starts"]["status"]
+
+    assert (status["phase"], status["reason"]) == ("Failed", "PreRunningDeadlineExceeded")
+    assert "parity_paused is paused" in status["message"]
+    until_failed(airflow, status)
+
+
+def test_a_retry_runs_only_what_failed(jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
+    status = jobs.until_finished("cleared")["cleared"]["status"]
+
+    # It waits for ten seconds only: the Event is there for longer.
+    [waited] = [event for event in jobs.events("cleared") if event["reason"] == "RetryBackoff"]
+    assert "the warehouse was away" in waited["message"]
+
+    assert (status["phase"], status["attempts"], status["failedAttempts"]) == ("Succeeded", 2, 1)
+    assert len(airflow.runs(with_kafka.run_prefix("cleared"))) == 1
+    tries = {row["task_id"]: row["try_number"] for row in airflow.task_instances(FLAKY, status["dagRunId"])}
+    assert tries == {"prepare": 1, "flaky": 2, "score": 1}
+    assert {task["taskId"]: task["tryNumber"] for task in status["tasks"]} == tries
+    assert (status["outputs"], status["progress"]) == ({"score": 0.93}, "3/3")
+    assert [(entry["phase"], entry["reason"]) for entry in status["history"]] == [("Failed", "TaskFailed")]
+
+
+def test_a_new_run_runs_everything(jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
+    status = jobs.until_finished("anew")["anew"]["status"]
+
+    assert (status["phase"], status["attempts"]) == ("Succeeded", 2)
+    runs = {run["dag_run_id"]: run["state"] for run in airflow.runs(with_kafka.run_prefix("anew"))}
+    assert runs == {status["history"][0]["dagRunId"]: "failed", status["dagRunId"]: "success"}
+
+
+def test_a_run_that_somebody_clears_in_airflow_is_followed(jobs: MLJobs, airflow: AirflowRest) -> None:
+    status = jobs.until_finished("by-hand")["by-hand"]["status"]
+    assert status["phase"] == "Failed"
+
+    code, answer = airflow.request(
+        "POST", f"/dags/{FLAKY}/dagRuns/{status['dagRunId']}/clear", {"dry_run": False, "only_failed": True}
+    )
+    assert code == 200, answer
+
+    jobs.until("by-hand", lambda status: status.get("attempts") == 2, "it is followed")
+    status = jobs.until_finished("by-hand")["by-hand"]["status"]
+    assert status["phase"] == "Succeeded"
+    assert holds(status, "Failed") is None
+    assert "ClearedInAirflow" in [event["reason"] for event in jobs.events("by-hand")]
+
+
+def test_a_change_of_the_spec_runs_anew_with_one_run_at_a_time(
+    jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    jobs.until("to-change", lambda status: status.get("currentTask") == "wait", "it runs")
+    prefix = with_kafka.run_prefix("to-change")
+
+    for label in ("second", "third", "fourth"):
+        edit(jobs, "to-change", conf={"label": label, "seconds": 0})
+        assert len([run for run in airflow.runs(prefix) if run["state"] in ACTIVE]) <= 1
+
+    def last() -> bool:
+        job = jobs.get("to-change")
+        assert job["status"].get("observedGeneration") == job["metadata"]["generation"]
+        return bool(job["status"]["phase"] == "Succeeded")
+
+    eventually(last, "the last spec has run", evidence=lambda: jobs.evidence("to-change"))
+    assert run_of(airflow, jobs.status("to-change"))["conf"] == {"label": "fourth", "seconds": 0}
+    assert not [run for run in airflow.runs(prefix) if run["state"] in ACTIVE]
+
+
+def test_once_another_spec_is_refused(with_kafka: Installation) -> None:
+    jobs = with_kafka.jobs
+    jobs.submit("once", "parity_empty", {"a": 1})
+    before = jobs.until_finished("once")["once"]["status"]
+
+    edit(jobs, "once", conf={"a": 2})
+
+    status = jobs.until("once", lambda status: holds(status, "SpecApplied") is False, "the change is refused")
+    assert (status["phase"], status["dagRunId"]) == ("Succeeded", before["dagRunId"])
+    assert "SpecChangeRefused" in [event["reason"] for event in jobs.events("once")]
+
+
+def test_what_expired_and_is_created_again_takes_over_its_run(with_kafka: Installation, airflow: AirflowRest) -> None:
+    jobs = with_kafka.jobs
+    nightly = manifest("nightly", "parity_empty", {"day": 1}, runPolicy="OncePerSpec", ttlSecondsAfterFinished=2)
+    jobs.apply(nightly)
+    jobs.until_gone("nightly")
+    (run,) = airflow.runs(with_kafka.run_prefix("nightly"))
+    assert run["state"] == "success"
+
+    del nightly["spec"]["ttlSecondsAfterFinished"]
+    jobs.apply(nightly)
+
+    status = jobs.until_finished("nightly")["nightly"]["status"]
+    assert (status["phase"], status["dagRunId"]) == ("Succeeded", run["dag_run_id"])
+    assert len(airflow.runs(with_kafka.run_prefix("nightly"))) == 1
+
+
+def test_conf_comes_from_configmaps_and_secrets_and_secrets_go_nowhere_else(
+    with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    jobs = with_kafka.jobs
+    sources = [{"configMapRef": {"name": "defaults"}}, {"secretRef": {"name": "warehouse"}}]
+    jobs.submit("sourced", INFER, {"x": 4}, confFrom=sources, outputs=[{"name": "got", "taskId": "conf_keys"}])
+    status = jobs.until("sourced", lambda status: status.get("reason") == "ReferenceMissing", "it waits")
+    assert "ConfigMap defaults" in status["message"]
+
+    jobs.kubectl("create", "configmap", "defaults", "--from-literal=region=eu", '--from-literal=more.json={"deep":[1]}')
+    jobs.kubectl("create", "secret", "generic", "warehouse", "--from-literal=password=hunter2-correct-horse")
+
+    status = jobs.until_finished("sourced")["sourced"]["status"]
+    assert status["outputs"]["got"] == {"region": "str", "deep": "list", "password": "str", "x": "int"}
+    assert run_of(airflow, status)["conf"]["password"] == "hunter2-correct-horse"
+
+    jobs.submit("refused-label", WAIT, {"seconds": -1}, confFrom=[{"secretRef": {"name": "bad-label"}}])
+    jobs.kubectl("create", "secret", "generic", "bad-label", "--from-literal=label=hunter2-correct-horse-battery")
+    status = jobs.until("refused-label", lambda status: status.get("reason") == "ValidationFailed", "it is refused")
+    assert "spec.conf.seconds: -1 is less than the minimum of 0" in status["message"]
+    assert "spec.conf.label" in status["message"]
+
+    told = (
+        json.dumps([jobs.all(), jobs.events("sourced"), jobs.events("refused-label")]) + with_kafka.operator.log_end()
+    )
+    assert "hunter2" not in told
+
+
+def test_many_inferences_at_once_on_one_dag(with_kafka: Installation) -> None:
+    jobs, names = with_kafka.jobs, {f"infer-{i}": i for i in range(20)}
+    outputs = [{"name": "prediction", "taskId": "predict"}, {"name": "doubled", "taskId": "double"}]
+    jobs.apply(*(manifest(name, INFER, {"x": x}, type="Inference", outputs=outputs) for name, x in names.items()))
+
+    found = jobs.until_finished(*names)
+
+    assert {name: job["status"]["phase"] for name, job in found.items()} == dict.fromkeys(names, "Succeeded")
+    assert {name: job["status"]["outputs"] for name, job in found.items()} == {
+        name: {"prediction": {"y": 2.0 * x}, "doubled": [2, 4, 6]} for name, x in names.items()
+    }

@@ -1,0 +1,199 @@
+"""MLJobs of type Backfill, as a user sees them and as Airflow says."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.mljobs import MLJobs, Object, holds, manifest
+
+ACTIVE = {"queued", "running"}
+FIRST_DAY = "2026-01-01T00:00:00Z"
+
+
+def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
+    """An MLJob that makes the first days of January, whatever an earlier session of tests has made of them."""
+    wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
+    wanted |= spec.pop("backfill", {})
+    return manifest(name, dag_id, conf, type="Backfill", backfill=wanted, **spec)
+
+
+def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
+    """A DAG's runs by day."""
+    rows = airflow.get(f"/dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
+    return {row["logical_date"][:10]: row for row in rows}
+
+
+def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
+    """Those that an MLJob has made."""
+    found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
+    return [row for row in found if row["dag_run_conf"].get("mljob", {}).get("id") == status["dagRunId"]]
+
+
+def edit(jobs: MLJobs, name: str, **spec: Any) -> None:
+    jobs.kubectl("patch", "mljob", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+
+@pytest.fixture(scope="module")
+def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
+    yield with_kafka.jobs
+    names = [name for name, job in with_kafka.jobs.all().items() if job["spec"].get("type") == "Backfill"]
+    with_kafka.jobs.kubectl("delete", "mljobs", "--wait=false", "--ignore-not-found", *names)
+    with_kafka.jobs.until_gone(*names)
+
+
+def test_it_is_followed_as_runs_done_of_all(jobs: MLJobs, airflow: AirflowRest) -> None:
+    with jobs.watch() as watch:
+        jobs.apply(backfill("followed", "backfill_followed", 6, {"seconds": 1}, backfill={"maxActiveRuns": 2}))
+        status = jobs.until_finished("followed")["followed"]["status"]
+        eventually(lambda: watch.statuses("followed")[-1].get("phase") == "Succeeded", "the watch has seen its end")
+        seen = watch.statuses("followed")
+
+    assert (status["phase"], status["progress"], status["percent"]) == ("Succeeded", "6/6", 100)
+    assert holds(status, "Complete")
+    assert status["backfill"]["runs"] == {
+        "total": 6,
+        "queued": 0,
+        "running": 0,
+        "success": 6,
+        "failed": 0,
+        "notCreated": 0,
+    }
+    assert {f"{done}/6" for done in range(7)} <= {found.get("progress") for found in seen}
+    phases = [found["phase"] for found in seen if "phase" in found]
+    assert phases == sorted(phases, key=["Pending", "Queued", "Running", "Succeeded"].index), phases
+    assert max(found["backfill"]["runs"]["running"] for found in seen if "backfill" in found) <= 2
+    marker = {"id": status["dagRunId"], "attempt": 1}
+    january = {day: run for day, run in runs_of(airflow, "backfill_followed").items() if day.startswith("2026-01")}
+    assert {day: (run["state"], run["conf"]) for day, run in january.items()} == {
+        f"2026-01-0{day}": ("success", {"seconds": 1, "mljob": marker}) for day in range(1, 7)
+    }
+    reasons = [event["reason"] for event in jobs.events("followed")]
+    assert [reasons.count(reason) for reason in ("Submitted", "Running", "Succeeded")] == [1, 1, 1]
+
+
+def test_a_run_that_ends_is_soon_in_the_status(jobs: MLJobs, airflow: AirflowRest) -> None:
+    february = {"from": "2026-02-01T00:00:00Z", "to": "2026-02-05T00:00:00Z", "maxActiveRuns": 1}
+    with jobs.watch() as watch:
+        jobs.apply(backfill("prompt", "backfill_followed", 5, {"seconds": 1}, backfill=february))
+        told: dict[int, float] = {}
+
+        def look() -> bool:
+            for found in watch.statuses("prompt"):
+                done = int((found.get("progress") or "0/5").split("/")[0])
+                told.setdefault(done, time.time())
+            return 5 in told
+
+        eventually(look, "all runs are done", within=240, evidence=lambda: jobs.evidence("prompt"))
+    ends = sorted(
+        datetime.fromisoformat(run["end_date"]).timestamp()
+        for day, run in runs_of(airflow, "backfill_followed").items()
+        if day.startswith("2026-02")
+    )
+    late = [told[done] - at for done, at in enumerate(ends, start=1) if done in told]
+    print("seconds from a run's end to the status:", late)  # noqa: T201
+    assert sorted(late)[len(late) // 2] < 2, late
+
+
+def test_what_failed_is_named_and_run_again(jobs: MLJobs, airflow: AirflowRest) -> None:
+    conf = {"fail": ["2026-01-02", "2026-01-04"]}
+    jobs.apply(backfill("retried", "backfill_retried", 4, conf, backoffLimit=1))
+
+    waiting = jobs.until("retried", lambda status: status.get("reason") == "RetryBackoff", "its first attempt failed")
+    assert "2 of 4 runs failed: 2026-01-02 and 2026-01-04." in waiting["message"]
+    assert [run["logicalDate"][:10] for run in waiting["backfill"]["failedRuns"]] == conf["fail"]
+
+    status = jobs.until_finished("retried")["retried"]["status"]
+    assert (status["phase"], status["attempts"], status["progress"]) == ("Succeeded", 2, "4/4")
+    assert {run["state"] for run in runs_of(airflow, "backfill_retried").values()} == {"success"}
+    assert [row["reprocess_behavior"] for row in backfills_of(airflow, status)] == ["completed", "failed"]
+    attempts = {day: run["conf"]["mljob"]["attempt"] for day, run in runs_of(airflow, "backfill_retried").items()}
+    assert attempts == {"2026-01-01": 1, "2026-01-02": 2, "2026-01-03": 1, "2026-01-04": 2}
+    assert [event["reason"] for event in jobs.events("retried")].count("RunFailed") == 2
+
+
+def test_suspended_it_is_paused_and_goes_on_where_it_was(jobs: MLJobs, airflow: AirflowRest) -> None:
+    jobs.apply(backfill("paused", "backfill_paused", 4, {"seconds": 2}, backfill={"maxActiveRuns": 1}))
+    jobs.until("paused", lambda status: status.get("progress") == "1/4", "one run is done")
+
+    edit(jobs, "paused", suspend=True)
+
+    status = jobs.until_phase("paused", "Suspended")
+    assert holds(status, "Suspended")
+    assert [found["is_paused"] for found in backfills_of(airflow, status)] == [True]
+    status = jobs.until(
+        "paused", lambda status: status["backfill"]["runs"]["running"] == 0, "what was in progress has ended"
+    )
+    done = status["backfill"]["runs"]["success"]
+    assert done < 4
+
+    edit(jobs, "paused", suspend=False)
+
+    status = jobs.until_finished("paused")["paused"]["status"]
+    assert (status["phase"], status["attempts"], status["progress"]) == ("Succeeded", 1, "4/4")
+    assert len(backfills_of(airflow, status)) == 1
+    reasons = [event["reason"] for event in jobs.events("paused")]
+    assert [reasons.count(reason) for reason in ("Submitted", "Suspended", "Resumed")] == [1, 1, 1]
+
+
+def test_deletion_returns_when_the_runs_are_over(jobs: MLJobs, airflow: AirflowRest) -> None:
+    jobs.apply(backfill("deleted", "backfill_deleted", 20, {"seconds": 300}, backfill={"maxActiveRuns": 3}))
+    status = jobs.until(
+        "deleted", lambda status: status.get("backfill", {}).get("runs", {}).get("running") == 3, "three run"
+    )
+
+    started = time.monotonic()
+    jobs.kubectl("delete", "mljob", "deleted", "--timeout=60s")
+
+    assert {run["state"] for run in runs_of(airflow, "backfill_deleted").values()} == {"failed"}
+    assert all(found["completed_at"] for found in backfills_of(airflow, status))
+    assert time.monotonic() - started < 30
+
+
+def test_one_waits_for_another_of_the_same_dag(jobs: MLJobs, airflow: AirflowRest) -> None:
+    jobs.apply(backfill("ahead", "backfill_contended", 2, {"seconds": 3}))
+    first = jobs.until("ahead", lambda status: "backfill" in status, "it is made")
+
+    jobs.apply(backfill("behind", "backfill_contended", 2))
+
+    status = jobs.until("behind", lambda status: status.get("reason") == "BackfillActive", "it waits")
+    assert status["phase"] == "Pending"
+    assert f"backfill {first['backfill']['id']}, of run id {first['dagRunId']}" in status["message"]
+    found = jobs.until_finished("ahead", "behind")
+    assert {job["status"]["phase"] for job in found.values()} == {"Succeeded"}
+    assert [len(backfills_of(airflow, job["status"])) for job in found.values()] == [1, 1]
+
+
+def test_an_operator_that_is_killed_while_it_makes_one_makes_no_other(
+    installation: NewInstallation, airflow: AirflowRest
+) -> None:
+    killed = installation("backfill-killed")
+    killed.jobs.apply(backfill("killed", "backfill_killed", 30, {"seconds": 1}, backfill={"maxActiveRuns": 10}))
+    killed.jobs.until("killed", lambda status: "dagRunId" in status, "it is announced")
+    killed.operator.kill()
+    killed.operator.start()
+
+    status = killed.jobs.until_finished("killed", within=400)["killed"]["status"]
+
+    assert (status["phase"], status["progress"]) == ("Succeeded", "30/30")
+    assert len(backfills_of(airflow, status)) == 1
+
+
+def test_without_kafka_it_is_followed_as_well(rest_only: Installation, airflow: AirflowRest) -> None:
+    rest_only.jobs.apply(backfill("rest-only", "backfill_rest_only", 3, {"seconds": 1, "fail": ["2026-01-02"]}))
+
+    status = rest_only.jobs.until_finished("rest-only")["rest-only"]["status"]
+
+    assert (status["phase"], status["reason"], status["progress"]) == ("Failed", "BackfillRunsFailed", "3/3")
+    assert status["message"] == "1 of 3 runs failed: 2026-01-02."
+    states = {day: run["state"] for day, run in runs_of(airflow, "backfill_rest_only").items()}
+    assert states == {"2026-01-01": "success", "2026-01-02": "failed", "2026-01-03": "success"}

@@ -1,0 +1,277 @@
+"""The operator is killed by SIGKILL right before and right after each of its calls to the outside, and another one takes its place: whatever was
+done is not done twice, whatever was owed is made good, and the status ends as Airflow has it.
+
+The process that dies is the real operator, which kills itself at the call (``tests/live/crashing_operator.py``). What became of each cell of the
+matrix is written to ``crash-matrix.md`` in the stack's logs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from devstack.progress import say
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.e2e.parity import differences
+from tests.live import crashing_operator
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.live.mljobs import Object, finished
+
+PROGRAM = crashing_operator.__file__
+CANCELLER = "mljob_cancel"
+NAME = "mortal"
+OVER = {"success", "failed"}
+SIDE_BY_SIDE = 6
+"""Cells at a time: each has an operator of its own."""
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens to an MLJob when nobody dies.
+
+    Attributes:
+        spec: What is applied.
+        then: What the user does as soon as it runs: None, ``delete``, or a change of the spec.
+        ends: Its last phase; None: it is gone.
+        attempts: How many it takes.
+        run_ends: How Airflow has its run in the end.
+    """
+
+    spec: dict[str, Any]
+    then: str | dict[str, Any] | None = None
+    ends: str | None = "Succeeded"
+    attempts: int = 1
+    run_ends: str = "success"
+
+
+INFER = {"dag_id": "attempts_infer", "conf": {"x": 2}}
+WAIT = {"dag_id": "attempts_wait", "conf": {"seconds": 600}}
+PREDICTION = [{"name": "prediction", "taskId": "predict"}]
+
+STORIES = {
+    "runs": Story(INFER | {"outputs": PREDICTION}),
+    "is retried": Story({"dag_id": "attempts_flaky", "backoffLimit": 1}, attempts=2),
+    "is deleted": Story(WAIT, then="delete", ends=None, run_ends="failed"),
+    "is cancelled": Story(
+        WAIT | {"cancellation": {"strategy": "Api"}}, then={"cancel": True}, ends="Cancelled", run_ends="failed"
+    ),
+    "expires": Story(INFER | {"ttlSecondsAfterFinished": 2}, ends=None),
+}
+CALLS = {
+    "add the finalizer": "runs",
+    "write the attempt": "runs",
+    "trigger the run": "runs",
+    "write the submission": "runs",
+    "write a status in mid-run": "runs",
+    "commit offsets": "runs",
+    "list the tasks": "runs",
+    "read the outputs": "runs",
+    "write the end": "runs",
+    "remove the finalizer": "runs",
+    "write the failed attempt": "is retried",
+    "write the second attempt": "is retried",
+    "clear the failed tasks": "is retried",
+    "write the cancellation": "is deleted",
+    "trigger the cancellation": "is deleted",
+    "cancel through REST": "is cancelled",
+    "delete the MLJob": "expires",
+}
+assert CALLS.keys() == crashing_operator.CALLS.keys()
+
+
+@dataclass
+class Cell:
+    """One call of the matrix, and one side of it."""
+
+    when: str
+    call: str
+    installation: Installation
+    asked: bool = False
+    at_death: str = ""
+    outcome: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def story(self) -> Story:
+        return STORIES[CALLS[self.call]]
+
+    @property
+    def title(self) -> str:
+        return f"{self.call}, {self.when}"
+
+    @property
+    def runs_prefix(self) -> str:
+        return self.installation.run_prefix(NAME)
+
+
+class Cluster:
+    """All MLJobs at one look."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+
+    def jobs(self) -> dict[str, Object]:
+        """By namespace."""
+        return {
+            found["metadata"]["namespace"]: found
+            for found in self._kubectl.get("mljobs", "--all-namespaces")["items"]
+            if found["metadata"]["name"] == NAME
+        }
+
+
+@pytest.fixture(scope="module")
+def matrix(stack: Stack) -> Iterator[list[Cell]]:
+    """The table of results."""
+    cells: list[Cell] = []
+    yield cells
+    file = stack.directory / "logs" / "crash-matrix.md"
+    file.write_text(table(cells))
+    say(f"\n{table(cells)}")
+
+
+@pytest.mark.parametrize("number", range(-(-2 * len(CALLS) // SIDE_BY_SIDE)))
+def test_killed_at_any_call_all_ends_right(
+    number: int, installation: NewInstallation, kubectl: Kubectl, airflow: AirflowRest, matrix: list[Cell]
+) -> None:
+    both = [(when, call) for call in CALLS for when in ("before", "after")]
+    cells = [
+        Cell(when, call, installation(f"crash-{number}-{place}", start=False, MLJOB_RESYNC_INTERVAL_SECONDS="2"))
+        for place, (when, call) in enumerate(both[number * SIDE_BY_SIDE :][:SIDE_BY_SIDE])
+    ]
+    matrix += cells
+    cluster = Cluster(kubectl)
+    try:
+        live(cells, cluster)
+        start(cells, "-m", "mljob_operator")
+        end(cells, cluster)
+        for cell in cells:
+            cell.problems += problems(cell, airflow)
+            cell.outcome = "; ".join(cell.problems) or outcome(cell, airflow)
+    finally:
+        for cell in cells:
+            cell.installation.jobs.remove_all()
+        eventually(lambda: not cluster.jobs(), "nothing is left for the next")
+
+    wrong = {cell.title: cell.problems for cell in cells if cell.problems}
+    assert not wrong
+
+
+def live(cells: list[Cell], cluster: Cluster) -> None:
+    """Each MLJob lives until its operator is dead."""
+    start(cells, PROGRAM)
+    for cell in cells:
+        cell.installation.jobs.submit(NAME, **cell.story.spec)
+
+    def all_dead() -> bool:
+        found = cluster.jobs()
+        for cell in cells:
+            job = found.get(cell.installation.jobs.namespace)
+            if not cell.installation.operator.runs:
+                cell.at_death = cell.at_death or described(job)
+            elif job is not None:
+                ask(cell, job)
+        late = [cell.title for cell in cells if cell.installation.operator.runs]
+        assert not late, f"they live on: {late}"
+        return True
+
+    eventually(all_dead, "all operators are dead", within=300, evidence=lambda: evidence(cells))
+
+
+def start(cells: list[Cell], *program: str) -> None:
+    """Start all operators, then wait for them: they take their time, and each takes it by itself."""
+    for cell in cells:
+        fate = (cell.when, cell.call) if program == (PROGRAM,) else ()
+        cell.installation.operator.begin(*program, *fate)
+    for cell in cells:
+        operator = cell.installation.operator
+        eventually(operator.is_ready, f"the operator of {cell.title} is ready", within=180, evidence=operator.log_end)
+
+
+def ask(cell: Cell, job: Object) -> None:
+    """The user's part of the story, as soon as a task runs."""
+    if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
+        return
+    cell.asked = True
+    if cell.story.then == "delete":
+        cell.installation.jobs.kubectl("delete", "mljob", NAME, "--wait=false")
+    else:
+        change = json.dumps({"spec": cell.story.then})
+        cell.installation.jobs.kubectl("patch", "mljob", NAME, "--type=merge", "--patch", change)
+
+
+def end(cells: list[Cell], cluster: Cluster) -> None:
+    """Each MLJob comes to its end under another operator."""
+
+    def all_ended() -> bool:
+        found = cluster.jobs()
+        late = []
+        for cell in cells:
+            job = found.get(cell.installation.jobs.namespace)
+            if (job is None) is not (cell.story.ends is None) or (job is not None and not finished(job)):
+                late.append(f"{cell.title}: {described(job)}")
+        assert not late, f"not ended: {late}"
+        return True
+
+    eventually(all_ended, "all MLJobs have ended", within=300, evidence=lambda: evidence(cells))
+
+
+def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
+    """What is not as it would be had nobody died."""
+    found = []
+    story = cell.story
+    runs = airflow.runs(cell.runs_prefix)
+    states = [run["state"] for run in runs]
+    if states != [story.run_ends]:
+        found.append(f"runs: {states}, expected one that is {story.run_ends}")
+    if story.ends is not None:
+        status = cell.installation.jobs.status(NAME)
+        if (status["phase"], status["attempts"]) != (story.ends, story.attempts):
+            found.append(f"{status['phase']} after {status['attempts']} attempts")
+        wrong = differences(status, airflow)
+        # Airflow knows no Cancelled.
+        found += [f"{name}: {what}" for name, what in wrong.items() if (name, story.ends) != ("phase", "Cancelled")]
+        if story.spec.get("outputs") and status.get("outputs") != {"prediction": {"y": 4.0}}:
+            found.append(f"outputs: {status.get('outputs')}")
+    for run in runs:
+        cancellation = airflow.run(CANCELLER, f"cancel.{run['dag_run_id']}")
+        if cancellation is not None and cancellation["state"] not in OVER:
+            found.append("a cancellation goes on")
+    return found
+
+
+def outcome(cell: Cell, airflow: AirflowRest) -> str:
+    """What became of it, in words."""
+    run = airflow.runs(cell.runs_prefix)[0]
+    ends = cell.story.ends or "gone"
+    attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
+    return f"{ends}{attempts}; one run, {run['state']}"
+
+
+def described(job: Object | None) -> str:
+    """An MLJob in a few words."""
+    if job is None:
+        return "gone"
+    status = job.get("status", {})
+    held = "held" if job["metadata"].get("finalizers") else "not held"
+    return f"{status.get('phase', 'no status')}, attempt {status.get('attempts', 0)}, {held}"
+
+
+def evidence(cells: list[Cell]) -> str:
+    """Logs of the operators that should be dead, or have done more."""
+    return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
+
+
+def table(cells: list[Cell]) -> str:
+    """The matrix, in Markdown."""
+    rows = [f"| {cell.call} | {cell.when} | {cell.at_death} | {cell.outcome} |" for cell in cells]
+    return "\n".join(["| Call | Killed | Left behind | In the end |", "|---|---|---|---|", *rows, ""])

@@ -1,0 +1,352 @@
+"""Several Airflows at once: one that hangs slows nobody else, a Secret is rotated, rules and limits hold, as a user sees them.
+
+They are one real Airflow, each by a way of its own that can be cut. So each also sees the others' runs, which must change nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devstack.stack import DEFAULT_TOPIC, Stack
+from mljob_contract.airflow_instance import IS_DEFAULT
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.live.mljobs import MLJobs, Object, condition, holds, manifest
+from tests.live.tcp_proxy import TcpProxy
+
+log = logging.getLogger(__name__)
+
+WAIT = "attempts_wait"
+ACTIVE = {"queued", "running"}
+CREDENTIALS = "mljob-system"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "platform" / "airflowinstance.yaml"
+
+
+class Platform:
+    """AirflowInstances, as whoever runs the platform makes them; they go when the tests are done."""
+
+    def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
+        self._kubectl = kubectl
+        self._env = stack.env
+        self._suffix = secrets.token_hex(3)
+        self._made: list[str] = []
+        self._ways = ExitStack()
+
+    def name(self, short: str) -> str:
+        """A name that no session before this one used."""
+        return f"{short}-{self._suffix}"
+
+    def secret(self, short: str, password: str | None = None) -> None:
+        data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
+        self._kubectl.within(CREDENTIALS).apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.name(short)}, "stringData": data}
+        )
+
+    def make(self, short: str, *, default: bool = False, password: str | None = None, **spec: Any) -> TcpProxy:
+        """An AirflowInstance with a Secret and a way of its own."""
+        way = self._ways.enter_context(TcpProxy(self._env["AIRFLOW_URL"]))
+        self.secret(short, password)
+        self._made.append(short)
+        self._kubectl.apply(
+            {
+                "apiVersion": "mljob.dev/v1alpha1",
+                "kind": "AirflowInstance",
+                "metadata": {"name": self.name(short), "annotations": {IS_DEFAULT: "true"} if default else {}},
+                "spec": {
+                    "url": way.url,
+                    "credentials": {"passwordSecretRef": {"name": self.name(short)}},
+                    **spec,
+                },
+            }
+        )
+        return way
+
+    def get(self, short: str) -> Object:
+        return self._kubectl.get("airflowinstance", self.name(short))
+
+    def exists(self, short: str) -> bool:
+        return bool(self._kubectl("get", "afi", self.name(short), "--ignore-not-found", "--output=name").strip())
+
+    def delete(self, short: str) -> None:
+        self._kubectl("delete", "airflowinstance", self.name(short), "--wait=false")
+
+    def until(self, short: str, reason: str, *, within: float = 60) -> Object:
+        """The Ready condition, as soon as it has that reason."""
+
+        def look() -> Object | None:
+            found = condition(self.get(short).get("status") or {}, "Ready")
+            return found if found and found["reason"] == reason else None
+
+        found = eventually(look, f"AirflowInstance {short}: {reason}", within=within, evidence=lambda: self.get(short))
+        assert found is not None
+        return found
+
+    def events(self, short: str) -> list[str]:
+        found = self._kubectl.within("default").get(
+            "events", f"--field-selector=involvedObject.name={self.name(short)}"
+        )
+        return [event["reason"] for event in found["items"]]
+
+    def listed(self) -> list[list[str]]:
+        return [line.split() for line in self._kubectl("get", "afi").splitlines()]
+
+    def close(self) -> None:
+        """Take all away; the operator is there to let them go."""
+        for short in self._made:
+            self._kubectl("delete", "airflowinstance", self.name(short), "--ignore-not-found", "--timeout=60s")
+            self._kubectl.within(CREDENTIALS)("delete", "secret", self.name(short), "--ignore-not-found")
+        self._ways.close()
+
+
+@pytest.fixture(scope="module")
+def instances(new_installation: NewInstallation) -> Installation:
+    """An operator whose settings name no Airflow, and a topic that nobody writes to."""
+    return new_installation(
+        "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
+    )
+
+
+@pytest.fixture(scope="module")
+def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
+    platform = Platform(kubectl, stack)
+    yield platform
+    instances.jobs.remove_all()
+    instances.jobs.until_gone(*instances.jobs.all())
+    platform.close()
+    # It would look after the AirflowInstances of other tests as well.
+    instances.operator.stop()
+
+
+@pytest.fixture(scope="module")
+def jobs(instances: Installation) -> MLJobs:
+    return instances.jobs
+
+
+def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
+    spec.setdefault("cancellation", {"strategy": "Api"})
+    return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)
+
+
+def time_to_finish(jobs: MLJobs, *objects: Object) -> float:
+    started = time.monotonic()
+    jobs.apply(*objects)
+    ended = jobs.until_finished(*(found["metadata"]["name"] for found in objects))
+    assert {found["status"]["phase"] for found in ended.values()} == {"Succeeded"}
+    return time.monotonic() - started
+
+
+def test_without_a_default_an_mljob_waits_and_goes_where_the_annotation_points(
+    platform: Platform, jobs: MLJobs
+) -> None:
+    jobs.submit("homeless", WAIT, {"seconds": 0})
+    status = jobs.until(
+        "homeless", lambda status: status.get("reason") == "NoDefaultAirflow", "says that there is no Airflow"
+    )
+    assert "spec.airflowRef" in status["message"]
+    platform.make("first", default=True)
+    status = jobs.until_finished("homeless")["homeless"]["status"]
+    assert (status["phase"], status["airflowInstance"]) == ("Succeeded", platform.name("first"))
+
+
+def test_an_instance_says_how_it_is(platform: Platform, stack: Stack) -> None:
+    platform.until("first", "Ready")
+    status = platform.get("first")["status"]
+    assert status["version"].startswith("3.")
+    assert status["health"]["scheduler"] == "healthy"
+    assert holds(status, "Healthy")
+    assert holds(status, "DefaultInstance")
+    header, *rows = platform.listed()
+    assert header == ["NAME", "URL", "VERSION", "READY", "REASON", "ACTIVE", "AGE"]
+    (row,) = [row for row in rows if row[0] == platform.name("first")]
+    assert row[2:5] == [status["version"], "True", "Ready"]
+    eventually(lambda: "Ready" in platform.events("first"), "an Event tells that it is ready")
+    eventually(lambda: platform.get("first")["status"]["activeRuns"] == 0, "it has no run any more")
+    version = platform.get("first")["metadata"]["resourceVersion"]
+    time.sleep(20)  # longer than the time between two looks: what is to be seen is that nothing happens
+    assert platform.get("first")["metadata"]["resourceVersion"] == version
+
+
+def test_one_that_hangs_does_not_slow_the_other(platform: Platform, jobs: MLJobs) -> None:
+    stuck = platform.make("stuck")
+    platform.make("quick")
+    platform.until("stuck", "Ready")
+    platform.until("quick", "Ready")
+    jobs.apply(in_instance(platform, "stuck", "under-way", 600))
+    jobs.until_phase("under-way", "Queued", "Running")
+    usual = time_to_finish(jobs, *(in_instance(platform, "quick", f"usual-{number}") for number in range(3)))
+
+    stuck.hold()
+    jobs.apply(*(in_instance(platform, "stuck", f"behind-{number}") for number in range(10)))
+    beside = time_to_finish(jobs, *(in_instance(platform, "quick", f"beside-{number}") for number in range(3)))
+
+    assert beside < 2 * usual + 2, f"{beside:.1f} s beside one that hangs, {usual:.1f} s before"
+    log.info("3 MLJobs took %.1f s, and %.1f s beside an Airflow that hangs", usual, beside)
+    platform.until("stuck", "Unreachable")
+    assert condition(platform.get("quick")["status"], "Ready")["reason"] == "Ready"
+    waiting = jobs.until(
+        "behind-0", lambda status: status.get("reason") == "AirflowInstanceNotReady", "says that it waits"
+    )
+    assert "did not answer" in waiting["message"]
+
+    stuck.mend()
+    platform.until("stuck", "Ready")
+    ended = jobs.until_finished(*(f"behind-{number}" for number in range(10)))
+    assert {found["status"]["phase"] for found in ended.values()} == {"Succeeded"}
+    assert jobs.status("under-way")["airflowInstance"] == platform.name("stuck")
+
+
+def test_one_that_is_cut_off_turns_unready_and_ready_again(platform: Platform) -> None:
+    way = platform.make("cut")
+    platform.until("cut", "Ready")
+    way.cut()
+    platform.until("cut", "Unreachable", within=40)
+    way.mend()
+    platform.until("cut", "Ready", within=40)
+    assert {"Ready", "Unreachable"} <= set(platform.events("cut"))
+
+
+def test_a_rotated_secret_needs_no_restart(platform: Platform, jobs: MLJobs, instances: Installation) -> None:
+    platform.make("locked", password="not-the-password")
+    platform.until("locked", "Unauthorized")
+    jobs.apply(in_instance(platform, "locked", "patient"))
+    jobs.until("patient", lambda status: status.get("reason") == "AirflowInstanceNotReady", "waits")
+    assert "finalizers" not in jobs.get("patient")["metadata"]
+    platform.secret("locked")
+    assert jobs.until_finished("patient", within=60)["patient"]["status"]["phase"] == "Succeeded"
+    assert instances.operator.runs
+    assert not [line for line in instances.operator.log() if "not-the-password" in line]
+
+
+def test_without_a_rule_the_refusal_names_the_one_that_is_missing(
+    platform: Platform, jobs: MLJobs, kubectl: Kubectl
+) -> None:
+    rule = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": ["attempts_*"]}
+    platform.make("closed", access=[rule])
+    platform.until("closed", "Ready")
+    jobs.apply(in_instance(platform, "closed", "stranger"), in_instance(platform, "closed", "stranger-2"))
+    status = jobs.until("stranger", lambda status: status.get("reason") == "ValidationFailed", "is refused")
+    jobs.until("stranger-2", lambda status: status.get("reason") == "ValidationFailed", "is refused")
+    assert holds(status, "Stalled")
+    assert f"kubernetes.io/metadata.name={jobs.namespace}" in status["message"]
+    assert "'attempts_wait'" in status["message"]
+    missing = yaml.safe_load(status["message"].partition("spec.access: ")[2])
+
+    patch = json.dumps({"spec": {"access": [rule, missing]}})
+    kubectl("patch", "airflowinstance", platform.name("closed"), "--type=merge", "--patch", patch)
+    assert jobs.until_finished("stranger")["stranger"]["status"]["phase"] == "Succeeded"
+
+    patch = json.dumps({"spec": {"access": [rule]}})
+    kubectl("patch", "airflowinstance", platform.name("closed"), "--type=merge", "--patch", patch)
+    jobs.apply(in_instance(platform, "closed", "stranger-3"))
+    jobs.until("stranger-3", lambda status: status.get("reason") == "ValidationFailed", "is refused")
+    kubectl("label", "namespace", jobs.namespace, "team=churn")
+    assert jobs.until_finished("stranger-3")["stranger-3"]["status"]["phase"] == "Succeeded"
+
+
+def test_events_count_where_their_topic_and_source_say(
+    platform: Platform, jobs: MLJobs, instances: Installation
+) -> None:
+    """The real one's events name no source that an instance claims: they are not those of one that claims another."""
+    platform.make("deaf", kafka={"topic": DEFAULT_TOPIC, "source": "nobody"})
+    platform.make("hears", kafka={"topic": DEFAULT_TOPIC})
+    platform.until("deaf", "Ready")
+    platform.until("hears", "Ready")
+    eventually(
+        lambda: [found for found in instances.operator.records() if f"reading {DEFAULT_TOPIC}/" in found["message"]],
+        "the operator reads the instances' topic",
+    )
+    with jobs.watch() as watch:
+        jobs.apply(in_instance(platform, "deaf", "deaf", 3), in_instance(platform, "hears", "hears", 3))
+        jobs.until_finished("deaf", "hears")
+        eventually(lambda: watch.statuses("hears")[-1].get("phase") == "Succeeded", "the watch has seen its end")
+        eventually(lambda: watch.statuses("deaf")[-1].get("phase") == "Succeeded", "the watch has seen its end")
+    sources = {
+        name: {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
+        for name in ("deaf", "hears")
+    }
+    assert sources["deaf"] == {"REST"}
+    assert "Kafka" in sources["hears"]
+
+
+def test_an_edit_of_airflow_ref_moves_the_run_and_cancels_the_old_one(
+    platform: Platform, jobs: MLJobs, instances: Installation, airflow: AirflowRest
+) -> None:
+    platform.make("old-home")
+    platform.make("new-home")
+    jobs.apply(in_instance(platform, "old-home", "moves", 600, runPolicy="OnChange"))
+    old = jobs.until_phase("moves", "Queued", "Running")
+    jobs.apply(in_instance(platform, "new-home", "moves", 600, runPolicy="OnChange"))
+    new = jobs.until(
+        "moves", lambda status: status.get("attempts") == 2 and status.get("submitTime"), "is in the other one"
+    )
+    assert new["airflowInstance"] == platform.name("new-home")
+    assert new["history"][0]["airflowInstance"] == platform.name("old-home")
+    run = airflow.run(old["dagId"], old["dagRunId"])
+    assert run is not None
+    assert run["state"] == "failed"
+    assert len(airflow.runs(instances.run_prefix("moves"))) == 2
+
+
+def test_one_in_use_is_deleted_when_its_runs_are_over(platform: Platform, jobs: MLJobs) -> None:
+    platform.make("leaving")
+    platform.until("leaving", "Ready")
+    jobs.apply(in_instance(platform, "leaving", "last", 600))
+    jobs.until_phase("last", "Queued", "Running")
+    platform.delete("leaving")
+    said = platform.until("leaving", "Deleting")
+    assert f"{jobs.namespace}/last" in said["message"]
+    jobs.kubectl("delete", "mljob", "last")
+    eventually(lambda: not platform.exists("leaving"), "it is gone")
+
+
+def test_the_example_is_admitted(kubectl: Kubectl) -> None:
+    said = kubectl.within(CREDENTIALS)("apply", "--dry-run=server", "--validate=strict", f"--filename={EXAMPLE}")
+    assert "airflowinstance.mljob.dev/example" in said
+
+
+def test_there_are_never_more_runs_than_the_limit_also_after_a_crash(
+    platform: Platform, jobs: MLJobs, instances: Installation, airflow: AirflowRest
+) -> None:
+    platform.make("narrow", maxActiveRuns=2)
+    platform.until("narrow", "Ready")
+    names = [f"narrow-{number}" for number in range(5)]
+    prefix = f"{instances.operator.prefix}.{jobs.namespace}.narrow-"
+    for name in names:
+        jobs.apply(in_instance(platform, "narrow", name, 6))
+    most, crashed = 0, False
+
+    def ended() -> bool:
+        nonlocal most, crashed
+        runs = airflow.runs(prefix)
+        most = max(most, sum(run["state"] in ACTIVE for run in runs))
+        assert most <= 2, runs
+        if len(runs) >= 3 and not crashed:
+            crashed = True
+            instances.operator.kill()
+            instances.operator.start()
+        return len(runs) == 5 and not any(run["state"] in ACTIVE for run in runs)
+
+    jobs.until(names[-1], lambda status: status.get("reason") == "ConcurrencyLimit", "waits for a place")
+    deadline = time.monotonic() + 240
+    while not ended():
+        assert time.monotonic() < deadline, jobs.evidence(*names)
+        time.sleep(0.1)
+    assert (most, crashed) == (2, True)
+    finished = jobs.until_finished(*names)
+    assert {found["status"]["phase"] for found in finished.values()} == {"Succeeded"}
+    began = [run["dag_run_id"].split(".")[2] for run in sorted(airflow.runs(prefix), key=lambda run: run["queued_at"])]
+    # Two that go at the same time may reach Airflow in either order.
+    assert all(abs(began.index(name) - names.index(name)) < 2 for name in names), began

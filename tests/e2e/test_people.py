@@ -1,0 +1,152 @@
+"""A task that waits for a person, or in the triggerer, as a user sees it and as Airflow says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.kubectl import Watch
+from tests.live.mljobs import MLJobs, Object, manifest
+
+APPROVE = "people_approve"
+LABEL = "people_label"
+
+
+@pytest.fixture(scope="module")
+def seen(with_kafka: Installation) -> Iterator[Watch]:
+    """Every status from the beginning on, as ``kubectl get --watch`` shows them."""
+    with with_kafka.jobs.watch() as watch:
+        yield watch
+
+
+@pytest.fixture(scope="module")
+def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
+    """Runs that wait begin together; nothing of them goes on when the tests are done."""
+    with_kafka.jobs.apply(
+        manifest("to-approve", APPROVE, {"model": "digits"}, outputs=[{"name": "deploy", "taskId": "deploy"}]),
+        manifest("to-reject", APPROVE),
+        manifest("to-cancel-asking", APPROVE, cancellation={"strategy": "Api"}),
+        manifest("to-label", LABEL),
+        manifest("deferred", "people_nobody"),
+    )
+    for name in ("to-approve", "to-reject", "to-cancel-asking", "to-label"):
+        until_asked(with_kafka.jobs, name)
+    # Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the process which asked has ended.
+    until_read_again(with_kafka, times=2)
+    yield with_kafka.jobs
+    names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"].startswith("people_")]
+    with_kafka.jobs.kubectl("delete", "mljobs", "--wait=false", *names)
+    with_kafka.jobs.until_gone(*names)
+
+
+def until_asked(jobs: MLJobs, name: str) -> Object:
+    return jobs.until(name, lambda status: status.get("reason") == "AwaitingInput", "somebody is asked")
+
+
+def until_read_again(installation: Installation, *, times: int) -> None:
+    """Until the operator has read Airflow's change feed so many more times."""
+    goal = installation.operator.requests()["changed_tasks"] + times
+    eventually(lambda: installation.operator.requests()["changed_tasks"] >= goal, f"the feed was read {times} times")
+
+
+def answer(airflow: AirflowRest, status: Object, task_id: str, option: str, map_index: int = -1) -> None:
+    """Answer as the page does."""
+    path = f"/dags/{status['dagId']}/dagRuns/{status['dagRunId']}/taskInstances/{task_id}/{map_index}/hitlDetails"
+    code, body = airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
+    assert code == 200, body
+
+
+def task(status: Object, task_id: str) -> Object:
+    found: Object = next(entry for entry in status["tasks"] if entry["taskId"] == task_id)
+    return found
+
+
+def asked(jobs: MLJobs, name: str) -> list[str]:
+    """Messages of the Events that ask."""
+    return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
+
+
+def test_somebody_is_asked_and_the_answer_moves_it_on(jobs: MLJobs, airflow: AirflowRest) -> None:
+    status = until_asked(jobs, "to-approve")
+
+    waiting = task(status, "approve")
+    assert (status["phase"], status["currentTask"], waiting["state"]) == ("Running", "approve", "awaiting_input")
+    url = f"{status['dagRunUrl']}/tasks/approve/required_actions"
+    assert waiting["input"] == {"subject": "Deploy digits?", "url": url}
+    assert all(part in status["message"] for part in ("approve", "Deploy digits?", url))
+    assert status["taskCounts"] == {"total": 3, "success": 1, "awaitingInput": 1, "none": 1}
+
+    answer(airflow, status, "approve", "Approve")
+
+    status = jobs.until_finished("to-approve")["to-approve"]["status"]
+    assert (status["phase"], status["outputs"]) == ("Succeeded", {"deploy": "deployed"})
+    assert "input" not in task(status, "approve")
+    assert len(asked(jobs, "to-approve")) == 1
+    assert url in asked(jobs, "to-approve")[0]
+
+
+def test_who_says_no_is_heard_too(jobs: MLJobs, airflow: AirflowRest) -> None:
+    answer(airflow, until_asked(jobs, "to-reject"), "approve", "Reject")
+
+    status = jobs.until_finished("to-reject")["to-reject"]["status"]
+    assert (status["phase"], task(status, "deploy")["state"]) == ("Succeeded", "skipped")
+
+
+def test_several_instances_that_wait_are_counted_until_the_last_is_answered(jobs: MLJobs, airflow: AirflowRest) -> None:
+    status = jobs.until("to-label", lambda status: status.get("taskCounts", {}).get("awaitingInput") == 3, "all wait")
+    waiting = task(status, "label")
+    assert waiting["input"] == {
+        "subject": "What is on picture 0?",
+        "url": f"{status['dagRunUrl']}/required_actions",
+        "instances": 3,
+    }
+    assert "2 more wait as well" in status["message"]
+
+    answer(airflow, status, "label", "cat", 0)
+    answer(airflow, status, "label", "dog", 2)
+
+    status = jobs.until("to-label", lambda status: status["taskCounts"].get("awaitingInput") == 1, "one waits")
+    assert task(status, "label")["input"] == {
+        "subject": "What is on picture 1?",
+        "url": f"{status['dagRunUrl']}/tasks/label/mapped/1/required_actions",
+        "instances": 1,
+    }
+    answer(airflow, status, "label", "cat", 1)
+
+    status = jobs.until_finished("to-label")["to-label"]["status"]
+    assert (status["phase"], status["taskCounts"]) == ("Succeeded", {"total": 3, "success": 3})
+
+
+def test_what_is_asked_is_read_once_for_each_wait(jobs: MLJobs, with_kafka: Installation) -> None:
+    until_asked(jobs, "to-cancel-asking")
+    before = with_kafka.operator.requests()["questions"]
+    until_read_again(with_kafka, times=3)
+    waits = sum(len(asked(jobs, name)) for name in ("to-approve", "to-reject", "to-label", "to-cancel-asking"))
+    # The three instances that wait together may have come to it in up to three passes.
+    assert before <= with_kafka.operator.requests()["questions"] <= waits + 2
+
+
+def test_cancelled_while_it_waits_it_ends(jobs: MLJobs, airflow: AirflowRest) -> None:
+    status = until_asked(jobs, "to-cancel-asking")
+
+    jobs.kubectl("patch", "mljob", "to-cancel-asking", "--type=merge", "--patch", '{"spec": {"cancel": true}}')
+
+    status = jobs.until_finished("to-cancel-asking")["to-cancel-asking"]["status"]
+    assert (status["phase"], status["reason"]) == ("Cancelled", "CancelRequested")
+    assert "input" not in task(status, "approve")
+    run = airflow.run(APPROVE, status["dagRunId"])
+    assert run is not None
+    assert run["state"] == "failed"
+
+
+def test_deferred_tasks_say_that_no_worker_is_at_them(jobs: MLJobs, seen: Watch) -> None:
+    jobs.until_finished("deferred")
+    deferred = [status for status in seen.statuses("deferred") if status.get("reason") == "TaskDeferred"]
+
+    assert deferred, [(status.get("phase"), status.get("reason")) for status in seen.statuses("deferred")]
+    assert {status["currentTask"] for status in deferred} == {"wait"}
+    assert "triggerer" in deferred[0]["message"]

@@ -1,0 +1,120 @@
+"""Server-side apply by a GitOps tool and the operator's writes: two owners of one MLJob who never meet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mljob_contract.mljob import FINALIZER
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.mljobs import MLJobs, Object, manifest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "gitops" / "mljobs"
+THEIRS = "example.com/theirs"
+
+
+class Tool:
+    """What Argo CD and Flux do with an object from Git. Neither forces a conflict here: there must be none."""
+
+    def __init__(self, jobs: MLJobs, name: str) -> None:
+        self.jobs, self.name = jobs, name
+        self._options = ("--server-side", f"--field-manager={name}", "--filename=-")
+
+    def sync(self, job: Object) -> Object:
+        """Apply it; the object after that."""
+        text = self.jobs.kubectl("apply", *self._options, "--output=json", stdin=json.dumps(job))
+        found: Object = json.loads(text)
+        return found
+
+    def assert_no_drift(self, job: Object) -> None:
+        """Neither a comparison by the apiserver nor another sync finds anything to do."""
+        self.jobs.kubectl("diff", *self._options, stdin=json.dumps(job))
+
+        def unchanged() -> None:
+            # The operator may write between the two.
+            before = self.jobs.get(job["metadata"]["name"])["metadata"]["resourceVersion"]
+            assert self.sync(job)["metadata"]["resourceVersion"] == before
+
+        eventually(lambda: unchanged() is None, "a second sync changes nothing", within=20)
+
+
+@pytest.fixture(params=["argocd-controller", "kustomize-controller"])
+def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[Tool]:
+    """Its objects go when the test is done."""
+    tool = Tool(with_kafka.jobs, request.param)
+    yield tool
+    tool.jobs.remove_all()
+
+
+def owned(job: Object) -> dict[str, dict[str, Any]]:
+    """The fields of the object by who owns them."""
+    fields: dict[str, dict[str, Any]] = {}
+    for entry in job["metadata"]["managedFields"]:
+        fields.setdefault(entry["manager"], {}).update(entry["fieldsV1"])
+    return fields
+
+
+def with_owners(jobs: MLJobs, name: str) -> Object:
+    return jobs.kubectl.get("mljob", name, "--show-managed-fields")
+
+
+def assert_shared(job: Object, tool: str) -> None:
+    """The tool owns the spec, the operator the status and its finalizer, and nobody what is the other's."""
+    fields = owned(job)
+    theirs = fields.pop(tool)
+    assert "f:spec" in theirs
+    assert "f:status" not in theirs
+    assert FINALIZER not in json.dumps(theirs)
+    assert fields
+    for manager, found in fields.items():
+        assert "f:spec" not in found, manager
+    assert any("f:status" in found for found in fields.values())
+
+
+def test_in_every_phase_of_its_life_nothing_drifts(tool: Tool) -> None:
+    jobs, name = tool.jobs, f"life-{tool.name}"
+    job = manifest(
+        name,
+        "attempts_wait",
+        {"seconds": 600},
+        cancellation={"strategy": "Api"},
+        confFrom=[{"configMapRef": {"name": "nobody", "optional": True}}],
+        outputs=[{"name": "label", "taskId": "wait"}],
+    )
+    job["metadata"] |= {"labels": {"app.kubernetes.io/instance": "team-a"}, "finalizers": [THEIRS]}
+    tool.sync(job)
+    jobs.until_phase(name, "Running")
+    tool.assert_no_drift(job)
+    running = with_owners(jobs, name)
+    assert_shared(running, tool.name)
+    assert running["metadata"]["finalizers"] == [THEIRS, FINALIZER]
+
+    job["spec"]["suspend"] = True
+    tool.sync(job)
+    jobs.until_phase(name, "Suspended")
+    tool.assert_no_drift(job)
+    suspended = with_owners(jobs, name)
+    assert_shared(suspended, tool.name)
+    assert suspended["metadata"]["finalizers"] == [THEIRS]
+
+    job["spec"] |= {"suspend": False, "cancel": True}
+    del job["metadata"]["finalizers"]
+    tool.sync(job)
+    jobs.until_finished(name)
+    tool.assert_no_drift(job)
+    assert_shared(with_owners(jobs, name), tool.name)
+
+
+def test_the_examples_can_be_synced(tool: Tool) -> None:
+    for file in sorted(EXAMPLES.rglob("*.yaml")):
+        job = yaml.safe_load(file.read_text())
+        job["spec"]["suspend"] = True  # what they run is tested elsewhere
+        tool.sync(job)
+        tool.jobs.until_phase(job["metadata"]["name"], "Suspended")
+        tool.assert_no_drift(job)

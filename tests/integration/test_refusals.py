@@ -1,0 +1,372 @@
+"""Every nonsense that a schema or a rule can catch is refused at ``kubectl apply``, with a sentence that says what to write instead.
+
+The table is asked of the real apiserver, as a dry run with the strict field validation that kubectl asks for; kubectl prints the same message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+
+from devstack.stack import Stack
+from mljob_contract.mljob import GROUP, PLURAL, VERSION
+from tests.live.kubectl import Kubectl, KubectlError
+from tests.live.mljobs import Object, manifest
+
+OBJECT_NAME = "must be the name of an object in Kubernetes: lower-case letters, digits, '-' and '.'"
+DAG_ID = "must be the id of a DAG in Airflow: letters, digits, '_', '-' and '.'"
+TASK_ID = "must be the id of a task, with the ids of its task groups before it (group.task)"
+OUTPUT_NAME = "must begin with a letter or '_' and go on with letters, digits and '_'"
+ONE_SOURCE = "each entry of confFrom names exactly one of configMapRef and secretRef"
+TYPES = '"Training", "DatasetGeneration", "Enrichment", "Prediction", "Inference", "Backfill", "Custom"'
+HUGE = 2**31
+JANUARY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-31T00:00:00Z"}
+
+
+def backfill(**more: Any) -> Object:
+    return {"type": "Backfill", "backfill": JANUARY | more}
+
+
+def output(**more: Any) -> Object:
+    return {"outputs": [{"name": "score", "taskId": "evaluate", **more}]}
+
+
+# What is wrong; the spec's fields that say so, beside dagId: train_model; what the apiserver says.
+SPECS: list[tuple[str, Object, str]] = [
+    ("a dag id with a space", {"dagId": "train model"}, DAG_ID),
+    ("a dag id with a slash", {"dagId": "team/train"}, DAG_ID),
+    ("a dag id with an umlaut", {"dagId": "trainiere_Bär"}, DAG_ID),
+    ("a dag id that ends in a line break", {"dagId": "train\n"}, DAG_ID),
+    ("a dag id that ends in a dot", {"dagId": "train."}, "dagId must not begin or end with a dot"),
+    ("a dag id that begins with a dot", {"dagId": ".train"}, "dagId must not begin or end with a dot"),
+    ("an empty dag id", {"dagId": ""}, "spec.dagId in body should be at least 1 chars long"),
+    ("a dag id longer than Airflow's", {"dagId": "d" * 251}, "spec.dagId: Too long: may not be more than 250"),
+    ("a dag id that is a number", {"dagId": 7}, 'spec.dagId in body must be of type string: "integer"'),
+    ("no dag id", {"dagId": None}, "spec.dagId: Required value"),
+    (
+        "a type in lower case",
+        {"type": "training"},
+        f'spec.type: Unsupported value: "training": supported values: {TYPES}',
+    ),
+    ("a type in capitals", {"type": "INFERENCE"}, f"supported values: {TYPES}"),
+    ("an unknown type", {"type": "Magic"}, 'spec.type: Unsupported value: "Magic"'),
+    ("a conf that is a text", {"conf": "epochs=3"}, 'spec.conf in body must be of type object: "string"'),
+    ("a conf that is a list", {"conf": [1]}, 'spec.conf in body must be of type object: "array"'),
+    ("a conf that is a number", {"conf": 3}, 'spec.conf in body must be of type object: "integer"'),
+    (
+        "confFrom as a text",
+        {"confFrom": "warehouse"},
+        "spec.confFrom in body must be of type array",
+    ),
+    ("a source without a reference", {"confFrom": [{}]}, ONE_SOURCE),
+    (
+        "a source with two references",
+        {"confFrom": [{"configMapRef": {"name": "a"}, "secretRef": {"name": "b"}}]},
+        ONE_SOURCE,
+    ),
+    (
+        "a reference without a name",
+        {"confFrom": [{"secretRef": {}}]},
+        "spec.confFrom[0].secretRef.name: Required value",
+    ),
+    ("a reference to an empty name", {"confFrom": [{"secretRef": {"name": ""}}]}, "should be at least 1 chars long"),
+    ("a reference in capitals", {"confFrom": [{"secretRef": {"name": "Warehouse"}}]}, OBJECT_NAME),
+    ("a reference that ends in a hyphen", {"confFrom": [{"configMapRef": {"name": "defaults-"}}]}, OBJECT_NAME),
+    ("a reference into a namespace", {"confFrom": [{"secretRef": {"name": "team-b/warehouse"}}]}, OBJECT_NAME),
+    (
+        "a namespace beside a reference",
+        {"confFrom": [{"secretRef": {"name": "a", "namespace": "team-b"}}]},
+        'unknown field "spec.confFrom[0].secretRef.namespace"',
+    ),
+    (
+        "seventeen sources",
+        {"confFrom": [{"secretRef": {"name": "a"}}] * 17},
+        "spec.confFrom: Too many: 17: must have at most 16 items",
+    ),
+    (
+        "optional as a text",
+        {"confFrom": [{"secretRef": {"name": "a", "optional": "yes"}}]},
+        "spec.confFrom[0].secretRef.optional in body must be of type boolean",
+    ),
+    ("an Airflow in capitals", {"airflowRef": {"name": "Prod"}}, OBJECT_NAME),
+    ("an Airflow without a name", {"airflowRef": {}}, "spec.airflowRef.name: Required value"),
+    ("an Airflow as a text", {"airflowRef": "prod"}, 'spec.airflowRef in body must be of type object: "string"'),
+    ("an unknown run policy", {"runPolicy": "Twice"}, 'supported values: "Once", "OnChange", "OncePerSpec"'),
+    ("suspend as a text", {"suspend": "true"}, 'spec.suspend in body must be of type boolean: "string"'),
+    ("cancel as a number", {"cancel": 1}, 'spec.cancel in body must be of type boolean: "integer"'),
+    (
+        "cancelled and suspended",
+        {"cancel": True, "suspend": True},
+        "cancel ends the job for good, suspend lets it be resumed",
+    ),
+    (
+        "no time to be active",
+        {"activeDeadlineSeconds": 0},
+        "spec.activeDeadlineSeconds in body should be greater than or equal to 1",
+    ),
+    (
+        "more time than a number holds",
+        {"activeDeadlineSeconds": HUGE},
+        "spec.activeDeadlineSeconds in body should be less than or equal to 2147483647",
+    ),
+    ("half a second", {"activeDeadlineSeconds": 0.5}, "spec.activeDeadlineSeconds in body must be of type integer"),
+    (
+        "an hour as a text",
+        {"activeDeadlineSeconds": "1h"},
+        'activeDeadlineSeconds in body must be of type integer: "string"',
+    ),
+    (
+        "negative time before it runs",
+        {"preRunningDeadlineSeconds": -5},
+        "spec.preRunningDeadlineSeconds in body should be greater than or equal to 1",
+    ),
+    (
+        "a first deadline after the last",
+        {"activeDeadlineSeconds": 60, "preRunningDeadlineSeconds": 61},
+        "preRunningDeadlineSeconds must not exceed activeDeadlineSeconds: it could never be reached",
+    ),
+    ("negative retries", {"backoffLimit": -1}, "spec.backoffLimit in body should be greater than or equal to 0"),
+    (
+        "more retries than sense",
+        {"backoffLimit": 1001},
+        "spec.backoffLimit in body should be less than or equal to 1000",
+    ),
+    ("an unknown retry strategy", {"retryStrategy": "Pray"}, 'supported values: "ClearFailed", "NewRun"'),
+    (
+        "a time to live before the end",
+        {"ttlSecondsAfterFinished": -1},
+        "spec.ttlSecondsAfterFinished in body should be greater than or equal to 0",
+    ),
+    (
+        "a time to live without end",
+        {"ttlSecondsAfterFinished": HUGE},
+        "spec.ttlSecondsAfterFinished in body should be less than or equal to 2147483647",
+    ),
+    (
+        "two outputs of one name",
+        {"outputs": [{"name": "a", "taskId": "x"}, {"name": "a", "taskId": "y"}]},
+        'spec.outputs[1]: Duplicate value: {"name":"a"}',
+    ),
+    ("an output whose name is a number", output(name="1st"), OUTPUT_NAME),
+    ("an output with a hyphen", output(name="f1-score"), OUTPUT_NAME),
+    ("an output with a long name", output(name="n" * 64), "spec.outputs[0].name: Too long: may not be more than 63"),
+    ("an output of no task", {"outputs": [{"name": "score"}]}, "spec.outputs[0].taskId: Required value"),
+    ("an output of a task with a space", output(taskId="evaluate model"), TASK_ID),
+    ("an output of a task with a slash", output(taskId="group/evaluate"), TASK_ID),
+    ("an output without a key", output(key=""), "spec.outputs[0].key in body should be at least 1 chars long"),
+    (
+        "thirty-three outputs",
+        {"outputs": [{"name": f"o{i}", "taskId": "t"} for i in range(33)]},
+        "spec.outputs: Too many: 33: must have at most 32 items",
+    ),
+    ("an unknown deletion policy", {"deletionPolicy": "Keep"}, 'supported values: "Cancel", "Retain"'),
+    ("an unknown strategy", {"cancellation": {"strategy": "Kill"}}, 'supported values: "Dag", "Api"'),
+    (
+        "no time to cancel",
+        {"cancellation": {"timeoutSeconds": 0}},
+        "spec.cancellation.timeoutSeconds in body should be greater than or equal to 1",
+    ),
+    (
+        "more than a day to cancel",
+        {"cancellation": {"timeoutSeconds": 86401}},
+        "spec.cancellation.timeoutSeconds in body should be less than or equal to 86400",
+    ),
+    (
+        "a time that is a text",
+        {"cancellation": {"timeoutSeconds": "5m"}},
+        'spec.cancellation.timeoutSeconds in body must be of type integer: "string"',
+    ),
+    ("cancellation as a text", {"cancellation": "Api"}, 'spec.cancellation in body must be of type object: "string"'),
+    (
+        "a backfill without a range",
+        {"type": "Backfill"},
+        "type Backfill needs spec.backfill: from and to say for which dates",
+    ),
+    ("a range without a backfill", {"backfill": JANUARY}, "backfill is for type Backfill only: set type to Backfill"),
+    (
+        "a range that ends before it begins",
+        backfill(**{"from": JANUARY["to"], "to": JANUARY["from"]}),
+        "backfill.from must not be after backfill.to: the range would be empty",
+    ),
+    (
+        "a range without an end",
+        {"type": "Backfill", "backfill": {"from": JANUARY["from"]}},
+        "spec.backfill.to: Required value",
+    ),
+    (
+        "a day without a time",
+        backfill(**{"from": "2026-01-01"}),
+        'spec.backfill.from in body must be of type date-time: "2026-01-01"',
+    ),
+    ("an unknown behaviour", backfill(reprocessBehavior="all"), "spec.backfill.reprocessBehavior: Unsupported value"),
+    (
+        "no active runs",
+        backfill(maxActiveRuns=0),
+        "spec.backfill.maxActiveRuns in body should be greater than or equal to 1",
+    ),
+    ("outputs of many runs", {**backfill(), **output()}, "a backfill has no outputs: each of its runs has its own"),
+    (
+        "a retry of runs that succeeded",
+        {**backfill(), "retryStrategy": "NewRun"},
+        "retryStrategy has to be ClearFailed",
+    ),
+    ("a misspelt field", {"dagID": "train_model"}, 'unknown field "spec.dagID"'),
+    ("a field of a Job", {"parallelism": 2}, 'unknown field "spec.parallelism"'),
+    ("a misspelt field deep inside", {"cancellation": {"timeout": 5}}, 'unknown field "spec.cancellation.timeout"'),
+]
+
+
+def named(name: str) -> Object:
+    return manifest(name, "train_model")
+
+
+# Whole manifests.
+OBJECTS: list[tuple[str, Object, str]] = [
+    ("no spec", {**named("nonsense"), "spec": None}, "spec: Required value"),
+    (
+        "a spec that is a text",
+        {**named("nonsense"), "spec": "train_model"},
+        'spec in body must be of type object: "string"',
+    ),
+    (
+        "a name too long for a run id",
+        named("n" * 141),
+        "metadata.name must have at most 140 characters: it is a part of the dag run id",
+    ),
+    (
+        "a name with capitals",
+        named("Churn"),
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters",
+    ),
+    ("a name with an underscore", named("churn_train"), "a lowercase RFC 1123 subdomain must consist of"),
+    ("a field beside the spec", {**named("nonsense"), "dagId": "x"}, 'unknown field "dagId"'),
+]
+
+# An edit of an MLJob: its spec before, what is changed, what the apiserver says.
+EDITS: list[tuple[str, Object, Object, str]] = [
+    (
+        "cancel is set back",
+        {"cancel": True},
+        {"cancel": False},
+        "cancel can't be set back to false: the job is cancelled for good",
+    ),
+    ("cancel is left out again", {"cancel": True}, {"cancel": None}, "cancel can't be set back to false"),
+    ("suspended after cancelling", {"cancel": True}, {"suspend": True}, "cancel and suspend can't both be true"),
+    ("it becomes a backfill", {}, backfill(), "an MLJob can't become a backfill, nor cease to be one"),
+    ("it ceases to be one", backfill(), {"type": "Custom", "backfill": None}, "nor cease to be one"),
+    ("the dag id goes", {}, {"dagId": None}, "spec.dagId: Required value"),
+]
+
+
+class Api:
+    """The apiserver, asked as kubectl asks it."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self._client = config.new_client_from_config(kubeconfig)
+        self._objects = client.CustomObjectsApi(self._client)
+
+    def refusal(self, body: Object) -> str:
+        """What it says to a manifest; empty where it takes it."""
+        return self._refusal(
+            lambda: self._objects.create_namespaced_custom_object(
+                GROUP, VERSION, "default", PLURAL, body, dry_run="All", field_validation="Strict"
+            )
+        )
+
+    def refusal_of_edit(self, before: Object, change: Object) -> str:
+        """What it says to a change of a stored MLJob's spec."""
+        body = named("edited")
+        body["spec"] |= {"suspend": not before.get("cancel", False), **before}
+        self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)
+        try:
+            return self._refusal(
+                lambda: self._objects.patch_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    "default",
+                    PLURAL,
+                    "edited",
+                    {"spec": change},
+                    dry_run="All",
+                    field_validation="Strict",
+                    _content_type="application/merge-patch+json",
+                )
+            )
+        finally:
+            self._objects.delete_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, "edited")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _refusal(self, call: Callable[[], object]) -> str:
+        try:
+            call()
+        except client.ApiException as refused:
+            return str(json.loads(refused.body)["message"])
+        return ""
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> Iterator[Api]:
+    api = Api(str(stack.kubeconfig))
+    yield api
+    api.close()
+
+
+def ids(table: list[Any]) -> list[str]:
+    return [row[0].replace(" ", "-") for row in table]
+
+
+@pytest.mark.parametrize(("what", "spec", "sentence"), SPECS, ids=ids(SPECS))
+def test_a_spec_that_is_nonsense_is_refused(what: str, spec: Object, sentence: str, api: Api) -> None:
+    job = named("nonsense")
+    job["spec"] |= spec
+    assert sentence in api.refusal(job), what
+
+
+@pytest.mark.parametrize(("what", "job", "sentence"), OBJECTS, ids=ids(OBJECTS))
+def test_a_manifest_that_is_nonsense_is_refused(what: str, job: Object, sentence: str, api: Api) -> None:
+    assert sentence in api.refusal(job), what
+
+
+@pytest.mark.parametrize(("what", "before", "change", "sentence"), EDITS, ids=ids(EDITS))
+def test_an_edit_that_is_nonsense_is_refused(
+    what: str, before: Object, change: Object, sentence: str, api: Api
+) -> None:
+    assert sentence in api.refusal_of_edit(before, change), what
+
+
+def test_the_table_is_large_and_says_each_thing_once() -> None:
+    names = [row[0] for table in (SPECS, OBJECTS, EDITS) for row in table]
+    assert len(names) == len(set(names)) >= 60
+
+
+def test_kubectl_says_what_the_apiserver_says(kubectl: Kubectl) -> None:
+    job = named("nonsense")
+    job["spec"]["dagId"] = "train model"
+    with pytest.raises(KubectlError) as refused:
+        kubectl("apply", "--dry-run=server", "--filename=-", stdin=json.dumps(job))
+    assert f'spec.dagId: Invalid value: "train model": {DAG_ID}' in str(refused.value)
+
+
+def test_every_field_is_explained(kubectl: Kubectl) -> None:
+    """``kubectl explain`` has each field of the spec, with a description."""
+    crd = kubectl.get("crd", f"{PLURAL}.{GROUP}")
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    recursive = kubectl("explain", "mljob.spec", "--recursive")
+    assert {"dagId", "confFrom", "timeoutSeconds"} <= {path.rpartition(".")[2] for path in paths(schema)}
+    for path in paths(schema):
+        assert f"{path.rpartition('.')[2]}\t<" in recursive, path
+        told = kubectl("explain", f"mljob.spec.{path}")
+        assert len(told.partition("DESCRIPTION:")[2].split()) >= 2, told
+        assert "<empty>" not in told.partition("DESCRIPTION:")[2], told
+
+
+def paths(schema: Object, prefix: str = "") -> Iterator[str]:
+    for name, node in schema.get("properties", {}).items():
+        yield prefix + name
+        yield from paths(node.get("items", node), f"{prefix}{name}.")

@@ -1,0 +1,76 @@
+"""Statuses with everything in them at its bound: what the apiserver has to take, and etcd to hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, Condition, MLJobSpec, MLJobStatus, Phase, StatusSource
+from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.identity import spec_hash
+from mljob_operator.core.job import Job
+from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.situation import Effort, Situation
+from mljob_operator.core.storable import cut
+from tests.strategies import EPOCH
+
+RUN_ID = f"mljob.{'s' * 63}.{'n' * 140}.aaaaaaaaaa-1"
+UI_URL = "https://airflow.example.com/some/where"
+
+
+def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
+    at = EPOCH + timedelta(seconds=index)
+    names = {f"{text[:200]}{i}": 1e20 * (i + 1) for i in range(30)}
+    return TaskFact(
+        task_id,
+        index,
+        1,
+        state,
+        StatusSource.KAFKA,
+        at,
+        at,
+        start=at,
+        end=at,
+        progress=Report(1, at, progress=0.5),
+        metrics=Report(1, at, metrics=names),
+        failure=Failure(1, at, text, text or None),
+        question=Question(1, text) if state is TaskState.AWAITING_INPUT else None,
+    )
+
+
+def largest(letter: str = "<") -> tuple[Situation, dict[str, Any]]:
+    """All parts of a status at their bounds at once."""
+    text = letter * 3000
+    tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]
+    tasks += [fact("mapped", i, TaskState.RUNNING, text) for i in range(5000)]
+    run = RunFact(RunState.FAILED, StatusSource.REST, EPOCH, EPOCH, start=EPOCH, end=EPOCH, created=EPOCH)
+    ledger = observe(Ledger(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True, final=True))
+    spec = MLJobSpec(dag_id="d" * 250)
+    entry = AttemptStatus(
+        attempt=1,
+        dag_run_id=RUN_ID,
+        phase=Phase.FAILED,
+        reason="PreRunningDeadlineExceeded",
+        message=cut(text, MAX_MESSAGE, MAX_MESSAGE_BYTES),
+        progress="4999/5000",
+        start_time=EPOCH,
+        completion_time=EPOCH,
+    )
+    status = MLJobStatus(
+        phase=Phase.RUNNING,
+        reason="TaskRunning",
+        dag_id="d" * 250,
+        dag_run_id=RUN_ID,
+        attempts=20,
+        spec_hash=spec_hash(spec),
+        submit_time=EPOCH,
+        history=[entry.model_copy(update={"attempt": number}) for number in range(1, MAX_HISTORY + 1)],
+        conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
+    )
+    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, spec, status, {})
+    effort = Effort(over_since=EPOCH)
+    situation = Situation(job, replace(ledger, listed=True), effort, EPOCH + timedelta(seconds=60))
+    return situation, {f"output_{i}": letter * 90 for i in range(300)}

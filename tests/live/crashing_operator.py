@@ -1,0 +1,113 @@
+"""The operator, but for its death: it kills itself with SIGKILL right before or right after one of its calls to the outside.
+
+``python crashing_operator.py before submit``. Everything else is the real thing: the adapters' own methods are wrapped, where the process
+would otherwise go on. Which calls there are is in ``CALLS``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn
+
+from mljob_operator.adapters.airflow import Airflow
+from mljob_operator.adapters.kafka import KafkaEvents
+from mljob_operator.adapters.kubernetes import Jobs
+from mljob_operator.main import main
+
+TERMINAL = ("Succeeded", "Failed", "Cancelled")
+
+Which = Callable[..., bool]
+"""Whether it is this one of the method's calls, asked with the call's arguments."""
+
+
+def _patch(holds: Callable[[Mapping[str, Any]], bool]) -> Which:
+    return lambda _self, _job, patch: holds(patch)
+
+
+def _any(*_: Any, **__: Any) -> bool:
+    return True
+
+
+def _mid_run(patch: Mapping[str, Any]) -> bool:
+    return "taskCounts" in patch and "submitTime" not in patch and patch.get("phase") not in TERMINAL
+
+
+CALLS: dict[str, tuple[type, str, Which]] = {
+    "add the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present: present),
+    "write the attempt": (Jobs, "write_status", _patch(lambda patch: "dagRunId" in patch)),
+    "trigger the run": (Airflow, "submit", _any),
+    "write the submission": (Jobs, "write_status", _patch(lambda patch: "submitTime" in patch)),
+    "write a status in mid-run": (Jobs, "write_status", _patch(_mid_run)),
+    "commit offsets": (KafkaEvents, "_commit", _any),
+    "list the tasks": (Airflow, "tasks", _any),
+    "read the outputs": (Airflow, "outputs", _any),
+    "write the end": (Jobs, "write_status", _patch(lambda patch: patch.get("phase") in TERMINAL)),
+    "remove the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present: not present),
+    "write the failed attempt": (Jobs, "write_status", _patch(lambda patch: patch.get("reason") == "RetryBackoff")),
+    "write the second attempt": (Jobs, "write_status", _patch(lambda patch: patch.get("attempts") == 2)),
+    "clear the failed tasks": (Airflow, "clear_failed", _any),
+    "write the cancellation": (Jobs, "write_status", _patch(lambda patch: patch.get("phase") == "Cancelling")),
+    "trigger the cancellation": (Airflow, "trigger_cancellation", _any),
+    "cancel through REST": (Airflow, "cancel", _any),
+    "delete the MLJob": (Jobs, "delete", _any),
+}
+"""The method that makes each call, and which of its calls is meant."""
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("a killed process goes on")
+
+
+def die(when: str, call: str) -> None:
+    """Let the process die of a call."""
+    owner, name, is_this = CALLS[call]
+    method = getattr(owner, name)
+    if owner is KafkaEvents:
+        setattr(owner, name, _of_commit(method, when))
+        return
+
+    async def dying(*args: Any, **kwargs: Any) -> Any:
+        this = is_this(*args, **kwargs)
+        if this and when == "before":
+            _die()
+        answer: Awaitable[Any] = method(*args, **kwargs)
+        result = await answer
+        if this:
+            _die()
+        return result
+
+    setattr(owner, name, dying)
+
+
+def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
+    """The first commit after a status of a run under way was stored, in the consumer's thread."""
+    stored = False
+    write_status = Jobs.write_status
+
+    async def write(self: Jobs, job: Any, patch: Mapping[str, Any]) -> Any:
+        nonlocal stored
+        result = await write_status(self, job, patch)
+        stored = stored or _mid_run(patch)
+        return result
+
+    Jobs.write_status = write  # type: ignore[method-assign]
+
+    def commit(self: KafkaEvents, positions: Any) -> None:
+        if not stored:
+            method(self, positions)
+            return
+        if when == "after":
+            self._waits = True
+            method(self, positions)
+        _die()
+
+    return commit
+
+
+if __name__ == "__main__":
+    die(sys.argv[1], sys.argv[2])
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""A Slack of the tests' own on loopback: it takes what the real one takes, and refuses what that refuses, in its words.
+
+Checked are the limits of Slack's reference: chat.postMessage, incoming webhooks, Block Kit (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
+(api.slack.com/reference/surfaces/formatting), rate limits (api.slack.com/docs/rate-limits).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "xoxb-tests"
+WEBHOOK = "/services/T0/B0/tests"
+
+BLOCKS = {
+    "header",
+    "section",
+    "context",
+    "actions",
+    "divider",
+    "image",
+    "rich_text",
+    "input",
+    "video",
+    "file",
+    "markdown",
+}
+TIME_STAMP = re.compile(r"\d{10}\.\d{6}")
+CHANNEL = re.compile(r"#[a-z0-9_-]{1,80}|[CGDUW][A-Z0-9]{7,}")
+LINK_OR_DATE = re.compile(r"<(?:https?://[^|<>\s]+(?:\|[^<>\n]*)?|!date\^\d+\^[^<>^]+\|[^<>]+)>")
+KNOWN_FIELDS = {
+    "channel", "text", "blocks", "thread_ts", "reply_broadcast", "unfurl_links", "unfurl_media", "mrkdwn", "username",
+    "icon_emoji", "metadata", "attachments", "parse", "link_names",
+}  # fmt: skip
+
+
+def complaints(body: Mapping[str, Any]) -> list[str]:
+    """What Slack would not take, or not show as meant, of a message."""
+    said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
+    if not body.get("text"):
+        said.append("no text: notifications would be empty")
+    elif len(body["text"]) > 40_000:
+        said.append("text of more than 40,000 characters")
+    blocks = body.get("blocks", [])
+    if not isinstance(blocks, list) or len(blocks) > 50:
+        return [*said, "blocks: not a list of at most 50"]
+    if len(json.dumps(blocks)) > 100_000:
+        said.append("blocks: too large")
+    for number, block in enumerate(blocks):
+        said += [f"blocks[{number}]: {complaint}" for complaint in _block(block)]
+    return said
+
+
+def _block(block: Mapping[str, Any]) -> Iterator[str]:
+    kind = block.get("type")
+    if kind not in BLOCKS:
+        yield f"unknown type {kind}"
+    if kind == "header":
+        yield from _text(block.get("text"), {"plain_text"}, 150)
+    if kind == "section":
+        if "text" not in block and "fields" not in block:
+            yield "a section without text"
+        else:
+            yield from _text(block.get("text"), {"plain_text", "mrkdwn"}, 3000)
+    if kind == "context":
+        elements = block.get("elements", [])
+        if not 1 <= len(elements) <= 10:
+            yield "a context of none or more than 10 elements"
+        for element in elements:
+            yield from _text(element, {"plain_text", "mrkdwn"}, 3000)
+    if kind == "actions":
+        elements = block.get("elements", [])
+        if not 1 <= len(elements) <= 25:
+            yield "actions without elements, or more than 25"
+        for element in elements:
+            if element.get("type") != "button":
+                yield f"an element {element.get('type')}"
+            yield from _text(element.get("text"), {"plain_text"}, 75)
+            if len(element.get("url", "")) > 3000 or not re.match(r"https?://", element.get("url", "http://")):
+                yield "a button whose url is none"
+            if len(element.get("action_id", "")) > 255:
+                yield "an action_id of more than 255 characters"
+
+
+def _text(text: Any, kinds: set[str], most: int) -> Iterator[str]:
+    if not isinstance(text, Mapping) or text.get("type") not in kinds:
+        yield f"text must be one of {sorted(kinds)}: {text}"
+        return
+    content = text.get("text")
+    if not isinstance(content, str) or not 1 <= len(content) <= most:
+        yield f"a text that is not of 1 to {most} characters"
+    elif text["type"] == "mrkdwn":
+        rest = LINK_OR_DATE.sub("", content)
+        if re.search(r"[<>]|&(?!amp;|lt;|gt;)", rest):
+            yield f"mrkdwn that is not escaped: {rest}"
+
+
+@dataclass
+class Message:
+    """A message that was taken."""
+
+    channel: str
+    ts: str
+    body: dict[str, Any]
+
+    @property
+    def thread(self) -> str | None:
+        return self.body.get("thread_ts")
+
+    @property
+    def words(self) -> str:
+        """All that a person reads in it."""
+        return "\n".join(_words(self.body.get("blocks", [])))
+
+
+def _words(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        if isinstance(part.get("text"), str):
+            yield part["text"]
+        for value in part.values():
+            yield from _words(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _words(value)
+
+
+@dataclass
+class SlackServer:
+    """What it was sent, and how it is to answer."""
+
+    messages: list[Message] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Complaints about messages; a real Slack would have said invalid_blocks."""
+    requests: list[tuple[float, int]] = field(default_factory=list)
+    """When each request came, and how it was answered."""
+    limited: int = 0
+    """So many requests are answered with 429 first."""
+    retry_after: int = 1
+    missing: set[str] = field(default_factory=set)
+    """Channels that are not there."""
+    members: dict[str, str] = field(default_factory=dict)
+    """Ids by e-mail address."""
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+
+    def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """chat.postMessage."""
+        channel = body.get("channel", "")
+        if not CHANNEL.fullmatch(channel) or channel in self.missing:
+            return {"ok": False, "error": "channel_not_found"}
+        thread = body.get("thread_ts")
+        if thread is not None and not TIME_STAMP.fullmatch(thread):
+            return {"ok": False, "error": "invalid_thread_ts"}
+        if wrong := complaints(body):
+            self.refused += wrong
+            return {"ok": False, "error": "invalid_blocks", "response_metadata": {"messages": wrong}}
+        where = channel if re.fullmatch(r"[CGD][A-Z0-9]+", channel) else self.id_of(channel)
+        if thread is not None and not any(m.ts == thread and m.channel == where for m in self.messages):
+            return {"ok": False, "error": "thread_not_found"}
+        message = self._take(where, body)
+        return {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": body["text"]}}
+
+    def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
+        """An incoming webhook's answer is a word, not JSON."""
+        if wrong := complaints(body):
+            self.refused += wrong
+            return 400, "invalid_blocks"
+        self._take("webhook", body)
+        return 200, "ok"
+
+    def _take(self, channel: str, body: dict[str, Any]) -> Message:
+        with self._lock:
+            self._number += 1
+            message = Message(channel, f"17{self._number:08d}.{self._number:06d}", body)
+            self.messages.append(message)
+        return message
+
+    @staticmethod
+    def id_of(name: str) -> str:
+        """The id of a channel, or of the conversation with a member."""
+        letters = re.sub(r"[^A-Z0-9]", "", name.upper())
+        return f"{'D' if name[0] in 'UW' else 'C'}{letters:0<9}"
+
+
+@contextmanager
+def slack_server() -> Iterator[SlackServer]:
+    """A server on loopback, as long as the block runs."""
+    import time
+
+    slack = SlackServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+        def do_GET(self) -> None:
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
+        def _answer(self, content: bytes) -> None:
+            path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+            if slack.limited > 0:
+                slack.limited -= 1
+                slack.requests.append((time.monotonic(), 429))
+                self._send(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": str(slack.retry_after)})
+                return
+            slack.requests.append((time.monotonic(), 200))
+            if path == WEBHOOK:
+                status, word = slack.webhook(json.loads(content))
+                self._send(status, word)
+            elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                self._send(200, {"ok": False, "error": "invalid_auth"})
+            elif path == "/api/chat.postMessage":
+                if "json" not in self.headers.get("Content-Type", ""):
+                    self._send(200, {"ok": False, "error": "invalid_post_type"})
+                else:
+                    self._send(200, slack.post(json.loads(content)))
+            elif path == "/api/users.lookupByEmail":
+                # Methods that take no JSON take their arguments from the address or from a form.
+                given = query | parse_qs(content.decode())
+                member = slack.members.get((given.get("email") or [""])[0])
+                found = {"ok": True, "user": {"id": member}}
+                self._send(200, found if member else {"ok": False, "error": "users_not_found"})
+            else:
+                self._send(200, {"ok": False, "error": "unknown_method"})
+
+        def _send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    slack.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield slack
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)

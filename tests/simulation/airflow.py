@@ -1,0 +1,297 @@
+"""An Airflow that does something: its scheduler and workers take one step at a time, and publish what the real ones do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from mljob_contract.events import EventName, TaskError, TaskEvent
+from mljob_operator.core.facts import TaskFact
+from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from tests.fakes import CANCEL_DAG, FakeAirflow, FakeRun
+
+from .topic import Topic
+
+RETRIES = 1
+"""Of every task."""
+PREFIX = "mljob."
+
+_NAMES = {
+    TaskState.RUNNING: EventName.TASK_RUNNING,
+    TaskState.SUCCESS: EventName.TASK_SUCCESS,
+    TaskState.FAILED: EventName.TASK_FAILED,
+    TaskState.SKIPPED: EventName.TASK_SKIPPED,
+    TaskState.UP_FOR_RETRY: EventName.TASK_UP_FOR_RETRY,
+}
+_BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that Airflow may do next."""
+
+    run: FakeRun
+    what: str
+    do: Callable[[], None]
+
+    def __str__(self) -> str:
+        return f"{self.run.run_id}: {self.what}"
+
+
+class BusyAirflow(FakeAirflow):
+    """The fake, with a scheduler and workers.
+
+    Attributes:
+        created: Every run that was ever created, by id.
+        reused: Ids of runs that were created again after their deletion.
+        unstored: What workers have published and the database does not have yet, by run id.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
+        super().__init__(clock, {"predict": ("score",)})
+        self._topic = topic
+        self.created: set[str] = set()
+        self.reused: list[str] = []
+        self.unstored: dict[str, list[Callable[[], None]]] = {}
+
+    async def submit(self, dag_id: str, run_id: str, *args: Any) -> Any:
+        """As the fake; a run id that was used before is noted."""
+        new = (dag_id, run_id) not in self.runs
+        try:
+            return await super().submit(dag_id, run_id, *args)
+        finally:
+            if new and (dag_id, run_id) in self.runs:
+                if run_id in self.created:
+                    self.reused.append(run_id)
+                self.created.add(run_id)
+                for key, task in self.runs[dag_id, run_id].tasks.items():
+                    self.runs[dag_id, run_id].tasks[key] = replace(task, max_tries=RETRIES)
+
+    async def cancel(self, dag_id: str, run_id: str) -> None:
+        """What is being stored is stored first: Airflow locks the run."""
+        self.store(run_id)
+        await super().cancel(dag_id, run_id)
+
+    def store(self, run_id: str) -> None:
+        """The database has what was published of a run."""
+        for stored in self.unstored.pop(run_id, ()):
+            stored()
+
+    def ours(self) -> list[FakeRun]:
+        """Runs of MLJobs, oldest first."""
+        return [run for run in self.runs.values() if run.run_id.startswith(PREFIX)]
+
+    def steps(self) -> list[Step]:
+        """All that may happen next."""
+        return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
+
+    def cancellations_go_on(self) -> None:
+        """The cancellation DAG's runs come to their end."""
+        for _ in ("it begins", "it gets a slot", "it cancels"):
+            for step in self.steps():
+                if step.run.dag_id == CANCEL_DAG:
+                    step.do()
+
+    def finish(self, run: FakeRun, wanted: RunState) -> None:
+        """All that is left to do in a run is done; where it is to fail, and anything is left, the last task fails."""
+        self.store(run.run_id)
+        if run.state is RunState.QUEUED:
+            self._begin(run)
+        left = [key for key, task in run.tasks.items() if task.state not in FINISHED_TASK]
+        for key in left:
+            task = run.tasks[key]
+            if task.state is not TaskState.RUNNING:
+                again = task.state is not TaskState.DEFERRED
+                self._enter(run, task, TaskState.RUNNING, try_number=task.try_number + again)
+            bad = wanted is RunState.FAILED and key == left[-1]
+            self._enter(run, run.tasks[key], TaskState.FAILED if bad else TaskState.SUCCESS)
+        self._end(run, _outcome(run))
+
+    def _steps(self, run: FakeRun) -> Iterator[tuple[str, Callable[[], None]]]:
+        if run.run_id in self.unstored:
+            yield "is stored", lambda: self.store(run.run_id)
+        elif run.state is RunState.QUEUED and run.dag_id not in self.paused:
+            yield "begins", lambda: self._begin(run)
+        elif run.state is RunState.RUNNING:
+            yield from self._cancelling(run) if run.dag_id == CANCEL_DAG else self._running(run)
+
+    def _cancelling(self, run: FakeRun) -> Iterator[tuple[str, Callable[[], None]]]:
+        task = run.tasks["cancel", -1]
+        if task.state is TaskState.NONE:
+            yield "gets a slot", lambda: self._enter(run, task, TaskState.RUNNING, try_number=1)
+            return
+
+        def cancels() -> None:
+            target = self.runs.get((run.conf["dag_id"], run.conf["dag_run_id"]))
+            if target is not None and target.state not in TERMINAL_RUN:
+                self.store(target.run_id)
+                for fact in list(target.tasks.values()):
+                    if fact.state not in FINISHED_TASK:
+                        self._enter(target, fact, TaskState.FAILED, ours=False)
+                self._end(target, RunState.FAILED)
+            self._enter(run, task, TaskState.SUCCESS)
+            self._end(run, RunState.SUCCESS)
+
+        yield "cancels", cancels
+
+    def _running(self, run: FakeRun) -> Iterator[tuple[str, Callable[[], None]]]:
+        tasks = list(run.tasks.values())
+        if all(task.state in FINISHED_TASK for task in tasks):
+            state = _outcome(run)
+            yield f"ends: {state}", lambda: self._end(run, state)
+            yield f"ends: {state}, unstored", lambda: self._end(run, state, stored=False)
+            return
+        yield "times out", lambda: self._time_out(run)
+        for task in tasks:
+            for what, do in self._task_steps(run, task):
+                yield f"{task.task_id}[{task.map_index}] {what}", do
+
+    def _task_steps(self, run: FakeRun, task: TaskFact) -> Iterator[tuple[str, Callable[[], None]]]:
+        def to(state: TaskState, *, try_number: int | None = None, ours: bool = True, told: bool = True) -> Any:
+            return lambda: self._enter(run, task, state, try_number=try_number, ours=ours, told=told)
+
+        match task.state:
+            case TaskState.NONE:
+                yield "starts", to(TaskState.RUNNING, try_number=task.try_number + 1)
+                if any(other.state in _BAD for other in run.tasks.values()):
+                    yield "cannot run", to(TaskState.UPSTREAM_FAILED, told=False)
+                if task.map_index < 0 and task.task_id == "fit":
+                    yield "is expanded", lambda: self._expand(run, task)
+            case TaskState.UP_FOR_RETRY:
+                yield "is tried again", to(TaskState.RUNNING, try_number=task.try_number + 1)
+            case TaskState.DEFERRED:
+                yield "resumes", to(TaskState.RUNNING)
+            case TaskState.RUNNING:
+                yield "succeeds", to(TaskState.SUCCESS)
+                yield "succeeds, unstored", lambda: self._enter(run, task, TaskState.SUCCESS, stored=False)
+                yield "defers", to(TaskState.DEFERRED, told=False)
+                yield "skips itself", to(TaskState.SKIPPED)
+                yield "reports", lambda: self._report(run, task)
+                left = task.try_number <= (task.max_tries or 0)
+                yield "fails", to(TaskState.UP_FOR_RETRY if left else TaskState.FAILED)
+                yield "is set failed by hand", to(TaskState.FAILED, ours=False)
+                yield "is killed", to(TaskState.FAILED, told=False)
+            case _:
+                pass
+
+    # What happens
+
+    def _begin(self, run: FakeRun) -> None:
+        self.begin(run)
+        self._tell_of_run(run, RunState.RUNNING)
+
+    def _end(self, run: FakeRun, state: RunState, *, stored: bool = True) -> None:
+        self._tell_of_run(run, state)
+        if stored:
+            self.end(run, state)
+        else:
+            self.unstored.setdefault(run.run_id, []).append(lambda: self.end(run, state))
+
+    def _time_out(self, run: FakeRun) -> None:
+        for task in list(run.tasks.values()):
+            if task.state not in FINISHED_TASK:
+                self._enter(run, task, TaskState.SKIPPED, told=False)
+        self._end(run, RunState.FAILED)
+
+    def _expand(self, run: FakeRun, task: TaskFact) -> None:
+        del run.tasks[task.key]
+        for index in (0, 1):
+            fact = replace(task, map_index=index, at=self._clock())
+            run.tasks[fact.key] = fact
+
+    def _enter(
+        self,
+        run: FakeRun,
+        task: TaskFact,
+        state: TaskState,
+        *,
+        try_number: int | None = None,
+        ours: bool = True,
+        told: bool = True,
+        stored: bool = True,
+    ) -> None:
+        """A task instance enters a state; ``told`` unless Airflow has no hook for it, by our callbacks only from its own process."""
+        now = self._clock()
+        begins = state is TaskState.RUNNING and task.state is not TaskState.DEFERRED
+        fact = replace(
+            task,
+            state=state,
+            try_number=task.try_number if try_number is None else try_number,
+            at=now,
+            start=now if begins else task.start,
+            end=now if state in FINISHED_TASK else None,
+        )
+
+        def store() -> None:
+            if run.tasks.get(task.key) is task:
+                run.tasks[task.key] = replace(fact, at=self._clock())
+
+        if stored:
+            store()
+        else:
+            self.unstored.setdefault(run.run_id, []).append(store)
+        if told and run.run_id.startswith(PREFIX):
+            self._tell_of_task(run, fact, ours=ours)
+
+    def _report(self, run: FakeRun, task: TaskFact) -> None:
+        event = self._event(run, task, EventName.TASK_PROGRESS)
+        self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
+
+    # What is published
+
+    def _tell_of_run(self, run: FakeRun, state: RunState) -> None:
+        if run.run_id.startswith(PREFIX):
+            self._official(run, f"dag_run.{state}")
+
+    def _tell_of_task(self, run: FakeRun, fact: TaskFact, *, ours: bool) -> None:
+        failed = fact.state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
+        self._official(
+            run,
+            f"task_instance.{TaskState.FAILED if failed else fact.state}",
+            task_id=fact.task_id,
+            try_number=fact.try_number,
+            map_index=fact.map_index,
+            error="ValueError('broken')" if failed else None,
+        )
+        if ours:
+            error = TaskError(type="ValueError", message="broken") if failed else None
+            event = self._event(run, fact, _NAMES[fact.state]).model_copy(update={"error": error})
+            self._topic.send(event.model_dump_json().encode())
+
+    def _event(self, run: FakeRun, fact: TaskFact, name: EventName) -> TaskEvent:
+        return TaskEvent(
+            event=name,
+            timestamp=self._clock(),
+            dag_id=run.dag_id,
+            run_id=run.run_id,
+            task_id=fact.task_id,
+            map_index=fact.map_index,
+            try_number=fact.try_number,
+            max_tries=fact.max_tries,
+            start_date=fact.start,
+            end_date=fact.end,
+        )
+
+    def _official(self, run: FakeRun, event: str, **more: Any) -> None:
+        message = {
+            "schema_version": 1,
+            "source": "airflow",
+            "event": event,
+            "timestamp": self._clock().isoformat(),
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
+            **more,
+        }
+        self._topic.send(json.dumps(message).encode())
+
+
+def active(run: FakeRun) -> bool:
+    """Whether the run is queued or running."""
+    return run.state not in TERMINAL_RUN
+
+
+def _outcome(run: FakeRun) -> RunState:
+    return RunState.FAILED if any(task.state in _BAD for task in run.tasks.values()) else RunState.SUCCESS

@@ -1,0 +1,117 @@
+"""What must hold once everything works again and nothing new happens: all is as Airflow says, and all that was asked for is done."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from mljob_contract.mljob import MLJobStatus, Phase, RunPolicy
+from mljob_operator.core import attempts
+from mljob_operator.core.identity import spec_hash
+from mljob_operator.core.job import Job
+from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_PHASES, RunState
+from tests.fakes import FakeRun
+
+from .airflow import active
+from .world import World
+
+_PHASES = {
+    RunState.QUEUED: {Phase.QUEUED},
+    RunState.RUNNING: {Phase.RUNNING},
+    RunState.SUCCESS: {Phase.SUCCEEDED},
+    RunState.FAILED: {Phase.FAILED, Phase.CANCELLED, Phase.SUSPENDED},
+}
+
+
+def unkept(world: World) -> Iterator[str]:
+    """What is not as it should be, in words."""
+    for body in world.cluster.objects.values():
+        job = Job.from_object(body)
+        yield from (
+            f"{job.name} ({job.uid}, {job.status.phase}, {job.status.reason}): {what}" for what in _of(job, world)
+        )
+    yield from (f"left behind: {run.run_id}" for run in world.left_behind())
+
+
+def _of(job: Job, world: World) -> Iterator[str]:
+    status, spec = job.status, job.spec
+    if job.deleting:
+        yield "its deletion was lost"
+        return
+    if status.observed_generation != job.generation:
+        yield f"generation {job.generation} was not acted on"
+    run = world.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
+    finished = status.phase in TERMINAL_PHASES
+    going = [
+        run.run_id for run in world.airflow.ours() if active(run) and job.uid in world.cluster.announced[run.run_id]
+    ]
+    by_hand = [run_id for run_id in going if run_id in world.by_hand]
+
+    if finished and job.held:
+        yield "it is finished, and holds a finalizer"
+    if finished and spec.ttl_seconds_after_finished is not None:
+        yield "its time to live has passed"
+    if status.phase is Phase.CANCELLING:
+        yield "its cancellation was lost"
+    if status.phase is Phase.PENDING and status.reason != "ValidationFailed":
+        yield f"nothing keeps it from running: {status.message}"
+    if spec.cancel and not finished:
+        yield "its cancellation was lost"
+    if spec.suspend and not finished and status.phase is not Phase.SUSPENDED:
+        yield "its suspension was lost"
+    if status.phase is Phase.SUSPENDED and not spec.suspend:
+        yield "its resumption was lost"
+    if (finished or status.phase is Phase.SUSPENDED) and set(going) - set(by_hand):
+        yield f"its run goes on: {going}"
+    if len(set(going) - {status.dag_run_id} - set(by_hand)) > 0:
+        yield f"an older run goes on: {going}"
+    if (
+        spec.run_policy is not RunPolicy.ONCE
+        and not spec.cancel
+        and not spec.suspend
+        and status.spec_hash != spec_hash(spec)
+    ):
+        yield "its last spec was not run"
+    if run is None:
+        if status.phase in (Phase.QUEUED, Phase.RUNNING):
+            yield "its run is not there"
+        return
+    if run.run_id in by_hand and (spec.cancel or spec.suspend):
+        return
+    if status.phase is Phase.PENDING or (attempts.closed(status) and not finished):
+        return
+    if status.phase not in _PHASES[run.state]:
+        yield f"Airflow says {run.state}"
+    elif differs := differences(status, run):
+        yield f"Airflow says otherwise: {differs}"
+
+
+def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:
+    """Where the tasks in a status differ from those in Airflow."""
+    told = {
+        task.task_id: (Counter(task.mapped.states) if task.mapped else Counter({task.state: 1}), task.try_number)
+        for task in status.tasks or ()
+    }
+    rows = defaultdict(list)
+    for fact in run.tasks.values():
+        rows[fact.task_id].append(fact)
+    true = {
+        task_id: (Counter(str(fact.state) for fact in facts), max(fact.try_number for fact in facts))
+        for task_id, facts in rows.items()
+    }
+    finished = sum(fact.state in FINISHED_TASK for fact in run.tasks.values())
+    found: dict[str, Any] = {
+        task_id: (told.get(task_id), true.get(task_id))
+        for task_id in told.keys() | true.keys()
+        if told.get(task_id) != true.get(task_id)
+    }
+    if (progress := f"{finished}/{len(run.tasks)}") != status.progress:
+        found["progress"] = (status.progress, progress)
+    if status.dag_run_state != run.state:
+        found["dagRunState"] = (status.dag_run_state, str(run.state))
+    counts = status.task_counts.model_dump() if status.task_counts else {}
+    states = Counter(str(fact.state) for fact in run.tasks.values())
+    if {state: n for state, n in counts.items() if n and state != "total"} != dict(states):
+        found["taskCounts"] = (counts, states)
+    return found

@@ -1,0 +1,63 @@
+"""What must hold of every status that is written over another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mljob_contract.mljob import MAX_HISTORY, MLJobStatus
+from mljob_operator.core.job import Job
+from mljob_operator.core.phases import TERMINAL_PHASES, TRANSITIONS
+from tests.fakes import FakeJobs
+
+
+class GuardedJobs(FakeJobs):
+    """MLJobs whose statuses are held to the promises.
+
+    Attributes:
+        broken: Those that a status broke, in words.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: list[str] = []
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        """As the fake."""
+        stored = await super().write_status(job, patch)
+        self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken_by_status(job.status, stored.status)]
+        return stored
+
+
+def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
+    """Promises that the step from one status to the next breaks, in words."""
+    before, after = old.attempts or 0, new.attempts or 0
+    if new.phase is None:
+        yield "a status without a phase"
+    elif new.phase is not old.phase and new.phase not in TRANSITIONS[old.phase]:
+        yield f"no transition leads from {old.phase} to {new.phase} ({new.reason})"
+    if after not in (before, before + 1):
+        yield f"attempt {before} is followed by attempt {after}"
+    if old.phase in TERMINAL_PHASES and new.phase is not old.phase and after == before:
+        yield f"attempt {after} had ended as {old.phase}, and is {new.phase} again ({new.reason})"
+    yield from _broken_by_history(old, new)
+
+
+def _broken_by_history(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
+    entries = new.history or []
+    numbers = [entry.attempt for entry in entries]
+    if numbers != sorted(set(numbers)):
+        yield f"the history is in disorder: attempts {numbers}"
+    if numbers and numbers[-1] > (new.attempts or 0):
+        yield f"the history knows attempt {numbers[-1]}, and the newest is {new.attempts}"
+    told = {entry.attempt: entry for entry in old.history or ()}
+    for entry in entries:
+        if entry.phase not in TERMINAL_PHASES:
+            yield f"attempt {entry.attempt} is in the history as {entry.phase}"
+        if entry.attempt in told and entry != told[entry.attempt]:
+            yield f"the history of attempt {entry.attempt} was rewritten: {told[entry.attempt]} became {entry}"
+    lost = {number for number in told if number not in numbers}
+    if lost and len(entries) < MAX_HISTORY:
+        yield f"the history lost attempts {sorted(lost)}"
+    if (new.attempts or 0) > (old.attempts or 0) and old.attempts and old.attempts not in numbers:
+        yield f"attempt {old.attempts} is over and not in the history"

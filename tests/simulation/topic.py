@@ -1,0 +1,106 @@
+"""The Kafka topic: producers whose messages are late, lost or doubled, and a log that is read again from the committed offset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from mljob_operator.core.offsets import Partition
+from mljob_operator.ports import Message
+
+from .network import ONE_WAY, Wire
+
+PARTITION: Partition = ("airflow.events", 0)
+
+
+class Topic:
+    """One partition.
+
+    Attributes:
+        under_way: Messages that producers have sent and the broker has not stored.
+        log: What the broker has stored.
+        committed: Where a new member of the group begins; None: at the end.
+        down: Whether the broker gives nothing to read.
+    """
+
+    name = PARTITION[0]
+
+    def __init__(self) -> None:
+        self.under_way: list[bytes] = []
+        self.log: list[bytes] = []
+        self.committed: int | None = None
+        self.down = False
+
+    def send(self, message: bytes) -> None:
+        """A producer sends."""
+        self.under_way.append(message)
+
+    def arrives(self, index: int, copies: int) -> None:
+        """One of the messages under way is stored so many times; none: it is lost."""
+        if self.under_way:
+            message = self.under_way.pop(index % len(self.under_way))
+            self.log += [message] * copies
+
+
+class Reader:
+    """The topic as one operator process reads it.
+
+    Attributes:
+        news: Set when there may be something to read.
+    """
+
+    def __init__(self, topic: Topic, wire: Wire) -> None:
+        self._topic = topic
+        self._wire = wire
+        self._paused = False
+        self._position = len(topic.log) if topic.committed is None else topic.committed
+        self._task: asyncio.Task[None] | None = None
+        self.news = asyncio.Event()
+        self._revoked: Callable[[Sequence[Partition]], None] = lambda _: None
+
+    def start(
+        self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
+    ) -> None:
+        """Read what there is, then what comes."""
+        self._revoked = revoked
+        self._task = asyncio.create_task(self._read(deliver), name="kafka")
+
+    async def _read(self, deliver: Callable[[Sequence[Message]], None]) -> None:
+        while True:
+            await asyncio.sleep(2 * ONE_WAY)
+            new = self._topic.log[self._position :]
+            if not new or self._paused or self._topic.down:
+                self.news.clear()
+                await self.news.wait()
+                continue
+            messages = [Message(PARTITION, self._position + n, None, value, 0) for n, value in enumerate(new)]
+            self._position += len(new)
+            deliver(messages)
+
+    def rebalance(self) -> None:
+        """The group gives the partition to somebody else and back: reading begins at the committed offset."""
+        self._revoked([PARTITION])
+        self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
+        self.news.set()
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit without waiting."""
+
+        def stored() -> None:
+            self._topic.committed = offsets.get(PARTITION, self._topic.committed)
+
+        self._wire.at_once(stored)
+
+    def pause(self, *, paused: bool) -> None:
+        """Stop reading, or go on."""
+        self._paused = paused
+        self.news.set()
+
+    def dead_letter(self, message: Message, why: str) -> None:
+        """All of the simulation's messages can be read."""
+        raise AssertionError(f"{why}: {message.value!r}")
+
+    async def close(self) -> None:
+        """Leave the group."""
+        if self._task is not None:
+            self._task.cancel()

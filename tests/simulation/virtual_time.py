@@ -1,0 +1,51 @@
+"""An event loop in which nobody waits: when nothing is left to be done now, it is later at once."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class _NobodyWaits(selectors.SelectSelector):
+    """Lets the time pass that would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Nothing ever comes from outside."""
+        if timeout is None:
+            raise RuntimeError("everybody waits for something that will never happen")
+        self.now += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """asyncio in virtual time."""
+
+    def __init__(self) -> None:
+        self._virtual = _NobodyWaits()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        """Seconds since the beginning."""
+        return self._virtual.now
+
+
+class VirtualClock:
+    """A clock of the virtual world, which may be wrong.
+
+    Attributes:
+        skew: How far it is ahead of the true time.
+    """
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.skew = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._loop.time()) + self.skew

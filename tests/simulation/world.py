@@ -1,0 +1,318 @@
+"""A cluster, an Airflow and an operator between them, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+from mljob_contract.mljob import MLJobStatus, RunPolicy
+from mljob_operator.core.job import Job, Key
+from mljob_operator.errors import StoreError
+from mljob_operator.instances import Instances, OwnAirflow
+from mljob_operator.job_queue import JobQueue
+from mljob_operator.readers import Readers
+from mljob_operator.reconciler import Reconciler
+from tests.fakes import FakeInstances, FakeRun, SilentMeter
+
+from .airflow import BusyAirflow, active
+from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs
+from .promises import GuardedJobs
+from .topic import Reader, Topic
+from .virtual_time import VirtualClock, VirtualLoop
+
+
+class Cluster(GuardedJobs):
+    """MLJobs, with a watch, and a memory of all that were ever there.
+
+    Attributes:
+        changes: What a watch that begins now would see, in sequence: type and object.
+        announced: The uids of the MLJobs whose status ever named a run, by run id.
+        told: Ids of runs whose submission a status told of.
+        specs: The last spec of each uid.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+        self.announced: dict[str, set[str]] = defaultdict(set)
+        self.told: set[str] = set()
+        self.specs: dict[str, dict[str, Any]] = {}
+        self._published: dict[Key, dict[str, Any]] = {}
+
+    def publish(self) -> None:
+        """Let watches know what has changed."""
+        for key, before in list(self._published.items()):
+            now = self.objects.get(key)
+            if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
+                self.changes.append(("DELETED", self._published.pop(key)))
+        for key, body in self.objects.items():
+            known = self._published.get(key)
+            if known is None or known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+                self._published[key] = deepcopy(body)
+                self.changes.append(("MODIFIED" if known else "ADDED", self._published[key]))
+                self.specs[body["metadata"]["uid"]] = self._published[key]["spec"]
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        """As the fake, and on the record."""
+        stored = await super().write_status(job, patch)
+        if (run_id := stored.status.dag_run_id) is not None:
+            self.announced[run_id].add(job.uid)
+            # Whose runs belong to its spec takes over what is there, or begins again.
+            if stored.status.submit_time is not None and job.spec.run_policy is not RunPolicy.ONCE_PER_SPEC:
+                self.told.add(run_id)
+        return stored
+
+    @property
+    def uids(self) -> set[str]:
+        """Of the MLJobs that are there."""
+        return {body["metadata"]["uid"] for body in self.objects.values()}
+
+
+class Process:
+    """One operator process: the real parts, wired as ``mljob_operator.main`` does."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.wire = Wire(world.network, world.look, self.end)
+        self.airflow = WiredAirflow(world.airflow, self.wire, world.clock, world.airflow_clock)
+        self.jobs = WiredJobs(world.cluster, self.wire)
+        self.watching = True
+        self.reader = Reader(world.topic, self.wire)
+        meter: Any = SilentMeter()
+        self.instances = Instances(
+            FakeInstances(),
+            _no_other_airflow,
+            world.clock,
+            meter,
+            own=OwnAirflow(self.airflow, "http://airflow"),
+            topic=world.topic.name,
+        )
+        reconciler = Reconciler(
+            self.instances, self.jobs, world.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
+        )
+        self.queue = JobQueue(reconciler, self.jobs, world.clock, meter, min_interval=0.1)
+        self.instances.serve(reconciler.places, self.queue.users, self.queue.reconsider)
+        self.readers = Readers(
+            self.instances,
+            self.queue,
+            world.clock,
+            meter,
+            subscribe=lambda _: self.reader,
+            do=self._do,
+            prefix="mljob",
+            interval=5,
+        )
+        self._seen = len(world.cluster.changes)
+        self._news = asyncio.Event()
+        self._duties: list[asyncio.Task[None]] = []
+        self._do(self._start(), "start")
+
+    def _do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(duty, name=name)
+        self._duties.append(task)
+        return task
+
+    async def _start(self) -> None:
+        while True:
+            try:
+                jobs = await self.jobs.list()
+                break
+            except StoreError:
+                await asyncio.sleep(1)
+        for job in jobs:
+            self.queue.observe(job)
+        self.readers.follow()
+        self._do(self._watch(), "watch")
+
+    async def _watch(self) -> None:
+        """What the watch delivers, a moment after it happened."""
+        changes = self.world.cluster.changes
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await asyncio.sleep(2 * ONE_WAY)
+            connected = self.watching and "kubernetes" not in self.world.network.down
+            while connected and self._seen < len(changes):
+                kind, body = changes[self._seen]
+                self._seen += 1
+                job = Job.from_object(deepcopy(body))
+                if kind == "DELETED":
+                    self.queue.vanished(job.key, job.uid)
+                else:
+                    self.queue.observe(job)
+
+    def look(self) -> None:
+        """Something may have happened that the watch or the topic tells of."""
+        self._news.set()
+        self.reader.news.set()
+
+    def list_again(self) -> None:
+        """The watch was lost for so long that it begins anew: what is gone meanwhile is not told."""
+        self._seen = len(self.world.cluster.changes)
+        self.watching = True
+        for body in self.world.cluster.objects.values():
+            self.queue.observe(Job.from_object(deepcopy(body)))
+
+    def end(self) -> None:
+        """SIGKILL."""
+        self.wire.dead = True
+        self.queue._closing = True
+        for task in self._duties:
+            task.cancel()
+        for slot in self.queue._slots.values():
+            if slot.task is not None:
+                slot.task.cancel()
+            if slot.timer is not None:
+                slot.timer.cancel()
+        for task in list(self.queue._background):
+            task.cancel()
+        if self.reader._task is not None:
+            self.reader._task.cancel()
+        self.world.process = None
+
+
+def _no_other_airflow(*_: object) -> Any:
+    raise AssertionError("there is one Airflow")
+
+
+class World:
+    """Everything, and the time.
+
+    Attributes:
+        clock: The operator's.
+        airflow_clock: Airflow's and the cluster's.
+        process: The operator; None while there is none.
+        broken: Promises that were broken, in words.
+        by_hand: Ids of runs that somebody cleared in Airflow.
+        defects: What the operator logged as an error.
+    """
+
+    def __init__(self) -> None:
+        self.loop = VirtualLoop()
+        self.clock = VirtualClock(self.loop)
+        self.airflow_clock = VirtualClock(self.loop)
+        self.topic = Topic()
+        self.airflow = BusyAirflow(self.airflow_clock, self.topic)
+        self.cluster = Cluster()
+        self.network = Network()
+        self.process: Process | None = None
+        self.by_hand: set[str] = set()
+        self._broken: list[str] = []
+        self.defects = Defects()
+        logging.getLogger("mljob_operator").addHandler(self.defects)
+        self.start()
+
+    def start(self) -> None:
+        """Start an operator, if none runs."""
+        if self.process is None:
+
+            async def start() -> None:
+                self.process = Process(self)
+
+            self.loop.run_until_complete(start())
+
+    def kill(self) -> None:
+        """SIGKILL, wherever it is."""
+        if self.process is not None:
+            self.process.end()
+            self.run(0)
+
+    def soon(self, what: Callable[[], None]) -> None:
+        """Let something happen to the process as soon as time goes on."""
+        self.loop.call_soon(what)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def lands(self, stray: Stray) -> None:
+        """A request that nobody waits for arrives after all."""
+
+        async def land() -> None:
+            # Nobody hears how it ends.
+            with contextlib.suppress(Exception):
+                await stray.effect()
+            self.look()
+
+        self.loop.run_until_complete(land())
+
+    def close(self) -> None:
+        """The end of the world."""
+        self.kill()
+        logging.getLogger("mljob_operator").removeHandler(self.defects)
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.run(0)
+        self.loop.close()
+
+    # What is true of it
+
+    def look(self) -> None:
+        """Something has taken effect: tell the watch, and see whether a promise is broken."""
+        self.cluster.publish()
+        by_job: dict[str, list[str]] = defaultdict(list)
+        for run in self.airflow.ours():
+            if active(run):
+                for uid in self.cluster.announced[run.run_id]:
+                    by_job[uid].append(run.run_id)
+                if not self.cluster.announced[run.run_id]:
+                    self._broken.append(f"{run.run_id} was started before any status said so")
+        for uid, run_ids in by_job.items():
+            if len(set(run_ids) - self.by_hand) > 1:
+                self._broken.append(f"{uid} has several active runs: {', '.join(run_ids)}")
+        # Of a run that was deleted before any status told of its submission, nobody can know.
+        self._broken += [f"{run_id} was used twice" for run_id in self.airflow.reused if run_id in self.cluster.told]
+        self.airflow.reused.clear()
+        self._broken += [f"left behind: {run.run_id}" for run in self.left_behind()]
+        if self.process is not None:
+            self.process.look()
+
+    def left_behind(self) -> list[FakeRun]:
+        """Active runs whose MLJob is gone, and that nobody wanted to go on or was warned of."""
+        there = self.cluster.uids
+        warned = " ".join(
+            notice.message for _, notice in self.cluster.notices if notice.reason == "CancellationAbandoned"
+        )
+        return [
+            run
+            for run in self.airflow.ours()
+            if active(run)
+            and not self.cluster.announced[run.run_id] & there
+            and run.run_id not in self.by_hand
+            and run.run_id not in warned
+            and not any(
+                self.cluster.specs[uid].get("deletionPolicy") == "Retain" for uid in self.cluster.announced[run.run_id]
+            )
+        ]
+
+    @property
+    def broken(self) -> list[str]:
+        """Promises that were broken, in words."""
+        return [*self.cluster.broken, *self._broken, *self.defects.found]
+
+    def status(self, key: Key) -> MLJobStatus:
+        """As stored."""
+        return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
+
+    def die_at(self, calls: int, when: When) -> None:
+        """Let the operator die at one of its next requests."""
+        if self.process is not None:
+            self.process.wire.dies_at = (self.process.wire.calls + calls, when)
+
+
+class Defects(logging.Handler):
+    """What the operator logs as an error is one: nothing in this world may surprise it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, with its traceback."""
+        self.found.append(logging.Formatter("%(message)s").format(record))

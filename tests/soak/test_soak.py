@@ -1,0 +1,293 @@
+"""Two hundred MLJobs at once over the example DAGs, some of them cancelled at random moments: `make soak`, a quarter of an hour.
+
+Not a part of `make test`. It asks what no test of one MLJob can: that each ends as Airflow says, that nothing is left behind, and which share
+of the time is the operator's own. The figures go to benchmarks/results/soak.json.
+
+``MLJOB_SOAK_JOBS`` and ``MLJOB_SOAK_SEED`` change how many and which; other numbers than 200 write no file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import pytest
+import yaml
+
+from benchmarks.figures import percentile
+from devstack.progress import elapsed, say, step
+from devstack.stack import Stack
+from tests.conftest import PARALLELISM, NewInstallation
+from tests.e2e.parity import FINISHED, differences
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+from tests.live.mljobs import TERMINAL, Object, finished
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# Of backfills Airflow allows one at a time for a DAG: many of one would wait for each other.
+FILES = ("generate-dataset", "enrich-dataset", "train", "predict", "infer")
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "soak.json"
+JOBS = 200
+CANCELLED_SHARE = 0.25
+CANCELLER = "mljob_cancel"
+OVER = frozenset({"success", "failed"})
+BOUND = 3600
+
+pytestmark = pytest.mark.timeout(BOUND + 600)
+
+Way = Literal["delete", "cancel"]
+
+
+@dataclass
+class Life:
+    """One MLJob, as a watcher saw it; seconds since the epoch, by the clock that Airflow has too.
+
+    Attributes:
+        told: When the phase said that it is over.
+        over: When no finalizer held it any more.
+    """
+
+    created: float = 0
+    running: float = 0
+    told: float = 0
+    over: float = 0
+    gone: float = 0
+
+
+@dataclass
+class Victim:
+    """An MLJob that is to be cancelled.
+
+    Attributes:
+        way: ``kubectl delete``, or ``spec.cancel``.
+        waits_for_run: Whether the delay begins when the run does, or with the MLJob.
+        delay: Seconds.
+        asked: When it was.
+    """
+
+    way: Way
+    waits_for_run: bool
+    delay: float
+    asked: float = 0
+
+    def is_due(self, life: Life) -> bool:
+        begins = (life.running or life.over) if self.waits_for_run else life.created
+        return not self.asked and bool(begins) and time.time() > begins + self.delay
+
+
+@dataclass
+class Lives:
+    """What `kubectl get mljobs --watch` has told so far."""
+
+    of: dict[str, Life] = field(default_factory=dict)
+    changes: int = 0
+
+    def saw(self, kind: str, name: str, phase: str, finalizers: str) -> None:
+        now, life = time.time(), self.of.setdefault(name, Life())
+        self.changes += 1
+        life.created = life.created or now
+        if phase == "Running":
+            life.running = life.running or now
+        if phase in TERMINAL:
+            life.told = life.told or now
+            life.over = life.over or (0 if finalizers else now)
+        if kind == "DELETED":
+            life.gone = now
+
+
+@contextmanager
+def watched(installation: Installation) -> Iterator[Lives]:
+    lives = Lives()
+    line = "{.type}|{.object.metadata.name}|{.object.status.phase}|{.object.metadata.finalizers}"
+    watch = installation.jobs.kubectl.start(
+        "get", "mljobs", "--watch", "--output-watch-events", f'--output=jsonpath={line}{{"\\n"}}'
+    )
+
+    def read() -> None:
+        assert watch.stdout is not None
+        for said in watch.stdout:
+            lives.saw(*said.rstrip("\n").split("|"))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield lives
+    finally:
+        watch.terminate()
+        watch.communicate(timeout=10)
+        reader.join(timeout=10)
+
+
+def manifests(count: int) -> list[Object]:
+    """The examples, one after the other, each with a name of its own."""
+    kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
+    jobs = []
+    for number, kind in zip(range(count), cycle(kinds), strict=False):
+        jobs.append({**kind, "metadata": {"name": f"soak-{number:03d}-{kind['spec']['type'].lower()}"}})
+    return jobs
+
+
+def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
+    chosen = chance.sample(names, round(len(names) * CANCELLED_SHARE))
+    return {
+        name: Victim(chance.choice(("delete", "cancel")), chance.random() < 0.7, chance.uniform(0, 8))
+        for name in chosen
+    }
+
+
+def task_processes(stack: Stack) -> list[psutil.Process]:
+    """Of tasks: the children of the executor's workers, which are the scheduler's."""
+    scheduler = psutil.Process(stack.pid("airflow-scheduler"))
+    return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
+
+
+def cancel(installation: Installation, name: str, victim: Victim) -> None:
+    victim.asked = time.time()
+    if victim.way == "delete":
+        installation.jobs.kubectl("delete", "mljob", name, "--wait=false")
+    else:
+        installation.jobs.kubectl("patch", "mljob", name, "--type=merge", '--patch={"spec": {"cancel": true}}')
+
+
+def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
+    installation: NewInstallation, airflow: AirflowRest, stack: Stack
+) -> None:
+    count, seed = int(os.environ.get("MLJOB_SOAK_JOBS", JOBS)), int(os.environ.get("MLJOB_SOAK_SEED", 0))
+    soak = installation("soak")
+    jobs = manifests(count)
+    names = [job["metadata"]["name"] for job in jobs]
+    to_cancel = victims(names, random.Random(seed))
+    deleted = {name for name, victim in to_cancel.items() if victim.way == "delete"}
+
+    with step("soak", "a dataset and a model for the others to use"):
+        first = [{**job, "metadata": {"name": f"first-{number}"}} for number, job in enumerate(manifests(len(FILES)))]
+        soak.jobs.apply(*first)
+        ended = soak.jobs.until_finished(*(job["metadata"]["name"] for job in first), within=600)
+        assert {job["status"]["phase"] for job in ended.values()} == {"Succeeded"}
+        soak.jobs.kubectl("delete", "mljobs", "--all")
+
+    began, cpu_before = time.time(), soak.operator.cpu_seconds()
+    with watched(soak) as lives:
+        soak.jobs.apply(*jobs)
+
+        def all_over() -> bool:
+            for name, victim in to_cancel.items():
+                if victim.is_due(lives.of.get(name, Life())):
+                    cancel(soak, name, victim)
+            there = soak.jobs.all()
+            return set(there) == set(names) - deleted and all(finished(job) for job in there.values())
+
+        def counts() -> str:
+            phases = Counter("over" if life.over or life.gone else "under way" for life in lives.of.values())
+            return ", ".join(f"{number} {phase}" for phase, number in sorted(phases.items()))
+
+        with step("soak", f"{count} MLJobs, {len(to_cancel)} of them to be cancelled (seed {seed})", counts):
+            eventually(all_over, "all are over", within=BOUND, evidence=soak.operator.log_end)
+        wall = time.time() - began
+    cpu = soak.operator.cpu_seconds() - cpu_before
+
+    # Each as Airflow has it ...
+    there = soak.jobs.all()
+    wrong: dict[str, Any] = {}
+    for name, job in there.items():
+        status = job["status"]
+        if status.get("dagRunId") is None:
+            # Cancelled before there was a run.
+            if status["phase"] != "Cancelled":
+                wrong[name] = status
+            continue
+        found = differences(status, airflow)
+        if status["phase"] == "Cancelled" and name in to_cancel:
+            del found["phase"]
+        if found or (name not in to_cancel and status["phase"] != "Succeeded"):
+            wrong[name] = found or status
+    assert not wrong
+
+    # ... with one run each, of which none is under way, those of the cancellation DAG included ...
+    runs = airflow.runs(f"{soak.operator.prefix}.{soak.jobs.namespace}.soak-")
+    owners = Counter(run["dag_run_id"].split(".")[2] for run in runs)
+    assert {name: number for name, number in owners.items() if number != 1} == {}
+    assert {name for name, job in there.items() if job["status"].get("dagRunId")} <= set(owners)
+    assert [run["dag_run_id"] for run in runs if run["state"] not in OVER] == []
+    cancellations = airflow.runs(f"cancel.{soak.operator.prefix}.{soak.jobs.namespace}.")
+    eventually(
+        lambda: (
+            not [
+                run
+                for run in cancellations
+                if airflow.run(CANCELLER, run["dag_run_id"])["state"] not in OVER  # type: ignore[index]
+            ]
+        ),
+        "no cancellation is under way",
+    )
+    unfinished = [
+        (run["dag_run_id"], row["task_id"])
+        for run in runs
+        for row in airflow.task_instances(run["dag_id"], run["dag_run_id"])
+        if row["state"] not in FINISHED
+    ]
+    assert not unfinished
+    # ... and no process or finalizer.
+    eventually(lambda: not task_processes(stack), "no task's process is left", evidence=lambda: task_processes(stack))
+    assert not [name for name, job in there.items() if job["metadata"].get("finalizers")]
+
+    figures = report(lives, {run["dag_run_id"].split(".")[2]: run for run in runs}, to_cancel)
+    figures |= {
+        "jobs": count,
+        "cancelled": len(to_cancel),
+        "seed": seed,
+        "parallel_tasks": PARALLELISM,
+        "cores": os.cpu_count(),
+        "wall_seconds": round(wall),
+        "phases": dict(Counter(job["status"]["phase"] for job in there.values()), gone=len(deleted)),
+        "status_changes_seen": lives.changes,
+        "operator_cpu_seconds": round(cpu, 1),
+        "operator_cpu_percent_of_one_core": round(100 * cpu / wall, 1),
+    }
+    say(f"\n  {count} MLJobs were over after {elapsed(wall)}:\n{json.dumps(figures, indent=2)}")
+    if count == JOBS:
+        RESULT.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
+    """What the operator added: from the MLJob to its run in Airflow, and from the run's end to a status that says so."""
+    before, after, whole = [], [], []
+    for name, life in lives.of.items():
+        if name in to_cancel:
+            continue
+        before.append(_epoch(runs[name]["queued_at"]) - life.created)
+        after.append(life.told - _epoch(runs[name]["end_date"]))
+        whole.append(life.told - life.created)
+    cancelling = [
+        (life.gone or life.over) - victim.asked
+        for name, victim in to_cancel.items()
+        if (life := lives.of[name]).running and victim.asked
+    ]
+    return {
+        "operator_share_percent": round(100 * (sum(before) + sum(after)) / sum(whole), 2),
+        "submit_seconds": _spread(before),
+        "report_end_seconds": _spread(after),
+        "job_seconds": _spread(whole),
+        "cancel_seconds": _spread(cancelling),
+    }
+
+
+def _spread(samples: list[float]) -> dict[str, float]:
+    return {name: round(percentile(samples, share), 3) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1))}
+
+
+def _epoch(time_of_airflow: str) -> float:
+    return datetime.fromisoformat(time_of_airflow.replace("Z", "+00:00")).timestamp()

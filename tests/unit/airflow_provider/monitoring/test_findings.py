@@ -1,0 +1,289 @@
+"""From what was observed to what is wrong: health, what is stuck, failures, outliers, bottlenecks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_airflow.monitoring import bottlenecks, failures, outliers
+from mljob_airflow.monitoring.fingerprints import ErrorText
+from mljob_airflow.monitoring.health import Health, Need, health_findings, suspects
+from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.observations import BrokenFile, Dag, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.stuck import stuck_runs, stuck_tasks
+from mljob_airflow.monitoring.thresholds import Thresholds
+from mljob_contract.reports import FindingKind, Severity
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+LINKS = Links("https://airflow.example/")
+CHURN = Dag("churn", ("team-a",), schedule="0 * * * *", bundle="b", file="churn.py", max_active_runs=2)
+
+
+def ago(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+def run(number: int = 1, dag_id: str = "churn", **span: float) -> QueuedRun:
+    return QueuedRun(dag_id, f"run-{number}", ago(**span))
+
+
+def instance(run_number: int = 1, **fields) -> TaskInstance:
+    return TaskInstance(**{"dag_id": "churn", "task_id": "fit", "run_id": f"run-{run_number}"} | fields)
+
+
+def health_of(dag: Dag, need: Need | None = None, broken: tuple[BrokenFile, ...] = ()):
+    return health_findings(Health({dag.dag_id: dag}, broken, {dag.dag_id: need or Need()}), LINKS)
+
+
+class TestHealth:
+    def test_a_dag_that_is_well_is_not_looked_into(self):
+        assert suspects([CHURN], []) == []
+        assert health_of(CHURN) == []
+
+    def test_a_paused_dag_with_a_schedule_is_told_to_its_owner(self):
+        [finding] = health_of(Dag("churn", ("team-a",), is_paused=True, schedule="@daily"))
+        assert (finding.kind, finding.severity, finding.owners) == (
+            FindingKind.DAG_PAUSED,
+            Severity.WARNING,
+            ("team-a",),
+        )
+        assert finding.url == "https://airflow.example/dags/churn"
+
+    def test_a_paused_dag_that_nobody_needs_is_nobodys_trouble(self):
+        assert health_of(Dag("churn", is_paused=True)) == []
+
+    def test_runs_that_wait_for_a_paused_dag_make_it_critical(self):
+        [finding] = health_of(Dag("churn", is_paused=True), Need([run(minutes=50)], used_by_mljobs=True))
+        assert finding.severity is Severity.CRITICAL
+        assert finding.title == "churn is paused, 1 run waiting"
+        assert "MLJobs run it." in finding.detail
+        assert finding.since == ago(minutes=50)
+
+    def test_other_dags_schedules_are_a_need(self):
+        [finding] = health_of(Dag("raw", is_paused=True), Need(feeds={"report", "churn"}))
+        assert "Schedules depend on it: churn, report." in finding.detail
+
+    def test_a_stale_dag_is_stale_rather_than_paused(self):
+        [finding] = health_of(Dag("churn", is_paused=True, is_stale=True, schedule="@daily"))
+        assert finding.kind is FindingKind.DAG_STALE
+
+    def test_a_broken_file_is_one_finding_for_all_its_dags(self):
+        broken = BrokenFile("churn.py", "b", NOW, "Traceback\n  File\nModuleNotFoundError: No module named 'torch'\n")
+        dags = {
+            name: Dag(name, (f"owner-{name}",), is_stale=True, schedule="@daily", bundle="b", file="churn.py")
+            for name in "xy"
+        }
+        [finding] = health_findings(Health(dags, [broken], {}), LINKS)
+        assert finding.kind is FindingKind.IMPORT_ERROR
+        assert finding.owners == ("owner-x", "owner-y")
+        assert finding.detail.startswith("ModuleNotFoundError: No module named 'torch'.")
+
+    def test_a_file_without_known_dags_belongs_to_the_platform(self):
+        [finding] = health_of(CHURN, broken=(BrokenFile("new.py", "b", NOW, ""),))
+        assert finding.owners == ()
+
+
+class TestStuck:
+    def stuck(self, runs, dag=CHURN, running=0):
+        return stuck_runs(runs, {dag.dag_id: dag}, {dag.dag_id: running}, LINKS, minutes=30, now=NOW)
+
+    def test_a_run_that_waits_no_longer_than_allowed_is_not_stuck(self):
+        assert self.stuck([run(minutes=29)]) == []
+
+    def test_the_runs_of_a_dag_are_one_finding(self):
+        [finding] = self.stuck([run(1, minutes=40), run(2, hours=3), run(3, minutes=1)])
+        assert finding.title == "churn: 2 runs queued for 3 h"
+        assert finding.url.endswith("/dags/churn/runs/run-2")
+
+    def test_the_reason_is_said(self):
+        assert "max_active_runs is 2" in self.stuck([run(hours=1)], running=2)[0].detail
+        assert "scheduler" in self.stuck([run(hours=1)], running=1)[0].detail
+
+    @pytest.mark.parametrize("why", ["is_paused", "is_stale"])
+    def test_where_the_dag_is_the_cause_it_is_told_once(self, why):
+        assert self.stuck([run(hours=1)], Dag("churn", **{why: True})) == []
+
+    def test_waiting_tasks_say_what_they_wait_for(self):
+        waiting = [
+            instance(1, state="scheduled", scheduled=ago(hours=1), pool="gpu"),
+            instance(2, state="queued", scheduled=ago(hours=2), queued=ago(minutes=31)),
+            instance(3, state="scheduled", scheduled=ago(minutes=1)),
+        ]
+        [finding] = stuck_tasks(waiting, {"churn": CHURN}, LINKS, minutes=30, now=NOW)
+        assert finding.title == "churn: 2 tasks waiting for 60 min"
+        assert "pool" in finding.detail
+        assert "executor" in finding.detail
+        assert finding.key == "stuck_queued:churn:tasks"
+
+
+class TestFailures:
+    def judged(self, failed: int, runs: int, errors, times: int = 3):
+        history = [
+            instance(n, state="failed" if n <= failed else "success", end=ago(hours=n)) for n in range(1, runs + 1)
+        ]
+        last = failures.last_runs(CHURN, "fit", history, [], runs=10)
+        last.errors.update({f"run-{n}": errors(n) for n in range(1, failed + 1)})
+        return failures.recurring(last, LINKS, times=times)
+
+    def test_the_same_error_often_enough_is_one_finding(self):
+        [finding] = self.judged(3, 8, lambda n: ErrorText("ValueError", f"row {n} is bad"))
+        assert finding.title == "churn.fit failed in 3 of its last 8 runs"
+        assert finding.detail == "ValueError: row 1 is bad"
+        assert finding.severity is Severity.WARNING
+        assert finding.since == ago(hours=3)
+
+    def test_different_errors_are_not_the_same(self):
+        assert self.judged(3, 8, lambda n: ErrorText("ValueError", "abc"[n - 1])) == []
+
+    def test_failing_every_time_is_critical(self):
+        assert self.judged(4, 4, lambda n: ErrorText("ValueError", ""))[0].severity is Severity.CRITICAL
+
+    def test_errors_that_cannot_be_read_are_told_as_that(self):
+        [finding] = self.judged(3, 8, lambda n: None)
+        assert finding.variant == failures.UNKNOWN
+
+    def test_a_mapped_task_fails_once_in_a_run(self):
+        failed = [instance(1, state="failed", map_index=n) for n in range(100)]
+        assert failures.candidates(failed, times=2) == []
+        assert failures.candidates([*failed, instance(2, state="failed")], times=2) == [("churn", "fit")]
+
+    def test_an_instance_that_failed_beside_the_first_counts_for_its_run(self):
+        history = [instance(1, state="success", map_index=0), instance(2, state="success", map_index=0)]
+        last = failures.last_runs(CHURN, "fit", history, [instance(2, state="failed", map_index=7)], runs=10)
+        assert [(ti.run_id, ti.map_index) for ti in last.failed] == [("run-2", 7)]
+
+    def test_runs_before_the_last_m_do_not_count(self):
+        history = [instance(n, state="success") for n in range(1, 11)]
+        last = failures.last_runs(CHURN, "fit", history, [instance(50, state="failed")], runs=10)
+        assert last.failed == []
+
+
+class TestOutliers:
+    def judged(self, newest: TaskInstance, past: float = 200, runs: int = 30):
+        history = [newest, *(self.ended(n, past) for n in range(2, runs + 2))]
+        return outliers.outlier_findings(
+            CHURN,
+            "fit",
+            history,
+            LINKS,
+            slow_seconds=120,
+            wait_seconds=300,
+            min_history=20,
+            since=ago(hours=2),
+            now=NOW,
+        )
+
+    def ended(self, number: int, seconds: float, wait: float = 1, **fields) -> TaskInstance:
+        start = ago(hours=number)
+        times = {
+            "scheduled": start - timedelta(seconds=wait),
+            "queued": start,
+            "start": start,
+            "end": start + timedelta(seconds=seconds),
+        }
+        return instance(number, state="success", duration=seconds, **times | fields)
+
+    def test_as_usual_is_no_finding(self):
+        assert self.judged(self.ended(1, 210)) == []
+
+    def test_a_hang_is_seen_while_it_lasts(self):
+        [finding] = self.judged(instance(1, state="running", start=ago(hours=3)))
+        assert finding.kind is FindingKind.SLOW_TASK
+        assert finding.title == "churn.fit has run for 3 h, usually 3 min"
+        assert finding.numbers["median_seconds"] == pytest.approx(200)
+        assert finding.history[-1] == 3 * 3600
+
+    def test_a_failure_says_nothing_of_how_long_the_task_takes(self):
+        assert self.judged(instance(1, state="failed", duration=9999, start=ago(hours=1), end=ago(minutes=1))) == []
+
+    def test_a_long_wait_says_where(self):
+        newest = self.ended(1, 200, wait=1800, queued=ago(hours=1, minutes=5))
+        [finding] = self.judged(newest)
+        assert finding.kind is FindingKind.LONG_WAIT
+        assert "for a slot in default_pool" in finding.detail
+
+    def test_short_tasks_are_never_slow(self):
+        assert self.judged(self.ended(1, 110), past=1) == []
+
+    def test_what_ended_long_ago_is_old_news(self):
+        assert self.judged(self.ended(5, 4000)) == []
+
+    def test_what_is_worth_reading_the_past_of_is_what_took_or_waited_long(self):
+        recent = [
+            self.ended(1, 50, task_id="short"),
+            self.ended(2, 500, task_id="long"),
+            self.ended(3, 5, wait=900, task_id="late"),
+        ]
+        found = outliers.candidates(recent, slow_seconds=120, wait_seconds=300, now=NOW)
+        assert found == [("churn", "late"), ("churn", "long")]
+
+    def test_a_deferred_tasks_dates_are_no_wait(self):
+        assert instance(scheduled=ago(minutes=1), start=ago(minutes=9)).wait is None
+
+
+WINDOW = bottlenecks.Window(ago(hours=24), NOW)
+
+
+def busy(begin: float, end: float | None, number: int = 1, **fields) -> TaskInstance:
+    """A task instance by hours before now."""
+    fields = {"state": "success", "start": ago(hours=begin), "end": None if end is None else ago(hours=end)} | fields
+    if end is not None:
+        fields.setdefault("duration", (begin - end) * 3600)
+    return instance(number, **fields)
+
+
+class TestBottlenecks:
+    def test_a_full_pool_that_tasks_wait_for_is_saturated(self):
+        tasks = [
+            busy(20 - n, 18 - n, n, pool="gpu", scheduled=ago(hours=21 - n), queued=ago(hours=20 - n))
+            for n in range(0, 18, 2)
+        ]
+        [finding] = bottlenecks.bottleneck_findings(tasks, [Pool("gpu", 1)], {}, WINDOW, Thresholds(), LINKS)
+        assert finding.kind is FindingKind.POOL_SATURATED
+        assert finding.title == "Pool gpu was full 75% of the time"
+        assert finding.numbers["slot_wait_p95_seconds"] == 3600
+
+    def test_a_full_pool_that_nobody_waits_for_is_well_used(self):
+        tasks = [busy(20, 2, pool="gpu", scheduled=ago(hours=20), queued=ago(hours=20))]
+        assert bottlenecks.bottleneck_findings(tasks, [Pool("gpu", 1)], {}, WINDOW, Thresholds(), LINKS) == []
+
+    def test_tasks_with_a_slot_that_wait_need_workers(self):
+        tasks = [busy(2, 1, n, queued=ago(hours=2.5)) for n in range(5)]
+        [finding] = bottlenecks.bottleneck_findings(tasks, [Pool("default_pool", 128)], {}, WINDOW, Thresholds(), LINKS)
+        assert finding.kind is FindingKind.WORKERS_SATURATED
+
+    def test_many_retries_are_told_to_the_owner(self):
+        tasks = [busy(2, 1, n, try_number=2 if n < 6 else 1) for n in range(10)]
+        assert bottlenecks.often_retried(tasks, Thresholds()) == [("churn", "fit")]
+        [finding] = bottlenecks.bottleneck_findings(tasks, [], {"churn": CHURN}, WINDOW, Thresholds(), LINKS)
+        assert finding.owners == ("team-a",)
+        assert finding.title == "churn.fit needed retries in 6 of 10 runs"
+
+    def test_the_tables_say_what_took_most(self):
+        tasks = [*(busy(3, 2, n) for n in range(3)), busy(9, 4, task_id="load")]
+        slowest, pools, retries = bottlenecks.bottleneck_tables(
+            tasks, [Pool("default_pool", 8), Pool("idle", 3)], WINDOW, LINKS
+        )
+        assert [row[0] for row in slowest.rows] == ["churn.load", "churn.fit"]
+        assert [row[0] for row in pools.rows] == ["default_pool"]
+        assert retries.rows == ()
+
+    @given(
+        st.lists(st.tuples(st.floats(-5, 30), st.floats(0, 30), st.integers(1, 4)), max_size=30), st.integers(1, 200)
+    )
+    def test_the_chart_neither_loses_nor_invents_time(self, spans, steps):
+        tasks = [busy(begin, begin - length, pool_slots=slots) for begin, length, slots in spans]
+        expected = sum(max(min(begin, 24) - max(begin - length, 0), 0) * slots for begin, length, slots in spans)
+        charted = sum(bottlenecks.occupancy(tasks, WINDOW, steps)) * 24 / steps
+        assert charted == pytest.approx(expected, abs=0.01 * 24 + 1e-6)
+
+    def test_the_time_that_a_pool_was_full_is_exact(self):
+        tasks = [busy(12, 6), busy(9, 3)]
+        assert bottlenecks.full_share(tasks, 2, WINDOW) == pytest.approx(3 / 24)
+        assert bottlenecks.full_share(tasks, 1, WINDOW) == pytest.approx(9 / 24)
+
+    def test_what_runs_fills_the_pool_until_now(self):
+        assert bottlenecks.full_share([busy(6, None, state="running")], 1, WINDOW) == pytest.approx(6 / 24)

@@ -1,0 +1,88 @@
+"""Errors are the same when they differ in what changes from run to run, and in nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_airflow.monitoring.fingerprints import MAX_TEXT, ErrorText, last_error, normalised, shortened
+
+
+def same(one: str, other: str) -> bool:
+    return ErrorText("ValueError", one).fingerprint == ErrorText("ValueError", other).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("row 17 of 3,000 is bad", "row 2 of 12 is bad"),
+        ("no file /tmp/tmpab12cd/data.csv", "no file /tmp/tmpzz99xx/data.csv"),
+        ("<Table object at 0x7f3a91bc>", "<Table object at 0x7f0011aa>"),
+        ("job 0b5e1c2a-93b1-4a53-9d53-0d3f2f6f8a11 is gone", "job 7c0ffee0-93b1-4a53-9d53-0d3f2f6f8a11 is gone"),
+        ("late: 2026-05-04T10:00:01.123+00:00", "late: 2026-05-05 11:30:00Z"),
+        ("commit 9fceb02d0ae598e95dc970b74767f19372d61af8", "commit 1a410efbd13591db07496601ebc7a059dd55cfe9"),
+        ("run mljob.team-a.churn.k3f2x2m4qz-1 failed", "run mljob.team-b.other.abcdefg234-7 failed"),
+        ("timed out\n  after 3 s", "timed out after 4.5 s"),
+    ],
+    ids=["numbers", "temporary-file", "address", "uuid", "date", "hash", "run-id", "white-space"],
+)
+def test_what_changes_from_run_to_run_does_not_count(one, other):
+    assert same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("no column age", "no column name"), ("connection refused", "connection reset")],
+)
+def test_words_count(one, other):
+    assert not same(one, other)
+
+
+def test_the_class_counts():
+    assert ErrorText("KeyError", "x").fingerprint != ErrorText("ValueError", "x").fingerprint
+
+
+@given(st.text())
+def test_whatever_the_text_it_is_bounded_and_normalising_twice_is_normalising_once(text):
+    once = normalised(text)
+    assert len(once) <= MAX_TEXT
+    assert len(str(ErrorText("ValueError", text))) <= MAX_TEXT
+    assert "\n" not in shortened(text)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_numbers_never_count(one, other):
+    assert same(f"epoch {one}: loss is {one / 7}", f"epoch {other}: loss is {other / 7}")
+
+
+def test_the_exception_of_a_log_is_the_one_that_was_raised_not_its_cause():
+    lines = [
+        {"event": "starting", "level": "info"},
+        {"event": "a complaint", "level": "error"},
+        {
+            "event": "Task failed with exception",
+            "level": "error",
+            "error_detail": [
+                {"exc_type": "RuntimeError", "exc_value": "no model", "is_cause": False},
+                {"exc_type": "KeyError", "exc_value": "'model'", "is_cause": True},
+            ],
+        },
+        {"event": "done", "level": "info"},
+    ]
+    assert last_error(lines) == ErrorText("RuntimeError", "no model")
+
+
+def test_without_an_exception_the_last_complaint_speaks():
+    lines = [{"event": "one", "level": "error"}, {"event": "Process terminated by signal", "level": "critical"}]
+    assert last_error(lines) == ErrorText("", "Process terminated by signal")
+
+
+def test_plain_text_is_read_as_far_as_it_goes():
+    assert last_error(
+        ["Traceback (most recent call last):", "  File x", "airflow.exceptions.AirflowFailException: no rows"]
+    ) == ErrorText("AirflowFailException", "no rows")
+
+
+def test_a_log_without_errors_has_none():
+    assert last_error([{"event": "all well", "level": "info"}, "done", {"error_detail": []}]) is None

@@ -1,0 +1,252 @@
+"""A look gathers what is needed, in bounds, and says what it could not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mljob_airflow.monitoring import look as looking
+from mljob_airflow.monitoring.fingerprints import ErrorText
+from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.look import Point, survey, watch
+from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
+from mljob_airflow.monitoring.thresholds import Thresholds
+from mljob_airflow.rest import AirflowApiError
+from mljob_contract.reports import FindingKind
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+POINT = Point("mljob_monitor", "tests", "mljob", Links("https://airflow.example"), NOW)
+
+
+@dataclass
+class FakeAirflow:
+    """An Airflow in memory. What is in ``forbidden`` answers 403."""
+
+    dags: list[Dag] = field(default_factory=list)
+    unlisted: dict[str, Dag] = field(default_factory=dict)
+    broken: list[BrokenFile] = field(default_factory=list)
+    feeds: dict[str, frozenset[str]] = field(default_factory=dict)
+    queued: list[QueuedRun] = field(default_factory=list)
+    ours: set[str] = field(default_factory=set)
+    tasks: list[TaskInstance] = field(default_factory=list)
+    errors: dict[str, ErrorText] = field(default_factory=dict)
+    complete: bool = True
+    forbidden: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return len(self.calls)
+
+    def _asked(self, what: str) -> None:
+        self.calls.append(what)
+        if what in self.forbidden:
+            raise AirflowApiError(f"could not {what}: 403", 403)
+
+    def dags_in_use(self, since: datetime) -> Listing[Dag]:
+        self._asked("dags")
+        return Listing(self.dags, self.complete)
+
+    def dag(self, dag_id: str) -> Dag | None:
+        self._asked("dag")
+        return self.unlisted.get(dag_id)
+
+    def import_errors(self) -> Listing[BrokenFile]:
+        self._asked("import_errors")
+        return Listing(self.broken)
+
+    def asset_feeds(self) -> Mapping[str, frozenset[str]]:
+        self._asked("assets")
+        return self.feeds
+
+    def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
+        self._asked("queued")
+        return Listing(self.queued)
+
+    def running_runs(self, dag_id: str) -> int:
+        self._asked("running")
+        return 0
+
+    def used_by_mljobs(self, dag_id: str, prefix: str, since: datetime) -> bool:
+        self._asked("mljobs")
+        return dag_id in self.ours
+
+    def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
+        self._asked("failed")
+        return Listing([ti for ti in self.tasks if ti.state == "failed"])
+
+    def waiting_tasks(self) -> Listing[TaskInstance]:
+        self._asked("waiting")
+        return Listing([ti for ti in self.tasks if ti.state in ("queued", "scheduled")])
+
+    def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
+        self._asked("recent")
+        return Listing([ti for ti in self.tasks if ti.state in ("success", "running")])
+
+    def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
+        self._asked("history")
+        return [ti for ti in self.tasks if (ti.dag_id, ti.task_id) == (dag_id, task_id)][:limit]
+
+    def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
+        self._asked("window")
+        return Listing(self.tasks, self.complete)
+
+    def pools(self) -> Listing[Pool]:
+        self._asked("pools")
+        return Listing([Pool("default_pool", 8)])
+
+    def last_error(self, instance: TaskInstance) -> ErrorText | None:
+        self._asked("log")
+        return self.errors.get(instance.task_id)
+
+
+def failing(task_id: str, runs: int = 3, dag_id: str = "churn") -> list[TaskInstance]:
+    return [
+        TaskInstance(dag_id, f"run-{n}", task_id, state="failed", end=NOW - timedelta(hours=n)) for n in range(runs)
+    ]
+
+
+def look(airflow: FakeAirflow, **thresholds):
+    return watch(airflow, Thresholds(**thresholds), POINT)
+
+
+def kinds(report) -> list[FindingKind]:
+    return [finding.kind for finding in report.findings]
+
+
+def test_a_quiet_airflow_costs_six_requests_and_has_no_findings():
+    airflow = FakeAirflow(dags=[Dag("churn", schedule="@daily")])
+    assert look(airflow).findings == ()
+    assert airflow.calls == ["dags", "queued", "import_errors", "waiting", "failed", "recent"]
+
+
+def test_all_is_found_with_its_owner_the_most_severe_first():
+    old = NOW - timedelta(hours=2)
+    airflow = FakeAirflow(
+        dags=[Dag("paused", ("team-a",), is_paused=True, schedule="@daily"), Dag("churn", ("team-b",))],
+        unlisted={"new": Dag("new", ("team-c",))},
+        broken=[BrokenFile("x.py", "b", old, "SyntaxError: x")],
+        queued=[QueuedRun("new", "manual", old)],
+        tasks=[*failing("fit"), TaskInstance("churn", "r", "late", state="queued", queued=old)],
+        errors={"fit": ErrorText("ValueError", "no rows")},
+    )
+    report = look(airflow)
+    assert [(finding.kind.value, finding.owners) for finding in report.findings] == [
+        ("recurring_failure", ("team-b",)),
+        ("stuck_queued", ("team-b",)),
+        ("stuck_queued", ("team-c",)),
+        ("dag_paused", ("team-a",)),
+        ("import_error", ()),
+    ]
+    assert report.incomplete == {}
+    assert report.requests == len(airflow.calls)
+
+
+def test_a_paused_dag_without_schedule_matters_when_mljobs_use_it():
+    airflow = FakeAirflow(dags=[Dag("a", is_paused=True), Dag("b", is_paused=True)], ours={"b"})
+    assert [finding.subject for finding in look(airflow).findings] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "said"),
+    [("mljob.team.churn.abcdefg234-1", True), ("other.team.churn.abcdefg234-1", False), ("manual", False)],
+)
+def test_a_queued_run_tells_by_its_id_that_an_mljob_waits(run_id, said):
+    airflow = FakeAirflow(dags=[Dag("churn", is_paused=True)], queued=[QueuedRun("churn", run_id, NOW)])
+    [finding] = look(airflow).findings
+    assert ("MLJobs run it." in finding.detail) is said
+
+
+def test_only_so_many_logs_are_read_and_that_is_said():
+    airflow = FakeAirflow(
+        tasks=[*failing("a"), *failing("b"), *failing("c")], errors={n: ErrorText("E", "") for n in "abc"}
+    )
+    report = look(airflow, log_reads=4)
+    assert airflow.calls.count("log") == 4
+    assert "log_reads" in report.incomplete[FindingKind.RECURRING_FAILURE]
+
+
+def test_a_task_that_fails_often_leaves_logs_to_read_of_the_others():
+    often = [*failing("a", runs=8), *failing("b")]
+    airflow = FakeAirflow(tasks=often, errors={n: ErrorText("E", n) for n in "ab"})
+    report = look(airflow, log_reads=6)
+    assert {finding.detail for finding in report.findings} == {"E: a", "E: b"}
+
+
+def test_no_more_than_the_bound_of_suspects_is_looked_into(monkeypatch):
+    monkeypatch.setattr(looking, "MAX_SUSPECTS", 3)
+    airflow = FakeAirflow(
+        dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(9)], queued=[QueuedRun("d8", "r", NOW)]
+    )
+    report = look(airflow)
+    assert airflow.calls.count("mljobs") == 3
+    assert [finding.subject for finding in report.findings] == ["d8", "d0", "d1"]
+    assert FindingKind.DAG_PAUSED in report.incomplete
+
+
+def test_what_was_cut_is_said():
+    assert FindingKind.DAG_STALE in look(FakeAirflow(complete=False)).incomplete
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        ("import_errors", FindingKind.IMPORT_ERROR),
+        ("failed", FindingKind.RECURRING_FAILURE),
+        ("recent", FindingKind.SLOW_TASK),
+        ("waiting", FindingKind.STUCK_QUEUED),
+    ],
+)
+def test_what_may_not_be_read_is_a_gap_and_not_the_end(what, kind):
+    airflow = FakeAirflow(dags=[Dag("paused", is_paused=True, schedule="@daily")], forbidden={what})
+    report = look(airflow)
+    assert kinds(report) == [FindingKind.DAG_PAUSED]
+    assert "403" in report.incomplete[kind]
+
+
+def test_a_report_holds_only_so_many_findings(monkeypatch):
+    monkeypatch.setattr(looking, "MAX_FINDINGS", 2)
+    airflow = FakeAirflow(dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(5)])
+    report = look(airflow)
+    assert len(report.findings) == 2
+    assert FindingKind.DAG_PAUSED in report.incomplete
+
+
+def test_a_slow_task_is_judged_by_its_own_past():
+    start = NOW - timedelta(hours=1)
+    tasks = [TaskInstance("churn", "r0", "fit", state="running", start=start)]
+    tasks += [
+        TaskInstance(
+            "churn",
+            f"r{n}",
+            "fit",
+            state="success",
+            start=NOW - timedelta(days=n),
+            end=NOW - timedelta(days=n),
+            duration=150.0 + n % 5,
+        )
+        for n in range(1, 40)
+    ]
+    report = look(FakeAirflow(dags=[Dag("churn", ("team-a",))], tasks=tasks))
+    assert kinds(report) == [FindingKind.SLOW_TASK]
+
+
+def test_a_survey_has_tables_and_charts():
+    tasks = [
+        TaskInstance(
+            "churn",
+            f"r{n}",
+            "fit",
+            state="success",
+            start=NOW - timedelta(hours=n + 1),
+            end=NOW - timedelta(hours=n),
+            duration=3600.0,
+        )
+        for n in range(5)
+    ]
+    report = survey(FakeAirflow(tasks=tasks), Thresholds(), POINT)
+    assert [table.title for table in report.tables] == ["Tasks that took most time", "Pools", "Most retries"]
+    assert [series.title for series in report.series] == ["Pool default_pool"]

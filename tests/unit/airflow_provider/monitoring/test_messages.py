@@ -1,0 +1,108 @@
+"""Messages are ones that Slack takes, whatever Airflow calls things, and that a person reads at a glance."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_airflow.monitoring.memory import Notice, Occasion
+from mljob_airflow.monitoring.messages import MAX_SECTIONS, NAMES, escape, message, summary
+from mljob_contract.reports import FindingKind, Severity
+from tests.live.slack_server import complaints
+from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, finding
+
+PAGE = "https://reports.example/mljob_monitor/2026-05-04T120000.html"
+
+
+def words(body) -> str:
+    return json.dumps(body, ensure_ascii=False)
+
+
+def notice(*present, occasion=Occasion.NEW, fresh=None, **fields) -> Notice:
+    return Notice("team-a", occasion, present if fresh is None else fresh, present, **fields)
+
+
+def test_a_message_says_what_is_wrong_with_a_link_and_since_when():
+    body = message(notice(finding("churn", since=NOW), CRITICAL), page=PAGE)
+    header, first, second, actions = body["blocks"]
+    assert header["text"]["text"] == "🔴 2 problems · team-a"
+    assert first["text"]["text"] == (
+        "🟠 *<https://airflow.example/dags/churn|churn is paused>*\nUnpause it.\n"
+        "since <!date^1777896000^{date_short_pretty} {time}|2026-05-04 12:00 UTC>"
+    )
+    assert second["text"]["text"].startswith("🔴 *")
+    assert actions["elements"][0]["url"] == PAGE
+    assert body["text"] == "🔴 2 problems · team-a: churn is paused; stuck is paused"
+    assert complaints(body) == []
+
+
+def test_a_reply_says_what_is_new_what_is_over_and_what_is_left():
+    old, new = finding("old"), finding("new")
+    body = message(notice(old, new, occasion=Occasion.CHANGED, fresh=(new,), over={"dag_paused:x": "x is paused"}))
+    assert body["blocks"][0]["text"]["text"] == "🟠 1 new problem · team-a"
+    assert "new is paused" in words(body)
+    assert "old is paused" not in words(body)
+    assert "✅ ~x is paused~" in words(body)
+    assert "Still open: 1 paused DAG" in words(body)
+
+
+def test_when_all_is_over_it_says_so():
+    body = message(notice(occasion=Occasion.OVER, over={"dag_paused:x": "x is paused"}))
+    assert body["blocks"][0]["text"]["text"] == "✅ All is well again · team-a"
+    assert complaints(body) == []
+
+
+def test_too_many_are_counted_by_kind():
+    many = [finding(f"dag-{n}") for n in range(30)] + [finding("file", kind=FindingKind.IMPORT_ERROR)]
+    body = message(notice(*many))
+    assert len(body["blocks"]) <= MAX_SECTIONS + 3
+    assert "… and 18 paused DAGs, 1 import error" in words(body)
+
+
+def test_what_has_no_owner_is_the_platforms():
+    body = message(Notice("", Occasion.NEW, (CRITICAL,), (CRITICAL,)))
+    assert body["blocks"][0]["text"]["text"].endswith("· the platform")
+
+
+@pytest.mark.parametrize("kind", FindingKind)
+def test_each_kind_has_words(kind):
+    assert NAMES[kind]
+    assert summary([finding(kind=kind)]).startswith("1 ")
+
+
+def test_what_means_something_to_slack_is_escaped():
+    body = message(notice(finding(title="<b> & c|d", detail="a <!channel> b")))
+    assert "&lt;b&gt; &amp; c" in words(body)
+    assert "<!channel>" not in words(body)
+    assert complaints(body) == []
+
+
+text = st.text(max_size=5000)
+
+
+@given(
+    st.lists(
+        st.tuples(text, text, text, st.sampled_from(list(FindingKind)), st.sampled_from(list(Severity))),
+        min_size=1,
+        max_size=60,
+    ),
+    st.text(min_size=1, max_size=400),
+    st.sampled_from(list(Occasion)),
+    text,
+)
+def test_whatever_airflow_calls_things_slack_takes_the_message(parts, owner, occasion, remark):
+    found = [
+        finding(f"s{n}", title=title or "x", detail=detail, owners=(other,), kind=kind, severity=severity)
+        for n, (title, detail, other, kind, severity) in enumerate(parts)
+    ]
+    made = Notice(owner, occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
+    assert complaints(message(made, page=PAGE, remark=remark)) == []
+
+
+@given(text)
+def test_escaping_loses_nothing(original):
+    shown = escape(original).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert shown == original

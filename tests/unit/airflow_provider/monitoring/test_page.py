@@ -1,0 +1,119 @@
+"""The page stands alone, says what was found, and nothing that Airflow calls things gets out of its place."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_airflow.monitoring import page_files
+from mljob_airflow.monitoring.page import page
+from mljob_airflow.monitoring.plots import sparkline
+from mljob_contract.reports import FindingKind, Series, Table
+from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, SLOW, finding, report
+
+VOID = {"meta", "br", "path", "circle", "polyline"}
+
+
+class Tree(HTMLParser):
+    """Checks that what is opened is closed, and collects what a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.words = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def read(html: str) -> Tree:
+    tree = Tree()
+    tree.feed(html)
+    assert tree.open == []
+    return tree
+
+
+SERIES = Series(title="Pool <gpu>", start=NOW, step_seconds=900, values=(0, 1.5, 4, 2), limit=4, unit="slots")
+TABLE = Table(
+    title="Pools", columns=("Pool", "Slots"), rows=(("gpu", 4.0), ("<default>", "unlimited")), note="How to read it."
+)
+
+
+def test_a_page_needs_nothing_else():
+    tree = read(page(report(finding(), SLOW, tables=(TABLE,), series=(SERIES,))))
+    assert not tree.tags & {"script", "link", "img", "iframe", "object"}
+    fetched = {name for name, _ in tree.attributes} & {"src", "srcset", "style", "onload"}
+    assert fetched == set()
+
+
+def test_it_says_what_was_found_by_owner_the_worst_first():
+    words = read(page(report(CRITICAL, finding("b", owner="team-b"), finding("p", owner=None)))).words
+    assert "mljob_monitor: 1 critical, 2 to look at" in words
+    assert words.index("team-a") < words.index("team-b")
+    assert "The platform" in words
+
+
+def test_nothing_wrong_is_said_too():
+    assert "nothing is wrong" in read(page(report())).words
+
+
+def test_what_was_not_looked_at_is_said():
+    words = read(page(report(incomplete={FindingKind.DAG_PAUSED: "only the first 10,000 DAGs were read"}))).words
+    assert "only the first 10,000 DAGs were read" in words
+
+
+def test_tables_and_plots_are_there():
+    tree = read(page(report(tables=(TABLE,), series=(SERIES,))))
+    assert {"svg", "table", "figure"} <= tree.tags
+    assert "at most 4 of 4 slots" in tree.words
+    assert "<default>" in tree.words
+
+
+text = st.text(max_size=200)
+
+
+@given(text, text, st.text(max_size=50), st.lists(st.floats(0, 1e7), max_size=60))
+def test_whatever_airflow_calls_things_the_page_stays_a_page(title, detail, owner, history):
+    odd = finding(title=title, detail=detail, owners=(owner,), url=f"javascript:{title}", history=tuple(history))
+    tree = read(page(report(odd, tables=(Table(title=title, columns=(owner,), rows=((detail,),), links=(title,)),))))
+    assert not any(name == "href" and not value.startswith("http") for name, value in tree.attributes)
+    assert "script" not in tree.tags
+
+
+def test_a_sparkline_of_nothing_is_nothing():
+    assert sparkline(()) == sparkline((1.0,)) == ""
+
+
+def test_pages_are_kept_for_a_while_and_the_newest_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_files, "KEPT", 3)
+    for minutes in range(5):
+        made = report(finding(f"d{minutes}"), minutes=minutes)
+        file = page_files.write(made, tmp_path)
+        assert file.name == page_files.name_of(made)
+    names = sorted(path.name for path in (tmp_path / "mljob_monitor").iterdir())
+    assert names == [f"2026-05-04T120{n}00.html" for n in (2, 3, 4)] + ["latest.html"]
+    assert "d4 is paused" in (tmp_path / "mljob_monitor" / "latest.html").read_text()
+
+
+def test_the_address_follows_the_file():
+    made = report(minutes=timedelta(hours=1).total_seconds() / 60)
+    assert (
+        page_files.address_of(made, "https://reports.example/")
+        == "https://reports.example/mljob_monitor/2026-05-04T130000.html"
+    )
+    assert page_files.address_of(made, "") is None

@@ -1,0 +1,155 @@
+"""Telling: nobody twice, nobody forgotten, whatever Slack answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from mljob_airflow.monitoring.memory import Memory, Quiet
+from mljob_airflow.monitoring.owners import Target, address_in_link, mapping_of, target_of
+from mljob_airflow.monitoring.slack import Posted, SlackError, UnreachableError
+from mljob_airflow.monitoring.telling import Directory, TellingError, tell
+from tests.unit.airflow_provider.monitoring.reports import finding, report
+
+A, B = finding("a"), finding("b", owner="team-b")
+DIRECTORY = Directory({"team-a": "#a", "team-b": "#b"}, "#airflow")
+
+
+@dataclass
+class FakeSlack:
+    """Takes every message, but for addresses that are set to fail."""
+
+    errors: dict[str, SlackError] = field(default_factory=dict)
+    threads: bool = True
+    sent: list[tuple[str, str | None, bool]] = field(default_factory=list)
+
+    def post(self, target: Target, message, *, reply_to: Posted | None = None, show: bool = False) -> Posted:
+        thread = reply_to.thread if reply_to else None
+        address = reply_to.channel if reply_to and thread else target.address
+        if address in self.errors:
+            raise self.errors[address]
+        self.sent.append((address, thread, show))
+        return Posted(address, f"{len(self.sent)}.0")
+
+
+@dataclass
+class World:
+    slack: FakeSlack = field(default_factory=FakeSlack)
+    memory: Memory = field(default_factory=dict)
+    directory: Directory = DIRECTORY
+
+    def tell(self, *findings, minutes: float = 0):
+        def save(memory: Memory) -> None:
+            self.memory = memory
+
+        return tell(report(*findings, minutes=minutes), self.memory, Quiet(), self.slack, self.directory, save)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_each_owner_is_told_once(world):
+    assert world.tell(A, B) == {"team-a": "new", "team-b": "new"}
+    assert world.tell(A, B, minutes=15) == {}
+    assert world.slack.sent == [("#a", None, True), ("#b", None, True)]
+
+
+def test_what_has_no_owner_is_told_in_the_fallback_channel(world):
+    assert world.tell(finding("pool", owner=None)) == {"the platform": "new"}
+    assert world.slack.sent == [("#airflow", None, True)]
+
+
+def test_what_is_new_is_a_reply_that_the_channel_sees_and_what_is_over_one_that_it_does_not(world):
+    world.tell(A)
+    world.tell(A, finding("c"), minutes=15)
+    world.tell(A, minutes=200)
+    assert world.slack.sent[1:] == [("#a", "1.0", True), ("#a", "1.0", False)]
+
+
+def test_whom_slack_cannot_reach_is_written_to_in_the_fallback_channel_and_followed_up_there(world):
+    world.slack.errors["#a"] = UnreachableError("channel_not_found")
+    assert world.tell(A, B) == {"team-a": "new", "team-b": "new"}
+    world.tell(A, B, finding("c"), minutes=15)
+    assert world.slack.sent == [("#airflow", None, False), ("#b", None, True), ("#airflow", "1.0", True)]
+
+
+def test_a_fallback_that_cannot_be_reached_is_an_error_that_keeps_nobody_else_from_being_told(world):
+    world.slack.errors |= {"#a": UnreachableError("is_archived"), "#airflow": UnreachableError("not_in_channel")}
+    with pytest.raises(TellingError, match="1 of 2"):
+        world.tell(A, B)
+    world.slack.errors.clear()
+    assert world.tell(A, B, minutes=1) == {"team-a": "new"}
+
+
+def test_a_try_that_ended_half_way_goes_on_where_it_was(world):
+    world.slack.errors["#b"] = SlackError("timed out")
+    with pytest.raises(TellingError):
+        world.tell(A, B)
+    world.slack.errors.clear()
+    assert world.tell(A, B) == {"team-b": "new"}
+
+
+def test_an_owner_who_moved_is_written_to_at_the_new_address(world):
+    world.tell(A)
+    world.directory = Directory({"team-a": "#new"}, "#airflow")
+    world.tell(A, finding("c"), minutes=15)
+    assert world.slack.sent[1] == ("#new", None, True)
+
+
+def test_links_are_asked_for_when_there_is_news_for_somebody_without_an_address(world):
+    asked = []
+
+    def link_of(owner: str) -> str | None:
+        asked.append(owner)
+        return "https://acme.slack.com/archives/C0123456789"
+
+    world.directory = Directory({"team-a": "#a"}, "#airflow", link_of)
+    world.tell(A, B)
+    world.tell(A, B, minutes=15)
+    assert asked == ["team-b"]
+    assert world.slack.sent == [("#a", None, True), ("C0123456789", None, True)]
+
+
+def test_without_threads_a_follow_up_is_a_message(world):
+    world.slack.post = lambda *args, **kwargs: Posted("webhook", None)
+    world.tell(A)
+    assert world.tell(A, finding("c"), minutes=15) == {"team-a": "changed"}
+
+
+@pytest.mark.parametrize(
+    ("link", "address"),
+    [
+        ("https://acme.slack.com/archives/C0123456789", "C0123456789"),
+        ("https://app.slack.com/client/T0123456789/C0123456789", "C0123456789"),
+        ("https://acme.slack.com/team/U0123456789", "U0123456789"),
+        ("slack://channel?team=T0123456789&id=C0123456789", "C0123456789"),
+        ("mailto:ada%40example.com", "ada@example.com"),
+        ("https://wiki.example/team-a", None),
+        ("https://evil-slack.com/archives/C0123456789", None),
+        ("https://acme.slack.com/", None),
+    ],
+)
+def test_an_owners_link_may_lead_to_slack(link, address):
+    assert address_in_link(link) == address
+
+
+def test_the_mapping_wins_over_the_link_and_the_fallback_is_for_all_others():
+    link = "mailto:ada@example.com"
+    assert target_of("a", {"a": "#a"}, link, "#f") == Target("#a")
+    assert target_of("a", {}, link, "#f") == Target("ada@example.com")
+    assert target_of("a", {}, link, "#f").is_email
+    assert target_of("a", {}, None, "#f") == Target("#f", is_fallback=True)
+
+
+@pytest.mark.parametrize("wrong", [[], "x", {"a": 1}])
+def test_a_mapping_that_is_none_says_so(wrong):
+    with pytest.raises(ValueError, match="mljob_owners"):
+        mapping_of(wrong)
+
+
+def test_nobody_to_tell_costs_no_message(world):
+    assert world.tell() == {}
+    assert world.slack.sent == []

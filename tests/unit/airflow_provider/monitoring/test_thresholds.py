@@ -1,0 +1,42 @@
+"""Thresholds: the defaults, then the Variable, then what somebody asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_airflow.monitoring.thresholds import Thresholds, ThresholdsError, effective, params_schema
+
+
+def test_later_wins():
+    made = effective(
+        {"stuck_minutes": 10, "failure_times": 4}, {"stuck_minutes": 5, "failure_runs": None, "odd": 1}, monitor="m"
+    )
+    assert (made.stuck_minutes, made.failure_times, made.failure_runs) == (5, 4, 10)
+
+
+def test_a_monitor_may_have_a_default_of_its_own():
+    assert effective(None, {}, monitor="m", quiet_hours=168).quiet_hours == 168
+    assert effective({"quiet_hours": 1}, {}, monitor="m", quiet_hours=168).quiet_hours == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "message"),
+    [
+        ({"stuck_minutes": 0}, {}, r"stuck_minutes: .*, not 0 \(Variable m\)"),
+        ({"stuckminutes": 5}, {}, r"stuckminutes: .*Variable m"),
+        (None, {"failure_times": 99}, r"failure_times: .*, not 99 \(params of this run\)"),
+        ([1], {}, "the Variable m must be a JSON object"),
+    ],
+    ids=["bound", "unknown", "param", "no-object"],
+)
+def test_what_cannot_be_names_the_field_its_value_and_its_place(variable, given, message):
+    with pytest.raises(ThresholdsError, match=message):
+        effective(variable, given, monitor="m")
+
+
+def test_each_threshold_has_a_schema_with_words_that_allows_to_ask_for_nothing():
+    for name, schema in params_schema(*Thresholds.model_fields).items():
+        assert schema["description"].endswith(
+            f"Default: {Thresholds.model_json_schema()['properties'][name]['default']}."
+        )
+        assert "null" in schema["type"]

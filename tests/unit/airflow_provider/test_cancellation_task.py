@@ -1,0 +1,188 @@
+"""The task of the cancellation DAG: from its params to runs that are over, and events that say so."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from mljob_airflow import cancellation_task, producer, settings
+from mljob_airflow.cancellation import CancellationError, Summary, Target
+from mljob_airflow.cancellation_task import event_of, not_over, targets_of
+from mljob_airflow.cloudevents import message_from_cancellation
+from mljob_contract.events import CancellationMode, CancellationOutcome, MLJobRef, RunCancellation
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.wire import read
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+RUN_ID = "mljob.team-a.churn.abcdefgh23-1"
+DEFAULTS = {
+    "dag_id": None,
+    "dag_run_id": None,
+    "targets": [],
+    "reason": "r",
+    "mode": "graceful",
+    "teardown_seconds": 30,
+}
+
+
+def target(dag_id: str) -> dict[str, str]:
+    return {"dag_id": dag_id, "dag_run_id": "run"}
+
+
+@pytest.mark.parametrize(
+    ("params", "dag_ids"),
+    [
+        pytest.param(target("a"), ["a"], id="one run, as the operator asks"),
+        pytest.param({"targets": [target("b"), target("c")]}, ["b", "c"], id="several"),
+        pytest.param({**target("a"), "targets": [target("b")]}, ["a", "b"], id="one, and others"),
+        pytest.param({**target("a"), "targets": [target("a")]}, ["a"], id="one twice"),
+    ],
+)
+def test_the_params_name_runs(params, dag_ids):
+    assert targets_of({**DEFAULTS, **params}) == [Target(dag_id, "run") for dag_id in dag_ids]
+
+
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        pytest.param({}, "no run to cancel: give dag_id and dag_run_id, or targets", id="nothing"),
+        pytest.param({"dag_id": "a"}, "dag_id is given without dag_run_id", id="no run"),
+        pytest.param(
+            {"dag_run_id": "run", "targets": [target("b")]}, "dag_run_id is given without dag_id", id="no DAG"
+        ),
+    ],
+)
+def test_params_that_name_no_run_are_refused(params, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        targets_of({**DEFAULTS, **params})
+
+
+def summary(outcome=CancellationOutcome.CANCELLED, state="failed", run_id=RUN_ID, errors=()) -> Summary:
+    return Summary(Target("train", run_id), outcome, state, 3, 1, list(errors), 4.25)
+
+
+def event(of: Summary | None = None, reason="deleted") -> RunCancellation:
+    about = {"reason": reason, "cancelled_by": f"cancel.{RUN_ID}", "try_number": 1, "source": "prod", "now": NOW}
+    return event_of(of or summary(), mode=CancellationMode.GRACEFUL, **about)
+
+
+def test_the_event_says_what_was_done_to_which_run():
+    assert event() == RunCancellation(
+        timestamp=NOW,
+        source="prod",
+        dag_id="train",
+        run_id=RUN_ID,
+        outcome=CancellationOutcome.CANCELLED,
+        state="failed",
+        mode=CancellationMode.GRACEFUL,
+        reason="deleted",
+        failed_task_instances=3,
+        rounds=1,
+        duration=4.25,
+        cancelled_by=f"cancel.{RUN_ID}",
+        mljob=MLJobRef(namespace="team-a", name="churn"),
+    )
+    assert event(summary(run_id="manual__1")).mljob is None
+    assert len(event(reason="x" * 5000).reason) == 1000
+
+
+def test_the_message_follows_the_events_of_its_run():
+    message = message_from_cancellation(event(), event_id="1")
+    assert message.key == f"train/{RUN_ID}".encode()
+    assert dict(message.headers) | {} == {
+        "ce_specversion": b"1.0",
+        "ce_id": b"1",
+        "ce_source": b"prod",
+        "ce_type": b"dev.mljob.dag_run.cancellation",
+        "ce_time": b"2026-05-04T12:00:00+00:00",
+        "ce_subject": f"train/{RUN_ID}".encode(),
+        "content-type": b"application/json",
+    }
+    assert json.loads(message.value)["outcome"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "told"),
+    [
+        pytest.param("cancelled", "failed", "failed", id="it has ended the run"),
+        pytest.param("cancelled", "success", "success", id="the run was faster"),
+        pytest.param("cancelled", None, None, id="somebody has deleted the run"),
+        pytest.param("already_over", "success", None, id="when it ended is not known"),
+        pytest.param("not_found", None, None, id="there is no run"),
+        pytest.param("not_over", "running", None, id="it goes on"),
+    ],
+)
+def test_the_operator_reads_the_end_of_a_run_from_it(outcome, state, told):
+    message = message_from_cancellation(event(summary(CancellationOutcome(outcome), state)), event_id="1")
+    envelope = read(message.value, NOW)
+    assert (envelope.dag_id, envelope.run_id, envelope.source) == ("train", RUN_ID, "prod")
+    if told is None:
+        assert envelope.fact is None
+    else:
+        assert isinstance(envelope.fact, RunFact)
+        assert (envelope.fact.state, envelope.fact.at) == (told, NOW)
+
+
+class FakeRuns:
+    """An Airflow of which each run is what its DAG's id says; a run cannot be cancelled."""
+
+    def state(self, dag_id, dag_run_id):
+        if dag_id == "away":
+            raise ConnectionError("could not get run run: 503")
+        return {"over": "success"}.get(dag_id)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Events that were sent."""
+    sent: list[RunCancellation] = []
+    monkeypatch.setattr(producer, "_state", None)
+    monkeypatch.setattr(producer, "send", sent.append)
+    monkeypatch.setattr(producer, "flush", lambda timeout: None)
+    monkeypatch.setattr(settings, "source", lambda: "prod")
+    monkeypatch.setattr(cancellation_task, "_connect", FakeRuns)
+    return sent
+
+
+def run_task(**params):
+    ti = SimpleNamespace(run_id="manual__1", try_number=2)
+    return cancellation_task.cancel({"params": {**DEFAULTS, **params}, "ti": ti})
+
+
+def test_each_run_is_returned_in_the_order_of_the_params_and_sent(sent):
+    returned = run_task(targets=[target("over"), target("gone")], mode="immediate", reason="why")
+    assert (returned["mode"], returned["reason"]) == ("immediate", "why")
+    assert [(row["dag_id"], row["outcome"]) for row in returned["targets"]] == [
+        ("over", "already_over"),
+        ("gone", "not_found"),
+    ]
+    assert {(event.dag_id, event.outcome.value) for event in sent} == {("over", "already_over"), ("gone", "not_found")}
+    assert {(event.mode.value, event.reason, event.cancelled_by, event.try_number) for event in sent} == {
+        ("immediate", "why", "manual__1", 2)
+    }
+
+
+def test_a_run_that_is_not_over_fails_the_task_and_is_named_after_all_were_tried(sent):
+    with pytest.raises(CancellationError, match="1 of 3 run\\(s\\) are not over: away/run: could not get run run: 503"):
+        run_task(targets=[target("away"), target("over"), target("gone")])
+    assert {event.outcome.value for event in sent} == {"not_over", "already_over", "not_found"}
+
+
+def test_each_run_that_is_not_over_is_named():
+    left = [
+        summary(CancellationOutcome.NOT_OVER, errors=["refused", "still running"]),
+        summary(run_id="b", state="queued"),
+    ]
+    assert not_over(left, 5) == f"2 of 5 run(s) are not over: train/{RUN_ID}: still running; train/b: queued"
+
+
+def test_without_kafka_runs_are_cancelled_all_the_same(sent, monkeypatch, caplog):
+    def unreachable(event):
+        raise OSError("no such connection: kafka_default")
+
+    monkeypatch.setattr(producer, "send", unreachable)
+    assert run_task(**target("over"))["targets"][0]["outcome"] == "already_over"
+    assert ["no such connection: kafka_default" in record.getMessage() for record in caplog.records].count(True) == 1

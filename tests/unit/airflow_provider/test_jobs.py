@@ -1,0 +1,86 @@
+"""What a declared job does without Airflow: its profile, its text, its warnings."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pydantic import BaseModel, Field
+
+from mljob_airflow import jobs
+from mljob_contract.job_type import JobType
+
+
+class Params(BaseModel):
+    epochs: int = 1
+
+
+class Outputs(BaseModel):
+    accuracy: float = Field(ge=0, le=1, description="Share that is right.")
+    model_path: str
+
+
+@pytest.fixture
+def published(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(jobs, "publish_outputs", lambda **outputs: seen.update(outputs))
+    return seen
+
+
+def job(outputs=Outputs):
+    return jobs.Job(SimpleNamespace(dag_id="train"), JobType.TRAINING, Params, outputs)
+
+
+def test_outputs_as_declared_are_published_without_a_word(published, caplog, tmp_path):
+    job().publish(accuracy=0.5, model_path=tmp_path / "model")
+    assert published == {"accuracy": 0.5, "model_path": str(tmp_path / "model")}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("outputs", "warning"),
+    [
+        ({"precision": 0.5}, "train declares no output 'precision': Outputs has accuracy, model_path."),
+        (
+            {"accuracy": "high"},
+            "train declares the output 'accuracy' otherwise than 'high': Input should be a valid number",
+        ),
+        ({"accuracy": 1.5}, "otherwise than 1.5: Input should be less than or equal to 1"),
+    ],
+)
+def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published, caplog, outputs, warning):
+    with caplog.at_level(logging.WARNING):
+        job().publish(**outputs)
+    assert published == outputs
+    [record] = caplog.records
+    assert warning in record.getMessage()
+    assert record.getMessage().endswith("It is published nevertheless.")
+
+
+def test_a_job_that_declares_no_outputs_may_publish_any(published, caplog):
+    job(None).publish(anything=1)
+    assert published == {"anything": 1}
+    assert caplog.records == []
+
+
+def test_inference_is_many_short_runs():
+    assert jobs.PROFILES[JobType.INFERENCE].max_active_runs > 16
+    assert jobs.PROFILES[JobType.INFERENCE].retry_delay < jobs.Profile().retry_delay
+
+
+@pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs"])
+def test_a_dag_file_pays_neither_for_kafka_nor_for_the_whole_api(module):
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(Path(jobs.__file__).parents[1])},
+    ).stdout.split()
+    assert {"confluent_kafka", "mljob_contract.mljob", "mljob_contract.events", "jsonschema", "yaml"}.isdisjoint(loaded)
+    if module == "mljob_airflow":
+        assert "pydantic" not in loaded

@@ -1,0 +1,204 @@
+"""A backfill's runs as one run, and what the status says of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import MAX_FAILED_RUNS, Phase, ReprocessBehavior, StatusSource
+from mljob_operator.core import backfill_report
+from mljob_operator.core.backfill import Backfill, Course, Member, Survey, as_one_run, joined, surveyed
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.phases import TERMINAL_RUN, RunState
+
+CREATED = datetime(2026, 2, 1, 12, tzinfo=UTC)
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def backfill(*, attempt: int = 1, paused: bool = False, completed: datetime | None = None) -> Backfill:
+    marker = Marker("mljob.team-a.nightly.aaaaaaaaaa-1", attempt)
+    end = FIRST + timedelta(days=9)
+    return Backfill(
+        7, "days", marker, FIRST, end, {}, ReprocessBehavior.NONE, 10, paused, created=CREATED, completed=completed
+    )
+
+
+def member(
+    day: int,
+    state: RunState,
+    *,
+    at: float = 10,
+    attempt: int | None = 1,
+    source: StatusSource = StatusSource.REST,
+    created: float | None = 0,
+) -> Member:
+    """A run as it is told ``at`` seconds after the backfill was made."""
+    now = CREATED + timedelta(seconds=at)
+    rest = source is StatusSource.REST
+    run = RunFact(
+        state,
+        source,
+        now,
+        now,
+        start=now if rest and state is not RunState.QUEUED else None,
+        end=now if rest and state in TERMINAL_RUN else None,
+        created=CREATED + timedelta(seconds=created) if rest and created is not None else None,
+    )
+    date = FIRST + timedelta(days=day - 1)
+    return Member(f"backfill__{date.isoformat()}", run, date if rest else None, attempt if rest else None)
+
+
+def course(*members: Member, of: Backfill | None = None, not_created: int = 0) -> Course:
+    return surveyed(None, Survey(of or backfill(), members, not_created))
+
+
+QUEUED, RUNNING, SUCCESS, FAILED = RunState
+LATER = CREATED + timedelta(seconds=60)
+
+
+class TestAsOneRun:
+    """What the runs come to together."""
+
+    @pytest.mark.parametrize(
+        ("states", "whole"),
+        [
+            ([QUEUED, QUEUED], QUEUED),
+            ([RUNNING, QUEUED], RUNNING),
+            ([SUCCESS, QUEUED], RUNNING),
+            ([FAILED, RUNNING], RUNNING),
+            ([SUCCESS, SUCCESS], SUCCESS),
+            ([SUCCESS, FAILED], FAILED),
+        ],
+        ids=["none-started", "one-runs", "one-is-done", "one-failed", "all-succeeded", "some-failed"],
+    )
+    def test_its_state_follows_from_theirs(self, states: list[RunState], whole: RunState) -> None:
+        members = [member(day, state) for day, state in enumerate(states, start=1)]
+        assert as_one_run(course(*members)).state is whole
+
+    def test_without_runs_it_is_being_made(self) -> None:
+        assert as_one_run(course()).state is QUEUED
+
+    def test_closed_with_nothing_to_do_it_has_succeeded(self) -> None:
+        assert as_one_run(course(of=backfill(completed=LATER), not_created=3)).state is SUCCESS
+
+    def test_closed_with_nothing_at_all_it_has_failed(self) -> None:
+        broken = course(of=backfill(completed=LATER))
+        assert as_one_run(broken).state is FAILED
+        assert backfill_report.failed(broken).reason == "BackfillEmpty"
+
+    def test_its_times_are_the_first_start_and_the_last_end(self) -> None:
+        run = as_one_run(course(member(1, SUCCESS, at=10), member(2, FAILED, at=30), member(3, SUCCESS, at=20)))
+        assert run.start == CREATED + timedelta(seconds=10)
+        assert run.end == CREATED + timedelta(seconds=30)
+        assert run.created == CREATED
+
+    def test_a_retry_has_not_begun_because_of_what_succeeded_before_it(self) -> None:
+        retry = course(member(1, SUCCESS, at=-60), member(2, QUEUED, attempt=2), of=backfill(attempt=2))
+        assert as_one_run(retry).state is QUEUED
+
+    def test_a_retry_whose_runs_are_not_seen_yet_has_not_failed(self) -> None:
+        retry = course(member(1, SUCCESS, at=-60), member(2, FAILED, at=-60), of=backfill(attempt=2))
+        assert as_one_run(retry).state is QUEUED
+
+
+class TestJoining:
+    """Events and the change feed."""
+
+    def test_an_event_moves_a_run_forward(self) -> None:
+        after = joined(course(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
+        (only,) = after.members.values()
+        assert (only.run.state, only.date, only.attempt) == (SUCCESS, FIRST, 1)
+        assert after.stirred == CREATED + timedelta(seconds=20)
+
+    def test_an_event_of_a_run_that_is_not_known_changes_nothing(self) -> None:
+        before = course(member(1, QUEUED))
+        assert joined(before, member(2, RUNNING, source=StatusSource.KAFKA)) is before
+
+    def test_the_feed_brings_runs_that_are_not_known(self) -> None:
+        assert len(joined(course(member(1, QUEUED)), member(2, QUEUED)).members) == 2
+
+    def test_an_event_of_the_time_before_a_retry_changes_nothing(self) -> None:
+        before = course(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
+        assert joined(before, member(1, FAILED, at=30, source=StatusSource.KAFKA)) is before
+
+    def test_an_answer_of_the_time_before_a_retry_changes_nothing(self) -> None:
+        before = course(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
+        assert joined(before, member(1, FAILED, at=30, attempt=1)) is before
+
+    def test_a_run_that_a_person_clears_is_under_way_again(self) -> None:
+        before = course(member(1, FAILED, at=10), member(2, RUNNING))
+        assert not joined(before, member(1, QUEUED, at=30, created=25)).failed
+
+    def test_a_run_that_is_missing_in_a_full_list_is_gone(self) -> None:
+        before = course(member(1, SUCCESS), member(2, QUEUED))
+        assert list(surveyed(before, Survey(backfill(), (member(2, QUEUED),), 0)).members) == [member(2, QUEUED).run_id]
+
+    @given(
+        st.permutations(
+            [
+                member(day, state, at=at, source=StatusSource.KAFKA)
+                for day in (1, 2)
+                for at, state in ((20, RUNNING), (30, SUCCESS))
+            ]
+        )
+    )
+    def test_events_in_any_sequence_and_twice_give_the_same(self, events: list[Member]) -> None:
+        start = course(member(1, QUEUED), member(2, QUEUED))
+        in_sequence = reduce(joined, events, start)
+        assert {found.run.state for found in in_sequence.members.values()} == {SUCCESS}
+        assert reduce(joined, events, in_sequence).members == in_sequence.members
+
+
+class TestReport:
+    """The status, for people."""
+
+    def test_runs_are_counted_by_their_states(self) -> None:
+        found = backfill_report.fields(
+            course(member(1, SUCCESS), member(2, FAILED), member(3, RUNNING), member(4, QUEUED), not_created=2),
+            "http://a/dags/days",
+        )
+        assert (found["progress"], found["percent"]) == ("2/4", 50)
+        assert found["backfill"].runs.model_dump() == {
+            "total": 4,
+            "queued": 1,
+            "running": 1,
+            "success": 1,
+            "failed": 1,
+            "not_created": 2,
+        }
+
+    def test_the_list_of_failed_runs_is_bounded_and_counts_are_exact(self) -> None:
+        found = backfill_report.fields(course(*(member(day, FAILED) for day in range(1, 5001))), "http://a/dags/days")
+        status = found["backfill"]
+        assert len(status.failed_runs) == MAX_FAILED_RUNS
+        assert (status.failed_runs_omitted, status.runs.failed) == (5000 - MAX_FAILED_RUNS, 5000)
+        assert status.failed_runs[0].logical_date == FIRST
+        assert len(json.dumps(status.model_dump(mode="json"))) < 8 * 1024
+
+    @pytest.mark.parametrize(
+        ("days", "text"),
+        [
+            ([1], "2026-01-01"),
+            ([1, 2], "2026-01-01 and 2026-01-02"),
+            ([1, 2, 3], "2026-01-01, 2026-01-02 and 2026-01-03"),
+            (range(1, 8), "2026-01-01, 2026-01-02, 2026-01-03, 2026-01-04, 2026-01-05 and 2 more"),
+        ],
+        ids=["one", "two", "three", "many"],
+    )
+    def test_a_message_names_the_first_dates(self, days: list[int], text: str) -> None:
+        assert backfill_report.dates([member(day, FAILED) for day in days]) == text
+
+    def test_an_hourly_date_has_its_time(self) -> None:
+        at = FIRST + timedelta(hours=5)
+        assert backfill_report.dates([Member("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
+
+    def test_paused_in_airflow_it_says_what_does_not_start(self) -> None:
+        story = backfill_report.under_way(course(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True)))
+        assert (story.phase, story.reason) == (Phase.RUNNING, "BackfillPaused")
+        assert "1 run will not start" in story.message

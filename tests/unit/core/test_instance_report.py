@@ -1,0 +1,137 @@
+"""An AirflowInstance's status, its conditions and its Events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mljob_contract.airflow_instance import AirflowInstanceStatus, InstanceHealth
+from mljob_operator.core.instance import Instance, defaults
+from mljob_operator.core.instance_report import Readiness, View, notices, report
+from mljob_operator.core.patches import merge_patch
+from tests.fakes import FakeClock, FakeInstances
+
+NOW = FakeClock().at
+WELL = InstanceHealth(metadatabase="healthy", scheduler="healthy", dag_processor="healthy", triggerer="healthy")
+SPEC = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "prod"}}}
+
+
+def view(stored: dict[str, Any] | None = None, **changes: Any) -> View:
+    instance = FakeInstances().create("prod", SPEC)
+    instance = replace(instance, stored_status=stored or {}, status=AirflowInstanceStatus.model_validate(stored or {}))
+    ready = Readiness(True, "Ready", "It lets us in.")
+    return replace(View(instance, ready, "3.3.2", WELL, [], 0, 0, [], NOW), **changes)
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    return next((found for found in status["conditions"] if found["type"] == kind), None)
+
+
+def test_one_that_is_well_is_ready_and_healthy() -> None:
+    status = report(view(active=3))
+    assert condition(status, "Ready")["status"] == condition(status, "Healthy")["status"] == "True"
+    assert (status["version"], status["activeRuns"], status["health"]["scheduler"]) == ("3.3.2", 3, "healthy")
+    assert "waitingJobs" not in status
+
+
+def test_one_that_does_not_answer_is_not_ready_and_keeps_its_version() -> None:
+    before = report(view())
+    status = report(view(before, readiness=Readiness(False, "Unreachable", "no"), version=None, health=None))
+    assert condition(status, "Ready") | {"lastTransitionTime": None} == {
+        "type": "Ready",
+        "status": "False",
+        "reason": "Unreachable",
+        "message": "no",
+        "lastTransitionTime": None,
+        "observedGeneration": 1,
+    }
+    assert status["version"] == "3.3.2"
+    assert "health" not in status
+    assert condition(status, "Healthy") is None
+    assert status["lastProbeTime"] == before["lastProbeTime"]
+
+
+def test_a_scheduler_that_is_away_makes_it_unhealthy_and_not_unready() -> None:
+    status = report(view(health=WELL.model_copy(update={"scheduler": "unhealthy"})))
+    assert condition(status, "Ready")["status"] == "True"
+    assert condition(status, "Healthy")["status"] == "False"
+    assert "scheduler" in condition(status, "Healthy")["message"]
+
+
+def test_a_part_that_it_does_not_have_is_not_ill() -> None:
+    status = report(view(health=WELL.model_copy(update={"triggerer": None})))
+    assert condition(status, "Healthy")["status"] == "True"
+    assert "triggerer" not in status["health"]
+
+
+def test_looking_again_changes_nothing_for_five_minutes() -> None:
+    before = report(view())
+    for seconds in (15, 150, 299):
+        assert merge_patch(before, report(view(before, now=NOW + timedelta(seconds=seconds)))) == {}
+    later = merge_patch(before, report(view(before, now=NOW + timedelta(minutes=5))))
+    assert later == {"lastProbeTime": "2026-01-01T00:05:00Z"}
+
+
+def test_the_time_is_renewed_with_any_other_change() -> None:
+    before = report(view())
+    after = report(view(before, active=1, now=NOW + timedelta(seconds=15)))
+    assert merge_patch(before, after) == {"activeRuns": 1, "lastProbeTime": "2026-01-01T00:00:15Z"}
+
+
+def test_while_it_is_deleted_it_names_who_is_still_in_it() -> None:
+    deleting = replace(view().instance, deleting=True)
+    users = [("team-a", f"job-{number}") for number in range(7)]
+    status = report(view(instance=deleting, users=users))
+    said = condition(status, "Ready")
+    assert (said["status"], said["reason"]) == ("False", "Deleting")
+    assert "team-a/job-0" in said["message"]
+    assert "and 2 more" in said["message"]
+
+
+@pytest.mark.parametrize(
+    ("order", "holds"),
+    [pytest.param(["prod", "old"], "True", id="newest"), pytest.param(["new", "prod"], "False", id="not")],
+)
+def test_of_two_defaults_each_says_which_one_counts(order: list[str], holds: str) -> None:
+    annotated = replace(view().instance, annotated=True)
+    said = condition(report(view(instance=annotated, defaults=order)), "DefaultInstance")
+    assert (said["status"], said["reason"]) == (holds, "SeveralDefaults")
+    assert order[0] in said["message"]
+    assert (set(order) - {"prod"}).pop() in said["message"]
+
+
+def instance(store: FakeInstances, name: str, at: str) -> Instance:
+    return store.create(name, SPEC, default=True, at=at)
+
+
+def test_the_newest_default_counts_and_then_the_first_by_name() -> None:
+    store = FakeInstances()
+    found = [
+        instance(store, "b", "2026-01-01T00:00:01Z"),
+        instance(store, "c", "2026-01-01T00:00:00Z"),
+        instance(store, "a", "2026-01-01T00:00:01Z"),
+        store.create("plain", SPEC, at="2026-01-02T00:00:00Z"),
+    ]
+    assert defaults(found) == ["a", "b", "c"]
+    assert defaults([*found, replace(instance(store, "z", "2026-01-03T00:00:00Z"), deleting=True)]) == ["a", "b", "c"]
+
+
+def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+    old, new = AirflowInstanceStatus.model_validate(before), AirflowInstanceStatus.model_validate(after)
+    return [(notice.type, notice.reason) for notice in notices(old, new)]
+
+
+def test_events_tell_of_transitions_and_of_nothing_else() -> None:
+    ready = report(view())
+    away = report(view(ready, readiness=Readiness(False, "Unreachable", "no"), version=None, health=None))
+    still = report(view(away, readiness=Readiness(False, "Unreachable", "still no"), version=None, health=None))
+    ill = report(view(ready, health=WELL.model_copy(update={"scheduler": "unhealthy"})))
+    assert told({}, ready) == [("Normal", "Ready")]
+    assert told(ready, away) == [("Warning", "Unreachable")]
+    assert told(away, still) == []
+    assert told(away, ready) == [("Normal", "Ready")]
+    assert told(ready, ill) == [("Warning", "Unhealthy")]
+    assert told(ill, ready) == [("Normal", "Healthy")]

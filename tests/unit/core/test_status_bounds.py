@@ -1,0 +1,144 @@
+"""Whatever a run does, its status is at most 64 KiB in etcd, its counts are exact, and what it leaves out is said."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mljob_contract.mljob import (
+    MAX_HISTORY,
+    MAX_TASKS,
+    AttemptStatus,
+    Condition,
+    MLJobSpec,
+    MLJobStatus,
+    Phase,
+    StatusSource,
+)
+from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.facts import RunFact, Snapshot, TaskFact
+from mljob_operator.core.identity import spec_hash
+from mljob_operator.core.job import Job
+from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.outputs import bounded
+from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.report import MAX_STATUS_BYTES, report
+from mljob_operator.core.situation import Effort, Situation, Trouble
+from mljob_operator.core.storable import cut, stored_size
+from tests.large_statuses import RUN_ID, UI_URL, fact, largest
+from tests.strategies import EPOCH
+
+letters = st.sampled_from(["x", '"', "\\", "\n", "\x00", "\b", "<", "ä", "\u2028", "\U0001f600", "\ud800", "e+16"])
+texts = st.builds(lambda letter, n: letter * n, letters, st.integers(0, 3000))
+task_ids = st.builds(
+    lambda letter, n, i: f"{i}_{letter * n}"[:250], st.sampled_from("xä任"), st.integers(0, 250), st.integers(0, 2000)
+)
+states = st.sampled_from(list(TaskState))
+
+
+@st.composite
+def ledgers(draw: st.DrawFn) -> Ledger:
+    """A few hundred tasks of all kinds, made from few draws: hypothesis looks for what matters, not for each task by itself."""
+    text = draw(texts)
+    tasks: list[TaskFact] = []
+    for task_id in draw(st.lists(task_ids, max_size=8, unique=True)):
+        state = draw(states)
+        match draw(st.sampled_from(["one", "many", "mapped"])):
+            case "one":
+                tasks.append(fact(task_id, -1, state, text))
+            case "many":
+                tasks += [fact(f"{i}{task_id}"[:250], -1, state, text) for i in range(draw(st.integers(1, 200)))]
+            case _:
+                other = draw(states)
+                size = draw(st.integers(1, 300))
+                tasks += [fact(task_id, i, other if i % 3 else state, text) for i in range(size)]
+    run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, start=EPOCH, created=EPOCH)
+    return observe(Ledger(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Situation:
+    """An MLJob that has seen much, and a ledger."""
+    text = draw(texts)
+    spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
+    phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))
+    history = [
+        AttemptStatus(
+            attempt=number,
+            dag_run_id=RUN_ID,
+            phase=Phase.FAILED,
+            reason="TaskFailed",
+            message=cut(text, MAX_MESSAGE, MAX_MESSAGE_BYTES),
+            progress="4999/5000",
+            start_time=EPOCH,
+            completion_time=EPOCH,
+        )
+        for number in range(1, draw(st.integers(0, MAX_HISTORY)) + 1)
+    ]
+    status = MLJobStatus(
+        phase=phase,
+        reason="TaskFailed",
+        message=text.encode("utf-8", "replace").decode(),
+        dag_id="d" * 250,
+        dag_run_id=RUN_ID,
+        dag_run_url=UI_URL,
+        attempts=20,
+        spec_hash=spec_hash(spec),
+        submit_time=draw(st.sampled_from([EPOCH, None])),
+        start_time=EPOCH,
+        active_since=EPOCH,
+        history=history or None,
+        conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
+    )
+    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, spec, status, {})
+    retry_at = draw(st.sampled_from([None, EPOCH + timedelta(hours=1)]))
+    trouble = Trouble("AirflowUnavailable", text, 7, retry_at, starting=True) if draw(st.booleans()) else None
+    effort = Effort(trouble=trouble, kept_by=text, over_since=draw(st.sampled_from([EPOCH, None])))
+    return Situation(job, draw(ledgers()), effort, EPOCH + timedelta(seconds=draw(st.sampled_from([1, 60]))))
+
+
+outputs = st.none() | st.builds(
+    lambda text, n, weights: {**{f"{i}{text[:100]}": [text[:50], 1e20] for i in range(n)}, "weights": weights},
+    texts,
+    st.integers(0, 300),
+    texts,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(situations(), outputs)
+def test_a_status_stays_small_and_exact(situation: Situation, found: dict[str, Any] | None) -> None:
+    status = report(situation, ui_url=UI_URL, outputs=bounded(found) if found is not None else None)
+
+    assert stored_size(status) <= MAX_STATUS_BYTES
+    json.dumps(status, allow_nan=False, ensure_ascii=False).encode()
+    facts = situation.ledger.tasks.values()
+    ids = {fact.task_id for fact in facts}
+    if facts:
+        counts = dict(status["taskCounts"])
+        assert counts.pop("total") == len(facts)
+        assert sum(counts.values()) == len(facts)
+        shown = status.get("tasks", [])
+        assert len(shown) + status.get("tasksOmitted", 0) == len(ids)
+        assert len(shown) <= MAX_TASKS
+    if found is not None:
+        left_out = status.get("outputsOmitted", [])
+        more = int(left_out[-1].split()[2]) - 1 if left_out and left_out[-1].startswith("... and") else 0
+        named = {name.encode("utf-8", "replace").decode() for name in found}
+        assert len(status.get("outputs", {})) + len(left_out) + more == len(named)
+    assert MLJobStatus.model_validate(status)
+
+
+@pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
+def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
+    """With everything else at its bound, some tasks are still shown: the failed ones."""
+    situation, found = largest(letter)
+    status = report(situation, ui_url=UI_URL, outputs=bounded(found))
+    assert 50 * 1024 < stored_size(status) <= MAX_STATUS_BYTES
+    assert len(status["tasks"]) >= 5
+    assert {task["state"] for task in status["tasks"]} == {"failed"}

@@ -1,0 +1,266 @@
+"""What an answer means, whoever gives it: a server that says what it is told to, with and without TLS."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from devstack import certificates
+from devstack.ports import HOST
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import ReprocessBehavior
+from mljob_operator.adapters.airflow import Airflow
+from mljob_operator.core.backfill import Order
+from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported, NothingToClear
+from tests.fakes import SilentMeter
+
+HEALTH = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
+
+
+GOLDEN = Path(__file__).parents[2] / "contract" / "golden" / "rest"
+Told = tuple[int, str]
+
+VERSION = (200, json.dumps({"version": "3.3.2"}))
+
+
+class Server:
+    """Answers by path; the rest is 404.
+
+    Attributes:
+        answers: Status and body by what the path ends with; a function of the query where they depend on it.
+        posted: Bodies that it was sent.
+        url: Where it is.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.answers: dict[str, Told | Callable[[dict[str, str]], Told]] = {
+            "/auth/token": (201, json.dumps({"access_token": "a-token"})),
+            "/version": VERSION,
+            "/dags": (200, json.dumps({"dags": [], "total_entries": 0})),
+            "/health": (200, json.dumps(HEALTH)),
+        }
+        self.posted: list[dict[str, Any]] = []
+        answers, posted = self.answers, self.posted
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path, _, query = self.path.partition("?")
+                told = next((told for end, told in answers.items() if path.endswith(end)), (404, "{}"))
+                self._say(*(told(dict(parse_qsl(query))) if callable(told) else told))
+
+            def do_POST(self) -> None:
+                posted.append(json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}"))
+                self.do_GET()
+
+            def _say(self, status: int, body: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: Any) -> None: ...
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                """A client that does not trust it ends the handshake, which is what is tested."""
+
+        self._server = Quiet((HOST, 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://{HOST}:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[Server, str]]:
+    """One with a certificate of a CA that nobody knows, and that CA's certificate."""
+    certificates.make(tmp_path, "10.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    server = Server(context)
+    yield server, (tmp_path / "ca.crt").read_text()
+    server.close()
+
+
+Connect = Callable[..., Airflow]
+
+
+@pytest.fixture
+def connect() -> Connect:
+    def connect(url: str, **how: Any) -> Airflow:
+        login = how or {"user": "mljob", "password": "right"}
+        return Airflow("prod", url, SilentMeter(), prefix="mljob", cancel_dag_id="mljob_cancel", **login)
+
+    return connect
+
+
+async def test_a_probe_says_what_the_parts_say(server: Server, connect: Connect) -> None:
+    airflow = connect(server.url)
+    pulse = await airflow.probe()
+    assert pulse.version == "3.3.2"
+    assert (pulse.health.metadatabase, pulse.health.scheduler) == ("healthy", "unhealthy")
+    assert (pulse.health.triggerer, pulse.health.dag_processor) == (None, None)
+    await airflow.close()
+
+
+async def test_a_ca_bundle_is_trusted(secured: tuple[Server, str], connect: Connect) -> None:
+    server, authority = secured
+    airflow = connect(server.url, token="a-token", ca_bundle=authority)
+    assert (await airflow.probe()).version == "3.3.2"
+    await airflow.close()
+
+
+async def test_without_it_the_message_says_what_to_check(secured: tuple[Server, str], connect: Connect) -> None:
+    airflow = connect(secured[0].url, token="a-token")
+    with pytest.raises(AirflowUnavailable, match=r"can't be trusted: .*Check the CA bundle"):
+        await airflow.probe()
+    await airflow.close()
+
+
+async def test_a_bundle_that_is_no_certificate_is_not_trusted(secured: tuple[Server, str], connect: Connect) -> None:
+    bundle = "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
+    airflow = connect(secured[0].url, token="a-token", ca_bundle=bundle)
+    with pytest.raises(AirflowUnavailable, match="Check the CA bundle"):
+        await airflow.probe()
+    await airflow.close()
+
+
+async def test_a_proxys_page_is_not_an_answer_of_airflow(server: Server, connect: Connect) -> None:
+    server.answers["/version"] = (200, "<html>Sign in</html>")
+    airflow = connect(server.url)
+    with pytest.raises(AirflowUnavailable, match="Is it Airflow's api-server"):
+        await airflow.probe()
+    with pytest.raises(AirflowUnavailable) as early:
+        await airflow.submit("train", "mljob.a.b.c-1", {}, "")
+    assert not early.value.outcome_unknown, "nothing but the version was asked for"
+    server.answers["/version"] = VERSION
+    server.answers["/dagRuns"] = (200, "<html>Sign in</html>")
+    with pytest.raises(AirflowUnavailable) as caught:
+        await airflow.submit("train", "mljob.a.b.c-1", {}, "")
+    assert caught.value.outcome_unknown, "behind the proxy it may have taken effect"
+    await airflow.close()
+
+
+async def test_a_token_that_is_refused_is_called_that(server: Server, connect: Connect) -> None:
+    """The version is told to everybody: asking for it alone would say nothing of the credentials."""
+    server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
+    airflow = connect(server.url, token="stale")
+    with pytest.raises(AirflowUnauthorized, match="Invalid JWT"):
+        await airflow.probe()
+    await airflow.close()
+
+
+def versions(version: str) -> tuple[int, str]:
+    return 200, json.dumps({"version": version})
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        pytest.param(versions("3.0.6"), r"is version 3.0.6, which is too old.*3.1 to 3.3: upgrade it", id="3.0"),
+        pytest.param((404, "{}"), r"answered 404 to GET /api/v2/version: it is Airflow 2, or not the URL", id="2"),
+        pytest.param(versions("edge"), r"says that its version is 'edge'", id="no number"),
+    ],
+)
+async def test_an_airflow_that_is_too_old_is_refused_until_it_is_upgraded(
+    answer: tuple[int, str], says: str, server: Server, connect: Connect
+) -> None:
+    server.answers["/version"] = answer
+    airflow = connect(server.url)
+    with pytest.raises(AirflowUnsupported, match=says):
+        await airflow.paused_dags()
+    server.answers["/version"] = versions("3.1.0rc1")
+    assert await airflow.paused_dags() == set()
+    await airflow.close()
+
+
+@pytest.mark.parametrize(("version", "warns"), [("3.3.9", False), ("3.4.0", True), ("4.0.0", True)])
+async def test_one_that_is_newer_than_tested_is_used_with_one_warning(
+    version: str, warns: bool, server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answers["/version"] = versions(version)
+    airflow = connect(server.url)
+    for _ in range(2):
+        assert await airflow.paused_dags() == set()
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == warns
+    assert all(f"is version {version}. This operator works with Airflow 3.1 to 3.3;" in text for text in warnings)
+    await airflow.close()
+
+
+async def test_a_backfill_is_refused_where_they_cannot_be_told_apart(server: Server, connect: Connect) -> None:
+    server.answers["/version"] = versions("3.1.8")
+    airflow = connect(server.url)
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(AirflowUnsupported, match=r"Backfill need Airflow 3\.2 or later; .* is version 3\.1\.8"):
+        await airflow.backfills.create(
+            "daily", Marker("mljob.a.b.aaaaaaaaaa-1", 1), Order(day, day, ReprocessBehavior.NONE, 1, False, {})
+        )
+    await airflow.close()
+
+
+@pytest.mark.parametrize("cursors", [True, False], ids=["by cursor, as since 3.2", "by offset, as in 3.1"])
+async def test_all_pages_are_read_and_only_our_runs_taken(cursors: bool, server: Server, connect: Connect) -> None:
+    ours = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(150)]
+    rows = [{"dag_run_id": run_id} for run_id in (*ours, *(f"manual__{number}" for number in range(130)), "mljobs.x")]
+
+    def page(query: dict[str, str]) -> tuple[int, str]:
+        first = int(query.get("cursor") or 0) if cursors else int(query["offset"])
+        after = first + int(query["limit"])
+        following = {"next_cursor": str(after) if after < len(rows) else None} if cursors else {}
+        return 200, json.dumps({"dag_runs": rows[first:after], "total_entries": len(rows)} | following)
+
+    server.answers["/dagRuns"] = page
+    airflow = connect(server.url)
+    assert await airflow.active_runs() == set(ours)
+    await airflow.close()
+
+
+async def test_what_failed_is_cleared_with_fields_that_airflow_3_1_knows(server: Server, connect: Connect) -> None:
+    """It refuses a request with another one."""
+    run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text())
+    server.answers["/dagRuns/a-run"] = (200, json.dumps(run))
+    server.answers["/clear"] = (200, "{}")
+    airflow = connect(server.url)
+    with pytest.raises(NothingToClear):
+        await airflow.clear_failed(run["dag_id"], "a-run", since=None)
+    assert server.posted[-1] == {"dry_run": False, "only_failed": True}
+    await airflow.close()
+
+
+async def test_the_output_that_was_pushed_last_counts_also_where_airflow_lists_them_by_task(
+    server: Server, connect: Connect
+) -> None:
+    entries = [
+        {"task_id": "evaluate", "map_index": -1, "timestamp": "2026-01-01T00:00:02Z"},
+        {"task_id": "fit", "map_index": -1, "timestamp": "2026-01-01T00:00:01.5Z"},
+    ]
+    server.answers["/~/xcomEntries"] = (200, json.dumps({"xcom_entries": entries, "total_entries": 2}))
+    for task_id in ("fit", "evaluate"):
+        value = json.dumps({"last": task_id, task_id: 1})
+        server.answers[f"/{task_id}/xcomEntries/mljob_outputs"] = (200, json.dumps({"value": value}))
+    airflow = connect(server.url)
+    assert await airflow.outputs("train", "a-run", []) == {"last": "evaluate", "fit": 1, "evaluate": 1}
+    await airflow.close()

@@ -1,0 +1,155 @@
+"""A task that waits for a person: who is asked what, where to answer, and said once."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_contract.mljob import Phase, TaskStatus
+from mljob_operator.core.phases import RunState, TaskState
+from tests.fakes import FakeRun
+from tests.strategies import event
+
+from .conftest import World
+
+RUN_URL = "http://airflow/dags/train/runs/"
+
+
+@pytest.fixture
+async def run(world: World) -> FakeRun:
+    """A run that has begun."""
+    world.airflow.dags["train"] = ("extract", "approve")
+    await world.apply()
+    run = world.airflow.only_run()
+    world.airflow.begin(run)
+    await world.look()
+    return run
+
+
+async def ask(world: World, run: FakeRun, subject: str | None, task_id: str = "approve", map_index: int = -1) -> None:
+    """A task comes to wait, and the change feed tells."""
+    world.clock.tick(1)
+    world.airflow.set_task(run, task_id, TaskState.AWAITING_INPUT, map_index=map_index)
+    if subject is not None:
+        run.questions[task_id, map_index] = subject
+    await world.look()
+
+
+def entry(world: World, task_id: str = "approve") -> TaskStatus:
+    return next(task for task in world.status.tasks or () if task.task_id == task_id)
+
+
+async def test_the_status_says_what_is_asked_and_where_to_answer(world: World, run: FakeRun) -> None:
+    await ask(world, run, "Deploy churn?")
+    status, waiting = world.status, entry(world).input
+    assert (status.phase, status.reason, status.current_task) == (Phase.RUNNING, "AwaitingInput", "approve")
+    assert waiting is not None
+    assert waiting.url == f"{RUN_URL}{run.run_id}/tasks/approve/required_actions"
+    assert (waiting.subject, waiting.instances, entry(world).state) == ("Deploy churn?", None, "awaiting_input")
+    assert status.message == (
+        f"Task approve waits for a person's answer (0/2 tasks finished): Deploy churn? Answer at {waiting.url}"
+    )
+    assert world.told[-1] == "AwaitingInput"
+    assert waiting.url in world.jobs.notices[-1][1].message
+
+
+async def test_it_is_asked_for_and_told_once_for_each_wait(world: World, run: FakeRun) -> None:
+    await ask(world, run, "Deploy churn?")
+    for _ in range(3):
+        world.clock.tick(5)
+        await world.look()
+    await world.restart()
+    world.clock.tick(5)
+    await world.look()
+    assert world.airflow.calls.count("questions") == 1, "a restarted process reads it from the status"
+    assert world.told.count("AwaitingInput") == 1
+
+    await world.tell(event("approve", TaskState.RUNNING, seconds=30, seen=world.clock()))
+    await ask(world, run, "Really?")
+    assert entry(world).input is not None
+    assert (world.airflow.calls.count("questions"), world.told.count("AwaitingInput")) == (2, 2)
+    assert "Really?" in (world.status.message or "")
+
+
+async def test_answered_it_goes_on(world: World, run: FakeRun) -> None:
+    await ask(world, run, "Deploy churn?")
+    world.clock.tick(1)
+    world.airflow.set_task(run, "approve", TaskState.SUCCESS)
+    await world.look()
+    assert (entry(world).state, entry(world).input, world.status.reason) == ("success", None, "Running")
+
+
+async def test_an_answer_of_airflow_that_an_event_overtook_does_not_ask_again(world: World, run: FakeRun) -> None:
+    await ask(world, run, "Deploy churn?")
+    asked_before = world.clock()
+    world.clock.tick(1)
+    await world.tell(event("approve", TaskState.RUNNING, seconds=30, seen=world.clock()))
+    now, world.clock.at = world.clock.at, asked_before
+    await world.look()
+    world.clock.at = now
+    assert (entry(world).state, world.told.count("AwaitingInput")) == ("running", 1)
+
+
+async def test_several_that_wait_are_answered_on_the_runs_page(world: World, run: FakeRun) -> None:
+    for index in range(3):
+        world.airflow.set_task(run, "label", TaskState.AWAITING_INPUT, map_index=index)
+        run.questions["label", index] = f"Label picture {index}"
+    await ask(world, run, "Deploy churn?")
+    waiting = entry(world, "label").input
+    assert waiting is not None
+    assert (waiting.subject, waiting.instances) == ("Label picture 0", 3)
+    assert waiting.url == f"{RUN_URL}{run.run_id}/required_actions"
+    assert "(3 more wait as well)" in (world.status.message or "")
+    assert world.airflow.calls.count("questions") == 1
+    assert world.told.count("AwaitingInput") == 2, "one for each task"
+
+    for index in (0, 2):
+        world.airflow.set_task(run, "label", TaskState.SUCCESS, map_index=index)
+    world.clock.tick(1)
+    await world.look()
+    waiting = entry(world, "label").input
+    assert waiting is not None
+    assert (waiting.subject, waiting.instances) == ("Label picture 1", 1)
+    assert waiting.url == f"{RUN_URL}{run.run_id}/tasks/label/mapped/1/required_actions"
+
+
+async def test_a_question_that_airflow_does_not_tell_is_a_wait_all_the_same(world: World, run: FakeRun) -> None:
+    await ask(world, run, None)
+    world.clock.tick(5)
+    await world.look()
+    waiting = entry(world).input
+    assert waiting is not None
+    assert (waiting.subject, world.status.reason) == (None, "AwaitingInput")
+    assert waiting.url is not None
+    assert world.airflow.calls.count("questions") == 1
+
+
+async def test_an_airflow_that_is_away_is_asked_again_later(world: World, run: FakeRun) -> None:
+    world.airflow.down_for = {"questions": 1}
+    await ask(world, run, "Deploy churn?")
+    assert (world.status.reason, entry(world).input.subject) == ("AwaitingInput", None)  # type: ignore[union-attr]
+    await world.later(2)
+    assert entry(world).input.subject == "Deploy churn?"  # type: ignore[union-attr]
+    assert world.told.count("AwaitingInput") == 1
+
+
+async def test_cancelled_while_it_waits_it_ends(world: World, run: FakeRun) -> None:
+    await ask(world, run, "Deploy churn?")
+    await world.delete()
+    assert world.status.phase is Phase.CANCELLING
+    world.airflow.set_task(run, "approve", TaskState.FAILED)
+    world.airflow.end(run, RunState.FAILED)
+    world.clock.tick(1)
+    await world.look()
+    assert not world.exists
+
+
+async def test_deferred_is_said_where_nothing_else_goes_on(world: World, run: FakeRun) -> None:
+    world.airflow.set_task(run, "extract", TaskState.RUNNING)
+    world.airflow.set_task(run, "approve", TaskState.DEFERRED)
+    await world.look()
+    assert (world.status.reason, world.status.current_task) == ("TaskRunning", "extract")
+    world.clock.tick(1)
+    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    await world.look()
+    assert (world.status.reason, world.status.current_task) == ("TaskDeferred", "approve")
+    assert "triggerer" in (world.status.message or "")
