@@ -27,8 +27,7 @@ def dag_ids() -> list[str]:
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
     """The run as Airflow has it."""
-    run = airflow.run(dag_id, run_id)
-    assert run is not None, f"Airflow has no run {run_id}"
+    run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):
         by_task[row["task_id"]].append(row)

@@ -43,15 +43,8 @@ def edit(jobs: MLJobs, name: str, **spec: Any) -> None:
     jobs.kubectl("patch", "mljob", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
 
-def run_of(airflow: AirflowRest, status: Object) -> dict[str, Any]:
-    run = airflow.run(status["dagId"], status["dagRunId"])
-    assert run is not None
-    return run
-
-
-def until_failed(airflow: AirflowRest, status: Object) -> None:
-    """Airflow publishes a run's end before it stores it, so the status may know a moment earlier."""
-    eventually(lambda: run_of(airflow, status)["state"] == "failed", "the run has failed in Airflow")
+def ended_run(airflow: AirflowRest, status: Object) -> dict[str, Any]:
+    return airflow.ended(status["dagId"], status["dagRunId"])
 
 
 def test_created_suspended_nothing_runs_until_it_is_resumed(with_kafka: Installation, airflow: AirflowRest) -> None:
@@ -76,7 +69,7 @@ def test_suspending_ends_the_run_and_resuming_starts_another(
     edit(jobs, "to-suspend", suspend=True)
 
     status = jobs.until_phase("to-suspend", "Suspended")
-    until_failed(airflow, first)
+    assert ended_run(airflow, first)["state"] == "failed"
     assert [(entry["attempt"], entry["phase"], entry["reason"]) for entry in status["history"]] == [
         (1, "Cancelled", "Suspending")
     ]
@@ -98,7 +91,7 @@ def test_cancelled_it_stays_as_a_record(jobs: MLJobs, airflow: AirflowRest) -> N
 
     status = jobs.until_finished("to-cancel")["to-cancel"]["status"]
     assert (status["phase"], status["reason"]) == ("Cancelled", "CancelRequested")
-    until_failed(airflow, status)
+    assert ended_run(airflow, status)["state"] == "failed"
     with pytest.raises(KubectlError, match="cancel can't be set back"):
         edit(jobs, "to-cancel", cancel=False)
 
@@ -108,7 +101,7 @@ def test_what_is_active_for_too_long_fails(jobs: MLJobs, airflow: AirflowRest) -
 
     assert (status["phase"], status["reason"], status["attempts"]) == ("Failed", "DeadlineExceeded", 1)
     assert "activeDeadlineSeconds (12 s)" in status["message"]
-    until_failed(airflow, status)
+    assert ended_run(airflow, status)["state"] == "failed"
     jobs.kubectl("wait", "--for=condition=Failed", "mljob/too-long", "--timeout=5s")
 
 
@@ -117,7 +110,7 @@ def test_what_never_starts_is_given_up_and_says_what_it_waited_for(jobs: MLJobs,
 
     assert (status["phase"], status["reason"]) == ("Failed", "PreRunningDeadlineExceeded")
     assert "parity_paused is paused" in status["message"]
-    until_failed(airflow, status)
+    assert ended_run(airflow, status)["state"] == "failed"
 
 
 def test_a_retry_runs_only_what_failed(jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
@@ -140,13 +133,14 @@ def test_a_new_run_runs_everything(jobs: MLJobs, with_kafka: Installation, airfl
     status = jobs.until_finished("anew")["anew"]["status"]
 
     assert (status["phase"], status["attempts"]) == ("Succeeded", 2)
+    assert ended_run(airflow, status)["state"] == "success"
     runs = {run["dag_run_id"]: run["state"] for run in airflow.runs(with_kafka.run_prefix("anew"))}
     assert runs == {status["history"][0]["dagRunId"]: "failed", status["dagRunId"]: "success"}
 
 
 def test_a_run_that_somebody_clears_in_airflow_is_followed(jobs: MLJobs, airflow: AirflowRest) -> None:
     status = jobs.until_finished("by-hand")["by-hand"]["status"]
-    assert status["phase"] == "Failed"
+    assert (status["phase"], ended_run(airflow, status)["state"]) == ("Failed", "failed")
 
     code, answer = airflow.request(
         "POST", f"/dags/{FLAKY}/dagRuns/{status['dagRunId']}/clear", {"dry_run": False, "only_failed": True}
@@ -176,7 +170,7 @@ def test_a_change_of_the_spec_runs_anew_with_one_run_at_a_time(
         return bool(job["status"]["phase"] == "Succeeded")
 
     eventually(last, "the last spec has run", evidence=lambda: jobs.evidence("to-change"))
-    assert run_of(airflow, jobs.status("to-change"))["conf"] == {"label": "fourth", "seconds": 0}
+    assert ended_run(airflow, jobs.status("to-change"))["conf"] == {"label": "fourth", "seconds": 0}
     assert not [run for run in airflow.runs(prefix) if run["state"] in ACTIVE]
 
 
@@ -198,7 +192,7 @@ def test_what_expired_and_is_created_again_takes_over_its_run(with_kafka: Instal
     jobs.apply(nightly)
     jobs.until_gone("nightly")
     (run,) = airflow.runs(with_kafka.run_prefix("nightly"))
-    assert run["state"] == "success"
+    assert airflow.ended("parity_empty", run["dag_run_id"])["state"] == "success"
 
     del nightly["spec"]["ttlSecondsAfterFinished"]
     jobs.apply(nightly)
@@ -222,7 +216,7 @@ def test_conf_comes_from_configmaps_and_secrets_and_secrets_go_nowhere_else(
 
     status = jobs.until_finished("sourced")["sourced"]["status"]
     assert status["outputs"]["got"] == {"region": "str", "deep": "list", "password": "str", "x": "int"}
-    assert run_of(airflow, status)["conf"]["password"] == "hunter2-correct-horse"
+    assert ended_run(airflow, status)["conf"]["password"] == "hunter2-correct-horse"
 
     jobs.submit("refused-label", WAIT, {"seconds": -1}, confFrom=[{"secretRef": {"name": "bad-label"}}])
     jobs.kubectl("create", "secret", "generic", "bad-label", "--from-literal=label=hunter2-correct-horse-battery")

@@ -33,6 +33,11 @@ def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
     return {row["logical_date"][:10]: row for row in rows}
 
 
+def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
+    """A DAG's runs by day, each when it is over."""
+    return {day: airflow.ended(dag_id, run["dag_run_id"]) for day, run in runs_of(airflow, dag_id).items()}
+
+
 def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
     """Those that an MLJob has made."""
     found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
@@ -73,7 +78,9 @@ def test_it_is_followed_as_runs_done_of_all(jobs: MLJobs, airflow: AirflowRest) 
     assert phases == sorted(phases, key=["Pending", "Queued", "Running", "Succeeded"].index), phases
     assert max(found["backfill"]["runs"]["running"] for found in seen if "backfill" in found) <= 2
     marker = {"id": status["dagRunId"], "attempt": 1}
-    january = {day: run for day, run in runs_of(airflow, "backfill_followed").items() if day.startswith("2026-01")}
+    january = {
+        day: run for day, run in ended_runs_of(airflow, "backfill_followed").items() if day.startswith("2026-01")
+    }
     assert {day: (run["state"], run["conf"]) for day, run in january.items()} == {
         f"2026-01-0{day}": ("success", {"seconds": 1, "mljob": marker}) for day in range(1, 7)
     }
@@ -114,7 +121,7 @@ def test_what_failed_is_named_and_run_again(jobs: MLJobs, airflow: AirflowRest) 
 
     status = jobs.until_finished("retried")["retried"]["status"]
     assert (status["phase"], status["attempts"], status["progress"]) == ("Succeeded", 2, "4/4")
-    assert {run["state"] for run in runs_of(airflow, "backfill_retried").values()} == {"success"}
+    assert {run["state"] for run in ended_runs_of(airflow, "backfill_retried").values()} == {"success"}
     assert [row["reprocess_behavior"] for row in backfills_of(airflow, status)] == ["completed", "failed"]
     attempts = {day: run["conf"]["mljob"]["attempt"] for day, run in runs_of(airflow, "backfill_retried").items()}
     assert attempts == {"2026-01-01": 1, "2026-01-02": 2, "2026-01-03": 1, "2026-01-04": 2}
@@ -154,7 +161,7 @@ def test_deletion_returns_when_the_runs_are_over(jobs: MLJobs, airflow: AirflowR
     started = time.monotonic()
     jobs.kubectl("delete", "mljob", "deleted", "--timeout=60s")
 
-    assert {run["state"] for run in runs_of(airflow, "backfill_deleted").values()} == {"failed"}
+    assert {run["state"] for run in ended_runs_of(airflow, "backfill_deleted").values()} == {"failed"}
     assert all(found["completed_at"] for found in backfills_of(airflow, status))
     assert time.monotonic() - started < 30
 
@@ -195,5 +202,5 @@ def test_without_kafka_it_is_followed_as_well(rest_only: Installation, airflow: 
 
     assert (status["phase"], status["reason"], status["progress"]) == ("Failed", "BackfillRunsFailed", "3/3")
     assert status["message"] == "1 of 3 runs failed: 2026-01-02."
-    states = {day: run["state"] for day, run in runs_of(airflow, "backfill_rest_only").items()}
+    states = {day: run["state"] for day, run in ended_runs_of(airflow, "backfill_rest_only").items()}
     assert states == {"2026-01-01": "success", "2026-01-02": "failed", "2026-01-03": "success"}

@@ -98,9 +98,7 @@ def delete(jobs: MLJobs, name: str) -> str:
 
 
 def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) -> None:
-    run = airflow.run(dag_id, run_id)
-    assert run is not None
-    assert run["state"] == "failed"
+    assert airflow.ended(dag_id, run_id)["state"] == "failed"
     unfinished = [row["task_id"] for row in airflow.task_instances(dag_id, run_id) if row["state"] not in OVER]
     assert not unfinished
 
@@ -210,9 +208,7 @@ def test_teardown_tasks_release_what_the_run_holds(
 
     eventually(file.exists, "the teardown has run", within=30)
     eventually(lambda: cancellation(airflow, run_id) == "success", f"{CANCELLER} has succeeded")
-    run = airflow.run("parity_long_running_teardown", run_id)
-    assert run is not None
-    assert run["state"] == "failed"
+    assert airflow.ended("parity_long_running_teardown", run_id)["state"] == "failed"
 
 
 def test_an_mljob_that_never_got_a_run_goes_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:

@@ -230,6 +230,8 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
     found = []
     story = cell.story
     runs = airflow.runs(cell.runs_prefix)
+    if story.ends is not None:
+        runs = [airflow.ended(run["dag_id"], run["dag_run_id"]) for run in runs]
     states = [run["state"] for run in runs]
     if states != [story.run_ends]:
         found.append(f"runs: {states}, expected one that is {story.run_ends}")

@@ -237,7 +237,7 @@ class Stage:
                 lambda: story.shown("events-no-slot", "no_slot") == "scheduled",
                 lambda: self._end_run("events-no-slot"),
             ),
-            "clear a run": Act(lambda: story.status("events-cleared").get("phase") == "Succeeded", self._clear),
+            "clear a run": Act(lambda: story.status("events-cleared").get("phase") == "Succeeded", self._clear_ended),
             "delete a run": Act(lambda: story.status("events-deleted").get("phase") == "Queued", self._delete),
         }
 
@@ -314,7 +314,8 @@ class Stage:
     def _end_run(self, job: str) -> None:
         self._request("PATCH", job, "", {"state": "failed"})
 
-    def _clear(self) -> None:
+    def _clear_ended(self) -> None:
+        self._airflow.ended(DAGS["events-cleared"], self.story.run_ids["events-cleared"])
         self._request("POST", "events-cleared", "/clear", {"dry_run": False, "only_failed": False})
 
     def _delete(self) -> None:

@@ -138,9 +138,7 @@ def test_cancelled_while_it_waits_it_ends(jobs: MLJobs, airflow: AirflowRest) ->
     status = jobs.until_finished("to-cancel-asking")["to-cancel-asking"]["status"]
     assert (status["phase"], status["reason"]) == ("Cancelled", "CancelRequested")
     assert "input" not in task(status, "approve")
-    run = airflow.run(APPROVE, status["dagRunId"])
-    assert run is not None
-    assert run["state"] == "failed"
+    assert airflow.ended(APPROVE, status["dagRunId"])["state"] == "failed"
 
 
 def test_deferred_tasks_say_that_no_worker_is_at_them(jobs: MLJobs, seen: Watch) -> None:

@@ -12,6 +12,8 @@ import urllib3
 from tests.live.eventually import eventually
 
 PAGE = 100
+OVER = ("success", "failed")
+"""States of a run."""
 
 
 class AirflowRest:
@@ -55,6 +57,21 @@ class AirflowRest:
         status, body = self.request("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
         assert status in (200, 404), body
         return body if status == 200 else None
+
+    def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """A run that is over, or about to be: Airflow publishes a run's end before it stores it, so a status may know a moment earlier.
+
+        Whoever clears the run in that moment gets one that is over and whose tasks never run again.
+        """
+
+        def over() -> dict[str, Any] | None:
+            run = self.run(dag_id, run_id)
+            assert run is not None, f"Airflow has no run {run_id}"
+            return run if run["state"] in OVER else None
+
+        run = eventually(over, f"{run_id} is over in Airflow", within=30)
+        assert run is not None
+        return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
         """Runs of whatever DAG whose ids start with ``prefix``."""
