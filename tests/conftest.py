@@ -31,6 +31,7 @@ DIRECTORY = ROOT / ".dev-test"
 LOGS = ROOT / ".dev-test-logs"
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
 DEFAULT_TIMEOUT = 600
+SHOWN_LOGS = pytest.StashKey[set[str]]()
 
 PARALLELISM = 10
 """Tasks that run at the same time in the tests' Airflow. Each is a process; more of them would only wait for each other."""
@@ -67,12 +68,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails shows the last lines of the operators that it used."""
+    """A test that fails shows the last lines of the operators that it used; those that another one has shown are not shown again."""
     report = yield
     if report.failed:
+        shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
-                report.sections.append((f"operator of {name}", value.operator.log_end()))
+                log = value.operator.log_end()
+                if log not in shown:
+                    report.sections.append((f"operator of {name}", log))
+                shown.add(log)
     return report
 
 
