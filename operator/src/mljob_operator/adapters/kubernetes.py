@@ -85,18 +85,7 @@ class Jobs:
             StoreUnavailable: No answer, or a server error.
         """
         body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version}, "status": patch}
-        answer = await call(
-            self._api.patch_namespaced_custom_object_status,
-            GROUP,
-            VERSION,
-            job.namespace,
-            PLURAL,
-            job.name,
-            body,
-            _content_type=MERGE_PATCH,
-            _request_timeout=TIMEOUT,
-        )
-        return Job.from_object(answer)
+        return await self._patch(self._api.patch_namespaced_custom_object_status, job, body)
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
         """Add or take away our finalizer; others keep theirs."""
@@ -104,20 +93,9 @@ class Jobs:
         finalizers = [*others, FINALIZER] if present else others
         body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version, "finalizers": finalizers or None}}
         try:
-            answer = await call(
-                self._api.patch_namespaced_custom_object,
-                GROUP,
-                VERSION,
-                job.namespace,
-                PLURAL,
-                job.name,
-                body,
-                _content_type=MERGE_PATCH,
-                _request_timeout=TIMEOUT,
-            )
+            updated = await self._patch(self._api.patch_namespaced_custom_object, job, body)
         except Gone:
             return None
-        updated = Job.from_object(answer)
         return None if updated.deleting and not updated.finalizers else updated
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
@@ -184,6 +162,20 @@ class Jobs:
             "resourceVersion": job.resource_version,
         }
         await call(self._core.create_namespaced_event, job.namespace, event(about, notice), _request_timeout=TIMEOUT)
+
+    async def _patch(self, method: Any, job: Job, body: Mapping[str, Any]) -> Job:
+        answer = await call(
+            method,
+            GROUP,
+            VERSION,
+            job.namespace,
+            PLURAL,
+            job.name,
+            body,
+            _content_type=MERGE_PATCH,
+            _request_timeout=TIMEOUT,
+        )
+        return Job.from_object(answer)
 
     async def _list_page(self, namespace: str, token: str) -> Any:
         paging: dict[str, Any] = {"limit": 500, "_request_timeout": TIMEOUT}
