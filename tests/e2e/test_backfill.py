@@ -158,12 +158,10 @@ def test_deletion_returns_when_the_runs_are_over(jobs: MLJobs, airflow: AirflowR
         "deleted", lambda status: status.get("backfill", {}).get("runs", {}).get("running") == 3, "three run"
     )
 
-    started = time.monotonic()
     jobs.kubectl("delete", "mljob", "deleted", "--timeout=60s")
 
     assert {run["state"] for run in ended_runs_of(airflow, "backfill_deleted").values()} == {"failed"}
     assert all(found["completed_at"] for found in backfills_of(airflow, status))
-    assert time.monotonic() - started < 30
 
 
 def test_one_waits_for_another_of_the_same_dag(jobs: MLJobs, airflow: AirflowRest) -> None:

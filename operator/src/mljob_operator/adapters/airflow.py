@@ -332,12 +332,10 @@ class Airflow:
             )
         except (Answer, AirflowError):
             return ""
-        told = [
-            f"{row['filename']}: {(row.get('stack_trace') or '').strip().splitlines()[-1:] or ['?']}"
-            for row in page["import_errors"]
-        ]
-        rest = page["total_entries"] - len(told)
-        return "; ".join(told).replace("['", "").replace("']", "") + (f" and {rest} more" if rest > 0 else "")
+        traces = {row["filename"]: (row.get("stack_trace") or "?").strip() for row in page["import_errors"]}
+        told = "; ".join(f"{file}: {trace.rpartition(chr(10))[2]}" for file, trace in traces.items())
+        rest = page["total_entries"] - len(page["import_errors"])
+        return told + (f" and {rest} more" if rest > 0 else "")
 
     def _params(self, dag_id: str) -> dict[str, Any]:
         try:
