@@ -27,7 +27,8 @@ def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
         manifest("too-long", WAIT, activeDeadlineSeconds=12, backoffLimit=3, cancellation={"strategy": "Api"}),
-        manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=5, cancellation={"strategy": "Api"}),
+        # Whether its DAG is paused is asked every five seconds; the deadline leaves time for it.
+        manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"}),
         manifest("to-change", WAIT, {"label": "first"}, runPolicy="OnChange", cancellation={"strategy": "Api"}),
         manifest("cleared", FLAKY, backoffLimit=2, outputs=[{"name": "score", "taskId": "score"}]),
         manifest("anew", FLAKY, backoffLimit=1, retryStrategy="NewRun"),

@@ -69,7 +69,7 @@ class AirflowRest:
             assert run is not None, f"Airflow has no run {run_id}"
             return run if run["state"] in OVER else None
 
-        run = eventually(over, f"{run_id} is over in Airflow", within=30)
+        run = eventually(over, f"{run_id} is over in Airflow")
         assert run is not None
         return run
 
