@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from mljob_airflow.cancellation import Task
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.fingerprints import ErrorText
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
@@ -118,6 +119,14 @@ def test_all_task_instances_of_a_run_to_be_cancelled_are_read(server, cursors):
     server.lists["/dags/churn/dagRuns/run/taskInstances"] = ("task_instances", rows)
     found = AirflowRuns(server.endpoint).task_instances("churn", "run")
     assert [instance.task_id for instance in found] == [row["task_id"] for row in rows]
+
+
+def test_the_tasks_of_a_dag_are_read_as_any_version_gives_them(server):
+    """The fields around those that are needed have other types in 3.1 than the client's models, which are of 3.3, want."""
+    given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
+    server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
+    assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]
+    assert AirflowRuns(server.endpoint).tasks("gone") == []
 
 
 def test_what_is_beyond_the_bound_is_not_read_and_that_is_said(server, monkeypatch):

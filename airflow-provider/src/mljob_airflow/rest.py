@@ -1,6 +1,7 @@
 """Airflow's REST API as cancelling needs it, over apache-airflow-client, and how to reach it.
 
-The address and the credentials are those of an Airflow Connection. Every request has a timeout: the client has none.
+The address and the credentials are those of an Airflow Connection. Every request has a timeout: the client has none. Answers are taken as JSON, not
+as the client's models, which refuse what another version of Airflow than their own says (``docs/adr/0005``).
 Foreign errors end here: what is not there becomes ``None`` or an empty answer, everything else is an
 :class:`AirflowApiError` that says which request failed.
 """
@@ -11,19 +12,16 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from mljob_airflow.cancellation import Task, TaskInstance
+from mljob_airflow.paging import pages
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
 """Failing a batch of task instances takes a busy Airflow seconds, not milliseconds."""
-PAGE_SIZE = 100
-"""``[api] maximum_page_limit``'s default; a server with a smaller one answers smaller pages, which is fine."""
-
-Answer = TypeVar("Answer")
 
 
 class AirflowApiError(Exception):
@@ -91,48 +89,34 @@ class AirflowRuns:
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
         """The run's state, or ``None`` when there is no such run."""
         try:
-            run = self._call(f"get run {dag_run_id}", self._dag_runs.get_dag_run, dag_id, dag_run_id)
+            state: str | None = self._run(dag_id, dag_run_id)["state"]
         except AirflowApiError as error:
             if error.status == 404:
                 return None
             raise
-        return _word(run.state)
+        return state
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
         """The DAG's tasks; nothing when the DAG is gone."""
         try:
-            answer = self._call(f"list tasks of {dag_id}", self._tasks.get_tasks, dag_id)
+            answer = ask(f"list tasks of {dag_id}", self._tasks.get_tasks_without_preload_content, dag_id)
         except AirflowApiError as error:
             if error.status == 404:
                 return []
             raise
         return [
-            Task(task.task_id, tuple(task.downstream_task_ids or ()), task.trigger_rule)
-            for task in answer.tasks
-            if task.task_id
+            Task(task["task_id"], tuple(task.get("downstream_task_ids") or ()), task.get("trigger_rule"))
+            for task in answer["tasks"]
         ]
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
         """All task instances of the run, of all pages."""
-        cursor: str | None = ""
-        seen = 0
-        while cursor is not None:
-            # Airflow 3.1 knows no cursors: it ignores this one, and follows the offset, which later versions ignore in turn.
-            answer = self._call(
-                f"list task instances of {dag_run_id}",
-                self._task_instances.get_task_instances_with_http_info,
-                dag_id,
-                dag_run_id,
-                cursor=cursor,
-                offset=seen,
-                limit=PAGE_SIZE,
-            )
-            for instance in answer.data.task_instances:
-                yield TaskInstance(instance.task_id, instance.map_index, _word(instance.state))
-            seen += len(answer.data.task_instances)
-            page = json.loads(answer.raw_data)
-            more = page.get("next_cursor", "" if seen < (page.get("total_entries") or 0) else None)
-            cursor = more if page["task_instances"] else None
+        what, method = (
+            f"list task instances of {dag_run_id}",
+            self._task_instances.get_task_instances_without_preload_content,
+        )
+        for page in pages("task_instances", lambda place: ask(what, method, dag_id, dag_run_id, **place)):
+            yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
         """Set them failed, and say what did not work. Already failed, or gone, is not worth saying."""
@@ -144,12 +128,16 @@ class AirflowRuns:
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Set the run failed, and add a line to its note, which holds 1,000 characters."""
         try:
-            run = self._call(f"get run {dag_run_id}", self._dag_runs.get_dag_run, dag_id, dag_run_id)
-            body = self._client.DAGRunPatchBody(state="failed", note=f"{run.note or ''}\n{note}".strip()[:1000])
-            self._call(f"fail run {dag_run_id}", self._dag_runs.patch_dag_run, dag_id, dag_run_id, body)
+            run = self._run(dag_id, dag_run_id)
+            body = self._client.DAGRunPatchBody(state="failed", note=f"{run.get('note') or ''}\n{note}".strip()[:1000])
+            method = self._dag_runs.patch_dag_run_without_preload_content
+            ask(f"fail run {dag_run_id}", method, dag_id, dag_run_id, body)
         except AirflowApiError as error:
             if error.status not in {404, 409}:
                 raise
+
+    def _run(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any]:
+        return ask(f"get run {dag_run_id}", self._dag_runs.get_dag_run_without_preload_content, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
         """Fail a batch in one request; whether all of it worked.
@@ -172,9 +160,9 @@ class AirflowRuns:
         }
         model = self._client.BulkBodyBulkTaskInstanceBody.from_dict(body)
         try:
-            answer = self._call(
+            answer = ask(
                 f"fail {len(batch)} task instances of {dag_run_id}",
-                self._task_instances.bulk_task_instances,
+                self._task_instances.bulk_task_instances_without_preload_content,
                 dag_id,
                 dag_run_id,
                 model,
@@ -184,16 +172,16 @@ class AirflowRuns:
                 raise
             log.info("Failing the task instances one by one: %s", error)
             return False
-        return answer.update is not None and not answer.update.errors
+        return answer.get("update") is not None and not answer["update"].get("errors")
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         what = f"fail {instance.task_id}"
         try:
             if instance.map_index >= 0:
-                self._call(
+                ask(
                     f"{what}[{instance.map_index}]",
-                    self._task_instances.patch_task_instance_by_map_index,
+                    self._task_instances.patch_task_instance_by_map_index_without_preload_content,
                     dag_id,
                     dag_run_id,
                     instance.task_id,
@@ -201,7 +189,8 @@ class AirflowRuns:
                     body,
                 )
             else:
-                self._call(what, self._task_instances.patch_task_instance, dag_id, dag_run_id, instance.task_id, body)
+                method = self._task_instances.patch_task_instance_without_preload_content
+                ask(what, method, dag_id, dag_run_id, instance.task_id, body)
         except AirflowApiError as error:
             if error.status == 409:
                 # Already failed: somebody was faster.
@@ -212,17 +201,34 @@ class AirflowRuns:
             raise
         return None
 
-    def _call(self, what: str, request: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
-        from urllib3.exceptions import HTTPError
 
-        try:
-            return request(*args, **kwargs, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
-        except self._client.ApiException as error:
-            raise AirflowApiError(
-                f"could not {what}: {error.status} {detail(error.body) or error.reason}", error.status
-            ) from error
-        except HTTPError as error:
-            raise AirflowApiError(f"could not {what}: {error}") from error
+def request(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
+    """The answer to a request as it is, a ``urllib3.HTTPResponse``.
+
+    Args:
+        what: What is asked for, for the text of an error: ``list pools``.
+        method: One of the client's that end in ``_without_preload_content``.
+        path: What its URL is made from.
+        query: Its query parameters.
+
+    Raises:
+        AirflowApiError: There was no answer, or another than 200.
+    """
+    from urllib3.exceptions import HTTPError
+
+    try:
+        response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+    except HTTPError as error:
+        raise AirflowApiError(f"could not {what}: {error}") from error
+    if response.status != 200:
+        raise AirflowApiError(f"could not {what}: {response.status} {detail(response.data)}", response.status)
+    return response
+
+
+def ask(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
+    """The JSON of the answer to a :func:`request`."""
+    answer: Mapping[str, Any] = json.loads(request(what, method, *path, **query).data)
+    return answer
 
 
 def connect(endpoint: Endpoint) -> Any:
@@ -260,10 +266,6 @@ def fetch_token(endpoint: Endpoint) -> str:
         raise AirflowApiError(f"could not log in at {url} as {endpoint.login}: {answer.status}", answer.status)
     token: Mapping[str, str] = json.loads(answer.data)
     return token["access_token"]
-
-
-def _word(state: Any) -> str | None:
-    return None if state is None else str(getattr(state, "value", state))
 
 
 def detail(body: Any) -> str:

@@ -1,28 +1,20 @@
 """Airflow's REST API as monitoring reads it, over apache-airflow-client.
 
-Every list is read in pages up to a bound and says whether that was all of it. Answers are taken as JSON, not as the client's models, which refuse a
-state that they do not know (``docs/adr/0005``). Errors are :class:`mljob_airflow.rest.AirflowApiError`.
+Every list is read in pages up to a bound and says whether that was all of it. Errors are :class:`mljob_airflow.rest.AirflowApiError`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from mljob_airflow.monitoring.fingerprints import ErrorText, last_error
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.outliers import SPOKEN_FOR
-from mljob_airflow.rest import (
-    CONNECT_TIMEOUT_SECONDS,
-    PAGE_SIZE,
-    READ_TIMEOUT_SECONDS,
-    AirflowApiError,
-    Endpoint,
-    connect,
-    detail,
-)
+from mljob_airflow.paging import PAGE_SIZE, Page, pages
+from mljob_airflow.rest import AirflowApiError, Endpoint, ask, connect, request
 from mljob_contract.run_id import RunId
 
 MAX_DAGS = 10_000
@@ -199,7 +191,8 @@ class AirflowReader:
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
         """The exception at the end of the task instance's log; ``None`` when there is none, or no log."""
         try:
-            response = self._request(
+            self.requests += 1
+            response = request(
                 f"read the log of {instance.dag_id}.{instance.task_id}",
                 self._tasks.get_log_without_preload_content,
                 instance.dag_id,
@@ -226,32 +219,16 @@ class AirflowReader:
         return Listing([_instance(row) for row in rows.rows], rows.complete)
 
     def _by_offset(self, what: str, method: Callable[..., Any], field: str, most: int, **query: Any) -> Listing[Answer]:
-        rows: list[Answer] = []
-        while len(rows) < most:
-            answer = self._json(what, method, limit=PAGE_SIZE, offset=len(rows), **query)
-            rows += answer[field]
-            if not answer[field] or len(rows) >= int(answer["total_entries"]):
-                return Listing(rows)
-        return Listing(rows, complete=False)
+        """A list that has no cursors in any version."""
+        return _up_to(
+            most,
+            pages(field, lambda place: self._json(what, method, offset=place["offset"], limit=place["limit"], **query)),
+        )
 
     def _by_cursor(
         self, what: str, method: Callable[..., Any], path: tuple[str, ...], field: str, most: int, **query: Any
     ) -> Listing[Answer]:
-        rows: list[Answer] = []
-        cursor = ""
-        while len(rows) < most:
-            # Airflow 3.1 knows no cursors: it ignores this one, and follows the offset, which 3.3 ignores in turn.
-            answer = self._json(what, method, *path, cursor=cursor, offset=len(rows), limit=PAGE_SIZE, **query)
-            rows += answer[field]
-            if "next_cursor" in answer:
-                cursor = answer["next_cursor"]
-            if (
-                not answer[field]
-                or cursor is None
-                or ("next_cursor" not in answer and len(rows) >= answer["total_entries"])
-            ):
-                return Listing(rows)
-        return Listing(rows, complete=False)
+        return _up_to(most, pages(field, lambda place: self._json(what, method, *path, **place, **query)))
 
     def _found(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer | None:
         try:
@@ -262,21 +239,20 @@ class AirflowReader:
             raise
 
     def _json(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer:
-        response = self._request(what, method, *path, **query)
-        answer: Answer = json.loads(response.data)
-        return answer
-
-    def _request(self, what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Any:
-        from urllib3.exceptions import HTTPError
-
         self.requests += 1
-        try:
-            response = method(*path, **query, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
-        except HTTPError as error:
-            raise AirflowApiError(f"could not {what}: {error}") from error
-        if response.status != 200:
-            raise AirflowApiError(f"could not {what}: {response.status} {detail(response.data)}", response.status)
-        return response
+        return ask(what, method, *path, **query)
+
+
+def _up_to(most: int, found: Iterable[Page]) -> Listing[Answer]:
+    """Whole pages, until there are so many rows."""
+    rows: list[Answer] = []
+    complete = False
+    for page in found:
+        rows += page.rows
+        complete = page.is_last
+        if len(rows) >= most:
+            break
+    return Listing(rows, complete)
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
