@@ -44,7 +44,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from mljob_airflow.compatibility import assert_supported, installed_version
-
-    assert_supported(installed_version())
     return getattr(import_module(_HOMES[name]), name)

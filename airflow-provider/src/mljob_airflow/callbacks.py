@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mljob_airflow.compatibility import assert_supported, installed_version
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
 from mljob_contract.run_id import RunId
+
+assert_supported(installed_version())
 
 Context = Mapping[str, Any]
 TaskCallback = Callable[[Context], None]

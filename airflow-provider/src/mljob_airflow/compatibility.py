@@ -1,6 +1,6 @@
 """The versions of Airflow that this package works with, 3.1 to 3.3, and all that differs between them for it.
 
-Two classes have moved since 3.1; its REST API has no cursors, which needs no version to be known (:mod:`.monitoring.rest_reader` asks for
+Two classes have moved since 3.1; its REST API has no cursors, which needs no version to be known (:mod:`.paging` asks for
 both ways of paging at once). Airflow is imported when a function is called, as everywhere in this package.
 """
 
@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class UnsupportedAirflowError(ImportError):
     """This Airflow is too old for this package."""
 
 
+@cache
 def installed_version() -> str | None:
     """The version of Airflow in this environment, without importing it; ``None`` where there is none."""
     # Airflow 2 is one distribution; from 3.0 on apache-airflow only names the parts.
@@ -36,6 +38,9 @@ def installed_version() -> str | None:
 
 def assert_supported(version: str | None) -> None:
     """Let through what is supported, and an environment without Airflow: training code runs there too.
+
+    Called with :func:`installed_version` by each module that a DAG file may import, when it is imported: whichever comes first refuses. Not by
+    what Airflow loads when it starts (:mod:`.policy`, :mod:`.provider_info` and what these import), where it would end Airflow itself.
 
     Raises:
         UnsupportedAirflowError: This Airflow is too old. In a DAG file it becomes an import error that Airflow's UI shows.

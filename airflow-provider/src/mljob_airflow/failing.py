@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mljob_airflow.compatibility import fail_exception
+from mljob_airflow.compatibility import assert_supported, fail_exception, installed_version
+
+assert_supported(installed_version())
 
 
 def fail_for_good(message: str) -> Exception:

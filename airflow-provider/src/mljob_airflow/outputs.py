@@ -12,6 +12,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mljob_airflow.compatibility import assert_supported, installed_version
+
+assert_supported(installed_version())
+
 log = logging.getLogger(__name__)
 
 XCOM_KEY = "mljob_outputs"

@@ -7,12 +7,16 @@ true: who installs a package has not agreed to every DAG being observed.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any
 
 import pluggy
 
 from mljob_airflow import settings
-from mljob_airflow.callbacks import CALLBACKS
+from mljob_airflow.compatibility import UnsupportedAirflowError, assert_supported, installed_version
+
+log = logging.getLogger(__name__)
 
 # The marker that airflow.policies exports; made here because Airflow loads this module while it is itself starting.
 hookimpl = pluggy.HookimplMarker("airflow.policy")
@@ -23,7 +27,7 @@ _MAKE_EMPTY_TASKS_RUN = frozenset({"on_execute_callback", "on_success_callback"}
 @hookimpl
 def task_policy(task: Any) -> None:
     """Airflow's hook: add our callbacks to ``task``, an operator or a mapped operator, if the configuration says so."""
-    if settings.instrument_all_dags():
+    if settings.instrument_all_dags() and _is_supported():
         instrument(task)
 
 
@@ -33,6 +37,9 @@ def instrument(task: Any) -> None:
     The scheduler marks an EmptyOperator as succeeded without running it, unless it has an execute or success callback: those are
     left out, since an observer must not be what makes a task need a worker. The operator learns of such tasks from REST.
     """
+    # Late: Airflow loads this module when it starts, and an Airflow that is too old for the callbacks has to start all the same.
+    from mljob_airflow.callbacks import CALLBACKS
+
     is_empty = bool(getattr(task, "inherits_from_empty_operator", False))
     for argument, callback in CALLBACKS.items():
         if is_empty and argument in _MAKE_EMPTY_TASKS_RUN:
@@ -43,3 +50,14 @@ def instrument(task: Any) -> None:
             # A new list: default_args may have given one list to many tasks. A mapped operator's attribute writes
             # to its partial_kwargs, from which its instances are made.
             setattr(task, argument, [*callbacks, callback])
+
+
+@cache
+def _is_supported() -> bool:
+    """Whether this Airflow is; if not, that is said once: an error here would be one of every DAG."""
+    try:
+        assert_supported(installed_version())
+    except UnsupportedAirflowError as error:
+        log.warning("[mljob] instrument_all_dags is without effect: %s", error)
+        return False
+    return True

@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mljob_airflow.compatibility import assert_supported, installed_version
 from mljob_contract.events import EventName, TaskEvent
+
+assert_supported(installed_version())
 
 log = logging.getLogger(__name__)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 import mljob_airflow
-from mljob_airflow import compatibility
+from mljob_airflow import compatibility, policy
 from mljob_airflow.compatibility import UnsupportedAirflowError, assert_supported
+
+SOURCE = Path(mljob_airflow.__file__).parents[1]
+FOR_DAG_FILES = [home for home in mljob_airflow._HOMES.values() if home.startswith("mljob_airflow.")]
 
 
 @pytest.mark.parametrize("version", ["3.0.6", "2.11.0"])
@@ -23,10 +32,55 @@ def test_what_is_not_too_old_is_let_through(version):
     assert_supported(version)
 
 
-def test_a_dag_file_that_uses_the_package_on_it_does_not_import(monkeypatch):
-    monkeypatch.setattr(compatibility, "installed_version", lambda: "3.0.6")
-    with pytest.raises(ImportError, match=r"this is Airflow 3\.0\.6"):
-        mljob_airflow.mljob_callbacks  # noqa: B018
+@pytest.fixture
+def beside_an_old_airflow(tmp_path):
+    """Run a program where Airflow 3.0.6 is installed, as far as a package's metadata tell."""
+    metadata = tmp_path / "apache_airflow_core-3.0.6.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.4\nName: apache-airflow-core\nVersion: 3.0.6\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(SOURCE)])}
+
+    def run(program):
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        *(f"import {module}" for module in FOR_DAG_FILES),
+        *(f"from mljob_airflow import {name}" for name in mljob_airflow._HOMES if name != "JobType"),
+        "import mljob_airflow.dags.mljob_cancel",
+        "import mljob_airflow.cancellation_task",
+    ],
+)
+def test_whatever_a_dag_file_imports_first_it_is_refused_in_words(program, beside_an_old_airflow):
+    done = beside_an_old_airflow(program)
+    assert done.returncode == 1
+    *_, said = done.stderr.strip().splitlines()
+    assert "UnsupportedAirflowError: airflow-provider-mljob works with Airflow 3.1 to 3.3, and this is" in said
+
+
+def test_what_airflow_loads_when_it_starts_does_not_end_it(beside_an_old_airflow):
+    done = beside_an_old_airflow("import mljob_airflow.policy, mljob_airflow.provider_info as p; p.get_provider_info()")
+    assert done.returncode == 0, done.stderr
+
+
+def test_on_it_no_dag_is_instrumented_and_that_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(policy.settings, "instrument_all_dags", lambda: True)
+    monkeypatch.setattr(policy, "installed_version", lambda: "3.0.6")
+    policy._is_supported.cache_clear()
+    try:
+        for _ in range(2):
+            policy.task_policy(task := SimpleNamespace())
+            assert vars(task) == {}
+    finally:
+        policy._is_supported.cache_clear()
+    [said] = caplog.messages
+    assert "this is Airflow 3.0.6" in said
 
 
 def test_the_version_is_read_without_airflow(monkeypatch):
@@ -38,8 +92,9 @@ def test_the_version_is_read_without_airflow(monkeypatch):
         return versions[distribution]
 
     monkeypatch.setattr(compatibility.metadata, "version", version)
-    assert compatibility.installed_version() == "2.11.0"
+    read = compatibility.installed_version.__wrapped__
+    assert read() == "2.11.0"
     versions["apache-airflow-core"] = "3.3.2"
-    assert compatibility.installed_version() == "3.3.2"
+    assert read() == "3.3.2"
     versions.clear()
-    assert compatibility.installed_version() is None
+    assert read() is None
