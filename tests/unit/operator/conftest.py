@@ -23,15 +23,19 @@ KEY = ("team-a", "churn")
 
 
 class World:
-    """A cluster, an Airflow, and an operator between them that can be killed and started again."""
+    """A cluster, an Airflow, and an operator between them that can be killed and started again.
+
+    Args:
+        jobs: The MLJobs of another cluster than one in memory; what users do there is not the world's affair then.
+    """
 
     has_own_airflow = True
     """Whether the operator's settings name an Airflow."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: Any = None) -> None:
         self.clock = FakeClock()
         self.airflow = FakeAirflow(self.clock)
-        self.jobs = GuardedJobs()
+        self.jobs = GuardedJobs() if jobs is None else jobs
         self.instance_objects = FakeInstances()
         self.instance_objects.labels["team-a"] = {"kubernetes.io/metadata.name": "team-a"}
         self.airflows: dict[str, FakeAirflow] = {}

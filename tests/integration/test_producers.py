@@ -1,0 +1,153 @@
+"""Our callbacks, Airflow's own producer, or both at once, on the real Kubernetes API and a real topic: what a watch sees of them.
+
+Recorded runs are played again. Between the topic and the API are the operator's own parts, with its own rights; Airflow alone is in memory, since
+what it said is recorded too. ``tests/unit/operator/test_producers.py`` is the same without the two real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from devstack.stack import Stack
+from mljob_operator.adapters.kafka import KafkaEvents
+from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.core.instance import OWN
+from mljob_operator.ports import Message
+from mljob_operator.status_pipeline import StatusPipeline
+from tests.fakes import SilentMeter
+from tests.live.eventually import eventually
+from tests.live.kubectl import Kubectl, Watch
+from tests.live.mljobs import Object, manifest
+from tests.recordings import PRODUCERS, RECORDINGS, Recording, assert_both_cost_no_more_than_one, comparable
+from tests.unit.operator.conftest import World
+
+RUNS = (
+    "parity_deferral",
+    "parity_killed",
+    "parity_mapped_groups",
+    "parity_retries",
+    "parity_setup_teardown",
+    "train_model",
+)
+"""One of each kind; the unit test plays all."""
+ARRIVES_WITHIN = 30
+"""Seconds for a message from the topic's one end to the other."""
+
+
+class Topic:
+    """A topic of this test's own, and the operator's consumer of it, which hands over to one pipeline at a time."""
+
+    def __init__(self, servers: str) -> None:
+        name = self.name = f"producers-{secrets.token_hex(4)}"
+        admin = AdminClient({"bootstrap.servers": servers})
+        [made] = admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)]).values()
+        made.result(ARRIVES_WITHIN)
+        # As one that has read before: it misses nothing that is sent while it joins.
+        member = Consumer({"bootstrap.servers": servers, "group.id": name})
+        member.commit(offsets=[TopicPartition(name, 0, 0)], asynchronous=False)
+        member.close()
+        self._producer = Producer({"bootstrap.servers": servers})
+        self._arrived: asyncio.Queue[Message] = asyncio.Queue()
+        self.events = KafkaEvents({"bootstrap.servers": servers}, topic=name, group_id=name)
+        self.events.start(self._take, lambda _: None)
+
+    async def bring(self, value: bytes, pipeline: StatusPipeline) -> None:
+        """Send a message, and deliver it when it has arrived."""
+        self._producer.produce(self.name, value)
+        assert await asyncio.to_thread(self._producer.flush, ARRIVES_WITHIN) == 0
+        message = await asyncio.wait_for(self._arrived.get(), ARRIVES_WITHIN)
+        assert message.value == value
+        pipeline.deliver([message])
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._arrived.put_nowait(message)
+
+
+@pytest.fixture
+async def topic(stack: Stack) -> AsyncIterator[Topic]:
+    topic = Topic(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
+    yield topic
+    await topic.events.close()
+
+
+@pytest.fixture
+async def store(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jobs]:
+    """MLJobs with the operator's rights."""
+    monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
+    api = await connect()
+    yield Jobs(api)
+    await api.close()
+
+
+def name_of(run: str, who: str) -> str:
+    return f"{run.replace('_', '-')}-{who}"
+
+
+async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
+    """A recorded run again, for the MLJob of that name."""
+    world = World(store)
+    pipeline = StatusPipeline(
+        topic.events, world.queue, world.clock, SilentMeter(), origins=lambda _: {OWN}, prefix="mljob"
+    )
+
+    async def begin() -> None:
+        job = await store.get((namespace, name_of(recording.run, who)))
+        assert job is not None
+        world.queue.observe(job)
+        await world.settle()
+
+    async def tell(message: dict[str, Any]) -> None:
+        await topic.bring(json.dumps(message).encode(), pipeline)
+        await world.settle()
+
+    await recording.play(world, PRODUCERS[who], begin=begin, tell=tell)
+
+
+def versions(watch: Watch) -> dict[str, dict[str, Object]]:
+    """Every version of the MLJobs that the watch has shown, by names and resource versions."""
+    found: dict[str, dict[str, Object]] = {}
+    for _, job in watch.events():
+        found.setdefault(job["metadata"]["name"], {})[job["metadata"]["resourceVersion"]] = job
+    return found
+
+
+async def test_whoever_tells_the_watch_sees_the_same_end_and_both_cost_no_more_patches_than_one(
+    kubectl: Kubectl, store: Jobs, topic: Topic
+) -> None:
+    namespace = f"producers-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", namespace)
+    there = kubectl.within(namespace)
+    played = [(RECORDINGS[run], who) for run in RUNS for who in PRODUCERS]
+    there.apply(*(manifest(name_of(recording.run, who), recording.dag_id) for recording, who in played))
+    with there.watch("mljobs") as watch:
+        for recording, who in played:
+            await play(recording, who, namespace, store, topic)
+        newest = {
+            item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in there.get("mljobs")["items"]
+        }
+
+        def seen() -> bool:
+            shown = versions(watch)
+            return all(version in shown.get(name, {}) for name, version in newest.items())
+
+        eventually(seen, "the watch has seen the end of all")
+    shown = versions(watch)
+    there("delete", "mljobs", "--all", "--wait=false")
+    for run in RUNS:
+        names = {who: name_of(run, who) for who in PRODUCERS}
+        for name in names.values():
+            assert "Kafka" in {job["status"].get("statusSource") for job in shown[name].values()}, name
+        ends = {who: shown[name][newest[name]]["status"] for who, name in names.items()}
+        said = comparable(ends)
+        assert said["ours"] == said["official"] == said["both"], run
+        assert_both_cost_no_more_than_one({who: len(shown[name]) for who, name in names.items()})

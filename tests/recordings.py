@@ -1,0 +1,121 @@
+"""Runs that were recorded of a real Airflow (``tests/contract/golden``), to be played again with whatever messages of them one wants.
+
+What each of its two producers sent during a run, and what its REST API said in the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mljob_operator.adapters.airflow_rows import run_fact, task_fact
+from mljob_operator.core.phases import TERMINAL_RUN
+from tests.fakes import FakeRun
+from tests.unit.operator.conftest import World
+
+GOLDEN = Path(__file__).parent / "contract" / "golden"
+PRODUCERS = {"ours": ["ours"], "official": ["official"], "both": ["official", "ours"]}
+"""Who may have sent events."""
+
+Message = dict[str, Any]
+
+
+class Recording:
+    """One run.
+
+    Attributes:
+        row: The run, as REST gives it.
+        rows: Its task instances.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.row = json.loads((GOLDEN / "rest" / f"{run}.run.json").read_text())
+        self.rows = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text())["task_instances"]
+
+    @property
+    def dag_id(self) -> str:
+        return str(self.row["dag_id"])
+
+    def messages(self, producers: Sequence[str]) -> list[Message]:
+        """What these sent, in the sequence in which it was."""
+        files = [GOLDEN / producer / f"{self.run}.json" for producer in producers]
+        values = [
+            json.loads(line)["value"] for file in files if file.exists() for line in file.read_text().splitlines()
+        ]
+        return sorted(values, key=lambda value: datetime.fromisoformat(value["timestamp"]))
+
+    async def play(
+        self,
+        world: World,
+        producers: Sequence[str],
+        *,
+        begin: Callable[[], Awaitable[object]],
+        tell: Callable[[Message], Awaitable[object]],
+    ) -> None:
+        """The run again, in a world that has no other run of this DAG.
+
+        Each message is told when the one before it is dealt with, as if they never came together, in the recording's own time. REST says nothing
+        of the run between its submission and its end.
+
+        Args:
+            begin: Shows the operator an MLJob of this DAG.
+            tell: Brings the operator a message, and returns when it has dealt with it.
+        """
+        clock = world.clock
+        clock.at = datetime.fromisoformat(self.row["queued_at"])
+        world.airflow.dags[self.dag_id] = tuple({row["task_id"] for row in self.rows})
+        await begin()
+        run = world.airflow.only_run(self.dag_id)
+        await world.look()
+        for message in self.messages(producers):
+            clock.at = max(clock.at, datetime.fromisoformat(message["timestamp"]))
+            if message["event"] in ("dag_run.success", "dag_run.failed"):
+                self._end(run, clock())
+            await tell(message | {"run_id": run.run_id})
+        self._end(run, clock())
+        clock.tick(5)
+        await world.look()
+        await world.queue.close()
+
+    def _end(self, run: FakeRun, now: datetime) -> None:
+        run.tasks = {fact.key: fact for fact in (task_fact(row, now) for row in self.rows)}
+        fact = run_fact(self.row, now)
+        run.state, run.start, run.end, run.changed = fact.state, fact.start, fact.end, now
+
+
+RECORDINGS = {
+    recording.run: recording
+    for recording in (Recording(path.stem) for path in sorted((GOLDEN / "ours").glob("*.json")))
+    if recording.row["state"] in TERMINAL_RUN
+}
+"""Those of which there is everything."""
+
+
+def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Final statuses, by who sent events, reduced to what either producer alone can tell.
+
+    A failure's type and a task's reports are in our events only, and what became of a process that was killed in Airflow's only: of errors those
+    are left that both tell of. Where a log is differs with the run's id.
+    """
+    told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
+    return {name: _plain(status, told) for name, status in statuses.items()}
+
+
+def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
+    names = ("phase", "reason", "dagRunState", "taskCounts", "progress", "percent", "currentTask", "failedAttempts")
+    tasks = [
+        {name: said for name, said in task.items() if name not in ("metrics", "progress", "error", "logUrl")}
+        | {"error": (task.get("error") or {}).get("message") if task["taskId"] in told else None}
+        for task in status["tasks"]
+    ]
+    return {**{name: status.get(name) for name in (*names, "startTime", "completionTime")}, "tasks": tasks}
+
+
+def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
+    """Of an MLJob's status, by who sent events."""
+    # That the run has begun, before a task of it has, is news of Airflow's producer alone.
+    assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes
