@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,11 +108,3 @@ class Cluster:
 def unique(prefix: str) -> str:
     """A name that no other test, and no test beside this one, uses."""
     return f"{prefix}-{secrets.token_hex(3)}"
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Wait for something that Kubernetes does in its own time, and fail by name when it doesn't."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)

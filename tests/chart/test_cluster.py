@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.cluster import Cluster, CommandError, unique, until
+from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCES, MINIMAL, merged
 from tests.chart.test_environment import EVERYTHING
+from tests.live.eventually import eventually
 
 RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -324,7 +325,7 @@ def members(cluster: Cluster, release: Release, team: str) -> dict[str, str]:
         cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={team}")
     for role, verb in {"view": "get", "edit": "create", "admin": "create"}.items():
         may = partial(cluster.may, users[role], verb, MLJOBS, f"--namespace={team}")
-        until(may, f"Kubernetes has added the rights on MLJobs to {role}")
+        eventually(may, f"Kubernetes has added the rights on MLJobs to {role}")
     return users
 
 
@@ -424,7 +425,7 @@ def test_the_definition_goes_with_the_release_when_asked(cluster: Cluster, copy:
 
     cluster.helm("uninstall", release.name, f"--namespace={home}")
 
-    until(lambda: not cluster.exists("crd", copy.definition), "the definition is gone")
+    eventually(lambda: not cluster.exists("crd", copy.definition), "the definition is gone")
 
 
 def test_nothing_else_outlives_the_release(cluster: Cluster, definition: None, home: str) -> None:
@@ -435,4 +436,6 @@ def test_nothing_else_outlives_the_release(cluster: Cluster, definition: None, h
 
     cluster.helm("uninstall", release.name, f"--namespace={home}")
 
-    until(lambda: not cluster.get(kinds, mine, f"--namespace={home}")["items"], "all objects of the release are gone")
+    eventually(
+        lambda: not cluster.get(kinds, mine, f"--namespace={home}")["items"], "all objects of the release are gone"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from devstack.processes import MARK, Command, ManagedProcess, end_marked
+from tests.live.eventually import eventually
 
 SLEEP = Command(("sleep", "300"))
 
@@ -39,11 +39,12 @@ def record(managed: ManagedProcess, tmp_path: Path, **changed: object) -> None:
     file.write_text(json.dumps({"pid": 0, "began": "", "fingerprint": "", "stop_signal": 15} | changed))
 
 
-def until(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def until_it_is_gone(process: psutil.Process) -> None:
+    eventually(
+        lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
+        f"{process.pid} is gone",
+        within=10,
+    )
 
 
 def test_it_is_found_again_by_another_command(managed, tmp_path):
@@ -62,7 +63,7 @@ def test_stopping_ends_it_and_forgets_it(managed):
 def test_stopping_ends_what_it_started(managed):
     managed.start(Command(("bash", "-c", "sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
-    until(leader.children)
+    eventually(leader.children, "it has a child", within=10)
     (child,) = leader.children()
     managed.stop()
     assert not child.is_running()
@@ -71,13 +72,13 @@ def test_stopping_ends_what_it_started(managed):
 def test_what_outlived_its_leader_is_ended_too(managed):
     managed.start(Command(("bash", "-c", "setsid sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
-    until(leader.children)
+    eventually(leader.children, "it has a child", within=10)
     (child,) = leader.children()
     leader.kill()
-    until(lambda: managed.pid is None)
+    eventually(lambda: managed.pid is None, "it has ended", within=10)
     assert child.is_running()
     managed.stop()
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until_it_is_gone(child)
 
 
 def test_a_record_whose_id_belongs_to_somebody_else_by_now_means_nothing(managed, stranger, tmp_path):
@@ -96,7 +97,7 @@ def test_a_stranger_with_the_id_is_spared_when_orphans_are_ended(managed, strang
     boot = json.loads((tmp_path / "processes" / "sleeper.json").read_text())["began"].partition(":")[0]
     record(managed, tmp_path, pid=stranger.pid, began=f"{boot}:1")
     managed.stop()
-    until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
+    until_it_is_gone(orphan)
     assert stranger.poll() is None
 
 
@@ -111,17 +112,17 @@ def test_an_unreadable_record_is_no_process(managed, tmp_path, content):
 def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_path):
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
-    until(process.environ)  # it is empty for a moment after exec
+    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=10)
     (tmp_path / "processes" / "sleeper.json").unlink()
     end_marked(tmp_path)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    until_it_is_gone(process)
     assert stranger.poll() is None
 
 
 def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
     """`.dev` and `.dev-test` stand side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
-        until(psutil.Process(other.pid).environ)
+        eventually(psutil.Process(other.pid).environ, "it has an environment", within=10)
         end_marked(tmp_path)
         assert other.poll() is None
         other.kill()
@@ -129,7 +130,7 @@ def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
 
 def test_what_it_prints_is_in_its_log(managed):
     managed.start(Command((sys.executable, "-c", "print('said')")))
-    until(lambda: managed.pid is None)
+    eventually(lambda: managed.pid is None, "it has ended", within=10)
     assert "said" in managed.log.read_text()
 
 
@@ -139,7 +140,7 @@ def test_a_callers_own_setup_does_not_reach_it(managed, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
-    until(process.environ)  # it is empty for a moment after exec
+    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=10)
     environment = process.environ()
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "3"
     assert {"PYTHONDONTWRITEBYTECODE", "KUBECONFIG"}.isdisjoint(environment)
