@@ -10,18 +10,20 @@ help: ## Show this
 
 bootstrap: ## Make the Python environments, .venv and .venv-airflow
 	@$(PYTHON) devstack/bootstrap.py
+	@$(if $(AIRFLOW),$(PYTHON) devstack/bootstrap.py $(AIRFLOW))
 
 demo: bootstrap ## Bring everything up, run an example training job, and watch it
-	@$(STACK) demo
+	@$(STACK) demo $(if $(AIRFLOW),--airflow $(AIRFLOW))
 
 test: check verify ## Run every check and every test
 	@$(PYTHON) devstack/bootstrap.py oldest
 	.venv-airflow/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
 	.venv-airflow-oldest/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
 	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --airflow oldest tests/contract tests/e2e
 
-up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs)
-	@$(STACK) up $(if $(NO_OPERATOR),--no-operator)
+up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs, AIRFLOW=oldest)
+	@$(STACK) up $(if $(NO_OPERATOR),--no-operator) $(if $(AIRFLOW),--airflow $(AIRFLOW))
 
 down: bootstrap ## End all that `up` started; data stays
 	@$(STACK) down

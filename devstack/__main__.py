@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from devstack import demo
-from devstack.bootstrap import ROOT, BootstrapError
+from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, BootstrapError
 from devstack.errors import StackError
 from devstack.progress import say
 from devstack.stack import Stack
@@ -31,7 +31,11 @@ def main() -> int:
 
 def _up(stack: Stack, arguments: argparse.Namespace) -> None:
     folders = [folder for folder in os.environ.get("DAGS_FOLDERS", "").split(os.pathsep) if folder]
-    stack.up(operator=not arguments.no_operator, dags_folders=[*folders, *arguments.dags_folder])
+    stack.up(
+        operator=not arguments.no_operator,
+        dags_folders=[*folders, *arguments.dags_folder],
+        airflow=arguments.airflow,
+    )
     say(
         f"  Airflow is at {stack.env['AIRFLOW_URL']} (user {stack.env['AIRFLOW_USER']}, password {stack.env['AIRFLOW_PASSWORD']})"
     )
@@ -96,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     shown.set_defaults(run=_demo)
     for verb_with_stack in (up, shown):
         verb_with_stack.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
+        verb_with_stack.add_argument(
+            "--airflow", choices=AIRFLOW_ENVIRONMENTS, default=NEWEST, help="which one of those that are supported"
+        )
     for verb, run, text in (
         ("down", _down, "end all that was started"),
         ("clean", _clean, "end all, and delete its data"),

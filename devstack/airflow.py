@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from devstack import http
-from devstack.bootstrap import AIRFLOW_ENVIRONMENT, ROOT
+from devstack.bootstrap import ROOT
 from devstack.component import Component, Step
 from devstack.errors import StackError
 from devstack.ports import HOST, Ports
@@ -24,6 +24,9 @@ from devstack.secrets_file import Secrets
 USER = "admin"
 COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
+_MIGRATED = "migrated"
+"""A file that says which Airflow's tables are in which database."""
+
 _OWN_DAGS = {
     "mljob": ROOT / "airflow-provider" / "src" / "mljob_airflow" / "dags",
     "examples": ROOT / "airflow-provider" / "example_dags",
@@ -31,10 +34,15 @@ _OWN_DAGS = {
 
 
 class Airflow:
-    """The Airflow of one stack."""
+    """The Airflow of one stack.
+
+    Args:
+        installed: The Python environment that it is installed in.
+    """
 
     def __init__(
         self,
+        installed: Path,
         directory: Path,
         ports: Ports,
         secrets: Secrets,
@@ -44,6 +52,7 @@ class Airflow:
         dags_folders: tuple[Path, ...],
         overrides: Mapping[str, str],
     ) -> None:
+        self._installed = installed
         self._directory = directory
         self._home = directory / "airflow"
         self._ports = ports
@@ -53,6 +62,11 @@ class Airflow:
         self._topic = topic
         self._dags_folders = dags_folders
         self._overrides = overrides
+
+    @staticmethod
+    def has_database(directory: Path) -> bool:
+        """Whether a stack in this directory has had a database of Airflow's."""
+        return (directory / "airflow" / _MIGRATED).exists()
 
     @property
     def url(self) -> str:
@@ -98,7 +112,7 @@ class Airflow:
         connection = json.dumps({"conn_type": "kafka", "extra": {"bootstrap.servers": self._kafka_servers}})
         itself = json.dumps({"conn_type": "http", "host": self.url, "login": USER, "password": self.password})
         return {
-            "PATH": f"{AIRFLOW_ENVIRONMENT / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self._installed / 'bin'}:/usr/local/bin:/usr/bin:/bin",
             "AIRFLOW_HOME": str(self._home),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -158,7 +172,7 @@ class Airflow:
         # can't starve the API servers, whose clients then time out.
         polite = ("nice", "-n", "5") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
-            (*polite, str(AIRFLOW_ENVIRONMENT / "bin" / "airflow"), *arguments),
+            (*polite, str(self._installed / "bin" / "airflow"), *arguments),
             self.environment(),
             directory=self._home,
         )
@@ -171,8 +185,8 @@ class Airflow:
         passwords = self._home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({USER: self.password}))
-        migrated = self._home / "migrated"
-        stamp = f"{self._postgres.url('psycopg2')} {(AIRFLOW_ENVIRONMENT / 'mljob-stamp.json').read_text()}"
+        migrated = self._home / _MIGRATED
+        stamp = f"{self._postgres.url('psycopg2')} {(self._installed / 'mljob-stamp.json').read_text()}"
         if migrated.exists() and migrated.read_text() == stamp:
             return
         command = self._command("db", "migrate")

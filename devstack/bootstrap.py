@@ -1,4 +1,4 @@
-"""Makes the Python environments: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow), from the locks; and for the tests
+"""Makes the Python environments: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow), from the locks; and if asked for
 `.venv-airflow-oldest`, with the oldest Airflow that is supported.
 
 Runs on a bare Python 3.11+: standard library only. pip installs one pinned wheel, uv, into the cache; uv does the
@@ -31,7 +31,11 @@ REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENT = ROOT / ".venv"
 AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"
 OLDEST_AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow-oldest"
-"""For tests alone, and made by them alone."""
+"""Made where it is asked for alone: by `make test`, and with `AIRFLOW=oldest`."""
+
+NEWEST, OLDEST = "newest", "oldest"
+AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
+"""The Airflows that a stack can be run with."""
 
 MEMBERS = ("contract", "operator", "kubectl-mljob")
 """Installed editable beside the development tools."""
@@ -163,14 +167,17 @@ def lock() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`bootstrap.py [lock | oldest]`."""
+    """`bootstrap.py [lock | newest | oldest]`."""
     try:
         if arguments == ["lock"]:
             lock()
             return 0
-        if arguments == ["oldest"]:
+        if arguments == [OLDEST]:
             ensure(OLDEST_AIRFLOW_ENVIRONMENT, REQUIREMENTS / "airflow-oldest.txt", AIRFLOW_MEMBERS)
             return 0
+        if arguments not in ([], [NEWEST]):
+            say(f"error: {' '.join(arguments)}? {main.__doc__}")
+            return 2
         ensure(ENVIRONMENT, REQUIREMENTS / "dev.txt", MEMBERS)
         ensure(AIRFLOW_ENVIRONMENT, REQUIREMENTS / "airflow.txt", AIRFLOW_MEMBERS)
     except BootstrapError as problem:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from devstack import binaries
 from devstack.airflow import USER, Airflow
-from devstack.bootstrap import ENVIRONMENT
+from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, ENVIRONMENT, NEWEST, OLDEST
 from devstack.caches import locked, remove_tree
 from devstack.component import Component, Step
 from devstack.control_plane import ControlPlane, Kubectl
@@ -60,6 +60,7 @@ class Stack:
         operator: bool = True,
         dags_folders: Sequence[Path | str] = (),
         extra_env: Mapping[str, str] | None = None,
+        airflow: str = NEWEST,
     ) -> Stack:
         """Start whatever does not run yet, and start anew what would now be started differently.
 
@@ -67,12 +68,17 @@ class Stack:
             operator: Whether to run the operator too. The chart is applied either way.
             dags_folders: Folders with more DAGs.
             extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the caller's environment.
+            airflow: Which one of `AIRFLOW_ENVIRONMENTS`.
+
+        Raises:
+            StackError: A part did not start, or its database is one of a newer Airflow.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
+            self._assert_can_run(airflow)
             self._choices.set(
-                operator, [str(Path(folder).resolve()) for folder in dags_folders], _overrides(extra_env or {})
+                operator, [str(Path(folder).resolve()) for folder in dags_folders], _overrides(extra_env or {}), airflow
             )
             self._reset()
             parts = self._parts()
@@ -178,6 +184,16 @@ class Stack:
         for name in ("_binaries", "_airflow", "_operator", "_kafka", "_postgres", "_kubectl"):
             self.__dict__.pop(name, None)
 
+    def _assert_can_run(self, airflow: str) -> None:
+        environment = AIRFLOW_ENVIRONMENTS[airflow]
+        if not environment.exists():
+            raise StackError(f"There is no {environment.name}: python3 devstack/bootstrap.py {airflow} makes it")
+        if airflow == OLDEST and self._choices.airflow == NEWEST and Airflow.has_database(self.directory):
+            raise StackError(
+                f"The database in {self.directory.name} is the newest Airflow's, which an older one can't read: `make clean` deletes it, "
+                f"and DEV_DIR={self.directory.name}-{airflow} makes another stack beside it"
+            )
+
     @property
     def _cluster(self) -> Path | None:
         given = self._given_cluster or os.environ.get("CLUSTER_KUBECONFIG")
@@ -207,6 +223,7 @@ class Stack:
     def _airflow(self) -> Airflow:
         overrides = {name: value for name, value in self._choices.environment.items() if name.startswith("AIRFLOW")}
         return Airflow(
+            AIRFLOW_ENVIRONMENTS[self._choices.airflow],
             self.directory,
             self.ports,
             self._secrets,
@@ -336,21 +353,27 @@ class Choices:
         self.operator = True
         self.dags_folders: list[str] = []
         self.environment: dict[str, str] = {}
+        self.airflow = NEWEST
         if file.exists():
             kept = json.loads(file.read_text())
-            self.operator, self.dags_folders, self.environment = (
+            self.operator, self.dags_folders, self.environment, self.airflow = (
                 kept["operator"],
                 kept["dags_folders"],
                 kept["environment"],
+                kept.get("airflow", NEWEST),
             )
 
-    def set(self, operator: bool, dags_folders: list[str], environment: dict[str, str]) -> None:
+    def set(self, operator: bool, dags_folders: list[str], environment: dict[str, str], airflow: str) -> None:
         """Choose, and remember."""
-        self.operator, self.dags_folders, self.environment = operator, dags_folders, environment
+        self.operator, self.dags_folders, self.environment, self.airflow = operator, dags_folders, environment, airflow
+        chosen = {
+            "operator": operator,
+            "dags_folders": dags_folders,
+            "environment": environment,
+            "airflow": airflow,
+        }
         self._file.touch(mode=0o600)
-        self._file.write_text(
-            json.dumps({"operator": operator, "dags_folders": dags_folders, "environment": environment}, indent=2)
-        )
+        self._file.write_text(json.dumps(chosen, indent=2))
 
 
 def _overrides(extra: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 The stack is in ``.dev-test`` and goes when the session ends; the logs stay in ``.dev-test-logs`` when a test has failed. With
 ``KEEP_TEST_STACK=1`` it stays up, and the next session takes it over: for whoever writes tests.
+
+``pytest --airflow oldest`` runs what is marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is supported, in
+``.dev-test-oldest``. Everything but the latter is run with the newest.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any, Protocol
 import pytest
 
 from devstack import binaries
+from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, OLDEST
 from devstack.caches import remove_tree
 from devstack.progress import say
 from devstack.stack import DEFAULT_TOPIC, Stack
@@ -27,8 +31,7 @@ from tests.live.mljobs import MLJobs
 from tests.live.operators import OperatorProcess
 
 ROOT = Path(__file__).resolve().parent.parent
-DIRECTORY = ROOT / ".dev-test"
-LOGS = ROOT / ".dev-test-logs"
+DIRECTORIES = {NEWEST: ROOT / ".dev-test", OLDEST: ROOT / ".dev-test-oldest"}
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
 DEFAULT_TIMEOUT = 600
 SHOWN_LOGS = pytest.StashKey[set[str]]()
@@ -48,7 +51,6 @@ AIRFLOW_SETTINGS = {
     # The monitoring DAGs are paused, like everywhere; tests/e2e/test_monitoring.py makes the Connection and the topic.
     "AIRFLOW__MLJOB__SLACK_CONN_ID": "slack_tests",
     "AIRFLOW__MLJOB__SLACK_CHANNEL": "#platform",
-    "AIRFLOW__MLJOB__REPORT_DIR": str(DIRECTORY / "reports"),
     "AIRFLOW__MLJOB__REPORT_URL": "http://reports.example",
     "AIRFLOW__MLJOB__REPORT_TOPIC": "airflow.reports",
     # They look when a test says so, and at no other time: whom they told of what depends on how often they looked.
@@ -57,13 +59,35 @@ AIRFLOW_SETTINGS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's time begins when the stack is there: building it takes minutes on a machine that never did."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--airflow",
+        choices=AIRFLOW_ENVIRONMENTS,
+        default=NEWEST,
+        help="with which Airflow to run the tests that it is for",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those for this Airflow; and a test's time begins when the stack is there: building it takes minutes on a machine that never did."""
+    airflow = config.getoption("airflow")
+    wanted, others = [], []
     for item in items:
+        (wanted if airflow in _airflows(item) else others).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = wanted
+    for item in wanted:
         if "stack" in getattr(item, "fixturenames", ()):
             given = item.get_closest_marker("timeout")
             seconds = given.args[0] if given else DEFAULT_TIMEOUT
             item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
+
+
+def _airflows(item: pytest.Item) -> tuple[str, ...]:
+    """Those that a test is for."""
+    if item.get_closest_marker("oldest_airflow"):
+        return (OLDEST,)
+    return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,21 +108,24 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The whole development stack, without its operator."""
-    stack, keep = Stack(DIRECTORY), bool(os.environ.get("KEEP_TEST_STACK"))
+    airflow: str = request.config.getoption("airflow")
+    stack, keep = Stack(DIRECTORIES[airflow]), bool(os.environ.get("KEEP_TEST_STACK"))
+    logs = stack.directory.with_name(f"{stack.directory.name}-logs")
+    settings = AIRFLOW_SETTINGS | {"AIRFLOW__MLJOB__REPORT_DIR": str(stack.directory / "reports")}
     with pytest.MonkeyPatch.context() as environment, _shown(request):
         # Datasets and models of the example DAGs: those of a demo must not make a test succeed.
-        environment.setenv("MLJOB_DATA_DIR", str(DIRECTORY / "data"))
-        say(f"\n  the tests' stack, in {DIRECTORY.name}:")
+        environment.setenv("MLJOB_DATA_DIR", str(stack.directory / "data"))
+        say(f"\n  the tests' stack, in {stack.directory.name}:")
         if not keep:
             stack.remove()
         try:
-            yield stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=AIRFLOW_SETTINGS)
+            yield stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=settings, airflow=airflow)
         finally:
             with _shown(request):
-                remove_tree(LOGS)
+                remove_tree(logs)
                 if request.session.testsfailed and (stack.directory / "logs").exists():
-                    shutil.copytree(stack.directory / "logs", LOGS)
-                    say(f"\n  logs of the stack and of the operators are in {LOGS.name}")
+                    shutil.copytree(stack.directory / "logs", logs)
+                    say(f"\n  logs of the stack and of the operators are in {logs.name}")
                 if not keep:
                     stack.remove()
 

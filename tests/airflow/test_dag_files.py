@@ -12,7 +12,7 @@ import pytest
 from mljob_airflow.callbacks import mljob_callbacks
 from mljob_airflow.compatibility import read_dag_files
 from mljob_airflow.jobs import job_of
-from tests.airflow.versions import IS_OLDEST, ParamValidationError
+from tests.airflow.versions import ParamValidationError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "airflow-provider" / "example_dags"
@@ -32,19 +32,7 @@ def load(folder):
     return read_dag_files(folder)
 
 
-@pytest.mark.parametrize(
-    "folder",
-    [
-        pytest.param(EXAMPLES, id="examples"),
-        pytest.param(
-            PARITY,
-            id="parity",
-            marks=pytest.mark.skipif(
-                IS_OLDEST, reason="the live tests run on the newest Airflow, and so do their DAGs"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("folder", [pytest.param(EXAMPLES, id="examples"), pytest.param(PARITY, id="parity")])
 def test_the_dags_import_and_run_only_when_triggered(folder):
     bag = load(folder)
     assert bag.import_errors == {}

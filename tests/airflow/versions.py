@@ -9,16 +9,12 @@ from airflow import settings
 try:
     from airflow.sdk.exceptions import ParamValidationError
     from airflow.serialization.serialized_objects import DagSerialization
-
-    IS_OLDEST = False
 except ImportError:
     # Airflow 3.1
     from airflow.exceptions import ParamValidationError
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
-    IS_OLDEST = True
-
-__all__ = ["IS_OLDEST", "DagSerialization", "ParamValidationError", "policy_plugins", "validate"]
+__all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "validate"]
 
 
 def policy_plugins():

@@ -27,6 +27,14 @@ from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
 
 WORLDS = ["memory", "real"]
+DAGS = {
+    "parity_params": ("echo",),
+    "parity_paused": ("waits",),
+    "parity_mapped": ("a", "b"),
+    "backfill_contract_days": ("work",),
+    "people_approve": ("train", "approve", "deploy"),
+}
+"""With their tasks, as far as they matter."""
 
 
 def now() -> datetime:
@@ -56,16 +64,7 @@ class MemoryAirflow:
     """The fake one."""
 
     def __init__(self) -> None:
-        self.dag_runs = FakeAirflow(
-            now,
-            {
-                "parity_params": ("echo",),
-                "parity_paused": ("waits",),
-                "parity_mapped": ("a", "b"),
-                "backfill_contract_days": ("work",),
-                "people_approve": ("train", "approve", "deploy"),
-            },
-        )
+        self.dag_runs = FakeAirflow(now, DAGS)
         self.dag_runs.daily.add("backfill_contract_days")
         self.dag_runs.required["parity_params"] = ("count",)
         self.dag_runs.dag_params["parity_params"] = {"count": {"value": None, "schema": {"type": "integer"}}}
@@ -105,9 +104,17 @@ class RealAirflow:
     async def until_asked(self, run_id: str, model: str) -> None:
         def waits() -> bool:
             rows = self._rest.task_instances("people_approve", run_id)
-            return any(row["task_id"] == "approve" and row["state"] == "awaiting_input" for row in rows)
+            # Before 3.3 it is called deferred.
+            return any(row["task_id"] == "approve" and row["state"] in ("awaiting_input", "deferred") for row in rows)
 
         await asyncio.to_thread(eventually, waits, f"somebody is asked whether to deploy {model}", within=120)
+
+
+@pytest.fixture(scope="session")
+def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
+    """The stack's, when it has parsed what is in ``DAGS``."""
+    eventually(lambda: DAGS.keys() <= airflow.dags().keys(), "the DAGs are parsed", within=120)
+    return airflow
 
 
 @pytest.fixture(params=WORLDS)
@@ -130,7 +137,7 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
         )
         for password in (env["AIRFLOW_PASSWORD"], "not-the-password")
     )
-    yield RealAirflow(real, stranger, request.getfixturevalue("airflow"))
+    yield RealAirflow(real, stranger, request.getfixturevalue("airflow_with_dags"))
     await real.close()
     await stranger.close()
 

@@ -14,6 +14,8 @@ from tests.fakes import CANCEL_DAG
 
 from .conftest import AirflowWorld, new_run_id, now
 
+pytestmark = pytest.mark.every_airflow
+
 DAG = "parity_paused"
 """Paused, so that its runs stay queued until they are cancelled."""
 

@@ -21,15 +21,9 @@ ACTIVE = {"queued", "running"}
 
 
 @pytest.fixture(scope="module")
-def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
-    """What takes its time begins together; nothing of it goes on when the tests are done."""
+def retried(with_kafka: Installation) -> Iterator[MLJobs]:
+    """What fails at first; nothing of any test's goes on when the tests are done."""
     with_kafka.jobs.apply(
-        manifest("to-suspend", WAIT),
-        manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
-        manifest("too-long", WAIT, activeDeadlineSeconds=12, backoffLimit=3, cancellation={"strategy": "Api"}),
-        # Whether its DAG is paused is asked every five seconds; the deadline leaves time for it.
-        manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"}),
-        manifest("to-change", WAIT, {"label": "first"}, runPolicy="OnChange", cancellation={"strategy": "Api"}),
         manifest("cleared", FLAKY, backoffLimit=2, outputs=[{"name": "score", "taskId": "score"}]),
         manifest("anew", FLAKY, backoffLimit=1, retryStrategy="NewRun"),
         manifest("by-hand", FLAKY),
@@ -38,6 +32,20 @@ def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
     names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"] in (WAIT, FLAKY, INFER)]
     with_kafka.jobs.kubectl("delete", "mljobs", "--wait=false", *names)
     with_kafka.jobs.until_gone(*names)
+
+
+@pytest.fixture(scope="module")
+def jobs(retried: MLJobs) -> MLJobs:
+    """What takes its time begins together."""
+    retried.apply(
+        manifest("to-suspend", WAIT),
+        manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
+        manifest("too-long", WAIT, activeDeadlineSeconds=12, backoffLimit=3, cancellation={"strategy": "Api"}),
+        # Whether its DAG is paused is asked every five seconds; the deadline leaves time for it.
+        manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"}),
+        manifest("to-change", WAIT, {"label": "first"}, runPolicy="OnChange", cancellation={"strategy": "Api"}),
+    )
+    return retried
 
 
 def edit(jobs: MLJobs, name: str, **spec: Any) -> None:
@@ -114,11 +122,12 @@ def test_what_never_starts_is_given_up_and_says_what_it_waited_for(jobs: MLJobs,
     assert ended_run(airflow, status)["state"] == "failed"
 
 
-def test_a_retry_runs_only_what_failed(jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
-    status = jobs.until_finished("cleared")["cleared"]["status"]
+@pytest.mark.every_airflow
+def test_a_retry_runs_only_what_failed(retried: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
+    status = retried.until_finished("cleared")["cleared"]["status"]
 
     # It waits for ten seconds only: the Event is there for longer.
-    [waited] = [event for event in jobs.events("cleared") if event["reason"] == "RetryBackoff"]
+    [waited] = [event for event in retried.events("cleared") if event["reason"] == "RetryBackoff"]
     assert "the warehouse was away" in waited["message"]
 
     assert (status["phase"], status["attempts"], status["failedAttempts"]) == ("Succeeded", 2, 1)
@@ -130,8 +139,8 @@ def test_a_retry_runs_only_what_failed(jobs: MLJobs, with_kafka: Installation, a
     assert [(entry["phase"], entry["reason"]) for entry in status["history"]] == [("Failed", "TaskFailed")]
 
 
-def test_a_new_run_runs_everything(jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
-    status = jobs.until_finished("anew")["anew"]["status"]
+def test_a_new_run_runs_everything(retried: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
+    status = retried.until_finished("anew")["anew"]["status"]
 
     assert (status["phase"], status["attempts"]) == ("Succeeded", 2)
     assert ended_run(airflow, status)["state"] == "success"
@@ -139,8 +148,9 @@ def test_a_new_run_runs_everything(jobs: MLJobs, with_kafka: Installation, airfl
     assert runs == {status["history"][0]["dagRunId"]: "failed", status["dagRunId"]: "success"}
 
 
-def test_a_run_that_somebody_clears_in_airflow_is_followed(jobs: MLJobs, airflow: AirflowRest) -> None:
-    status = jobs.until_finished("by-hand")["by-hand"]["status"]
+@pytest.mark.every_airflow
+def test_a_run_that_somebody_clears_in_airflow_is_followed(retried: MLJobs, airflow: AirflowRest) -> None:
+    status = retried.until_finished("by-hand")["by-hand"]["status"]
     assert (status["phase"], ended_run(airflow, status)["state"]) == ("Failed", "failed")
 
     code, answer = airflow.request(
@@ -148,11 +158,11 @@ def test_a_run_that_somebody_clears_in_airflow_is_followed(jobs: MLJobs, airflow
     )
     assert code == 200, answer
 
-    jobs.until("by-hand", lambda status: status.get("attempts") == 2, "it is followed")
-    status = jobs.until_finished("by-hand")["by-hand"]["status"]
+    retried.until("by-hand", lambda status: status.get("attempts") == 2, "it is followed")
+    status = retried.until_finished("by-hand")["by-hand"]["status"]
     assert status["phase"] == "Succeeded"
     assert holds(status, "Failed") is None
-    assert "ClearedInAirflow" in [event["reason"] for event in jobs.events("by-hand")]
+    assert "ClearedInAirflow" in [event["reason"] for event in retried.events("by-hand")]
 
 
 def test_a_change_of_the_spec_runs_anew_with_one_run_at_a_time(

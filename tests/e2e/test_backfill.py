@@ -193,6 +193,20 @@ def test_an_operator_that_is_killed_while_it_makes_one_makes_no_other(
     assert len(backfills_of(airflow, status)) == 1
 
 
+@pytest.mark.oldest_airflow
+def test_an_airflow_whose_runs_can_not_be_told_apart_is_refused(jobs: MLJobs, airflow: AirflowRest) -> None:
+    jobs.apply(backfill("refused", "backfill_followed", 2))
+
+    status = jobs.until("refused", lambda status: status.get("reason") == "AirflowUnsupported", "it is refused")
+
+    version = airflow.get("/version")["version"]
+    assert status["phase"] == "Pending"
+    assert status["message"].startswith("MLJobs of type Backfill need Airflow 3.2 or later; Airflow at ")
+    assert f" is version {version}. " in status["message"]
+    assert "AirflowUnsupported" in [event["reason"] for event in jobs.events("refused")]
+    assert airflow.get("/backfills", dag_id="backfill_followed")["backfills"] == []
+
+
 def test_without_kafka_it_is_followed_as_well(rest_only: Installation, airflow: AirflowRest) -> None:
     rest_only.jobs.apply(backfill("rest-only", "backfill_rest_only", 3, {"seconds": 1, "fail": ["2026-01-02"]}))
 

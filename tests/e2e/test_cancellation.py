@@ -109,7 +109,7 @@ def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
     return run["state"] if run else None
 
 
-@pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
+@pytest.mark.parametrize("source", [pytest.param("with_kafka", marks=pytest.mark.every_airflow), "rest_only"])
 def test_the_cancellation_dag_ends_the_run(
     source: str, work: Work, request: pytest.FixtureRequest, airflow: AirflowRest
 ) -> None:

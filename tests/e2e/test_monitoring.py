@@ -6,7 +6,6 @@ import json
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +16,6 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.stack import Stack
 from mljob_contract.reports import CE_TYPE_REPORT, FindingKind, MonitoringReport
-from tests.conftest import DIRECTORY
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.slack_server import TOKEN, Message, SlackServer, slack_server
@@ -208,7 +206,7 @@ def monitoring_links(message: Message) -> list[str]:
 def test_the_report_is_a_page_and_an_event(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
     report = monitoring.look()
 
-    folder = Path(DIRECTORY) / "reports" / MONITOR
+    folder = stack.directory / "reports" / MONITOR
     page = (folder / f"{report.at:%Y-%m-%dT%H%M%S}.html").read_text()
     assert page == (folder / "latest.html").read_text()
     assert by_subject(report)["monitored_failing.load"].title in page
@@ -237,13 +235,13 @@ def last_report(stack: Stack) -> Any:
         consumer.close()
 
 
-def test_bottlenecks_are_surveyed(monitoring: Monitoring, trouble: str) -> None:
+def test_bottlenecks_are_surveyed(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
     report = monitoring.look(BOTTLENECKS)
     slowest, pools, _ = report.tables
     assert "default_pool" in [row[0] for row in pools.rows]
     assert slowest.rows
     assert max(report.series[0].values) > 0
-    assert "<svg" in (DIRECTORY / "reports" / BOTTLENECKS / "latest.html").read_text()
+    assert "<svg" in (stack.directory / "reports" / BOTTLENECKS / "latest.html").read_text()
 
 
 def test_a_threshold_that_cannot_be_fails_the_run_and_is_named(monitoring: Monitoring) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.parity import dag_ids, differences
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
+from tests.live.kubectl import Watch
 from tests.live.mljobs import Object, finished, holds, manifest
 
 WAITS_FOR_A_PERSON = {"parity_paused"}
@@ -19,6 +22,8 @@ CONF: dict[str, dict[str, object]] = {
     "parity_mapped_many": {"count": 25},  # with hundreds: tests/integration/test_requests.py
 }
 DAG_IDS = sorted(set(dag_ids()) - WAITS_FOR_A_PERSON)
+ON_EVERY_AIRFLOW = {"parity_branch", "parity_deferral", "parity_mapped", "parity_retries", "parity_setup_teardown"}
+"""Of all ways in which a task can go, those whose rows and events come from the parts of Airflow that change most."""
 BOUND = 600
 
 pytestmark = pytest.mark.timeout(BOUND + 60)
@@ -29,10 +34,17 @@ def job_name(dag_id: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def all_submitted(with_kafka: Installation, rest_only: Installation) -> None:
-    """Every DAG once for either operator, all at the same time: the tests then wait for theirs."""
+def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
+    """Every DAG that is asked for once for either operator, all at the same time: the tests then wait for theirs."""
+    about = (
+        item.callspec.params
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    )
+    asked_for = sorted({params["dag_id"] for params in about if params.get("dag_id") in DAG_IDS}) or DAG_IDS
     for installation in (with_kafka, rest_only):
-        installation.jobs.apply(*(manifest(job_name(dag_id), dag_id, CONF.get(dag_id)) for dag_id in DAG_IDS))
+        installation.jobs.apply(*(manifest(job_name(dag_id), dag_id, CONF.get(dag_id)) for dag_id in asked_for))
+    return asked_for
 
 
 def test_every_dag_of_the_folder_is_in_airflow(airflow: AirflowRest) -> None:
@@ -40,8 +52,11 @@ def test_every_dag_of_the_folder_is_in_airflow(airflow: AirflowRest) -> None:
 
 
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
-@pytest.mark.parametrize("dag_id", DAG_IDS)
-@pytest.mark.usefixtures("all_submitted")
+@pytest.mark.parametrize(
+    "dag_id",
+    [pytest.param(dag_id, marks=pytest.mark.every_airflow if dag_id in ON_EVERY_AIRFLOW else ()) for dag_id in DAG_IDS],
+)
+@pytest.mark.usefixtures("submitted")
 def test_the_status_says_what_airflow_says(
     dag_id: str, source: str, airflow: AirflowRest, request: pytest.FixtureRequest
 ) -> None:
@@ -54,14 +69,14 @@ def test_the_status_says_what_airflow_says(
     assert_conditions_agree_with_phase(status)
 
 
-@pytest.mark.usefixtures("all_submitted")
+@pytest.mark.usefixtures("submitted")
 def test_without_kafka_every_fact_comes_from_rest(rest_only: Installation) -> None:
     sources = [found["status"]["statusSource"] for found in rest_only.jobs.all().values() if finished(found)]
 
     assert set(sources) == {"REST"}
 
 
-@pytest.mark.usefixtures("all_submitted")
+@pytest.mark.usefixtures("submitted")
 def test_with_kafka_the_facts_are_pushed(with_kafka: Installation) -> None:
     seen = with_kafka.operator.metrics()
 
@@ -69,12 +84,44 @@ def test_with_kafka_the_facts_are_pushed(with_kafka: Installation) -> None:
     assert seen.get(("mljob_events_total", "unreadable"), 0) == 0
 
 
+@pytest.mark.every_airflow
+def test_progress_is_seen_while_it_is_made(with_kafka: Installation, rest_only: Installation, tmp_path: Path) -> None:
+    wake = tmp_path / "wake"
+    sources = {"Kafka": with_kafka.jobs, "REST": rest_only.jobs}
+
+    def under_way(status: Object) -> bool:
+        states = {task["taskId"]: task["state"] for task in status.get("tasks") or ()}
+        walked = [states.get(task) for task in ("before", "sleeps", "after")] == ["success", "running", "none"]
+        return walked and status["progress"] == "1/6"
+
+    with with_kafka.jobs.watch() as pushed, rest_only.jobs.watch() as read:
+        for jobs in sources.values():
+            jobs.submit("seen", "parity_long_running", {"wake_file": str(wake)})
+        for jobs in sources.values():
+            status = jobs.until("seen", under_way, "one task is done, the next one runs")
+            assert status["phase"] == "Running"
+            assert 0 < status["percent"] < 100
+        wake.touch()
+        for jobs in sources.values():
+            status = jobs.until_finished("seen")["seen"]["status"]
+            assert (status["phase"], status["progress"], status["percent"]) == ("Succeeded", "6/6", 100)
+        for source, watch in (("Kafka", pushed), ("REST", read)):
+            eventually(lambda s=source, w=watch: s in told_by(w, "seen"), f"{source} has told something")  # type: ignore[misc]
+    assert told_by(read, "seen") == {"REST"}
+
+
+def told_by(watch: Watch, name: str) -> set[str]:
+    """Whose facts an MLJob's statuses have shown."""
+    return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
+
+
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
-@pytest.mark.usefixtures("all_submitted")
-def test_every_mljob_has_exactly_one_run(source: str, airflow: AirflowRest, request: pytest.FixtureRequest) -> None:
+def test_every_mljob_has_exactly_one_run(
+    source: str, submitted: list[str], airflow: AirflowRest, request: pytest.FixtureRequest
+) -> None:
     installation: Installation = request.getfixturevalue(source)
 
-    for dag_id in DAG_IDS:
+    for dag_id in submitted:
         name = job_name(dag_id)
         assert [run["dag_id"] for run in airflow.runs(installation.run_prefix(name))] == [dag_id]
 

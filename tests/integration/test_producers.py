@@ -68,6 +68,10 @@ class Topic:
         assert message.value == value
         pipeline.deliver([message])
 
+    async def close(self) -> None:
+        await self.events.close()
+        self._producer.close()
+
     def _take(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._arrived.put_nowait(message)
@@ -77,7 +81,7 @@ class Topic:
 async def topic(stack: Stack) -> AsyncIterator[Topic]:
     topic = Topic(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
     yield topic
-    await topic.events.close()
+    await topic.close()
 
 
 @pytest.fixture

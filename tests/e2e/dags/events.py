@@ -15,7 +15,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.file import FileTrigger
 from airflow.sdk import DAG, BaseOperator, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow_exceptions import AirflowSkipException
 
 DIRECTORY = Param(
     "", type="string", description="Where tasks say which processes they are, and look for what to wait for."

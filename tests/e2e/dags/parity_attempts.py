@@ -13,7 +13,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import DAG, BaseOperator, Param, PokeReturnValue, get_current_context, setup, task, teardown
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow_exceptions import AirflowFailException, AirflowSkipException
 
 ONE_SECOND = timedelta(seconds=1)
 
@@ -187,22 +187,28 @@ with DAG(
     params={
         "pid_file": Param(None, type=["null", "string"], description="File that gets the process id of the task."),
         "seconds": Param(600, type="number", minimum=0),
+        "wake_file": Param(None, type=["null", "string"], description="File whose appearance ends the sleep."),
     },
 ):
+
+    def sleep() -> None:
+        params = get_current_context()["params"]
+        wake_file, end = params["wake_file"], time.monotonic() + params["seconds"]
+        while time.monotonic() < end and not (wake_file and Path(wake_file).exists()):
+            time.sleep(min(0.1, params["seconds"]))
 
     @task
     def before() -> None: ...
 
     @task
     def sleeps() -> None:
-        params = get_current_context()["params"]
-        if params["pid_file"]:
-            Path(params["pid_file"]).write_text(str(os.getpid()), encoding="utf-8")
-        time.sleep(params["seconds"])
+        if pid_file := get_current_context()["params"]["pid_file"]:
+            Path(pid_file).write_text(str(os.getpid()), encoding="utf-8")
+        sleep()
 
     @task
     def beside(number: int) -> None:
-        time.sleep(get_current_context()["params"]["seconds"])
+        sleep()
 
     @task
     def after() -> None: ...

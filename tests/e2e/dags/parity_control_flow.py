@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup, TriggerRule, get_current_context, setup, task, teardown
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow_exceptions import AirflowFailException, AirflowSkipException
 
 with DAG("parity_branch", schedule=None, is_paused_upon_creation=False, tags=["parity"]):
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task, task_group
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow_exceptions import AirflowFailException, AirflowSkipException
 
 with DAG("parity_mapped", schedule=None, is_paused_upon_creation=False, tags=["parity"]):
 

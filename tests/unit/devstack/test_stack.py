@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from devstack import stack as stack_module
+from devstack.bootstrap import NEWEST, OLDEST
 from devstack.component import Component, Step
 from devstack.errors import NotReadyError, StackError
 from devstack.processes import Command
 from devstack.stack import Stack
+from tests.live.eventually import eventually
 
 
 @pytest.fixture
@@ -60,8 +62,7 @@ def test_a_need_that_nobody_meets_is_named(run):
 
 def test_nobody_waits_for_the_others_when_one_part_fails(run, stack):
     def fail():
-        while stack.pid("slow") is None:
-            time.sleep(0.01)
+        eventually(lambda: stack.pid("slow"), "the other part starts", within=10)
         raise StackError("helm failed")
 
     began = time.monotonic()
@@ -73,8 +74,7 @@ def test_nobody_waits_for_the_others_when_one_part_fails(run, stack):
 
 def test_a_part_that_is_interrupted_interrupts_the_others(run, stack):
     def interrupt():
-        while stack.pid("slow") is None:
-            time.sleep(0.01)
+        eventually(lambda: stack.pid("slow"), "the other part starts", within=10)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -123,3 +123,47 @@ def test_the_stacks_own_variables_are_not_the_operators(monkeypatch):
     assert overrides["MLJOB_RESYNC_SECONDS"] == "7"
     assert overrides["AIRFLOW__CORE__PARALLELISM"] == "3"
     assert "MLJOB_CACHE_DIR" not in overrides
+
+
+@pytest.fixture
+def airflows(tmp_path, monkeypatch):
+    """Two of them that are installed."""
+    environments = {NEWEST: tmp_path / "newest", OLDEST: tmp_path / "oldest"}
+    for environment in environments.values():
+        environment.mkdir()
+    monkeypatch.setattr(stack_module, "AIRFLOW_ENVIRONMENTS", environments)
+    return environments
+
+
+@pytest.fixture
+def started(stack, airflows, monkeypatch):
+    """The stack, as far as which Airflow it is: a database, and nothing that runs."""
+    database = stack.directory / "airflow" / "migrated"
+    database.parent.mkdir(parents=True)
+    monkeypatch.setattr(stack, "_run", lambda _: database.touch())
+    monkeypatch.setattr(stack, "_write_env", lambda: None)
+    return stack
+
+
+def airflow_of(stack):
+    """The program that its API server would be."""
+    return Stack(stack.directory)._component("airflow-api-server").command().arguments[0]
+
+
+def test_a_stack_keeps_to_the_airflow_that_it_was_started_with(started, airflows):
+    started.up(operator=False, airflow=OLDEST)
+    assert airflow_of(started) == str(airflows[OLDEST] / "bin" / "airflow")
+    started.up(operator=False)
+    assert airflow_of(started) == str(airflows[NEWEST] / "bin" / "airflow")
+
+
+def test_an_older_airflow_is_not_let_at_a_newer_ones_database(started):
+    started.up(operator=False)
+    with pytest.raises(StackError, match=r"`make clean` deletes it, and DEV_DIR=stack-oldest makes another"):
+        started.up(operator=False, airflow=OLDEST)
+
+
+def test_an_airflow_that_is_not_installed_is_named_with_what_makes_it(started, airflows):
+    airflows[OLDEST].rmdir()
+    with pytest.raises(StackError, match=r"There is no oldest: python3 devstack/bootstrap.py oldest makes it"):
+        started.up(operator=False, airflow=OLDEST)
