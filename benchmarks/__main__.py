@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fold, memory, plot, polling, push
+from benchmarks import delivery, fold, memory, plot, polling, push
+from benchmarks.delivery import MEASURES, VARIANTS, WORDS
 from benchmarks.servers import ServerError
 from benchmarks.stage import DIRECTORY, NotInTime, stage
 from devstack.bootstrap import ROOT
@@ -20,7 +21,7 @@ from devstack.errors import StackError
 from devstack.progress import elapsed, say
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("push", "polling", "memory", "fold")
+PARTS = ("delivery", "push", "polling", "memory", "fold")
 
 
 def main() -> int:
@@ -63,6 +64,11 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
         say(f"A stack of their own for the benchmarks, in {DIRECTORY.relative_to(ROOT)}")
         with stage() as made:
             pushed = polled = None
+            if "delivery" in parts:
+                # First: nothing waits in this Airflow yet.
+                results["delivery"] = delivery.measure(
+                    made, delivery.Plan(runs=1) if quick else delivery.Plan()
+                ).as_json()
             if "push" in parts:
                 plan = push.Plan(blocks=((20, 2), (150, 2)), seconds=4) if quick else push.Plan()
                 pushed = push.measure(made, plan)
@@ -116,6 +122,8 @@ def _print_table(results: dict[str, Any]) -> None:
     if "polling" in told:
         faster = f", {told['polling_p50_ms'] / told['p50_ms']:.0f} times the operator's" if "p50_ms" in told else ""
         print(f"{'polling':<28}{told['polling']['p50_ms']:>11.0f}{told['polling']['p99_ms']:>9.0f}{faster}")
+    if "delivery" in results:
+        _print_delivery(results["delivery"])
     if "fold" in results:
         row = results["fold"]
         print(
@@ -124,6 +132,15 @@ def _print_table(results: dict[str, Any]) -> None:
     if "memory" in results:
         told = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())
         print(f"{'memory':<28}{told}")
+
+
+def _print_delivery(told: dict[str, Any]) -> None:
+    print(f"\n{'a task, with':<28}{'cpu ms':>20}{'wall ms':>20}{'peak MiB':>20}")
+    print(f"{'':<28}" + f"{'p50     p90   more':>20}" * 3)
+    for name in VARIANTS:
+        columns = (told[name][measure] for measure in MEASURES)
+        row = "".join(f"{c['p50']:>8.0f}{c['p90']:>6.0f}{c.get('more', 0):>+6.0f}" for c in columns)
+        print(f"{WORDS[name]:<28}{row}")
 
 
 if __name__ == "__main__":

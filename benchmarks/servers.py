@@ -133,6 +133,22 @@ class Airflow:
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200
 
+    def trigger(self, dag_id: str, run_id: str) -> None:
+        """Start a run."""
+        url = f"{self._url}/api/v2/dags/{dag_id}/dagRuns"
+        wanted = {"dag_run_id": run_id, "logical_date": None}
+        answer = self._pool.request("POST", url, headers=self._headers, json=wanted, timeout=30)
+        if answer.status != 200:
+            raise ServerError(f"Airflow answered {answer.status} to POST {url}: {answer.data[:300]!r}")
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """A run's state, in Airflow's word."""
+        url = f"{self._url}/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+        answer = self._pool.request("GET", url, headers=self._headers, timeout=30)
+        if answer.status != 200:
+            raise ServerError(f"Airflow answered {answer.status} to GET {url}: {answer.data[:300]!r}")
+        return str(answer.json()["state"])
+
     def fail(self, dag_id: str, run_id: str) -> None:
         """Set a run failed."""
         url = f"{self._url}/api/v2/dags/{dag_id}/dagRuns/{run_id}"

@@ -17,13 +17,23 @@ from benchmarks.servers import Airflow, Cluster, Credentials
 from devstack.bootstrap import ROOT
 from devstack.http import get
 from devstack.progress import step
-from devstack.stack import Stack
+from devstack.stack import DEFAULT_TOPIC, Stack
 
 DIRECTORY = ROOT / ".dev-bench"
 DAGS = Path(__file__).parent / "dags"
 DAG_ID = "bench_paused"
 TASKS = 5
 """How many tasks that DAG has."""
+
+AIRFLOW_SETTINGS = {
+    # The tasks of benchmarks/delivery.py run one after the other, each a child of the same worker.
+    "AIRFLOW__CORE__PARALLELISM": "1",
+    # Airflow's own producer is a setting of all processes, but its list of task ids is read at each event.
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_EVENTS_ENABLED": "True",
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_TASK_ID_ALLOWLIST": "official_*,both_*",
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__TOPIC": DEFAULT_TOPIC,
+    "AIRFLOW__KAFKA_EVENT_PRODUCER__SOURCE": "devstack",
+}
 
 
 class NotInTime(RuntimeError):
@@ -123,7 +133,7 @@ def stage() -> Iterator[Stage]:
     # What an interrupted run left behind would be measured too.
     stack.remove()
     try:
-        stack.up(operator=False, dags_folders=[DAGS])
+        stack.up(operator=False, dags_folders=[DAGS], extra_env=AIRFLOW_SETTINGS)
         made = Stage(stack)
         with step("airflow", f"reading DAG {DAG_ID}"):
             wait_for(lambda: made.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
