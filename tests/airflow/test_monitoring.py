@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.slack import TOKEN, WEBHOOK, slack_server
 from mljob_airflow import settings
 from mljob_airflow.compatibility import read_dag_files, skip_exception
 from mljob_airflow.monitoring import tasks
@@ -20,7 +21,6 @@ from mljob_airflow.monitoring.owners import Target
 from mljob_airflow.monitoring.slack import Posted, SlackError, UnreachableError, messenger
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import Finding, FindingKind
-from tests.live.slack_server import TOKEN, WEBHOOK, slack_server
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
 OWN = Path(__file__).parents[2] / "airflow-provider" / "src" / "mljob_airflow" / "dags"

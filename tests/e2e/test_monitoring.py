@@ -14,11 +14,11 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from devstack.slack import TOKEN, Message, SlackServer, slack_server
 from devstack.stack import Stack
 from mljob_contract.reports import CE_TYPE_REPORT, FindingKind, MonitoringReport
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
-from tests.live.slack_server import TOKEN, Message, SlackServer, slack_server
 
 MONITOR, BOTTLENECKS = "mljob_monitor", "mljob_monitor_bottlenecks"
 TOPIC = "airflow.reports"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devstack.slack import complaints
 from mljob_airflow.monitoring.memory import Notice, Occasion
 from mljob_airflow.monitoring.messages import MAX_SECTIONS, NAMES, escape, message, summary
 from mljob_contract.reports import FindingKind, Severity
-from tests.live.slack_server import complaints
 from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, finding
 
 PAGE = "https://reports.example/mljob_monitor/2026-05-04T120000.html"

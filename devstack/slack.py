@@ -1,4 +1,4 @@
-"""A Slack of the tests' own on loopback: it takes what the real one takes, and refuses what that refuses, in its words.
+"""A Slack on loopback, for the demo and the tests: it takes what the real one takes, and refuses what that refuses, in its words.
 
 Checked are the limits of Slack's reference: chat.postMessage, incoming webhooks, Block Kit (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
 (api.slack.com/reference/surfaces/formatting), rate limits (api.slack.com/docs/rate-limits).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TOKEN = "xoxb-tests"
+TOKEN = "xoxb-tests"  # noqa: S105 - it opens this Slack and no other
 WEBHOOK = "/services/T0/B0/tests"
 
 BLOCKS = {
@@ -112,12 +113,44 @@ class Message:
 
     @property
     def thread(self) -> str | None:
+        """The time stamp of the message that it answers."""
         return self.body.get("thread_ts")
 
     @property
     def words(self) -> str:
         """All that a person reads in it."""
         return "\n".join(_words(self.body.get("blocks", [])))
+
+
+def as_text(message: Message) -> str:
+    """A message as a terminal shows it: a line for the header, links behind their words, buttons in brackets.
+
+    Source: Block Kit and mrkdwn (api.slack.com/reference/block-kit/blocks, api.slack.com/reference/surfaces/formatting).
+    """
+    lines: list[str] = []
+    for block in message.body.get("blocks", []):
+        kind = block.get("type")
+        if kind == "divider":
+            lines.append("----")
+        elif kind in ("header", "section"):
+            lines += [_plain(block["text"]), ""]
+        elif kind == "context":
+            lines += [*(_plain(element) for element in block["elements"]), ""]
+        elif kind == "actions":
+            lines += [f"[ {_plain(button['text'])} ]  {button.get('url', '')}".rstrip() for button in block["elements"]]
+    return "\n".join(lines).strip()
+
+
+def _plain(text: Mapping[str, Any]) -> str:
+    """What a reader sees of a text object; of a link the words, then the address."""
+    said: str = text["text"]
+    if text["type"] == "mrkdwn":
+        said = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", said)
+        said = re.sub(r"<(https?://[^|>]+)\|([^>]*)>", r"\2 (\1)", said)
+        said = re.sub(r"<(https?://[^|>]+)>", r"\1", said)
+        for sign, escaped in (("<", "&lt;"), (">", "&gt;"), ("&", "&amp;")):
+            said = said.replace(escaped, sign)
+    return said
 
 
 def _words(part: Any) -> Iterator[str]:
@@ -193,10 +226,8 @@ class SlackServer:
 
 
 @contextmanager
-def slack_server() -> Iterator[SlackServer]:
-    """A server on loopback, as long as the block runs."""
-    import time
-
+def slack_server(port: int = 0) -> Iterator[SlackServer]:
+    """A server on loopback, as long as the block runs; on any free port where none is given."""
     slack = SlackServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -246,7 +277,7 @@ def slack_server() -> Iterator[SlackServer]:
             self.end_headers()
             self.wfile.write(data)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     slack.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
