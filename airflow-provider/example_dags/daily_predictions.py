@@ -3,7 +3,7 @@
 When the model changes, a backfill of a range of dates predicts them again with the version that its conf names. The predictions of a
 day are an artifact in versions: ``latest`` is the newest, and what earlier models said of that day stays beside it.
 
-Each day's images are drawn from the digits that scikit-learn ships, by a seed that is the day. The schedule is January 2026 and has
+Each day's images are drawn from the digits that no dataset holds, by a seed that is the day. The schedule is January 2026 and has
 ended, so nothing is run unless a backfill asks for it.
 """
 
@@ -11,22 +11,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import PokeReturnValue, get_current_context, task
+from airflow.sdk import get_current_context, task
 from pydantic import BaseModel, Field
 
 from mljob_airflow import JobType, mljob_dag, report
-from mljob_examples import artifacts
+from mljob_examples import artifacts, sources
+from mljob_examples.waiting import ModelParams, wait_for_model
 
 
-class DailyParams(BaseModel):
+class DailyParams(ModelParams):
     """With which model, and how much there is to read."""
 
-    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
-    model_version: str = Field(
-        "latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name."
-    )
     rows: int = Field(500, ge=1, le=1_000_000, description="Images of a day.")
-    wait_seconds: float = Field(600, ge=0, description="How long to wait for the model.")
 
 
 class DailyOutputs(BaseModel):
@@ -53,42 +49,23 @@ with mljob_dag(
     end_date=datetime(2026, 1, 31, tzinfo=UTC),
 ) as job:
 
-    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
-    def wait_for_model() -> PokeReturnValue:
-        """Wait, without a worker slot, until the model is there; say what is missing when it does not come."""
-        params = job.params()
-        there = artifacts.is_published(
-            "models",
-            params.model_id,
-            params.model_version,
-            within=params.wait_seconds,
-            otherwise=f"run train_model with conf model_id={params.model_id!r} first",
-        )
-        version = artifacts.find("models", params.model_id, params.model_version).version if there else None
-        return PokeReturnValue(there, version)
-
     @task
     def read(version: str) -> None:
         """Predict the day's images, and publish what was read under the day, with the model's version on the card."""
         import joblib
-        import numpy as np
         import pandas as pd
-        from sklearn.datasets import load_digits
 
         params = job.params()
         day = get_current_context()["logical_date"].date()
         model = artifacts.find("models", params.model_id, version)
-        images, labels = load_digits(return_X_y=True)
-        random = np.random.default_rng(day.toordinal())
-        picked = random.integers(len(images), size=params.rows)
-        noisy = images[picked] / 16.0 + random.normal(scale=0.05, size=(len(picked), images.shape[1]))
+        images, labels = sources.new_images(day.toordinal(), params.rows)
         classifier = joblib.load(model.file("model.joblib"))
-        likely = classifier.predict_proba(noisy)
+        likely = classifier.predict_proba(images)
         frame = pd.DataFrame(
             {
                 "prediction": classifier.classes_[likely.argmax(axis=1)],
                 "confidence": likely.max(axis=1),
-                "label": labels[picked],
+                "label": labels,
             }
         )
         accuracy = round(float((frame["prediction"] == frame["label"]).mean()), 4)
@@ -111,4 +88,4 @@ with mljob_dag(
             accuracy=accuracy,
         )
 
-    read(wait_for_model())
+    read(wait_for_model(job))

@@ -1,6 +1,7 @@
 """Enrich a dataset: add families of features to it, each computed in a task group of its own.
 
-The enriched dataset is one of its own, in versions; its data card names the version of the dataset that it was made from. Waits for
+The enriched dataset is one of its own, in versions; its data card names the version of the dataset that it was made from, and
+has the recipe of the features, with which a training computes them for what it learns from. Waits for
 the dataset, since it may be in the making: an MLJob that enriches can be applied together with the one that
 generates. The families are mapped: asking for one more is a matter of conf, not of code.
 """
@@ -8,23 +9,20 @@ generates. The families are mapped: asking for one more is a matter of conf, not
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from airflow.sdk import PokeReturnValue, task, task_group
+from airflow.sdk import task, task_group
 from pydantic import BaseModel, Field
 
 from mljob_airflow import JobType, mljob_dag, report
-from mljob_examples import artifacts
+from mljob_examples import artifacts, features
+from mljob_examples.waiting import DatasetParams, wait_for_dataset
 
-Family = Literal["components", "clusters", "statistics"]
 
-
-class EnrichParams(BaseModel):
+class EnrichParams(DatasetParams):
     """Which dataset, and what to add to it."""
 
-    dataset: str = Field("digits", pattern=artifacts.NAME, description="Name of the dataset to enrich.")
-    version: str = Field("latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name.")
-    families: list[Family] = Field(
+    families: list[features.Family] = Field(
         ["components", "clusters", "statistics"],
         min_length=1,
         json_schema_extra={"uniqueItems": True},
@@ -32,7 +30,6 @@ class EnrichParams(BaseModel):
     )
     components: int = Field(8, ge=1, le=64, description="Principal components to add.")
     clusters: int = Field(10, ge=2, le=100, description="Clusters to measure distances to.")
-    wait_seconds: float = Field(300, ge=0, description="How long to wait for the dataset.")
 
 
 class EnrichOutputs(BaseModel):
@@ -57,61 +54,27 @@ with mljob_dag(
     tags=["example"],
 ) as job:
 
-    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
-    def wait_for_dataset() -> PokeReturnValue:
-        """Wait, without a worker slot, until the dataset is there; say what is missing when it does not come.
-
-        Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
-        """
-        params = job.params()
-        there = artifacts.is_published(
-            "datasets",
-            params.dataset,
-            params.version,
-            within=params.wait_seconds,
-            otherwise=f"run generate_dataset with conf dataset={params.dataset!r} first",
-        )
-        version = artifacts.find("datasets", params.dataset, params.version).version if there else None
-        return PokeReturnValue(there, version)
-
     @task
     def choose_families() -> list[str]:
         """The families to compute: one mapped task group each."""
         return list(job.params().families)
 
     @task_group
-    def family(name: str, version: str) -> Any:
+    def family(name: features.Family, version: str) -> Any:
         """Compute one family of features, then check it."""
 
         @task
-        def compute(name: str, version: str) -> str:
+        def compute(name: features.Family, version: str) -> str:
             """Write the family's columns, one row for each of the dataset's, and return the path."""
-            import numpy as np
             import pandas as pd
-            from sklearn.cluster import MiniBatchKMeans
-            from sklearn.decomposition import PCA
-            from sklearn.preprocessing import StandardScaler
 
             params = job.params()
             dataset = artifacts.find("datasets", params.dataset, version)
-            values = pd.read_parquet(dataset.file("dataset.parquet")).drop(columns="label").to_numpy()
-            if name == "components":
-                count = min(params.components, values.shape[1])
-                scaled = StandardScaler().fit_transform(values)
-                frame = pd.DataFrame(PCA(count, random_state=0).fit_transform(scaled)).add_prefix("component_")
-            elif name == "clusters":
-                model = MiniBatchKMeans(params.clusters, n_init=3, random_state=0)
-                frame = pd.DataFrame(model.fit_transform(values)).add_prefix("distance_")
-                frame["cluster"] = model.labels_
-            else:
-                frame = pd.DataFrame(
-                    {
-                        "mean": values.mean(axis=1),
-                        "spread": values.std(axis=1),
-                        "maximum": values.max(axis=1),
-                        "energy": np.square(values).sum(axis=1),
-                    }
-                )
+            table = pd.read_parquet(dataset.file("dataset.parquet"))
+            inputs = table.iloc[:, : dataset.card["inputs"]].to_numpy()
+            components = min(params.components, inputs.shape[1])
+            added = features.family(name, components=components, clusters=params.clusters).fit_transform(inputs)
+            frame = pd.DataFrame(added, columns=features.columns(name, added.shape[1]))
             report(progress=0.9, metrics={"rows_written": len(frame), "features": frame.shape[1]})
             path = artifacts.run_dir() / f"{name}.parquet"
             frame.to_parquet(path, index=False)
@@ -147,12 +110,17 @@ with mljob_dag(
         added = frame.shape[1] - plain.shape[1]
         enriched = artifacts.publish(
             "datasets",
-            f"{params.dataset}-enriched",
+            f"{params.dataset}{artifacts.ENRICHED}",
             {"dataset.parquet": joined},
             parents=[dataset],
             rows=len(frame),
             added_features=added,
-            families=", ".join(params.families),
+            inputs=dataset.card["inputs"],
+            recipe={
+                "families": params.families,
+                "components": min(params.components, dataset.card["inputs"]),
+                "clusters": params.clusters,
+            },
             columns=artifacts.describe_columns(frame),
         )
         job.publish(
@@ -164,7 +132,7 @@ with mljob_dag(
             added_features=added,
         )
 
-    version = wait_for_dataset()
+    version = wait_for_dataset(job)
     families = choose_families()
     version >> families
     join(family.partial(version=version).expand(name=families), version)

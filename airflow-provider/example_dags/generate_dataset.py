@@ -1,6 +1,6 @@
 """Generate a dataset: grow one that scikit-learn ships to any number of rows, in shards, checked before it is published.
 
-Images of digits are moved and get noise; tables are resampled with jitter as wide as a share of each column's spread. The
+It grows from the source's known rows, see :mod:`mljob_examples.sources`: images of digits are moved and get noise; tables are resampled with jitter as wide as a share of each column's spread. The
 shards are generated in parallel (mapped tasks), put together into one Parquet file, and only a dataset that passes
 its checks becomes a version of the dataset, with a data card beside it: rows, columns and their statistics, and which MLJob made it.
 """
@@ -8,23 +8,23 @@ its checks becomes a version of the dataset, with a data card beside it: rows, c
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from airflow.sdk import task
 from pydantic import BaseModel, Field
 
 from mljob_airflow import JobType, mljob_dag, report
-from mljob_examples import artifacts
+from mljob_examples import artifacts, features, sources
 
 
 class DatasetParams(BaseModel):
     """Which dataset to make."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name under which other DAGs find the dataset.")
-    source: Literal["digits", "breast_cancer", "wine"] = Field("digits", description="What it is grown from.")
+    source: sources.Source = Field("digits", description="What it is grown from.")
     rows: int = Field(20_000, ge=200, le=2_000_000, description="Rows of the dataset.")
     shards: int = Field(4, ge=1, le=64, description="Parts that are generated in parallel.")
-    noise: float = Field(0.05, ge=0, le=1, description="Jitter, as a share of a column's spread.")
+    noise: float = Field(sources.NOISE, ge=0, le=1, description="Jitter, as a share of a column's spread.")
     seed: int = Field(7, description="The same seed gives the same dataset.")
 
 
@@ -35,7 +35,7 @@ class DatasetOutputs(BaseModel):
     dataset_version: str = Field(description="The version that was made; the latest one from now on.")
     dataset_path: str = Field(description="Its file; the data card lies beside it.")
     rows: int = Field(description="How many rows it has.")
-    features: int = Field(description="How many columns beside the label.")
+    features: int = Field(description="How many columns beside label and origin.")
     classes: int = Field(description="How many labels there are.")
 
 
@@ -65,32 +65,28 @@ with mljob_dag(
         """Write one shard, and return its path."""
         import numpy as np
         import pandas as pd
-        from scipy.ndimage import shift
-        from sklearn import datasets
 
         params = job.params()
-        bunch = getattr(datasets, f"load_{params.source}")()
+        known = sources.known(params.source)
         random = np.random.default_rng(seed)
-        spread = bunch.data.std(axis=0) * params.noise
+        spread = known.data.std(axis=0) * params.noise
 
-        features, labels = [], []
+        made, origins = [], []
         chunk = 1000
         for start in range(0, rows, chunk):
-            picked = random.integers(len(bunch.data), size=min(chunk, rows - start))
-            sample = bunch.data[picked]
+            picked = random.integers(len(known.data), size=min(chunk, rows - start))
+            sample = known.data[picked]
             if params.source == "digits":
-                moves = random.uniform(-1, 1, size=(len(picked), 2))
-                images = sample.reshape(-1, 8, 8)
-                sample = np.stack([shift(image, move, order=1) for image, move in zip(images, moves, strict=True)])
-                sample = sample.reshape(len(picked), -1)
-            features.append(sample + random.normal(size=sample.shape) * spread)
-            labels.append(bunch.target[picked])
+                sample = sources.moved(sample, random)
+            made.append(sample + random.normal(size=sample.shape) * spread)
+            origins.append(picked)
             done = start + len(picked)
             report(progress=done / rows, metrics={"rows_written": done})
 
-        names = [str(name).replace(" ", "_") for name in bunch.feature_names]
-        frame = pd.DataFrame(np.concatenate(features), columns=names)
-        frame["label"] = np.concatenate(labels)
+        frame = pd.DataFrame(np.concatenate(made), columns=known.names)
+        picked = np.concatenate(origins)
+        frame[features.LABEL] = known.target[picked]
+        frame[features.ORIGIN] = known.origin[picked]
         path = artifacts.run_dir() / f"shard-{shard:03}.parquet"
         frame.to_parquet(path, index=False)
         return str(path)
@@ -112,14 +108,14 @@ with mljob_dag(
 
         params = job.params()
         frame = pd.read_parquet(path)
-        shares = frame["label"].value_counts(normalize=True)
+        shares = frame[features.LABEL].value_counts(normalize=True)
         if frame.isna().any().any():
             raise ValueError("the dataset has missing values")
         if len(frame) != params.rows:
             raise ValueError(f"the dataset has {len(frame)} rows instead of {params.rows}")
         if shares.min() < 0.2 / len(shares):
             raise ValueError(f"class {shares.idxmin()} has only {shares.min():.1%} of the rows")
-        return {"rows": len(frame), "features": frame.shape[1] - 1, "classes": len(shares)}
+        return {"rows": len(frame), "features": frame.shape[1] - 2, "classes": len(shares)}
 
     @task
     def publish(path: str, facts: dict[str, Any]) -> None:
@@ -133,6 +129,7 @@ with mljob_dag(
             {"dataset.parquet": Path(path)},
             source={"scikit-learn": params.source, "noise": params.noise, "seed": params.seed},
             **facts,
+            inputs=facts["features"],
             columns=artifacts.describe_columns(pd.read_parquet(path)),
         )
         job.publish(

@@ -1,4 +1,4 @@
-"""Read the images that the conf brings along, at once, with a model that ``train_model`` has published.
+"""Read the images that the conf brings along, at once, with a model that ``select_model`` or ``train_model`` has published.
 
 Where ``predict`` works through a dataset, this answers a request: few images, an answer in the MLJob's ``.status.outputs``, many
 runs at the same time.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow.sdk import PokeReturnValue, task
+from airflow.sdk import task
 from pydantic import BaseModel, Field
 
 from mljob_airflow import JobType, mljob_dag, report
 from mljob_examples import artifacts
+from mljob_examples.waiting import ModelParams, wait_for_model
 
 Pixel = Annotated[float, Field(ge=0, le=16)]
 Image = Annotated[list[Pixel], Field(min_length=64, max_length=64)]
@@ -25,7 +26,7 @@ A_SEVEN = [
 # fmt: on
 
 
-class InferParams(BaseModel):
+class InferParams(ModelParams):
     """What to read."""
 
     images: list[Image] = Field(
@@ -34,11 +35,6 @@ class InferParams(BaseModel):
         examples=[[A_SEVEN]],
         description="Handwritten digits, each of 8 rows with 8 pixels, from 0 (paper) to 16 (ink).",
     )
-    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
-    model_version: str = Field(
-        "latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name."
-    )
-    wait_seconds: float = Field(600, ge=0, description="How long to wait for the model.")
 
 
 class InferOutputs(BaseModel):
@@ -60,23 +56,6 @@ with mljob_dag(
     tags=["example"],
 ) as job:
 
-    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
-    def wait_for_model() -> PokeReturnValue:
-        """Wait, without a worker slot, until the model is there; say what is missing when it does not come.
-
-        Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
-        """
-        params = job.params()
-        there = artifacts.is_published(
-            "models",
-            params.model_id,
-            params.model_version,
-            within=params.wait_seconds,
-            otherwise=f"run train_model with conf model_id={params.model_id!r} first",
-        )
-        version = artifacts.find("models", params.model_id, params.model_version).version if there else None
-        return PokeReturnValue(there, version)
-
     @task
     def read(version: str) -> list[list[float]]:
         """How probable each digit is, for each image."""
@@ -85,7 +64,7 @@ with mljob_dag(
 
         params = job.params()
         model = joblib.load(artifacts.find("models", params.model_id, version).file("model.joblib"))
-        probabilities = model.predict_proba(np.array(params.images) / 16)
+        probabilities = model.predict_proba(np.array(params.images))
         report(progress=1, metrics={"images": len(params.images)})
         rows: list[list[float]] = probabilities.tolist()
         return rows
@@ -99,5 +78,5 @@ with mljob_dag(
             confidences=[round(max(row), 4) for row in probabilities],
         )
 
-    version = wait_for_model()
+    version = wait_for_model(job)
     answer(read(version), version)

@@ -1,31 +1,27 @@
-"""Predict with a model that ``train_model`` has published; trains nothing itself.
+"""Predict with a model that ``select_model`` or ``train_model`` has published; trains nothing itself.
 
 Waits for the model, since it may be in training: an MLJob that predicts can be applied together with the one that trains.
-The digits to read are drawn from those that scikit-learn ships, and read in batches, each by a mapped task.
+The digits to read are drawn from those that no dataset holds, and read in batches, each by a mapped task.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.sdk import PokeReturnValue, task
+from airflow.sdk import task
 from pydantic import BaseModel, Field
 
 from mljob_airflow import JobType, mljob_dag, report
-from mljob_examples import artifacts
+from mljob_examples import artifacts, sources
+from mljob_examples.waiting import ModelParams, wait_for_model
 
 
-class PredictParams(BaseModel):
+class PredictParams(ModelParams):
     """What to read, and with which model."""
 
-    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
-    model_version: str = Field(
-        "latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name."
-    )
     rows: int = Field(5000, ge=1, le=1_000_000, description="Images to read.")
     batches: int = Field(3, ge=1, le=64, description="Parts that are read in parallel.")
     seed: int = Field(1, description="The same seed draws the same images.")
-    wait_seconds: float = Field(600, ge=0, description="How long to wait for the model.")
 
 
 class PredictOutputs(BaseModel):
@@ -51,39 +47,18 @@ with mljob_dag(
     tags=["example"],
 ) as job:
 
-    @task.sensor(mode="reschedule", poke_interval=10, timeout=24 * 3600)
-    def wait_for_model() -> PokeReturnValue:
-        """Wait, without a worker slot, until the model is there; say what is missing when it does not come.
-
-        Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
-        """
-        params = job.params()
-        there = artifacts.is_published(
-            "models",
-            params.model_id,
-            params.model_version,
-            within=params.wait_seconds,
-            otherwise=f"run train_model with conf model_id={params.model_id!r} first",
-        )
-        version = artifacts.find("models", params.model_id, params.model_version).version if there else None
-        return PokeReturnValue(there, version)
-
     @task
     def draw() -> list[str]:
         """Draw the images, write them in batches, and return the paths."""
         import numpy as np
-        from sklearn.datasets import load_digits
 
         params = job.params()
-        images, labels = load_digits(return_X_y=True)
-        random = np.random.default_rng(params.seed)
-        picked = random.integers(len(images), size=params.rows)
-        noisy = images[picked] / 16.0 + random.normal(scale=0.05, size=(len(picked), images.shape[1]))
+        images, labels = sources.new_images(params.seed, params.rows)
         paths = []
-        parts = [part for part in np.array_split(np.arange(len(picked)), params.batches) if len(part)]
+        parts = [part for part in np.array_split(np.arange(len(images)), params.batches) if len(part)]
         for number, part in enumerate(parts):
             path = artifacts.run_dir() / f"batch-{number:03}.npz"
-            np.savez(path, images=noisy[part], labels=labels[picked][part])
+            np.savez(path, images=images[part], labels=labels[part])
             paths.append(str(path))
         return paths
 
@@ -139,7 +114,7 @@ with mljob_dag(
             **scores,
         )
 
-    version = wait_for_model()
+    version = wait_for_model(job)
     images = draw()
     version >> images
     publish(read.partial(version=version).expand(path=images), version)

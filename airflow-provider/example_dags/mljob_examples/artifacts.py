@@ -30,6 +30,8 @@ Kind = Literal["datasets", "models", "predictions"]
 
 NAME = "^[a-z0-9][a-z0-9-]{0,62}$"
 """What an artifact may be called."""
+ENRICHED = "-enriched"
+"""What the name of an enriched dataset has behind that of the dataset which it was made from."""
 LATEST = "latest"
 VERSION = "^(latest|[0-9a-f]{12})$"
 """How a version is asked for: by its name, or as the one that was published last."""

@@ -1,0 +1,192 @@
+"""Compare candidate models on a version of a dataset, and publish the best of them.
+
+Each candidate is a mapped task of its own, which cross-validates: it learns from all but one part of the rows, is tested on that part, and so
+on for each part. Rows that grew from one row of the source stay in one part, and the features of an enriched dataset are fitted anew on what is learned from:
+what a model is tested on, neither it nor its features have seen. The best is then fitted on more and more rows, which shows live in the
+MLJob whether more data would help, and at last on all of them. With the model come its metrics, a plot and a card that names the dataset's version.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import task
+from pydantic import BaseModel, Field
+
+from mljob_airflow import JobType, fail_for_good, mljob_dag, report
+from mljob_examples import artifacts, features, plot
+from mljob_examples.candidates import Candidate, folds, model_of
+from mljob_examples.waiting import DatasetParams, wait_for_dataset
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+"""Of the rows to learn from: the steps of the learning curve."""
+
+
+class SelectParams(DatasetParams):
+    """What to compare, and on what."""
+
+    model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
+    candidates: list[Candidate] = Field(
+        ["logistic_regression", "nearest_neighbours", "random_forest"],
+        min_length=1,
+        json_schema_extra={"uniqueItems": True},
+        description="The kinds of model to compare.",
+    )
+    folds: int = Field(5, ge=2, le=20, description="Parts that the rows are divided into.")
+    minimum_accuracy: float = Field(0.5, ge=0, le=1, description="A model that is worse is not published.")
+    seed: int = Field(0, description="The same seed gives the same model.")
+
+
+class SelectOutputs(BaseModel):
+    """What a training leaves behind."""
+
+    model_id: str = Field(description="Id of the model: what predict takes.")
+    model_version: str = Field(description="The version that was made; the latest one from now on.")
+    model_path: str = Field(description="Its file; metrics, a plot and a card lie beside it.")
+    plot_path: str = Field(description="The plot of the comparison.")
+    chosen: str = Field(description="The candidate that was chosen.")
+    accuracy: float = Field(
+        description="Share of rows of the part left out that it gets right, the mean over the parts."
+    )
+    f1: float = Field(description="F1 score on them, the mean over labels and parts.")
+    dataset_version: str = Field(description="The version of the dataset that it was trained on.")
+
+
+with mljob_dag(
+    "select_model",
+    type=JobType.TRAINING,
+    params=SelectParams,
+    outputs=SelectOutputs,
+    owner="ml-platform",
+    description="Compares candidate models by cross-validation on a dataset, and publishes the best",
+    doc_md=__doc__,
+    tags=["example"],
+) as job:
+
+    def load(version: str) -> tuple[artifacts.Artifact, Any, Any, Any, Any]:
+        """The dataset, and of it: inputs of shape (rows, inputs), labels, origins, and the recipe of its features."""
+        import pandas as pd
+
+        dataset = artifacts.find("datasets", job.params().dataset, version)
+        card = dataset.card
+        frame = pd.read_parquet(dataset.file("dataset.parquet"))
+        inputs = frame.iloc[:, : card["inputs"]].to_numpy()
+        recipe = features.recipe(**card.get("recipe", {}))
+        return dataset, inputs, frame[features.LABEL].to_numpy(), frame[features.ORIGIN].to_numpy(), recipe
+
+    @task
+    def choose_candidates() -> list[str]:
+        """The candidates: one mapped task each."""
+        return list(job.params().candidates)
+
+    @task
+    def cross_validate(candidate: Candidate, version: str) -> dict[str, Any]:
+        """The scores of one candidate, in each fold."""
+        from sklearn.metrics import accuracy_score, f1_score
+        from threadpoolctl import threadpool_limits
+
+        params = job.params()
+        _, inputs, labels, origins, recipe = load(version)
+        # The candidates share the machine's cores with each other already.
+        threadpool_limits(1)
+        accuracy, f1 = [], []
+        for learned, tested in folds(labels, origins, params.folds, params.seed):
+            model = model_of(candidate, recipe, params.seed).fit(inputs[learned], labels[learned])
+            said = model.predict(inputs[tested])
+            accuracy.append(round(float(accuracy_score(labels[tested], said)), 4))
+            f1.append(round(float(f1_score(labels[tested], said, average="macro")), 4))
+            report(progress=len(accuracy) / params.folds)
+        return {"candidate": candidate, "accuracy": accuracy, "f1": f1}
+
+    @task
+    def compare(scores: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put the candidates in order, best first, and report what each has reached."""
+        from statistics import mean, stdev
+
+        table = [
+            {
+                "candidate": row["candidate"],
+                "accuracy": round(mean(row["accuracy"]), 4),
+                "spread": round(stdev(row["accuracy"]), 4),
+                "f1": round(mean(row["f1"]), 4),
+            }
+            for row in scores
+        ]
+        table.sort(key=lambda row: (-row["accuracy"], row["candidate"]))
+        report(progress=1, metrics={row["candidate"]: row["accuracy"] for row in table})
+        best = table[0]
+        if best["accuracy"] < job.params().minimum_accuracy:
+            raise fail_for_good(
+                f"accuracy {best['accuracy']} of {best['candidate']}, the best, is below "
+                f"minimum_accuracy {job.params().minimum_accuracy}: not published"
+            )
+        return {"table": table, "folds": {row["candidate"]: row["accuracy"] for row in scores}}
+
+    @task
+    def fit(compared: dict[str, Any], version: str) -> dict[str, Any]:
+        """Fit the best on more and more rows, testing it on those of other origins, then on all; the path of the model and what each step brought."""
+        import joblib
+        import numpy as np
+        from threadpoolctl import threadpool_limits
+
+        params = job.params()
+        chosen = compared["table"][0]["candidate"]
+        _, inputs, labels, origins, recipe = load(version)
+        threadpool_limits(1)
+        learned, tested = next(folds(labels, origins, params.folds, params.seed))
+        learned = np.random.default_rng(params.seed).permutation(learned)
+        curve = []
+        for step, share in enumerate(SHARES, 1):
+            part = learned[: max(1, int(len(learned) * share))]
+            model = model_of(chosen, recipe, params.seed).fit(inputs[part], labels[part])
+            accuracy = round(float(model.score(inputs[tested], labels[tested])), 4)
+            curve.append((len(part), accuracy))
+            report(progress=step / (len(SHARES) + 1), metrics={"rows": len(part), "accuracy": accuracy})
+        model = model_of(chosen, recipe, params.seed).fit(inputs, labels)
+        # How good it is on rows that it has not seen, nobody can measure any more: the last step says at least how good.
+        report(progress=1, metrics={"rows": len(inputs), "accuracy": curve[-1][1]})
+        path = artifacts.run_dir() / "model.joblib"
+        joblib.dump(model, path)
+        return {"path": str(path), "curve": curve}
+
+    @task
+    def publish(compared: dict[str, Any], fitted: dict[str, Any], version: str) -> None:
+        """Make it a version of the model, with metrics and a plot beside it: as a whole, since somebody may wait for it."""
+        import sklearn
+
+        params = job.params()
+        best, *_ = table = compared["table"]
+        scores = {score: best[score] for score in ("accuracy", "f1")}
+        metrics = artifacts.run_dir() / "metrics.json"
+        metrics.write_text(
+            json.dumps({"chosen": best["candidate"], **scores, **compared, "curve": fitted["curve"]}, indent=2)
+        )
+        drawn = artifacts.run_dir() / "comparison.svg"
+        drawn.write_text(plot.comparison(compared["folds"], best["candidate"], fitted["curve"]))
+        dataset = artifacts.find("datasets", params.dataset, version)
+        model = artifacts.publish(
+            "models",
+            params.model_id,
+            {"model.joblib": Path(fitted["path"]), "metrics.json": metrics, "comparison.svg": drawn},
+            parents=[dataset],
+            source={"scikit-learn": sklearn.__version__},
+            params=params.model_dump(mode="json"),
+            chosen=best["candidate"],
+            metrics=scores,
+            candidates=table,
+        )
+        job.publish(
+            model_id=model.name,
+            model_version=model.version,
+            model_path=model.file("model.joblib"),
+            plot_path=model.file("comparison.svg"),
+            chosen=best["candidate"],
+            **scores,
+            dataset_version=dataset.version,
+        )
+
+    version = wait_for_dataset(job)
+    compared = compare(cross_validate.partial(version=version).expand(candidate=choose_candidates()))
+    publish(compared, fit(compared, version), version)
