@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.conftest import NewInstallation
+from devstack.caches import remove_tree
+from tests.conftest import DIRECTORY, NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
@@ -19,7 +19,11 @@ from tests.live.kubectl import Watch
 from tests.live.mljobs import Object, holds
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = sorted(EXAMPLES.glob("*.yaml"))  # what is in folders is for other tools, and tested with them
+PLATFORM = EXAMPLES / "platform"
+DATA = DIRECTORY / "data"
+# What is in other folders is for other tools, and tested with them.
+AGAIN = [PLATFORM / "7-train-again.yaml", PLATFORM / "8-backfill-again.yaml"]
+FILES = sorted({*EXAMPLES.glob("*.yaml"), *PLATFORM.glob("*.yaml")} - set(AGAIN))
 MLJOBS = {
     document["metadata"]["name"]: document
     for file in FILES
@@ -42,8 +46,11 @@ def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, 
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch]) -> tuple[Installation, Watch]:
-    """`kubectl apply -f examples/`, watched as well."""
-    training[0].jobs.kubectl("apply", f"--filename={EXAMPLES}")
+    """`kubectl apply` of the other files at once, watched as well."""
+    # What an earlier session left behind, with KEEP_TEST_STACK, would be found by who is to wait for it.
+    for made in DATA.glob("*/handwriting*"):
+        remove_tree(made)
+    training[0].jobs.kubectl("apply", *(f"--filename={file}" for file in FILES))
     return training
 
 
@@ -55,7 +62,7 @@ def test_there_is_an_example_for_every_kind_of_work() -> None:
 
 def test_every_file_holds_an_mljob() -> None:
     assert FILES
-    for file in FILES:
+    for file in [*FILES, *AGAIN]:
         assert "MLJob" in [document["kind"] for document in yaml.safe_load_all(file.read_text())], file.name
 
 
@@ -100,7 +107,7 @@ def test_an_example_can_be_watched(name: str, examples: tuple[Installation, Watc
 @pytest.mark.every_airflow
 def test_training_shows_its_metrics_while_it_learns(training: tuple[Installation, Watch]) -> None:
     installation, watch = training
-    [name] = [name for name, found in MLJOBS.items() if found["spec"]["type"] == "Training"]
+    name = "digits-train"
     installation.jobs.until_finished(name, within=BOUND)
     fit = [task for status in watch.statuses(name) for task in status.get("tasks", ()) if task["taskId"] == "fit"]
 
@@ -117,30 +124,81 @@ def test_training_shows_its_metrics_while_it_learns(training: tuple[Installation
     assert Path(outputs["model_path"]).exists()
 
 
-def test_what_came_of_an_example_leads_back_to_what_it_was_made_from(examples: tuple[Installation, Watch]) -> None:
+def test_a_training_shows_how_its_candidates_compare_and_what_more_data_brings(
+    examples: tuple[Installation, Watch],
+) -> None:
+    installation, watch = examples
+    name = "handwriting-train"
+    status = installation.jobs.until_finished(name, within=BOUND)[name]["status"]
+    tasks = {task["taskId"]: task for task in status["tasks"]}
+
+    candidates = set(MLJOBS[name]["spec"]["conf"]["candidates"])
+    assert tasks["cross_validate"]["mapped"]["total"] == len(candidates)
+    compared = tasks["compare"]["metrics"]
+    outputs: Object = status["outputs"]
+    assert set(compared) == candidates
+    assert outputs["accuracy"] == max(compared.values()) == compared[outputs["chosen"]] > 0.8
+    fits = [task for seen in watch.statuses(name) for task in seen.get("tasks", ()) if task["taskId"] == "fit"]
+    assert [task["metrics"]["rows"] for task in fits if task["state"] == "running" and task.get("metrics")]
+    assert tasks["fit"]["metrics"]["rows"] == MLJOBS["handwriting-dataset"]["spec"]["conf"]["rows"]
+    assert Path(outputs["plot_path"]).read_text().startswith("<svg")
+
+
+def card_of(kind: str, name: str, version: str) -> Object:
+    card: Object = json.loads((DATA / kind / name / version / "card.json").read_text())
+    return card
+
+
+def lineage(kind: str, name: str, version: str) -> list[str]:
+    """From something back to what it was made from, and so on."""
+    steps = [f"{kind}/{name}/{version}"]
+    for parent in card_of(kind, name, version)["parents"]:
+        steps += lineage(parent["kind"], parent["name"], parent["version"])
+    return steps
+
+
+def latest_of(day: str) -> str:
+    return (DATA / "predictions" / f"handwriting-{day}" / "latest").read_text()
+
+
+DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
+
+
+def test_a_new_version_of_the_model_predicts_the_days_anew_and_all_leads_back_to_the_dataset(
+    examples: tuple[Installation, Watch],
+) -> None:
     jobs = examples[0].jobs
     found = jobs.until_finished(*MLJOBS, within=BOUND)
-    outputs = {MLJOBS[name]["spec"]["dagId"]: job["status"].get("outputs", {}) for name, job in found.items()}
-    datasets, models = outputs["generate_dataset"], outputs["train_model"]
+    outputs = {name: job["status"].get("outputs", {}) for name, job in found.items()}
+    dataset = f"datasets/handwriting/{outputs['handwriting-dataset']['dataset_version']}"
+    enriched = f"datasets/handwriting-enriched/{outputs['handwriting-features']['dataset_version']}"
+    first = outputs["handwriting-train"]["model_version"]
+    assert outputs["handwriting-infer"]["model_version"] == first
+    assert outputs["handwriting-infer"]["digits"] == [7]
 
-    def parents_of(path: str) -> list[Any]:
-        made_from: list[Any] = json.loads((Path(path).parent / "card.json").read_text())["parents"]
-        return made_from
+    way = [f"models/handwriting/{first}", enriched, dataset]
+    predictions = outputs["handwriting-predict"]["predictions_version"]
+    assert lineage("predictions", "handwriting", predictions)[1:] == way
+    assert outputs["handwriting-predict"]["accuracy"] > 0.8
+    before = {day: latest_of(day) for day in DAYS}
+    assert [lineage("predictions", f"handwriting-{day}", before[day])[1:] for day in DAYS] == [way] * 3
 
-    digits = {"kind": "datasets", "name": "digits", "version": datasets["dataset_version"]}
-    assert parents_of(outputs["enrich_dataset"]["dataset_path"]) == [digits]
-    assert outputs["enrich_dataset"]["parent_version"] == datasets["dataset_version"]
-    model = {"kind": "models", "name": "digits", "version": models["model_version"]}
-    assert parents_of(outputs["predict"]["predictions_path"]) == [model]
-    assert outputs["infer"]["model_version"] == models["model_version"]
-    predictions = Path(models["model_path"]).parents[3] / "predictions"
-    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
-        versions = predictions / f"digits-{day}"
-        latest = json.loads((versions / (versions / "latest").read_text() / "card.json").read_text())
-        assert latest["parents"] == [model]
-        assert latest["created_by"]["mljob"] == f"{jobs.namespace}/daily-predictions-backfill"
-    made = json.loads((Path(models["model_path"]).parent / "card.json").read_text())
-    assert made["metrics"] == {score: models[score] for score in ("accuracy", "f1")}
+    again = [yaml.safe_load(file.read_text())["metadata"]["name"] for file in AGAIN]
+    for file, name in zip(AGAIN, again, strict=True):
+        jobs.kubectl("apply", f"--filename={file}")
+        status = jobs.until_finished(name, within=BOUND)[name]["status"]
+        assert status["phase"] == "Succeeded", jobs.evidence(name)
+
+    second = jobs.status(again[0])["outputs"]["model_version"]
+    assert second != first
+    way = [f"models/handwriting/{second}", enriched, dataset]
+    after = {day: latest_of(day) for day in DAYS}
+    assert [lineage("predictions", f"handwriting-{day}", after[day])[1:] for day in DAYS] == [way] * 3
+    for day in DAYS:
+        card = card_of("predictions", f"handwriting-{day}", after[day])
+        assert card["created_by"]["mljob"] == f"{jobs.namespace}/{again[1]}"
+        # What the first version said of the day is still there, and leads to it.
+        assert lineage("predictions", f"handwriting-{day}", before[day])[1] == f"models/handwriting/{first}"
 
 
 def in_order(phases: list[str | None]) -> bool:

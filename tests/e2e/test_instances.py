@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 WAIT = "attempts_wait"
 ACTIVE = {"queued", "running"}
 CREDENTIALS = "mljob-system"
-EXAMPLE = Path(__file__).parents[2] / "examples" / "platform" / "airflowinstance.yaml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.yaml"
 
 
 class Platform:

@@ -38,7 +38,14 @@ from tests.live.mljobs import TERMINAL, Object, finished
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Of backfills Airflow allows one at a time for a DAG: many of one would wait for each other.
-FILES = ("generate-dataset", "enrich-dataset", "train", "predict", "infer")
+FILES = (
+    "train",
+    "platform/1-generate",
+    "platform/2-enrich",
+    "platform/3-train",
+    "platform/4-predict",
+    "platform/5-infer",
+)
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "soak.json"
 JOBS = 200
 CANCELLED_SHARE = 0.25
