@@ -3,10 +3,10 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo test up down clean status logs check generate verify bench soak lock
+.PHONY: help bootstrap demo demo-platform test up down clean status logs check generate verify bench soak lock
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 bootstrap: ## Make the Python environments, .venv and .venv-airflow
 	@$(PYTHON) devstack/bootstrap.py
@@ -14,6 +14,9 @@ bootstrap: ## Make the Python environments, .venv and .venv-airflow
 
 demo: bootstrap ## Bring everything up, run an example training job, and watch it
 	@$(STACK) demo $(if $(AIRFLOW),--airflow $(AIRFLOW))
+
+demo-platform: bootstrap ## The same with a platform: dataset, features, models, predictions, a paused DAG told in Slack
+	@$(STACK) demo-platform
 
 test: check verify ## Run every check and every test
 	@$(PYTHON) devstack/bootstrap.py oldest

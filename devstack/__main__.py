@@ -1,4 +1,4 @@
-"""`python -m devstack <verb>`: up, down, clean, status, logs, env, start, stop, kill, restart, demo."""
+"""`python -m devstack <verb>`: up, down, clean, status, logs, env, start, stop, kill, restart, demo, demo-platform."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from devstack import demo
+from devstack import demo, demo_platform
 from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, BootstrapError
 from devstack.errors import StackError
 from devstack.progress import say
@@ -29,11 +30,12 @@ def main() -> int:
         return 130
 
 
-def _up(stack: Stack, arguments: argparse.Namespace) -> None:
+def _up(stack: Stack, arguments: argparse.Namespace, extra_env: Mapping[str, str] | None = None) -> None:
     folders = [folder for folder in os.environ.get("DAGS_FOLDERS", "").split(os.pathsep) if folder]
     stack.up(
         operator=not arguments.no_operator,
         dags_folders=[*folders, *arguments.dags_folder],
+        extra_env=extra_env,
         airflow=arguments.airflow,
     )
     say(
@@ -46,6 +48,12 @@ def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
     arguments.no_operator = False
     _up(stack, arguments)
     demo.run(stack, bound=arguments.bound)
+
+
+def _demo_platform(stack: Stack, arguments: argparse.Namespace) -> None:
+    arguments.no_operator = False
+    _up(stack, arguments, demo_platform.settings(stack))
+    demo_platform.run(stack, bound=arguments.bound)
 
 
 def _down(stack: Stack, _: argparse.Namespace) -> None:
@@ -98,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     shown = verbs.add_parser("demo", help="`up`, then an example job from its creation to its end")
     shown.add_argument("--bound", type=float, default=demo.BOUND, help="seconds that the job may take")
     shown.set_defaults(run=_demo)
-    for verb_with_stack in (up, shown):
+    platform = verbs.add_parser("demo-platform", help="`up`, then a dataset, models, predictions, and a paused DAG")
+    platform.add_argument("--bound", type=float, default=demo.BOUND, help="seconds that each job may take")
+    platform.set_defaults(run=_demo_platform)
+    for verb_with_stack in (up, shown, platform):
         verb_with_stack.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
         verb_with_stack.add_argument(
             "--airflow", choices=AIRFLOW_ENVIRONMENTS, default=NEWEST, help="which one of those that are supported"

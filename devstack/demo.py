@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
     Raises:
         StackError: The job failed, or took longer than `bound` seconds.
     """
-    demo = _Demo(stack, manifest)
+    demo = ShownJob(stack, manifest)
     demo.clear()
     began = time.monotonic()
     demo.apply()
@@ -56,8 +56,8 @@ def _why(phase: str, bound: float) -> str:
     return f"ended {phase}" if phase in live_view.TERMINAL else f"was still {phase} after {elapsed(bound)}"
 
 
-class _Demo:
-    """One manifest with one MLJob, on one stack."""
+class ShownJob:
+    """One manifest with one MLJob, on one stack: applied, watched and explained."""
 
     def __init__(self, stack: Stack, manifest: Path) -> None:
         self._stack = stack
@@ -65,27 +65,29 @@ class _Demo:
         metadata = yaml.safe_load(manifest.read_text())["metadata"]
         self.name = str(metadata["name"])
         self._scope = (f"--namespace={metadata.get('namespace', 'default')}",)
-        self._kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
+        self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
         """Delete an earlier run of the demo: an MLJob runs once. One that still runs is left, and watched instead."""
-        before = self._get()
+        before = self._find()
         if before is None:
             return
         if live_view.moment(before).is_over or before["metadata"].get("deletionTimestamp"):
-            _command(f"kubectl delete mljob {self.name}   # the one of an earlier demo: an MLJob runs once")
-            self._kubectl(
+            show_command(f"kubectl delete mljob {self.name}   # an MLJob runs once")
+            self.kubectl(
                 "delete", "mljob", self.name, *self._scope, f"--timeout={_DELETION_BOUND}s", "--ignore-not-found"
             )
 
     def apply(self) -> None:
         """`kubectl apply`."""
-        _command(f"kubectl apply -f {os.path.relpath(self._manifest)}")
-        print(self._kubectl("apply", f"--filename={self._manifest}", *self._scope).strip(), flush=True)
+        show_command(f"kubectl apply -f {os.path.relpath(self._manifest)}")
+        print(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip(), flush=True)
 
-    def watch(self, began: float, deadline: float) -> dict[str, Any]:
-        """Print the job's changes until it is over or time is up; the job as it then is."""
-        _command(f"kubectl get mljob {self.name} --watch   # the same, as columns")
+    def watch(
+        self, began: float, deadline: float, until: Callable[[live_view.Moment], bool] = lambda _: False
+    ) -> dict[str, Any]:
+        """Print the job's changes until it is over, or `until` says enough, or time is up; the job as it then is."""
+        show_command(f"kubectl get mljob {self.name} --watch   # the same, as columns")
         print(live_view.heading(), flush=True)
         on_terminal, last, job = sys.stdout.isatty(), None, dict[str, Any]()
         for job in self._changes(deadline):
@@ -97,14 +99,14 @@ class _Demo:
                 sys.stdout.write(live_view.redrawn(text, columns, in_place))
                 sys.stdout.flush()
                 last = now
-            if now.is_over:
+            if now.is_over or until(now):
                 break
         return job
 
     def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
         """The job as `kubectl get --watch` tells it, anew when the API server ends a watch, until the deadline."""
         while time.monotonic() < deadline:
-            command = self._kubectl.command(
+            command = self.kubectl.command(
                 "get", "mljob", self.name, *self._scope, "--watch", '--output=jsonpath={@}{"\\n"}'
             )
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -112,8 +114,7 @@ class _Demo:
                     yield from self._told(process, deadline)
                 finally:
                     process.kill()
-            if self._get() is None:
-                raise StackError(f"MLJob {self.name} was deleted while the demo watched it")
+            self.get()
             time.sleep(1)
 
     def _told(self, process: subprocess.Popen[str], deadline: float) -> Iterator[dict[str, Any]]:
@@ -138,11 +139,11 @@ class _Demo:
 
     def conclude(self, job: dict[str, Any]) -> None:
         """The end of the story: columns, outputs, events, the run in Airflow, and what to try next."""
-        _command(f"kubectl get mljob {self.name} -o wide")
-        print(self._kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
-        _command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
+        show_command(f"kubectl get mljob {self.name} -o wide")
+        print(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
+        show_command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
         print("\n".join(live_view.outputs(job)) or "(none)")
-        _command(f"kubectl describe mljob {self.name}   # its events")
+        show_command(f"kubectl describe mljob {self.name}   # its events")
         print("\n".join(self._events(until="Succeeded")))
         env = self._stack.env
         print(f"\nThe run in Airflow:  {job['status'].get('dagRunUrl', env['AIRFLOW_URL'])}")
@@ -153,7 +154,7 @@ class _Demo:
         """Its events; the operator tells of the end a moment after it has written it, and this waits for that."""
         deadline = time.monotonic() + 10
         while True:
-            told = live_view.events(self._kubectl("describe", "mljob", self.name, *self._scope))
+            told = live_view.events(self.kubectl("describe", "mljob", self.name, *self._scope))
             if any(until in line.split() for line in told) or time.monotonic() > deadline:
                 return told
             time.sleep(0.5)
@@ -163,7 +164,7 @@ class _Demo:
         status = job.get("status") or {}
         log = self._stack.log("operator")
         tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else ["(no log)"]
-        described = self._kubectl("describe", "mljob", self.name, *self._scope) if self._get() else ""
+        described = self.kubectl("describe", "mljob", self.name, *self._scope) if self._find() else ""
         return "\n".join(
             [
                 f"MLJob {self.name} {why}: {status.get('reason', 'no reason')}: {status.get('message', 'the operator has said nothing yet')}",
@@ -175,12 +176,24 @@ class _Demo:
             ]
         )
 
-    def _get(self) -> dict[str, Any] | None:
-        found = self._kubectl("get", "mljob", self.name, *self._scope, "--ignore-not-found", "--output=json")
+    def get(self) -> dict[str, Any]:
+        """The MLJob.
+
+        Raises:
+            StackError: It has been deleted meanwhile.
+        """
+        found = self._find()
+        if found is None:
+            raise StackError(f"MLJob {self.name} was deleted while the demo watched it")
+        return found
+
+    def _find(self) -> dict[str, Any] | None:
+        found = self.kubectl("get", "mljob", self.name, *self._scope, "--ignore-not-found", "--output=json")
         return dict(json.loads(found)) if found.strip() else None
 
 
-def _command(text: str) -> None:
+def show_command(text: str) -> None:
+    """Print a command as a person would have typed it."""
     print(f"\n$ {text}", flush=True)
 
 
@@ -189,7 +202,8 @@ def _next_steps(env: str) -> str:
 The stack goes on running. What to try next:
 
   {f". {env}":<50} # kubectl, helm and the variables of this stack
-  kubectl apply -f examples/                         # generate a dataset, enrich it, train, predict
+  make demo-platform                                 # dataset, features, model, predictions, a paused DAG
+  kubectl apply -f examples/                         # train, and make a week of statistics
   kubectl get mlj -w                                 # ... and watch them
   kubectl explain mljob.spec                         # what else an MLJob may say
   kubectl delete mljob digits-train                  # in mid-run: the run in Airflow is cancelled

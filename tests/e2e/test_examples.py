@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from devstack.caches import remove_tree
-from tests.conftest import DIRECTORY, NewInstallation
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
@@ -20,7 +21,6 @@ from tests.live.mljobs import Object, holds
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLATFORM = EXAMPLES / "platform"
-DATA = DIRECTORY / "data"
 # What is in other folders is for other tools, and tested with them.
 AGAIN = [PLATFORM / "7-train-again.yaml", PLATFORM / "8-backfill-again.yaml"]
 FILES = sorted({*EXAMPLES.glob("*.yaml"), *PLATFORM.glob("*.yaml")} - set(AGAIN))
@@ -45,10 +45,16 @@ def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, 
 
 
 @pytest.fixture(scope="module")
-def examples(training: tuple[Installation, Watch]) -> tuple[Installation, Watch]:
+def data(stack: Stack) -> Path:
+    """Where the example DAGs leave datasets, models and predictions."""
+    return stack.directory / "data"
+
+
+@pytest.fixture(scope="module")
+def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
     """`kubectl apply` of the other files at once, watched as well."""
     # What an earlier session left behind, with KEEP_TEST_STACK, would be found by who is to wait for it.
-    for made in DATA.glob("*/handwriting*"):
+    for made in data.glob("*/handwriting*"):
         remove_tree(made)
     training[0].jobs.kubectl("apply", *(f"--filename={file}" for file in FILES))
     return training
@@ -144,28 +150,28 @@ def test_a_training_shows_how_its_candidates_compare_and_what_more_data_brings(
     assert Path(outputs["plot_path"]).read_text().startswith("<svg")
 
 
-def card_of(kind: str, name: str, version: str) -> Object:
-    card: Object = json.loads((DATA / kind / name / version / "card.json").read_text())
+def card_of(data: Path, kind: str, name: str, version: str) -> Object:
+    card: Object = json.loads((data / kind / name / version / "card.json").read_text())
     return card
 
 
-def lineage(kind: str, name: str, version: str) -> list[str]:
+def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
     """From something back to what it was made from, and so on."""
     steps = [f"{kind}/{name}/{version}"]
-    for parent in card_of(kind, name, version)["parents"]:
-        steps += lineage(parent["kind"], parent["name"], parent["version"])
+    for parent in card_of(data, kind, name, version)["parents"]:
+        steps += lineage(data, parent["kind"], parent["name"], parent["version"])
     return steps
 
 
-def latest_of(day: str) -> str:
-    return (DATA / "predictions" / f"handwriting-{day}" / "latest").read_text()
+def latest_of(data: Path, day: str) -> str:
+    return (data / "predictions" / f"handwriting-{day}" / "latest").read_text()
 
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
 def test_a_new_version_of_the_model_predicts_the_days_anew_and_all_leads_back_to_the_dataset(
-    examples: tuple[Installation, Watch],
+    examples: tuple[Installation, Watch], data: Path
 ) -> None:
     jobs = examples[0].jobs
     found = jobs.until_finished(*MLJOBS, within=BOUND)
@@ -178,10 +184,10 @@ def test_a_new_version_of_the_model_predicts_the_days_anew_and_all_leads_back_to
 
     way = [f"models/handwriting/{first}", enriched, dataset]
     predictions = outputs["handwriting-predict"]["predictions_version"]
-    assert lineage("predictions", "handwriting", predictions)[1:] == way
+    assert lineage(data, "predictions", "handwriting", predictions)[1:] == way
     assert outputs["handwriting-predict"]["accuracy"] > 0.8
-    before = {day: latest_of(day) for day in DAYS}
-    assert [lineage("predictions", f"handwriting-{day}", before[day])[1:] for day in DAYS] == [way] * 3
+    before = {day: latest_of(data, day) for day in DAYS}
+    assert [lineage(data, "predictions", f"handwriting-{day}", before[day])[1:] for day in DAYS] == [way] * 3
 
     again = [yaml.safe_load(file.read_text())["metadata"]["name"] for file in AGAIN]
     for file, name in zip(AGAIN, again, strict=True):
@@ -192,13 +198,13 @@ def test_a_new_version_of_the_model_predicts_the_days_anew_and_all_leads_back_to
     second = jobs.status(again[0])["outputs"]["model_version"]
     assert second != first
     way = [f"models/handwriting/{second}", enriched, dataset]
-    after = {day: latest_of(day) for day in DAYS}
-    assert [lineage("predictions", f"handwriting-{day}", after[day])[1:] for day in DAYS] == [way] * 3
+    after = {day: latest_of(data, day) for day in DAYS}
+    assert [lineage(data, "predictions", f"handwriting-{day}", after[day])[1:] for day in DAYS] == [way] * 3
     for day in DAYS:
-        card = card_of("predictions", f"handwriting-{day}", after[day])
+        card = card_of(data, "predictions", f"handwriting-{day}", after[day])
         assert card["created_by"]["mljob"] == f"{jobs.namespace}/{again[1]}"
         # What the first version said of the day is still there, and leads to it.
-        assert lineage("predictions", f"handwriting-{day}", before[day])[1] == f"models/handwriting/{first}"
+        assert lineage(data, "predictions", f"handwriting-{day}", before[day])[1] == f"models/handwriting/{first}"
 
 
 def in_order(phases: list[str | None]) -> bool:

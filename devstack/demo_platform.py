@@ -1,0 +1,196 @@
+"""The demo of a platform: a dataset, a model, predictions, and what happens when the model changes or somebody pauses a DAG.
+
+The files of `examples/platform/` one after the other, as a data scientist would apply them. Then a DAG is paused on purpose: the
+monitoring DAG finds it, and its owner is told in a Slack that this process plays on loopback. All that it does, `kubectl` and
+`airflow` could do on a terminal, and the commands are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from devstack import live_view, slack
+from devstack.bootstrap import ROOT
+from devstack.demo import ShownJob, show_command
+from devstack.errors import StackError
+from devstack.progress import elapsed, step
+from devstack.stack import Stack
+
+FOLDER = ROOT / "examples" / "platform"
+STEPS = (
+    ("1-generate", "Grow a dataset"),
+    ("2-enrich", "Enrich it"),
+    ("3-train", "Compare candidate models on it, and publish the best"),
+    ("4-predict", "Predict with the model"),
+    ("5-infer", "Ask it at once"),
+    ("6-backfill", "Predict days that have passed"),
+    ("7-train-again", "Train a second version of the model"),
+    ("8-backfill-again", "Predict the days anew with it"),
+)
+PAUSED = ("4-predict", "predict")
+"""The DAG that is paused, and the file that then has to wait."""
+MONITOR = "mljob_monitor"
+OWNER, CHANNEL = "ml-platform", "#ml-platform"
+MESSAGE_BOUND = 180
+"""Seconds from the look at the DAGs to the message in Slack. It takes a quarter of a minute on an idle machine."""
+
+
+def settings(stack: Stack) -> dict[str, str]:
+    """What Airflow has to know to tell owners in the Slack of this demo, and to look only when it is told to."""
+    stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stack.ports.forget_taken(["slack"])
+    address = {"base_url": f"http://127.0.0.1:{stack.ports['slack']}/api/"}
+    connection = {"conn_type": "slack", "password": slack.TOKEN, "extra": json.dumps(address)}
+    return {
+        "AIRFLOW_CONN_SLACK_DEMO": json.dumps(connection),
+        "AIRFLOW_VAR_MLJOB_OWNERS": json.dumps({OWNER: CHANNEL}),
+        "AIRFLOW__MLJOB__SLACK_CONN_ID": "slack_demo",
+        "AIRFLOW__MLJOB__SLACK_CHANNEL": "#platform",
+        "AIRFLOW__MLJOB__MONITOR_SCHEDULE": "none",
+    }
+
+
+def run(stack: Stack, bound: float) -> None:
+    """Go through all of it.
+
+    Args:
+        stack: It is up, with `settings`.
+        bound: Seconds that each job may take.
+
+    Raises:
+        StackError: A job failed or took longer, or the message did not come: which, and why.
+    """
+    began = time.monotonic()
+    jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
+    kubectl = jobs["1-generate"].kubectl
+    for job in jobs.values():
+        job.clear()
+    for number, (file, title) in enumerate(STEPS, 1):
+        print(f"\n=== {number}/{len(STEPS) + 1}  {title}", flush=True)
+        ended = _succeeded(jobs[file], bound)
+        for line in live_view.outputs(ended):
+            print(f"  {line}", flush=True)
+    _show_columns(kubectl)
+    _show_lineage(jobs["4-predict"], jobs["8-backfill-again"])
+    print(f"\n=== {len(STEPS) + 1}/{len(STEPS) + 1}  Pause a DAG on purpose", flush=True)
+    with slack.slack_server(stack.ports["slack"]) as server, _paused(stack, PAUSED[1]):
+        waiting = jobs[PAUSED[0]]
+        waiting.clear()
+        waiting.apply()
+        now = time.monotonic()
+        seen = waiting.watch(now, now + bound, until=lambda moment: "paused" in moment.trouble)
+        if "paused" not in live_view.moment(seen).trouble:
+            raise StackError(waiting.explain(seen, "does not say that its DAG is paused"))
+        show_command(f"kubectl get mljob {waiting.name} -o wide")
+        print(kubectl("get", "mljob", waiting.name, "--output=wide").rstrip())
+        print(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}", flush=True)
+    seen = waiting.watch(now, time.monotonic() + bound)
+    _assert_succeeded(waiting, seen, bound)
+    show_command("kubectl get mljobs -o wide")
+    print(kubectl("get", "mljobs", "--output=wide").rstrip())
+    print(
+        f"\n  {len(STEPS)} jobs succeeded, and a paused DAG was found ({elapsed(time.monotonic() - began)})", flush=True
+    )
+
+
+def _succeeded(job: ShownJob, bound: float) -> dict[str, Any]:
+    began = time.monotonic()
+    job.apply()
+    ended = job.watch(began, began + bound)
+    _assert_succeeded(job, ended, bound)
+    return ended
+
+
+def _assert_succeeded(job: ShownJob, ended: dict[str, Any], bound: float) -> None:
+    phase = live_view.moment(ended).phase
+    if phase != "Succeeded":
+        why = f"ended {phase}" if phase in live_view.TERMINAL else f"was still {phase} after {elapsed(bound)}"
+        raise StackError(job.explain(ended, why))
+
+
+def _show_columns(kubectl: Any) -> None:
+    columns = FOLDER / "columns.txt"
+    show_command(f"kubectl get mljobs -o custom-columns-file={os.path.relpath(columns)}")
+    print(kubectl("get", "mljobs", f"--output=custom-columns-file={columns}").rstrip(), flush=True)
+
+
+def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
+    """Say with which model each day was predicted, and follow the cards from the last day's predictions to the dataset."""
+    data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
+    print("\nThe days after the second backfill:")
+    for folder in sorted((data / "predictions").glob("handwriting-2026-*")):
+        version = (folder / "latest").read_text()
+        card = json.loads((folder / version / "card.json").read_text())
+        if card["created_by"].get("mljob", "").split("/")[-1] != backfill.name:
+            raise StackError(f"{folder.name} was not predicted anew: its latest version is of {card['created_by']}")
+        made = sum(found.is_dir() and not found.name.startswith(".") for found in folder.iterdir())
+        [model] = card["parents"]
+        accuracy = card["metrics"]["accuracy"]
+        print(f"  {card['day']}  model {model['version']}  accuracy {accuracy:.3f}  {made} versions of the predictions")
+    print("\nThe cards, from the last day's predictions back to the dataset:")
+    for artifact in _lineage(data, "predictions", folder.name, version):
+        print(f"  {artifact}", flush=True)
+
+
+def _lineage(data: Path, kind: str, name: str, version: str) -> Iterator[str]:
+    yield f"{kind}/{name}/{version}"
+    for parent in json.loads((data / kind / name / version / "card.json").read_text())["parents"]:
+        yield from _lineage(data, parent["kind"], parent["name"], parent["version"])
+
+
+@contextmanager
+def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
+    _airflow(stack, "dags", "pause", dag_id, "--yes")
+    try:
+        yield
+    finally:
+        _airflow(stack, "dags", "unpause", dag_id, "--yes")
+
+
+def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
+    """Have the monitoring DAG look, and wait for what its owner is told."""
+    # What an earlier demo was told would not be told again.
+    _airflow(stack, "variables", "set", f"{MONITOR}_memory", "{}")
+    _airflow(stack, "dags", "unpause", MONITOR, "--yes")
+    try:
+        _airflow(stack, "dags", "trigger", MONITOR)
+        with step("monitoring", "looking at the DAGs"):
+            deadline = time.monotonic() + MESSAGE_BOUND
+            while True:
+                for message in server.messages:
+                    if message.channel == server.id_of(CHANNEL):
+                        return message
+                if server.refused or time.monotonic() > deadline:
+                    raise StackError(
+                        f"Slack was told nothing of the paused DAG within {MESSAGE_BOUND} s. Refused: {server.refused or 'nothing'}; "
+                        f"the run of {MONITOR}: {stack.env['AIRFLOW_URL']}/dags/{MONITOR}"
+                    )
+                time.sleep(0.2)
+    finally:
+        _airflow(stack, "dags", "pause", MONITOR, "--yes")
+
+
+def _airflow(stack: Stack, *arguments: str) -> None:
+    show_command(" ".join(["airflow", *(argument for argument in arguments if argument != "--yes")]))
+    environment = stack.airflow_env()
+    done = subprocess.run(
+        [shutil.which("airflow", path=environment["PATH"]) or "airflow", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(f"airflow {' '.join(arguments)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _boxed(text: str) -> str:
+    return "\n".join(f"  | {line}".rstrip() for line in text.splitlines())
