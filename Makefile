@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test up down clean status logs check generate verify bench soak lock
+.PHONY: help bootstrap demo demo-platform test up down clean status logs check generate verify bench coverage soak lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,18 @@ verify: bootstrap ## Fail if what is generated is not what is committed
 
 bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
 	.venv/bin/python -m benchmarks
+
+# The live tests whose DAGs use the provider.
+COVERING = $(addprefix tests/e2e/test_,cancellation_dag.py examples.py monitoring.py parity.py)
+COVERAGE = .venv-airflow/bin/python -m coverage
+coverage: export COVERAGE_PROCESS_START = $(CURDIR)/tests/airflow/coverage.ini
+coverage: export COVERAGE_SOURCE = $(CURDIR)/airflow-provider/src/mljob_airflow
+coverage: export COVERAGE_FILE = $(CURDIR)/.dev-coverage/lines
+coverage: bootstrap ## Which lines of the provider Airflow's processes run in live tests (a quarter of an hour)
+	@rm -rf .dev-coverage && mkdir .dev-coverage
+	.venv/bin/python -m pytest $(COVERING); tests=$$?; unset COVERAGE_PROCESS_START; \
+	$(COVERAGE) combine --quiet --rcfile tests/airflow/coverage.ini && \
+	$(COVERAGE) report --rcfile tests/airflow/coverage.ini && exit $$tests
 
 soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (a quarter of an hour)
 	.venv/bin/python -m pytest -s tests/soak

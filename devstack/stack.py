@@ -35,6 +35,9 @@ DEFAULT_TOPIC = "airflow.events"
 _OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
 """Variables that speak to the stack itself; they are no business of Airflow's or the operator's."""
 
+_COVERAGE = "COVERAGE_"
+"""Variables that begin so are for Airflow alone, whose processes measure which lines they run (`make coverage`)."""
+
 
 class Stack:
     """The development stack in one directory.
@@ -221,7 +224,9 @@ class Stack:
 
     @cached_property
     def _airflow(self) -> Airflow:
-        overrides = {name: value for name, value in self._choices.environment.items() if name.startswith("AIRFLOW")}
+        overrides = {
+            name: value for name, value in self._choices.environment.items() if name.startswith(("AIRFLOW", _COVERAGE))
+        }
         return Airflow(
             AIRFLOW_ENVIRONMENTS[self._choices.airflow],
             self.directory,
@@ -377,7 +382,7 @@ class Choices:
 
 
 def _overrides(extra: Mapping[str, str]) -> dict[str, str]:
-    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_")
+    wanted = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "MLJOB_", _COVERAGE)
     caller = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
     return {name: value for name, value in (caller | dict(extra)).items() if name not in _OWN_VARIABLES}
 

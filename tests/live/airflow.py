@@ -50,8 +50,14 @@ class AirflowRest:
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
-        status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
-        assert status == 200, body
+        """Pause a DAG, or unpause it, as soon as its file has been parsed."""
+
+        def patched() -> bool:
+            status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
+            assert status == 200, body
+            return True
+
+        eventually(patched, f"{dag_id} is {'paused' if paused else 'unpaused'}", within=120)
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
         status, body = self.request("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")

@@ -167,3 +167,12 @@ def test_an_airflow_that_is_not_installed_is_named_with_what_makes_it(started, a
     airflows[OLDEST].rmdir()
     with pytest.raises(StackError, match=r"There is no oldest: python3 devstack/bootstrap.py oldest makes it"):
         started.up(operator=False, airflow=OLDEST)
+
+
+def test_what_coverage_is_asked_for_reaches_airflow_and_not_the_operator(monkeypatch, stack):
+    monkeypatch.setenv("COVERAGE_PROCESS_START", "coverage.ini")
+    monkeypatch.setenv("COVERAGE_FILE", "lines")
+    stack._choices.environment = stack_module._overrides({})
+    assert stack._airflow.environment()["COVERAGE_PROCESS_START"] == "coverage.ini"
+    assert stack._airflow.environment()["COVERAGE_FILE"] == "lines"
+    assert not any(name.startswith("COVERAGE") for name in stack._operator.environment())
