@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -237,7 +238,7 @@ class Stage:
                 lambda: story.shown("events-no-slot", "no_slot") == "scheduled",
                 lambda: self._end_run("events-no-slot"),
             ),
-            "clear a run": Act(lambda: story.status("events-cleared").get("phase") == "Succeeded", self._clear_ended),
+            "clear a run": Act(lambda: self._is_long_over("events-cleared"), self._clear),
             "delete a run": Act(lambda: story.status("events-deleted").get("phase") == "Queued", self._delete),
         }
 
@@ -261,6 +262,14 @@ class Stage:
             told = log.read().decode(errors="replace")
         key = f"(dag_id='{DAGS[job]}', task_id='{task}', run_id='{self.story.run_ids[job]}'"
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
+
+    def _is_long_over(self, job: str) -> bool:
+        """Whether its run is over, in Airflow as well, and not in this second: one that is cleared in the second of its end is not followed."""
+        status = self.story.status(job)
+        if status.get("phase") != "Succeeded":
+            return False
+        self._airflow.ended(DAGS[job], self.story.run_ids[job])
+        return time.time() >= datetime.fromisoformat(status["completionTime"]).timestamp() + 1
 
     def _pid(self, job: str, task: str) -> int | None:
         file = self._directory / job / task
@@ -314,8 +323,7 @@ class Stage:
     def _end_run(self, job: str) -> None:
         self._request("PATCH", job, "", {"state": "failed"})
 
-    def _clear_ended(self) -> None:
-        self._airflow.ended(DAGS["events-cleared"], self.story.run_ids["events-cleared"])
+    def _clear(self) -> None:
         self._request("POST", "events-cleared", "/clear", {"dry_run": False, "only_failed": False})
 
     def _delete(self) -> None:
