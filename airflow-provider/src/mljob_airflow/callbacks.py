@@ -147,10 +147,10 @@ def _publish(event: EventName, context: Context) -> None:
         state_event = event_from_context(event, context, source=settings.source(), now=datetime.now(UTC))
         if event is EventName.TASK_RUNNING:
             producer.send(state_event)
-            producer.flush(producer.BEGIN_SECONDS)
+            producer.flush(producer.DELIVERY_SECONDS)
             return
         last_report = progress.take_pending(state_event)
         if last_report is not None:
             producer.send(last_report)
         producer.send(state_event)
-        producer.flush(producer.END_SECONDS)
+        producer.flush(producer.DELIVERY_SECONDS)

@@ -126,4 +126,4 @@ def _deliver() -> None:
     from mljob_airflow import producer
 
     with producer.harmless("events of the cancellation"):
-        producer.flush(producer.END_SECONDS)
+        producer.flush(producer.DELIVERY_SECONDS)

@@ -24,11 +24,10 @@ from mljob_contract.events import RunCancellation, TaskEvent
 
 log = logging.getLogger(__name__)
 
-BEGIN_SECONDS = 1.0
-"""How long the beginning of a task waits for its event to be delivered. It has to wait at all because a task that defers, is
-rescheduled or is killed ends without a callback, and with it what librdkafka still holds."""
-END_SECONDS = 3.0
-"""How long the end of a task waits for its events to be delivered: for a machine under load, it takes milliseconds otherwise."""
+DELIVERY_SECONDS = 3.0
+"""How long the beginning and the end of a task wait for their events to be delivered: for a machine under load, it takes a part of a second
+otherwise. The beginning has to wait at all because a task that defers, is rescheduled or is killed ends without a callback, and with it what
+librdkafka still holds."""
 AWAY_SECONDS = 0.3
 """How long either waits when no broker can be reached."""
 
