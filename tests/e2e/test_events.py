@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -238,7 +237,7 @@ class Stage:
                 lambda: story.shown("events-no-slot", "no_slot") == "scheduled",
                 lambda: self._end_run("events-no-slot"),
             ),
-            "clear a run": Act(lambda: self._is_long_over("events-cleared"), self._clear),
+            "clear a run": Act(lambda: self._is_over("events-cleared"), self._clear),
             "delete a run": Act(lambda: story.status("events-deleted").get("phase") == "Queued", self._delete),
         }
 
@@ -263,13 +262,12 @@ class Stage:
         key = f"(dag_id='{DAGS[job]}', task_id='{task}', run_id='{self.story.run_ids[job]}'"
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
-    def _is_long_over(self, job: str) -> bool:
-        """Whether its run is over, in Airflow as well, and not in this second: one that is cleared in the second of its end is not followed."""
-        status = self.story.status(job)
-        if status.get("phase") != "Succeeded":
+    def _is_over(self, job: str) -> bool:
+        """Whether its run is over, in Airflow as well, which publishes an end before it stores it."""
+        if self.story.status(job).get("phase") != "Succeeded":
             return False
         self._airflow.ended(DAGS[job], self.story.run_ids[job])
-        return time.time() >= datetime.fromisoformat(status["completionTime"]).timestamp() + 1
+        return True
 
     def _pid(self, job: str, task: str) -> int | None:
         file = self._directory / job / task

@@ -447,7 +447,8 @@ class MLJobStatus(_Model):
     active_since: datetime | None = None
     """From when activeDeadlineSeconds counts; absent while suspended."""
     submit_time: datetime | None = None
-    """When Airflow accepted the attempt's run."""
+    """When Airflow queued the attempt's run, or cleared it for this attempt, to the microsecond; until its REST API has told, the time of the
+    first event. A run that turns out, after the attempt's end, to have been queued later than this was cleared by somebody."""
     start_time: datetime | None = None
     """When Airflow started the run."""
     completion_time: datetime | None = None

@@ -465,7 +465,8 @@ class JobQueue:
         slot.done = []
         snapshots, slot.snapshots = slot.snapshots, []
         slot.ledger = fold(
-            slot.ledger, (fact for origins, about, fact in facts if about == run_id and airflow in origins)
+            replace(slot.ledger, since=attempts.run_facts_since(situation.status)),
+            (fact for origins, about, fact in facts if about == run_id and airflow in origins),
         )
         for origin, about, snapshot in snapshots:
             if (origin, about) == (airflow, run_id):

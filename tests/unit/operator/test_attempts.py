@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.conf import problems
 from mljob_operator.core.facts import RunFact
@@ -380,6 +382,56 @@ class TestClearedInAirflow:
         world.clock.tick(1)
         await end(world, RunState.SUCCESS)
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 2)
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_one_that_is_cleared_in_the_second_of_its_end(self, world: World, *, restarted: bool) -> None:
+        """An attempt within one second, whose end is told again after the clearing, by the other producer."""
+        await world.apply(backoffLimit=1)
+        await world.look()
+        run = newest(world)
+        world.clock.tick(0.2)
+        world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+        world.airflow.end(run, RunState.SUCCESS)
+        first_end = world.clock()
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
+        world.clock.tick(0.2)
+        world.airflow.clear(run, ("fit", -1))
+        await world.look()
+        assert world.status.submit_time == world.clock()
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+        if restarted:
+            await world.restart()
+        await world.tell(
+            RunFact(RunState.SUCCESS, StatusSource.KAFKA, first_end, world.clock(), end=first_end), run_id=run.run_id
+        )
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+        world.clock.tick(0.2)
+        await begin(world)
+        assert world.status.phase is Phase.RUNNING
+        await end(world, RunState.SUCCESS)
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 2)
+
+    @pytest.mark.parametrize("by", ["an event", "Airflow"])
+    async def test_a_task_that_is_cleared_while_the_run_goes_on_is_no_attempt(self, world: World, *, by: str) -> None:
+        """It queues the run anew in Airflow, which may not have been seen before the end is told."""
+        await world.apply(backoffLimit=1)
+        await begin(world)
+        run = newest(world)
+        world.airflow.clear(run, ("extract", -1))
+        world.clock.tick(1.5)
+        world.airflow.set_task(run, "extract", TaskState.SUCCESS, try_number=2)
+        if by == "an event":
+            now = world.clock()
+            await world.tell(RunFact(RunState.SUCCESS, StatusSource.KAFKA, now, now, end=now))
+            await world.look()
+            assert world.status.dag_run_state == "success"
+        await end(world, RunState.SUCCESS)
+        await world.look()
+        await world.restart()
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
 
     async def test_a_finished_mljob_is_read_once_and_not_written(self, world: World) -> None:
         await world.apply()

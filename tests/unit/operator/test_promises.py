@@ -134,13 +134,11 @@ class Promises(RuleBasedStateMachine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def clear_in_airflow(self, index: int, then: float) -> None:
-        """Somebody clears a run of an MLJob that is there. Within seconds of its end that is not told from the end itself: Kubernetes' times are whole
-        seconds, and Airflow's hosts have clocks of their own.
-        """
+        """Somebody clears a run of an MLJob that is there; one that has ended not at a time before that, by Airflow's clock, which may have jumped."""
         current = {self.world.status(key).dag_run_id for key in self.world.cluster.objects}
-        recently = self.world.airflow_clock() - timedelta(seconds=6)
+        now = self.world.airflow_clock()
         runs = [run for run in self.world.airflow.ours() if run.run_id in current]
-        if found := [run for run in runs if run.end is None or run.end < recently]:
+        if found := [run for run in runs if run.end is None or now > max(run.end, run.created)]:
             run = found[index % len(found)]
             self.world.airflow.store(run.run_id)
             self.world.by_hand.add(run.run_id)

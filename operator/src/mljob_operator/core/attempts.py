@@ -112,7 +112,8 @@ def goes_on(status: MLJobStatus) -> bool:
 def run_facts_since(status: MLJobStatus) -> datetime | None:
     """From when on what is said of the run is about this attempt; None: whatever is said is.
 
-    A run that was cleared ends twice, and the first end may be told late, or again after a restart. Kubernetes' times have whole seconds.
+    A run that was cleared ends twice, and the first end may be told late, or again after a restart. Until it is known when the run was queued
+    again, it was after the second in which it had ended.
     """
     if not goes_on(status) or closed(status):
         return None

@@ -27,7 +27,7 @@ class RunFact:
         seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
         start: When the run started, where the source says so.
         end: When it ended, likewise.
-        created: When it was submitted, on Airflow's clock; its task instances are no older.
+        created: When it was queued, on Airflow's clock; its task instances are no older. Another time means that it was cleared.
     """
 
     state: RunState
@@ -40,10 +40,16 @@ class RunFact:
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """The run's fact that counts: an ended run stays ended, unless it was queued again. Times are kept from whoever knows them."""
+    """The run's fact that counts: an ended run stays ended, unless it was queued again, and what is told late of before that says nothing. Times
+    are kept from whoever knows them.
+    """
     if old is None:
         return new
-    if _queued_again(old, new):
+    known, queued = old.created, new.created
+    if known is not None and _is_past(new, known, old.seen):
+        return old
+    ended = (old.end or old.at) if old.state in TERMINAL_RUN else None
+    if ended is not None and queued is not None and queued_again(queued, known, ended):
         return new
     base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
     start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
@@ -52,14 +58,23 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     return replace(base, start=start, end=end, created=created)
 
 
-def _queued_again(old: RunFact, new: RunFact) -> bool:
-    """Whether the run was queued once more after its end. Who queues a run and who ends it have clocks of their own: a short one may seem to
-    have ended before it was queued, so it must also be later than the queuing that is known.
+def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
+    """Whether it tells of the run before it was ``queued``, as was ``seen``: an answer to an earlier request, or an event of an end before that."""
+    if fact.created is not None:
+        return fact.created < queued and fact.seen < seen
+    return fact.state in TERMINAL_RUN and (fact.end or fact.at) < queued
+
+
+def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
+    """Whether a run that was queued ``at`` was queued once more since it was ``queued`` (None: not known) and has ``ended``.
+
+    Who queues a run and who ends it have clocks of their own, and a short one may seem to have ended before it was queued: so it must be later than
+    the queuing that is known, to the microsecond. To clear a task of a run that goes on queues it anew as well, which is no second run: so it must
+    not be before the end, in whole seconds, for a status has no finer time of an end.
     """
-    if old.state not in TERMINAL_RUN or new.created is None:
-        return False
-    ended = old.end or old.at
-    return new.created > max(ended, old.created or ended)
+    if queued is None:
+        return at > ended
+    return at > queued and at.replace(microsecond=0) >= ended.replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
-from .attempts import ended_at, run_facts_since
+from .attempts import ended_at
 from .backfill import Course, Member, Survey, as_one_run, joined, surveyed
 from .facts import Failure, Question, Report, RunFact, Snapshot, TaskFact, TaskKey, later_run
 from .phases import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, TERMINAL_RUN, RunState, run_state, task_state
@@ -76,7 +76,7 @@ def remember(status: MLJobStatus) -> Ledger:
     if ended is not None and status.dag_run_state is not None:
         state, queued = run_state(status.dag_run_state), status.submit_time
         run = RunFact(state, source, at, _LONG_AGO, start=status.start_time, end=ended, created=queued)
-    return Ledger(run=run, tasks={fact.key: fact for fact in facts}, since=run_facts_since(status))
+    return Ledger(run=run, tasks={fact.key: fact for fact in facts})
 
 
 def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFact:
@@ -187,8 +187,9 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """The run's fact that counts, of those that are about this attempt."""
-    return old if since is not None and _moment(new) < since else later_run(old, new)
+    """The run's fact that counts, of those that are about this attempt. Of answers of REST it is known which one is the later, once there is one."""
+    compared = old is not None and old.created is not None and new.created is not None
+    return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
 
 
 def _moment(fact: RunFact) -> datetime:

@@ -75,8 +75,7 @@ def report(s: Situation, *, ui_url: str | None, outputs: Outputs | None = None) 
         "active_since": None if story.phase is Phase.SUSPENDED else old.active_since or s.now.replace(microsecond=0),
     }
     if s.submitted:
-        created = s.ledger.run.created if s.ledger.run else None
-        new |= {"dag_run_url": url, "submit_time": old.submit_time or _whole(created or s.now)}
+        new |= {"dag_run_url": url, "submit_time": _submit_time(s)}
     if (run := s.ledger.run) is not None:
         new["dag_run_state"] = str(run.state)
         new["start_time"] = _whole(run.start) or old.start_time
@@ -124,6 +123,16 @@ def report(s: Situation, *, ui_url: str | None, outputs: Outputs | None = None) 
         update={"conditions": transition(old.conditions, _conditions(s, story), s.job.generation, s.now)}
     )
     return _within_bounds(status)
+
+
+def _submit_time(s: Situation) -> datetime | None:
+    """When the attempt's run was queued, to the microsecond: after the attempt's end, a later time tells that the run was cleared. Until REST has
+    told, the first event's time, which is later; all are Airflow's.
+    """
+    known, run = s.status.submit_time, s.ledger.run
+    if run is None or (known is not None and attempts.ended_at(s.status) is not None):
+        return known
+    return run.created or known or run.at
 
 
 def _summary(old: MLJobStatus, ledger: Ledger, url: str | None) -> Summary | None:

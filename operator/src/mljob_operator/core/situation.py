@@ -16,6 +16,7 @@ from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, MLJobStat
 
 from . import attempts
 from .attempts import Attempt
+from .facts import queued_again
 from .identity import spec_hash
 from .instance import OWN
 from .job import Job
@@ -207,12 +208,11 @@ class Situation:
 
     @property
     def cleared_in_airflow(self) -> bool:
-        """Whether somebody cleared the run after its end: it was queued again. Kubernetes' times have whole seconds."""
-        run, ended = self.ledger.run, attempts.ended_at(self.job.status)
-        if run is None or run.created is None or ended is None or not self.recorded or self.job.spec.cancel:
+        """Whether somebody cleared the run after its end: it was queued again."""
+        run, ended, queued = self.ledger.run, attempts.ended_at(self.job.status), self.job.status.submit_time
+        if not self.recorded or self.job.spec.cancel or run is None or run.created is None or ended is None:
             return False
-        # Later than it was queued for this attempt, too: the clock that an end is stamped by may be behind.
-        return run.created.replace(microsecond=0) > max(ended, self.job.status.submit_time or ended)
+        return queued_again(run.created, queued, ended)
 
     def next_attempt(self) -> Attempt:
         """The attempt that comes next: the same run where its failed tasks are to be cleared, else a run of its own."""
@@ -486,11 +486,9 @@ class Situation:
     @property
     def retries_left(self) -> bool:
         """Whether another attempt follows one that fails."""
-        return (self.job.status.failed_attempts or 0) < self.job.spec.backoff_limit
+        return not self.job.deleting and (self.job.status.failed_attempts or 0) < self.job.spec.backoff_limit
 
     @property
     def ending(self) -> Stop | None:
         """What an attempt that is over was stopped for; None where it ended by itself, a moment before that would have been said."""
-        if self.job.deleting:
-            return self.stop
         return self.stop if not self.submitted or self.announced_stop is not None else None

@@ -1,0 +1,45 @@
+"""What is said of a run: when it is that the run was queued again, and not that clocks differ."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from mljob_contract.mljob import StatusSource
+from mljob_operator.core.facts import RunFact, later_run, queued_again
+from mljob_operator.core.phases import RunState
+from tests.strategies import EPOCH
+
+
+def at(seconds: float) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("queued_at", "queued", "ended", "again"),
+    [
+        pytest.param(60, 0, 10, True, id="long after its end"),
+        pytest.param(10.7, 0, 10.2, True, id="in the second of its end"),
+        pytest.param(10.7, 0, 10.9, True, id="in the second of its end, by a clock that is behind"),
+        pytest.param(0.9, 0.2, 0.5, True, id="queued, ended and queued in one second"),
+        pytest.param(10.7, 0, 10, True, id="after an end that is known in whole seconds"),
+        pytest.param(0, 0, 10, False, id="the queuing that is known"),
+        pytest.param(0, 0, -2, False, id="the queuing that is known, ended by a clock that is behind"),
+        pytest.param(0, 0.000001, -2, False, id="an earlier one, told late"),
+        pytest.param(8, 0, 10, False, id="before its end: a task was cleared while it went on"),
+        pytest.param(60, None, 10, True, id="after its end, no queuing is known"),
+        pytest.param(0, None, 10, False, id="before its end, no queuing is known"),
+    ],
+)
+def test_queued_again(queued_at: float, queued: float | None, ended: float, again: bool) -> None:
+    known = at(queued) if queued is not None else None
+    assert queued_again(at(queued_at), known, at(ended)) is again
+
+
+@pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING, RunState.SUCCESS])
+def test_a_run_that_was_queued_again_is_no_longer_over(state: RunState) -> None:
+    over = RunFact(RunState.FAILED, StatusSource.REST, at(10.2), at(11), end=at(10.2), created=at(0))
+    again = RunFact(state, StatusSource.REST, at(12), at(12), created=at(10.7))
+    assert later_run(over, again) is again
+    assert later_run(again, over) is again, "an answer from before that comes late"
