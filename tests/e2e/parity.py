@@ -51,7 +51,7 @@ def status_says(status: Object) -> dict[str, Any]:
         "dagRunState": status["dagRunState"],
         "taskCounts": status["taskCounts"],
         "progress": status["progress"],
-        "started": _second(status["startTime"]),
+        "started": _second(status.get("startTime")),
         "ended": _second(status["completionTime"]),
         "tasks": {entry["taskId"]: _entry(entry) for entry in status["tasks"]},
     }

@@ -77,7 +77,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
         if status.phase in (Phase.QUEUED, Phase.RUNNING):
             yield "its run is not there"
         return
-    if run.run_id in by_hand and (spec.cancel or spec.suspend):
+    if run.run_id in world.by_hand and (spec.cancel or spec.suspend):
         return
     if status.phase is Phase.PENDING or (attempts.closed(status) and not finished):
         return

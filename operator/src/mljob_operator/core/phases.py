@@ -90,8 +90,8 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
     Phase.CANCELLING: frozenset(
         {Phase.CANCELLED, Phase.SUCCEEDED, Phase.FAILED, Phase.SUSPENDED, Phase.PENDING, Phase.QUEUED, Phase.RUNNING}
     ),
-    Phase.SUCCEEDED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING}),
-    Phase.FAILED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING}),
+    Phase.SUCCEEDED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING}),
+    Phase.FAILED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING}),
     Phase.CANCELLED: frozenset(),
 }
 """The phases that may follow one: the state diagram in ``docs/spec/mljob.md``. A finished MLJob moves only with a new attempt: its spec changed
