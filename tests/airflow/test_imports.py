@@ -39,3 +39,7 @@ def test_the_name_of_the_package_loads_itself_alone() -> None:
 @pytest.mark.parametrize("program", [NAME_CALLBACKS, PARSE], ids=["naming the callbacks", "parsing the examples"])
 def test_kafka_is_not_loaded_by(program: str) -> None:
     assert not [name for name in loaded_by(program) if name.startswith(KAFKA)]
+
+
+def test_what_a_task_sends_loads_no_reports_of_monitors() -> None:
+    assert "mljob_contract.reports" not in loaded_by("import mljob_airflow.producer")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mljob_contract.events import CE_TYPE_PREFIX, RunCancellation, TaskEvent
-from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
     return Message(
         key=f"{event.dag_id}/{event.run_id}".encode(),
         value=event.model_dump_json(exclude_none=True).encode(),
-        headers=_headers(event_id, event.source, CE_TYPE_PREFIX + event.event.value, event.timestamp, subject),
+        headers=headers(event_id, event.source, CE_TYPE_PREFIX + event.event.value, event.timestamp, subject),
     )
 
 
@@ -40,22 +39,14 @@ def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -
     return Message(
         key=subject.encode(),
         value=cancellation.model_dump_json(exclude_none=True).encode(),
-        headers=_headers(
+        headers=headers(
             event_id, cancellation.source, CE_TYPE_PREFIX + cancellation.event, cancellation.timestamp, subject
         ),
     )
 
 
-def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
-    """Write a monitor's report as a message; its key is the monitor."""
-    return Message(
-        key=report.monitor.encode(),
-        value=report.model_dump_json(exclude_none=True).encode(),
-        headers=_headers(event_id, report.source, CE_TYPE_REPORT, report.at, report.monitor),
-    )
-
-
-def _headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
+def headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
+    """The attributes of an event; with its ``source``, ``event_id`` makes it unique."""
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": event_id,

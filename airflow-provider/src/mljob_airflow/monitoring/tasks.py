@@ -100,7 +100,7 @@ def send_event(report_json: Mapping[str, Any]) -> None:
     import uuid
 
     from mljob_airflow import producer
-    from mljob_airflow.cloudevents import message_from_report
+    from mljob_airflow.monitoring.report_message import message_from_report
 
     topic = settings.report_topic()
     if not topic:
