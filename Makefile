@@ -68,7 +68,7 @@ coverage: bootstrap ## Which lines of the provider Airflow's processes run in li
 	$(COVERAGE) combine --quiet --rcfile tests/airflow/coverage.ini && \
 	$(COVERAGE) report --rcfile tests/airflow/coverage.ini && exit $$tests
 
-soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (a quarter of an hour)
+soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (most of an hour on two cores)
 	.venv/bin/python -m pytest -s tests/soak
 
 lock: ## Resolve requirements/*.in again

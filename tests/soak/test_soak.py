@@ -1,4 +1,4 @@
-"""Two hundred MLJobs at once over the example DAGs, some of them cancelled at random moments: `make soak`, a quarter of an hour.
+"""Two hundred MLJobs at once over the example DAGs, some of them cancelled at random moments: `make soak`, most of an hour on two cores.
 
 Not a part of `make test`. It asks what no test of one MLJob can: that each ends as Airflow says, that nothing is left behind, and which share
 of the time is the operator's own. The figures go to benchmarks/results/soak.json.
