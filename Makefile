@@ -57,12 +57,12 @@ bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
 	.venv/bin/python -m benchmarks
 
 # The live tests whose DAGs use the provider.
-COVERING = $(addprefix tests/e2e/test_,cancellation_dag.py examples.py monitoring.py parity.py)
+COVERING = $(addprefix tests/e2e/test_,cancellation_dag.py declared_jobs.py examples.py monitoring.py parity.py)
 COVERAGE = .venv-airflow/bin/python -m coverage
 coverage: export COVERAGE_PROCESS_START = $(CURDIR)/tests/airflow/coverage.ini
 coverage: export COVERAGE_SOURCE = $(CURDIR)/airflow-provider/src/mljob_airflow
 coverage: export COVERAGE_FILE = $(CURDIR)/.dev-coverage/lines
-coverage: bootstrap ## Which lines of the provider Airflow's processes run in live tests (a quarter of an hour)
+coverage: bootstrap ## Which lines of the provider Airflow's processes run in live tests (eight minutes)
 	@rm -rf .dev-coverage && mkdir .dev-coverage
 	.venv/bin/python -m pytest $(COVERING); tests=$$?; unset COVERAGE_PROCESS_START; \
 	$(COVERAGE) combine --quiet --rcfile tests/airflow/coverage.ini && \

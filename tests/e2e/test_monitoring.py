@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,13 +17,17 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.slack import TOKEN, Message, SlackServer, slack_server
 from devstack.stack import Stack
-from mljob_contract.reports import CE_TYPE_REPORT, FindingKind, MonitoringReport
+from mljob_contract.reports import CE_TYPE_REPORT, Finding, FindingKind, MonitoringReport
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 
 MONITOR, BOTTLENECKS = "mljob_monitor", "mljob_monitor_bottlenecks"
 TOPIC = "airflow.reports"
 TEAM_ML, TEAM_DATA, PLATFORM = "C0TEAMML0001", "C0DATA00001", "#platform"
+TEAM_SERVING = "serving@example.com"
+THRESHOLDS = {"stuck_minutes": 0.1, "settle_minutes": 0}
+PAST = 13
+"""Runs that are a past to leave: ``outlier_history`` can't be less than 10, and the newest three are judged."""
 OVER = ("success", "failed")
 
 
@@ -53,9 +58,9 @@ class Monitoring:
         assert isinstance(state, str)
         return state
 
-    def look(self, monitor: str = MONITOR) -> MonitoringReport:
+    def look(self, monitor: str = MONITOR, **thresholds: Any) -> MonitoringReport:
         """Have a monitor look once; its report."""
-        run_id = self.trigger(monitor)
+        run_id = self.trigger(monitor, **thresholds)
         state = self.until_over(monitor, run_id)
         assert state == "success", self.logs(monitor, run_id)
         ended = {
@@ -65,6 +70,11 @@ class Monitoring:
         assert ended == once, self.logs(monitor, run_id)
         path = f"/dags/{monitor}/dagRuns/{quote(run_id, safe='')}/taskInstances/observe/xcomEntries/return_value"
         return MonitoringReport.model_validate(self.airflow.get(path)["value"])
+
+    def serving(self, run_id: str) -> dict[str, Any]:
+        """The task instance of a run of monitored_slow."""
+        found = self.airflow.task_instances("monitored_slow", run_id)
+        return found[0] if found else {"state": None}
 
     def logs(self, dag_id: str, run_id: str) -> str:
         """The last lines of each task of a run that has failed."""
@@ -80,6 +90,14 @@ class Monitoring:
         self.airflow.request("DELETE", f"/variables/{key}")
         status, answer = self.airflow.request("POST", "/variables", {"key": key, "value": json.dumps(value)})
         assert status == 201, answer
+
+    def set_pool(self, name: str, slots: int) -> None:
+        """Make a pool, or change it."""
+        status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
+        if status == 409:
+            whole = {"pool": name, "slots": slots, "include_deferred": False}
+            status, answer = self.airflow.request("PATCH", f"/pools/{name}", whole)
+        assert status in (200, 201), answer
 
     def told(self, channel: str) -> list[Message]:
         return [message for message in self.slack.messages if message.channel == channel]
@@ -119,9 +137,9 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
     monitoring = Monitoring(airflow, slack)
     for monitor in (MONITOR, BOTTLENECKS):
         airflow.request("DELETE", f"/variables/{monitor}_memory")
-    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML})
-    monitoring.set_variable(MONITOR, {"stuck_minutes": 0.1, "settle_minutes": 0})
-    for dag_id in (MONITOR, BOTTLENECKS, "monitored_paused", "monitored_failing", "monitored_stuck"):
+    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML, "team-serving": TEAM_SERVING})
+    monitoring.set_variable(MONITOR, THRESHOLDS)
+    for dag_id in (MONITOR, BOTTLENECKS, *(f"monitored_{name}" for name in ("paused", "failing", "stuck", "slow"))):
         eventually(lambda dag_id=dag_id: dag_id in airflow.dags(dag_id_pattern=dag_id), f"{dag_id} is there")  # type: ignore[misc]
     for monitor in (MONITOR, BOTTLENECKS):
         airflow.pause(monitor, paused=False)
@@ -246,10 +264,76 @@ def test_bottlenecks_are_surveyed(monitoring: Monitoring, trouble: str, stack: S
 
 def test_a_threshold_that_cannot_be_fails_the_run_and_is_named(monitoring: Monitoring) -> None:
     monitoring.set_variable(MONITOR, {"stuck_minutes": "soon"})
+    run_id = monitoring.trigger(MONITOR)
     try:
-        run_id = monitoring.trigger(MONITOR)
         eventually(
             lambda: "stuck_minutes: " in monitoring.logs(MONITOR, run_id), "the log names the threshold", within=120
         )
     finally:
-        monitoring.set_variable(MONITOR, {"stuck_minutes": 0.1, "settle_minutes": 0})
+        # Its next try would look.
+        monitoring.airflow.end(MONITOR, run_id)
+        monitoring.set_variable(MONITOR, THRESHOLDS)
+
+
+def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
+    monitoring: Monitoring, tmp_path: Path
+) -> None:
+    """The first message goes to a member by e-mail address; the second to the fallback, the owner's channel being gone."""
+    sensitive = {"slow_seconds": 1, "wait_seconds": 1, "outlier_history": PAST - 3}
+    monitoring.slack.members[TEAM_SERVING] = "U0SERVING01"
+    wake = tmp_path / "wake"
+    monitoring.set_pool("monitored", PAST)
+    runs = [monitoring.trigger("monitored_slow") for _ in range(PAST)]
+    assert {monitoring.until_over("monitored_slow", run_id) for run_id in runs} == {"success"}
+    usual = [monitoring.serving(run_id) for run_id in runs]
+    longest = max(
+        1.0, *(row["duration"] for row in usual), *(seconds(row["scheduled_when"], row["start_date"]) for row in usual)
+    )
+
+    monitoring.set_pool("monitored", 1)
+    slow = monitoring.trigger("monitored_slow", wake_file=str(wake))
+    eventually(lambda: monitoring.serving(slow)["state"] == "running", "it keeps the only slot", within=120)
+    late = monitoring.trigger("monitored_slow")
+    eventually(
+        lambda: (
+            monitoring.serving(late)["state"] == "scheduled"
+            and seconds(monitoring.serving(late)["scheduled_when"]) > max(3 * longest, 7)
+        ),
+        "it has run, and the next one waited, for longer than any before",
+        within=240,
+    )
+    report = monitoring.look(**sensitive)
+
+    found = of_slow(report)
+    assert found.keys() == {FindingKind.SLOW_TASK, FindingKind.STUCK_QUEUED}
+    assert found[FindingKind.SLOW_TASK].title.startswith("monitored_slow.serve has run for ")
+    assert found[FindingKind.SLOW_TASK].numbers["runs"] == PAST
+    assert "No slot: look at the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
+    [to_member] = monitoring.told(monitoring.slack.id_of("U0SERVING01"))
+    assert all(finding.title in to_member.words for finding in found.values())
+
+    wake.touch()
+    for run_id in (slow, late):
+        assert monitoring.until_over("monitored_slow", run_id) == "success"
+    monitoring.slack.missing.add("#gone")
+    monitoring.set_variable("mljob_owners", {"team-ml": TEAM_ML, "team-serving": "#gone"})
+    report = monitoring.look(**sensitive)
+
+    found = of_slow(report)
+    assert found.keys() == {FindingKind.LONG_WAIT}
+    assert found[FindingKind.LONG_WAIT].title.startswith("monitored_slow.serve waited ")
+    assert " of it for a slot in monitored, " in found[FindingKind.LONG_WAIT].detail
+    elsewhere = monitoring.told(monitoring.slack.id_of(PLATFORM))[-1]
+    assert "For team-serving, who could not be reached." in elsewhere.words
+    assert found[FindingKind.LONG_WAIT].title in elsewhere.words
+
+
+def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
+    """What a report has of monitored_slow, by kind."""
+    return {finding.kind: finding for finding in report.findings if finding.dag_id == "monitored_slow"}
+
+
+def seconds(since: str, until: str | None = None) -> float:
+    """From one of Airflow's dates to another, or to now."""
+    end = datetime.fromisoformat(until) if until else datetime.now(UTC)
+    return (end - datetime.fromisoformat(since)).total_seconds()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
 with DAG("monitored_paused", schedule=None, is_paused_upon_creation=False, default_args={"owner": "team-ml"}):
 
@@ -40,3 +41,21 @@ with DAG(
         time.sleep(900)
 
     hold()
+
+
+with DAG(
+    "monitored_slow",
+    schedule=None,
+    is_paused_upon_creation=False,
+    default_args={"owner": "team-serving"},
+    params={"wake_file": Param(None, type=["null", "string"], description="File whose appearance ends the run.")},
+):
+
+    @task(pool="monitored")
+    def serve() -> None:
+        """Over at once, unless it is to wait: then it also keeps others from the pool's only slot."""
+        wake_file, end = get_current_context()["params"]["wake_file"], time.monotonic() + 600
+        while wake_file and time.monotonic() < end and not Path(wake_file).exists():
+            time.sleep(0.1)
+
+    serve()

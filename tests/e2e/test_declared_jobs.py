@@ -1,0 +1,67 @@
+"""A job of the factory, from its params model to its MLJob's outputs: what is refused, by whom, and what reaches the task."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from tests.live.airflow import AirflowRest
+from tests.live.installation import Installation
+
+DAG_ID = "declared"
+NETWORK = {"width": 3, "branches": [{"width": 2}, {"width": 4, "branches": [{"width": 1}]}]}
+
+pytestmark = pytest.mark.every_airflow
+
+
+def test_nested_params_reach_the_task_typed_and_what_it_publishes_is_not_lost(
+    with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    jobs = with_kafka.jobs
+    jobs.submit("nested", DAG_ID, {"model_id": "digits", "optimizer": {"kind": "sgd"}, "network": NETWORK})
+
+    status = jobs.until_finished("nested")["nested"]["status"]
+
+    assert status["phase"] == "Succeeded", jobs.evidence("nested")
+    assert status["outputs"] == {"width": 10, "rate": "sgd", "breadth": 1}
+    path = f"/dags/{DAG_ID}/dagRuns/{quote(status['dagRunId'], safe='')}/taskInstances/measure/logs/1"
+    warnings = [line["event"] for line in airflow.get(path)["content"] if line.get("level") == "warning"]
+    assert any("declares no output 'breadth'" in said for said in warnings), warnings
+    assert any("declares the output 'rate' otherwise than 'sgd'" in said for said in warnings), warnings
+
+
+def test_params_that_contradict_each_other_fail_for_good_and_say_so(with_kafka: Installation) -> None:
+    jobs = with_kafka.jobs
+    jobs.submit("contradicts-itself", DAG_ID, {"model_id": "digits", "epochs": 20, "limit": 5})
+
+    status = jobs.until_finished("contradicts-itself")["contradicts-itself"]["status"]
+
+    assert status["phase"] == "Failed"
+    [task] = status["tasks"]
+    # The profile's second try would change nothing.
+    assert task["tryNumber"] == 1
+    assert "limit is below epochs" in json.dumps(status)
+
+
+@pytest.mark.parametrize(
+    ("conf", "named"),
+    [
+        ({}, "model_id"),
+        ({"model_id": "digits", "optimizer": {"kind": "lion"}}, "lion"),
+        ({"model_id": "digits", "network": {"width": 1, "branches": [{"width": 0}]}}, "branches"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_run(
+    conf: dict[str, object], named: str, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    jobs, name = with_kafka.jobs, f"refused-{named.replace('_', '-')}"
+    jobs.submit(name, DAG_ID, conf)
+
+    refused = jobs.until(name, lambda status: status.get("reason") == "ValidationFailed", "it is refused")
+
+    # Not Failed: a changed spec.conf is all that it needs.
+    assert refused["phase"] == "Pending"
+    assert named in refused["message"]
+    assert airflow.runs(with_kafka.run_prefix(name)) == []
