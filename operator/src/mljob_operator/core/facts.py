@@ -51,6 +51,9 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     ended = (old.end or old.at) if old.state in TERMINAL_RUN else None
     if ended is not None and queued is not None and queued_again(queued, known, ended):
         return new
+    if ended is None and known is not None and queued is not None and queued > max(known, old.at):
+        # It was cleared, and its end not heard of.
+        return new
     base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
     start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
     if (base.start, base.end, base.created) == (start, end, created):
@@ -59,10 +62,10 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
-    """Whether it tells of the run before it was ``queued``, as was ``seen``: an answer to an earlier request, or an event of an end before that."""
+    """Whether it tells of the run before it was ``queued``, as was ``seen``: an answer to an earlier request, or an event of before that."""
     if fact.created is not None:
         return fact.created < queued and fact.seen < seen
-    return fact.state in TERMINAL_RUN and (fact.end or fact.at) < queued
+    return (fact.end or fact.at) < queued
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
