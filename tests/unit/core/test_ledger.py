@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -103,6 +104,20 @@ def test_rest_is_right_when_an_event_is_old() -> None:
     ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=0)])
     ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
     assert state_of(ledger, "fit") is TaskState.NONE
+
+
+def test_what_is_told_late_of_the_time_before_a_clearing_leaves_the_state() -> None:
+    """And what only events carry is kept."""
+    at = EPOCH + timedelta(seconds=20)
+    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
+    ledger = observe(Ledger(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
+    late = event("fit", TaskState.FAILED, seconds=10)
+    failure = Failure(1, late.at, "broken")
+    ledger = fold(ledger, [replace(late, failure=failure, end=late.at)])
+    told = ledger.tasks["fit", -1]
+    assert (told.state, told.end, told.failure) == (TaskState.NONE, None, failure)
+    ledger = fold(ledger, [event("fit", TaskState.RUNNING, seconds=22)])
+    assert state_of(ledger, "fit") is TaskState.RUNNING
 
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])

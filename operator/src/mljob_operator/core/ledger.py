@@ -114,7 +114,7 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger
         run = _later_run(run, started_by(fact), ledger.since)
         known = ledger.tasks if tasks is None else tasks
         old = known.get(fact.key)
-        new = fact if old is None else _merge(old, fact)
+        new = fact if old is None else _merge(old, fact, past=_is_past(fact, run))
         if new is not old:
             if tasks is None:
                 tasks = dict(ledger.tasks)
@@ -204,13 +204,17 @@ def started_by(fact: TaskFact) -> RunFact:
     return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
 
 
-def _merge(old: TaskFact, new: TaskFact) -> TaskFact:
-    """Join two events on one task instance: the later state, with the latest report and failure of either."""
-    winner = new if new.order > old.order else old
-    starts = [fact.start for fact in (old, new) if fact.start and fact.try_number == winner.try_number]
-    ends = [
-        fact.end for fact in (old, new) if fact.end and (fact.try_number, fact.rank) == (winner.try_number, winner.rank)
-    ]
+def _is_past(fact: TaskFact, run: RunFact | None) -> bool:
+    """Whether it tells of the time before the run was queued: somebody has cleared it since."""
+    return run is not None and run.created is not None and fact.at < run.created
+
+
+def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
+    """Join two events on one task instance: the later state, with the latest report and failure of either. Of a ``past`` one the state says nothing."""
+    told = (old,) if past else (old, new)
+    winner = max(told, key=lambda fact: fact.order)
+    starts = [fact.start for fact in told if fact.start and fact.try_number == winner.try_number]
+    ends = [fact.end for fact in told if fact.end and (fact.try_number, fact.rank) == (winner.try_number, winner.rank)]
     merged = replace(
         winner,
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
