@@ -232,11 +232,8 @@ class FakeAirflow:
     async def changed_runs(self, since: datetime) -> list[RunChange]:
         """The change feed."""
         self.asked("changed_runs")
-        return [
-            RunChange(run.dag_id, run.run_id, self.fact(run))
-            for run in self.runs.values()
-            if run.changed >= since and run.run_id.startswith("mljob.")
-        ]
+        changed = {run.run_id for run in self.runs.values() if run.changed >= since}
+        return [change for change in self._ours() if change.run_id in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
         """The change feed."""
@@ -248,10 +245,17 @@ class FakeAirflow:
             if task.at >= since and run.run_id.startswith("mljob.")
         ]
 
-    async def active_runs(self) -> set[str]:
+    async def active_runs(self) -> list[RunChange]:
         """Queued and running ones."""
         self.asked("active_runs")
-        return {run.run_id for run in self.runs.values() if run.state not in TERMINAL_RUN}
+        return [change for change in self._ours() if change.fact.state not in TERMINAL_RUN]
+
+    def _ours(self) -> list[RunChange]:
+        return [
+            RunChange(run.dag_id, run.run_id, self.fact(run))
+            for run in self.runs.values()
+            if run.run_id.startswith("mljob.")
+        ]
 
     async def paused_dags(self) -> set[str]:
         """Paused DAGs."""

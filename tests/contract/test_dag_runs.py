@@ -119,13 +119,13 @@ async def test_the_change_feed_has_what_changed_since(airflow_world: AirflowWorl
 async def test_a_cancelled_run_is_over_with_all_its_tasks(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
-    assert run_id in await airflow_world.dag_runs.active_runs()
+    assert run_id in [run.run_id for run in await airflow_world.dag_runs.active_runs()]
     await airflow_world.dag_runs.cancel(DAG, run_id)
     run = await airflow_world.dag_runs.get(DAG, run_id)
     assert run is not None
     assert run.state is RunState.FAILED
     assert {task.state for task in await airflow_world.dag_runs.tasks(DAG, run_id)} <= FINISHED_TASK
-    assert run_id not in await airflow_world.dag_runs.active_runs()
+    assert run_id not in [run.run_id for run in await airflow_world.dag_runs.active_runs()]
     await airflow_world.dag_runs.cancel(DAG, run_id)
 
 

@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunChange:
-    """A run in Airflow's change feed."""
+    """A run in a list of Airflow's."""
 
     dag_id: str
     run_id: str
@@ -174,8 +174,8 @@ class DagRuns(Protocol):
         """Task instances of runs with our prefix that changed at or after ``since`` (Airflow's clock)."""
         ...
 
-    async def active_runs(self) -> set[str]:
-        """Ids of runs with our prefix that are queued or running."""
+    async def active_runs(self) -> list[RunChange]:
+        """Runs with our prefix that are queued or running."""
         ...
 
     async def paused_dags(self) -> set[str]:

@@ -34,7 +34,7 @@ OVERLAP = timedelta(seconds=12)
 SKEW = timedelta(seconds=5)
 """How far the clocks of Airflow's hosts may differ: who queues a run and who changes its tasks are not the same."""
 CENSUS_INTERVAL = timedelta(seconds=60)
-"""How often it is checked that runs in progress still exist: a deleted run is in no change feed."""
+"""How often runs in progress are listed: a deleted run is in no change feed, and one that was cleared while no operator ran is in an old part of it."""
 
 assert OVERLAP > 2 * GRACE
 
@@ -197,7 +197,7 @@ class Resync:
     async def _take_census(
         self, submitted: dict[Key, Live], now: datetime, seen: Collection[tuple[Key, str]], *, first_pass: bool
     ) -> None:
-        """Ask for runs one by one only where something doesn't add up."""
+        """Ask for runs one by one only where something doesn't add up; and follow those that were cleared while nobody read the feed."""
         for key, live in submitted.items():
             if first_pass and (key, live.run_id) not in seen and not live.ledger.complete:
                 self._queue.doubt(key)
@@ -205,9 +205,14 @@ class Resync:
             return
         self._census_at = now
         active = await self._dag_runs.active_runs()
+        for run in active:
+            of = self._key(run.run_id)
+            if of is not None and of not in submitted:
+                self._queue.show(self._airflow, of, run.run_id, Snapshot(now, run=run.fact))
+        there = {run.run_id for run in active}
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
-            missing = live.run_id not in active and not live.ledger.over
+            missing = live.run_id not in there and not live.ledger.over
             if age > OVERLAP and (missing or not live.ledger.complete):
                 self._queue.doubt(key)
 

@@ -373,6 +373,29 @@ class TestClearedInAirflow:
         assert world.status.phase is Phase.SUCCEEDED
         assert not world.held
 
+    async def test_one_that_is_cleared_while_no_operator_runs(self, world: World) -> None:
+        """The change feed is not read from so long ago, but the run is among those in progress."""
+        await world.apply()
+        await end(world, RunState.FAILED)
+        world.clock.tick(60)
+        world.airflow.clear(newest(world), ("fit", -1))
+        world.clock.tick(60)
+        await world.restart()
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+
+    async def test_one_that_is_cleared_before_its_end_is_heard_of(self, world: World) -> None:
+        await world.apply()
+        await begin(world)
+        assert world.status.phase is Phase.RUNNING
+        run = newest(world)
+        world.clock.tick(1)
+        world.airflow.end(run, RunState.FAILED)
+        world.clock.tick(1)
+        world.airflow.clear(run, ("fit", -1))
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
+
     async def test_one_that_was_cleared_and_has_ended_again_between_two_looks(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.FAILED)

@@ -197,7 +197,7 @@ class Airflow:
                     _request_timeout=TIMEOUT,
                 ),
             )
-            return [RunChange(row["dag_id"], row["dag_run_id"], run_fact(row, seen)) for row in self._ours(pages)]
+            return self._changes(pages, seen)
 
         return await self._in_thread("changed_runs", ask)
 
@@ -221,10 +221,11 @@ class Airflow:
 
         return await self._in_thread("changed_tasks", ask)
 
-    async def active_runs(self) -> set[str]:
+    async def active_runs(self) -> list[RunChange]:
         """``GET /dags/~/dagRuns?state=queued&state=running&run_id_prefix_pattern=``, all pages."""
 
-        def ask() -> set[str]:
+        def ask() -> list[RunChange]:
+            seen = now()
             pages = self._session.pages(
                 "dag_runs",
                 lambda place: self._runs.get_dag_runs_without_preload_content(
@@ -235,7 +236,7 @@ class Airflow:
                     _request_timeout=TIMEOUT,
                 ),
             )
-            return {row["dag_run_id"] for row in self._ours(pages)}
+            return self._changes(pages, seen)
 
         return await self._in_thread("active_runs", ask)
 
@@ -272,6 +273,9 @@ class Airflow:
     def _ours(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of our runs: Airflow 3.1 has no prefix to list by, and later ones drop the punctuation at its end."""
         return [row for row in rows if row["dag_run_id"].startswith(self._prefix + ".")]
+
+    def _changes(self, rows: list[dict[str, Any]], seen: datetime) -> list[RunChange]:
+        return [RunChange(row["dag_id"], row["dag_run_id"], run_fact(row, seen)) for row in self._ours(rows)]
 
     def _probe(self) -> Pulse:
         version = self._session.ask(
