@@ -120,6 +120,15 @@ def test_what_is_told_late_of_the_time_before_a_clearing_leaves_the_state() -> N
     assert state_of(ledger, "fit") is TaskState.RUNNING
 
 
+def test_an_event_of_the_time_before_a_clearing_does_not_stand_against_rest() -> None:
+    """A process that has just started hears of what its predecessor did not commit, then of the clearing, and of that only once."""
+    at = EPOCH + timedelta(seconds=20)
+    ledger = fold(Ledger(), [replace(event("fit", TaskState.SUCCESS, seconds=10), seen=EPOCH + timedelta(seconds=30))])
+    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
+    ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=31), run=cleared, seconds=31))
+    assert state_of(ledger, "fit") is TaskState.NONE
+
+
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
 def test_a_try_that_has_ended_is_not_under_way_again(*, certain: bool) -> None:
     """A worker that can't reach the api-server has published the end of its task, and asks again for minutes to have it stored."""

@@ -145,7 +145,7 @@ def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     tasks = dict(ledger.tasks)
     for fact in snapshot.tasks:
         old = tasks.get(fact.key)
-        tasks[fact.key] = fact if old is None else _settle(old, fact, final=snapshot.final)
+        tasks[fact.key] = fact if old is None else _settle(old, fact, final=snapshot.final or _is_past(old, run))
     if snapshot.complete:
         present = {fact.key for fact in snapshot.tasks}
         tasks = {
@@ -205,8 +205,8 @@ def started_by(fact: TaskFact) -> RunFact:
 
 
 def _is_past(fact: TaskFact, run: RunFact | None) -> bool:
-    """Whether it tells of the time before the run was queued: somebody has cleared it since."""
-    return run is not None and run.created is not None and fact.at < run.created
+    """Whether it is an event of the time before the run was queued: somebody has cleared it since."""
+    return fact.source is StatusSource.KAFKA and run is not None and run.created is not None and fact.at < run.created
 
 
 def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
