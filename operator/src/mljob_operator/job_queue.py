@@ -167,13 +167,13 @@ class JobQueue:
             slot = self._slots[job.key] = _Slot(ledger=remember(job.status), effort=self._reconciler.effort(job))
             # Before any of them takes a step, so that each has its turn.
             self._reconciler.stand(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
-        if slot.job is not None and slot.job.uid != job.uid:
-            # Deleted and created again under the same name: another story.
-            self._forget(slot)
-            slot.job, slot.ledger, slot.effort, slot.outputs = job, remember(job.status), Effort(), None
-        elif not job.newer_than(slot.job):
-            return
         known = slot.job
+        if known is not None and known.uid != job.uid:
+            # Deleted and created again under the same name, while the watch was lost: another story.
+            self._forget(slot)
+            slot.ledger, slot.effort, slot.outputs, known = remember(job.status), Effort(), None, None
+        elif not job.newer_than(known):
+            return
         slot.job = job
         # Most versions are our own status patches coming back: they are nothing to act on.
         if known is None or (known.generation, known.deleted_at, known.held) != (
@@ -530,8 +530,8 @@ class JobQueue:
                 f"{trouble.message if trouble else 'Airflow did not end it.'}"
             )
             log.warning("%s/%s: %s", *job.key, message, extra=_extra(job.key))
-            # Beside the work: a namespace that is being deleted takes no more Events, and must not be held up by that.
-            self._record(job, Notice(WARNING, "CancellationAbandoned", message[:1024]))
+            # Before it goes: afterwards, nobody would know of the run. A namespace that is being deleted takes no more Events, and says so at once.
+            await self._recorded(job, Notice(WARNING, "CancellationAbandoned", message[:1024]))
         if job.held:
             slot.job = await self._jobs.set_finalizer(job, present=False)
         # A finished one may have a time to live.
@@ -539,18 +539,15 @@ class JobQueue:
 
     def _record(self, job: Job, notice: Notice) -> None:
         """Create a Kubernetes Event beside the work: it must not hold up a status."""
-
-        async def record() -> None:
-            try:
-                await self._jobs.record(job, notice)
-            except OperatorError as error:
-                log.warning(
-                    "%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=_extra(job.key)
-                )
-
-        task = asyncio.create_task(record())
+        task = asyncio.create_task(self._recorded(job, notice))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _recorded(self, job: Job, notice: Notice) -> None:
+        try:
+            await self._jobs.record(job, notice)
+        except OperatorError as error:
+            log.warning("%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=_extra(job.key))
 
     def _acknowledge(self, slot: _Slot) -> None:
         """What was folded is stored."""

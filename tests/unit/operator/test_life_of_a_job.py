@@ -444,6 +444,29 @@ class TestDeletion:
         assert not world.exists
         assert "CancellationAbandoned" in world.told
 
+    @pytest.mark.parametrize("strategy", ["Dag", "Api"])
+    async def test_a_deletion_that_waited_too_long_for_an_operator_ends_the_run_all_the_same(
+        self, world: World, strategy: str
+    ) -> None:
+        await world.apply(cancellation={"timeoutSeconds": 60, "strategy": strategy})
+        world.jobs.user_deletes(KEY, world.clock())
+        world.clock.tick(100)
+        await world.restart()
+        assert not world.exists
+        assert [run.state for run in world.airflow.runs.values()] == [RunState.FAILED]
+        assert "CancellationAbandoned" not in world.told
+
+    async def test_a_deletion_that_waited_too_long_for_an_operator_and_for_airflow_is_let_through(
+        self, world: World
+    ) -> None:
+        await world.apply(cancellation={"timeoutSeconds": 60})
+        world.airflow.down = True
+        world.jobs.user_deletes(KEY, world.clock())
+        world.clock.tick(100)
+        await world.restart()
+        assert not world.exists
+        assert "CancellationAbandoned" in world.told
+
     async def test_a_restart_in_mid_cancellation_cancels(self, world: World) -> None:
         await world.apply()
         await world.delete()
@@ -500,4 +523,12 @@ class TestWriting:
         first = world.airflow.only_run().run_id
         del world.jobs.objects[KEY]  # somebody took the finalizer off by force
         await world.apply()
-        assert world.status.dag_run_id != first
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
+        assert [run.run_id for run in world.airflow.runs.values()] == [first, world.status.dag_run_id]
+
+    async def test_a_namesake_of_one_that_was_not_held_is_acted_on(self, world: World) -> None:
+        """Deleted and applied again while the watch was lost: nobody tells that the first one is gone."""
+        await world.apply(suspend=True)
+        world.jobs.user_deletes(KEY, world.clock())
+        await world.apply(suspend=True)
+        assert world.status.phase is Phase.SUSPENDED

@@ -166,7 +166,7 @@ def let_deletion_through(s: Situation) -> Action | None:
         return Release()
     if s.over or s.ledger.over:
         return _until_stored(s, s.deletion_deadline) or Release()
-    if s.now >= s.deletion_deadline:
+    if s.late and s.asked_in_vain:
         return Release(abandoned=True)
     return None
 
@@ -198,7 +198,7 @@ def follow_what_was_cleared(s: Situation) -> Action | None:
 
 
 def cancel_the_run(s: Situation) -> Action | None:
-    """The cancellation DAG first; REST where it can't, or doesn't in time."""
+    """The cancellation DAG first; REST where it can't, or doesn't in time, or where there is none: who waits for a deletion that long waits no longer."""
     if s.stop is None or not s.open or s.over or s.ledger.over:
         return None
     effort, now = s.effort, s.now
@@ -207,7 +207,7 @@ def cancel_the_run(s: Situation) -> Action | None:
     if s.ledger.run is None:
         # After a restart, or stopped before the submission was answered: is there a run at all?
         return _look_for_it(s)
-    by_dag = s.cancelled_by_dag and effort.cancel_dag_refused is None
+    by_dag = s.cancelled_by_dag and effort.cancel_dag_refused is None and not s.late
     if by_dag and effort.cancel_dag_at is None:
         return TriggerCancellation()
     directly_at = _cancel_directly_at(s)
@@ -237,7 +237,7 @@ def _cancel_directly_at(s: Situation) -> datetime:
     effort = s.effort
     if effort.cancelled_directly_at is not None:
         return effort.cancelled_directly_at + CANCEL_AGAIN_AFTER
-    if effort.cancel_dag_at is None or effort.cancel_dag_refused is not None:
+    if effort.cancel_dag_at is None or effort.cancel_dag_refused is not None or s.late:
         return s.now
     return effort.cancel_dag_at + (CANCEL_DAG_TAKES if effort.cancel_dag_running else s.cancel_fallback)
 

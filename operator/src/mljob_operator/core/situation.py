@@ -430,6 +430,20 @@ class Situation:
         return self.job.deleted_at + timedelta(seconds=self.job.spec.cancellation.timeout_seconds)
 
     @property
+    def late(self) -> bool:
+        """Whether a deletion has waited for Airflow as long as it may."""
+        return self.deletion_deadline is not None and self.now >= self.deletion_deadline
+
+    @property
+    def asked_in_vain(self) -> bool:
+        """Whether this process has asked Airflow to end the run, as far as that goes: Airflow failed it, has no such run, or was looked at afterwards."""
+        effort = self.effort
+        directly_at, looked_at = effort.cancelled_directly_at, effort.looked_up_at
+        if directly_at is not None and looked_at is not None and looked_at >= directly_at:
+            return True
+        return self.ledger.gone or (effort.trouble is not None and not effort.trouble.starting)
+
+    @property
     def expires_at(self) -> datetime | None:
         """When a finished MLJob is deleted. One that took over an old run has its time too: from its own creation."""
         ttl, ended = self.job.spec.ttl_seconds_after_finished, self.job.status.completion_time
