@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mljob_operator.core.outputs import MAX_OUTPUTS_BYTES, bounded
@@ -39,6 +39,7 @@ def test_a_value_is_as_large_as_go_writes_it(value: object, size: int) -> None:
 
 
 @given(any_text, st.integers(10, 60), st.integers(10, 60))
+@example("0\x1f\U00010000", 10, 10)
 def test_a_text_is_cut_to_its_bounds_and_says_so(text: str, length: int, size: int) -> None:
     shown = cut(text, length, size)
     assert len(shown) <= length

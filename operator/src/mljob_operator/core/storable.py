@@ -49,7 +49,7 @@ def cut(text: str, length: int, size: int | None = None) -> str:
     """The text in at most ``length`` characters, and in at most ``size`` bytes of JSON; what is cut ends in three dots."""
     text = whole(text.strip())
     shown = text if len(text) <= length else text[: length - 3] + "..."
-    while size is not None and len(shown) > 3 and (excess := stored_size(shown) - 2 - size) > 0:
+    while size is not None and shown != "..." and (excess := stored_size(shown) - 2 - size) > 0:
         # No character takes more than six bytes, so this never cuts too much by more than it must at once.
         shown = shown[: -3 - max(1, excess // 6)] + "..."
     return shown
