@@ -417,7 +417,8 @@ class JobQueue:
                 slot.job = progress.job
             stores = isinstance(action, Store)
             changed = await self._write(slot, at_once=stores)
-            if not stores:
+            # One that has finished by this may have a time to live.
+            if not stores and not (changed and slot.job.settled):
                 break
             assert changed, "what is to be stored is stored already"
         self._acknowledge(slot)

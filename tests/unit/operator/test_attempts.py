@@ -624,6 +624,13 @@ class TestRunPolicy:
 class TestExpiry:
     """ttlSecondsAfterFinished."""
 
+    @pytest.mark.parametrize("seconds", [0, 60])
+    async def test_one_that_is_cancelled_before_it_began_expires_too(self, world: World, seconds: int) -> None:
+        await world.apply(cancel=True, ttlSecondsAfterFinished=seconds)
+        assert world.exists is (seconds > 0)
+        await world.later(seconds)
+        assert not world.exists
+
     async def test_a_finished_mljob_goes_when_its_time_is_up(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
