@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.slack import TOKEN, Message, SlackServer, slack_server
 from devstack.stack import Stack
+from mljob_airflow.monitoring.statistics import RECENT, Past
 from mljob_contract.reports import CE_TYPE_REPORT, Finding, FindingKind, MonitoringReport
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -283,12 +284,14 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     monitoring.slack.members[TEAM_SERVING] = "U0SERVING01"
     wake = tmp_path / "wake"
     monitoring.set_pool("monitored", PAST)
-    runs = [monitoring.trigger("monitored_slow") for _ in range(PAST)]
-    assert {monitoring.until_over("monitored_slow", run_id) for run_id in runs} == {"success"}
+    runs: list[str] = []
+    while len(runs) < PAST:
+        # One after the other, so that they are like each other: of what differs by itself, nothing soon leaves the past.
+        runs.append(monitoring.trigger("monitored_slow"))
+        assert monitoring.until_over("monitored_slow", runs[-1]) == "success"
     usual = [monitoring.serving(run_id) for run_id in runs]
-    longest = max(
-        1.0, *(row["duration"] for row in usual), *(seconds(row["scheduled_when"], row["start_date"]) for row in usual)
-    )
+    too_slow = Past.of([row["duration"] for row in usual[: 1 - RECENT]]).hang
+    too_late = Past.of([seconds(row["scheduled_when"], row["start_date"]) for row in usual[: 2 - RECENT]]).hang
 
     monitoring.set_pool("monitored", 1)
     slow = monitoring.trigger("monitored_slow", wake_file=str(wake))
@@ -297,7 +300,7 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     eventually(
         lambda: (
             monitoring.serving(late)["state"] == "scheduled"
-            and seconds(monitoring.serving(late)["scheduled_when"]) > max(3 * longest, 7)
+            and seconds(monitoring.serving(late)["scheduled_when"]) > max(too_slow, too_late, 7)
         ),
         "it has run, and the next one waited, for longer than any before",
         within=240,
@@ -305,7 +308,7 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     report = monitoring.look(**sensitive)
 
     found = of_slow(report)
-    assert found.keys() == {FindingKind.SLOW_TASK, FindingKind.STUCK_QUEUED}
+    assert found.keys() >= {FindingKind.SLOW_TASK, FindingKind.STUCK_QUEUED}
     assert found[FindingKind.SLOW_TASK].title.startswith("monitored_slow.serve has run for ")
     assert found[FindingKind.SLOW_TASK].numbers["runs"] == PAST
     assert "No slot: look at the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
@@ -320,7 +323,8 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     report = monitoring.look(**sensitive)
 
     found = of_slow(report)
-    assert found.keys() == {FindingKind.LONG_WAIT}
+    assert FindingKind.LONG_WAIT in found
+    assert FindingKind.STUCK_QUEUED not in found
     assert found[FindingKind.LONG_WAIT].title.startswith("monitored_slow.serve waited ")
     assert " of it for a slot in monitored, " in found[FindingKind.LONG_WAIT].detail
     elsewhere = monitoring.told(monitoring.slack.id_of(PLATFORM))[-1]
