@@ -436,7 +436,7 @@ class Situation:
 
     @property
     def asked_in_vain(self) -> bool:
-        """Whether this process has asked Airflow to end the run, as far as that goes: Airflow failed it, has no such run, or was looked at afterwards."""
+        """Whether this process has asked Airflow to end the run: the request failed, there is no such run, or the run was looked at afterwards."""
         effort = self.effort
         directly_at, looked_at = effort.cancelled_directly_at, effort.looked_up_at
         if directly_at is not None and looked_at is not None and looked_at >= directly_at:
