@@ -8,12 +8,13 @@ from typing import Any
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, Condition, MLJobSpec, MLJobStatus, Phase, StatusSource
 from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.effort import Effort
 from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.job import Job
 from mljob_operator.core.ledger import Ledger, observe
 from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.situation import Effort, Situation
+from mljob_operator.core.situation import Situation
 from mljob_operator.core.storable import cut
 from tests.strategies import EPOCH
 

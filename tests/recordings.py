@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mljob_operator.adapters.airflow_rows import run_fact, task_fact
+from mljob_operator.adapters.airflow.rows import run_fact, task_fact
 from mljob_operator.core.phases import TERMINAL_RUN
-from tests.fakes import FakeRun
+from tests.fakes.airflow import FakeRun
 from tests.unit.operator.conftest import World
 
 GOLDEN = Path(__file__).parent / "contract" / "golden"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from devstack.stack import Stack
-from mljob_operator.adapters.airflow import Airflow
+from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes import Jobs, connect
 from mljob_operator.core.identity import dag_run_id
@@ -21,7 +21,10 @@ from mljob_operator.core.job import Job, Key
 from mljob_operator.core.phases import TaskState
 from mljob_operator.ports import Airflow as AirflowPort
 from mljob_operator.ports import InstanceStore, JobStore
-from tests.fakes import CANCEL_DAG, FakeAirflow, FakeInstances, FakeJobs, SilentMeter
+from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
+from tests.fakes.instances import FakeInstances
+from tests.fakes.jobs import FakeJobs
+from tests.fakes.meter import SilentMeter
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl

@@ -10,7 +10,7 @@ import pytest
 from mljob_operator.core.identity import cancel_run_id
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
 from mljob_operator.errors import AirflowUnauthorized, DagNotFound, DagRefused, NothingToClear, ValidationFailed
-from tests.fakes import CANCEL_DAG
+from tests.fakes.airflow import CANCEL_DAG
 
 from .conftest import AirflowWorld, new_run_id, now
 

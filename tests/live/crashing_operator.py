@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
-from mljob_operator.adapters.airflow import Airflow
+from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.adapters.kubernetes import Jobs
 from mljob_operator.main import main

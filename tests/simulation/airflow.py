@@ -11,7 +11,7 @@ from typing import Any
 from mljob_contract.events import EventName, TaskError, TaskEvent
 from mljob_operator.core.facts import TaskFact
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
-from tests.fakes import CANCEL_DAG, FakeAirflow, FakeRun
+from tests.fakes.airflow import CANCEL_DAG, FakeAirflow, FakeRun
 
 from .topic import Topic
 

@@ -11,7 +11,7 @@ from mljob_operator.core import attempts
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.job import Job
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_PHASES, RunState
-from tests.fakes import FakeRun
+from tests.fakes.airflow import FakeRun
 
 from .airflow import active
 from .world import World

@@ -8,7 +8,7 @@ from typing import Any
 from mljob_contract.mljob import MAX_HISTORY, MLJobStatus
 from mljob_operator.core.job import Job
 from mljob_operator.core.phases import TERMINAL_PHASES, TRANSITIONS
-from tests.fakes import FakeJobs
+from tests.fakes.jobs import FakeJobs
 
 
 class GuardedJobs(FakeJobs):

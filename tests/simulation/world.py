@@ -18,7 +18,9 @@ from mljob_operator.instances import Instances, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.readers import Readers
 from mljob_operator.reconciler import Reconciler
-from tests.fakes import FakeInstances, FakeRun, SilentMeter
+from tests.fakes.airflow import FakeRun
+from tests.fakes.instances import FakeInstances
+from tests.fakes.meter import SilentMeter
 
 from .airflow import BusyAirflow, active
 from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs

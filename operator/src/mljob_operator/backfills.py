@@ -15,8 +15,9 @@ from typing import Any
 from .core.backfill import Backfill, Order, Survey
 from .core.conf import texts
 from .core.decisions import LOOK_UP_EVERY, CancelDirectly, ClearFailed, ListTasks, LookUpRun, Pause, Submit
+from .core.effort import Effort
 from .core.ledger import Ledger, survey
-from .core.situation import Effort, Situation
+from .core.situation import Situation
 from .errors import ValidationFailed, blotted
 from .ports import Clock, DagRuns
 

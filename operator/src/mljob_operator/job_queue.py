@@ -11,119 +11,35 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus
 
 from .core import attempts
 from .core.backfill import Member
 from .core.decisions import Expire, Release, Store, Wait
+from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Job, Key
-from .core.ledger import Ledger, fold, observe, remember, started_by
+from .core.ledger import remember, started_by
 from .core.news import REFINEMENT_WAITS, tells_news
 from .core.notices import WARNING, Notice, notices
-from .core.outputs import Outputs
 from .core.patches import merge_patch
-from .core.phases import TERMINAL_PHASES, RunState
+from .core.phases import TERMINAL_PHASES
 from .core.placement import LOST
 from .core.report import report
-from .core.situation import Effort, Situation
+from .core.situation import Situation
 from .errors import Conflict, Gone, OperatorError, StoreError, backoff
+from .live import Live
 from .ports import Clock, JobStore, Meter
 from .reconciler import Progress, Reconciler
+from .slot import Done, Slot
 
 log = logging.getLogger(__name__)
 
-Done = Callable[[], None]
-
-STIRRED_FOR = timedelta(seconds=3)
-"""How long after an event of a backfill's run more is expected that gives no event: its end, where the events are those of tasks, and the
-start of the next one."""
 MAX_OTHERS = 10_000
 """Runs of finished MLJobs to remember as looked at. One that is forgotten is read once more when Airflow changes it."""
-
-
-@dataclass(slots=True)
-class _Slot:
-    """What is known of one MLJob, what has arrived, and the step under way."""
-
-    job: Job | None = None
-    ledger: Ledger = field(default_factory=Ledger)
-    effort: Effort = field(default_factory=Effort)
-    outputs: Outputs | None = None
-    facts: list[tuple[Collection[str], str, TaskFact | RunFact | Member]] = field(default_factory=list)
-    snapshots: list[tuple[str, str, Snapshot]] = field(default_factory=list)
-    done: list[Done] = field(default_factory=list)
-    owed: list[Done] = field(default_factory=list)
-    paused: bool | None = None
-    doubt: bool = False
-    anew: bool = False
-    waiting: bool = False
-    task: asyncio.Task[None] | None = None
-    timer: asyncio.TimerHandle | None = None
-    written_at: float = float("-inf")
-    refined_at: datetime | None = None
-    failures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """An MLJob that is not finished, as the resync sees it.
-
-    Attributes:
-        run_id: Its dag run's id.
-        dag_id: The run's DAG.
-        airflow: The Airflow that it is in.
-        ledger: What is known of the run.
-        paused: Whether the run's DAG was paused when last looked at.
-        submitted: Whether there is a run in progress.
-        stopping: Whether that is being cancelled.
-        backfill: Whether it is a backfill.
-        stirred: Whether one of the backfill's runs was heard of a moment ago.
-    """
-
-    job: Job
-    run_id: str
-    dag_id: str
-    airflow: str
-    ledger: Ledger
-    paused: bool
-    submitted: bool
-    stopping: bool
-    backfill: bool
-    stirred: bool
-
-    @classmethod
-    def of(cls, s: Situation) -> Live:
-        """An MLJob in this situation."""
-        submitted = s.open and s.submitted
-        heard = s.ledger.course.stirred if s.ledger.course is not None else None
-        return cls(
-            s.job,
-            s.run_id,
-            s.dag_id,
-            s.airflow,
-            s.ledger,
-            s.effort.paused,
-            submitted,
-            stopping=submitted and s.stop is not None,
-            backfill=s.job.is_backfill,
-            stirred=heard is not None and s.now - heard < STIRRED_FOR,
-        )
-
-    @property
-    def queued(self) -> bool:
-        """Whether the run waits for its first task."""
-        return self.ledger.run is not None and self.ledger.run.state is RunState.QUEUED
-
-    @property
-    def hot(self) -> bool:
-        """Whether a change is expected at any moment that may come without an event."""
-        started = self.ledger.run is not None and not self.ledger.complete
-        return self.submitted and (self.stopping or self.ledger.settling or started or self.stirred)
 
 
 class JobQueue:
@@ -149,7 +65,7 @@ class JobQueue:
         self._clock = clock
         self._meter = meter
         self._min_interval = min_interval
-        self._slots: dict[Key, _Slot] = {}
+        self._slots: dict[Key, Slot] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._others: dict[tuple[str, str], datetime | None] = {}
         self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
@@ -164,13 +80,13 @@ class JobQueue:
         if slot is None:
             if job.settled and job.spec.ttl_seconds_after_finished is None:
                 return
-            slot = self._slots[job.key] = _Slot(ledger=remember(job.status), effort=self._reconciler.effort(job))
+            slot = self._slots[job.key] = Slot(ledger=remember(job.status), effort=self._reconciler.effort(job))
             # Before any of them takes a step, so that each has its turn.
             self._reconciler.stand(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
         known = slot.job
         if known is not None and known.uid != job.uid:
             # Deleted and created again under the same name, while the watch was lost: another story.
-            self._forget(slot)
+            slot.forget()
             slot.ledger, slot.effort, slot.outputs, known = remember(job.status), Effort(), None, None
         elif not job.newer_than(known):
             return
@@ -187,7 +103,7 @@ class JobQueue:
         """The watch says that the MLJob is gone."""
         slot = self._slots.get(key)
         if slot is not None and slot.job is not None and slot.job.uid == uid:
-            self._forget(slot)
+            slot.forget()
             self._reconciler.places.drop(key)
             if slot.task is None:
                 del self._slots[key]
@@ -197,7 +113,7 @@ class JobQueue:
 
     def tell(self, origins: Collection[str], key: Key, run_id: str, fact: TaskFact | RunFact, done: Done) -> None:
         """An event said something of a run in one of these Airflows; ``done`` is called once that is stored, or known to concern nobody."""
-        slot = self._slots.setdefault(key, _Slot())
+        slot = self._slots.setdefault(key, Slot())
         slot.facts.append((origins, run_id, fact))
         slot.done.append(done)
         self._wake(key)
@@ -235,7 +151,7 @@ class JobQueue:
             self._others[other] = snapshot.run.created
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
-            slot = self._slots[key] = _Slot()
+            slot = self._slots[key] = Slot()
         if slot is not None:
             slot.snapshots.append((airflow, run_id, snapshot))
             self._wake(key)
@@ -280,7 +196,7 @@ class JobQueue:
         """How many MLJobs are not finished."""
         return sum(1 for _ in self._unfinished())
 
-    def _unfinished(self) -> Iterator[_Slot]:
+    def _unfinished(self) -> Iterator[Slot]:
         return (
             slot
             for slot in self._slots.values()
@@ -330,7 +246,7 @@ class JobQueue:
         if slot.task is None:
             slot.task = asyncio.create_task(self._run(key, slot), name=f"mljob {key[0]}/{key[1]}")
 
-    async def _run(self, key: Key, slot: _Slot) -> None:
+    async def _run(self, key: Key, slot: Slot) -> None:
         """Take steps until nothing more has arrived."""
         until: float | None = None
         try:
@@ -351,13 +267,13 @@ class JobQueue:
         if self._slots.get(key) is not slot:
             return
         if slot.job is None or (slot.job.settled and until is None):
-            self._forget(slot)
+            slot.forget()
             self._reconciler.places.drop(key)
             del self._slots[key]
         elif until is not None and not self._closing:
             slot.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
 
-    async def _guarded_step(self, key: Key, slot: _Slot) -> float | None:
+    async def _guarded_step(self, key: Key, slot: Slot) -> float | None:
         """One step; seconds until the next one is due, or None."""
         try:
             until = await self._step(key, slot)
@@ -367,7 +283,7 @@ class JobQueue:
             return None
         except Gone:
             slot.job = None
-            self._forget(slot)
+            slot.forget()
             return None
         except StoreError as error:
             slot.failures += 1
@@ -382,7 +298,7 @@ class JobQueue:
         slot.failures = 0
         return until
 
-    async def _read_again(self, key: Key, slot: _Slot) -> Job | None:
+    async def _read_again(self, key: Key, slot: Slot) -> Job | None:
         try:
             return await self._jobs.get(key)
         except StoreError as error:
@@ -390,7 +306,7 @@ class JobQueue:
             await asyncio.sleep(backoff(error, slot.failures + 1))
             return slot.job
 
-    async def _step(self, key: Key, slot: _Slot) -> float | None:
+    async def _step(self, key: Key, slot: Slot) -> float | None:
         if slot.job is None:
             slot.job = await self._jobs.get(key)
             if slot.job is not None:
@@ -399,9 +315,9 @@ class JobQueue:
             slot.job.settled and not slot.snapshots and slot.job.spec.ttl_seconds_after_finished is None
         ):
             # An event that comes after the end: what has been said stands.
-            self._forget(slot)
+            slot.forget()
             return None
-        self._take_in(slot)
+        slot.take_in(self._situation(slot))
 
         while True:
             before = slot.job
@@ -421,7 +337,7 @@ class JobQueue:
             if not stores and not (changed and slot.job.settled):
                 break
             assert changed, "what is to be stored is stored already"
-        self._acknowledge(slot)
+        slot.acknowledge()
 
         if isinstance(action, Release):
             return await self._release(slot, action)
@@ -454,35 +370,10 @@ class JobQueue:
             if not self._backfills[dag]:
                 del self._backfills[dag]
 
-    def _situation(self, slot: _Slot) -> Situation:
+    def _situation(self, slot: Slot) -> Situation:
         return self._reconciler.situation(Progress(slot.job, slot.ledger, slot.effort, slot.outputs))
 
-    def _take_in(self, slot: _Slot) -> None:
-        """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""
-        situation = self._situation(slot)
-        run_id, airflow = situation.run_id, situation.airflow
-        facts, slot.facts = slot.facts, []
-        slot.owed += slot.done
-        slot.done = []
-        snapshots, slot.snapshots = slot.snapshots, []
-        slot.ledger = fold(
-            replace(slot.ledger, since=attempts.run_facts_since(situation.status)),
-            (fact for origins, about, fact in facts if about == run_id and airflow in origins),
-        )
-        for origin, about, snapshot in snapshots:
-            if (origin, about) == (airflow, run_id):
-                slot.ledger = observe(slot.ledger, snapshot)
-        if slot.paused is not None:
-            slot.effort = replace(slot.effort, paused=slot.paused)
-            slot.paused = None
-        if slot.doubt:
-            slot.effort = replace(slot.effort, doubt=True)
-            slot.doubt = False
-        if slot.anew:
-            slot.effort = replace(slot.effort, trouble=None)
-            slot.anew = False
-
-    async def _write(self, slot: _Slot, *, at_once: bool) -> bool:
+    async def _write(self, slot: Slot, *, at_once: bool) -> bool:
         """Store the status if it changed, and tell of it. What only says more exactly what is stored already may wait a while."""
         job = slot.job
         assert job is not None
@@ -519,7 +410,7 @@ class JobQueue:
                 extra={**_extra(job.key), "run_id": new.dag_run_id, "phase": str(new.phase), "reason": new.reason},
             )
 
-    async def _release(self, slot: _Slot, action: Release) -> float | None:
+    async def _release(self, slot: Slot, action: Release) -> float | None:
         job = slot.job
         assert job is not None
         if action.abandoned:
@@ -549,21 +440,6 @@ class JobQueue:
             await self._jobs.record(job, notice)
         except OperatorError as error:
             log.warning("%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=_extra(job.key))
-
-    def _acknowledge(self, slot: _Slot) -> None:
-        """What was folded is stored."""
-        owed, slot.owed = slot.owed, []
-        for done in owed:
-            done()
-
-    def _forget(self, slot: _Slot) -> None:
-        """Nobody is left who needs what has arrived."""
-        slot.owed += slot.done
-        slot.done, slot.facts, slot.snapshots = [], [], []
-        self._acknowledge(slot)
-        if slot.timer is not None:
-            slot.timer.cancel()
-            slot.timer = None
 
 
 def _seconds_until(action: Wait, clock: Clock) -> float | None:

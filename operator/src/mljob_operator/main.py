@@ -15,7 +15,7 @@ import kopf
 from pydantic import ValidationError
 
 from . import logs
-from .adapters.airflow import Airflow
+from .adapters.airflow.client import Airflow
 from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents
 from .adapters.kubernetes import Jobs, connect

@@ -11,13 +11,14 @@ from . import backfills
 from .core import attempts, decisions
 from .core.conf import merged, problems, secrets, without
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
+from .core.effort import Effort, Trouble
 from .core.facts import RunFact, Snapshot
 from .core.job import Job, Key
 from .core.ledger import Ledger, ask, observe
 from .core.outputs import Outputs, bounded
 from .core.phases import FINISHED_TASK, TERMINAL_PHASES, TERMINAL_RUN
 from .core.places import Claim, Places
-from .core.situation import Effort, Situation, Trouble
+from .core.situation import Situation
 from .errors import (
     AirflowError,
     AirflowUnauthorized,

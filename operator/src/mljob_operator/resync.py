@@ -24,7 +24,8 @@ from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Key
 from .core.ledger import GRACE
 from .errors import AirflowError, backoff
-from .job_queue import JobQueue, Live
+from .job_queue import JobQueue
+from .live import Live
 from .ports import Airflows, Clock, DagRuns, Meter
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from mljob_contract.airflow_instance import AirflowInstanceStatus, InstanceHealt
 from mljob_operator.core.instance import Instance, defaults
 from mljob_operator.core.instance_report import Readiness, View, notices, report
 from mljob_operator.core.patches import merge_patch
-from tests.fakes import FakeClock, FakeInstances
+from tests.fakes.clock import FakeClock
+from tests.fakes.instances import FakeInstances
 
 NOW = FakeClock().at
 WELL = InstanceHealth(metadatabase="healthy", scheduler="healthy", dag_processor="healthy", triggerer="healthy")

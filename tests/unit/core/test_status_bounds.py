@@ -21,6 +21,7 @@ from mljob_contract.mljob import (
     StatusSource,
 )
 from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.effort import Effort, Trouble
 from mljob_operator.core.facts import RunFact, Snapshot, TaskFact
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.job import Job
@@ -28,7 +29,7 @@ from mljob_operator.core.ledger import Ledger, observe
 from mljob_operator.core.outputs import bounded
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.core.report import MAX_STATUS_BYTES, report
-from mljob_operator.core.situation import Effort, Situation, Trouble
+from mljob_operator.core.situation import Situation
 from mljob_operator.core.storable import cut, stored_size
 from tests.large_statuses import RUN_ID, UI_URL, fact, largest
 from tests.strategies import EPOCH

@@ -16,7 +16,10 @@ from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.reconciler import Reconciler
 from mljob_operator.resync import Resync
-from tests.fakes import FakeAirflow, FakeClock, FakeInstances, SilentMeter
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.clock import FakeClock
+from tests.fakes.instances import FakeInstances
+from tests.fakes.meter import SilentMeter
 from tests.simulation.promises import GuardedJobs
 
 KEY = ("team-a", "churn")

@@ -18,10 +18,10 @@ from devstack import certificates
 from devstack.ports import HOST
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.adapters.airflow import Airflow
+from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.backfill import Order
 from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported, NothingToClear
-from tests.fakes import SilentMeter
+from tests.fakes.meter import SilentMeter
 
 HEALTH = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
 

@@ -11,7 +11,7 @@ from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.conf import problems
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.phases import RunState, TaskState
-from tests.fakes import CANCEL_DAG, FakeRun
+from tests.fakes.airflow import CANCEL_DAG, FakeRun
 from tests.strategies import event
 
 from .conftest import KEY, World

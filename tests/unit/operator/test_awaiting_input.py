@@ -6,7 +6,7 @@ import pytest
 
 from mljob_contract.mljob import Phase, TaskStatus
 from mljob_operator.core.phases import RunState, TaskState
-from tests.fakes import FakeRun
+from tests.fakes.airflow import FakeRun
 from tests.strategies import event
 
 from .conftest import World

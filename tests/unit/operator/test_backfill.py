@@ -14,7 +14,7 @@ from mljob_operator.core.backfill import Order
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.phases import RunState, TaskState
-from tests.fakes import FakeRun
+from tests.fakes.airflow import FakeRun
 from tests.strategies import event
 
 from .conftest import KEY, World

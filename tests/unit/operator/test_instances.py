@@ -15,7 +15,8 @@ from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.errors import AirflowInstanceNotFound
 from mljob_operator.readers import Readers
-from tests.fakes import FakeAirflow, SilentMeter
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.meter import SilentMeter
 from tests.strategies import event
 
 from .conftest import KEY, World

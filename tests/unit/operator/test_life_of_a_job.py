@@ -12,7 +12,7 @@ from mljob_operator.core.instance import OWN
 from mljob_operator.core.news import REFINEMENT_WAITS
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.errors import StoreUnavailable
-from tests.fakes import CANCEL_DAG
+from tests.fakes.airflow import CANCEL_DAG
 from tests.strategies import event
 
 from .conftest import KEY, World

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from mljob_operator.core.job import Key
 from mljob_operator.core.phases import RunState
-from tests.fakes import CANCEL_DAG
+from tests.fakes.airflow import CANCEL_DAG
 from tests.simulation.airflow import active
 from tests.simulation.convergence import unkept
 from tests.simulation.network import Fault, When

@@ -16,7 +16,7 @@ from mljob_contract.mljob import StatusSource
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.job import Job
 from mljob_operator.core.phases import TERMINAL_PHASES, TERMINAL_RUN, RunState, TaskState
-from tests.fakes import FakeRun
+from tests.fakes.airflow import FakeRun
 from tests.strategies import event
 
 from .conftest import KEY, World

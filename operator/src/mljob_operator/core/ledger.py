@@ -114,7 +114,7 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger
         run = _later_run(run, started_by(fact), ledger.since)
         known = ledger.tasks if tasks is None else tasks
         old = known.get(fact.key)
-        new = fact if old is None else _merge(old, fact, past=_is_past(fact, run))
+        new = fact if old is None else _merge(old, fact, past=_of_before(fact, run))
         if new is not old:
             if tasks is None:
                 tasks = dict(ledger.tasks)
@@ -145,7 +145,7 @@ def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     tasks = dict(ledger.tasks)
     for fact in snapshot.tasks:
         old = tasks.get(fact.key)
-        tasks[fact.key] = fact if old is None else _settle(old, fact, final=snapshot.final or _is_past(old, run))
+        tasks[fact.key] = fact if old is None else _settle(old, fact, final=snapshot.final or _of_before(old, run))
     if snapshot.complete:
         present = {fact.key for fact in snapshot.tasks}
         tasks = {
@@ -204,7 +204,7 @@ def started_by(fact: TaskFact) -> RunFact:
     return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
 
 
-def _is_past(fact: TaskFact, run: RunFact | None) -> bool:
+def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
     """Whether it is an event of the time before the run was queued: somebody has cleared it since."""
     return fact.source is StatusSource.KAFKA and run is not None and run.created is not None and fact.at < run.created
 

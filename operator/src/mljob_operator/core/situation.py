@@ -16,6 +16,7 @@ from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, MLJobStat
 
 from . import attempts
 from .attempts import Attempt
+from .effort import Effort
 from .facts import queued_again
 from .identity import spec_hash
 from .instance import OWN
@@ -43,65 +44,6 @@ class Stop(StrEnum):
     PRE_RUNNING = "PreRunningDeadlineExceeded"
     SUSPEND = "Suspending"
     SPEC_CHANGED = "SpecChanged"
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What keeps an MLJob from going on.
-
-    Attributes:
-        reason: One CamelCase word.
-        message: What is wrong and what to do about it.
-        generation: The spec's generation that it happened to; another one deserves another try.
-        retry_at: When to try again; None: waiting can't help, only a change of the spec can.
-        failures: How many times in a row.
-        starting: Whether it was in starting the run; a cancellation does not wait for that.
-    """
-
-    reason: str
-    message: str
-    generation: int
-    retry_at: datetime | None
-    failures: int = 1
-    starting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """What this process has tried for an attempt.
-
-    Attributes:
-        attempt: The attempt that was begun, before the status says so.
-        kept_by: What last kept its run from being started, for people.
-        newest: How many runs Airflow has of an MLJob's spec that another MLJob may have run before (OncePerSpec); None: not asked yet.
-        unknown_until: A submission went out without an answer and may still take effect until then.
-        cleared_nothing: The run to be retried has no failed task that could be cleared.
-        cancel_dag_at: When the cancellation DAG was triggered.
-        cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
-        cancel_dag_running: Whether it had.
-        cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
-        cancelled_directly_at: When the run was cancelled through REST.
-        looked_up_at: When the run was last asked for.
-        over_since: When the ended run's tasks and outputs were first read.
-        doubt: The run was missed, or not all of its tasks are known: ask for both.
-        paused: Whether the run's DAG is paused.
-    """
-
-    attempt: Attempt | None = None
-    trouble: Trouble | None = None
-    kept_by: str | None = None
-    newest: int | None = None
-    unknown_until: datetime | None = None
-    cleared_nothing: bool = False
-    cancel_dag_at: datetime | None = None
-    cancel_dag_checked_at: datetime | None = None
-    cancel_dag_running: bool = False
-    cancel_dag_refused: str | None = None
-    cancelled_directly_at: datetime | None = None
-    looked_up_at: datetime | None = None
-    over_since: datetime | None = None
-    doubt: bool = False
-    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

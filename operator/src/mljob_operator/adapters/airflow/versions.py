@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 
-from ..errors import AirflowUnsupported
+from ...errors import AirflowUnsupported
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,12 @@ from airflow_client.client import BackfillApi, BackfillPostBody, DagRunApi, Repr
 from mljob_contract import mljob
 from mljob_contract.backfill_marker import CONF_KEY, Marker
 
-from ..core.backfill import Backfill, Member, Order
-from ..errors import AirflowError, BackfillActive, DagNotFound, ValidationFailed
-from ..ports import MemberChange
-from .airflow_rows import now, run_fact, time_of
-from .airflow_session import PAGE, TIMEOUT, Answer, Session
+from ...core.backfill import Backfill, Member, Order
+from ...errors import AirflowError, BackfillActive, ValidationFailed
+from ...ports import MemberChange
+from .refusals import Refusals
+from .rows import now, run_fact, time_of
+from .session import PAGE, TIMEOUT, Answer, Session
 
 T = TypeVar("T")
 
@@ -45,16 +46,14 @@ class AirflowBackfills:
     Args:
         session: Logged in.
         in_thread: How requests are run.
-        no_dag: Says why there is no such DAG.
+        refusals: Explains why there is no such DAG.
         prefix: Of our run ids.
     """
 
-    def __init__(
-        self, session: Session, in_thread: InThread, no_dag: Callable[[str], DagNotFound], *, prefix: str
-    ) -> None:
+    def __init__(self, session: Session, in_thread: InThread, refusals: Refusals, *, prefix: str) -> None:
         self._session = session
         self._in_thread = in_thread
-        self._no_dag = no_dag
+        self._refusals = refusals
         self._prefix = prefix
         self._backfills = BackfillApi(session.client)
         self._runs = DagRunApi(session.client)
@@ -146,7 +145,7 @@ class AirflowBackfills:
     def _why_not(self, dag_id: str, answer: Answer) -> AirflowError:
         """Say why a backfill was not made, and what to do about it."""
         if answer.status == 404:
-            return self._no_dag(dag_id)
+            return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
             return ValidationFailed(
                 f"Airflow refused the backfill of DAG {dag_id!r}: {answer.detail} Change spec.backfill or spec.conf to try again."

@@ -8,8 +8,8 @@ from typing import Any
 
 from mljob_contract.mljob import StatusSource
 
-from ..core.facts import RunFact, TaskFact
-from ..core.phases import run_state, task_state
+from ...core.facts import RunFact, TaskFact
+from ...core.phases import run_state, task_state
 
 
 def run_fact(row: Mapping[str, Any], seen: datetime) -> RunFact:

@@ -18,8 +18,8 @@ import urllib3
 from airflow_client.client import ApiClient, Configuration
 from airflow_client.client.exceptions import ApiException
 
-from ..errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
-from .airflow_versions import Version, assert_backfills, supported, warn_if_untested, without_api
+from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
+from .versions import Version, assert_backfills, supported, warn_if_untested, without_api
 
 CONNECTIONS = 8
 PAGE = 100

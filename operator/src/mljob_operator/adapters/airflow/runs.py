@@ -1,0 +1,174 @@
+"""Dag runs and their task instances, one run at a time (``/api/v2/dags/{dag_id}/dagRuns``)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow_client.client import DAGApi, DagRunApi, DAGRunClearBody, TaskInstanceApi, TriggerDAGRunPostBody
+
+from ...core.facts import Question, RunFact, TaskFact, TaskKey
+from ...core.phases import TERMINAL_RUN
+from ...errors import AirflowForbidden, AirflowUnavailable, NothingToClear, ValidationFailed
+from .refusals import Refusals
+from .rows import now, run_fact, task_fact
+from .session import PAGE, TIMEOUT, Answer, Session
+
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """The dag runs of one Airflow.
+
+    Args:
+        session: Logged in.
+        refusals: Explains why a DAG was not triggered.
+    """
+
+    def __init__(self, session: Session, refusals: Refusals) -> None:
+        self._session = session
+        self._refusals = refusals
+        self._runs = DagRunApi(session.client)
+        self._tasks = TaskInstanceApi(session.client)
+        self._dags = DAGApi(session.client)
+
+    def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+        """``POST /dags/{dag_id}/dagRuns``; 409 means that the run is there, so it is adopted.
+
+        Raises:
+            DagNotFound: No such DAG, yet.
+            DagImportError: Its file does not import.
+            ValidationFailed: Its params refuse the conf.
+            AirflowUnavailable: No answer; ``outcome_unknown`` when the run may be there all the same.
+        """
+        body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=None)
+        seen = now()
+        try:
+            row = self._session.ask(
+                lambda: self._runs.trigger_dag_run_without_preload_content(dag_id, body, _request_timeout=TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 409:
+                adopted = self.get(dag_id, run_id)
+                if adopted is not None:
+                    return adopted
+                raise AirflowUnavailable(f"Airflow says that run {run_id} is there and that it is not") from answer
+            raise self._refusals.of_submission(dag_id, answer) from answer
+        return run_fact(row, seen)
+
+    def params(self, dag_id: str) -> dict[str, Any]:
+        """``GET /dags/{dag_id}/details``: its params."""
+        try:
+            row = self._session.ask(
+                lambda: self._dags.get_dag_details_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 404:
+                return {}
+            raise
+        return row.get("params") or {}
+
+    def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``: its conf.
+
+        Raises:
+            ValidationFailed: There is no such run.
+        """
+        row = self._row(dag_id, run_id)
+        if row is None:
+            raise ValidationFailed(
+                f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed one. "
+                "Create an MLJob with another name."
+            )
+        return row.get("conf") or {}
+
+    def clear_failed(self, dag_id: str, run_id: str, since: datetime | None) -> RunFact:
+        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``.
+
+        Raises:
+            NothingToClear: The run has no failed task, or is gone.
+        """
+        before = self.get(dag_id, run_id)
+        if before is None:
+            raise NothingToClear(f"run {run_id} is not in Airflow any more")
+        again = since is not None and before.created is not None and before.created >= since
+        if again or before.state not in TERMINAL_RUN:
+            return before
+        # Without only_new, which Airflow 3.1 refuses as a field that it does not know.
+        body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None)
+        self._session.ask(
+            lambda: self._runs.clear_dag_run_without_preload_content(dag_id, run_id, body, _request_timeout=TIMEOUT)
+        )
+        after = self.get(dag_id, run_id)
+        if after is None or (after.state in TERMINAL_RUN and after.created == before.created):
+            raise NothingToClear(f"run {run_id} has no failed task")
+        return after
+
+    def get(self, dag_id: str, run_id: str) -> RunFact | None:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``."""
+        seen = now()
+        row = self._row(dag_id, run_id)
+        return run_fact(row, seen) if row is not None else None
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages."""
+        seen = now()
+        return [task_fact(row, seen) for row in self.task_rows(dag_id, run_id)]
+
+    def task_rows(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The same as Airflow gives them."""
+        try:
+            return self._session.pages(
+                "task_instances",
+                lambda place: self._tasks.get_task_instances_without_preload_content(
+                    dag_id, run_id, **place, _request_timeout=TIMEOUT
+                ),
+            )
+        except Answer as answer:
+            if answer.status == 404:
+                return []
+            raise
+
+    def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        """``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all pages."""
+        found: dict[TaskKey, Question] = {}
+        offset = 0
+        while True:
+            try:
+                page = self._session.ask(
+                    lambda offset=offset: self._tasks.get_hitl_details_without_preload_content(  # type: ignore[misc]
+                        dag_id,
+                        run_id,
+                        response_received=False,
+                        order_by=["ti_id"],
+                        limit=PAGE,
+                        offset=offset,
+                        _request_timeout=TIMEOUT,
+                    )
+                )
+            except Answer as answer:
+                if answer.status == 404:
+                    return {}
+                raise
+            except AirflowForbidden as error:
+                log.warning("what the tasks of run %s ask of people is not known: %s", run_id, error)
+                return {}
+            for row in page["hitl_details"]:
+                task = row["task_instance"]
+                found[task["task_id"], task["map_index"]] = Question(task["try_number"], row["subject"])
+            offset += len(page["hitl_details"])
+            if len(page["hitl_details"]) < PAGE:
+                return found
+
+    def _row(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        try:
+            row: dict[str, Any] = self._session.ask(
+                lambda: self._runs.get_dag_run_without_preload_content(dag_id, run_id, _request_timeout=TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 404:
+                return None
+            raise
+        return row

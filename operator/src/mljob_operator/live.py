@@ -1,0 +1,72 @@
+"""An MLJob that is not finished, as the resync sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from .core.job import Job
+from .core.ledger import Ledger
+from .core.phases import RunState
+from .core.situation import Situation
+
+STIRRED_FOR = timedelta(seconds=3)
+"""How long after an event of a backfill's run more is expected that gives no event: its end, where the events are those of tasks, and the
+start of the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An MLJob that is not finished, as the resync sees it.
+
+    Attributes:
+        run_id: Its dag run's id.
+        dag_id: The run's DAG.
+        airflow: The Airflow that it is in.
+        ledger: What is known of the run.
+        paused: Whether the run's DAG was paused when last looked at.
+        submitted: Whether there is a run in progress.
+        stopping: Whether that is being cancelled.
+        backfill: Whether it is a backfill.
+        stirred: Whether one of the backfill's runs was heard of a moment ago.
+    """
+
+    job: Job
+    run_id: str
+    dag_id: str
+    airflow: str
+    ledger: Ledger
+    paused: bool
+    submitted: bool
+    stopping: bool
+    backfill: bool
+    stirred: bool
+
+    @classmethod
+    def of(cls, s: Situation) -> Live:
+        """An MLJob in this situation."""
+        submitted = s.open and s.submitted
+        heard = s.ledger.course.stirred if s.ledger.course is not None else None
+        return cls(
+            s.job,
+            s.run_id,
+            s.dag_id,
+            s.airflow,
+            s.ledger,
+            s.effort.paused,
+            submitted,
+            stopping=submitted and s.stop is not None,
+            backfill=s.job.is_backfill,
+            stirred=heard is not None and s.now - heard < STIRRED_FOR,
+        )
+
+    @property
+    def queued(self) -> bool:
+        """Whether the run waits for its first task."""
+        return self.ledger.run is not None and self.ledger.run.state is RunState.QUEUED
+
+    @property
+    def hot(self) -> bool:
+        """Whether a change is expected at any moment that may come without an event."""
+        started = self.ledger.run is not None and not self.ledger.complete
+        return self.submitted and (self.stopping or self.ledger.settling or started or self.stirred)

@@ -1,0 +1,101 @@
+"""What is known of one MLJob, and what has arrived of it and waits for the next step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from .core import attempts
+from .core.backfill import Member
+from .core.effort import Effort
+from .core.facts import RunFact, Snapshot, TaskFact
+from .core.job import Job
+from .core.ledger import Ledger, fold, observe
+from .core.outputs import Outputs
+from .core.situation import Situation
+
+Done = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Slot:
+    """What is known of one MLJob, what has arrived, and the step under way.
+
+    Attributes:
+        job: Its latest version; None: not known, it is to be read.
+        ledger: What is known of its run.
+        effort: What was tried for it.
+        outputs: What its run left, where that was read.
+        facts: What events said, each with the Airflows that it may be of, and the run id.
+        snapshots: What REST said, each with its Airflow and the run id.
+        done: To be called when the facts that came with them are stored.
+        owed: The same, of facts that are folded.
+        paused: Whether the run's DAG was seen paused; None: not looked at since the last step.
+        doubt: Whether the run is to be asked for.
+        anew: Whether something around it has changed, so that what stood in its way may not any more.
+        waiting: Whether there is a reason for another step.
+        task: The step under way.
+        timer: For the next one that is due by itself.
+        written_at: When its status was last written, in the event loop's seconds.
+        refined_at: Since when the stored status is only less exact than what is known.
+        failures: Steps in a row that failed.
+    """
+
+    job: Job | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    effort: Effort = field(default_factory=Effort)
+    outputs: Outputs | None = None
+    facts: list[tuple[Collection[str], str, TaskFact | RunFact | Member]] = field(default_factory=list)
+    snapshots: list[tuple[str, str, Snapshot]] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    owed: list[Done] = field(default_factory=list)
+    paused: bool | None = None
+    doubt: bool = False
+    anew: bool = False
+    waiting: bool = False
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    written_at: float = float("-inf")
+    refined_at: datetime | None = None
+    failures: int = 0
+
+    def take_in(self, situation: Situation) -> None:
+        """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""
+        run_id, airflow = situation.run_id, situation.airflow
+        facts, self.facts = self.facts, []
+        self.owed += self.done
+        self.done = []
+        snapshots, self.snapshots = self.snapshots, []
+        self.ledger = fold(
+            replace(self.ledger, since=attempts.run_facts_since(situation.status)),
+            (fact for origins, about, fact in facts if about == run_id and airflow in origins),
+        )
+        for origin, about, snapshot in snapshots:
+            if (origin, about) == (airflow, run_id):
+                self.ledger = observe(self.ledger, snapshot)
+        if self.paused is not None:
+            self.effort = replace(self.effort, paused=self.paused)
+            self.paused = None
+        if self.doubt:
+            self.effort = replace(self.effort, doubt=True)
+            self.doubt = False
+        if self.anew:
+            self.effort = replace(self.effort, trouble=None)
+            self.anew = False
+
+    def acknowledge(self) -> None:
+        """What was folded is stored."""
+        owed, self.owed = self.owed, []
+        for done in owed:
+            done()
+
+    def forget(self) -> None:
+        """Nobody is left who needs what has arrived."""
+        self.owed += self.done
+        self.done, self.facts, self.snapshots = [], [], []
+        self.acknowledge()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

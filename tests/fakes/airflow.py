@@ -1,0 +1,288 @@
+"""Airflow's dag runs, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from mljob_contract.airflow_instance import InstanceHealth
+from mljob_contract.mljob import OutputSource, StatusSource
+from mljob_operator.core.facts import Question, RunFact, TaskFact, TaskKey
+from mljob_operator.core.identity import cancel_run_id
+from mljob_operator.core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.errors import (
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    DagNotFound,
+    DagRefused,
+    NothingToClear,
+    ValidationFailed,
+)
+from mljob_operator.ports import Clock, Pulse, RunChange, TaskChange
+
+from .backfills import FakeBackfills
+
+CANCEL_DAG = "mljob_cancel"
+_FAILED = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+
+
+@dataclass
+class FakeRun:
+    """A run in the fake Airflow."""
+
+    dag_id: str
+    run_id: str
+    conf: dict[str, Any]
+    state: RunState
+    created: datetime
+    changed: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+    tasks: dict[tuple[str, int], TaskFact] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    xcoms: dict[tuple[str, str], Any] = field(default_factory=dict)
+    date: datetime | None = None
+    backfill: int | None = None
+    questions: dict[TaskKey, str] = field(default_factory=dict)
+
+
+class FakeAirflow:
+    """Airflow's dag runs, in memory.
+
+    Attributes:
+        dags: Task ids by DAG id; what is not here is unknown.
+        required: Names that a DAG's conf must have, or Airflow refuses it.
+        dag_params: Params by DAG id.
+        paused: DAGs that are paused.
+        daily: DAGs that have a schedule.
+        down: Whether requests get no answer.
+        locked: Whether it refuses the credentials.
+        unhealthy: Its parts that are not well.
+        down_for: How many requests of a kind get none.
+        lose_answers: How many submissions take effect without an answer.
+        calls: What was asked, in sequence.
+    """
+
+    def __init__(self, clock: Clock, dags: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._clock = clock
+        self.dags = {"train": ("extract", "fit"), "days": ("work",), CANCEL_DAG: ("cancel",), **(dags or {})}
+        self.required: dict[str, tuple[str, ...]] = {}
+        self.dag_params: dict[str, dict[str, Any]] = {}
+        self.paused: set[str] = set()
+        self.daily: set[str] = {"days"}
+        self.backfills = FakeBackfills(self, clock)
+        self.runs: dict[tuple[str, str], FakeRun] = {}
+        self.down = False
+        self.locked = False
+        self.unhealthy: set[str] = set()
+        self.down_for: dict[str, int] = {}
+        self.lose_answers = 0
+        self.calls: list[str] = []
+        self.clock_offset = timedelta(0)
+
+    # DagRuns
+
+    async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+        """As Airflow: 404 for an unknown DAG, 400 for a conf that doesn't fit, 409 adopts."""
+        self.asked("submit")
+        if dag_id not in self.dags:
+            raise DagNotFound(f"no DAG {dag_id}")
+        if missing := [name for name in self.required.get(dag_id, ()) if name not in conf]:
+            raise ValidationFailed(f"Invalid input for param {missing[0]}")
+        run = self.runs.get((dag_id, run_id)) or self.queue(dag_id, run_id, conf)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise AirflowUnavailable("the answer was lost", outcome_unknown=True)
+        return self.fact(run)
+
+    async def params(self, dag_id: str) -> dict[str, Any]:
+        """The DAG's."""
+        self.asked("params")
+        return dict(self.dag_params.get(dag_id, {}))
+
+    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """A run's."""
+        self.asked("conf")
+        run = self.runs.get((dag_id, run_id))
+        if run is None:
+            raise ValidationFailed(f"no run {run_id}")
+        return dict(run.conf)
+
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+        """The failed tasks again."""
+        self.asked("clear_failed")
+        run = self.runs.get((dag_id, run_id))
+        if run is None:
+            raise NothingToClear(run_id)
+        again = since is not None and run.created >= since
+        if not again and run.state in TERMINAL_RUN:
+            failed = [key for key, task in run.tasks.items() if task.state in _FAILED]
+            if not failed:
+                raise NothingToClear(run_id)
+            self.clear(run, *failed)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise AirflowUnavailable("the answer was lost", outcome_unknown=True)
+        return self.fact(run)
+
+    async def get(self, dag_id: str, run_id: str) -> RunFact | None:
+        """One run."""
+        self.asked("get")
+        run = self.runs.get((dag_id, run_id))
+        return self.fact(run) if run else None
+
+    async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
+        """Its task instances."""
+        self.asked("tasks")
+        run = self.runs.get((dag_id, run_id))
+        return [replace(task, seen=self._clock()) for task in run.tasks.values()] if run else []
+
+    async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        """What its waiting tasks ask."""
+        self.asked("questions")
+        run = self.runs.get((dag_id, run_id))
+        if run is None:
+            return {}
+        return {
+            key: Question(run.tasks[key].try_number, subject)
+            for key, subject in run.questions.items()
+            if run.tasks[key].awaits_input
+        }
+
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
+        """What its tasks published, and what is asked for."""
+        self.asked("outputs")
+        run = self.runs.get((dag_id, run_id))
+        if run is None:
+            return {}
+        named = {source.name: run.xcoms.get((source.task_id, source.key)) for source in sources}
+        return run.outputs | {name: value for name, value in named.items() if value is not None}
+
+    async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
+        """The cancellation DAG does its work at once, unless it is paused or missing."""
+        self.asked("trigger_cancellation")
+        if CANCEL_DAG not in self.dags or CANCEL_DAG in self.paused:
+            raise DagRefused("the cancellation DAG can't run")
+        await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
+
+    async def cancellation_runs(self, run_id: str) -> bool:
+        """Whether the cancellation DAG is at it."""
+        self.asked("cancellation_runs")
+        run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
+        return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
+
+    async def cancel(self, dag_id: str, run_id: str) -> None:
+        """Fail what is unfinished."""
+        self.asked("cancel")
+        if (run := self.runs.get((dag_id, run_id))) is not None and run.state not in TERMINAL_RUN:
+            now = self._clock()
+            for key, task in run.tasks.items():
+                if task.state not in FINISHED_TASK:
+                    run.tasks[key] = replace(task, state=TaskState.FAILED, at=now, seen=now, end=now)
+            self.end(run, RunState.FAILED)
+
+    async def changed_runs(self, since: datetime) -> list[RunChange]:
+        """The change feed."""
+        self.asked("changed_runs")
+        changed = {run.run_id for run in self.runs.values() if run.changed >= since}
+        return [change for change in self._ours() if change.run_id in changed]
+
+    async def changed_tasks(self, since: datetime) -> list[TaskChange]:
+        """The change feed."""
+        self.asked("changed_tasks")
+        return [
+            TaskChange(run.dag_id, run.run_id, replace(task, seen=self._clock()))
+            for run in self.runs.values()
+            for task in run.tasks.values()
+            if task.at >= since and run.run_id.startswith("mljob.")
+        ]
+
+    async def active_runs(self) -> list[RunChange]:
+        """Queued and running ones."""
+        self.asked("active_runs")
+        return [change for change in self._ours() if change.fact.state not in TERMINAL_RUN]
+
+    def _ours(self) -> list[RunChange]:
+        return [
+            RunChange(run.dag_id, run.run_id, self.fact(run))
+            for run in self.runs.values()
+            if run.run_id.startswith("mljob.")
+        ]
+
+    async def paused_dags(self) -> set[str]:
+        """Paused DAGs."""
+        self.asked("paused_dags")
+        return set(self.paused)
+
+    async def probe(self) -> Pulse:
+        """It is what it is said to be."""
+        self.asked("probe")
+        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
+        return Pulse("3.3.2", InstanceHealth(**health))
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
+    # What happens in Airflow
+
+    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
+        """There is a new run."""
+        now = self._clock()
+        run = FakeRun(dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now)
+        run.tasks = {
+            (task_id, -1): TaskFact(task_id, -1, 0, TaskState.NONE, StatusSource.REST, now, now)
+            for task_id in self.dags[dag_id]
+        }
+        self.runs[dag_id, run_id] = run
+        return run
+
+    def only_run(self, dag_id: str = "train") -> FakeRun:
+        """The one run of a DAG."""
+        (run,) = [run for run in self.runs.values() if run.dag_id == dag_id]
+        return run
+
+    def begin(self, run: FakeRun) -> None:
+        """The scheduler starts the run."""
+        run.state, run.start, run.changed = RunState.RUNNING, self._clock(), self._clock()
+
+    def end(self, run: FakeRun, state: RunState) -> None:
+        """The scheduler ends it."""
+        run.state, run.end, run.changed = state, self._clock(), self._clock()
+
+    def clear(self, run: FakeRun, *keys: tuple[str, int]) -> None:
+        """Somebody clears tasks: they are to run again, and the run with them if it had ended."""
+        now = self._clock()
+        for key in keys or tuple(run.tasks):
+            task = run.tasks[key]
+            run.tasks[key] = replace(task, state=TaskState.NONE, at=now, seen=now, start=None, end=None)
+        run.created = run.changed = now
+        if run.state in TERMINAL_RUN:
+            run.state, run.start, run.end = RunState.QUEUED, now, None
+
+    def set_task(
+        self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
+    ) -> None:
+        """A task instance changes."""
+        now = self._clock()
+        run.tasks[task_id, map_index] = TaskFact(
+            task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now
+        )
+
+    def fact(self, run: FakeRun) -> RunFact:
+        """As REST tells it."""
+        now = self._clock()
+        return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, created=run.created)
+
+    def asked(self, call: str) -> None:
+        """A request arrives."""
+        self.calls.append(call)
+        if self.down_for.get(call, 0) > 0:
+            self.down_for[call] -= 1
+            raise AirflowUnavailable(f"Airflow is down for {call}")
+        if self.down:
+            raise AirflowUnavailable("Airflow is down")
+        if self.locked:
+            raise AirflowUnauthorized("Airflow refused the login")

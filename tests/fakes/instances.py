@@ -1,0 +1,94 @@
+"""AirflowInstances in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, KIND
+from mljob_operator.core.instance import Instance
+from mljob_operator.core.notices import Notice
+from mljob_operator.errors import Gone, ReferenceMissing
+
+from .objects import StoredObjects
+
+
+class FakeInstances(StoredObjects[str]):
+    """AirflowInstances, Secrets, and the labels of namespaces.
+
+    Attributes:
+        secrets: Secrets' data, by name.
+        labels: Of namespaces, by name.
+        notices: Events by AirflowInstance name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.labels: dict[str, dict[str, str]] = {}
+        self.notices: list[tuple[str, Notice]] = []
+
+    def create(
+        self, name: str, spec: Mapping[str, Any], *, default: bool = False, at: str = "2026-01-01T00:00:00Z"
+    ) -> Instance:
+        """As ``kubectl apply`` would."""
+        self._create(name, KIND, spec, at, name=name, annotations=_annotations(default=default))
+        return self.get(name)
+
+    def get(self, name: str) -> Instance:
+        """As it is now."""
+        return Instance.from_object(self.body(name))
+
+    def edit(self, name: str, spec: Mapping[str, Any]) -> Instance:
+        """A user changes the spec."""
+        self._edit(name, spec)
+        return self.get(name)
+
+    def annotate(self, name: str, *, default: bool) -> Instance:
+        """A user makes it the default, or not."""
+        body = self.objects[name]
+        body["metadata"]["annotations"] = _annotations(default=default)
+        self._touch(body)
+        return self.get(name)
+
+    def user_deletes(self, name: str) -> Instance | None:
+        """A user deletes it; None when it is gone at once."""
+        return self.get(name) if self._delete(name, "2026-01-01T00:00:00Z") else None
+
+    # InstanceStore
+
+    async def list(self) -> list[Instance]:
+        """All."""
+        return [self.get(name) for name in self.objects]
+
+    async def namespaces(self) -> dict[str, dict[str, str]]:
+        """Their labels."""
+        return deepcopy(self.labels)
+
+    async def secret(self, name: str) -> dict[str, str]:
+        """A Secret."""
+        if name not in self.secrets:
+            raise ReferenceMissing(f"Secret {name} is not there")
+        return dict(self.secrets[name])
+
+    async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
+        """A merge patch of exactly this version."""
+        self._patch_status(self._exactly(instance.name, instance.uid, instance.resource_version), patch)
+        return self.get(instance.name)
+
+    async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
+        """Ours, and nobody else's."""
+        try:
+            self._exactly(instance.name, instance.uid, instance.resource_version)
+        except Gone:
+            return None
+        return self.get(instance.name) if self._finalize(instance.name, FINALIZER, present=present) else None
+
+    async def record(self, instance: Instance, notice: Notice) -> None:
+        """Kept for the test to look at."""
+        self.notices.append((instance.name, notice))
+
+
+def _annotations(*, default: bool) -> dict[str, str]:
+    return {IS_DEFAULT: "true"} if default else {}

@@ -1,0 +1,112 @@
+"""MLJobs in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mljob_contract.mljob import FINALIZER, KIND, UNOBSERVED, ConfSource
+from mljob_operator.core.conf import Source
+from mljob_operator.core.job import Job, Key
+from mljob_operator.core.notices import Notice
+from mljob_operator.errors import Gone, ReferenceMissing, StoreError
+
+from .objects import StoredObjects
+
+
+class FakeJobs(StoredObjects[Key]):
+    """MLJobs, and the ConfigMaps and Secrets that they name.
+
+    Attributes:
+        notices: Events by MLJob name.
+        reads: How many times one was read.
+        overtake: How many status writes are overtaken by somebody else's change.
+        fail: What each write raises.
+        refuse_events: Whether no Event can be created.
+        data: ConfigMaps' and Secrets' data, by kind and name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notices: list[tuple[str, Notice]] = []
+        self.data: dict[tuple[str, str], dict[str, str]] = {}
+        self.reads = 0
+        self.overtake = 0
+        self.fail: Exception | None = None
+        self.refuse_events = False
+
+    def create(
+        self, name: str, spec: Mapping[str, Any], namespace: str = "team-a", at: str = "2026-01-01T00:00:00Z"
+    ) -> Job:
+        """As ``kubectl apply`` would."""
+        body = self._create((namespace, name), KIND, spec, at, namespace=namespace, name=name)
+        body["status"] = dict(UNOBSERVED)
+        return self._read((namespace, name))
+
+    def edit(self, key: Key, spec: Mapping[str, Any]) -> Job:
+        """A user changes the spec."""
+        self._edit(key, spec)
+        return self._read(key)
+
+    def user_deletes(self, key: Key, at: datetime) -> Job | None:
+        """A user deletes it; None when it is gone at once."""
+        return self._read(key) if self._delete(key, at.isoformat()) else None
+
+    # JobStore
+
+    async def list(self) -> list[Job]:
+        """All."""
+        return [self._read(key) for key in self.objects]
+
+    async def get(self, key: Key) -> Job | None:
+        """One."""
+        self.reads += 1
+        return self._read(key) if key in self.objects else None
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        """A merge patch of exactly this version."""
+        self._patch_status(self._to_change(job), patch)
+        return self._read(job.key)
+
+    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
+        """Ours, and nobody else's."""
+        try:
+            self._to_change(job)
+        except Gone:
+            return None
+        return self._read(job.key) if self._finalize(job.key, FINALIZER, present=present) else None
+
+    async def source(self, namespace: str, reference: ConfSource) -> Source | None:
+        """A ConfigMap or a Secret."""
+        named = reference.secret_ref or reference.config_map_ref
+        assert named is not None
+        kind = "Secret" if reference.secret_ref else "ConfigMap"
+        data = self.data.get((kind, named.name))
+        if data is None and not named.optional:
+            raise ReferenceMissing(f"{kind} {named.name} is not there")
+        return Source(f"{kind} {named.name}", data, kind == "Secret") if data is not None else None
+
+    async def delete(self, job: Job) -> None:
+        """Somebody deletes exactly this version."""
+        self._to_change(job)
+        self._delete(job.key, "2026-01-01T00:00:00Z")
+
+    async def record(self, job: Job, notice: Notice) -> None:
+        """Kept for the test to look at."""
+        if self.refuse_events:
+            raise StoreError("the namespace is being terminated")
+        self.notices.append((job.name, notice))
+
+    def _read(self, key: Key) -> Job:
+        return Job.from_object(self.body(key))
+
+    def _to_change(self, job: Job) -> dict[str, Any]:
+        """Exactly this version, if nothing comes between."""
+        if self.fail is not None:
+            raise self.fail
+        if self.overtake and (body := self.objects.get(job.key)) is not None:
+            self.overtake -= 1
+            body["metadata"].setdefault("labels", {})["overtaken"] = str(self.overtake)
+            self._touch(body)
+        return self._exactly(job.key, job.uid, job.resource_version)

@@ -1,0 +1,105 @@
+"""Objects of one kind as an apiserver keeps them: generations, resource versions and optimistic concurrency, finalizers, merge patches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Generic, TypeVar
+
+from mljob_contract.mljob import API_VERSION
+from mljob_operator.errors import Conflict, Gone
+
+K = TypeVar("K")
+
+
+class StoredObjects(Generic[K]):
+    """What both kinds have in common.
+
+    Attributes:
+        objects: As the apiserver would send them.
+        patches: Of statuses, in sequence.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[K, dict[str, Any]] = {}
+        self.patches: list[dict[str, Any]] = []
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+
+    def body(self, key: K) -> dict[str, Any]:
+        """A copy of one."""
+        return deepcopy(self.objects[key])
+
+    def _create(self, key: K, kind: str, spec: Mapping[str, Any], at: str, **metadata: Any) -> dict[str, Any]:
+        self.objects[key] = {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "metadata": {
+                **metadata,
+                "uid": f"uid-{next(self._uids)}",
+                "generation": 1,
+                "resourceVersion": str(next(self._versions)),
+                "creationTimestamp": at,
+            },
+            "spec": dict(spec),
+        }
+        return self.objects[key]
+
+    def _edit(self, key: K, spec: Mapping[str, Any]) -> None:
+        body = self.objects[key]
+        body["spec"] |= spec
+        body["metadata"]["generation"] += 1
+        self._touch(body)
+
+    def _delete(self, key: K, at: str) -> bool:
+        """Somebody deletes one; whether a finalizer keeps it."""
+        body = self.objects[key]
+        if not body["metadata"].get("finalizers"):
+            del self.objects[key]
+            return False
+        body["metadata"]["deletionTimestamp"] = at
+        body["metadata"]["generation"] += 1
+        self._touch(body)
+        return True
+
+    def _exactly(self, key: K, uid: str, resource_version: str) -> dict[str, Any]:
+        """The one that has this uid, in this version."""
+        body = self.objects.get(key)
+        if body is None or body["metadata"]["uid"] != uid:
+            raise Gone(str(key))
+        if body["metadata"]["resourceVersion"] != resource_version:
+            raise Conflict(str(key))
+        return body
+
+    def _patch_status(self, body: dict[str, Any], patch: Mapping[str, Any]) -> None:
+        body["status"] = _merged(body.get("status", {}), patch)
+        self.patches.append(deepcopy(dict(patch)))
+        self._touch(body)
+
+    def _finalize(self, key: K, finalizer: str, *, present: bool) -> bool:
+        """Add a finalizer, or take it away, and nobody else's; whether the object is still there."""
+        body = self.objects[key]
+        others = [name for name in body["metadata"].get("finalizers", []) if name != finalizer]
+        body["metadata"]["finalizers"] = [*others, finalizer] if present else others
+        self._touch(body)
+        if "deletionTimestamp" in body["metadata"] and not body["metadata"]["finalizers"]:
+            del self.objects[key]
+            return False
+        return True
+
+    def _touch(self, body: dict[str, Any]) -> None:
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, Mapping):
+        return deepcopy(patch)
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
