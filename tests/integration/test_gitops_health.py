@@ -22,7 +22,7 @@ from devstack.golang import Program
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState
 from tests.unit.operator.conftest import KEY, World
-from tests.unit.operator.test_attempts import begin, edit, end
+from tests.unit.operator.runs import begin, edit, end
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "gitops"

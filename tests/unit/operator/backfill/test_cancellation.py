@@ -1,0 +1,61 @@
+"""cancel and deletion end a backfill in Airflow, with its runs in progress."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import BackfillRuns, Phase
+from mljob_operator.core.phases import RunState
+from tests.unit.operator.conftest import World
+from tests.unit.operator.runs import edit
+
+from .backfills import apply, begin, counts, end, runs
+
+
+class TestEnding:
+    """cancel and delete end the runs in progress as well."""
+
+    async def test_cancelled_no_run_goes_on(self, world: World) -> None:
+        await apply(world)
+        first, second, *_ = runs(world)
+        await begin(world, first, second)
+        await end(world, RunState.SUCCESS, first)
+        await edit(world, cancel=True)
+        assert (world.status.phase, world.status.reason) == (Phase.CANCELLED, "CancelRequested")
+        assert counts(world) == BackfillRuns(total=4, success=1, failed=3)
+        assert second.state is RunState.FAILED
+        assert world.airflow.backfills.made[1].completed is not None
+        assert "trigger_cancellation" not in world.airflow.calls
+
+    async def test_deletion_waits_until_the_runs_are_over(self, world: World) -> None:
+        await apply(world)
+        await begin(world, runs(world)[0])
+        world.airflow.down = True
+        await world.delete()
+        assert (world.status.phase, world.exists) == (Phase.CANCELLING, True)
+        world.airflow.down = False
+        await world.later(20)
+        assert not world.exists
+        assert {run.state for run in runs(world)} == {RunState.FAILED}
+
+    async def test_with_airflow_away_deletion_is_let_through_in_time(self, world: World) -> None:
+        await apply(world, cancellation={"timeoutSeconds": 60})
+        world.airflow.down = True
+        await world.delete()
+        await world.later(61)
+        assert not world.exists
+        assert "CancellationAbandoned" in world.told
+
+    async def test_a_creation_without_an_answer_is_found_and_cancelled(self, world: World) -> None:
+        world.airflow.backfills.lose_answers = 1
+        await apply(world)
+        await world.delete()
+        await world.later(5)
+        assert not world.exists
+        assert {run.state for run in runs(world)} == {RunState.FAILED}
+
+    async def test_retained_it_goes_on_without_its_mljob(self, world: World) -> None:
+        await apply(world, deletionPolicy="Retain")
+        await begin(world, runs(world)[0])
+        await world.delete()
+        assert not world.exists
+        assert runs(world)[0].state is RunState.RUNNING
+        assert world.airflow.backfills.made[1].completed is None

@@ -1,0 +1,107 @@
+"""Making a backfill in Airflow: of what, when, and only once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mljob_contract.mljob import BackfillRuns, Phase, ReprocessBehavior
+from mljob_operator.core.phases import RunState
+from tests.unit.operator.conftest import KEY, World
+
+from .backfills import DAYS, FIRST, RANGE, apply, counts, end, made, runs, someone_elses
+
+
+class TestCreating:
+    """One backfill for each attempt, whatever crashes."""
+
+    async def test_it_makes_the_runs_of_its_range_with_its_conf(self, world: World) -> None:
+        await apply(
+            world,
+            conf={"model": "churn"},
+            backfill={"reprocessBehavior": "Completed", "maxActiveRuns": 3, "runBackwards": True},
+        )
+        (backfill,) = world.airflow.backfills.made.values()
+        assert (backfill.start, backfill.end) == (FIRST, datetime(2025, 12, 4, tzinfo=UTC))
+        assert (backfill.reprocess, backfill.max_active_runs) == (ReprocessBehavior.COMPLETED, 3)
+        assert world.status.dag_run_id is not None
+        assert [run.run_id for run in runs(world)] == [
+            f"backfill__2025-12-0{day}T00:00:00+00:00" for day in (1, 2, 3, 4)
+        ]
+        marked = {"model": "churn", "mljob": {"id": world.status.dag_run_id, "attempt": 1}}
+        assert [run.conf for run in runs(world)] == [marked] * 4
+        assert (world.status.phase, world.status.reason, world.status.progress) == (Phase.QUEUED, "Queued", "0/4")
+        assert counts(world) == BackfillRuns(total=4, queued=4)
+        assert world.status.dag_run_url == "http://airflow/dags/days/backfills"
+        assert world.held
+        assert [notice.message for _, notice in world.jobs.notices] == [
+            "Submitted backfill 1 of DAG days: http://airflow/dags/days/backfills"
+        ]
+
+    async def test_it_is_announced_before_it_is_made(self, world: World) -> None:
+        world.airflow.down = True
+        await apply(world)
+        assert (world.status.reason, world.status.attempts) == ("AirflowUnavailable", 1)
+        assert world.status.dag_run_id is not None
+        assert world.held
+
+    async def test_a_restart_makes_no_other_one(self, world: World) -> None:
+        await apply(world)
+        await world.restart()
+        await world.look()
+        await world.later(60)
+        assert made(world) == 1
+        assert counts(world) == BackfillRuns(total=4, queued=4)
+
+    @pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])
+    async def test_one_whose_answer_was_lost_is_found(self, world: World, restarted: bool) -> None:
+        world.airflow.backfills.lose_answers = 1
+        await apply(world)
+        if restarted:
+            await world.restart()
+        await world.later(5)
+        assert (made(world), world.status.phase) == (1, Phase.QUEUED)
+        assert world.airflow.calls.count("create_backfill") == 1
+
+    async def test_one_that_may_be_on_its_way_is_waited_for_after_a_restart(self, world: World) -> None:
+        world.airflow.down = True
+        await apply(world)
+        world.airflow.down = False
+        await world.restart()
+        await world.later(5)
+        assert made(world) == 0, "the process before this one may have asked for it"
+        await world.later(26)
+        assert made(world) == 1
+
+    async def test_a_restart_between_creation_and_status_adopts_it(self, world: World) -> None:
+        await apply(world)
+        body = world.jobs.objects[KEY]
+        for name in ("submitTime", "backfill", "progress", "percent", "dagRunState"):
+            body["status"].pop(name, None)
+        await world.restart()
+        assert (made(world), world.status.phase) == (1, Phase.QUEUED)
+
+    async def test_another_ones_backfill_is_waited_for_and_named(self, world: World) -> None:
+        other = someone_elses(world)
+        await apply(world, backfill={"reprocessBehavior": "Completed"})
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "BackfillActive")
+        assert "backfill 1" in (world.status.message or "")
+        assert "BackfillActive" in world.told
+        await world.later(3)
+        assert made(world) == 1
+        await end(world, RunState.SUCCESS, *runs(world, other))
+        world.airflow.backfills.close(other)
+        await world.later(10)
+        assert (made(world), world.status.phase, counts(world).total) == (2, Phase.QUEUED, 4)
+
+    async def test_a_dag_without_a_schedule_is_refused(self, world: World) -> None:
+        await world.apply(type="Backfill", backfill=RANGE)
+        assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")
+        assert "non-periodic schedule" in (world.status.message or "")
+
+    async def test_a_conf_that_does_not_fit_is_refused_before_it_is_sent(self, world: World) -> None:
+        world.airflow.dag_params[DAYS] = {"rows": {"value": 1, "schema": {"type": "integer"}}}
+        await apply(world, conf={"rows": "many"})
+        assert world.status.reason == "ValidationFailed"
+        assert "create_backfill" not in world.airflow.calls

@@ -1,0 +1,169 @@
+"""A backfill's runs in the status: how many are done, which have failed, and how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from mljob_contract.mljob import BackfillRuns, Phase, StatusSource
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.phases import RunState, TaskState
+from tests.strategies import event
+from tests.unit.operator.conftest import World
+
+from .backfills import DAYS, FIRST, apply, begin, counts, end, of, runs, someone_elses
+
+
+class TestFollowing:
+    """Runs done of all."""
+
+    async def test_it_runs_until_all_have_ended(self, world: World) -> None:
+        await apply(world)
+        first, second, *rest = runs(world)
+        await begin(world, first, second)
+        assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "RunsInProgress")
+        assert counts(world) == BackfillRuns(total=4, queued=2, running=2)
+        assert world.status.start_time is not None
+        await end(world, RunState.SUCCESS, first, second)
+        assert (world.status.progress, world.status.percent) == ("2/4", 50)
+        assert world.status.message == "0 of 4 runs in progress, 2 finished."
+        await begin(world, *rest)
+        await end(world, RunState.SUCCESS, *rest)
+        assert (world.status.phase, world.status.progress, world.status.percent) == (Phase.SUCCEEDED, "4/4", 100)
+        assert world.status.message == "All 4 runs succeeded."
+        assert counts(world) == BackfillRuns(total=4, success=4)
+        assert world.condition("Complete") == "True"
+        assert not world.held, "a finished one can be deleted without us"
+        assert world.told == ["Submitted", "Running", "Succeeded"]
+
+    async def test_failed_runs_are_named(self, world: World) -> None:
+        await apply(world)
+        first, second, third, last = runs(world)
+        await begin(world, first, second, third, last)
+        await end(world, RunState.FAILED, second)
+        assert world.status.phase is Phase.RUNNING
+        assert "RunFailed" in world.told
+        await end(world, RunState.FAILED, last)
+        await end(world, RunState.SUCCESS, first, third)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackfillRunsFailed")
+        assert world.status.message == "2 of 4 runs failed: 2025-12-02 and 2025-12-04."
+        assert counts(world) == BackfillRuns(total=4, success=2, failed=2)
+        assert [(run.logical_date, run.url) for run in of(world).failed_runs or ()] == [
+            (
+                datetime(2025, 12, day, tzinfo=UTC),
+                f"http://airflow/dags/days/runs/backfill__2025-12-0{day}T00%3A00%3A00%2B00%3A00",
+            )
+            for day in (2, 4)
+        ]
+
+    async def test_runs_that_were_there_are_counted_apart(self, world: World) -> None:
+        other = someone_elses(world, days=2)
+        await end(world, RunState.SUCCESS, *runs(world, other))
+        world.airflow.backfills.close(other)
+        await apply(world)
+        assert counts(world) == BackfillRuns(total=2, queued=2, not_created=2)
+        await end(world, RunState.SUCCESS, *runs(world, 2))
+        assert world.status.message == (
+            "All 2 runs succeeded; 2 runs of the range were there already (reprocessBehavior)."
+        )
+
+    async def test_with_nothing_to_run_it_has_succeeded(self, world: World) -> None:
+        other = someone_elses(world, days=4)
+        await end(world, RunState.SUCCESS, *runs(world, other))
+        world.airflow.backfills.close(other)
+        await apply(world)
+        assert (world.status.phase, world.status.progress) == (Phase.QUEUED, "0/0")
+        world.airflow.backfills.close(2)
+        world.clock.tick(5)
+        await world.look()
+        assert (world.status.phase, world.status.progress, world.status.percent) == (Phase.SUCCEEDED, "0/0", 100)
+
+    async def test_one_that_broke_while_it_was_made_has_failed(self, world: World) -> None:
+        await apply(world)
+        for run in runs(world):
+            del world.airflow.runs[DAYS, run.run_id]
+        world.airflow.backfills.close(1)
+        world.clock.tick(61)
+        await world.look()
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackfillEmpty")
+
+    async def test_an_event_of_a_run_is_in_the_status_at_once(self, world: World) -> None:
+        await apply(world)
+        first = runs(world)[0]
+        calls = len(world.airflow.calls)
+        at = world.clock() + timedelta(seconds=1)
+        for fact in (
+            replace(event("work", TaskState.RUNNING), at=at, seen=at),
+            RunFact(RunState.SUCCESS, StatusSource.KAFKA, at + timedelta(seconds=1), at),
+        ):
+            assert world.queue.tell_backfill([OWN], DAYS, first.run_id, fact, lambda: world.done.append(1))
+            await world.settle()
+        assert (world.status.phase, world.status.progress) == (Phase.RUNNING, "1/4")
+        assert world.status.status_source is StatusSource.KAFKA
+        assert world.done == [1, 1]
+        assert len(world.airflow.calls) == calls, "an event costs no request of its own"
+        assert world.queue.wanted(OWN).is_set(), "what follows may come without an event"
+
+    async def test_other_runs_of_the_dag_are_not_its(self, world: World) -> None:
+        await apply(world)
+        fact = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
+        assert not world.queue.tell_backfill([OWN], DAYS, "scheduled__2025-12-31T00:00:00+00:00", fact, lambda: None)
+        assert not world.queue.tell_backfill([OWN], "train", runs(world)[0].run_id, fact, lambda: None)
+        assert counts(world).failed == 0
+
+    async def test_requests_do_not_grow_with_the_runs(self, world: World) -> None:
+        asked = {}
+        for days in (2, 90):
+            world.__init__()  # type: ignore[misc]
+            end_of_range = FIRST - timedelta(days=100) + timedelta(days=days - 1)
+            await apply(
+                world,
+                backfill={
+                    "from": (FIRST - timedelta(days=100)).isoformat(),
+                    "to": end_of_range.isoformat(),
+                },
+            )
+            before = len(world.airflow.calls)
+            for run in runs(world):
+                world.airflow.begin(run)
+            world.clock.tick(1)
+            await world.look()
+            assert counts(world).running == days
+            asked[days] = world.airflow.calls[before:]
+        assert asked[2] == asked[90]
+
+    async def test_a_restart_in_mid_run_goes_on(self, world: World) -> None:
+        await apply(world)
+        first, *rest = runs(world)
+        await begin(world, first)
+        await world.restart()
+        assert world.status.phase is Phase.RUNNING
+        await end(world, RunState.SUCCESS, first, *rest)
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_one_that_airflow_has_forgotten_has_failed(self, world: World) -> None:
+        await apply(world)
+        world.airflow.backfills.made.clear()
+        world.clock.tick(61)
+        await world.look()
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
+        assert "The backfill was deleted" in (world.status.message or "")
+
+    async def test_one_of_a_paused_dag_says_what_it_waits_for(self, world: World) -> None:
+        world.airflow.paused.add(DAYS)
+        await apply(world)
+        await world.look()
+        assert (world.status.phase, world.status.reason) == (Phase.QUEUED, "DagPaused")
+
+    async def test_runs_that_airflow_takes_long_to_make_are_found(self, world: World) -> None:
+        await apply(world)
+        kept = {key: world.airflow.runs.pop(key) for key in list(world.airflow.runs)}
+        await world.restart()
+        await world.look()
+        assert (world.status.phase, counts(world).total) == (Phase.QUEUED, 0)
+        assert world.status.message == "Airflow is making the runs of backfill 1."
+        world.airflow.runs |= kept
+        world.clock.tick(30)
+        await world.look()
+        assert counts(world).total == 4

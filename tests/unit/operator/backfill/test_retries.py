@@ -1,0 +1,84 @@
+"""A retry of a backfill makes another one, of the runs that have failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import Phase, ReprocessBehavior, StatusSource
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.phases import RunState
+from tests.unit.operator.conftest import World
+
+from .backfills import DAYS, apply, begin, counts, end, made, of, runs
+
+
+class TestRetrying:
+    """A retry runs again what failed."""
+
+    async def failed(self, world: World, **spec: Any) -> None:
+        await apply(world, backoffLimit=2, **spec)
+        first, second, *rest = runs(world)
+        await begin(world, first, second, *rest)
+        await end(world, RunState.FAILED, second)
+        await end(world, RunState.SUCCESS, first, *rest)
+
+    async def test_the_failed_runs_run_again_and_the_others_count(self, world: World) -> None:
+        await self.failed(world, conf={"model": "churn"}, backfill={"maxActiveRuns": 2})
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "RetryBackoff")
+        assert "2025-12-02" in (world.status.message or "")
+        world.airflow.backfills.close(1)
+        await world.later(10)
+        again = world.airflow.backfills.made[2]
+        assert (again.reprocess, again.max_active_runs, again.conf) == (
+            ReprocessBehavior.FAILED,
+            2,
+            {"model": "churn"},
+        )
+        assert again.marker == Marker(world.status.dag_run_id or "", 2)
+        assert [run.run_id for run in runs(world, 2)] == ["backfill__2025-12-02T00:00:00+00:00"]
+        assert (world.status.phase, world.status.progress, of(world).id) == (Phase.QUEUED, "3/4", 2)
+        await end(world, RunState.SUCCESS, *runs(world, 2))
+        assert (world.status.phase, world.status.progress, world.status.attempts) == (Phase.SUCCEEDED, "4/4", 2)
+        assert [(entry.phase, entry.reason, entry.progress) for entry in world.status.history or ()] == [
+            (Phase.FAILED, "BackfillRunsFailed", "4/4")
+        ]
+
+    async def test_airflow_closes_the_last_one_late(self, world: World) -> None:
+        await self.failed(world)
+        await world.later(10)
+        assert world.status.reason == "BackfillActive"
+        world.airflow.backfills.close(1)
+        await world.later(10)
+        assert (made(world), world.status.phase) == (2, Phase.QUEUED)
+
+    async def test_an_answer_that_was_lost_makes_no_other_one(self, world: World) -> None:
+        await self.failed(world)
+        world.airflow.backfills.close(1)
+        world.airflow.backfills.lose_answers = 1
+        await world.later(10)
+        await world.restart()
+        await world.later(5)
+        assert (made(world), world.status.phase, world.status.attempts) == (2, Phase.QUEUED, 2)
+
+    async def test_a_late_event_of_the_failure_is_not_another_one(self, world: World) -> None:
+        await self.failed(world)
+        failed_at = world.clock() - timedelta(seconds=2)
+        world.airflow.backfills.close(1)
+        await world.later(10)
+        late = RunFact(RunState.FAILED, StatusSource.KAFKA, failed_at, world.clock())
+        world.queue.tell_backfill([OWN], DAYS, runs(world, 2)[0].run_id, late, lambda: None)
+        await world.settle()
+        assert (world.status.phase, counts(world).failed) == (Phase.QUEUED, 0)
+
+    async def test_the_last_failure_fails_it(self, world: World) -> None:
+        await self.failed(world)
+        for attempt in (2, 3):
+            world.airflow.backfills.close(attempt - 1)
+            await world.later(25)
+            assert made(world) == attempt
+            await end(world, RunState.FAILED, *runs(world, attempt))
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackoffLimitExceeded")
+        assert "2025-12-02" in (world.status.message or "")

@@ -1,0 +1,83 @@
+"""A backfill that is suspended is paused in Airflow, and goes on where it was."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+from tests.unit.operator.conftest import World
+from tests.unit.operator.runs import edit
+
+from .backfills import apply, begin, end, made, runs
+
+
+class TestSuspending:
+    """Paused, not cancelled."""
+
+    async def test_created_suspended_nothing_is_made(self, world: World) -> None:
+        await apply(world, suspend=True)
+        assert (world.status.phase, made(world), world.held) == (Phase.SUSPENDED, 0, False)
+        await edit(world, suspend=False)
+        assert (world.status.phase, made(world)) == (Phase.QUEUED, 1)
+
+    async def test_it_is_paused_and_goes_on_where_it_was(self, world: World) -> None:
+        await apply(world, activeDeadlineSeconds=100)
+        first, *rest = runs(world)
+        await begin(world, first)
+        await edit(world, suspend=True)
+        assert world.airflow.backfills.made[1].paused
+        assert (world.status.phase, world.condition("Suspended")) == (Phase.SUSPENDED, "True")
+        assert "1 run in progress will end" in (world.status.message or "")
+        assert first.state is RunState.RUNNING
+        await end(world, RunState.SUCCESS, first)
+        assert (world.status.phase, world.status.progress) == (Phase.SUSPENDED, "1/4")
+        await world.later(3600)
+        assert world.status.phase is Phase.SUSPENDED, "what is suspended is not active"
+
+        await edit(world, suspend=False)
+        assert not world.airflow.backfills.made[1].paused
+        assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
+        await end(world, RunState.SUCCESS, *rest)
+        assert (world.status.phase, made(world)) == (Phase.SUCCEEDED, 1)
+        assert [world.told.count(reason) for reason in ("Suspended", "Resumed", "Submitted")] == [1, 1, 1]
+
+    async def test_a_restart_while_it_is_suspended_keeps_it_so(self, world: World) -> None:
+        await apply(world)
+        await edit(world, suspend=True)
+        await world.restart()
+        await world.look()
+        assert world.status.phase is Phase.SUSPENDED
+        await edit(world, suspend=False)
+        assert not world.airflow.backfills.made[1].paused
+        assert world.status.phase is Phase.QUEUED
+
+    async def test_it_ends_while_it_is_suspended(self, world: World) -> None:
+        await apply(world)
+        await begin(world, *runs(world))
+        await edit(world, suspend=True)
+        await end(world, RunState.SUCCESS, *runs(world))
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_suspended_before_its_creation_was_answered_it_is_paused(self, world: World) -> None:
+        world.airflow.backfills.lose_answers = 1
+        await apply(world)
+        await edit(world, suspend=True)
+        await world.later(5)
+        assert world.airflow.backfills.made[1].paused
+        assert (world.status.phase, made(world)) == (Phase.SUSPENDED, 1)
+
+    async def test_paused_in_airflow_it_stays_paused_and_says_so(self, world: World) -> None:
+        await apply(world)
+        await begin(world, runs(world)[0])
+        world.airflow.backfills.set(1, paused=True)
+        world.clock.tick(61)
+        await world.look()
+        assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "BackfillPaused")
+        assert "pause_backfill" not in world.airflow.calls
+
+    async def test_suspended_it_can_be_deleted(self, world: World) -> None:
+        await apply(world)
+        await edit(world, suspend=True)
+        await world.delete()
+        await world.later(5)
+        assert not world.exists
+        assert {run.state for run in runs(world)} == {RunState.FAILED}

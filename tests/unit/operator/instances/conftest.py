@@ -1,0 +1,84 @@
+"""An operator with several Airflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from mljob_contract.airflow_instance import AirflowInstanceStatus
+from mljob_contract.mljob import MLJobStatus, Phase
+from mljob_operator.core.phases import RunState, TaskState
+from tests.fakes.airflow import FakeAirflow
+from tests.unit.operator.conftest import World
+
+
+class Platform(World):
+    """Two AirflowInstances, prod and staging; the operator's settings name no Airflow."""
+
+    has_own_airflow = False
+
+    async def set_up(self) -> None:
+        self.prod = await self.add_instance("prod")
+        self.staging = await self.add_instance("staging")
+
+    async def run_in(self, name: str, **spec: Any) -> None:
+        await self.apply(airflowRef={"name": name}, **spec)
+
+    async def many(self, count: int, **spec: Any) -> None:
+        """MLJobs job-0, job-1, ... of one second each."""
+        for number in range(count):
+            self.jobs.create(f"job-{number}", {"dagId": "train", **spec}, at=f"2026-01-01T00:00:{number:02}Z")
+        await self.see_all()
+
+    def status_of(self, name: str) -> MLJobStatus:
+        return MLJobStatus.model_validate(self.jobs.objects["team-a", name].get("status", {}))
+
+    def instance(self, name: str) -> AirflowInstanceStatus:
+        return self.instance_objects.get(name).status
+
+    def instance_says(self, name: str, kind: str = "Ready") -> tuple[str, str, str]:
+        found = next(found for found in self.instance(name).conditions or () if found.type == kind)
+        return str(found.status), found.reason, found.message
+
+    @property
+    def says(self) -> tuple[Phase | None, str | None]:
+        return self.status.phase, self.status.reason
+
+    async def end(self, airflow: FakeAirflow, state: RunState = RunState.SUCCESS) -> None:
+        """The one run that is not over ends, and the change feed tells."""
+        (run,) = [run for run in airflow.runs.values() if run.state in (RunState.QUEUED, RunState.RUNNING)]
+        for task_id, _ in list(run.tasks):
+            airflow.set_task(run, task_id, TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)
+        airflow.end(run, state)
+        await self.look_everywhere()
+
+    async def look_everywhere(self) -> None:
+        for name in self.instances.names():
+            await self.resync_of(name).pass_once()
+            await self.settle()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[Platform]:
+    world = Platform()
+    await world.set_up()
+    yield world
+    await world.queue.close()
+
+
+async def limited(world: Platform, count: int, limit: int = 2, **spec: Any) -> None:
+    world.instance_objects.edit("prod", {"maxActiveRuns": limit})
+    await world.see_all()
+    await world.many(count, airflowRef={"name": "prod"}, cancellation={"strategy": "Api"}, **spec)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what happens in tasks of its own."""
+    for _ in range(300):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("not within 3 s")

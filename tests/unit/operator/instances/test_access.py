@@ -1,0 +1,70 @@
+"""Which namespaces may run which DAGs in an Airflow."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+
+from .conftest import Platform
+
+RULES = [
+    {"namespaceSelector": {"matchLabels": {"tier": "gold"}}, "dags": ["train*"]},
+    {"namespaceSelector": {"matchLabels": {"tier": "silver"}}, "dags": ["predict"]},
+]
+
+
+async def test_without_a_rule_it_is_refused_until_the_namespace_has_the_label(world: Platform) -> None:
+    world.instance_objects.edit("prod", {"access": RULES})
+    await world.see_all()
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "ValidationFailed")
+    assert world.condition("Stalled") == "True"
+    assert "labels: kubernetes.io/metadata.name=team-a" in world.status.message
+    assert "dags: [train]" in world.status.message
+    assert "ValidationFailed" in world.told
+    assert not world.held
+    world.instance_objects.labels["team-a"]["tier"] = "gold"
+    await world.see_all()
+    assert world.status.phase is Phase.QUEUED
+    assert world.condition("Stalled") == "False"
+
+
+async def test_a_rule_that_is_added_lets_it_through(world: Platform) -> None:
+    world.instance_objects.edit("prod", {"access": RULES})
+    await world.see_all()
+    await world.run_in("prod")
+    world.instance_objects.edit("prod", {"access": [*RULES, {"dags": ["train"]}]})
+    await world.see_all()
+    assert world.status.phase is Phase.QUEUED
+
+
+async def test_another_dag_lets_it_through(world: Platform) -> None:
+    world.instance_objects.labels["team-a"]["tier"] = "silver"
+    world.instance_objects.edit("prod", {"access": RULES})
+    world.prod.dags["predict"] = ("score",)
+    await world.see_all()
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "ValidationFailed")
+    await world.edit(dagId="predict")
+    assert world.prod.only_run("predict")
+
+
+async def test_a_rule_that_goes_does_not_end_a_run_and_refuses_its_retry(world: Platform) -> None:
+    await world.run_in("prod", backoffLimit=1)
+    world.instance_objects.edit("prod", {"access": RULES})
+    await world.see_all()
+    assert world.status.phase is Phase.QUEUED
+    await world.end(world.prod, RunState.FAILED)
+    await world.later(11)
+    assert world.says == (Phase.PENDING, "ValidationFailed")
+
+
+async def test_a_namespace_that_is_not_known_yet_is_not_refused(world: Platform) -> None:
+    world.instance_objects.edit("prod", {"access": [{"namespaceSelector": {"matchLabels": {"tier": "gold"}}}]})
+    await world.see_all()
+    world.jobs.create("early", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="new")
+    await world.see_all()
+    assert world.jobs.objects["new", "early"]["status"]["reason"] == "Submitting"
+    world.instance_objects.labels["new"] = {"tier": "gold"}
+    await world.see_all()
+    assert world.jobs.objects["new", "early"]["status"]["phase"] == "Queued"

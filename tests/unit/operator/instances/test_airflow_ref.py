@@ -1,0 +1,100 @@
+"""An MLJob runs in the Airflow that its airflowRef names, and what a change of it does."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import MLJobSpec, Phase
+from mljob_operator.core.identity import spec_hash
+from mljob_operator.core.phases import RunState
+
+from .conftest import Platform
+
+
+async def test_an_mljob_runs_in_the_airflow_that_it_names(world: Platform) -> None:
+    await world.run_in("staging")
+    assert world.status.airflow_instance == "staging"
+    assert world.status.dag_run_url.startswith("http://staging:8080/dags/train/runs/")
+    assert (len(world.prod.runs), len(world.staging.runs)) == (0, 1)
+
+
+async def test_its_status_comes_from_there(world: Platform) -> None:
+    await world.run_in("staging")
+    await world.end(world.staging)
+    assert world.status.phase is Phase.SUCCEEDED
+    assert "tasks" not in world.prod.calls
+
+
+async def test_a_name_that_is_not_there_is_waited_for(world: Platform) -> None:
+    await world.run_in("test")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotFound")
+    assert not world.held
+    await world.add_instance("test")
+    assert world.status.airflow_instance == "test"
+
+
+# A changed airflowRef
+
+
+async def test_on_change_cancels_in_the_old_airflow_and_starts_in_the_new_one(world: Platform) -> None:
+    await world.run_in("prod", runPolicy="OnChange", cancellation={"strategy": "Api"})
+    await world.edit(airflowRef={"name": "staging"})
+    await world.look_everywhere()
+    assert world.prod.only_run().state is RunState.FAILED
+    assert world.staging.only_run().state is RunState.QUEUED
+    assert (world.status.airflow_instance, world.status.attempts) == ("staging", 2)
+    assert [entry.airflow_instance for entry in world.status.history] == ["prod"]
+
+
+async def test_once_refuses_it_and_follows_the_run_where_it_is(world: Platform) -> None:
+    await world.run_in("prod")
+    await world.edit(airflowRef={"name": "staging"})
+    assert world.condition("SpecApplied") == "False"
+    await world.restart()
+    await world.end(world.prod)
+    assert (world.status.phase, world.status.airflow_instance) == (Phase.SUCCEEDED, "prod")
+    assert not world.staging.runs
+
+
+async def test_once_retries_in_the_old_airflow(world: Platform) -> None:
+    await world.run_in("prod", backoffLimit=1, retryStrategy="NewRun")
+    await world.edit(airflowRef={"name": "staging"})
+    await world.end(world.prod, RunState.FAILED)
+    await world.later(11)
+    assert len(world.prod.runs) == 2
+    assert not world.staging.runs
+
+
+async def test_once_per_spec_takes_the_new_airflow_for_another_spec(world: Platform) -> None:
+    await world.run_in("prod", runPolicy="OncePerSpec", cancellation={"strategy": "Api"})
+    first = world.status.dag_run_id
+    await world.edit(airflowRef={"name": "staging"})
+    await world.look_everywhere()
+    assert world.staging.only_run().run_id == world.status.dag_run_id != first
+
+
+async def test_one_that_waits_for_an_airflow_that_is_down_can_be_sent_to_another(world: Platform) -> None:
+    """It is known that nothing has reached the first, so nobody has to wait until it can be asked."""
+    world.prod.down = True
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowUnavailable")
+    await world.edit(airflowRef={"name": "staging"})
+    assert world.status.airflow_instance == "staging"
+    assert world.status.phase is Phase.QUEUED
+    world.prod.down = False
+    assert not world.prod.runs
+
+
+async def test_where_the_first_may_have_a_run_it_is_asked_before(world: Platform) -> None:
+    world.prod.lose_answers = 1
+    await world.run_in("prod")
+    world.prod.down = True
+    await world.edit(airflowRef={"name": "staging"})
+    await world.later(40)
+    assert not world.staging.runs
+    world.prod.down = False
+    await world.later(15)
+    assert world.status.airflow_instance == "prod"
+    assert not world.staging.runs
+
+
+def test_a_spec_without_airflow_ref_hashes_as_before() -> None:
+    assert spec_hash(MLJobSpec.model_validate({"dagId": "train", "conf": {"a": 1}})) == "sjtzyfbgop"

@@ -1,0 +1,73 @@
+"""Where an MLJob without an airflowRef runs: in the default AirflowInstance, or in the Airflow of the settings."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from tests.unit.operator.conftest import World
+
+from .conftest import Platform
+
+
+async def test_without_any_default_it_waits_and_says_what_to_do(world: Platform) -> None:
+    await world.apply()
+    assert world.says == (Phase.PENDING, "NoDefaultAirflow")
+    assert "is-default-instance" in world.status.message
+    assert not world.held, "it can go at any time"
+    world.instance_objects.annotate("staging", default=True)
+    await world.see_all()
+    assert world.status.airflow_instance == "staging"
+
+
+async def test_the_default_moves_while_a_run_is_in_progress_and_the_run_stays(world: Platform) -> None:
+    world.instance_objects.annotate("prod", default=True)
+    await world.see_all()
+    await world.apply()
+    world.instance_objects.annotate("prod", default=False)
+    world.instance_objects.annotate("staging", default=True)
+    await world.see_all()
+    await world.restart()
+    await world.end(world.prod)
+    assert (world.status.phase, world.status.airflow_instance) == (Phase.SUCCEEDED, "prod")
+    assert not world.staging.runs
+
+
+async def test_of_two_defaults_the_newest_counts_and_both_say_so(world: Platform) -> None:
+    await world.add_instance("newer", default=True, at="2026-02-01T00:00:00Z")
+    world.instance_objects.annotate("prod", default=True)
+    await world.see_all()
+    await world.look_after("prod", "newer")
+    await world.apply()
+    assert world.status.airflow_instance == "newer"
+    assert world.instance_says("prod", "DefaultInstance")[:2] == ("False", "SeveralDefaults")
+    assert world.instance_says("newer", "DefaultInstance")[:2] == ("True", "SeveralDefaults")
+    assert {name for name, notice in world.instance_objects.notices if notice.reason == "SeveralDefaults"} == {
+        "prod",
+        "newer",
+    }
+
+
+async def test_the_settings_airflow_is_the_default_until_there_is_another() -> None:
+    world = World()
+    await world.apply()
+    assert world.airflow.only_run()
+    assert world.status.airflow_instance is None
+    await world.add_instance("prod", default=True)
+    world.jobs.create("second", {"dagId": "train"})
+    await world.see_all()
+    assert world.jobs.objects["team-a", "second"]["status"]["airflowInstance"] == "prod"
+    assert len(world.airflow.runs) == 1
+    await world.queue.close()
+
+
+async def test_an_airflow_that_is_taken_out_of_the_settings_is_said_by_those_that_run_in_it() -> None:
+    world = World()
+    await world.apply()
+    world.has_own_airflow = False
+    await world.restart()
+    assert (world.status.phase, world.status.reason) == (Phase.QUEUED, "AirflowInstanceNotFound")
+    assert "MLJOB_AIRFLOW_URL" in world.status.message
+    world.has_own_airflow = True
+    await world.restart()
+    await world.look()
+    assert world.status.reason == "Queued"
+    await world.queue.close()

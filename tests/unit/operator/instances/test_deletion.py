@@ -1,0 +1,64 @@
+"""An AirflowInstance that is deleted goes when its runs are over, and its MLJobs say what is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_contract.mljob import Phase
+from mljob_operator.errors import AirflowInstanceNotFound
+
+from .conftest import Platform
+
+
+async def test_one_in_use_is_not_gone_until_its_runs_are_over(world: Platform) -> None:
+    await world.run_in("prod")
+    world.instance_objects.user_deletes("prod")
+    await world.see_all()
+    await world.look_after("prod")
+    status, reason, message = world.instance_says("prod")
+    assert (status, reason) == ("False", "Deleting")
+    assert "team-a/churn" in message
+    world.jobs.create("late", {"dagId": "train", "airflowRef": {"name": "prod"}})
+    await world.see_all()
+    assert world.status_of("late").reason == "AirflowInstanceNotReady"
+    await world.end(world.prod)
+    assert world.status.phase is Phase.SUCCEEDED
+    await world.instances.look("prod")
+    assert "prod" not in world.instance_objects.objects
+
+
+async def test_one_that_nobody_uses_is_gone_at_once(world: Platform) -> None:
+    world.instance_objects.user_deletes("prod")
+    await world.see_all()
+    await world.instances.look("prod")
+    assert "prod" not in world.instance_objects.objects
+
+
+async def test_one_that_is_gone_all_the_same_is_said_by_its_mljobs_and_taken_up_again(world: Platform) -> None:
+    await world.run_in("prod")
+    url, uid = world.status.dag_run_url, world.instance_objects.objects["prod"]["metadata"]["uid"]
+    del world.instance_objects.objects["prod"]
+    world.instances.vanished("prod", uid)
+    await world.settle()
+    assert world.says == (Phase.QUEUED, "AirflowInstanceNotFound")
+    assert world.status.dag_run_url == url
+    with pytest.raises(AirflowInstanceNotFound):
+        world.instances.dag_runs("prod")
+    airflow = world.prod
+    world.prod = await world.add_instance("prod")
+    world.prod.runs = airflow.runs
+    await world.end(world.prod)
+    assert world.status.phase is Phase.SUCCEEDED
+
+
+async def test_a_deletion_with_its_airflow_gone_waits_for_its_time_only(world: Platform) -> None:
+    await world.run_in("prod", cancellation={"timeoutSeconds": 60})
+    uid = world.instance_objects.objects["prod"]["metadata"]["uid"]
+    del world.instance_objects.objects["prod"]
+    world.instances.vanished("prod", uid)
+    await world.delete()
+    await world.later(30)
+    assert world.exists
+    await world.later(31)
+    assert not world.exists
+    assert "CancellationAbandoned" in world.told

@@ -1,0 +1,58 @@
+"""An event and a run count for the MLJobs of the Airflow that they come from."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.phases import RunState, TaskState
+from tests.strategies import event
+from tests.unit.operator.conftest import KEY
+
+from .conftest import Platform
+
+
+async def test_an_event_says_who_is_meant(world: Platform) -> None:
+    await world.run_in("prod")
+    await world.look_everywhere()
+    world.queue.tell({"prod"}, KEY, world.status.dag_run_id, event("extract", TaskState.RUNNING), lambda: None)
+    await world.settle()
+    assert world.status.current_task == "extract"
+
+
+async def test_an_event_of_another_airflow_changes_nothing(world: Platform) -> None:
+    await world.run_in("prod")
+    run_id = world.status.dag_run_id
+    told = RunFact(RunState.RUNNING, StatusSource.KAFKA, world.clock(), world.clock())
+    world.queue.tell({"staging"}, KEY, run_id, told, lambda: world.done.append(1))
+    await world.settle()
+    assert world.status.phase is Phase.QUEUED
+    assert world.done == [1], "it is done with all the same"
+    world.queue.tell({"prod", "staging"}, KEY, run_id, told, lambda: None)
+    await world.settle()
+    assert world.status.phase is Phase.RUNNING
+
+
+async def test_a_run_of_the_same_id_in_another_airflow_changes_nothing(world: Platform) -> None:
+    await world.run_in("prod")
+    await world.staging.submit("train", world.status.dag_run_id, {}, "somebody else's")
+    await world.end(world.staging, RunState.FAILED)
+    assert world.status.phase is Phase.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("topic", "source", "origins"),
+    [
+        pytest.param("airflow.events", "prod-source", {"prod"}, id="named"),
+        pytest.param("airflow.events", "else", {"staging"}, id="claimed by nobody"),
+        pytest.param("airflow.events", None, {"staging"}, id="without a source"),
+        pytest.param("other", "prod-source", {"third"}, id="another topic"),
+        pytest.param("unknown", "prod-source", set(), id="a topic of nobody"),
+    ],
+)
+async def test_where_an_event_comes_from(world: Platform, topic: str, source: str | None, origins: set[str]) -> None:
+    world.instance_objects.edit("prod", {"kafka": {"source": "prod-source"}})
+    await world.add_instance("third", kafka={"topic": "other"})
+    assert world.instances.origins(topic, source) == origins
+    assert world.instances.topics() == {"airflow.events", "other"}

@@ -1,0 +1,68 @@
+"""Each Airflow's change feed has a reader, each topic another, for as long as there is one to read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mljob_operator.readers import Readers
+from tests.fakes.meter import SilentMeter
+
+from .conftest import Platform, until
+
+
+class Silent:
+    """A topic without a message."""
+
+    def __init__(self, topic: str, closed: list[str]) -> None:
+        self._topic, self._closed = topic, closed
+
+    def start(self, *_: Any) -> None: ...
+    def commit(self, *_: Any) -> None: ...
+
+    async def close(self) -> None:
+        self._closed.append(self._topic)
+
+
+async def test_readers_come_and_go_with_the_instances(world: Platform) -> None:
+    running: dict[str, asyncio.Task[None]] = {}
+    closed: list[str] = []
+
+    def do(duty: Any, name: str) -> asyncio.Task[None]:
+        running[name] = asyncio.create_task(duty, name=name)
+        running[name].add_done_callback(lambda _: running.pop(name))
+        return running[name]
+
+    readers = Readers(
+        world.instances,
+        world.queue,
+        world.clock,
+        SilentMeter(),
+        subscribe=lambda topic: Silent(topic, closed),  # type: ignore[arg-type,return-value]
+        do=do,
+        prefix="mljob",
+        interval=1,
+    )
+    readers.follow()
+    assert set(running) == {"resync prod", "resync staging", "status pipeline airflow.events"}
+    await world.add_instance("third", kafka={"topic": "third.events"})
+    readers.follow()
+    readers.follow()
+    assert set(running) == {
+        "resync prod",
+        "resync staging",
+        "resync third",
+        "status pipeline airflow.events",
+        "status pipeline third.events",
+    }
+    await asyncio.sleep(0)
+    world.instance_objects.user_deletes("third")
+    await world.see_all()
+    await world.instances.look("third")
+    world.instances.vanished("third", world.instances._members["third"].instance.uid)
+    readers.follow()
+    await until(lambda: len(running) == 3)
+    assert closed == ["third.events"]
+    for task in list(running.values()):
+        task.cancel()
+    await until(lambda: not running)

@@ -1,0 +1,63 @@
+"""What a run gets as its conf: from the spec, from ConfigMaps and Secrets, checked against the DAG's params."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.conf import problems
+
+from .conftest import World
+from .runs import edit, newest
+
+
+class TestConf:
+    """conf, confFrom, and the DAG's params."""
+
+    async def test_sources_are_merged_in_order_and_conf_wins(self, world: World) -> None:
+        world.jobs.data = {
+            ("ConfigMap", "defaults"): {"a": "1", "b": "1", "c": "1", "more.json": '{"deep": {"x": 1}}'},
+            ("Secret", "warehouse"): {"b": "2", "c": "2"},
+        }
+        await world.apply(
+            conf={"c": 3},
+            confFrom=[{"configMapRef": {"name": "defaults"}}, {"secretRef": {"name": "warehouse"}}],
+        )
+        assert newest(world).conf == {"a": "1", "b": "2", "c": 3, "deep": {"x": 1}}
+
+    async def test_a_missing_reference_is_waited_for_by_name(self, world: World) -> None:
+        await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ReferenceMissing")
+        assert "Secret warehouse" in (world.status.message or "")
+        world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
+        await world.later(30)
+        assert newest(world).conf == {"password": "hunter2"}
+
+    async def test_an_optional_reference_is_not_waited_for(self, world: World) -> None:
+        await world.apply(confFrom=[{"configMapRef": {"name": "defaults", "optional": True}}])
+        assert world.status.phase is Phase.QUEUED
+
+    async def test_the_dags_params_are_checked_with_the_path(self, world: World) -> None:
+        world.airflow.dag_params["train"] = {
+            "epochs": {"value": 3, "schema": {"type": "integer"}},
+            "model": {"value": None, "schema": {"type": "object", "properties": {"size": {"type": "integer"}}}},
+        }
+        await world.apply(conf={"epochs": "many", "model": {"size": "big"}})
+        assert world.status.reason == "ValidationFailed"
+        assert "spec.conf.epochs: 'many' is not of type 'integer'" in (world.status.message or "")
+        assert "spec.conf.model.size" in (world.status.message or "")
+        assert "submit" not in world.airflow.calls
+        await edit(world, conf={"epochs": 3})
+        assert "spec.conf.model: required, of type object" in (world.status.message or "")
+
+    async def test_a_secret_is_told_to_nobody(self, world: World, caplog) -> None:
+        world.airflow.dag_params["train"] = {"password": {"value": "", "schema": {"type": "string", "maxLength": 3}}}
+        world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
+        await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
+        assert world.status.reason == "ValidationFailed"
+        everything = f"{world.jobs.objects} {world.jobs.notices} {caplog.text}"
+        assert "hunter2" not in everything
+        assert "spec.conf.password" in everything
+
+
+def test_a_conf_with_a_nul_is_refused_before_airflow_fails_on_it() -> None:
+    found = problems({"label": {"deep": ["a\x00b"]}, "fine": "\\u0000"}, {})
+    assert found == ["spec.conf.label: has a NUL character, which Airflow's database can't hold"]

@@ -1,0 +1,81 @@
+"""An MLJob that takes too long, as a whole or until its first task starts, is cancelled and fails."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+
+from .conftest import World
+from .runs import begin, end, newest, runs
+
+
+class TestDeadlines:
+    """activeDeadlineSeconds and preRunningDeadlineSeconds."""
+
+    async def test_a_job_that_is_active_for_too_long_is_cancelled_and_fails(self, world: World) -> None:
+        await world.apply(activeDeadlineSeconds=100, backoffLimit=5, cancellation={"strategy": "Api"})
+        await begin(world)
+        await world.later(90)
+        assert world.status.phase is Phase.RUNNING
+        await world.later(10)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
+        assert newest(world).state is RunState.FAILED
+        assert "DeadlineExceeded" in world.told
+        await world.later(3600)
+        assert len(runs(world)) == 1
+
+    async def test_it_counts_over_attempts_and_restarts(self, world: World) -> None:
+        await world.apply(activeDeadlineSeconds=100, backoffLimit=5, cancellation={"strategy": "Api"})
+        await begin(world)
+        await end(world, RunState.FAILED)
+        await world.later(60)
+        assert world.status.attempts == 2
+        await world.restart()
+        await world.later(30)
+        assert world.status.phase is not Phase.FAILED
+        await world.later(10)
+        assert world.status.reason == "DeadlineExceeded"
+
+    async def test_it_counts_while_nothing_could_be_submitted(self, world: World) -> None:
+        world.airflow.down = True
+        await world.apply(activeDeadlineSeconds=100)
+        await world.later(50)
+        await world.later(51)
+        # Whether a run was started can't be known without Airflow, so the MLJob holds on to it.
+        assert (world.status.phase, world.status.reason) == (Phase.CANCELLING, "DeadlineExceeded")
+        world.airflow.down = False
+        await world.later(60)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
+        assert not world.held
+
+    async def test_a_run_whose_first_task_does_not_start_is_given_up(self, world: World) -> None:
+        world.airflow.paused.add("train")
+        await world.apply(preRunningDeadlineSeconds=30, cancellation={"strategy": "Api"})
+        await world.look()
+        await world.later(31)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
+        assert "paused" in (world.status.message or "")
+
+    async def test_once_a_task_has_started_that_deadline_is_met(self, world: World) -> None:
+        await world.apply(preRunningDeadlineSeconds=30)
+        await begin(world)
+        await world.later(300)
+        assert world.status.phase is Phase.RUNNING
+
+    async def test_the_time_between_two_attempts_does_not_count(self, world: World) -> None:
+        await world.apply(preRunningDeadlineSeconds=15, backoffLimit=3, retryStrategy="NewRun")
+        for delay in (10, 20):
+            await begin(world)
+            await end(world, RunState.FAILED)
+            await world.later(delay)
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 3)
+        await world.later(12)
+        assert world.status.phase is Phase.QUEUED
+        await world.later(4)
+        assert world.status.reason == "PreRunningDeadlineExceeded"
+
+    async def test_a_dag_that_never_appears_is_given_up(self, world: World) -> None:
+        await world.apply(dagId="never", preRunningDeadlineSeconds=30)
+        await world.later(31)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
+        assert "never" in (world.status.message or ""), "it says what it waited for"

@@ -1,0 +1,87 @@
+"""What Kafka and the change feed tell: what belongs to the run is in the status, anything else changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.phases import RunState, TaskState
+from tests.strategies import event
+
+from .conftest import World
+from .runs import end, newest, runs
+
+
+async def test_events_appear_in_the_status(world: World) -> None:
+    await world.apply()
+    await world.look()
+    await world.tell(event("extract", TaskState.RUNNING))
+    assert (world.status.phase, world.status.current_task, world.status.progress) == (Phase.RUNNING, "extract", "0/2")
+    assert world.status.status_source is StatusSource.KAFKA
+    await world.tell(event("extract", TaskState.SUCCESS, seconds=1))
+    assert world.status.progress == "1/2"
+    assert len(world.done) == 2
+
+
+async def test_without_kafka_the_change_feed_tells_everything(world: World) -> None:
+    await world.apply()
+    run = world.airflow.only_run()
+    world.airflow.begin(run)
+    world.airflow.set_task(run, "extract", TaskState.RUNNING)
+    await world.look()
+    assert (world.status.phase, world.status.status_source) == (Phase.RUNNING, StatusSource.REST)
+    for task_id in ("extract", "fit"):
+        world.airflow.set_task(run, task_id, TaskState.SUCCESS)
+    world.airflow.end(run, RunState.SUCCESS)
+    world.clock.tick(1)
+    await world.look()
+    assert world.status.phase is Phase.SUCCEEDED
+
+
+async def test_an_event_of_another_run_changes_nothing(world: World) -> None:
+    await world.apply()
+    before = world.status
+    await world.tell(event("fit", TaskState.RUNNING), run_id="mljob.team-a.churn.aaaaaaaaaa-1")
+    assert world.status == before
+    assert world.done, "and is not waited for"
+
+
+async def test_an_event_of_an_earlier_run_changes_nothing(world: World) -> None:
+    await world.apply(backoffLimit=1, retryStrategy="NewRun")
+    first = runs(world)[0]
+    await end(world, RunState.FAILED)
+    await world.later(10)
+    before = world.status
+    await world.tell(event("fit", TaskState.RUNNING), run_id=first)
+    assert world.status == before
+
+
+async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> None:
+    world.queue.tell(
+        {OWN},
+        ("team-a", "stranger"),
+        "mljob.team-a.stranger.aaaaaaaaaa-1",
+        event("fit", TaskState.RUNNING),
+        lambda: world.done.append(1),
+    )
+    await world.settle()
+    assert world.done == [1]
+    assert not world.queue._slots
+
+
+async def test_a_task_whose_change_is_stamped_before_its_run_was_queued_stays_in_the_status(world: World) -> None:
+    """Airflow's hosts have clocks of their own: it is out of the change feed while the run seems to have all its tasks there."""
+    await world.apply()
+    run = newest(world)
+    world.airflow.begin(run)
+    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    run.tasks["extract", -1] = replace(run.tasks["extract", -1], at=run.created - timedelta(seconds=3))
+    await world.look()
+    assert world.status.progress == "1/2"
+    world.clock.tick(10)
+    await world.look()
+    world.airflow.set_task(run, "fit", TaskState.RUNNING)
+    await world.look()
+    assert (world.status.progress, world.status.task_counts.total) == ("1/2", 2)

@@ -1,0 +1,72 @@
+"""XComs as outputs in the status: there when the MLJob is complete, and within their bounds."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.phases import RunState, TaskState
+
+from .conftest import World
+from .runs import end, finish, newest
+
+
+class TestOutputs:
+    """spec.outputs."""
+
+    async def test_xcoms_become_outputs(self, world: World) -> None:
+        await world.apply(outputs=[{"name": "score", "taskId": "fit"}, {"name": "lost", "taskId": "nobody"}])
+        newest(world).xcoms["fit", "return_value"] = 0.93
+        await end(world, RunState.SUCCESS)
+        assert world.status.outputs == {"score": 0.93}
+
+
+async def test_complete_is_not_true_before_the_outputs_are_there(world: World) -> None:
+    await world.apply()
+    run = world.airflow.only_run()
+    run.outputs = {"score": 0.9}
+    world.airflow.down_for = {"outputs": 2}
+    await finish(world)
+    assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "CollectingOutputs")
+    assert (world.status.dag_run_state, world.condition("Complete")) == ("success", None)
+    assert "down for outputs" in (world.status.message or "")
+    await world.later(1)
+    assert world.status.phase is Phase.RUNNING
+    await world.later(2)
+    assert (world.status.phase, world.condition("Complete"), world.status.outputs) == (
+        Phase.SUCCEEDED,
+        "True",
+        {"score": 0.9},
+    )
+    told = [patch.get("outputs") for patch in world.jobs.patches if patch.get("phase") == "Succeeded"]
+    assert told == [{"score": 0.9}], "in one patch"
+
+
+async def test_an_airflow_that_stays_away_does_not_hold_up_the_verdict_for_good(world: World) -> None:
+    await world.apply()
+    run = world.airflow.only_run()
+    run.outputs = {"score": 0.9}
+    for task_id, _ in list(run.tasks):
+        world.airflow.set_task(run, task_id, TaskState.SUCCESS)
+    world.airflow.end(run, RunState.SUCCESS)
+    world.airflow.down = True
+    await world.tell(RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock()))
+    assert world.status.phase is Phase.RUNNING
+    await world.later(29)
+    assert world.status.phase is Phase.RUNNING
+    await world.later(1)
+    assert (world.status.phase, world.condition("Complete")) == (Phase.SUCCEEDED, "True")
+    assert "could not be read" in (world.status.message or "")
+    since = next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete")
+    world.airflow.down = False
+    await world.later(60)
+    assert world.status.outputs == {"score": 0.9}
+    assert "could not be read" not in (world.status.message or "")
+    assert next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete") == since
+    assert not world.held
+
+
+async def test_outputs_that_are_too_large_are_named(world: World) -> None:
+    await world.apply()
+    world.airflow.only_run().outputs = {"weights": "w" * 20_000, "score": 0.9}
+    await finish(world)
+    assert (world.status.outputs, world.status.outputs_omitted) == ({"score": 0.9}, ["weights"])

@@ -1,0 +1,40 @@
+"""A new process of the operator goes on with the status that another one has left."""
+
+from __future__ import annotations
+
+from mljob_operator.core.facts import Report
+from mljob_operator.core.phases import TaskState
+from tests.strategies import event
+
+from .conftest import World
+
+
+class TestRestarting:
+    """Nothing that was known is lost."""
+
+    async def test_a_restart_of_the_operator_carries_on(self, world: World) -> None:
+        await world.apply()
+        await world.look()
+        await world.tell(event("extract", TaskState.SUCCESS))
+        before = world.status
+        await world.restart()
+        assert world.status.tasks == before.tasks
+        await world.tell(event("fit", TaskState.RUNNING, seconds=3))
+        assert world.status.progress == "1/2", "a few events don't replace what was known before"
+        world.airflow.set_task(world.airflow.only_run(), "extract", TaskState.SUCCESS)
+        await world.look()
+        assert (world.status.progress, world.status.current_task) == ("1/2", "fit")
+
+    async def test_a_restart_keeps_what_only_events_carried(self, world: World) -> None:
+        await world.apply()
+        await world.look()
+        run = world.airflow.only_run()
+        world.airflow.begin(run)
+        world.airflow.set_task(run, "extract", TaskState.RUNNING)
+        report = Report(1, world.clock(), progress=0.5), Report(1, world.clock(), metrics={"loss": 0.1})
+        await world.tell(event("extract", TaskState.RUNNING, progress=report[0], metrics=report[1]))
+        await world.restart()
+        world.clock.tick(1)
+        await world.look()
+        task = next(task for task in world.status.tasks or () if task.task_id == "extract")
+        assert (task.progress, task.metrics) == (50, {"loss": 0.1})

@@ -1,0 +1,122 @@
+"""A failed run is tried again after a backoff: its failed tasks, or a run of its own."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.phases import RunState, TaskState
+
+from .conftest import World
+from .runs import begin, end, newest, runs
+
+
+class TestRetrying:
+    """backoffLimit and retryStrategy."""
+
+    async def test_failed_tasks_of_the_same_run_are_run_again(self, world: World) -> None:
+        await world.apply(backoffLimit=2)
+        await begin(world)
+        await end(world, RunState.FAILED)
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "RetryBackoff")
+        assert (world.status.failed_attempts, world.status.attempts) == (1, 1)
+        assert world.held
+        await world.later(8)
+        assert newest(world).state is RunState.FAILED
+        await world.later(2)
+        run = newest(world)
+        assert run.state is RunState.QUEUED
+        assert run.tasks["extract", -1].state is TaskState.SUCCESS, "what had succeeded isn't run again"
+        assert (world.status.phase, world.status.attempts, len(runs(world))) == (Phase.QUEUED, 2, 1)
+        await world.look()
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+        assert [entry.phase for entry in world.status.history or []] == [Phase.FAILED]
+
+    async def test_a_new_run_starts_afresh(self, world: World) -> None:
+        await world.apply(backoffLimit=1, retryStrategy="NewRun")
+        await end(world, RunState.FAILED)
+        await world.later(10)
+        assert len(runs(world)) == 2
+        assert (world.status.phase, world.status.dag_run_id) == (Phase.QUEUED, runs(world)[1])
+        assert world.status.tasks is None or world.status.progress in (None, "0/2")
+
+    async def test_when_no_attempt_is_left_the_mljob_fails(self, world: World) -> None:
+        await world.apply(backoffLimit=1, retryStrategy="NewRun")
+        await end(world, RunState.FAILED)
+        await world.later(10)
+        await end(world, RunState.FAILED)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackoffLimitExceeded")
+        assert world.status.failed_attempts == 2
+        assert not world.held
+        await world.later(3600)
+        assert len(runs(world)) == 2
+
+    async def test_the_backoff_doubles_and_survives_a_restart(self, world: World) -> None:
+        await world.apply(backoffLimit=3, retryStrategy="NewRun")
+        await end(world, RunState.FAILED)
+        await world.later(10)
+        await end(world, RunState.FAILED)
+        await world.later(10)
+        await world.restart()
+        assert len(runs(world)) == 2
+        await world.later(9)
+        assert len(runs(world)) == 3
+
+    async def test_the_end_of_the_first_attempt_told_again_does_not_end_the_second(self, world: World) -> None:
+        """Events that were not committed before a restart are read again after it."""
+        await world.apply(backoffLimit=2)
+        await begin(world)
+        failed = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
+        await end(world, RunState.FAILED)
+        await world.later(10)
+        await world.restart()
+        await world.tell(failed, run_id=runs(world)[0])
+        assert world.status.phase in (Phase.QUEUED, Phase.PENDING)
+        assert (world.status.attempts, world.status.failed_attempts) == (2, 1)
+
+    async def test_a_lost_answer_to_the_clearing_is_not_a_second_clearing(self, world: World) -> None:
+        await world.apply(backoffLimit=2)
+        await begin(world)
+        await end(world, RunState.FAILED)
+        world.airflow.lose_answers = 1
+        await world.later(10)
+        cleared_at = newest(world).created
+        await world.later(60)
+        assert newest(world).created == cleared_at
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+
+    async def test_what_had_succeeded_before_stays_in_the_list(self, world: World) -> None:
+        """A run that was cleared looks young, and the change feed has only what has changed since."""
+        await world.apply(backoffLimit=1)
+        await begin(world)
+        await end(world, RunState.FAILED)
+        await world.later(30)
+        await world.look()
+        world.clock.tick(1)
+        world.airflow.set_task(newest(world), "fit", TaskState.RUNNING, try_number=2)
+        await world.look()
+        assert world.status.task_counts is not None
+        assert (world.status.task_counts.total, world.status.progress) == (2, "1/2")
+
+    async def test_a_run_without_a_failed_task_is_retried_by_a_new_one(self, world: World) -> None:
+        """It ran into dagrun_timeout: there is nothing to clear."""
+        await world.apply(backoffLimit=1)
+        await world.look()
+        world.airflow.end(newest(world), RunState.FAILED)
+        world.clock.tick(1)
+        await world.look()
+        for _ in range(3):
+            await world.later(10)
+        assert len(runs(world)) == 2
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+
+    async def test_a_run_that_was_deleted_is_retried_by_a_new_one(self, world: World) -> None:
+        await world.apply(backoffLimit=1)
+        await world.look()
+        world.airflow.runs.clear()
+        world.clock.tick(61)
+        await world.look()
+        await world.later(10)
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+        assert world.status.dag_run_id is not None
+        assert world.status.dag_run_id.endswith("-2"), "a run id is never used twice"

@@ -1,0 +1,131 @@
+"""What a change of the spec does, and creating the same MLJob again, with each runPolicy."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+
+from .conftest import KEY, World
+from .runs import active, begin, edit, end, newest, runs
+
+
+class TestRunPolicy:
+    """What a change of the spec does."""
+
+    async def test_once_a_finished_mljob_refuses_another_spec(self, world: World) -> None:
+        await world.apply()
+        await end(world, RunState.SUCCESS)
+        await edit(world, conf={"epochs": 2})
+        assert world.status.phase is Phase.SUCCEEDED
+        assert world.condition("SpecApplied") == "False"
+        assert (world.condition("Complete"), world.condition("Stalled")) == ("True", "True")
+        assert world.status.observed_generation == 2
+        assert len(runs(world)) == 1
+        await edit(world, conf={})
+        assert (world.condition("SpecApplied"), world.condition("Stalled")) == (None, "False")
+
+    async def test_once_a_retry_runs_what_the_first_attempt_ran(self, world: World) -> None:
+        await world.apply(conf={"epochs": 1}, backoffLimit=1, retryStrategy="NewRun")
+        await end(world, RunState.FAILED)
+        await edit(world, conf={"epochs": 2})
+        await world.later(10)
+        assert newest(world).conf == {"epochs": 1}
+        assert world.condition("SpecApplied") == "False"
+
+    async def test_on_change_cancels_and_runs_anew(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange", conf={"epochs": 1}, cancellation={"strategy": "Api"})
+        await begin(world)
+        await edit(world, conf={"epochs": 2})
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+        assert newest(world).conf == {"epochs": 2}
+        assert active(world) == 1
+
+    async def test_quick_edits_end_with_the_last_one_and_one_run_at_a_time(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange", conf={"epochs": 1})
+        await begin(world)
+        for epochs in (2, 3, 4):
+            await edit(world, conf={"epochs": epochs})
+            assert active(world) == 1
+        await end(world, RunState.FAILED)
+        assert newest(world).conf == {"epochs": 4}
+        assert (active(world), len(runs(world)), world.status.attempts) == (1, 2, 2)
+
+    async def test_on_change_a_finished_mljob_runs_again(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange")
+        await end(world, RunState.SUCCESS)
+        await edit(world, conf={"epochs": 2})
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+        assert world.condition("Complete") is None
+        assert [entry.phase for entry in world.status.history or []] == [Phase.SUCCEEDED]
+
+    async def test_on_change_each_spec_has_its_own_time(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange", activeDeadlineSeconds=100)
+        await end(world, RunState.SUCCESS)
+        world.clock.tick(3600)
+        await edit(world, conf={"epochs": 2})
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+
+    async def test_a_change_that_runs_nothing_else_starts_nothing(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange")
+        await edit(world, backoffLimit=3)
+        assert len(runs(world)) == 1
+
+    async def test_once_per_spec_takes_over_the_finished_run(self, world: World) -> None:
+        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        await end(world, RunState.SUCCESS)
+        world.jobs.user_deletes(KEY, world.clock())
+        assert not world.exists
+        await world.see_all()
+        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        assert world.status.phase is Phase.SUCCEEDED
+        assert len(runs(world)) == 1
+
+    async def test_once_per_spec_takes_over_the_newest_of_several_runs(self, world: World) -> None:
+        spec = {"runPolicy": "OncePerSpec", "cancellation": {"strategy": "Api"}}
+        await world.apply(**spec)
+        await begin(world)
+        await edit(world, suspend=True)
+        await edit(world, suspend=False)
+        await end(world, RunState.SUCCESS)
+        world.jobs.user_deletes(KEY, world.clock())
+        await world.see_all()
+        await world.apply(**spec)
+        assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
+        assert world.status.dag_run_id == runs(world)[1]
+        assert len(runs(world)) == 2
+
+    async def test_once_per_spec_waits_for_airflow_before_it_says_which_run(self, world: World) -> None:
+        world.airflow.down = True
+        await world.apply(runPolicy="OncePerSpec")
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "AirflowUnavailable")
+        assert world.status.attempts is None
+        world.airflow.down = False
+        await world.later(15)
+        assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 1)
+
+    async def test_once_per_spec_deleted_while_airflow_is_away_goes_at_once(self, world: World) -> None:
+        world.airflow.down = True
+        await world.apply(runPolicy="OncePerSpec")
+        await world.delete()
+        assert not world.exists
+
+    async def test_once_per_spec_runs_another_spec(self, world: World) -> None:
+        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        await end(world, RunState.SUCCESS)
+        await edit(world, conf={"day": 2})
+        assert len(runs(world)) == 2
+        await end(world, RunState.SUCCESS)
+        await edit(world, conf={"day": 1})
+        assert len(runs(world)) == 2
+        assert (world.status.phase, world.status.dag_run_id) == (Phase.SUCCEEDED, runs(world)[0])
+
+    async def test_a_changed_spec_of_a_run_in_progress_is_refused(self, world: World) -> None:
+        await world.apply()
+        world.jobs.edit(KEY, {"conf": {"epochs": 9}})
+        await world.see_all()
+        assert "SpecChangeRefused" in world.told
+        assert world.condition("SpecApplied") == "False"
+        assert len(world.airflow.runs) == 1
+        world.jobs.edit(KEY, {"conf": {}})
+        await world.see_all()
+        assert world.condition("SpecApplied") is None, "taken back"

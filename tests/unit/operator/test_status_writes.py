@@ -1,0 +1,78 @@
+"""Writing the status: seldom, never over what another has written, and before an event is done with."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.news import REFINEMENT_WAITS
+from mljob_operator.core.phases import TaskState
+from mljob_operator.errors import StoreUnavailable
+from tests.strategies import event
+
+from .conftest import KEY, World
+
+
+async def test_a_burst_of_events_is_one_patch(world: World) -> None:
+    await world.apply()
+    await world.look()
+    before = len(world.jobs.patches)
+    await world.tell(*(event("fit", TaskState.RUNNING, map_index=i) for i in range(50)))
+    assert len(world.jobs.patches) <= before + 2
+    assert len(world.done) == 50
+
+
+async def test_what_is_said_again_writes_nothing(world: World) -> None:
+    await world.apply()
+    await world.look()
+    run = world.airflow.only_run()
+    world.airflow.begin(run)
+    world.airflow.set_task(run, "extract", TaskState.RUNNING)
+    await world.tell(event("extract", TaskState.RUNNING))
+    await world.look()
+    await world.later(REFINEMENT_WAITS.total_seconds())
+    before = len(world.jobs.patches)
+    await world.tell(event("extract", TaskState.RUNNING))
+    world.clock.tick(5)
+    await world.look()
+    await world.see_all()
+    assert len(world.jobs.patches) == before
+    assert len(world.done) == 2
+
+
+class TestWriting:
+    """One writer, optimistic, and nothing is acknowledged before it is stored."""
+
+    async def test_a_write_that_was_overtaken_is_made_again(self, world: World) -> None:
+        await world.apply()
+        await world.look()
+        world.jobs.overtake = 2
+        await world.tell(event("extract", TaskState.RUNNING))
+        assert world.status.current_task == "extract"
+        assert world.done == [1]
+
+    async def test_an_event_is_not_done_before_its_status_is_stored(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mljob_operator.job_queue.backoff", lambda *_: 0.01)
+        await world.apply()
+        await world.look()
+        world.jobs.fail = StoreUnavailable("etcd is away")
+        world.queue.tell(
+            {OWN},
+            KEY,
+            world.airflow.only_run().run_id,
+            event("extract", TaskState.RUNNING),
+            lambda: world.done.append(1),
+        )
+        slot = world.queue._slots[KEY]
+        while slot.failures < 2:
+            assert slot.task is not None
+            await asyncio.sleep(0)
+        assert world.done == []
+        world.jobs.fail = None
+        await world.settle()
+        assert world.done == [1]
+        assert world.status.current_task == "extract"

@@ -1,0 +1,89 @@
+"""suspend: the run ends in Airflow, the MLJob waits, and another run follows when it is resumed."""
+
+from __future__ import annotations
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+
+from .conftest import KEY, World
+from .runs import active, begin, edit, end, newest, runs
+
+
+class TestSuspending:
+    """suspend: as in a batch/v1 Job."""
+
+    async def test_created_suspended_nothing_runs(self, world: World) -> None:
+        await world.apply(suspend=True)
+        assert world.status.phase is Phase.SUSPENDED
+        assert world.condition("Suspended") == "True"
+        assert (world.condition("Reconciling"), world.condition("Stalled")) == ("False", "False")
+        assert not world.held
+        assert not world.airflow.runs
+        assert world.status.active_since is None
+
+    async def test_resumed_it_runs(self, world: World) -> None:
+        await world.apply(suspend=True)
+        world.clock.tick(500)
+        await edit(world, suspend=False)
+        assert world.status.phase is Phase.QUEUED
+        assert (world.condition("Suspended"), world.status.attempts) == ("False", 1)
+        assert world.status.active_since == world.clock().replace(microsecond=0)
+        assert world.told == ["Suspended", "Resumed", "Submitted"] or world.told == ["Suspended", "Submitted"]
+
+    async def test_suspending_cancels_the_run_and_resuming_starts_another(self, world: World) -> None:
+        await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)
+        await begin(world)
+        await edit(world, suspend=True)
+        assert world.status.phase is Phase.SUSPENDED
+        assert newest(world).state is RunState.FAILED
+        assert not world.held, "a suspended MLJob owes nothing"
+        (entry,) = world.status.history or []
+        assert (entry.attempt, entry.phase, entry.reason) == (1, Phase.CANCELLED, "Suspending")
+        assert not world.status.failed_attempts, "a suspension is no failure"
+        await world.look()
+        await edit(world, suspend=False)
+        assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
+        assert len(runs(world)) == 2
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_a_run_that_succeeds_while_it_is_suspended_has_succeeded(self, world: World) -> None:
+        await world.apply()
+        await begin(world)
+        await edit(world, suspend=True)
+        assert (world.status.phase, world.status.reason) == (Phase.CANCELLING, "Suspending")
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_resumed_in_mid_cancellation_the_run_is_lost_and_another_one_follows(self, world: World) -> None:
+        await world.apply()
+        await begin(world)
+        await edit(world, suspend=True)
+        await edit(world, suspend=False)
+        assert world.status.phase is Phase.CANCELLING
+        assert active(world) == 1
+        await end(world, RunState.FAILED)
+        assert (world.status.attempts, active(world)) == (2, 1)
+
+    async def test_a_restart_in_mid_suspension_goes_on_with_it(self, world: World) -> None:
+        await world.apply()
+        await begin(world)
+        await edit(world, suspend=True)
+        await world.restart()
+        await end(world, RunState.FAILED)
+        assert world.status.phase is Phase.SUSPENDED
+
+    async def test_a_suspended_mljob_can_be_deleted_while_the_operator_is_down(self, world: World) -> None:
+        await world.apply(suspend=True)
+        world.jobs.user_deletes(KEY, world.clock())
+        assert not world.exists
+
+    async def test_suspended_while_it_waits_for_its_next_attempt(self, world: World) -> None:
+        await world.apply(backoffLimit=1)
+        await end(world, RunState.FAILED)
+        await edit(world, suspend=True)
+        assert world.status.phase is Phase.SUSPENDED
+        await world.later(60)
+        assert active(world) == 0
+        await edit(world, suspend=False)
+        assert active(world) == 1

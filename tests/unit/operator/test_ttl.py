@@ -1,0 +1,54 @@
+"""A finished MLJob is deleted when its ttlSecondsAfterFinished are over."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+
+from .conftest import World
+from .runs import end, runs
+
+
+class TestExpiry:
+    """ttlSecondsAfterFinished."""
+
+    @pytest.mark.parametrize("seconds", [0, 60])
+    async def test_one_that_is_cancelled_before_it_began_expires_too(self, world: World, seconds: int) -> None:
+        await world.apply(cancel=True, ttlSecondsAfterFinished=seconds)
+        assert world.exists is (seconds > 0)
+        await world.later(seconds)
+        assert not world.exists
+
+    async def test_a_finished_mljob_goes_when_its_time_is_up(self, world: World) -> None:
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        assert not world.held
+        await world.later(50)
+        assert world.exists
+        await world.later(10)
+        assert not world.exists
+        assert len(runs(world)) == 1
+
+    async def test_also_when_the_operator_was_restarted(self, world: World) -> None:
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        world.clock.tick(100)
+        await world.restart()
+        await world.later(1)
+        assert not world.exists
+
+    async def test_one_that_took_over_an_old_run_has_its_time_too(self, world: World) -> None:
+        await world.apply(runPolicy="OncePerSpec", ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        await world.later(61)
+        assert not world.exists
+        world.clock.tick(1000)
+        await world.apply(runPolicy="OncePerSpec", ttlSecondsAfterFinished=60)
+        assert world.status.phase is Phase.SUCCEEDED
+        await world.later(50)
+        assert world.exists
+        await world.later(20)
+        assert not world.exists
+        assert len(runs(world)) == 1
