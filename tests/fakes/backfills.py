@@ -34,15 +34,20 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
-        """As Airflow: 404, 422 without a schedule, 409 while another one is active."""
+        """The one with this marker, or a new one."""
         self._airflow.asked("create_backfill")
-        if (there := self._found(dag_id, marker.run_id, marker.attempt)) is not None:
-            return there
+        there = self._found(dag_id, marker.run_id, marker.attempt)
+        return there or await self.post(dag_id, marker, order)
+
+    async def post(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+        """As Airflow: 404, 422 without a schedule, 409 while another one is active."""
         if dag_id not in self._airflow.dags:
             raise DagNotFound(f"no DAG {dag_id}")
         if dag_id not in self._airflow.daily:
             raise ValidationFailed(f"{dag_id} has a non-periodic schedule that does not support backfills")
         if active := [made for made in self.made.values() if made.dag_id == dag_id and made.completed is None]:
+            if active[0].marker == marker:
+                return active[0]
             raise BackfillActive(f"backfill {active[0].id} is in progress")
         if not self._dates(order):
             raise ValidationFailed("Backfill cannot be executed for future dates.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from mljob_operator.core.facts import TaskFact
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow, FakeRun
 
+from .backfills import BusyBackfills
 from .topic import Topic
 
 RETRIES = 1
@@ -52,6 +53,7 @@ class BusyAirflow(FakeAirflow):
 
     def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
         super().__init__(clock, {"predict": ("score",)})
+        self.backfills: BusyBackfills = BusyBackfills(self, clock)
         self._topic = topic
         self.created: set[str] = set()
         self.reused: list[str] = []
@@ -67,8 +69,12 @@ class BusyAirflow(FakeAirflow):
                 if run_id in self.created:
                     self.reused.append(run_id)
                 self.created.add(run_id)
-                for key, task in self.runs[dag_id, run_id].tasks.items():
-                    self.runs[dag_id, run_id].tasks[key] = replace(task, max_tries=RETRIES)
+
+    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
+        """As the fake; tasks have retries."""
+        run = super().queue(dag_id, run_id, conf)
+        run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
+        return run
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """What is being stored is stored first: Airflow locks the run."""
@@ -83,6 +89,10 @@ class BusyAirflow(FakeAirflow):
     def ours(self) -> list[FakeRun]:
         """Runs of MLJobs, oldest first."""
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX)]
+
+    def followed(self) -> list[FakeRun]:
+        """Those, and the runs of backfills."""
+        return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
         """All that may happen next."""
@@ -113,7 +123,7 @@ class BusyAirflow(FakeAirflow):
     def _steps(self, run: FakeRun) -> Iterator[tuple[str, Callable[[], None]]]:
         if run.run_id in self.unstored:
             yield "is stored", lambda: self.store(run.run_id)
-        elif run.state is RunState.QUEUED and run.dag_id not in self.paused:
+        elif run.state is RunState.QUEUED and run.dag_id not in self.paused and self.backfills.let_begin(run):
             yield "begins", lambda: self._begin(run)
         elif run.state is RunState.RUNNING:
             yield from self._cancelling(run) if run.dag_id == CANCEL_DAG else self._running(run)
@@ -233,7 +243,7 @@ class BusyAirflow(FakeAirflow):
             store()
         else:
             self.unstored.setdefault(run.run_id, []).append(store)
-        if told and run.run_id.startswith(PREFIX):
+        if told and _is_followed(run):
             self._tell_of_task(run, fact, ours=ours)
 
     def _report(self, run: FakeRun, task: TaskFact) -> None:
@@ -243,7 +253,7 @@ class BusyAirflow(FakeAirflow):
     # What is published
 
     def _tell_of_run(self, run: FakeRun, state: RunState) -> None:
-        if run.run_id.startswith(PREFIX):
+        if _is_followed(run):
             self._official(run, f"dag_run.{state}")
 
     def _tell_of_task(self, run: FakeRun, fact: TaskFact, *, ours: bool) -> None:
@@ -291,6 +301,10 @@ class BusyAirflow(FakeAirflow):
 def active(run: FakeRun) -> bool:
     """Whether the run is queued or running."""
     return run.state not in TERMINAL_RUN
+
+
+def _is_followed(run: FakeRun) -> bool:
+    return run.run_id.startswith(PREFIX) or run.backfill is not None
 
 
 def _outcome(run: FakeRun) -> RunState:

@@ -13,7 +13,6 @@ from mljob_operator.core.job import Job
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_PHASES, RunState
 from tests.fakes.airflow import FakeRun
 
-from .airflow import active
 from .world import World
 
 _PHASES = {
@@ -31,7 +30,7 @@ def unkept(world: World) -> Iterator[str]:
         yield from (
             f"{job.name} ({job.uid}, {job.status.phase}, {job.status.reason}): {what}" for what in _of(job, world)
         )
-    yield from (f"left behind: {run.run_id}" for run in world.left_behind())
+    yield from (f"left behind: {name}" for name in world.left_behind())
 
 
 def _of(job: Job, world: World) -> Iterator[str]:
@@ -43,9 +42,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield f"generation {job.generation} was not acted on"
     run = world.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
     finished = status.phase in TERMINAL_PHASES
-    going = [
-        run.run_id for run in world.airflow.ours() if active(run) and job.uid in world.cluster.announced[run.run_id]
-    ]
+    going = [run_id for _, run_id in world.at_work() if job.uid in world.cluster.announced[run_id]]
     by_hand = [run_id for run_id in going if run_id in world.by_hand]
 
     if finished and job.held:
@@ -54,7 +51,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its time to live has passed"
     if status.phase is Phase.CANCELLING:
         yield "its cancellation was lost"
-    if status.phase is Phase.PENDING and status.reason != "ValidationFailed":
+    queues = status.reason == "BackfillActive" and bool(list(world.airflow.backfills.at_work()))
+    if status.phase is Phase.PENDING and status.reason != "ValidationFailed" and not queues:
         yield f"nothing keeps it from running: {status.message}"
     if spec.cancel and not finished:
         yield "its cancellation was lost"
@@ -62,7 +60,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its suspension was lost"
     if status.phase is Phase.SUSPENDED and not spec.suspend:
         yield "its resumption was lost"
-    if (finished or status.phase is Phase.SUSPENDED) and set(going) - set(by_hand):
+    paused = job.is_backfill and status.phase is Phase.SUSPENDED
+    if (finished or (status.phase is Phase.SUSPENDED and not paused)) and set(going) - set(by_hand):
         yield f"its run goes on: {going}"
     if len(set(going) - {status.dag_run_id} - set(by_hand)) > 0:
         yield f"an older run goes on: {going}"
@@ -73,6 +72,9 @@ def _of(job: Job, world: World) -> Iterator[str]:
         and status.spec_hash != spec_hash(spec)
     ):
         yield "its last spec was not run"
+    if job.is_backfill:
+        yield from _of_backfill(status, world)
+        return
     if run is None:
         if status.phase in (Phase.QUEUED, Phase.RUNNING):
             yield "its run is not there"
@@ -85,6 +87,35 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield f"Airflow says {run.state}"
     elif differs := differences(status, run):
         yield f"Airflow says otherwise: {differs}"
+
+
+def _of_backfill(status: MLJobStatus, world: World) -> Iterator[str]:
+    """Where the status of a backfill differs from what Airflow has of it."""
+    backfills, run_id = world.airflow.backfills, status.dag_run_id or ""
+    finished = status.phase in TERMINAL_PHASES
+    made = [made for made in backfills.made.values() if made.marker is not None and made.marker.run_id == run_id]
+    if not made:
+        if status.phase in (Phase.QUEUED, Phase.RUNNING):
+            yield "its backfill is not there"
+        return
+    if status.phase is Phase.PENDING or (attempts.closed(status) and not finished):
+        return
+    if finished and run_id in backfills.robbed:
+        # Its runs are somebody else's by now.
+        return
+    states = Counter(str(run.state) for run in backfills.members(run_id))
+    if states["queued"] or states["running"]:
+        wanted = {Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED}
+    elif states["failed"]:
+        wanted = _PHASES[RunState.FAILED]
+    else:
+        wanted = {Phase.SUCCEEDED} if made[-1].completed or states else {Phase.QUEUED}
+    if status.phase not in wanted:
+        yield f"Airflow says {dict(states)}"
+    told = status.backfill.runs.model_dump() if status.backfill else {}
+    counts = {state: number for state, number in told.items() if number and state not in ("total", "not_created")}
+    if status.phase is not Phase.SUSPENDED and counts != states:
+        yield f"Airflow says {dict(states)}, the status {counts}"
 
 
 def differences(status: MLJobStatus, run: FakeRun) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from mljob_contract.backfill_marker import Marker
+from mljob_operator.core.backfill import Member, Order
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
-from mljob_operator.ports import RunChange, TaskChange
+from mljob_operator.ports import MemberChange, RunChange, TaskChange
 
 ONE_WAY = 0.005
 """Seconds from the operator to whom it asks, and back."""
@@ -177,7 +179,7 @@ class WiredAirflow:
         method = getattr(self._airflow, name)
         if not callable(method):
             # A port of its own, of the same Airflow.
-            return WiredAirflow(method, self._wire, self._operators_clock, self._airflows_clock)
+            return WiredBackfills(method, self._wire, self._operators_clock, self._airflows_clock)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             asked_at = self._operators_clock()
@@ -187,6 +189,15 @@ class WiredAirflow:
             return _seen(answer, asked_at)
 
         return call
+
+
+class WiredBackfills(WiredAirflow):
+    """Its backfills: to make one is two requests, and the second may arrive when what the first one found is no longer so."""
+
+    async def create(self, dag_id: str, marker: Marker, order: Order) -> Any:
+        """Look for it, then post it."""
+        there = await self.find(dag_id, marker.run_id, marker.attempt)
+        return there if there is not None else await self.post(dag_id, marker, order)
 
 
 class WiredJobs:
@@ -212,7 +223,11 @@ def _seen(answer: Any, at: datetime) -> Any:
             return replace(answer, at=at, seen=at)
         case RunChange() | TaskChange():
             return replace(answer, fact=_seen(answer.fact, at))
-        case list():
-            return [_seen(item, at) for item in answer]
+        case Member():
+            return replace(answer, run=_seen(answer.run, at))
+        case MemberChange():
+            return replace(answer, member=_seen(answer.member, at))
+        case list() | tuple():
+            return type(answer)(_seen(item, at) for item in answer)
         case _:
             return answer

@@ -18,7 +18,6 @@ from mljob_operator.instances import Instances, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.readers import Readers
 from mljob_operator.reconciler import Reconciler
-from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
 
@@ -259,37 +258,42 @@ class World:
         """Something has taken effect: tell the watch, and see whether a promise is broken."""
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
-        for run in self.airflow.ours():
-            if active(run):
-                for uid in self.cluster.announced[run.run_id]:
-                    by_job[uid].append(run.run_id)
-                if not self.cluster.announced[run.run_id]:
-                    self._broken.append(f"{run.run_id} was started before any status said so")
+        for name, run_id in self.at_work():
+            for uid in self.cluster.announced[run_id]:
+                by_job[uid].append(name)
+            if not self.cluster.announced[run_id]:
+                self._broken.append(f"{name} was started before any status said so")
         for uid, run_ids in by_job.items():
             if len(set(run_ids) - self.by_hand) > 1:
                 self._broken.append(f"{uid} has several active runs: {', '.join(run_ids)}")
         # Of a run that was deleted before any status told of its submission, nobody can know.
         self._broken += [f"{run_id} was used twice" for run_id in self.airflow.reused if run_id in self.cluster.told]
         self.airflow.reused.clear()
-        self._broken += [f"left behind: {run.run_id}" for run in self.left_behind()]
+        self._broken += self.airflow.backfills.twice
+        self.airflow.backfills.twice.clear()
+        self._broken += [f"left behind: {name}" for name in self.left_behind()]
         if self.process is not None:
             self.process.look()
 
-    def left_behind(self) -> list[FakeRun]:
-        """Active runs whose MLJob is gone, and that nobody wanted to go on or was warned of."""
+    def at_work(self) -> list[tuple[str, str]]:
+        """What goes on in Airflow for MLJobs, runs and backfills: what to call it, and the id in the status that announced it."""
+        runs = [(run.run_id, run.run_id) for run in self.airflow.ours() if active(run)]
+        return [*runs, *self.airflow.backfills.at_work()]
+
+    def left_behind(self) -> list[str]:
+        """What goes on though its MLJob is gone, and nobody wanted it to or was warned of it."""
         there = self.cluster.uids
         warned = " ".join(
             notice.message for _, notice in self.cluster.notices if notice.reason == "CancellationAbandoned"
         )
         return [
-            run
-            for run in self.airflow.ours()
-            if active(run)
-            and not self.cluster.announced[run.run_id] & there
-            and run.run_id not in self.by_hand
-            and run.run_id not in warned
+            name
+            for name, run_id in self.at_work()
+            if not self.cluster.announced[run_id] & there
+            and run_id not in self.by_hand
+            and run_id not in warned
             and not any(
-                self.cluster.specs[uid].get("deletionPolicy") == "Retain" for uid in self.cluster.announced[run.run_id]
+                self.cluster.specs[uid].get("deletionPolicy") == "Retain" for uid in self.cluster.announced[run_id]
             )
         ]
 

@@ -1,48 +1,18 @@
-"""The operator's promises, searched for a way to break them.
-
-Hypothesis plays the user, Airflow, Kafka, the network and the killer of processes, in virtual time (``tests/simulation``). After every step:
-at most one active run for each MLJob, no run without its MLJob, phases that move only as ``core.phases.TRANSITIONS`` says, a terminal
-phase that is final for its attempt, a history that is only ever added to. At the end all is mended, and every status has to come to what
-Airflow says, every deletion and cancellation to its end.
-
-``PROMISES_EXAMPLES`` and ``PROMISES_SEED`` search longer, and elsewhere.
+"""The operator's promises of MLJobs that are runs, searched for a way to break them: Hypothesis plays all others in virtual time
+(:mod:`tests.simulation.machine`).
 """
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from datetime import timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, event, note, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, precondition, rule
 
 from mljob_operator.core.job import Key
 from mljob_operator.core.phases import RunState
 from tests.fakes.airflow import CANCEL_DAG
-from tests.simulation.airflow import active
-from tests.simulation.convergence import unkept
-from tests.simulation.network import Fault, When
-from tests.simulation.world import World
-
-NAMESPACE = "team-a"
-NAMES = ("churn", "score")
-STEPS = Counter[str]()
-"""How often each rule was driven, for whoever asks."""
-
-keys = st.sampled_from([(NAMESPACE, name) for name in NAMES])
-moments = st.sampled_from([0.0, 0.004, 0.012, 0.05, 0.4])
-whiles = st.sampled_from([0.4, 1.5, 4.0, 11.0, 21.0, 45.0])
-indexes = st.integers(0, 30)
+from tests.simulation.machine import NAMES, Machine, hold, indexes, keys, moments
 
 edits = st.one_of(
     st.fixed_dictionaries({"dagId": st.sampled_from(["train", "predict", "missing"])}),
@@ -70,21 +40,8 @@ specs = st.lists(edits, max_size=3).map(
 )
 
 
-class Promises(RuleBasedStateMachine):
-    """One world."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World()
-
-    def _any(self, *, going: bool) -> bool:
-        """Whether any MLJob is there, on its way out or not."""
-        return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
-
-    def _then(self, rule_name: str, seconds: float) -> None:
-        STEPS[rule_name] += 1
-        self.world.look()
-        self.world.run(seconds)
+class Promises(Machine):
+    """A world of runs."""
 
     # The user
 
@@ -97,39 +54,13 @@ class Promises(RuleBasedStateMachine):
     @rule(key=keys, spec=specs, then=moments)
     def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
         """``kubectl apply`` of one that is not there."""
-        if key not in self.world.cluster.objects:
-            at = self.world.airflow_clock().replace(microsecond=0).isoformat()
-            self.world.cluster.create(key[1], spec, at=at)
-            self._then("create", then)
+        self.apply(key, spec, then)
 
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, change=edits, then=moments)
     def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
         """``kubectl apply`` of one that is there; cancel can't be set back."""
-        body = self.world.cluster.objects.get(key)
-        if body is None or "deletionTimestamp" in body["metadata"]:
-            return
-        if body["spec"] | change != body["spec"]:
-            self.world.cluster.edit(key, change)
-            self._then("edit", then)
-
-    @precondition(lambda self: self._any(going=True))
-    @rule(key=keys, policy=st.sampled_from(["Cancel", "Retain"]), then=moments)
-    def edit_while_it_goes(self, key: Key, policy: str, then: float) -> None:
-        """The deletion policy counts as it is while the deletion waits."""
-        body = self.world.cluster.objects.get(key)
-        if body is not None and "deletionTimestamp" in body["metadata"]:
-            self.world.cluster.edit(key, {"deletionPolicy": policy})
-            self._then("edit_while_it_goes", then)
-
-    @precondition(lambda self: self._any(going=False))
-    @rule(key=keys, then=moments)
-    def delete(self, key: Key, then: float) -> None:
-        """``kubectl delete``."""
-        body = self.world.cluster.objects.get(key)
-        if body is not None and "deletionTimestamp" not in body["metadata"]:
-            self.world.cluster.user_deletes(key, self.world.airflow_clock().replace(microsecond=0))
-            self._then("delete", then)
+        self.change(key, change, then)
 
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
@@ -160,26 +91,6 @@ class Promises(RuleBasedStateMachine):
 
     # Airflow
 
-    @precondition(lambda self: self.world.airflow.runs)
-    @rule(index=indexes, then=moments)
-    def airflow_goes_on(self, index: int, then: float) -> None:
-        """The scheduler, or a worker."""
-        if steps := self.world.airflow.steps():
-            step = steps[index % len(steps)]
-            note(f"  {step}")
-            step.do()
-            self._then("airflow_goes_on", then)
-
-    @precondition(lambda self: self.world.airflow.runs)
-    @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
-    def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
-        """Most do."""
-        if runs := [
-            run for run in self.world.airflow.ours() if active(run) and run.dag_id not in self.world.airflow.paused
-        ]:
-            self.world.airflow.finish(runs[index % len(runs)], state)
-            self._then("a_run_comes_to_its_end", then)
-
     @rule(dag_id=st.sampled_from(["train", "predict", CANCEL_DAG]), then=moments)
     def pause_or_unpause(self, dag_id: str, then: float) -> None:
         """Somebody pauses a DAG, or unpauses it."""
@@ -194,180 +105,7 @@ class Promises(RuleBasedStateMachine):
             dags["missing"] = ("score",)
         self._then("deploy_or_remove_a_dag", then)
 
-    # Kafka
-
-    @precondition(lambda self: self.world.topic.under_way)
-    @rule(index=indexes, copies=st.sampled_from([0, 1, 1, 1, 2]), then=moments)
-    def an_event_arrives(self, index: int, copies: int, then: float) -> None:
-        """In any sequence; lost, or doubled."""
-        self.world.topic.arrives(index, copies)
-        self._then("an_event_arrives", then)
-
-    @precondition(lambda self: self.world.topic.under_way)
-    @rule(then=moments)
-    def all_events_arrive(self, then: float) -> None:
-        """Mostly."""
-        while self.world.topic.under_way:
-            self.world.topic.arrives(0, 1)
-        self._then("all_events_arrive", then)
-
-    @rule(then=moments)
-    def the_group_rebalances(self, then: float) -> None:
-        """What is not committed is read again."""
-        if self.world.process is not None:
-            self.world.soon(self.world.process.reader.rebalance)
-            self._then("the_group_rebalances", then)
-
-    # The network
-
-    @rule(who=st.sampled_from(["airflow", "kubernetes"]), then=moments)
-    def down_or_up(self, who: str, then: float) -> None:
-        """Airflow, or the apiserver."""
-        self.world.network.down ^= {who}
-        self._then("down_or_up", then)
-
-    @rule(then=moments)
-    def kafka_down_or_up(self, then: float) -> None:
-        """The broker."""
-        self.world.topic.down ^= True
-        self._then("kafka_down_or_up", then)
-
-    @rule(
-        who=st.sampled_from(["airflow", "kubernetes"]),
-        faults=st.lists(st.sampled_from([None, *Fault]), min_size=1, max_size=4),
-        then=moments,
-    )
-    def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Some of the next ones."""
-        self.world.network.faults[who] = list(faults)
-        self._then("requests_fail", then)
-
-    @precondition(lambda self: self.world.network.strays)
-    @rule(index=indexes, then=moments)
-    def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Nobody waits for it any more."""
-        strays = self.world.network.strays
-        stray = strays.pop(index % len(strays))
-        if self.world.loop.time() < stray.until:
-            note(f"  {stray.name}")
-            self.world.lands(stray)
-            self._then("a_request_arrives_after_all", then)
-
-    @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
-    def the_watch(self, how: str, then: float) -> None:
-        """Stalls, goes on, or lists again."""
-        if (process := self.world.process) is not None:
-            if how == "begins anew":
-                self.world.soon(process.list_again)
-            else:
-                process.watching = how == "goes on"
-            self._then("the_watch", then)
-
-    # The process
-
-    @rule(then=moments)
-    def kill(self, then: float) -> None:
-        """SIGKILL, wherever it is."""
-        self.world.kill()
-        self._then("kill", then)
-
-    @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), then=whiles)
-    def die_at_a_request(self, calls: int, when: When, then: float) -> None:
-        """Between any two side effects."""
-        self.world.die_at(calls, when)
-        self._then("die_at_a_request", then)
-
-    @precondition(lambda self: self.world.process is None)
-    @rule(then=whiles)
-    def start(self, then: float) -> None:
-        """Another process."""
-        self.world.start()
-        self._then("start", then)
-
-    # Time
-
-    @rule(seconds=whiles)
-    def time_passes(self, seconds: float) -> None:
-        """And what was to be done then is done."""
-        self._then("time_passes", seconds)
-
-    @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
-    def a_clock_jumps_back(self, who: str, seconds: float, then: float) -> None:
-        """NTP."""
-        getattr(self.world, who).skew = timedelta(seconds=seconds)
-        self._then("a_clock_jumps_back", then)
-
-    # What holds
-
-    @invariant()
-    def no_promise_is_broken(self) -> None:
-        """At no time."""
-        assert not (broken := self.world.broken), chr(10).join(broken)
-
-    def teardown(self) -> None:
-        """All is mended; then all comes to what Airflow says, and all that was asked for is done."""
-        world = self.world
-        try:
-            if world.broken:
-                return
-            self._mend()
-            self._let_time_pass()
-            self._assert_kept()
-            for _ in range(12):
-                if not (runs := [run for run in world.airflow.ours() if active(run)]):
-                    break
-                for run in runs:
-                    world.airflow.finish(run, RunState.SUCCESS)
-                self._let_time_pass()
-            self._assert_kept()
-            for key in world.cluster.objects:
-                event(f"ends {world.status(key).phase}")
-        finally:
-            world.close()
-
-    def _assert_kept(self) -> None:
-        unkept_now = [*unkept(self.world), *self.world.broken]
-        assert not unkept_now, "\n".join(unkept_now)
-
-    def _mend(self) -> None:
-        world = self.world
-        world.network.down.clear()
-        world.network.faults = {"airflow": [], "kubernetes": []}
-        world.network.strays.clear()
-        world.topic.down = False
-        world.airflow.paused.clear()
-        world.airflow.dags["missing"] = ("score",)
-        world.clock.skew = world.airflow_clock.skew
-        for run in list(world.airflow.runs.values()):
-            world.airflow.store(run.run_id)
-        while world.topic.under_way:
-            world.topic.arrives(0, 1)
-        world.start()
-        assert world.process is not None
-        world.process.wire.dies_at = None
-        world.soon(world.process.list_again)
-
-    def _let_time_pass(self) -> None:
-        """Past every backoff, census and deadline, while the cancellation DAG does its work."""
-        for _ in range(10):
-            self.world.airflow.cancellations_go_on()
-            self.world.look()
-            self.world.run(20)
-
 
 def test_the_promises_hold() -> None:
     """Whatever happens."""
-    machine = Promises
-    examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
-    searched = settings(
-        max_examples=examples or 60,
-        stateful_step_count=40,
-        derandomize=not examples,
-        database=None,
-        deadline=None,
-        print_blob=False,
-        suppress_health_check=list(HealthCheck),
-    )
-    if examples:
-        machine = seed(int(os.environ.get("PROMISES_SEED", "0")))(machine)
-    run_state_machine_as_test(machine, settings=searched)
+    hold(Promises)

@@ -1,0 +1,96 @@
+"""The operator's promises of MLJobs that are backfills, searched for a way to break them: Hypothesis plays all others in virtual time
+(:mod:`tests.simulation.machine`).
+
+Two MLJobs want backfills of one DAG, of which Airflow allows one at a time, and of ranges that have dates in common.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from mljob_operator.core.job import Key
+from tests.simulation.machine import NAMES, Machine, hold, keys, moments
+
+ranges = st.fixed_dictionaries(
+    {
+        "from": st.sampled_from(["2025-12-01T00:00:00Z", "2025-12-02T00:00:00Z"]),
+        "to": st.sampled_from(["2025-12-02T00:00:00Z", "2025-12-03T00:00:00Z"]),
+        "reprocessBehavior": st.sampled_from(["None", "Failed", "Completed"]),
+        "maxActiveRuns": st.integers(1, 2),
+    }
+)
+edits = st.one_of(
+    st.fixed_dictionaries({"dagId": st.sampled_from(["days", "missing"])}),
+    st.fixed_dictionaries({"conf": st.sampled_from([{}, {"a": 1}])}),
+    st.fixed_dictionaries({"backfill": ranges}),
+    st.fixed_dictionaries({"suspend": st.booleans()}),
+    st.just({"cancel": True}),
+    st.fixed_dictionaries({"runPolicy": st.sampled_from(["Once", "OnChange", "OncePerSpec"])}),
+    st.fixed_dictionaries({"backoffLimit": st.integers(0, 2)}),
+    st.fixed_dictionaries({"activeDeadlineSeconds": st.sampled_from([None, 20, 120])}),
+    st.fixed_dictionaries({"preRunningDeadlineSeconds": st.sampled_from([None, 15])}),
+    st.fixed_dictionaries({"ttlSecondsAfterFinished": st.sampled_from([None, 0, 30])}),
+    st.fixed_dictionaries({"deletionPolicy": st.sampled_from(["Cancel", "Retain"])}),
+    st.fixed_dictionaries({"cancellation": st.fixed_dictionaries({"timeoutSeconds": st.sampled_from([10, 300])})}),
+)
+specs = st.tuples(ranges, st.lists(edits, max_size=2)).map(
+    lambda drawn: (
+        {"dagId": "days", "type": "Backfill", "backfill": drawn[0]}
+        | {k: v for part in drawn[1] for k, v in part.items()}
+    )
+)
+
+
+class BackfillPromises(Machine):
+    """A world of backfills."""
+
+    # The user
+
+    @initialize(key=keys, spec=specs, then=moments)
+    def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
+        """There is an MLJob."""
+        self.world.airflow.daily.add("missing")
+        self.apply(key, spec, then)
+
+    @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
+    @rule(key=keys, spec=specs, then=moments)
+    def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
+        """``kubectl apply`` of one that is not there."""
+        self.apply(key, spec, then)
+
+    @precondition(lambda self: self._any(going=False))
+    @rule(key=keys, change=edits, then=moments)
+    def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
+        """``kubectl apply`` of one that is there; cancel can't be set back."""
+        self.change(key, change, then)
+
+    # Airflow
+
+    @precondition(lambda self: self.world.airflow.backfills.made)
+    @rule(then=moments)
+    def the_scheduler_closes_backfills(self, then: float) -> None:
+        """Those of which no run is left."""
+        self.world.airflow.backfills.close_ended()
+        self._then("the_scheduler_closes_backfills", then)
+
+    @rule(then=moments)
+    def pause_or_unpause(self, then: float) -> None:
+        """Somebody pauses the DAG, or unpauses it."""
+        self.world.airflow.paused ^= {"days"}
+        self._then("pause_or_unpause", then)
+
+    @rule(then=moments)
+    def deploy_or_remove_a_dag(self, then: float) -> None:
+        """A DAG's file comes, or goes."""
+        dags = self.world.airflow.dags
+        if dags.pop("missing", None) is None:
+            dags["missing"] = ("score",)
+        self._then("deploy_or_remove_a_dag", then)
+
+
+def test_the_promises_hold() -> None:
+    """Whatever happens."""
+    hold(BackfillPromises)
