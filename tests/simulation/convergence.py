@@ -100,8 +100,10 @@ def _of_backfill(status: MLJobStatus, world: World) -> Iterator[str]:
         return
     if status.phase is Phase.PENDING or (attempts.closed(status) and not finished):
         return
-    if finished and run_id in backfills.robbed:
-        # Its runs are somebody else's by now.
+    if run_id in backfills.robbed:
+        # Of what another backfill has run again it is not known here how it had ended.
+        if not finished and not any(name_id == run_id for _, name_id in backfills.at_work()):
+            yield "it has ended, and the status does not say so"
         return
     states = Counter(str(run.state) for run in backfills.members(run_id))
     if states["queued"] or states["running"]:

@@ -18,7 +18,7 @@ from .core.decisions import LOOK_UP_EVERY, CancelDirectly, ClearFailed, ListTask
 from .core.effort import Effort
 from .core.ledger import Ledger, survey
 from .core.situation import Situation
-from .errors import ValidationFailed, blotted
+from .errors import ValidationFailed, after_effect, blotted
 from .ports import Clock, DagRuns
 
 Action = Submit | ClearFailed | LookUpRun | ListTasks | Pause | CancelDirectly
@@ -90,7 +90,8 @@ async def _order(s: Situation, dag_runs: DagRuns, conf: Conf, conf_of: str | Non
 async def _create(s: Situation, dag_runs: DagRuns, order: Order, hidden: Iterable[str]) -> Step:
     with blotted(hidden):
         backfill = await dag_runs.backfills.create(s.dag_id, s.marker, order)
-    return await _survey(s, dag_runs, backfill), s.effort
+    with after_effect():
+        return await _survey(s, dag_runs, backfill), s.effort
 
 
 async def _survey(s: Situation, dag_runs: DagRuns, backfill: Backfill, *, take_as_it_is: bool = False) -> Ledger:

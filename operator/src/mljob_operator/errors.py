@@ -50,17 +50,19 @@ class OperatorError(Exception):
 
 
 class AirflowError(OperatorError):
-    """Airflow answered with an error, or not at all."""
+    """Airflow answered with an error, or not at all.
+
+    Attributes:
+        outcome_unknown: What was wanted may be so all the same, or may still come to be: a request was sent and its answer is missing, or it took
+            effect and what was asked afterwards failed.
+    """
 
     reason = "AirflowError"
+    outcome_unknown: bool = False
 
 
 class AirflowUnavailable(AirflowError):
-    """No answer, or a server error.
-
-    Attributes:
-        outcome_unknown: The request may have taken effect, or may still: it was sent, and the answer is missing.
-    """
+    """No answer, or a server error."""
 
     reason = "AirflowUnavailable"
     longest_delay = 15.0
@@ -68,6 +70,20 @@ class AirflowUnavailable(AirflowError):
     def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
+
+
+@contextmanager
+def after_effect() -> Iterator[None]:
+    """What is asked in here is asked after a request has taken effect: where it fails, that is not undone.
+
+    Raises:
+        AirflowError: As it was, with ``outcome_unknown``.
+    """
+    try:
+        yield
+    except AirflowError as error:
+        error.outcome_unknown = True
+        raise
 
 
 class AirflowUnauthorized(AirflowError):

@@ -288,7 +288,7 @@ class Reconciler:
         starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
         if starting:
             effort = replace(effort, kept_by=str(error))
-            if isinstance(error, AirflowUnavailable) and error.outcome_unknown:
+            if isinstance(error, AirflowError) and error.outcome_unknown:
                 effort = replace(effort, unknown_until=now + UNKNOWN_FOR)
         last = effort.trouble
         failures = last.failures + 1 if last and last.reason == error.reason else 1

@@ -194,6 +194,11 @@ class TestReport:
     def test_a_message_names_the_first_dates(self, days: list[int], text: str) -> None:
         assert backfill_report.dates([member(day, FAILED) for day in days]) == text
 
+    def test_failed_runs_that_were_run_again_before_that_was_told_have_failed(self) -> None:
+        story = backfill_report.failed(course(member(1, SUCCESS), of=backfill(completed=LATER)))
+        assert (story.phase, story.reason) == (Phase.FAILED, "BackfillRunsFailed")
+        assert "run again, by hand or by another backfill, or deleted" in story.message
+
     def test_an_hourly_date_has_its_time(self) -> None:
         at = FIRST + timedelta(hours=5)
         assert backfill_report.dates([Member("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"

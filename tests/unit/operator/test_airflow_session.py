@@ -253,6 +253,28 @@ async def test_what_failed_is_cleared_with_fields_that_airflow_3_1_knows(server:
     await airflow.close()
 
 
+async def test_what_fails_after_a_clearing_does_not_undo_it(server: Server, connect: Connect) -> None:
+    run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text())
+    answers = iter([(200, json.dumps(run)), (429, "{}")])
+    server.answers["/dagRuns/a-run"] = lambda _: next(answers)
+    server.answers["/clear"] = (200, "{}")
+    airflow = connect(server.url)
+    with pytest.raises(AirflowUnavailable) as caught:
+        await airflow.clear_failed(run["dag_id"], "a-run", since=None)
+    assert caught.value.outcome_unknown
+    await airflow.close()
+
+
+async def test_a_run_that_is_there_is_there_though_it_cannot_be_read(server: Server, connect: Connect) -> None:
+    server.answers["/dagRuns"] = (409, "{}")
+    server.answers["/dagRuns/a-run"] = (429, "{}")
+    airflow = connect(server.url)
+    with pytest.raises(AirflowUnavailable) as caught:
+        await airflow.submit("train", "a-run", {}, "")
+    assert caught.value.outcome_unknown
+    await airflow.close()
+
+
 async def test_the_output_that_was_pushed_last_counts_also_where_airflow_lists_them_by_task(
     server: Server, connect: Connect
 ) -> None:

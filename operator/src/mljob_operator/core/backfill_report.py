@@ -96,6 +96,12 @@ def failed(course: Course) -> Story:
             "BackfillEmpty",
             f"Airflow closed backfill {course.backfill.id} without a run: making its runs broke off, or they were deleted.",
         )
+    if not course.failed:
+        return Story(
+            Phase.FAILED,
+            "BackfillRunsFailed",
+            "Runs of it had failed when it ended. Since then they were run again, by hand or by another backfill, or deleted.",
+        )
     return Story(
         Phase.FAILED,
         "BackfillRunsFailed",

@@ -54,6 +54,18 @@ class TestCreating:
         assert made(world) == 1
         assert counts(world) == BackfillRuns(total=4, queued=4)
 
+    @pytest.mark.parametrize("asked", ["backfill_runs", "backfill_range"])
+    async def test_one_whose_runs_could_not_be_read_is_not_left_behind(self, world: World, asked: str) -> None:
+        world.airflow.down_for[asked] = 1
+        world.jobs.create("churn", {"dagId": DAYS, "type": "Backfill", "backfill": RANGE, "runPolicy": "OnChange"})
+        await world.see_all()
+        assert (made(world), world.status.phase, world.status.reason) == (1, Phase.PENDING, "AirflowUnavailable")
+        await world.edit(backfill={**RANGE, "to": "2025-12-05T00:00:00Z"})
+        await world.later(60)
+        first, second = world.airflow.backfills.made.values()
+        assert first.completed is not None, "it was found, and cancelled"
+        assert (second.end.day, counts(world).total, counts(world).not_created) == (5, 1, 4)
+
     @pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])
     async def test_one_whose_answer_was_lost_is_found(self, world: World, restarted: bool) -> None:
         world.airflow.backfills.lose_answers = 1

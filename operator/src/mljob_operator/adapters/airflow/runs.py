@@ -11,7 +11,7 @@ from airflow_client.client import DAGApi, DagRunApi, DAGRunClearBody, TaskInstan
 
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.phases import TERMINAL_RUN
-from ...errors import AirflowForbidden, AirflowUnavailable, NothingToClear, ValidationFailed
+from ...errors import AirflowForbidden, AirflowUnavailable, NothingToClear, ValidationFailed, after_effect
 from .refusals import Refusals
 from .rows import now, run_fact, task_fact
 from .session import PAGE, TIMEOUT, Answer, Session
@@ -51,7 +51,8 @@ class Runs:
             )
         except Answer as answer:
             if answer.status == 409:
-                adopted = self.get(dag_id, run_id)
+                with after_effect():
+                    adopted = self.get(dag_id, run_id)
                 if adopted is not None:
                     return adopted
                 raise AirflowUnavailable(f"Airflow says that run {run_id} is there and that it is not") from answer
@@ -101,7 +102,8 @@ class Runs:
         self._session.ask(
             lambda: self._runs.clear_dag_run_without_preload_content(dag_id, run_id, body, _request_timeout=TIMEOUT)
         )
-        after = self.get(dag_id, run_id)
+        with after_effect():
+            after = self.get(dag_id, run_id)
         if after is None or (after.state in TERMINAL_RUN and after.created == before.created):
             raise NothingToClear(f"run {run_id} has no failed task")
         return after
