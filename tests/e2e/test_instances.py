@@ -161,7 +161,7 @@ def test_without_a_default_an_mljob_waits_and_goes_where_the_annotation_points(
     assert (status["phase"], status["airflowInstance"]) == ("Succeeded", platform.name("first"))
 
 
-def test_an_instance_says_how_it_is(platform: Platform, stack: Stack) -> None:
+def test_an_instance_says_how_it_is(platform: Platform, instances: Installation) -> None:
     platform.until("first", "Ready")
     status = platform.get("first")["status"]
     assert status["version"].startswith("3.")
@@ -174,8 +174,13 @@ def test_an_instance_says_how_it_is(platform: Platform, stack: Stack) -> None:
     assert row[2:5] == [status["version"], "True", "Ready"]
     eventually(lambda: "Ready" in platform.events("first"), "an Event tells that it is ready")
     eventually(lambda: platform.get("first")["status"]["activeRuns"] == 0, "it has no run any more")
-    version = platform.get("first")["metadata"]["resourceVersion"]
-    time.sleep(20)  # longer than the time between two looks: what is to be seen is that nothing happens
+
+    def looked() -> float:
+        probe = ("mljob_airflow_request_seconds_count", platform.name("first"), "probe", "ok")
+        return instances.operator.metrics()[probe]
+
+    version, before = platform.get("first")["metadata"]["resourceVersion"], looked()
+    eventually(lambda: looked() >= before + 2, "it is looked after twice more")
     assert platform.get("first")["metadata"]["resourceVersion"] == version
 
 
@@ -338,10 +343,7 @@ def test_there_are_never_more_runs_than_the_limit_also_after_a_crash(
         return len(runs) == 5 and not any(run["state"] in ACTIVE for run in runs)
 
     jobs.until(names[-1], lambda status: status.get("reason") == "ConcurrencyLimit", "waits for a place")
-    deadline = time.monotonic() + 240
-    while not ended():
-        assert time.monotonic() < deadline, jobs.evidence(*names)
-        time.sleep(0.1)
+    eventually(ended, "all five have run", within=240, evidence=lambda: jobs.evidence(*names))
     assert (most, crashed) == (2, True)
     finished = jobs.until_finished(*names)
     assert {found["status"]["phase"] for found in finished.values()} == {"Succeeded"}

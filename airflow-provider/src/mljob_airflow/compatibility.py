@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-OLDEST = (3, 1)
-NEWEST = (3, 3)
-"""The newest that this package was tested with. Newer ones are not refused."""
+from mljob_contract.airflow_versions import OLDEST, SUPPORTED, version_number
 
 
 class UnsupportedAirflowError(ImportError):
@@ -45,11 +42,10 @@ def assert_supported(version: str | None) -> None:
     Raises:
         UnsupportedAirflowError: This Airflow is too old. In a DAG file it becomes an import error that Airflow's UI shows.
     """
-    found = re.match(r"(\d+)\.(\d+)", version or "")
-    if found is not None and (int(found[1]), int(found[2])) < OLDEST:
-        oldest, newest = (".".join(map(str, number)) for number in (OLDEST, NEWEST))
+    number = version_number(version or "")
+    if number is not None and number < OLDEST:
         raise UnsupportedAirflowError(
-            f"airflow-provider-mljob works with Airflow {oldest} to {newest}, and this is Airflow {version}: upgrade Airflow, or uninstall "
+            f"airflow-provider-mljob works with {SUPPORTED}, and this is Airflow {version}: upgrade Airflow, or uninstall "
             "airflow-provider-mljob. MLJobs of DAGs that know nothing of it run all the same."
         )
 

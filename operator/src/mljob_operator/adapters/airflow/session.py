@@ -18,8 +18,10 @@ import urllib3
 from airflow_client.client import ApiClient, Configuration
 from airflow_client.client.exceptions import ApiException
 
+from mljob_contract.airflow_versions import Version
+
 from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
-from .versions import Version, assert_backfills, supported, warn_if_untested, without_api
+from .versions import assert_backfills, supported, warn_if_untested, without_api
 
 CONNECTIONS = 8
 PAGE = 100

@@ -1,4 +1,4 @@
-"""Which versions of Airflow the operator works with, and what an older one of these can't do. Nothing else asks for a version.
+"""What an Airflow whose version is not supported is told, and what an older one that is can't do. Nothing else asks for a version.
 
 What differs between 3.1 and 3.3 and makes no difference here: 3.1 ignores ``cursor`` and ``run_id_prefix_pattern`` (it gives pages by ``offset``
 and rows of everybody's runs), so both ways of paging are asked for at once, and rows are looked through for our own run ids. 3.1 and 3.2
@@ -8,21 +8,17 @@ have no state ``awaiting_input``: a task that asks a person is ``deferred`` ther
 from __future__ import annotations
 
 import logging
-import re
+
+from mljob_contract.airflow_versions import NEWEST, OLDEST, SUPPORTED, Version, version_number
 
 from ...errors import AirflowUnsupported
 
 log = logging.getLogger(__name__)
 
-Version = tuple[int, int]
-
-OLDEST: Version = (3, 1)
-NEWEST: Version = (3, 3)
-"""The newest that the operator was tested with. A newer one is used, with a warning."""
 BACKFILLS_CAN_BE_TOLD_APART: Version = (3, 2)
 """``conf_contains`` in lists of runs; before it nothing finds the runs of one backfill among those of others."""
 
-_TESTED = f"This operator works with Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
+_TESTED = f"This operator works with {SUPPORTED}"
 
 
 def supported(version: str, url: str) -> Version:
@@ -31,10 +27,9 @@ def supported(version: str, url: str) -> Version:
     Raises:
         AirflowUnsupported: It is too old.
     """
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is None:
+    number = version_number(version)
+    if number is None:
         raise AirflowUnsupported(f"{url} says that its version is {version!r}. {_TESTED}.")
-    number = (int(found[1]), int(found[2]))
     if number < OLDEST:
         raise AirflowUnsupported(f"Airflow at {url} is version {version}, which is too old. {_TESTED}: upgrade it.")
     return number
