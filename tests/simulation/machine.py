@@ -184,6 +184,12 @@ class Machine(RuleBasedStateMachine):
                 process.watching = how == "goes on"
             self._then("the_watch", then)
 
+    @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
+    def the_watch_takes(self, seconds: float, then: float) -> None:
+        """Less than an answer does, or more."""
+        self.world.watch_takes = seconds
+        self._then("the_watch_takes", then)
+
     # The process
 
     @rule(then=moments)

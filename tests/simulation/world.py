@@ -137,7 +137,7 @@ class Process:
         while True:
             await self._news.wait()
             self._news.clear()
-            await asyncio.sleep(2 * ONE_WAY)
+            await asyncio.sleep(self.world.watch_takes)
             connected = self.watching and "kubernetes" not in self.world.network.down
             while connected and self._seen < len(changes):
                 kind, body = changes[self._seen]
@@ -191,6 +191,7 @@ class World:
         process: The operator; None while there is none.
         broken: Promises that were broken, in words.
         by_hand: Ids of runs that somebody cleared in Airflow.
+        watch_takes: Seconds from a change to its delivery by the watch; less than ``ONE_WAY``, and it overtakes the answer to who made it.
         defects: What the operator logged as an error.
     """
 
@@ -204,6 +205,7 @@ class World:
         self.network = Network()
         self.process: Process | None = None
         self.by_hand: set[str] = set()
+        self.watch_takes = 2 * ONE_WAY
         self._broken: list[str] = []
         self.defects = Defects()
         logging.getLogger("mljob_operator").addHandler(self.defects)

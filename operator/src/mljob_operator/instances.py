@@ -227,6 +227,11 @@ class Instances:
     def _take(self, member: _Member, instance: Instance) -> None:
         member.instance = self._known[instance.name] = instance
 
+    def _learn(self, member: _Member, answer: Instance) -> None:
+        """What a request brought; the watch may have told of a later version before, or of another AirflowInstance of that name."""
+        if answer.uid == member.instance.uid and answer.newer_than(member.instance):
+            self._take(member, answer)
+
     def _reckon(self) -> None:
         """Something has changed that others depend on."""
         self._defaults = defaults(self._known.values())
@@ -366,7 +371,7 @@ class Instances:
             held = await self._store.set_finalizer(member.instance, present=True)
             if held is None:
                 return
-            self._take(member, held)
+            self._learn(member, held)
         readiness = await self._ask(member)
         self._conclude(member, readiness)
         await self._tell(member)
@@ -446,8 +451,7 @@ class Instances:
         written = await self._store.write_status(instance, patch)
         for notice in notices(instance.status, written.status):
             self._record(written, notice)
-        if written.newer_than(member.instance):
-            self._take(member, written)
+        self._learn(member, written)
 
     def _record(self, instance: Instance, notice: Notice) -> None:
         """Create a Kubernetes Event beside the work."""

@@ -22,7 +22,7 @@ from .core.decisions import Expire, Release, Store, Wait
 from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Job, Key
-from .core.ledger import remember, started_by
+from .core.ledger import started_by
 from .core.news import REFINEMENT_WAITS, tells_news
 from .core.notices import WARNING, Notice, notices
 from .core.patches import merge_patch
@@ -80,14 +80,20 @@ class JobQueue:
         if slot is None:
             if job.settled and job.spec.ttl_seconds_after_finished is None:
                 return
-            slot = self._slots[job.key] = Slot(ledger=remember(job.status), effort=self._reconciler.effort(job))
+            slot = self._slots[job.key] = Slot()
+            slot.begin(job, self._reconciler.effort(job))
             # Before any of them takes a step, so that each has its turn.
             self._reconciler.stand(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
+            self._wake(job.key)
+            return
         known = slot.job
-        if known is not None and known.uid != job.uid:
+        if known is None:
+            slot.begin(job, self._reconciler.effort(job))
+        elif known.uid != job.uid:
             # Deleted and created again under the same name, while the watch was lost: another story.
             slot.forget()
-            slot.ledger, slot.effort, slot.outputs, known = remember(job.status), Effort(), None, None
+            slot.begin(job, Effort())
+            known = None
         elif not job.newer_than(known):
             return
         slot.job = job
@@ -278,7 +284,8 @@ class JobQueue:
         try:
             until = await self._step(key, slot)
         except Conflict:
-            slot.job = await self._read_again(key, slot)
+            if (refused := slot.job) is not None:
+                slot.learn(await self._read_again(key, slot), refused)
             slot.waiting = True
             return None
         except Gone:
@@ -308,9 +315,10 @@ class JobQueue:
 
     async def _step(self, key: Key, slot: Slot) -> float | None:
         if slot.job is None:
-            slot.job = await self._jobs.get(key)
-            if slot.job is not None:
-                slot.ledger, slot.effort = remember(slot.job.status), self._reconciler.effort(slot.job)
+            found = await self._jobs.get(key)
+            # The watch may have brought it meanwhile.
+            if found is not None and slot.job is None:
+                slot.begin(found, self._reconciler.effort(found))
         if slot.job is None or (
             slot.job.settled and not slot.snapshots and slot.job.spec.ttl_seconds_after_finished is None
         ):
@@ -322,17 +330,14 @@ class JobQueue:
         while True:
             before = slot.job
             progress, action = await self._reconciler.advance(Progress(before, slot.ledger, slot.effort, slot.outputs))
-            if slot.job is not None and slot.job.uid != before.uid:
-                # Another object has the name by now; what was learned is of the old one.
+            if not slot.learn(progress.job, before):
+                # It went meanwhile. If another one has its name by now, the watch has told of that, and the next step is about it.
                 return None
             slot.ledger, slot.effort, slot.outputs = progress.ledger, progress.effort, progress.outputs
-            if progress.job is None:
-                raise Gone("the MLJob went while a finalizer was added")
-            # A newer version may have come from the watch meanwhile; the patch must start from what is stored.
-            if progress.job.newer_than(slot.job):
-                slot.job = progress.job
             stores = isinstance(action, Store)
             changed = await self._write(slot, at_once=stores)
+            if slot.job is None or slot.job.uid != before.uid:
+                return None
             # One that has finished by this may have a time to live.
             if not stores and not (changed and slot.job.settled):
                 break
@@ -389,10 +394,11 @@ class JobQueue:
                 return False
         slot.refined_at = None
         started = time.perf_counter()
-        slot.job = await self._jobs.write_status(job, patch)
+        written = await self._jobs.write_status(job, patch)
+        slot.learn(written, job)
         slot.written_at = asyncio.get_running_loop().time()
         self._meter.status_written(time.perf_counter() - started)
-        self._tell(slot.job, job.status, slot.job.status)
+        self._tell(written, job.status, written.status)
         return True
 
     def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
@@ -425,7 +431,7 @@ class JobQueue:
             # Before it goes: afterwards, nobody would know of the run. A namespace that is being deleted takes no more Events, and says so at once.
             await self._recorded(job, Notice(WARNING, "CancellationAbandoned", message[:1024]))
         if job.held:
-            slot.job = await self._jobs.set_finalizer(job, present=False)
+            slot.learn(await self._jobs.set_finalizer(job, present=False), job)
         # A finished one may have a time to live.
         return 0.0 if slot.job is not None and slot.job.spec.ttl_seconds_after_finished is not None else None
 

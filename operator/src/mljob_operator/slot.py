@@ -12,7 +12,7 @@ from .core.backfill import Member
 from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Job
-from .core.ledger import Ledger, fold, observe
+from .core.ledger import Ledger, fold, observe, remember
 from .core.outputs import Outputs
 from .core.situation import Situation
 
@@ -60,6 +60,27 @@ class Slot:
     written_at: float = float("-inf")
     refined_at: datetime | None = None
     failures: int = 0
+
+    def begin(self, job: Job, effort: Effort) -> None:
+        """What is known from here on is of this MLJob; what has arrived and waits may be of it."""
+        self.job, self.ledger, self.effort, self.outputs = job, remember(job.status), effort, None
+
+    def learn(self, answer: Job | None, of: Job) -> bool:
+        """What a request about the version ``of`` brought, None: it is gone; whether the slot is still of this MLJob.
+
+        The watch may be faster than an answer. What it has told meanwhile counts: of a later version, of the end, or of another MLJob of that name.
+        """
+        known = self.job
+        if known is None or known.uid != of.uid:
+            return False
+        if answer is None:
+            self.job = None
+        elif answer.uid != of.uid:
+            self.forget()
+            self.begin(answer, Effort())
+        elif answer.newer_than(known):
+            self.job = answer
+        return self.job is not None and self.job.uid == of.uid
 
     def take_in(self, situation: Situation) -> None:
         """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""

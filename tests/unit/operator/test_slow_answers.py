@@ -1,0 +1,73 @@
+"""What the watch tells before the answer to a request comes is not undone by that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mljob_operator.core.job import Job
+from mljob_operator.core.phases import TaskState
+from tests.strategies import event
+
+from .conftest import KEY, World
+from .runs import active, finish, newest, runs
+
+
+def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
+    """Something happens after the next such request has taken effect, and the watch tells of it before the request is answered."""
+    method = getattr(world.jobs, request)
+
+    async def slow(*args: Any, **kwargs: Any) -> Any:
+        answer = await method(*args, **kwargs)
+        monkeypatch.setattr(world.jobs, request, method)
+        if (job := happens()) is not None:
+            world.queue.observe(job)
+        else:
+            world.queue.vanished(KEY, args[0].uid)
+        return answer
+
+    monkeypatch.setattr(world.jobs, request, slow)
+
+
+async def test_a_deletion_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.apply(cancellation={"strategy": "Api"})
+    meanwhile(world, monkeypatch, "write_status", lambda: world.jobs.user_deletes(KEY, world.clock()))
+    await world.tell(event("extract", TaskState.RUNNING))
+    await world.later(5)
+    assert not world.exists
+    assert active(world) == 0
+
+
+async def test_a_deletion_while_the_finalizer_is_added_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile(world, monkeypatch, "set_finalizer", lambda: world.jobs.user_deletes(KEY, world.clock()))
+    await world.apply()
+    assert not world.exists
+    assert runs(world) == []
+
+
+async def test_a_change_of_the_spec_while_the_finalizer_is_removed_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.apply(runPolicy="OnChange")
+    meanwhile(world, monkeypatch, "set_finalizer", lambda: world.jobs.edit(KEY, {"conf": {"epochs": 9}}))
+    await finish(world)
+    await world.settle()
+    assert len(runs(world)) == 2
+    assert newest(world).conf == {"epochs": 9}
+
+
+async def test_one_that_is_gone_does_not_come_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.apply()
+
+    def goes() -> None:
+        world.jobs.objects[KEY]["metadata"]["finalizers"] = []
+        world.jobs.user_deletes(KEY, world.clock())
+
+    meanwhile(world, monkeypatch, "write_status", goes)
+    await world.tell(event("extract", TaskState.RUNNING))
+    assert KEY not in world.queue._slots
+    assert world.done == [1], "nobody is left who needs the event"
