@@ -9,11 +9,13 @@ from typing import Any
 from mljob_contract.mljob import MLJobStatus, Phase, RunPolicy
 from mljob_operator.core import attempts
 from mljob_operator.core.identity import spec_hash
+from mljob_operator.core.instance import OWN
 from mljob_operator.core.job import Job
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_PHASES, RunState
 from tests.fakes.airflow import FakeRun
 
-from .world import World
+from .airflow import active
+from .world import OTHER, World
 
 _PHASES = {
     RunState.QUEUED: {Phase.QUEUED},
@@ -40,7 +42,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
         return
     if status.observed_generation != job.generation:
         yield f"generation {job.generation} was not acted on"
-    run = world.airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
+    airflow = world.airflows[status.airflow_instance or OWN]
+    run = airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
     finished = status.phase in TERMINAL_PHASES
     going = [run_id for _, run_id in world.at_work() if job.uid in world.cluster.announced[run_id]]
     by_hand = [run_id for run_id in going if run_id in world.by_hand]
@@ -51,7 +54,10 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its time to live has passed"
     if status.phase is Phase.CANCELLING:
         yield "its cancellation was lost"
-    queues = status.reason == "BackfillActive" and bool(list(world.airflow.backfills.at_work()))
+    queues = status.reason == "BackfillActive" and bool(list(airflow.backfills.at_work()))
+    busy = any(active(run) for run in world.airflows[OTHER].ours())
+    # Of the other Airflow, which has no place, or is on its way out and waits for the run as well.
+    queues |= busy and status.reason in ("ConcurrencyLimit", "AirflowInstanceNotReady")
     if status.phase is Phase.PENDING and status.reason != "ValidationFailed" and not queues:
         yield f"nothing keeps it from running: {status.message}"
     if spec.cancel and not finished:
@@ -70,6 +76,9 @@ def _of(job: Job, world: World) -> Iterator[str]:
         and not spec.cancel
         and not spec.suspend
         and status.spec_hash != spec_hash(spec)
+        and not queues
+        # One whose deadline passed before there was an Airflow to run it has ended without an attempt.
+        and not (finished and not status.attempts)
     ):
         yield "its last spec was not run"
     if job.is_backfill:

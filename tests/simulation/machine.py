@@ -21,7 +21,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from mljob_operator.core.job import Key
 from mljob_operator.core.phases import RunState
 
-from .airflow import active
 from .convergence import unkept
 from .network import Fault, When
 from .world import World
@@ -91,28 +90,23 @@ class Machine(RuleBasedStateMachine):
 
     # Airflow
 
-    @precondition(lambda self: self.world.airflow.runs)
+    @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
         """The scheduler, or a worker."""
-        if steps := self.world.airflow.steps():
+        if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
             step.do()
             self._then("airflow_goes_on", then)
 
-    @precondition(lambda self: self.world.airflow.runs)
+    @precondition(lambda self: self.world.at_work())
     @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
     def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
         """Most do."""
-        if runs := [
-            run
-            for run in self.world.airflow.followed()
-            if active(run)
-            and run.dag_id not in self.world.airflow.paused
-            and not self.world.airflow.backfills.holds(run)
-        ]:
-            self.world.airflow.finish(runs[index % len(runs)], state)
+        if found := self.world.going_on():
+            airflow, run = found[index % len(found)]
+            airflow.finish(run, state)
             self._then("a_run_comes_to_its_end", then)
 
     # Kafka
@@ -241,13 +235,10 @@ class Machine(RuleBasedStateMachine):
             self._let_time_pass()
             self._assert_kept()
             for _ in range(12):
-                runs = [
-                    run for run in world.airflow.followed() if active(run) and not world.airflow.backfills.holds(run)
-                ]
-                if not runs:
+                if not (found := world.going_on()):
                     break
-                for run in runs:
-                    world.airflow.finish(run, RunState.SUCCESS)
+                for airflow, run in found:
+                    airflow.finish(run, RunState.SUCCESS)
                 self._let_time_pass()
             self._assert_kept()
             for key in world.cluster.objects:
@@ -265,11 +256,12 @@ class Machine(RuleBasedStateMachine):
         world.network.faults = {"airflow": [], "kubernetes": []}
         world.network.strays.clear()
         world.topic.down = False
-        world.airflow.paused.clear()
-        world.airflow.dags["missing"] = ("score",)
+        for airflow in world.airflows.values():
+            airflow.paused.clear()
+            airflow.dags["missing"] = ("score",)
+            for run in list(airflow.runs.values()):
+                airflow.store(run.run_id)
         world.clock.skew = world.airflow_clock.skew
-        for run in list(world.airflow.runs.values()):
-            world.airflow.store(run.run_id)
         while world.topic.under_way:
             world.topic.arrives(0, 1)
         world.start()
@@ -280,8 +272,9 @@ class Machine(RuleBasedStateMachine):
     def _let_time_pass(self) -> None:
         """Past every backoff, census and deadline, while the cancellation DAG does its work."""
         for _ in range(10):
-            self.world.airflow.cancellations_go_on()
-            self.world.airflow.backfills.close_ended()
+            for airflow in self.world.airflows.values():
+                airflow.cancellations_go_on()
+                airflow.backfills.close_ended()
             self.world.look()
             self.world.run(20)
 

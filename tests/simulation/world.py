@@ -12,20 +12,25 @@ from datetime import timedelta
 from typing import Any
 
 from mljob_contract.mljob import MLJobStatus, RunPolicy
+from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.job import Job, Key
 from mljob_operator.errors import StoreError
-from mljob_operator.instances import Instances, OwnAirflow
+from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.readers import Readers
 from mljob_operator.reconciler import Reconciler
+from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
 
-from .airflow import BusyAirflow, active
+from .airflow import BusyAirflow, Step, active
 from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs
 from .promises import GuardedJobs
 from .topic import Reader, Topic
 from .virtual_time import VirtualClock, VirtualLoop
+
+OTHER = "other"
+"""The name of the AirflowInstance, where there is one."""
 
 
 class Cluster(GuardedJobs):
@@ -86,9 +91,10 @@ class Process:
         self.watching = True
         self.reader = Reader(world.topic, self.wire)
         meter: Any = SilentMeter()
+        self._instance_objects = WiredJobs(world.instance_objects, self.wire)
         self.instances = Instances(
-            FakeInstances(),
-            _no_other_airflow,
+            self._instance_objects,
+            self._connect,
             world.clock,
             meter,
             own=OwnAirflow(self.airflow, "http://airflow"),
@@ -98,7 +104,6 @@ class Process:
             self.instances, self.jobs, world.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
         )
         self.queue = JobQueue(reconciler, self.jobs, world.clock, meter, min_interval=0.1)
-        self.instances.serve(reconciler.places, self.queue.users, self.queue.reconsider)
         self.readers = Readers(
             self.instances,
             self.queue,
@@ -109,6 +114,12 @@ class Process:
             prefix="mljob",
             interval=5,
         )
+
+        def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
+            self.readers.follow()
+            self.queue.reconsider(namespace=namespace, airflow=airflow)
+
+        self.instances.serve(reconciler.places, self.queue.users, changed)
         self._seen = len(world.cluster.changes)
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
@@ -119,17 +130,25 @@ class Process:
         self._duties.append(task)
         return task
 
+    def _connect(self, instance: Instance, _: Login) -> Any:
+        return WiredAirflow(self.world.airflows[instance.name], self.wire, self.world.clock, self.world.airflow_clock)
+
     async def _start(self) -> None:
         while True:
             try:
+                instances = await self._instance_objects.list()
                 jobs = await self.jobs.list()
                 break
             except StoreError:
                 await asyncio.sleep(1)
+        for instance in instances:
+            self.instances.observe(instance)
         for job in jobs:
             self.queue.observe(job)
         self.readers.follow()
+        self.instances.start()
         self._do(self._watch(), "watch")
+        self._do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
         """What the watch delivers, a moment after it happened."""
@@ -147,6 +166,21 @@ class Process:
                     self.queue.vanished(job.key, job.uid)
                 else:
                     self.queue.observe(job)
+
+    async def _watch_instances(self) -> None:
+        """What the watch of AirflowInstances delivers."""
+        there: dict[str, Instance] = {}
+        while True:
+            await asyncio.sleep(0.5)
+            if "kubernetes" in self.world.network.down:
+                continue
+            now = {name: self.world.instance_objects.get(name) for name in self.world.instance_objects.objects}
+            for name, instance in there.items():
+                if name not in now or now[name].uid != instance.uid:
+                    self.instances.vanished(name, instance.uid)
+            for instance in now.values():
+                self.instances.observe(instance)
+            there = now
 
     def look(self) -> None:
         """Something may have happened that the watch or the topic tells of."""
@@ -166,20 +200,19 @@ class Process:
         self.queue._closing = True
         for task in self._duties:
             task.cancel()
+        for member in self.instances._members.values():
+            if member.task is not None:
+                member.task.cancel()
         for slot in self.queue._slots.values():
             if slot.task is not None:
                 slot.task.cancel()
             if slot.timer is not None:
                 slot.timer.cancel()
-        for task in list(self.queue._background):
+        for task in [*self.queue._background, *self.instances._background]:
             task.cancel()
         if self.reader._task is not None:
             self.reader._task.cancel()
         self.world.process = None
-
-
-def _no_other_airflow(*_: object) -> Any:
-    raise AssertionError("there is one Airflow")
 
 
 class World:
@@ -188,9 +221,12 @@ class World:
     Attributes:
         clock: The operator's.
         airflow_clock: Airflow's and the cluster's.
+        airflow: That of the operator's settings.
+        airflows: By the names of their AirflowInstances.
         process: The operator; None while there is none.
         broken: Promises that were broken, in words.
         by_hand: Ids of runs that somebody cleared in Airflow.
+        limit: How many runs may be active in the other Airflow.
         watch_takes: Seconds from a change to its delivery by the watch; less than ``ONE_WAY``, and it overtakes the answer to who made it.
         defects: What the operator logged as an error.
     """
@@ -201,10 +237,14 @@ class World:
         self.airflow_clock = VirtualClock(self.loop)
         self.topic = Topic()
         self.airflow = BusyAirflow(self.airflow_clock, self.topic)
+        self.airflows = {OWN: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
+        self.instance_objects = FakeInstances()
+        self.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
         self.cluster = Cluster()
         self.network = Network()
         self.process: Process | None = None
         self.by_hand: set[str] = set()
+        self.limit: int | None = None
         self.watch_takes = 2 * ONE_WAY
         self._broken: list[str] = []
         self.defects = Defects()
@@ -268,19 +308,45 @@ class World:
         for uid, run_ids in by_job.items():
             if len(set(run_ids) - self.by_hand) > 1:
                 self._broken.append(f"{uid} has several active runs: {', '.join(run_ids)}")
-        # Of a run that was deleted before any status told of its submission, nobody can know.
-        self._broken += [f"{run_id} was used twice" for run_id in self.airflow.reused if run_id in self.cluster.told]
-        self.airflow.reused.clear()
-        self._broken += self.airflow.backfills.twice
-        self.airflow.backfills.twice.clear()
+        for airflow in self.airflows.values():
+            # Of a run that was deleted before any status told of its submission, nobody can know.
+            self._broken += [f"{run_id} was used twice" for run_id in airflow.reused if run_id in self.cluster.told]
+            airflow.reused.clear()
+            self._broken += airflow.backfills.twice
+            airflow.backfills.twice.clear()
+        self._broken += self._crowded()
         self._broken += [f"left behind: {name}" for name in self.left_behind()]
         if self.process is not None:
             self.process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
         """What goes on in Airflow for MLJobs, runs and backfills: what to call it, and the id in the status that announced it."""
-        runs = [(run.run_id, run.run_id) for run in self.airflow.ours() if active(run)]
-        return [*runs, *self.airflow.backfills.at_work()]
+        found: list[tuple[str, str]] = []
+        for airflow in self.airflows.values():
+            found += [(run.run_id, run.run_id) for run in airflow.ours() if active(run)]
+            found += airflow.backfills.at_work()
+        return found
+
+    def steps(self) -> list[Step]:
+        """All that may happen next in any Airflow."""
+        return [step for airflow in self.airflows.values() for step in airflow.steps()]
+
+    def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
+        """Runs of MLJobs that can come to their end, and where they are."""
+        return [
+            (airflow, run)
+            for airflow in self.airflows.values()
+            for run in airflow.followed()
+            if active(run) and run.dag_id not in airflow.paused and not airflow.backfills.holds(run)
+        ]
+
+    def _crowded(self) -> list[str]:
+        """Whether the other Airflow has more runs of MLJobs than it may; of one that is gone, and left its run behind on purpose, none has the place."""
+        there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
+        active_there = sum(active(run) for run in there)
+        if self.limit is not None and active_there > self.limit:
+            return [f"{active_there} active runs where {self.limit} are allowed"]
+        return []
 
     def left_behind(self) -> list[str]:
         """What goes on though its MLJob is gone, and nobody wanted it to or was warned of it."""

@@ -210,15 +210,13 @@ class JobQueue:
         )
 
     def users(self, airflow: str) -> list[Key]:
-        """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known."""
+        """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known, or that is being submitted."""
         return [
             key
             for key, slot in self._slots.items()
             if slot.job is not None
-            and slot.job.held
-            and (situation := self._situation(slot)).attempt is not None
-            and situation.airflow == airflow
-            and (situation.open or situation.finished)
+            and (situation := self._situation(slot)).airflow == airflow
+            and (situation.needs_airflow or (situation.open and slot.task is not None))
         ]
 
     def wanted(self, airflow: str) -> asyncio.Event:

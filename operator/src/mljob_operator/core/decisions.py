@@ -228,6 +228,16 @@ def _look_for_it(s: Situation) -> Action:
     return LookUpRun()
 
 
+def _clear_up(s: Situation) -> Action:
+    """What was announced may have been submitted by a process that did not live to say so. Whatever keeps it from being submitted again, whether there is
+    a run has to be known: it may be going on, and who deletes the AirflowInstance waits for it.
+    """
+    unknown = s.effort.unknown_until
+    if not s.in_doubt or unknown is None or not s.reachable:
+        return Wait()
+    return LookUpRun() if s.now >= unknown else Wait(unknown)
+
+
 def _soonest(*times: datetime | None) -> datetime | None:
     return min((at for at in times if at is not None), default=None)
 
@@ -288,7 +298,7 @@ def start_the_run(s: Situation) -> Action | None:
     if s.start_at is not None and not s.due:
         return Wait(s.start_at if s.start_at < FOR_EVER else None)
     if s.obstacle is not None:
-        return Wait()
+        return _clear_up(s)
     if not s.job.held:
         return AddFinalizer()
     if not s.open:

@@ -242,8 +242,22 @@ class Situation:
     @property
     def lost(self) -> bool:
         """Whether the Airflow that the run is in is not known any more."""
-        known = self.around.own if self.airflow == OWN else self.airflow in self.around.instances
-        return self.open and self.submitted and not known
+        return self.open and self.submitted and not self._known
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the Airflow that the run is in can be asked, as far as is known."""
+        return self._known and self.airflow not in self.around.not_ready
+
+    @property
+    def _known(self) -> bool:
+        return self.around.own if self.airflow == OWN else self.airflow in self.around.instances
+
+    @property
+    def needs_airflow(self) -> bool:
+        """Whether the attempt has something in Airflow that is still to be looked after, or may have."""
+        there = self.submitted or not (self.absent or self.unsent)
+        return self.attempt is not None and self.job.held and (self.finished or (self.open and there))
 
     @property
     def claim(self) -> Claim | None:

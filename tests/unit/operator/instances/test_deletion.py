@@ -62,3 +62,37 @@ async def test_a_deletion_with_its_airflow_gone_waits_for_its_time_only(world: P
     await world.later(31)
     assert not world.exists
     assert "CancellationAbandoned" in world.told
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])
+async def test_one_does_not_wait_for_a_run_that_was_announced_and_never_came_to_be(
+    world: Platform, restarted: bool
+) -> None:
+    world.prod.down_for["submit"] = 1
+    await world.run_in("prod")
+    assert (world.status.phase, world.status.attempts, world.prod.runs) == (Phase.PENDING, 1, {})
+    world.instance_objects.user_deletes("prod")
+    if restarted:
+        await world.restart()
+    else:
+        await world.see_all()
+    await world.look_after("prod")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    await world.later(31)
+    await world.instances.look("prod")
+    assert "prod" not in world.instance_objects.objects
+
+
+async def test_one_waits_for_a_run_that_was_announced_and_came_to_be_unheard(world: Platform) -> None:
+    world.prod.lose_answers = 1
+    await world.run_in("prod")
+    world.instance_objects.user_deletes("prod")
+    await world.restart()
+    await world.look_after("prod")
+    await world.later(31)
+    await world.instances.look("prod")
+    assert world.status.phase is Phase.QUEUED, "it was found, and is followed"
+    assert "prod" in world.instance_objects.objects
+    await world.end(world.prod)
+    await world.instances.look("prod")
+    assert "prod" not in world.instance_objects.objects

@@ -1,0 +1,101 @@
+"""The operator's promises of MLJobs that go to one Airflow or another, searched for a way to break them: Hypothesis plays all others in virtual
+time (:mod:`tests.simulation.machine`).
+
+One Airflow is that of the operator's settings; the other has an AirflowInstance, which comes and goes, and a limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from mljob_operator.core.job import Key
+from tests.simulation.machine import NAMES, Machine, hold, keys, moments
+from tests.simulation.world import OTHER
+
+SPEC = {"url": "http://other", "credentials": {"passwordSecretRef": {"name": "credentials"}}}
+LIMIT = 1
+
+edits = st.one_of(
+    st.fixed_dictionaries({"airflowRef": st.sampled_from([None, {"name": OTHER}])}),
+    st.fixed_dictionaries({"conf": st.sampled_from([{}, {"a": 1}])}),
+    st.fixed_dictionaries({"suspend": st.booleans()}),
+    st.just({"cancel": True}),
+    st.fixed_dictionaries({"runPolicy": st.sampled_from(["Once", "OnChange", "OnChange", "OncePerSpec"])}),
+    st.fixed_dictionaries({"backoffLimit": st.integers(0, 1)}),
+    st.fixed_dictionaries({"activeDeadlineSeconds": st.sampled_from([None, 20])}),
+    st.fixed_dictionaries({"ttlSecondsAfterFinished": st.sampled_from([None, 30])}),
+    st.fixed_dictionaries({"deletionPolicy": st.sampled_from(["Cancel", "Retain"])}),
+    st.fixed_dictionaries({"cancellation": st.just({"strategy": "Api", "timeoutSeconds": 300})}),
+)
+specs = st.lists(edits, max_size=3).map(
+    lambda parts: {"dagId": "train", "airflowRef": {"name": OTHER}} | {k: v for part in parts for k, v in part.items()}
+)
+
+
+class AirflowsPromises(Machine):
+    """A world of two Airflows."""
+
+    # The user
+
+    @initialize(key=keys, spec=specs, there=st.sampled_from([True, True, False]), then=moments)
+    def begins(self, key: Key, spec: dict[str, Any], there: bool, then: float) -> None:
+        """There is an MLJob, and an AirflowInstance or not."""
+        self.world.limit = LIMIT
+        if there:
+            self._make()
+        self.apply(key, spec, then)
+
+    @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
+    @rule(key=keys, spec=specs, then=moments)
+    def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
+        """``kubectl apply`` of one that is not there."""
+        self.apply(key, spec, then)
+
+    @precondition(lambda self: self._any(going=False))
+    @rule(key=keys, change=edits, then=moments)
+    def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
+        """``kubectl apply`` of one that is there; cancel can't be set back."""
+        self.change(key, change, then)
+
+    # Who runs the platform
+
+    @rule(then=moments)
+    def make_or_delete_the_instance(self, then: float) -> None:
+        """One that is on its way out is only waited for."""
+        objects = self.world.instance_objects
+        if OTHER not in objects.objects:
+            self._make()
+        elif not objects.get(OTHER).deleting:
+            objects.user_deletes(OTHER)
+        self._then("make_or_delete_the_instance", then)
+
+    @rule(there=st.booleans(), then=moments)
+    def lose_or_restore_the_secret(self, there: bool, then: float) -> None:
+        """It has the credentials."""
+        if there:
+            self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
+        else:
+            self.world.instance_objects.secrets.pop("credentials", None)
+        self._then("lose_or_restore_the_secret", then)
+
+    def _make(self) -> None:
+        self.world.instance_objects.create(OTHER, {**SPEC, "maxActiveRuns": LIMIT})
+
+    def _mend(self) -> None:
+        super()._mend()
+        self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
+
+    def _let_time_pass(self) -> None:
+        # One that is deleted goes when nobody needs it, and then somebody makes it again.
+        super()._let_time_pass()
+        if OTHER not in self.world.instance_objects.objects:
+            self._make()
+            super()._let_time_pass()
+
+
+def test_the_promises_hold() -> None:
+    """Whatever happens."""
+    hold(AirflowsPromises)
