@@ -16,7 +16,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, event, note, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mljob_operator.core.job import Key
 from mljob_operator.core.phases import RunState
@@ -34,10 +41,20 @@ keys = st.sampled_from([(NAMESPACE, name) for name in NAMES])
 moments = st.sampled_from([0.0, 0.004, 0.012, 0.05, 0.4])
 whiles = st.sampled_from([0.4, 1.5, 4.0, 11.0, 21.0, 45.0])
 indexes = st.integers(0, 30)
+specs = st.runner().flatmap(lambda machine: machine.specs)
+edits = st.runner().flatmap(lambda machine: machine.edits)
 
 
 class Machine(RuleBasedStateMachine):
-    """One world, with all that may happen whatever the MLJobs in it are."""
+    """One world, with all that may happen whatever the MLJobs in it are.
+
+    Attributes:
+        specs: Of MLJobs that are applied.
+        edits: Of their specs.
+    """
+
+    specs: st.SearchStrategy[dict[str, Any]]
+    edits: st.SearchStrategy[dict[str, Any]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,15 +71,24 @@ class Machine(RuleBasedStateMachine):
 
     # The user
 
-    def apply(self, key: Key, spec: dict[str, Any], then: float) -> None:
+    @initialize(key=keys, spec=specs, then=moments)
+    def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
+        """There is an MLJob."""
+        self.create(key, spec, then)
+
+    @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
+    @rule(key=keys, spec=specs, then=moments)
+    def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
         """``kubectl apply`` of one that is not there."""
         if key not in self.world.cluster.objects:
             at = self.world.airflow_clock().replace(microsecond=0).isoformat()
             self.world.cluster.create(key[1], spec, at=at)
             self._then("create", then)
 
-    def change(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is there."""
+    @precondition(lambda self: self._any(going=False))
+    @rule(key=keys, change=edits, then=moments)
+    def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
+        """``kubectl apply`` of one that is there; cancel can't be set back."""
         body = self.world.cluster.objects.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -108,6 +134,14 @@ class Machine(RuleBasedStateMachine):
             airflow, run = found[index % len(found)]
             airflow.finish(run, state)
             self._then("a_run_comes_to_its_end", then)
+
+    @rule(then=moments)
+    def deploy_or_remove_a_dag(self, then: float) -> None:
+        """A DAG's file comes, or goes."""
+        dags = self.world.airflow.dags
+        if dags.pop("missing", None) is None:
+            dags["missing"] = ("score",)
+        self._then("deploy_or_remove_a_dag", then)
 
     # Kafka
 

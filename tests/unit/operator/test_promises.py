@@ -4,17 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import precondition, rule
 
-from mljob_operator.core.job import Key
 from mljob_operator.core.phases import RunState
 from tests.fakes.airflow import CANCEL_DAG
-from tests.simulation.machine import NAMES, Machine, hold, indexes, keys, moments
+from tests.simulation.machine import Machine, hold, indexes, moments
 
-edits = st.one_of(
+EDITS = st.one_of(
     st.fixed_dictionaries({"dagId": st.sampled_from(["train", "predict", "missing"])}),
     st.fixed_dictionaries({"conf": st.sampled_from([{}, {"a": 1}, {"a": 2}])}),
     st.fixed_dictionaries({"suspend": st.booleans()}),
@@ -35,7 +32,7 @@ edits = st.one_of(
         }
     ),
 )
-specs = st.lists(edits, max_size=3).map(
+SPECS = st.lists(EDITS, max_size=3).map(
     lambda parts: {"dagId": "train"} | {k: v for part in parts for k, v in part.items()}
 )
 
@@ -43,24 +40,10 @@ specs = st.lists(edits, max_size=3).map(
 class Promises(Machine):
     """A world of runs."""
 
+    specs = SPECS
+    edits = EDITS
+
     # The user
-
-    @initialize(key=keys, spec=specs, then=moments)
-    def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """There is an MLJob."""
-        self.create(key, spec, then)
-
-    @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
-    @rule(key=keys, spec=specs, then=moments)
-    def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is not there."""
-        self.apply(key, spec, then)
-
-    @precondition(lambda self: self._any(going=False))
-    @rule(key=keys, change=edits, then=moments)
-    def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is there; cancel can't be set back."""
-        self.change(key, change, then)
 
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
@@ -96,14 +79,6 @@ class Promises(Machine):
         """Somebody pauses a DAG, or unpauses it."""
         self.world.airflow.paused ^= {dag_id}
         self._then("pause_or_unpause", then)
-
-    @rule(then=moments)
-    def deploy_or_remove_a_dag(self, then: float) -> None:
-        """A DAG's file comes, or goes."""
-        dags = self.world.airflow.dags
-        if dags.pop("missing", None) is None:
-            dags["missing"] = ("score",)
-        self._then("deploy_or_remove_a_dag", then)
 
 
 def test_the_promises_hold() -> None:

@@ -6,13 +6,10 @@ Two MLJobs want backfills of one DAG, of which Airflow allows one at a time, and
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import precondition, rule
 
-from mljob_operator.core.job import Key
-from tests.simulation.machine import NAMES, Machine, hold, keys, moments
+from tests.simulation.machine import Machine, hold, moments
 
 ranges = st.fixed_dictionaries(
     {
@@ -22,7 +19,7 @@ ranges = st.fixed_dictionaries(
         "maxActiveRuns": st.integers(1, 2),
     }
 )
-edits = st.one_of(
+EDITS = st.one_of(
     st.fixed_dictionaries({"dagId": st.sampled_from(["days", "missing"])}),
     st.fixed_dictionaries({"conf": st.sampled_from([{}, {"a": 1}])}),
     st.fixed_dictionaries({"backfill": ranges}),
@@ -36,7 +33,7 @@ edits = st.one_of(
     st.fixed_dictionaries({"deletionPolicy": st.sampled_from(["Cancel", "Retain"])}),
     st.fixed_dictionaries({"cancellation": st.fixed_dictionaries({"timeoutSeconds": st.sampled_from([10, 300])})}),
 )
-specs = st.tuples(ranges, st.lists(edits, max_size=2)).map(
+SPECS = st.tuples(ranges, st.lists(EDITS, max_size=2)).map(
     lambda drawn: (
         {"dagId": "days", "type": "Backfill", "backfill": drawn[0]}
         | {k: v for part in drawn[1] for k, v in part.items()}
@@ -47,25 +44,12 @@ specs = st.tuples(ranges, st.lists(edits, max_size=2)).map(
 class BackfillPromises(Machine):
     """A world of backfills."""
 
-    # The user
+    specs = SPECS
+    edits = EDITS
 
-    @initialize(key=keys, spec=specs, then=moments)
-    def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """There is an MLJob."""
+    def __init__(self) -> None:
+        super().__init__()
         self.world.airflow.daily.add("missing")
-        self.apply(key, spec, then)
-
-    @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
-    @rule(key=keys, spec=specs, then=moments)
-    def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is not there."""
-        self.apply(key, spec, then)
-
-    @precondition(lambda self: self._any(going=False))
-    @rule(key=keys, change=edits, then=moments)
-    def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is there; cancel can't be set back."""
-        self.change(key, change, then)
 
     # Airflow
 
@@ -81,14 +65,6 @@ class BackfillPromises(Machine):
         """Somebody pauses the DAG, or unpauses it."""
         self.world.airflow.paused ^= {"days"}
         self._then("pause_or_unpause", then)
-
-    @rule(then=moments)
-    def deploy_or_remove_a_dag(self, then: float) -> None:
-        """A DAG's file comes, or goes."""
-        dags = self.world.airflow.dags
-        if dags.pop("missing", None) is None:
-            dags["missing"] = ("score",)
-        self._then("deploy_or_remove_a_dag", then)
 
 
 def test_the_promises_hold() -> None:

@@ -6,19 +6,16 @@ One Airflow is that of the operator's settings; the other has an AirflowInstance
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
-from mljob_operator.core.job import Key
-from tests.simulation.machine import NAMES, Machine, hold, keys, moments
+from tests.simulation.machine import Machine, hold, moments
 from tests.simulation.world import OTHER
 
 SPEC = {"url": "http://other", "credentials": {"passwordSecretRef": {"name": "credentials"}}}
 LIMIT = 1
 
-edits = st.one_of(
+EDITS = st.one_of(
     st.fixed_dictionaries({"airflowRef": st.sampled_from([None, {"name": OTHER}])}),
     st.fixed_dictionaries({"conf": st.sampled_from([{}, {"a": 1}])}),
     st.fixed_dictionaries({"suspend": st.booleans()}),
@@ -30,7 +27,7 @@ edits = st.one_of(
     st.fixed_dictionaries({"deletionPolicy": st.sampled_from(["Cancel", "Retain"])}),
     st.fixed_dictionaries({"cancellation": st.just({"strategy": "Api", "timeoutSeconds": 300})}),
 )
-specs = st.lists(edits, max_size=3).map(
+SPECS = st.lists(EDITS, max_size=3).map(
     lambda parts: {"dagId": "train", "airflowRef": {"name": OTHER}} | {k: v for part in parts for k, v in part.items()}
 )
 
@@ -38,29 +35,17 @@ specs = st.lists(edits, max_size=3).map(
 class AirflowsPromises(Machine):
     """A world of two Airflows."""
 
-    # The user
+    specs = SPECS
+    edits = EDITS
 
-    @initialize(key=keys, spec=specs, there=st.sampled_from([True, True, False]), then=moments)
-    def begins(self, key: Key, spec: dict[str, Any], there: bool, then: float) -> None:
-        """There is an MLJob, and an AirflowInstance or not."""
+    # Who runs the platform
+
+    @initialize(there=st.sampled_from([True, True, False]))
+    def there_is_an_instance(self, there: bool) -> None:
+        """Or not."""
         self.world.limit = LIMIT
         if there:
             self._make()
-        self.apply(key, spec, then)
-
-    @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
-    @rule(key=keys, spec=specs, then=moments)
-    def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is not there."""
-        self.apply(key, spec, then)
-
-    @precondition(lambda self: self._any(going=False))
-    @rule(key=keys, change=edits, then=moments)
-    def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is there; cancel can't be set back."""
-        self.change(key, change, then)
-
-    # Who runs the platform
 
     @rule(then=moments)
     def make_or_delete_the_instance(self, then: float) -> None:
