@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test up down clean status logs check generate verify bench coverage soak lock
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify bench coverage soak lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,12 +18,12 @@ demo: bootstrap ## Bring everything up, run an example training job, and watch i
 demo-platform: bootstrap ## The same with a platform: dataset, features, models, predictions, a paused DAG told in Slack
 	@$(STACK) demo-platform
 
-test: check verify ## Run every check and every test
+test: bootstrap ## Run every check and every test, side by side (15 minutes on two cores; the first time it also builds)
 	@$(PYTHON) devstack/bootstrap.py oldest
-	.venv-airflow/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
-	.venv-airflow-oldest/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
-	.venv/bin/python -m pytest
-	.venv/bin/python -m pytest --airflow oldest tests/contract tests/e2e
+	@.venv/bin/python -m tests.suite all
+
+test-fast: bootstrap ## Run what needs nothing running: checks, unit tests, chart rendering (2 minutes)
+	@.venv/bin/python -m tests.suite fast
 
 up: bootstrap ## Start the stack (NO_OPERATOR=1 without the operator, DAGS_FOLDERS=a:b with more DAGs, AIRFLOW=oldest)
 	@$(STACK) up $(if $(NO_OPERATOR),--no-operator) $(if $(AIRFLOW),--airflow $(AIRFLOW))

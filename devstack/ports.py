@@ -6,10 +6,13 @@ the moment that its component is down.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -17,7 +20,7 @@ _RANGE = range(20000, 32000)
 
 
 class Ports:
-    """The ports of the stack in one directory, by name."""
+    """The ports of the stack in one directory, by name. Threads and processes may share them."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "ports.json"
@@ -25,7 +28,7 @@ class Ports:
 
     def __getitem__(self, name: str) -> int:
         """The port called `name`; a free one the first time."""
-        with self._lock:
+        with self._locked():
             chosen = self._read()
             if name not in chosen:
                 chosen[name] = _free(set(chosen.values()))
@@ -34,11 +37,18 @@ class Ports:
 
     def forget_taken(self, names: list[str]) -> None:
         """Let go of ports that somebody else has come to listen on; asked only of components that don't run."""
-        with self._lock:
+        with self._locked():
             chosen = self._read()
             kept = {name: port for name, port in chosen.items() if name not in names or _is_free(port)}
             if kept != chosen:
                 self._write(kept)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock, self._file.with_suffix(".lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def _read(self) -> dict[str, int]:
         if not self._file.exists():
@@ -47,7 +57,6 @@ class Ports:
         return chosen
 
     def _write(self, chosen: dict[str, int]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(".part")
         partial.write_text(json.dumps(chosen, indent=2, sort_keys=True))
         partial.rename(self._file)

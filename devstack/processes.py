@@ -16,7 +16,7 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,10 @@ class Command:
         """Changes when the component would be started differently."""
         said = json.dumps([self.arguments, sorted(self.environment.items()), self.user])
         return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+Launch = Callable[[Command, Mapping[str, str], Path], int]
+"""Makes a process that leads a session of its own, with this environment and this log; its id."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,13 @@ class ManagedProcess:
         record = self._record()
         return record.fingerprint if record and self.pid else None
 
-    def start(self, command: Command) -> None:
-        """Start it; what it prints goes to the end of its log."""
+    def start(self, command: Command, launch: Launch | None = None) -> None:
+        """Start it; what it prints goes to the end of its log.
+
+        Args:
+            command: How to start it.
+            launch: Makes the process another way than by executing the command's program.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
@@ -101,26 +110,13 @@ class ManagedProcess:
         environment |= dict(command.environment) | {MARK: self._mark}
         with self.log.open("ab") as log:
             log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} starting {self.name}\n".encode())
-            log.flush()
-            try:
-                process = subprocess.Popen(
-                    command.arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    cwd=command.directory,
-                    user=command.user,
-                    group=pwd.getpwuid(command.user).pw_gid if command.user is not None else None,
-                    extra_groups=[] if command.user is not None else None,
-                    start_new_session=True,
-                )
-            except OSError as problem:
-                raise StackError(f"{self.name} could not be started: {problem}") from problem
-        _children[process.pid] = process
+        try:
+            pid = (launch or _execute)(command, environment, self.log)
+        except OSError as problem:
+            raise StackError(f"{self.name} could not be started: {problem}") from problem
         record = {
-            "pid": process.pid,
-            "began": _began(process.pid) or "",
+            "pid": pid,
+            "began": _began(pid) or "",
             "fingerprint": command.fingerprint(),
             "stop_signal": int(command.stop_signal),
         }
@@ -186,6 +182,24 @@ class ManagedProcess:
             return Record(**json.loads(self._file.read_text()))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def _execute(command: Command, environment: Mapping[str, str], log: Path) -> int:
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command.arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=command.directory,
+            user=command.user,
+            group=pwd.getpwuid(command.user).pw_gid if command.user is not None else None,
+            extra_groups=[] if command.user is not None else None,
+            start_new_session=True,
+        )
+    _children[process.pid] = process
+    return process.pid
 
 
 def end_marked(directory: Path) -> None:

@@ -1,10 +1,13 @@
 """What all tests share: one stack of the real parts for the whole session, and operators of the tests' own on it.
 
 The stack is in ``.dev-test`` and goes when the session ends; the logs stay in ``.dev-test-logs`` when a test has failed. With
-``KEEP_TEST_STACK=1`` it stays up, and the next session takes it over: for whoever writes tests.
+``KEEP_TEST_STACK=1`` the stack stays up, and the next session takes it over: for people who write tests.
 
-``pytest --airflow oldest`` runs what is marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is supported, in
-``.dev-test-oldest``. Everything but the latter is run with the newest.
+``pytest --airflow oldest`` runs the tests that are marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is
+supported, in ``.dev-test-oldest``. The newest Airflow runs all tests but those of ``oldest_airflow``.
+
+A test that uses the stack is marked ``live``. ``pytest -n 3 --dist loadgroup -m live`` runs live tests side by side: each worker has
+operators of its own on the one stack, and the tests of one file stay together (:mod:`tests.live.sharing`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
@@ -21,9 +25,10 @@ import pytest
 
 from devstack import binaries
 from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, OLDEST
-from devstack.caches import remove_tree
+from devstack.caches import locked, remove_tree
 from devstack.progress import say
 from devstack.stack import DEFAULT_TOPIC, Stack
+from tests.live import sharing
 from tests.live.airflow import AirflowRest
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
@@ -34,6 +39,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DIRECTORIES = {NEWEST: ROOT / ".dev-test", OLDEST: ROOT / ".dev-test-oldest"}
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
 DEFAULT_TIMEOUT = 600
+SESSION = "MLJOB_TEST_SESSION"
+"""The environment variable with the session's id: what a session before this one has left behind is told by it."""
+KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
 
 PARALLELISM = 10
@@ -68,19 +76,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the session an id that its workers know too."""
+    if not sharing.is_worker(config):
+        os.environ[SESSION] = uuid.uuid4().hex
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Those for this Airflow; and a test's time begins when the stack is there: building it takes minutes on a machine that never did."""
+    """Keep the tests for this Airflow. A live test's time begins when the stack is up: building the stack takes minutes where nothing is cached."""
     airflow = config.getoption("airflow")
     wanted, others = [], []
     for item in items:
         (wanted if airflow in _airflows(item) else others).append(item)
     config.hook.pytest_deselected(items=others)
-    items[:] = wanted
     for item in wanted:
         if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.live)
+        if item.get_closest_marker("live"):
             given = item.get_closest_marker("timeout")
             seconds = given.args[0] if given else DEFAULT_TIMEOUT
             item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
+    items[:] = sharing.arranged(wanted)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """A disruptive test has the stack to itself."""
+    if item.get_closest_marker("live"):
+        sharing.enter(item, DIRECTORIES[item.config.getoption("airflow")])
+    try:
+        return (yield)
+    finally:
+        sharing.leave(item, nextitem)
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
@@ -106,33 +134,47 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The whole development stack, without its operator."""
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """The whole development stack, without its operator. The first worker that asks for the stack brings it up."""
     airflow: str = request.config.getoption("airflow")
-    stack, keep = Stack(DIRECTORIES[airflow]), bool(os.environ.get("KEEP_TEST_STACK"))
-    logs = stack.directory.with_name(f"{stack.directory.name}-logs")
-    settings = AIRFLOW_SETTINGS | {"AIRFLOW__MLJOB__REPORT_DIR": str(stack.directory / "reports")}
-    with pytest.MonkeyPatch.context() as environment, _shown(request):
-        # Datasets and models of the example DAGs: those of a demo must not make a test succeed.
-        environment.setenv("MLJOB_DATA_DIR", str(stack.directory / "data"))
-        say(f"\n  the tests' stack, in {stack.directory.name}:")
-        if not keep:
-            stack.remove()
-        try:
-            yield stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=settings, airflow=airflow)
-        finally:
-            with _shown(request):
-                remove_tree(logs)
-                if request.session.testsfailed and (stack.directory / "logs").exists():
-                    shutil.copytree(stack.directory / "logs", logs)
-                    say(f"\n  logs of the stack and of the operators are in {logs.name}")
-                if not keep:
-                    stack.remove()
+    directory = DIRECTORIES[airflow]
+    of_session = directory / "session"
+    with _shown(request.config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
+        if not of_session.exists() or of_session.read_text() != os.environ[SESSION]:
+            say(f"\n  the tests' stack, in {directory.name}:")
+            stack = Stack(directory)
+            if not KEEP:
+                stack.remove()
+            # Datasets and models of the example DAGs: those of a demo must not make a test succeed.
+            own = {
+                "AIRFLOW__MLJOB__REPORT_DIR": str(directory / "reports"),
+                "MLJOB_DATA_DIR": str(directory / "data"),
+            }
+            stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=AIRFLOW_SETTINGS | own, airflow=airflow)
+            of_session.write_text(os.environ[SESSION])
+    return Stack(directory)
 
 
-def _shown(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the stack when every worker has ended, and keep its logs where a test has failed."""
+    directory = DIRECTORIES[session.config.getoption("airflow")]
+    of_session = directory / "session"
+    if sharing.is_worker(session.config) or not of_session.exists() or of_session.read_text() != os.environ[SESSION]:
+        return
+    with _shown(session.config):
+        logs = directory.with_name(f"{directory.name}-logs")
+        remove_tree(logs)
+        if session.testsfailed:
+            shutil.copytree(directory / "logs", logs)
+            say(f"\n  logs of the stack and of the operators are in {logs.name}")
+        if not KEEP:
+            Stack(directory).remove()
+
+
+def _shown(config: pytest.Config) -> AbstractContextManager[None]:
     """Starting and stopping is shown as it goes on, not kept for the report."""
-    manager = request.config.pluginmanager.getplugin("capturemanager")
+    manager = config.pluginmanager.getplugin("capturemanager")
     shown: AbstractContextManager[None] = manager.global_and_fixture_disabled() if manager else nullcontext()
     return shown
 
@@ -188,10 +230,10 @@ def _installer(stack: Stack, kubectl: Kubectl, at_the_end: Callable[[Callable[[]
 @pytest.fixture(scope="session")
 def with_kafka(new_installation: NewInstallation) -> Installation:
     """An operator that reads events from Kafka, and Airflow's REST API beside them."""
-    return new_installation("with-kafka", MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
+    return new_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
 
 
 @pytest.fixture(scope="session")
 def rest_only(new_installation: NewInstallation) -> Installation:
     """An operator that has Airflow's REST API alone."""
-    return new_installation("rest-only", MLJOB_KAFKA_BOOTSTRAP_SERVERS="")
+    return new_installation(sharing.own_name("rest-only"), MLJOB_KAFKA_BOOTSTRAP_SERVERS="")

@@ -29,7 +29,7 @@ from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
 
-WORLDS = ["memory", "real"]
+WORLDS = ["memory", pytest.param("real", marks=pytest.mark.live)]
 DAGS = {
     "parity_params": ("echo",),
     "parity_paused": ("waits",),

@@ -143,6 +143,7 @@ async def test_a_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> 
     assert (conf["dag_id"], conf["dag_run_id"]) == (DAG, run_id)
 
 
+@pytest.mark.disruptive
 async def test_a_paused_cancellation_dag_is_refused(airflow_world: AirflowWorld) -> None:
     await airflow_world.pause(CANCEL_DAG, paused=True)
     try:

@@ -154,6 +154,7 @@ def test_a_run_to_be_retained_goes_on_without_its_mljob(
     assert worker.works
 
 
+@pytest.mark.disruptive
 def test_where_the_cancellation_dag_is_paused_rest_does_it(
     work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
@@ -169,6 +170,7 @@ def test_where_the_cancellation_dag_is_paused_rest_does_it(
     worker.until_it_is_gone()
 
 
+@pytest.mark.disruptive
 def test_where_the_cancellation_dag_gets_no_slot_rest_does_it(
     work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:

@@ -1,8 +1,8 @@
 """The operator is killed by SIGKILL right before and right after each of its calls to the outside, and another one takes its place: whatever was
 done is not done twice, whatever was owed is made good, and the status ends as Airflow has it.
 
-The process that dies is the real operator, which kills itself at the call (``tests/live/crashing_operator.py``). What became of each cell of the
-matrix is written to ``crash-matrix.md`` in the stack's logs.
+The process that dies is the real operator, which kills itself at the call (``tests/live/crashing_operator.py``). Operators are forked from a process
+that has imported them (``tests/live/preloaded.py``). What became of each cell of the matrix is written to ``crash-matrix.md`` in the stack's logs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 
 from devstack.progress import say
 from devstack.stack import Stack
+from mljob_contract.mljob import API_VERSION, PLURAL
 from tests.conftest import NewInstallation
 from tests.e2e.parity import differences
 from tests.live import crashing_operator
@@ -24,6 +25,7 @@ from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import Object, finished
+from tests.live.preloaded import PreloadedOperators
 
 PROGRAM = crashing_operator.__file__
 CANCELLER = "mljob_cancel"
@@ -124,7 +126,7 @@ class Cluster:
         """By namespace."""
         return {
             found["metadata"]["namespace"]: found
-            for found in self._kubectl.get("mljobs", "--all-namespaces")["items"]
+            for found in self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}")["items"]
             if found["metadata"]["name"] == NAME
         }
 
@@ -139,9 +141,20 @@ def matrix(stack: Stack) -> Iterator[list[Cell]]:
     say(f"\n{table(cells)}")
 
 
+@pytest.fixture(scope="module")
+def preloaded(stack: Stack) -> Iterator[PreloadedOperators]:
+    with PreloadedOperators({"KUBECONFIG": stack.operator_env()["KUBECONFIG"]}) as operators:
+        yield operators
+
+
 @pytest.mark.parametrize("number", range(-(-2 * len(CALLS) // SIDE_BY_SIDE)))
 def test_killed_at_any_call_all_ends_right(
-    number: int, installation: NewInstallation, kubectl: Kubectl, airflow: AirflowRest, matrix: list[Cell]
+    number: int,
+    installation: NewInstallation,
+    kubectl: Kubectl,
+    airflow: AirflowRest,
+    matrix: list[Cell],
+    preloaded: PreloadedOperators,
 ) -> None:
     both = [(when, call) for call in CALLS for when in ("before", "after")]
     cells = [
@@ -151,8 +164,8 @@ def test_killed_at_any_call_all_ends_right(
     matrix += cells
     cluster = Cluster(kubectl)
     try:
-        live(cells, cluster)
-        start(cells, "-m", "mljob_operator")
+        live(cells, cluster, preloaded)
+        start(cells, preloaded, "-m", "mljob_operator")
         end(cells, cluster)
         for cell in cells:
             cell.problems += problems(cell, airflow)
@@ -166,9 +179,9 @@ def test_killed_at_any_call_all_ends_right(
     assert not wrong
 
 
-def live(cells: list[Cell], cluster: Cluster) -> None:
+def live(cells: list[Cell], cluster: Cluster, preloaded: PreloadedOperators) -> None:
     """Each MLJob lives until its operator is dead."""
-    start(cells, PROGRAM)
+    start(cells, preloaded, PROGRAM)
     for cell in cells:
         cell.installation.jobs.submit(NAME, **cell.story.spec)
 
@@ -187,11 +200,11 @@ def live(cells: list[Cell], cluster: Cluster) -> None:
     eventually(all_dead, "all operators are dead", within=300, evidence=lambda: evidence(cells))
 
 
-def start(cells: list[Cell], *program: str) -> None:
+def start(cells: list[Cell], preloaded: PreloadedOperators, *program: str) -> None:
     """Start all operators, then wait for them: they take their time, and each takes it by itself."""
     for cell in cells:
         fate = (cell.when, cell.call) if program == (PROGRAM,) else ()
-        cell.installation.operator.begin(*program, *fate)
+        cell.installation.operator.begin(*program, *fate, launch=preloaded.launch)
     for cell in cells:
         operator = cell.installation.operator
         eventually(operator.is_ready, f"the operator of {cell.title} is ready", within=180, evidence=operator.log_end)

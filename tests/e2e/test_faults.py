@@ -19,7 +19,7 @@ DAGS = ("parity_retries", "parity_deferral", "parity_branch", "parity_states", "
 OVER = frozenset({"success", "failed"})
 BOUND = 480
 
-pytestmark = pytest.mark.timeout(BOUND + 240)
+pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
 
 @pytest.fixture(autouse=True)

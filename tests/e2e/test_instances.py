@@ -18,7 +18,9 @@ import pytest
 import yaml
 
 from devstack.stack import DEFAULT_TOPIC, Stack
+from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import IS_DEFAULT
+from mljob_contract.mljob import API_VERSION
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -75,7 +77,7 @@ class Platform:
         return way
 
     def get(self, short: str) -> Object:
-        return self._kubectl.get("airflowinstance", self.name(short))
+        return self._kubectl.api.get(f"/apis/{API_VERSION}/{airflow_instance.PLURAL}/{self.name(short)}")
 
     def exists(self, short: str) -> bool:
         return bool(self._kubectl("get", "afi", self.name(short), "--ignore-not-found", "--output=name").strip())

@@ -114,6 +114,7 @@ def test_the_run_of_a_paused_dag_waits_and_says_so(
     assert status["phase"] == "Succeeded"
 
 
+@pytest.mark.disruptive
 def test_without_airflow_submission_waits_until_it_is_back(with_kafka: Installation, stack: Stack) -> None:
     stack.stop("airflow-api-server")
     try:

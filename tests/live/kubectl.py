@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.live.kubernetes_api import KubernetesApi
+
 
 class KubectlError(Exception):
     """What kubectl complained of."""
@@ -28,6 +30,8 @@ class Kubectl:
         self._command = [str(program), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
         self._directory = directory
         self._program, self._kubeconfig = program, kubeconfig
+        self.api = KubernetesApi.of(kubeconfig)
+        """The same cluster without a process for each request: for questions that a test asks again and again."""
 
     def within(self, namespace: str) -> Kubectl:
         """The same in another namespace."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mljob_contract.mljob import API_VERSION, KIND
+from mljob_contract.mljob import API_VERSION, KIND, PLURAL
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
 
@@ -34,6 +34,10 @@ class MLJobs:
     def namespace(self) -> str:
         return self.kubectl.namespace
 
+    @property
+    def _path(self) -> str:
+        return f"/apis/{API_VERSION}/namespaces/{self.namespace}/{PLURAL}"
+
     def apply(self, *objects: Object) -> None:
         self.kubectl.apply(*objects)
 
@@ -41,24 +45,27 @@ class MLJobs:
         self.apply(manifest(name, dag_id, conf, **spec))
 
     def get(self, name: str) -> Object:
-        return self.kubectl.get("mljob", name)
+        return self.kubectl.api.get(f"{self._path}/{name}")
 
     def status(self, name: str) -> Object:
         status: Object = self.get(name).get("status") or {}
         return status
 
     def all(self) -> dict[str, Object]:
-        return {item["metadata"]["name"]: item for item in self.kubectl.get("mljobs")["items"]}
+        return {item["metadata"]["name"]: item for item in self.kubectl.api.get(self._path)["items"]}
 
     def exists(self, name: str) -> bool:
-        return bool(self.kubectl("get", "mljob", name, "--ignore-not-found", "--output=name").strip())
+        return name in self.all()
 
     def watch(self, *names: str) -> Any:
         return self.kubectl.watch("mljobs", *names)
 
     def events(self, name: str) -> list[Object]:
         """Kubernetes Events about an MLJob, oldest first."""
-        found = self.kubectl.get("events", f"--field-selector=involvedObject.name={name},involvedObject.kind={KIND}")
+        found = self.kubectl.api.get(
+            f"/api/v1/namespaces/{self.namespace}/events",
+            fieldSelector=f"involvedObject.name={name},involvedObject.kind={KIND}",
+        )
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:

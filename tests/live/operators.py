@@ -12,7 +12,7 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.ports import HOST
-from devstack.processes import Command, ManagedProcess
+from devstack.processes import Command, Launch, ManagedProcess
 from devstack.stack import Stack
 from tests.live.eventually import eventually
 
@@ -70,9 +70,9 @@ class OperatorProcess:
         eventually(self.is_ready, f"operator {self.name} is ready", within=180, evidence=self.log_end)
         return self
 
-    def begin(self, *program: str) -> None:
+    def begin(self, *program: str, launch: Launch | None = None) -> None:
         """Start this in its place, and don't wait for it."""
-        self._process.start(Command((sys.executable, *program), self.environment()))
+        self._process.start(Command((sys.executable, *program), self.environment()), launch)
 
     def stop(self) -> None:
         """Ask it to end, as the kubelet does."""

@@ -1,0 +1,104 @@
+"""Operators that are forked from a process which has imported the operator already.
+
+The imports cost more than two seconds of a processor, and the crash matrix starts 68 operators. A forked operator is a process like any other: it
+has a session, an environment, a log and a death of its own.
+
+Run as a program, this module is that process: it reads requests from standard input, a JSON object a line, and answers each with the id of
+the process that it has forked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from devstack.processes import Command
+
+
+class PreloadedOperators:
+    """Forks operators while the block runs; ``launch`` is for :meth:`devstack.processes.ManagedProcess.start`.
+
+    Args:
+        environment: Variables that libraries read when they are imported (KUBECONFIG).
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = os.environ | dict(environment)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> PreloadedOperators:
+        self._process = subprocess.Popen(
+            (sys.executable, __file__),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+    def launch(self, command: Command, environment: Mapping[str, str], log: Path) -> int:
+        """Fork what ``command`` would execute; the process id."""
+        request = {"arguments": command.arguments[1:], "environment": dict(environment), "log": str(log)}
+        with self._lock:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            return int(self._process.stdout.readline())
+
+
+def serve() -> None:
+    """Fork an operator for each line of standard input."""
+    import mljob_operator.main  # noqa: F401
+
+    # Nobody asks how an operator has ended: the kernel need not keep it.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            become(request)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+
+
+def become(request: Mapping[str, Any]) -> None:
+    """Turn a forked process into what ``python <arguments>`` would be."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    option, *rest = request["arguments"]
+    try:
+        if option == "-m":
+            sys.argv = rest
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = [option, *rest]
+            runpy.run_path(option, run_name="__main__")
+    except SystemExit as ending:
+        os._exit(ending.code if isinstance(ending.code, int) else 1)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve()

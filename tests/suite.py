@@ -1,0 +1,244 @@
+"""The whole suite in parts that run side by side: ``python -m tests.suite [fast]``, which ``make test`` and ``make test-fast`` call.
+
+Parts of one lane run one after the other, and lanes run at the same time: while the live lane waits for real parts, the lane of checks and
+unit tests uses the processor. What a part prints is shown when the part has ended, so that no two parts mix. At the end come the ten slowest tests
+and what each part took. A part that took longer than its budget (``tool.suite.budgets`` in ``pyproject.toml``, in seconds on two
+cores) says so loudly and doesn't fail: machines are noisy.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from devstack.progress import elapsed, say
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / ".dev-suite"
+"""What each part printed, and what each of its tests took."""
+SLOWEST = 10
+HEARTBEAT = 60.0
+"""Seconds between two lines that say what is under way."""
+PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
+SIDE_BY_SIDE = ("--dist", "loadgroup", "-n")
+LIVE_WORKERS = "3"
+"""Live tests wait for each other's processor beyond this on two cores."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Commands that run one after the other; all of them run, also after one that failed.
+
+    Attributes:
+        polite: Whether other lanes come first at the processor.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    polite: bool = False
+
+
+@dataclass
+class Result:
+    """What became of a part.
+
+    Attributes:
+        tests: Seconds by the test's name.
+        outcomes: How many tests passed, failed and were skipped.
+    """
+
+    part: Part
+    seconds: float = 0.0
+    failed: list[str] = field(default_factory=list)
+    tests: dict[str, float] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("passed", "failed", "skipped"), 0))
+
+
+CHECKS = Part(
+    "checks",
+    (
+        (".venv/bin/ruff", "format", "--check", "."),
+        (".venv/bin/ruff", "check", "."),
+        (".venv/bin/mypy",),
+        (".venv/bin/lint-imports",),
+        (".venv/bin/codespell",),
+        (".venv/bin/python", "crds/generate.py", "--check"),
+    ),
+    polite=True,
+)
+NOT_LIVE = (*PYTEST, "-m", "not live", *SIDE_BY_SIDE, "auto")
+UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), polite=True)
+GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), polite=True)
+"""Builds a Go program around the libraries of the GitOps tools, which takes minutes where nothing is cached."""
+PROVIDER = tuple(
+    Part(
+        f"provider{suffix}",
+        (
+            (
+                f".venv-airflow{suffix}/bin/python",
+                "-m",
+                "pytest",
+                "-q",
+                "-c",
+                "tests/airflow/pytest.ini",
+                "tests/airflow",
+            ),
+        ),
+        polite=True,
+    )
+    for suffix in ("", "-oldest")
+)
+LIVE = Part("live", ((*PYTEST, "-m", "live", *SIDE_BY_SIDE, LIVE_WORKERS),))
+LIVE_OLDEST = Part(
+    "live-oldest",
+    ((*PYTEST, "--airflow", "oldest", *SIDE_BY_SIDE, LIVE_WORKERS, "tests/contract", "tests/e2e"),),
+)
+
+SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
+    "fast": ((CHECKS,), (UNIT,)),
+    "all": ((LIVE,), (CHECKS, *PROVIDER, UNIT, GITOPS, LIVE_OLDEST)),
+}
+"""The lanes of each suite."""
+
+
+class Suite:
+    """One run of some lanes.
+
+    Args:
+        results: The folder for what parts print and for the reports of their tests.
+    """
+
+    def __init__(self, lanes: Sequence[Sequence[Part]], results: Path = RESULTS) -> None:
+        self._lanes = lanes
+        self._results = results
+        self._running: dict[str, tuple[float, subprocess.Popen[bytes]]] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def run(self) -> list[Result]:
+        """All parts; their results in the sequence in which they are declared."""
+        self._results.mkdir(exist_ok=True)
+        heart = threading.Thread(target=self._beat, daemon=True)
+        heart.start()
+        try:
+            with ThreadPoolExecutor(len(self._lanes)) as pool:
+                try:
+                    return [result for lane in pool.map(self._run_lane, self._lanes) for result in lane]
+                except BaseException:
+                    self.end()
+                    raise
+        finally:
+            self._over.set()
+
+    def _run_lane(self, lane: Sequence[Part]) -> list[Result]:
+        return [self._run_part(part) for part in lane if not self._over.is_set()]
+
+    def _run_part(self, part: Part) -> Result:
+        say(f"  {part.name:<24} begins")
+        started, result = time.monotonic(), Result(part)
+        log = self._results / f"{part.name}.log"
+        with log.open("wb") as out:
+            for number, command in enumerate(part.commands):
+                report = self._results / f"{part.name}-{number}.xml"
+                report.unlink(missing_ok=True)
+                if self._run_command(part, command, report, out) != 0:
+                    result.failed.append(shlex.join(command))
+                for name, seconds, outcome in _tests(report):
+                    result.tests[name] = seconds
+                    result.outcomes[outcome] += 1
+        result.seconds = time.monotonic() - started
+        with self._lock:
+            say(f"\n--- {part.name}: {'failed' if result.failed else 'passed'} after {elapsed(result.seconds)}")
+            say(log.read_text(errors="replace").strip())
+        return result
+
+    def _run_command(self, part: Part, command: tuple[str, ...], report: Path, out: object) -> int:
+        arguments = list(command)
+        if "pytest" in command:
+            arguments += [f"--junitxml={report}", "-o", "junit_duration_report=total"]
+        process = subprocess.Popen(
+            ["nice", "-n", "10", *arguments] if part.polite else arguments,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,  # type: ignore[call-overload]
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._running[part.name] = time.monotonic(), process
+        try:
+            return int(process.wait())
+        finally:
+            del self._running[part.name]
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT):
+            now = time.monotonic()
+            under_way = [f"{name} for {elapsed(now - since)}" for name, (since, _) in sorted(self._running.items())]
+            say(f"  under way: {', '.join(under_way)}")
+
+    def end(self) -> None:
+        """Ask all commands to end, as Ctrl-C in their terminal would: pytest then takes down the stack."""
+        self._over.set()
+        for _, process in list(self._running.values()):
+            os.killpg(process.pid, signal.SIGINT)
+
+
+def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
+    """Name, seconds and outcome of each test in a JUnit report; nothing where the command has written none."""
+    if not report.exists():
+        return
+    for case in ElementTree.parse(report).iter("testcase"):
+        kinds = {child.tag for child in case}
+        outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        yield f"{case.get('classname')}::{case.get('name')}", float(case.get("time") or 0), outcome
+
+
+def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
+    """The slowest tests, what each part took, and which part exceeded its budget."""
+    tests = [(took, f"{result.part.name}: {name}") for result in results for name, took in result.tests.items()]
+    lines = ["", f"The {SLOWEST} slowest tests:"]
+    lines += [f"  {elapsed(took):>8}  {name}" for took, name in sorted(tests, reverse=True)[:SLOWEST]]
+    lines += ["", f"  {'part':<16} {'tests':>6} {'took':>8} {'budget':>8}"]
+    total = Result(Part("in all", ()), seconds)
+    rows = [*results, total]
+    for result in rows:
+        budget = budgets.get(result.part.name)
+        number = len(result.tests) or ("-" if result is not total else len(tests))
+        shown = elapsed(budget) if budget else "-"
+        exceeded = "  <-- EXCEEDS ITS BUDGET" if budget and result.seconds > budget else ""
+        lines.append(f"  {result.part.name:<16} {number:>6} {elapsed(result.seconds):>8} {shown:>8}{exceeded}")
+    for result in results:
+        lines += [f"FAILED {result.part.name}: {command}" for command in result.failed]
+    lines += [
+        "",
+        ", ".join(f"{sum(r.outcomes[kind] for r in results)} {kind}" for kind in ("passed", "failed", "skipped")),
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a suite; 0 when every command of every part has succeeded."""
+    chosen = arguments[0] if arguments else "all"
+    if chosen not in SUITES or len(arguments) > 1:
+        say(f"usage: python -m tests.suite [{' | '.join(SUITES)}]")
+        return 2
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["suite"]["budgets"]
+    started = time.monotonic()
+    results = Suite(SUITES[chosen]).run()
+    print(summary(results, time.monotonic() - started, settings[chosen]), flush=True)
+    return 1 if any(result.failed for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""The suite's runner: lanes run side by side, nothing that fails is lost, and a part that exceeds its budget says so."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+
+from tests.suite import Part, Result, Suite, _tests, summary
+
+WAITS_FOR_FILE = (
+    "import pathlib, sys, time; ready = pathlib.Path(sys.argv[1])\nwhile not ready.exists(): time.sleep(0.01)"
+)
+MAKES_FILE = "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"
+REPORT = """<testsuites><testsuite>
+<testcase classname="tests.a" name="test_one" time="1.5"/>
+<testcase classname="tests.a" name="test_two" time="0.5"><failure message="no"/></testcase>
+<testcase classname="tests.a" name="test_three" time="0.0"><skipped/></testcase>
+</testsuite></testsuites>"""
+
+
+def python(program: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", program, *arguments)
+
+
+def test_lanes_run_side_by_side_and_parts_of_a_lane_in_turn(tmp_path: Path) -> None:
+    ready = str(tmp_path / "ready")
+    lanes = (
+        (Part("waits", (python(WAITS_FOR_FILE, ready),)),),
+        (Part("first", ()), Part("makes", (python(MAKES_FILE, ready),))),
+    )
+
+    results = Suite(lanes, tmp_path / "results").run()
+
+    assert [(result.part.name, result.failed) for result in results] == [("waits", []), ("first", []), ("makes", [])]
+
+
+def test_after_a_command_that_fails_the_others_run(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    part = Part("both", (python("raise SystemExit(3)"), python(MAKES_FILE, str(made))))
+
+    [result] = Suite(((part,),), tmp_path / "results").run()
+
+    assert made.exists()
+    assert len(result.failed) == 1
+    assert "SystemExit(3)" in result.failed[0]
+
+
+def test_a_report_tells_each_test_with_its_time_and_outcome(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+
+    assert list(_tests(report)) == [
+        ("tests.a::test_one", 1.5, "passed"),
+        ("tests.a::test_two", 0.5, "failed"),
+        ("tests.a::test_three", 0.0, "skipped"),
+    ]
+    assert list(_tests(tmp_path / "none.xml")) == []
+
+
+def test_the_summary_names_slow_tests_exceeded_budgets_and_failures() -> None:
+    slow = Result(
+        Part("live", ()), seconds=61, tests={f"test_{n}": float(n) for n in range(12)}, failed=["pytest -m live"]
+    )
+    slow.outcomes["passed"] = 12
+    quick = Result(Part("checks", ()), seconds=2)
+
+    text = summary([slow, quick], 63, {"live": 60, "checks": 60, "in all": 70})
+
+    lines = text.splitlines()
+    assert [line.split()[-1] for line in lines if line.strip().endswith(tuple(f"test_{n}" for n in range(12)))] == [
+        f"test_{n}" for n in range(11, 1, -1)
+    ]
+    assert [line.split()[0] for line in lines if "EXCEEDS" in line] == ["live"]
+    assert "FAILED live: pytest -m live" in lines
+    assert lines[-1] == "12 passed, 0 failed, 0 skipped"
+
+
+def test_a_run_that_is_interrupted_ends_what_it_has_started(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    sleeps = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)"
+    suite = Suite(((Part("sleeps", (python(sleeps),)),),), tmp_path / "results")
+
+    def interrupt() -> None:
+        while not started.exists():
+            time.sleep(0.01)
+        suite.end()
+
+    thread = Thread(target=interrupt)
+    thread.start()
+    [result] = suite.run()
+    thread.join()
+
+    assert len(result.failed) == 1
