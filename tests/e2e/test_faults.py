@@ -19,13 +19,15 @@ DAGS = ("parity_retries", "parity_deferral", "parity_branch", "parity_states", "
 OVER = frozenset({"success", "failed"})
 BOUND = 480
 
-pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
+pytestmark = pytest.mark.timeout(BOUND + 240)
 
 
 @pytest.fixture(autouse=True)
-def whole_again(stack: Stack) -> Iterator[None]:
+def whole_again(request: pytest.FixtureRequest, stack: Stack) -> Iterator[None]:
     """Whatever a test has ended runs again for the next."""
     yield
+    if request.node.get_closest_marker("disruptive") is None:
+        return
     stack.start("kafka")
     stack.start("airflow-api-server")
 
@@ -62,6 +64,7 @@ def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object
     )
 
 
+@pytest.mark.disruptive
 def test_kafka_dies_during_ten_runs(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:
     jobs, operator = with_kafka.jobs, with_kafka.operator
     names = submit_ten(jobs, "kafka-dies")
@@ -112,6 +115,7 @@ def test_the_operator_dies_during_ten_runs(installation: NewInstallation, airflo
     assert_all_ended_right(mortal, names, airflow)
 
 
+@pytest.mark.disruptive
 def test_the_api_server_of_airflow_dies_in_mid_run(
     with_kafka: Installation, rest_only: Installation, airflow: AirflowRest, stack: Stack
 ) -> None:
@@ -130,6 +134,7 @@ def test_the_api_server_of_airflow_dies_in_mid_run(
         assert_all_ended_right(installation, names, airflow)
 
 
+@pytest.mark.disruptive
 def test_deletion_does_not_wait_for_ever_for_an_airflow_that_is_gone(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack
 ) -> None:
