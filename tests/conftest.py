@@ -6,7 +6,7 @@ The stack is in ``.dev-test`` and goes when the session ends; the logs stay in `
 ``pytest --airflow oldest`` runs the tests that are marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is
 supported, in ``.dev-test-oldest``. The newest Airflow runs all tests but those of ``oldest_airflow``.
 
-A test that uses the stack is marked ``live``. ``pytest -n 3 --dist loadgroup -m live`` runs live tests side by side: each worker has
+A test that uses the stack is marked ``live``. ``pytest -n 3 --dist loadfile -m live`` runs live tests side by side: each worker has
 operators of its own on the one stack, and the tests of one file stay together (:mod:`tests.live.sharing`).
 """
 
@@ -80,6 +80,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the session an id that its workers know too."""
     if not sharing.is_worker(config):
         os.environ[SESSION] = uuid.uuid4().hex
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which worker runs which test."""
+    return sharing.scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -31,9 +31,8 @@ SLOWEST = 10
 HEARTBEAT = 60.0
 """Seconds between two lines that say what is under way."""
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
-SIDE_BY_SIDE = ("--dist", "loadgroup", "-n")
-LIVE_WORKERS = "3"
-"""Live tests wait for each other's processor beyond this on two cores."""
+FILE_BY_FILE = ("--dist", "loadfile", "-n", "3")
+"""More workers than three would wait for the two cores."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ CHECKS = Part(
     ),
     polite=True,
 )
-NOT_LIVE = (*PYTEST, "-m", "not live", *SIDE_BY_SIDE, "auto")
+NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "auto")
 UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), polite=True)
 GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), polite=True)
 """Builds a Go program around the libraries of the GitOps tools, which takes minutes where nothing is cached."""
@@ -99,10 +98,10 @@ PROVIDER = tuple(
     )
     for suffix in ("", "-oldest")
 )
-LIVE = Part("live", ((*PYTEST, "-m", "live", *SIDE_BY_SIDE, LIVE_WORKERS),))
+LIVE = Part("live", ((*PYTEST, "-m", "live", *FILE_BY_FILE),))
 LIVE_OLDEST = Part(
     "live-oldest",
-    ((*PYTEST, "--airflow", "oldest", *SIDE_BY_SIDE, LIVE_WORKERS, "tests/contract", "tests/e2e"),),
+    ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),),
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {

@@ -9,7 +9,7 @@ import pytest
 
 from mljob_operator.core.identity import cancel_run_id
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
-from mljob_operator.errors import AirflowUnauthorized, DagNotFound, DagRefused, NothingToClear, ValidationFailed
+from mljob_operator.errors import AirflowUnauthorized, DagNotFound, NothingToClear, ValidationFailed
 from tests.fakes.airflow import CANCEL_DAG
 
 from .conftest import AirflowWorld, new_run_id, now
@@ -141,18 +141,6 @@ async def test_a_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> 
         await airflow_world.dag_runs.trigger_cancellation(DAG, run_id, "a test")
     conf = await airflow_world.submitted_conf(CANCEL_DAG, cancel_run_id(run_id))
     assert (conf["dag_id"], conf["dag_run_id"]) == (DAG, run_id)
-
-
-@pytest.mark.disruptive
-async def test_a_paused_cancellation_dag_is_refused(airflow_world: AirflowWorld) -> None:
-    await airflow_world.pause(CANCEL_DAG, paused=True)
-    try:
-        with pytest.raises(DagRefused):
-            await airflow_world.dag_runs.trigger_cancellation(DAG, new_run_id(), "a test")
-        assert CANCEL_DAG in await airflow_world.dag_runs.paused_dags()
-    finally:
-        await airflow_world.pause(CANCEL_DAG, paused=False)
-    assert CANCEL_DAG not in await airflow_world.dag_runs.paused_dags()
 
 
 async def test_it_says_how_it_is(airflow_world: AirflowWorld) -> None:

@@ -10,9 +10,6 @@ from mljob_operator.errors import Conflict, Gone, ReferenceMissing
 
 from .conftest import Platform
 
-# The operator of tests/e2e/test_instances.py looks after every AirflowInstance of the cluster.
-pytestmark = pytest.mark.xdist_group("AirflowInstances")
-
 
 async def read(platform: Platform, name: str) -> Instance:
     (found,) = [instance for instance in await platform.store.list() if instance.name == name]

@@ -1,70 +1,40 @@
-"""Kafka, the operator and Airflow's api-server die in mid-run: every status ends right, and no run is started twice."""
+"""Kafka, Airflow's api-server and the cancellation DAG go away in mid-run: every status ends right, and no run is started twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import cycle
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from devstack.stack import Stack
-from tests.conftest import NewInstallation
-from tests.e2e.parity import differences
+from tests.conftest import PARALLELISM
+from tests.e2e.cancellation import CANCELLER, LONG, OVER, TASKS_AT_ONCE, Work, assert_run_is_over, cancellation, delete
+from tests.e2e.ten_runs import BOUND, DAGS, assert_all_ended_right, some, submit_ten
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
-from tests.live.mljobs import MLJobs, Object, manifest
+from tests.live.mljobs import MLJobs, Object, assert_waiting, manifest
 
-DAGS = ("parity_retries", "parity_deferral", "parity_branch", "parity_states", "parity_mapped")
-OVER = frozenset({"success", "failed"})
-BOUND = 480
-
-pytestmark = pytest.mark.timeout(BOUND + 240)
+pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
 
 @pytest.fixture(autouse=True)
-def whole_again(request: pytest.FixtureRequest, stack: Stack) -> Iterator[None]:
+def whole_again(stack: Stack) -> Iterator[None]:
     """Whatever a test has ended runs again for the next."""
     yield
-    if request.node.get_closest_marker("disruptive") is None:
-        return
     stack.start("kafka")
     stack.start("airflow-api-server")
 
 
-def submit_ten(jobs: MLJobs, prefix: str) -> list[str]:
-    names = [f"{prefix}-{number}" for number in range(10)]
-    jobs.apply(*(manifest(name, dag_id) for name, dag_id in zip(names, cycle(DAGS), strict=False)))
-    return names
+@pytest.fixture
+def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
+    work = Work(tmp_path, airflow)
+    yield work
+    work.end()
 
 
-def runs_over(airflow: AirflowRest, installation: Installation) -> int:
-    prefix = f"{installation.operator.prefix}.{installation.jobs.namespace}."
-    return sum(run["state"] in OVER for run in airflow.runs(prefix))
-
-
-def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Each as Airflow has it, and each with one run."""
-    ended = installation.jobs.until_finished(*names, within=BOUND)
-    for name in names:
-        status = ended[name]["status"]
-        assert len(airflow.runs(installation.run_prefix(name))) == 1
-        assert not differences(status, airflow), installation.jobs.evidence(name)
-
-
-def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
-    """Wait until that many of them fulfil the condition."""
-
-    def look() -> bool:
-        found = jobs.all()
-        return sum(bool(condition(found[name].get("status", {}))) for name in names) >= count
-
-    eventually(
-        look, f"{count} of {len(names)} MLJobs: {what}", within=BOUND, evidence=lambda: jobs.evidence(*names[:2])
-    )
-
-
-@pytest.mark.disruptive
 def test_kafka_dies_during_ten_runs(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:
     jobs, operator = with_kafka.jobs, with_kafka.operator
     names = submit_ten(jobs, "kafka-dies")
@@ -95,27 +65,6 @@ def test_kafka_dies_during_ten_runs(with_kafka: Installation, airflow: AirflowRe
     )
 
 
-def test_the_operator_dies_during_ten_runs(installation: NewInstallation, airflow: AirflowRest) -> None:
-    mortal = installation("mortal")
-    prefix = f"{mortal.operator.prefix}.{mortal.jobs.namespace}."
-    names = submit_ten(mortal.jobs, "operator-dies")
-
-    # The first time amid the submissions ...
-    eventually(lambda: airflow.runs(prefix), "a run is submitted", evidence=mortal.operator.log_end)
-    mortal.operator.kill()
-    mortal.operator.start()
-
-    # ... and again amid the runs: what happens while it is away gives it no event.
-    some(mortal.jobs, names, 3, lambda status: status.get("taskCounts", {}).get("success"), "a task has succeeded")
-    mortal.operator.kill()
-    over = runs_over(airflow, mortal)
-    eventually(lambda: runs_over(airflow, mortal) >= min(over + 2, 10), "runs end without an operator", within=BOUND)
-    mortal.operator.start()
-
-    assert_all_ended_right(mortal, names, airflow)
-
-
-@pytest.mark.disruptive
 def test_the_api_server_of_airflow_dies_in_mid_run(
     with_kafka: Installation, rest_only: Installation, airflow: AirflowRest, stack: Stack
 ) -> None:
@@ -134,7 +83,6 @@ def test_the_api_server_of_airflow_dies_in_mid_run(
         assert_all_ended_right(installation, names, airflow)
 
 
-@pytest.mark.disruptive
 def test_deletion_does_not_wait_for_ever_for_an_airflow_that_is_gone(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack
 ) -> None:
@@ -154,3 +102,64 @@ def test_deletion_does_not_wait_for_ever_for_an_airflow_that_is_gone(
 
     stack.start("airflow-api-server")
     airflow.end("parity_long_running", run_id)
+
+
+def test_without_airflow_submission_waits_until_it_is_back(with_kafka: Installation, stack: Stack) -> None:
+    stack.stop("airflow-api-server")
+    try:
+        with_kafka.jobs.submit("patient", "parity_empty")
+        status = with_kafka.jobs.until(
+            "patient", lambda status: status.get("reason") == "AirflowUnavailable", "AirflowUnavailable"
+        )
+        assert_waiting(status, "AirflowUnavailable")
+        assert stack.env["AIRFLOW_URL"] in status["message"]
+        # Airflow's absence is no reason to restart the operator, or to take it for unready: it can't do better.
+        assert with_kafka.operator.get("/livez")[0] == 200
+        assert with_kafka.operator.get("/readyz")[0] == 200
+    finally:
+        stack.start("airflow-api-server")
+
+    assert with_kafka.jobs.until_finished("patient")["patient"]["status"]["phase"] == "Succeeded"
+
+
+def test_where_the_cancellation_dag_is_paused_rest_does_it(
+    work: Work, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    [worker] = work.begin(with_kafka, "canceller-paused")
+    airflow.pause(CANCELLER, paused=True)
+    try:
+        run_id = delete(with_kafka.jobs, "canceller-paused")
+    finally:
+        airflow.pause(CANCELLER, paused=False)
+
+    assert_run_is_over(airflow, run_id)
+    assert cancellation(airflow, run_id) is None
+    worker.until_it_is_gone()
+
+
+def test_where_the_cancellation_dag_gets_no_slot_rest_does_it(
+    work: Work, with_kafka: Installation, airflow: AirflowRest
+) -> None:
+    names = [f"greedy-{number}" for number in range(PARALLELISM // TASKS_AT_ONCE + 1)]
+    with_kafka.jobs.apply(*(manifest(name, LONG) for name in names))
+
+    def taken() -> bool:
+        return running(with_kafka.jobs, names) >= PARALLELISM
+
+    try:
+        eventually(taken, "all slots are taken", within=240, evidence=partial(with_kafka.jobs.evidence, *names))
+        run_ids = [with_kafka.jobs.status(name)["dagRunId"] for name in names]
+        with_kafka.jobs.kubectl("delete", "mljobs", *names, "--timeout=240s", timeout=270)
+    finally:
+        work.leave_none_of(with_kafka)
+
+    for run_id in run_ids:
+        assert_run_is_over(airflow, run_id)
+        # Those that come late find nothing to do; until they have, they are in the way of the next test's.
+        eventually(lambda run_id=run_id: cancellation(airflow, run_id) in (None, *OVER), "it has ended", within=240)  # type: ignore[misc]
+
+
+def running(jobs: MLJobs, names: list[str]) -> int:
+    """How many of their tasks run."""
+    found = jobs.all()
+    return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)

@@ -29,9 +29,6 @@ from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, Object, condition, holds, manifest
 from tests.live.tcp_proxy import TcpProxy
 
-# Its operator looks after every AirflowInstance of the cluster.
-pytestmark = pytest.mark.xdist_group("AirflowInstances")
-
 log = logging.getLogger(__name__)
 
 WAIT = "attempts_wait"

@@ -10,19 +10,9 @@ from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.installation import Installation
-from tests.live.mljobs import Object, condition, holds
+from tests.live.mljobs import assert_waiting, holds
 
 PAUSED = "parity_paused"
-
-
-def assert_waiting(status: Object, reason: str) -> None:
-    """Kept waiting by something that may pass by itself."""
-    assert status["phase"] == "Pending"
-    assert holds(status, "Reconciling") is True
-    assert holds(status, "Stalled") is False
-    found = condition(status, "Reconciling")
-    assert found is not None
-    assert (found["reason"], found["message"]) == (reason, status["message"])
 
 
 def test_an_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
@@ -112,25 +102,6 @@ def test_the_run_of_a_paused_dag_waits_and_says_so(
     airflow.pause(paused_dag, paused=False)
     status = jobs.until_finished("paused")["paused"]["status"]
     assert status["phase"] == "Succeeded"
-
-
-@pytest.mark.disruptive
-def test_without_airflow_submission_waits_until_it_is_back(with_kafka: Installation, stack: Stack) -> None:
-    stack.stop("airflow-api-server")
-    try:
-        with_kafka.jobs.submit("patient", "parity_empty")
-        status = with_kafka.jobs.until(
-            "patient", lambda status: status.get("reason") == "AirflowUnavailable", "AirflowUnavailable"
-        )
-        assert_waiting(status, "AirflowUnavailable")
-        assert stack.env["AIRFLOW_URL"] in status["message"]
-        # Airflow's absence is no reason to restart the operator, or to take it for unready: it can't do better.
-        assert with_kafka.operator.get("/livez")[0] == 200
-        assert with_kafka.operator.get("/readyz")[0] == 200
-    finally:
-        stack.start("airflow-api-server")
-
-    assert with_kafka.jobs.until_finished("patient")["patient"]["status"]["phase"] == "Succeeded"
 
 
 def test_wrong_credentials_are_called_that(installation: NewInstallation, airflow: AirflowRest, stack: Stack) -> None:

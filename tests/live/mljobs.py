@@ -134,3 +134,13 @@ def holds(status: Object, type_: str) -> bool | None:
     """Whether a condition is True or False; None when it is not there."""
     found = condition(status, type_)
     return None if found is None else found["status"] == "True"
+
+
+def assert_waiting(status: Object, reason: str) -> None:
+    """Kept waiting by something that may pass by itself."""
+    assert status["phase"] == "Pending"
+    assert holds(status, "Reconciling") is True
+    assert holds(status, "Stalled") is False
+    found = condition(status, "Reconciling")
+    assert found is not None
+    assert (found["reason"], found["message"]) == (reason, status["message"])

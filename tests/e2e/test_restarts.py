@@ -1,0 +1,32 @@
+"""The operator dies twice amid ten runs: every status ends right, and no run is started twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import NewInstallation
+from tests.e2e.ten_runs import BOUND, assert_all_ended_right, runs_over, some, submit_ten
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+
+pytestmark = pytest.mark.timeout(BOUND + 240)
+
+
+def test_the_operator_dies_during_ten_runs(installation: NewInstallation, airflow: AirflowRest) -> None:
+    mortal = installation("mortal")
+    prefix = f"{mortal.operator.prefix}.{mortal.jobs.namespace}."
+    names = submit_ten(mortal.jobs, "operator-dies")
+
+    # The first time amid the submissions ...
+    eventually(lambda: airflow.runs(prefix), "a run is submitted", evidence=mortal.operator.log_end)
+    mortal.operator.kill()
+    mortal.operator.start()
+
+    # ... and again amid the runs: what happens while it is away gives it no event.
+    some(mortal.jobs, names, 3, lambda status: status.get("taskCounts", {}).get("success"), "a task has succeeded")
+    mortal.operator.kill()
+    over = runs_over(airflow, mortal)
+    eventually(lambda: runs_over(airflow, mortal) >= min(over + 2, 10), "runs end without an operator", within=BOUND)
+    mortal.operator.start()
+
+    assert_all_ended_right(mortal, names, airflow)
