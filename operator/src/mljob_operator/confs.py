@@ -8,7 +8,7 @@ of the run to tell.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from .core.disclosure import may_quote
 from .core.job import Job, Key
 from .core.redaction import HIDDEN, OPEN, Redaction
 from .core.situation import Situation
-from .errors import AirflowError, ReferenceMissing, ValidationFailed
+from .errors import ReferenceMissing, ValidationFailed
 from .ports import Clock, DagRuns, JobStore
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
@@ -39,7 +39,7 @@ class _Known:
     """
 
     uid: str
-    redaction: Redaction = Redaction(complete=False)
+    redaction: Redaction = field(default_factory=lambda: Redaction(complete=False))
     run: Run | None = None
     asked_at: datetime | None = None
 
@@ -65,6 +65,7 @@ class Confs:
             AirflowError: Airflow can't be asked for the params.
         """
         job, dag_id = s.job, s.dag_id
+        self._of_run(s)
         sources = [
             source for ref in job.spec.conf_from if (source := await self._jobs.source(job.namespace, ref)) is not None
         ]
@@ -93,9 +94,8 @@ class Confs:
         if self.redaction(s).complete:
             return
         self._known[s.job.key] = replace(self._of(s.job), asked_at=self._clock())
-        try:
-            conf = await dag_runs.conf(s.dag_id, s.run_id)
-        except ValidationFailed:
+        conf = await _submitted(s, dag_runs)
+        if conf is None:
             # There is no such run any more: what it had is not to be known.
             return
         await self._learn_from(s.job, conf)
@@ -117,11 +117,7 @@ class Confs:
         if not (self._has_secrets(s.job) or (s.submitted and s.spec_differs)):
             # What the run got is what the spec says, without a Secret.
             return OPEN
-        known = self._of(s.job)
-        if known.run not in (None, _run(s)):
-            known = _Known(known.uid, replace(known.redaction, complete=False))
-            self._known[s.job.key] = known
-        return known.redaction
+        return self._of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
         """What must not be logged of an MLJob, whichever run it is about; None: it is not known which MLJob."""
@@ -136,6 +132,13 @@ class Confs:
     def _has_secrets(self, job: Job) -> bool:
         """Whether the spec names Secrets, or did when a conf was made."""
         return has_secrets(job.spec) or bool(self._of(job).redaction.hidden)
+
+    def _of_run(self, s: Situation) -> _Known:
+        """What is known for the newest run. What an earlier one had is in no text of this one, and what the status says of that is redacted."""
+        known = self._of(s.job)
+        if known.run not in (None, _run(s)):
+            known = self._known[s.job.key] = _Known(s.job.uid)
+        return known
 
     def _of(self, job: Job) -> _Known:
         known = self._known.get(job.key)
@@ -157,6 +160,17 @@ class Confs:
         hidden = known.redaction.hidden | frozenset(texts)
         if hidden != known.redaction.hidden:
             self._known[job.key] = replace(known, redaction=replace(known.redaction, hidden=hidden))
+
+
+async def _submitted(s: Situation, dag_runs: DagRuns) -> Mapping[str, Any] | None:
+    """The conf of the attempt's run, or of its backfill, as Airflow has it."""
+    if s.job.is_backfill:
+        found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
+        return found.conf if found is not None else None
+    try:
+        return await dag_runs.conf(s.dag_id, s.run_id)
+    except ValidationFailed:
+        return None
 
 
 def _run(s: Situation) -> Run:

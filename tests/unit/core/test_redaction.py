@@ -236,9 +236,7 @@ def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(situations(), st.booleans())
-def test_no_status_and_no_event_quotes_a_secret(
-    made: tuple[str, Situation, Outputs | None], complete: bool
-) -> None:
+def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, Situation, Outputs | None], complete: bool) -> None:
     secret, situation, outputs = made
     # What the operator's own sentences say by chance is no leak.
     clean = report(situation, ui_url=UI_URL, redaction=Redaction(complete=False))

@@ -19,7 +19,8 @@ from mljob_operator.core.wire import read
 from mljob_operator.errors import AirflowError, AirflowUnavailable, ValidationFailed
 from tests.strategies import EPOCH, event
 
-from .conftest import World
+from .backfill import backfills
+from .conftest import KEY, World
 from .runs import begin, edit, newest
 
 PASSWORD = "hunter2-correct-horse"
@@ -124,21 +125,24 @@ async def a_refusal_of_the_cancellation(world: World, text: str) -> None:
 
 
 async def an_exception_in_the_operator(world: World, text: str) -> None:
-    write_status = world.jobs.write_status
+    write_status, failed = world.jobs.write_status, asyncio.Event()
 
     async def fail(*_: Any) -> None:
         world.jobs.write_status = write_status
+        failed.set()
         raise RuntimeError(text)
 
     world.jobs.write_status = fail
     world.clock.tick(1)
     world.airflow.set_task(newest(world), "fit", TaskState.RUNNING)
     await world.resync.pass_once()
-    # It is tried again after two seconds, in which nobody has to wait.
-    for slot in world.queue._slots.values():
-        while slot.task is not None and not slot.failures:
-            await asyncio.sleep(0)
-        slot.failures = 0
+    await failed.wait()
+    # It waits two seconds before it tries again; whatever arrives next begins a new step here.
+    slot = world.queue._slots[KEY]
+    assert slot.task is not None
+    slot.task.cancel()
+    await world.settle()
+    slot.failures = 0
 
 
 WAYS_IN = [
@@ -281,6 +285,30 @@ class TestSubmission:
         assert world.status.attempts == 2
         assert '{\\"password\\": \\"***\\"}' in told
         assert PASSWORD not in told
+
+
+class TestBackfills:
+    """A backfill has a conf, too."""
+
+    @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
+    async def test_what_airflow_says_of_a_backfill(
+        self, world: World, restarted: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
+        await backfills.apply(world, confFrom=SECRET)
+        if restarted:
+            world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
+            await world.restart()
+
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise AirflowError(f"Airflow answered 400 to cancel: {QUOTES}")
+
+        world.airflow.backfills.cancel = refuse  # type: ignore[method-assign]
+        await edit(world, cancel=True)
+        await world.later(11)
+        told = everything(world, caplog)
+        assert PASSWORD not in told
+        assert "ml:***@warehouse" in (world.status.message or "")
 
 
 class TestWithheld:

@@ -74,9 +74,7 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
             with suppress(ValueError):
                 public |= merged({}, [source])
     public |= own
-    return {
-        text for key, value in conf.items() if key not in public or public[key] != value for text in texts(value)
-    }
+    return {text for key, value in conf.items() if key not in public or public[key] != value for text in texts(value)}
 
 
 def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
