@@ -106,8 +106,10 @@ class Confs:
         self._known[s.job.key] = replace(known, redaction=replace(known.redaction, complete=True), run=_run(s))
 
     def read_at(self, s: Situation) -> datetime | None:
-        """When the run's conf is to be read, because there is something to tell that may quote it; None: it is known, or there is nothing."""
-        if self.redaction(s).complete or not may_quote(s):
+        """When the run's conf is to be read, because there is something to tell that may quote it; None: it is known, there is nothing, or the
+        attempt is over.
+        """
+        if not s.open or self.redaction(s).complete or not may_quote(s):
             return None
         asked_at = self._of(s.job).asked_at
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now

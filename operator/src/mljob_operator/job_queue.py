@@ -350,14 +350,15 @@ class JobQueue:
             await self._jobs.delete(slot.job)
             log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=_extra(key))
             return None
-        live = Live.of(self._situation(slot))
+        situation = self._situation(slot)
+        live = Live.of(situation)
         self._index(live)
         if live.hot:
             self.wanted(live.airflow).set()
         times = [
             action.until if isinstance(action, Wait) else None,
             slot.refined_at + REFINEMENT_WAITS if slot.refined_at is not None else None,
-            self._reconciler.confs.read_at(self._situation(slot)),
+            self._reconciler.confs.read_at(situation),
         ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())

@@ -366,6 +366,19 @@ class TestWithheld:
         assert PASSWORD not in everything(world, caplog)
         assert WITHHELD in everything(world, caplog)
 
+    async def test_a_finished_mljob_is_not_kept_for_it(self, world: World) -> None:
+        await apply(world)
+        await restart(world)
+        world.airflow.down_for = {"conf": 1000}
+        await our_event_of_a_failure(world, QUOTES)
+        world.airflow.runs.clear()
+        for _ in range(4):
+            world.clock.tick(60)
+            await world.look()
+            await world.later(1)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
+        assert not world.queue._slots
+
     async def test_a_newer_airflow_that_masks_confs_tells_nothing(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
