@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mljob_airflow.compatibility import assert_supported, installed_version
+from mljob_airflow.compatibility import assert_supported, installed_version, masked
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
 from mljob_contract.run_id import RunId
@@ -133,7 +133,8 @@ def _error(exception: object) -> TaskError | None:
     if exception is None:
         return None
     kind = type(exception).__name__ if isinstance(exception, BaseException) else "Error"
-    text = str(exception)
+    # Before it is cut, which would leave the beginning of what is to be masked.
+    text = masked(str(exception))
     if len(text) > MAX_ERROR_LENGTH:
         text = text[: MAX_ERROR_LENGTH - 1] + "…"
     return TaskError(type=kind, message=text)

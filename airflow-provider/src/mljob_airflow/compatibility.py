@@ -78,6 +78,18 @@ def read_dag_files(path: Path) -> Any:
     return DagBag(path, **{name: value for name, value in wanted.items() if name in known})
 
 
+def masked(text: str) -> str:
+    """A text with ``***`` for what Airflow's secrets masker knows in this process: passwords of Connections that were used, Variables with sensitive
+    names, and what the DAG gave to ``mask_secret``. Airflow masks its logs by itself, and nothing else.
+    """
+    try:
+        from airflow.sdk.log import redact
+    except ImportError:
+        # Airflow keeps no promise about where this is.
+        return text
+    return str(redact(text))
+
+
 def _exception(name: str) -> type[Exception]:
     try:
         from airflow.sdk import exceptions

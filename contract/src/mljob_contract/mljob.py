@@ -146,8 +146,9 @@ class ConfSource(_Model):
     config_map_ref: Reference | None = None
     """A ConfigMap."""
     secret_ref: Reference | None = None
-    """A Secret. Its values go to Airflow and nowhere else: not into the status, Events or logs. Airflow stores a run's conf and
-    shows it to whoever may read the run."""
+    """A Secret. The operator sends its values to Airflow and redacts them everywhere else: in the status, Events and its log, also where a task's
+    error or output quotes them. Airflow stores a run's conf and shows it to whoever may read the run: for credentials, an Airflow Connection
+    is the better place."""
 
 
 class OutputSource(_Model):

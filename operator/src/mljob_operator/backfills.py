@@ -7,33 +7,27 @@ conf whose it is: one that does is looked for before another is made, and a crea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
+from .confs import Confs
 from .core.backfill import Backfill, Order, Survey
-from .core.conf import texts
 from .core.decisions import LOOK_UP_EVERY, CancelDirectly, ClearFailed, ListTasks, LookUpRun, Pause, Submit
 from .core.effort import Effort
 from .core.ledger import Ledger, survey
 from .core.situation import Situation
-from .errors import ValidationFailed, after_effect, blotted
+from .errors import ValidationFailed, after_effect
 from .ports import Clock, DagRuns
 
 Action = Submit | ClearFailed | LookUpRun | ListTasks | Pause | CancelDirectly
 """What is done in another way for a backfill. All else is the same for every MLJob, and is not for here."""
-SHORT = 3
-"""Characters of a text that is no secret."""
 
-Conf = Callable[[Situation], Awaitable[tuple[Mapping[str, Any], Iterable[str]]]]
-"""Makes the conf that the spec asks for, and names the texts in it that must not be told."""
 Step = tuple[Ledger, Effort]
 """What is known, and what was tried, after an action."""
 
 
 async def act(
-    action: Action, s: Situation, dag_runs: DagRuns, conf: Conf, clock: Clock, settled_after: timedelta
+    action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, clock: Clock, settled_after: timedelta
 ) -> Step:
     """Carry an action out.
 
@@ -44,11 +38,11 @@ async def act(
     """
     match action:
         case Submit(conf_of):
-            return await _create(s, dag_runs, *await _order(s, dag_runs, conf, conf_of))
+            return await _create(s, dag_runs, await _order(s, dag_runs, confs, conf_of))
 
         case ClearFailed():
-            order, hidden = await _order(s, dag_runs, conf, s.run_id)
-            return await _create(s, dag_runs, order.of_failed(), hidden)
+            order = await _order(s, dag_runs, confs, s.run_id)
+            return await _create(s, dag_runs, order.of_failed())
 
         case LookUpRun() | ListTasks():
             effort = replace(s.effort, looked_up_at=s.now, doubt=False)
@@ -72,24 +66,22 @@ async def act(
             return s.ledger, replace(s.effort, cancelled_directly_at=s.now, looked_up_at=look_at_once)
 
 
-async def _order(s: Situation, dag_runs: DagRuns, conf: Conf, conf_of: str | None) -> tuple[Order, Iterable[str]]:
-    """What to ask for, and what of it must not be told: what the spec says, or what an earlier attempt has asked for."""
+async def _order(s: Situation, dag_runs: DagRuns, confs: Confs, conf_of: str | None) -> Order:
+    """What to ask for: what the spec says, or what an earlier attempt has asked for."""
     earlier = await dag_runs.backfills.find(s.dag_id, conf_of) if conf_of is not None else None
     if earlier is not None:
-        # Which of it came from a Secret is not known here; blotting out every digit would leave nothing to read.
-        return Order.like(earlier, s.job.spec), {text for text in texts(earlier.conf) if len(text) > SHORT}
+        await confs.reuse(s, earlier.conf)
+        return Order.like(earlier, s.job.spec)
     if s.spec_refused:
         raise ValidationFailed(
             f"Airflow has no backfill of {conf_of} any more, so what it was asked for is not known, and runPolicy Once refuses the changed spec. "
             "Create an MLJob with another name."
         )
-    made, hidden = await conf(s)
-    return Order.of(s.job.spec, made), hidden
+    return Order.of(s.job.spec, await confs.make(s, dag_runs))
 
 
-async def _create(s: Situation, dag_runs: DagRuns, order: Order, hidden: Iterable[str]) -> Step:
-    with blotted(hidden):
-        backfill = await dag_runs.backfills.create(s.dag_id, s.marker, order)
+async def _create(s: Situation, dag_runs: DagRuns, order: Order) -> Step:
+    backfill = await dag_runs.backfills.create(s.dag_id, s.marker, order)
     with after_effect():
         return await _survey(s, dag_runs, backfill), s.effort
 

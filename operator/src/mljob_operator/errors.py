@@ -27,10 +27,8 @@ Adapters map every foreign error into this tree, chained; nothing above them see
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-from .core.conf import without
 
 
 class OperatorError(Exception):
@@ -197,13 +195,3 @@ class Gone(StoreError):
 def backoff(error: OperatorError, failures: int) -> float:
     """Seconds to wait after the ``failures``-th failure in a row."""
     return float(min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16)))
-
-
-@contextmanager
-def blotted(hidden: Iterable[str]) -> Iterator[None]:
-    """What is secret is not told: Airflow quotes what it refuses."""
-    try:
-        yield
-    except AirflowError as error:
-        error.args = (without(str(error), hidden),)
-        raise

@@ -8,7 +8,6 @@ patch, at least ``min_interval`` later. A message's ``done`` is called when the 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -19,6 +18,7 @@ from mljob_contract.mljob import MLJobStatus
 from .core import attempts
 from .core.backfill import Member
 from .core.decisions import Expire, Release, Store, Wait
+from .core.disclosure import disclosed
 from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Job, Key
@@ -32,11 +32,12 @@ from .core.report import report
 from .core.situation import Situation
 from .errors import Conflict, Gone, OperatorError, StoreError, backoff
 from .live import Live
+from .logs import redacted_logger, redacting
 from .ports import Clock, JobStore, Meter
 from .reconciler import Progress, Reconciler
 from .slot import Done, Slot
 
-log = logging.getLogger(__name__)
+log = redacted_logger(__name__)
 
 MAX_OTHERS = 10_000
 """Runs of finished MLJobs to remember as looked at. One that is forgotten is read once more when Airflow changes it."""
@@ -110,7 +111,7 @@ class JobQueue:
         slot = self._slots.get(key)
         if slot is not None and slot.job is not None and slot.job.uid == uid:
             slot.forget()
-            self._reconciler.places.drop(key)
+            self._reconciler.drop(key)
             if slot.task is None:
                 del self._slots[key]
             else:
@@ -252,6 +253,7 @@ class JobQueue:
 
     async def _run(self, key: Key, slot: Slot) -> None:
         """Take steps until nothing more has arrived."""
+        redacting.set(lambda: self._reconciler.confs.redaction_of(slot.job))
         until: float | None = None
         try:
             while slot.waiting and not self._closing:
@@ -272,7 +274,7 @@ class JobQueue:
             return
         if slot.job is None or (slot.job.settled and until is None):
             slot.forget()
-            self._reconciler.places.drop(key)
+            self._reconciler.drop(key)
             del self._slots[key]
         elif until is not None and not self._closing:
             slot.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
@@ -348,15 +350,18 @@ class JobQueue:
             await self._jobs.delete(slot.job)
             log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=_extra(key))
             return None
-        live = Live.of(self._situation(slot))
+        situation = self._situation(slot)
+        live = Live.of(situation)
         self._index(live)
         if live.hot:
             self.wanted(live.airflow).set()
-        due = _seconds_until(action, self._clock) if isinstance(action, Wait) else None
-        if slot.refined_at is None:
-            return due
-        refine = max(0.0, (slot.refined_at + REFINEMENT_WAITS - self._clock()).total_seconds())
-        return refine if due is None else min(due, refine)
+        times = [
+            action.until if isinstance(action, Wait) else None,
+            slot.refined_at + REFINEMENT_WAITS if slot.refined_at is not None else None,
+            self._reconciler.confs.read_at(situation),
+        ]
+        due = min((at for at in times if at is not None), default=None)
+        return None if due is None else max(0.0, (due - self._clock()).total_seconds())
 
     def _call(self) -> None:
         """Have those take their step for whom there has come to be a place."""
@@ -381,7 +386,9 @@ class JobQueue:
         job = slot.job
         assert job is not None
         situation = self._situation(slot)
-        status = report(situation, ui_url=self._reconciler.ui_url(situation.airflow), outputs=slot.outputs)
+        redaction = await self._reconciler.redaction(situation)
+        ui_url = self._reconciler.ui_url(situation.airflow)
+        status = report(situation, ui_url=ui_url, outputs=slot.outputs, redaction=redaction)
         patch = merge_patch(job.stored_status, status)
         if not patch:
             slot.refined_at = None
@@ -419,7 +426,8 @@ class JobQueue:
         assert job is not None
         if action.abandoned:
             situation = self._situation(slot)
-            trouble = slot.effort.trouble
+            told, _ = disclosed(situation, None, self._reconciler.confs.redaction(situation))
+            trouble = told.effort.trouble
             message = (
                 f"Gave up cancelling run {situation.run_id} of DAG {situation.dag_id} after "
                 f"{job.spec.cancellation.timeout_seconds} s: it may still be active in Airflow. "
@@ -444,10 +452,6 @@ class JobQueue:
             await self._jobs.record(job, notice)
         except OperatorError as error:
             log.warning("%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=_extra(job.key))
-
-
-def _seconds_until(action: Wait, clock: Clock) -> float | None:
-    return None if action.until is None else max(0.0, (action.until - clock()).total_seconds())
 
 
 def _extra(key: Key) -> dict[str, str]:

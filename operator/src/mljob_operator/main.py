@@ -130,13 +130,16 @@ class Operator:
         return OwnAirflow(airflow, settings.airflow_ui_url or settings.airflow_url)
 
     def _connect(self, instance: Instance, login: Login) -> Airflow:
+        password = login.password.get_secret_value() if login.password else None
+        token = login.token.get_secret_value() if login.token else None
+        logs.hide(f"AirflowInstance {instance.name}", password, token)
         return Airflow(
             instance.name,
             instance.spec.url,
             self._metrics,
             user=login.user,
-            password=login.password.get_secret_value() if login.password else None,
-            token=login.token.get_secret_value() if login.token else None,
+            password=password,
+            token=token,
             ca_bundle=instance.spec.tls.ca_bundle if instance.spec.tls else None,
             prefix=self._settings.run_id_prefix,
             cancel_dag_id=self._settings.cancel_dag_id,
@@ -212,6 +215,8 @@ def main() -> int:
             name = "_".join(str(part) for part in problem["loc"])
             print(f"  {f'MLJOB_{name.upper()}: ' if name else ''}{problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
+    secret = (settings.airflow_password, settings.airflow_token, settings.kafka_sasl_password)
+    logs.hide("settings", *(value.get_secret_value() for value in secret if value is not None))
     logs.configure(settings.log_format, settings.log_level)
     operator = Operator(settings)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a

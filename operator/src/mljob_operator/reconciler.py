@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from . import backfills
+from .confs import Confs
 from .core import attempts, decisions
-from .core.conf import merged, problems, secrets, without
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
+from .core.disclosure import disclosed
 from .core.effort import Effort, Trouble
 from .core.facts import RunFact, Snapshot
 from .core.job import Job, Key
@@ -18,6 +18,7 @@ from .core.ledger import Ledger, ask, observe
 from .core.outputs import Outputs, bounded
 from .core.phases import FINISHED_TASK, TERMINAL_PHASES, TERMINAL_RUN
 from .core.places import Claim, Places
+from .core.redaction import Redaction
 from .core.situation import Situation
 from .errors import (
     AirflowError,
@@ -27,13 +28,12 @@ from .errors import (
     NothingToClear,
     OperatorError,
     ReferenceMissing,
-    ValidationFailed,
     backoff,
-    blotted,
 )
+from .logs import redacted_logger
 from .ports import Airflows, Clock, DagRuns, JobStore
 
-log = logging.getLogger(__name__)
+log = redacted_logger(__name__)
 
 UNKNOWN_FOR = timedelta(seconds=30)
 """How long a submission without an answer may still take effect: Airflow's api-server has given up on it by then."""
@@ -80,6 +80,8 @@ class Reconciler:
         self._started_at = clock()
         self.places = Places()
         """Who has a run in which Airflow, and who waits for one."""
+        self.confs = Confs(jobs, clock)
+        """What runs get, and what of it must not be told."""
 
     def effort(self, job: Job) -> Effort:
         """What is known to have been tried for an MLJob that this process has not seen before.
@@ -119,6 +121,11 @@ class Reconciler:
         """Give an MLJob the place that it has, or wants, in this situation."""
         self.places.claim(situation.job.key, situation.claim, _created(situation.job))
 
+    def drop(self, key: Key) -> None:
+        """An MLJob is gone, or has nothing more to do."""
+        self.places.drop(key)
+        self.confs.forget(key)
+
     def called(self) -> list[Key]:
         """MLJobs for which there has come to be a place."""
         limits = {airflow: self._airflows.limit(airflow) for airflow in self.places.queues()}
@@ -126,6 +133,25 @@ class Reconciler:
         return [
             key for airflow, limit in limits.items() if limit is not None for key in self.places.called(airflow, limit)
         ]
+
+    async def redaction(self, situation: Situation) -> Redaction:
+        """What must not be told of an MLJob. Where its run's texts are to be told, the run's conf is read first, if Airflow can be asked.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        at = self.confs.read_at(situation)
+        if at is not None and at <= situation.now and situation.reachable:
+            try:
+                await self.confs.read(situation, self._dag_runs(situation))
+            except AirflowError as error:
+                # Not with its words, which are withheld too.
+                self._log(situation, logging.WARNING, "texts of the run are withheld: %s, conf not read", error.reason)
+        return self.confs.redaction(situation)
+
+    async def _told(self, situation: Situation) -> Effort:
+        """What was tried, as far as it may be told."""
+        return disclosed(situation, None, await self.redaction(situation))[0].effort
 
     async def advance(self, progress: Progress) -> tuple[Progress, Wait | Store | Release | Expire]:
         """Do all that can be done now.
@@ -143,10 +169,12 @@ class Reconciler:
             try:
                 progress = await self._act(action, progress, situation)
             except (AirflowError, ReferenceMissing) as error:
-                self._log(situation, logging.WARNING, "%s: %s", error.reason, error)
                 if isinstance(error, AirflowUnavailable | AirflowUnauthorized):
                     self._airflows.doubt(situation.airflow)
                 progress = replace(progress, effort=self._trouble(error, action, situation))
+                told = await self._told(self.situation(progress))
+                if told.trouble is not None:
+                    self._log(situation, logging.WARNING, "%s: %s", told.trouble.reason, told.trouble.message)
             else:
                 if progress.job is None:
                     return progress, Wait()
@@ -159,7 +187,7 @@ class Reconciler:
             self.places.claim(job.key, Claim(situation.airflow, held=True), _created(job))
         if job.is_backfill and isinstance(action, backfills.Action):
             ledger, effort = await backfills.act(
-                action, situation, self._dag_runs(situation), self._conf, self._clock, SETTLED_AFTER
+                action, situation, self._dag_runs(situation), self.confs, self._clock, SETTLED_AFTER
             )
             return replace(progress, ledger=ledger, effort=effort)
         match action:
@@ -220,6 +248,7 @@ class Reconciler:
                 ledger = observe(ledger, Snapshot(asked_at, tasks=tuple(tasks), complete=True, final=final))
                 if not ledger.over:
                     return replace(progress, ledger=ledger, effort=effort)
+                await self.confs.read(situation, self._dag_runs(situation))
                 outputs = bounded(await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs))
                 if outputs.omitted:
                     self._log(situation, logging.WARNING, "outputs that are too large: %s", ", ".join(outputs.omitted))
@@ -227,6 +256,7 @@ class Reconciler:
                 return replace(progress, ledger=ledger, effort=effort, outputs=outputs)
 
             case decisions.ReadQuestions():
+                await self.confs.read(situation, self._dag_runs(situation))
                 return replace(progress, ledger=ask(ledger, await self._dag_runs(situation).questions(dag_id, run_id)))
 
             case decisions.TriggerCancellation():
@@ -234,8 +264,10 @@ class Reconciler:
                 try:
                     await self._dag_runs(situation).trigger_cancellation(dag_id, run_id, reason)
                 except DagRefused as error:
-                    self._log(situation, logging.WARNING, "cancelling through REST: %s", error)
-                    return replace(progress, effort=replace(effort, cancel_dag_refused=str(error)))
+                    effort = replace(effort, cancel_dag_refused=str(error))
+                    told = await self._told(replace(situation, effort=effort))
+                    self._log(situation, logging.WARNING, "cancelling through REST: %s", told.cancel_dag_refused)
+                    return replace(progress, effort=effort)
                 return replace(progress, effort=replace(effort, cancel_dag_at=now))
 
             case decisions.CheckCancellation():
@@ -257,30 +289,12 @@ class Reconciler:
         """Make the conf, check it, trigger the run."""
         job, dag_id, run_id = situation.job, situation.dag_id, situation.run_id
         note = f"MLJob {job.namespace}/{job.name}"
+        dag_runs = self._dag_runs(situation)
         if conf_of is not None:
-            return await self._dag_runs(situation).submit(
-                dag_id, run_id, await self._dag_runs(situation).conf(dag_id, conf_of), note
-            )
-        conf, hidden = await self._conf(situation)
-        with blotted(hidden):
-            return await self._dag_runs(situation).submit(dag_id, run_id, conf, note)
-
-    async def _conf(self, situation: Situation) -> tuple[dict[str, Any], set[str]]:
-        """The conf that the spec asks for, found to fit, and the texts in it that must not be told."""
-        job, dag_id = situation.job, situation.dag_id
-        sources = [
-            source for ref in job.spec.conf_from if (source := await self._jobs.source(job.namespace, ref)) is not None
-        ]
-        try:
-            conf, hidden = merged(job.spec.conf, sources), secrets(sources)
-        except ValueError as error:
-            raise ReferenceMissing(str(error)) from error
-        if found := problems(conf, await self._dag_runs(situation).params(dag_id)):
-            text = without("; ".join(found), hidden)
-            raise ValidationFailed(
-                f"The conf does not fit the params of DAG {dag_id!r}: {text}. Change it to try again."
-            )
-        return conf, hidden
+            conf = await self.confs.reuse(situation, await dag_runs.conf(dag_id, conf_of))
+        else:
+            conf = await self.confs.make(situation, dag_runs)
+        return await dag_runs.submit(dag_id, run_id, conf, note)
 
     def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
         """Remember what went wrong, and when to try again."""

@@ -80,7 +80,7 @@ class StatusPipeline:
                 envelope = read(message.value, now)
             except Exception as error:
                 # Whatever is wrong with one message, those that came with it are read.
-                problem = error if isinstance(error, Unreadable) else Unreadable("unexpected", repr(error)[:300])
+                problem = error if isinstance(error, Unreadable) else Unreadable("unexpected", type(error).__name__)
                 self._complain(message, problem)
                 self._offsets.done(message.partition, message.offset)
                 continue

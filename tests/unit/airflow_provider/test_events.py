@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mljob_airflow import callbacks
 from mljob_airflow.callbacks import MAX_ERROR_LENGTH, event_from_context, mljob_callbacks
 from mljob_airflow.cloudevents import message_from_event
 from mljob_contract.backfill_marker import Marker
@@ -95,6 +96,16 @@ def test_a_long_error_is_cut():
     assert told.error is not None
     assert len(told.error.message) == MAX_ERROR_LENGTH
     assert told.error.message.endswith("…")
+
+
+def test_an_error_is_masked_before_it_is_cut(monkeypatch):
+    """Airflow's masker knows what a Connection had; the beginning of that, left by a cut, it would not find."""
+    monkeypatch.setattr(callbacks, "masked", lambda text: text.replace("hunter2", "***"))
+    told = event(
+        EventName.TASK_FAILED, {**context(), "exception": ValueError("x" * (MAX_ERROR_LENGTH - 4) + "hunter2")}
+    )
+    assert told.error is not None
+    assert told.error.message.endswith("x***")
 
 
 def test_an_error_left_over_from_the_context_is_not_that_of_a_success():

@@ -95,3 +95,24 @@ def test_what_cannot_be_read_says_why(value: bytes | None, kind: str, says: str)
     with pytest.raises(Unreadable, match=says) as caught:
         read(value, EPOCH)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"event": "hunter2"},
+        {"try_number": "hunter2"},
+        {"timestamp": "hunter2"},
+        {"metrics": {"hunter2": "hunter2"}},
+        {"error": {"type": "hunter2", "message": ["hunter2"]}},
+        {"mljob": {"namespace": {"hunter2": 1}}},
+        {"mljob_version": "hunter2"},
+        {"task_id": "hunter2" * 100},
+    ],
+    ids=lambda broken: next(iter(broken)),
+)
+def test_why_it_cannot_be_read_quotes_no_value(broken: dict) -> None:
+    """It goes into the log and into a header of the dead-letter topic."""
+    with pytest.raises(Unreadable) as caught:
+        fact_of({**OURS, "event": "task_instance.failed", **broken})
+    assert "hunter2" not in str(caught.value)

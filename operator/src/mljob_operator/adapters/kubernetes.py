@@ -26,6 +26,7 @@ from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VE
 from ..core.conf import Source
 from ..core.job import Job, Key
 from ..core.notices import Notice
+from ..core.storable import cut
 from ..errors import Conflict, Gone, ReferenceMissing, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -264,12 +265,12 @@ def read(body: Mapping[str, Any]) -> Job | None:
 
 
 def _first_line(error: StoreError) -> str:
-    return str(error).partition("\n")[0][:200]
+    return cut(str(error).partition("\n")[0], 200)
 
 
 def _mapped(error: ApiException) -> StoreError:
     status = error.status or 0
-    text = f"the Kubernetes API answered {status} {error.reason}: {str(error.body or '')[:300]}"
+    text = f"the Kubernetes API answered {status} {error.reason}: {cut(str(error.body or ''), 300)}"
     if status == 404:
         return Gone(text)
     if status == 409:

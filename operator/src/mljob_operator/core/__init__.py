@@ -22,6 +22,7 @@ What to do:
 
 What to say:
 
+- :mod:`.redaction`: texts from Secrets, found in every spelling; :mod:`.disclosure`: what of a situation may be told.
 - :mod:`.report`: the whole status; :mod:`.backfill_report`: what is different in a backfill's; :mod:`.instance_report`: an AirflowInstance's.
 - :mod:`.story`: phase and reason, for people; :mod:`.conditions`: conditions and their transitions.
 - :mod:`.progress`, :mod:`.outputs`, :mod:`.storable`: the ledger and the outputs within the bounds of a status, and of what can be stored.

@@ -1,18 +1,21 @@
 """The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the DAG's params.
 
-Values that came from a Secret are told to nobody but Airflow: whatever is said of such a conf goes through :func:`without`.
+Values that came from a Secret are told to nobody but Airflow: whatever is said of such an MLJob goes through :mod:`.redaction`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import jsonschema
 
-HIDDEN = "***"
+from mljob_contract.mljob import MLJobSpec
+
+from .redaction import texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,35 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     return conf | dict(own)
 
 
+def has_secrets(spec: MLJobSpec) -> bool:
+    """Whether the conf that a spec asks for has values from Secrets."""
+    return any(source.secret_ref is not None for source in spec.conf_from)
+
+
 def secrets(sources: Iterable[Source]) -> set[str]:
-    """Texts that must not be told."""
+    """Texts that the Secrets among the sources hold."""
     found: set[str] = set()
     for source in sources:
         if source.secret:
             for key, value in source.data.items():
-                found.update(texts(_object(source, key, value)) if key.endswith(".json") else (value,))
-    return {text for text in found if text}
+                found.add(value)
+                if key.endswith(".json"):
+                    found.update(_texts_of_json(value))
+    return found
 
 
-def without(text: str, hidden: Iterable[str]) -> str:
-    """``text`` with what is secret blotted out, as it is and as it reads in JSON."""
-    for secret in sorted(hidden, key=len, reverse=True):
-        for form in {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}:
-            text = text.replace(form, HIDDEN)
-    return text
+def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
+    """Texts of a run's conf that may have come from a Secret: of every key that has another value there than ``own`` and the ConfigMaps give it.
+
+    That holds whatever has become of the Secret since the run was submitted: changed, or deleted.
+    """
+    public: dict[str, Any] = {}
+    for source in sources:
+        if not source.secret:
+            with suppress(ValueError):
+                public |= merged({}, [source])
+    public |= own
+    return {text for key, value in conf.items() if key not in public or public[key] != value for text in texts(value)}
 
 
 def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
@@ -103,16 +119,8 @@ def _object(source: Source, key: str, text: str) -> dict[str, Any]:
     return value
 
 
-def texts(value: Any) -> Iterator[str]:
-    """Every text and number in a JSON value, as text."""
-    match value:
-        case dict():
-            for child in value.values():
-                yield from texts(child)
-        case list():
-            for child in value:
-                yield from texts(child)
-        case bool() | None:
-            return
-        case _:
-            yield str(value)
+def _texts_of_json(text: str) -> Iterable[str]:
+    try:
+        return list(texts(json.loads(text)))
+    except (ValueError, RecursionError):
+        return ()

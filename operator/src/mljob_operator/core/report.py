@@ -11,6 +11,7 @@ from mljob_contract.mljob import MLJobStatus, Phase
 
 from . import attempts, backfill_report
 from .conditions import Wanted, transition
+from .disclosure import disclosed
 from .facts import RunFact, TaskFact
 from .instance import OWN
 from .ledger import Ledger
@@ -18,6 +19,7 @@ from .outputs import Outputs
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, TaskState, run_phase
 from .placement import LOST
 from .progress import MAX_SUBJECT, Summary, error_text, first_failure, input_url, summarise, within_bounds
+from .redaction import OPEN, Redaction
 from .situation import Situation, Stop
 from .storable import cut, stored_size
 from .story import Story
@@ -53,12 +55,15 @@ def _url(s: Situation, base_url: str) -> str:
     return run_url(base_url, s.dag_id, s.run_id)
 
 
-def report(s: Situation, *, ui_url: str | None, outputs: Outputs | None = None) -> dict[str, Any]:
-    """The status to be stored, as JSON.
+def report(
+    s: Situation, *, ui_url: str | None, outputs: Outputs | None = None, redaction: Redaction = OPEN
+) -> dict[str, Any]:
+    """The status to be stored, as JSON, without what ``redaction`` hides.
 
     A terminal phase is absorbing for its attempt: what comes later may complete the tasks and outputs, never the verdict.
     ``ui_url`` is where people find the Airflow that the run is in; None: that is not known any more.
     """
+    s, outputs = disclosed(s, outputs, redaction)
     old = s.status
     url = None
     if s.submitted:

@@ -117,7 +117,8 @@ def read(value: bytes | None, now: datetime) -> Envelope:
             return _official(OfficialEvent.model_validate(message), now)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        # The field's name and no more: below it are names that the message brings along, and somebody reads this who may not read the topic.
+        field = str(first["loc"][0])
         raise Unreadable("invalid", f"{field}: {first['msg']}") from None
     raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
 

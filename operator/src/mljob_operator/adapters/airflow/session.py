@@ -20,6 +20,7 @@ from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
+from ...core.storable import cut
 from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
 from .versions import assert_backfills, supported, warn_if_untested, without_api
 
@@ -166,7 +167,7 @@ class Session:
         except ValueError as error:
             # A proxy's page, most likely; whether Airflow was asked behind it is not known.
             raise AirflowUnavailable(
-                f"{self._url} answered with what is not JSON: {_detail(data)[:100]!r}. Is it Airflow's api-server?",
+                f"{self._url} answered with what is not JSON: {cut(_detail(data), 100)!r}. Is it Airflow's api-server?",
                 outcome_unknown=True,
             ) from error
 
@@ -247,7 +248,7 @@ def _detail(data: bytes) -> str:
         detail = "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
     elif isinstance(detail, dict):
         detail = detail.get("message") or detail.get("reason") or json.dumps(detail)
-    return " ".join(str(detail).split())[:500]
+    return cut(" ".join(str(detail).split()), 500)
 
 
 def _cause(error: BaseException) -> str:

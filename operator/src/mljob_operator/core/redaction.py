@@ -1,0 +1,216 @@
+"""Redaction: texts that came from Secrets are replaced by ``***`` in whatever quotes them.
+
+A text is found as it is, as JSON, Python's ``repr``, URLs and HTML spell it, and in base64. A value of several lines is found line by line, a URL by its
+password. At the place where a text was cut, the beginning of a hidden text is found too: the producer of an event cuts what it
+quotes without knowing what is secret in it.
+
+Other encodings (the value in the middle of something that is base64, or encrypted, reversed, in upper case) are not found.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+HIDDEN = "***"
+"""Stands for a hidden text."""
+WITHHELD = "(withheld: it may quote a Secret of spec.confFrom, and what the run has from there is not known yet)"
+"""Stands for a text of a run of which it is not known what it must not quote."""
+MIN_LENGTH = 4
+"""Characters of a hidden text that is found inside words. A shorter one (1, eu, dev) occurs in many words by chance, and would leave nothing to read; it is
+found where it is a word of its own."""
+MIN_LINE = 8
+"""Characters of a line that is hidden by itself."""
+MAX_FORMS = 5_000
+MAX_CHARACTERS = 4 * 1024 * 1024
+"""Of all spellings of the hidden texts together. Looking for more would hold up other MLJobs, so nothing of such a run is told at all."""
+
+_CUT = re.compile(r"\.\.\.|…|\Z")
+"""Where a text may have been cut: at the dots that stand for the rest, and at its end."""
+_CUTS = 8
+"""Places of a text that are taken for such, the last ones; and at each, how many possible beginnings of a hidden text are compared."""
+_STARTS = 64
+_SPELLINGS: tuple[Callable[[str], str], ...] = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: repr(text)[1:-1],
+    # Beside a double quote, a single one is escaped.
+    lambda text: repr(f'"{text}')[2:-1],
+    lambda text: repr(text.encode("utf-8", "replace"))[2:-1],
+    lambda text: quote(text, safe="", errors="replace"),
+    lambda text: quote(text, errors="replace"),
+    lambda text: quote_plus(text, errors="replace"),
+    html.escape,
+)
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """What must not be told, and whether that is all there is.
+
+    Attributes:
+        hidden: Texts from Secrets.
+        complete: Whether these are all that the run has from Secrets. If not, no text of the run is told.
+    """
+
+    hidden: frozenset[str] = frozenset()
+    complete: bool = True
+
+    def text(self, text: str) -> str:
+        """A text with the hidden ones replaced."""
+        if not self.hidden:
+            return text
+        if self._forms is None:
+            return WITHHELD
+        return _replaced(text, _merged(sorted(self._found(text, *self._forms))))
+
+    def outside(self, text: str) -> str:
+        """The same for a text that a task of the run wrote."""
+        return self.text(text) if self.complete else WITHHELD
+
+    def value(self, value: Any) -> Any:
+        """A JSON value with the hidden texts replaced, in keys too; a number that is one becomes ``***``."""
+        match value:
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {self.text(str(key)): self.value(item) for key, item in value.items()}
+            case list() | tuple():
+                return [self.value(item) for item in value]
+            case bool() | None:
+                return value
+            case _:
+                return HIDDEN if str(value) in self.hidden else value
+
+    @cached_property
+    def _forms(self) -> tuple[list[str], re.Pattern[str] | None] | None:
+        """Spellings that are found inside words, and words; None: too many."""
+        forms: set[str] = set()
+        size = 0
+        for text in self.hidden:
+            for form in _forms(text):
+                if form not in forms:
+                    forms.add(form)
+                    size += len(form)
+            if len(forms) > MAX_FORMS or size > MAX_CHARACTERS:
+                return None
+        words = sorted((form for form in forms if len(form) < MIN_LENGTH), key=len, reverse=True)
+        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)") if words else None
+        return [form for form in forms if len(form) >= MIN_LENGTH], pattern
+
+    @staticmethod
+    def _found(text: str, forms: list[str], words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
+        """Where something hidden begins and ends."""
+        cuts = [cut.start() for cut in _CUT.finditer(text)][-_CUTS:]
+        for form in forms:
+            at = text.find(form)
+            while at >= 0:
+                yield at, at + len(form)
+                at = text.find(form, at + len(form))
+            for cut in cuts:
+                if (start := _beginning(text, cut, form)) is not None:
+                    yield start, cut
+        if words is not None:
+            yield from (found.span() for found in words.finditer(text))
+
+
+OPEN = Redaction()
+"""Of an MLJob that has nothing from Secrets."""
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text and number in a JSON value, as text; without keys, which are told."""
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case dict() as children:
+                pending += children.values()
+            case list() | tuple() as children:
+                pending += children
+            case bool() | None:
+                continue
+            case leaf:
+                yield str(leaf)
+
+
+def _forms(text: str) -> Iterator[str]:
+    """The spellings of a hidden text, and of its parts."""
+    for whole in {text, text.strip()}:
+        if len(whole) >= MIN_LENGTH:
+            data = whole.encode("utf-8", "replace")
+            yield base64.b64encode(data).decode().rstrip("=")
+            yield base64.urlsafe_b64encode(data).decode().rstrip("=")
+    for part in {text.strip(), " ".join(text.split()), *_parts(text)}:
+        if len(part) < MIN_LENGTH:
+            if re.search(r"\w", part):
+                yield part
+            continue
+        for once in {part, *(spell(part) for spell in _SPELLINGS)}:
+            # Twice: an exception quotes an answer in JSON, which quotes the value.
+            yield from (once, json.dumps(once)[1:-1], repr(once)[1:-1], repr(f'"{once}')[2:-1])
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What is secret by itself in a value: the lines of a key file, the password of a URL, the values of a JSON object."""
+    lines = text.splitlines()
+    if len(lines) > 1:
+        yield from (line.strip() for line in lines if len(line.strip()) >= MIN_LINE)
+    if "://" in text and (password := _password(text)):
+        yield from (password, unquote(password))
+    if text.lstrip().startswith("{"):
+        try:
+            inner = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        for child in texts(inner):
+            yield child
+            if len(child.splitlines()) > 1:
+                yield from _parts(child)
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url.strip()).password
+    except ValueError:
+        return None
+
+
+def _beginning(text: str, cut: int, form: str) -> int | None:
+    """Where the beginning of a form stands that goes on beyond the place where the text was cut."""
+    at = text.find(form[:MIN_LENGTH], max(0, cut - len(form)), cut)
+    for _ in range(_STARTS):
+        if at < 0:
+            return None
+        if form.startswith(text[at:cut]):
+            return at
+        at = text.find(form[:MIN_LENGTH], at + 1, cut)
+    return None
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Spans that touch as one."""
+    current: tuple[int, int] | None = None
+    for start, end in spans:
+        if current is not None and start <= current[1]:
+            current = current[0], max(current[1], end)
+        else:
+            if current is not None:
+                yield current
+            current = start, end
+    if current is not None:
+        yield current
+
+
+def _replaced(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    kept, end = [], 0
+    for start, stop in spans:
+        kept += [text[end:start], HIDDEN]
+        end = stop
+    return "".join(kept) + text[end:] if kept else text

@@ -1,0 +1,23 @@
+"""What Airflow's secrets masker knows in a task's process is masked in the events of that process too."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk._shared.secrets_masker import reset_secrets_masker
+from airflow.sdk.log import mask_secret
+
+from mljob_airflow.compatibility import masked
+
+
+@pytest.fixture(autouse=True)
+def nothing_masked_before():
+    reset_secrets_masker()
+    yield
+    reset_secrets_masker()
+
+
+def test_what_is_masked_in_logs_is_masked_in_events():
+    text = "postgresql://ml:hunter2-correct-horse@warehouse refused"
+    assert masked(text) == text
+    mask_secret("hunter2-correct-horse")
+    assert masked(text) == "postgresql://ml:***@warehouse refused"

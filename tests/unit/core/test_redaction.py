@@ -1,0 +1,268 @@
+"""What came from a Secret is found in every spelling, in every place, and nothing else is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, StatusSource
+from mljob_operator.core.conf import Source, not_public, secrets
+from mljob_operator.core.effort import Effort, Trouble
+from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.identity import spec_hash
+from mljob_operator.core.job import Job
+from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.notices import notices
+from mljob_operator.core.outputs import Outputs
+from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
+from mljob_operator.core.report import report
+from mljob_operator.core.situation import Situation
+from tests.large_statuses import RUN_ID, UI_URL
+from tests.strategies import EPOCH
+
+PASSWORD = "hunter2-correct-horse"
+ODD = 'p&ss "wörd"\\/<1>'
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END PRIVATE KEY-----\n"
+DSN = "postgresql://ml:s3cr%40t-word@warehouse/db"
+
+
+def hidden(*texts: str) -> Redaction:
+    return Redaction(frozenset(texts))
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, ODD, "päss wörd", "it's", "a  b\tc", "two\nlines", "ключ-ключ"])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        pytest.param(str, id="as it is"),
+        pytest.param(json.dumps, id="JSON"),
+        pytest.param(lambda text: json.dumps(text, ensure_ascii=False), id="JSON in Unicode"),
+        pytest.param(lambda text: json.dumps(json.dumps({"a": text})), id="JSON in JSON"),
+        pytest.param(repr, id="repr"),
+        pytest.param(lambda text: repr({"a": [text]}), id="repr of a dict"),
+        pytest.param(lambda text: repr(text.encode()), id="repr of bytes"),
+        pytest.param(lambda text: repr(json.dumps(text).encode()), id="repr of JSON in bytes"),
+        pytest.param(quote, id="quote"),
+        pytest.param(lambda text: quote(text, safe=""), id="quote all"),
+        pytest.param(quote_plus, id="quote_plus"),
+        pytest.param(lambda text: base64.b64encode(text.encode()).decode(), id="base64"),
+        pytest.param(lambda text: base64.urlsafe_b64encode(text.encode()).decode(), id="base64 for URLs"),
+        pytest.param(lambda text: " ".join(text.split()), id="in one line"),
+    ],
+)
+def test_a_secret_is_found_in_every_spelling(secret: str, spell: Any) -> None:
+    spelled = spell(secret)
+    redacted = hidden(secret).text(f"before {spelled} after")
+    assert redacted.startswith("before ")
+    assert redacted.endswith(" after")
+    assert HIDDEN in redacted
+    assert secret not in redacted
+    assert spelled.strip("\"'=") not in redacted
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "redacted"),
+    [
+        pytest.param(f"{PASSWORD}\n", f"bad {PASSWORD}!", "bad ***!", id="a newline at its end"),
+        pytest.param(PASSWORD, PASSWORD, "***", id="the whole text"),
+        pytest.param(PASSWORD, f"x{PASSWORD}x{PASSWORD}", "x***x***", id="inside a word, twice"),
+        pytest.param(PASSWORD, f"{PASSWORD}{PASSWORD}", "***", id="beside itself"),
+        pytest.param(PASSWORD, "nothing of it", "nothing of it", id="not there"),
+        pytest.param(KEY, "key MIIEvQIBADANBgkqhkiG9w0B refused", "key *** refused", id="a line of a key"),
+        pytest.param(KEY, "at BEGIN", "at BEGIN", id="less than a line"),
+        pytest.param(DSN, "for s3cr%40t-word", "for ***", id="the password of a URL"),
+        pytest.param(DSN, "for s3cr@t-word now", "for *** now", id="the password of a URL, unquoted"),
+        pytest.param(DSN, "at warehouse:5432", "at warehouse:5432", id="the host of a URL"),
+        pytest.param('{"user": "ml", "token": "abc-def"}', "token abc-def", "token ***", id="a value in JSON"),
+        pytest.param("1", "exit code 1, 10 of 21", "exit code ***, 10 of 21", id="one digit"),
+        pytest.param("eu", "neuron in eu-west", "neuron in ***-west", id="two letters"),
+        pytest.param("", "nothing", "nothing", id="an empty value"),
+        pytest.param("-", "a - b", "a - b", id="a sign"),
+        pytest.param("  \n", "a  b", "a  b", id="blanks"),
+        pytest.param("true", "untrue", "un***", id="four letters"),
+    ],
+)
+def test_what_is_found_of_a_value(secret: str, text: str, redacted: str) -> None:
+    assert hidden(secret).text(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        pytest.param("refused hunter2-corr", "refused ***", id="at the end"),
+        pytest.param("refused hunter2-corr…", "refused ***…", id="before our producer's mark"),
+        pytest.param("refused hunter2-corr...", "refused ***...", id="before the operator's mark"),
+        pytest.param("refused hunter2... Change it.", "refused ***... Change it.", id="amid a text"),
+        pytest.param("refused hunt", "refused ***", id="four characters"),
+        pytest.param("refused hun", "refused hun", id="three characters"),
+        pytest.param("hunter2 refused", "hunter2 refused", id="no cut"),
+        pytest.param(f"{PASSWORD} and hunter", "*** and ***", id="whole and cut"),
+        pytest.param("hunt, hunt, hunter2-c", "hunt, hunt, ***", id="more than one beginning"),
+    ],
+)
+def test_the_beginning_of_a_secret_is_found_where_a_text_was_cut(text: str, redacted: str) -> None:
+    assert hidden(PASSWORD).text(text) == redacted
+
+
+def test_the_longest_and_overlapping_secrets_leave_nothing() -> None:
+    assert hidden("abcdef", "abcdefgh", "fghijk").text("<abcdefghijk>") == "<***>"
+
+
+@pytest.mark.parametrize(
+    ("value", "redacted"),
+    [
+        ({PASSWORD: 1, "a": [PASSWORD, {"b": f"<{PASSWORD}>"}]}, {"***": 1, "a": ["***", {"b": "<***>"}]}),
+        ([True, None, 0.5, 7], [True, None, 0.5, 7]),
+        (123456, "***"),
+        ((1, "x"), [1, "x"]),
+    ],
+)
+def test_values_are_redacted_in_depth(value: Any, redacted: Any) -> None:
+    assert hidden(PASSWORD, "123456").value(value) == redacted
+
+
+def test_without_secrets_texts_are_the_same_object() -> None:
+    text = "as it is"
+    assert OPEN.text(text) is text
+    assert OPEN.outside(text) is text
+
+
+def test_what_is_not_known_is_withheld() -> None:
+    assert Redaction(frozenset({PASSWORD}), complete=False).outside("harmless") == WITHHELD
+    assert Redaction(frozenset({PASSWORD}), complete=False).text(f"Airflow says {PASSWORD}") == "Airflow says ***"
+
+
+def test_too_many_secrets_are_withheld_rather_than_looked_for() -> None:
+    many = Redaction(frozenset(f"value-{number}" for number in range(MAX_FORMS)))
+    assert many.text("harmless") == WITHHELD
+
+
+class TestWhichTextsAreSecret:
+    """Of Secrets, and of a run's conf."""
+
+    def test_a_secrets_values_are_also_those_within_json(self) -> None:
+        source = Source("Secret s", {"password": PASSWORD, "more.json": '{"deep": {"pin": 1234, "on": true}}'}, True)
+        assert secrets([source]) == {PASSWORD, '{"deep": {"pin": 1234, "on": true}}', "1234"}
+
+    def test_a_configmap_has_none(self) -> None:
+        assert secrets([Source("ConfigMap c", {"region": "eu-west"}, False)]) == set()
+
+    def test_a_secret_with_broken_json_is_secret_as_it_is(self) -> None:
+        assert secrets([Source("Secret s", {"more.json": "{oops"}, True)]) == {"{oops"}
+
+    @pytest.mark.parametrize(
+        ("conf", "own", "configmap", "found"),
+        [
+            pytest.param({"password": PASSWORD}, {}, {}, {PASSWORD}, id="nobody else gives it"),
+            pytest.param({"a": "x"}, {"a": "x"}, {}, set(), id="the spec gives it"),
+            pytest.param({"a": "x"}, {}, {"a": "x"}, set(), id="a ConfigMap gives it"),
+            pytest.param({"a": "old"}, {"a": "new"}, {}, {"old"}, id="the spec gives another value"),
+            pytest.param({"a": "old"}, {}, {"a": "new"}, {"old"}, id="the ConfigMap has changed"),
+            pytest.param({"a": {"b": ["x", 7]}}, {}, {}, {"x", "7"}, id="an object"),
+            pytest.param({"a": 1}, {}, {"m.json": '{"a": 1}'}, set(), id="a ConfigMap's object gives it"),
+            pytest.param({"a": 1}, {}, {"m.json": "{oops"}, {"1"}, id="a ConfigMap that is broken by now"),
+        ],
+    )
+    def test_what_nobody_else_gives_may_be_from_a_secret(
+        self, conf: dict[str, Any], own: dict[str, Any], configmap: dict[str, str], found: set[str]
+    ) -> None:
+        sources = [Source("ConfigMap c", configmap, False), Source("Secret s", {"password": "rotated"}, True)]
+        assert not_public(conf, own, sources) == found
+
+
+# Of the whole: whatever a situation holds, neither a status nor an Event quotes the secret.
+
+alphabet = st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=("Cs",))
+values = st.text(alphabet, min_size=6, max_size=60).filter(lambda text: len("".join(text.split())) >= 6)
+spellings = st.sampled_from([str, repr, json.dumps, lambda text: quote(text, safe="")])
+endings = st.sampled_from([0, 1, 395, 399, 1000])
+
+
+@st.composite
+def quoting(draw: st.DrawFn, secret: str) -> str:
+    """A text of a task that quotes it, anywhere and cut anywhere."""
+    text = "x" * draw(endings) + " " + draw(spellings)(secret) + " " + "y" * draw(endings)
+    cut = draw(st.integers(0, len(text)) | st.none())
+    return text if cut is None else text[:cut] + draw(st.sampled_from(["", "...", "…"]))
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
+    secret = draw(values)
+    text = quoting(secret)
+    tasks = []
+    for number, state in enumerate(draw(st.lists(st.sampled_from(list(TaskState)), min_size=1, max_size=4))):
+        tasks.append(
+            TaskFact(
+                f"task{number}",
+                draw(st.sampled_from([-1, 0])),
+                1,
+                state,
+                StatusSource.KAFKA,
+                EPOCH,
+                EPOCH,
+                metrics=Report(1, EPOCH, metrics={draw(text): 0.5}),
+                failure=Failure(1, EPOCH, draw(text), draw(st.none() | text)),
+                question=Question(1, draw(text)),
+            )
+        )
+    run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, created=EPOCH)
+    ledger = observe(Ledger(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
+    trouble = Trouble("AirflowError", draw(text), 1, draw(st.none() | st.just(EPOCH + timedelta(hours=1))))
+    effort = Effort(
+        trouble=draw(st.none() | st.just(trouble)), kept_by=draw(text), cancel_dag_refused=draw(text), over_since=EPOCH
+    )
+    spec = MLJobSpec(dag_id="train", backoff_limit=draw(st.sampled_from([0, 2])), cancel=draw(st.booleans()))
+    status = MLJobStatus(
+        phase=draw(st.sampled_from([Phase.PENDING, Phase.RUNNING, Phase.CANCELLING])),
+        dag_id="train",
+        dag_run_id=RUN_ID,
+        attempts=1,
+        spec_hash=spec_hash(spec),
+        submit_time=draw(st.sampled_from([EPOCH, None])),
+    )
+    job = Job("team-a", "churn", "uid", 1, "1", (), None, EPOCH, spec, status, {})
+    outputs = draw(st.none() | st.builds(lambda one, two: Outputs({one: [two]}, (two,)), text, text))
+    return secret, Situation(job, ledger, effort, EPOCH + timedelta(seconds=60)), outputs
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(situations(), st.booleans())
+def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, Situation, Outputs | None], complete: bool) -> None:
+    secret, situation, outputs = made
+    # What the operator's own sentences say by chance is no leak.
+    clean = report(situation, ui_url=UI_URL, redaction=Redaction(complete=False))
+    assume(not any(part in json.dumps(clean, ensure_ascii=False) for part in _pieces(secret)))
+
+    redaction = Redaction(frozenset({secret}), complete=complete)
+    status = report(situation, ui_url=UI_URL, outputs=outputs, redaction=redaction)
+    told = notices(situation.job.status, MLJobStatus.model_validate(status))
+
+    for text in [*_strings(status), *(notice.message for notice in told)]:
+        for piece in _pieces(secret):
+            assert piece not in text
+
+
+def _pieces(secret: str) -> list[str]:
+    """The value as it may be spelled, less a character or two that a cut may have left in the middle of an escape."""
+    return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
+
+
+def _strings(value: Any) -> list[str]:
+    match value:
+        case str():
+            return [value]
+        case dict():
+            return [text for key, item in value.items() for text in [key, *_strings(item)]]
+        case list():
+            return [text for item in value for text in _strings(item)]
+        case _:
+            return []

@@ -1,0 +1,486 @@
+"""A Secret's value goes to Airflow and comes back in no status, no Event and no line of the log, whatever the way and whenever the process began."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mljob_contract.events import EventName, TaskError, TaskEvent
+from mljob_contract.mljob import Phase
+from mljob_operator import logs
+from mljob_operator.core.facts import Failure, Report
+from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.redaction import WITHHELD
+from mljob_operator.core.wire import read
+from mljob_operator.errors import AirflowError, AirflowUnavailable, ValidationFailed
+from tests.strategies import EPOCH, event
+
+from .backfill import backfills
+from .conftest import KEY, World
+from .runs import begin, edit, newest
+
+PASSWORD = "hunter2-correct-horse"
+ROTATED = "battery-staple-9"
+SECRET = [{"secretRef": {"name": "warehouse"}}]
+QUOTES = f"could not connect to postgresql://ml:{PASSWORD}@warehouse"
+
+
+async def apply(world: World, **spec: Any) -> None:
+    """An MLJob with a password from a Secret, whose run has begun."""
+    world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
+    await world.apply(confFrom=SECRET, **spec)
+    await begin(world)
+
+
+async def restart(world: World) -> None:
+    """A new process, which has read the change feed."""
+    await world.restart()
+    world.clock.tick(1)
+    await world.look()
+
+
+async def end(world: World, state: RunState = RunState.FAILED) -> None:
+    """The run ends, and everything of it is read."""
+    run = newest(world)
+    world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+    world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)
+    world.airflow.end(run, state)
+    world.clock.tick(1)
+    await world.look()
+
+
+def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
+    """All that has left the operator, but for what went to Airflow."""
+    statuses = [body.get("status") for body in world.jobs.objects.values()]
+    told = [notice.message for _, notice in world.jobs.notices]
+    return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
+
+
+# The ways in
+
+
+async def our_event_of_a_failure(world: World, text: str) -> None:
+    message = TaskEvent(
+        event=EventName.TASK_FAILED,
+        timestamp=world.clock(),
+        dag_id="train",
+        run_id=newest(world).run_id,
+        task_id="fit",
+        try_number=1,
+        max_tries=0,
+        error=TaskError(type=f"Error_{text}"[:40], message=text),
+    )
+    await _hear(world, message.model_dump_json())
+
+
+async def our_event_of_a_retry(world: World, text: str) -> None:
+    failure = Failure(1, world.clock(), text, "ConnectionError")
+    now = world.clock()
+    await world.tell(event("fit", TaskState.UP_FOR_RETRY, seconds=_seconds(world), failure=failure, seen=now))
+
+
+async def our_event_of_metrics(world: World, text: str) -> None:
+    report = Report(1, world.clock(), metrics={text: 0.5})
+    await world.tell(event("fit", TaskState.RUNNING, seconds=_seconds(world), metrics=report, seen=world.clock()))
+
+
+async def airflows_own_event_of_a_failure(world: World, text: str) -> None:
+    message = {
+        "schema_version": 1,
+        "event": "task_instance.failed",
+        "timestamp": world.clock().isoformat(),
+        "dag_id": "train",
+        "run_id": newest(world).run_id,
+        "task_id": "fit",
+        "try_number": 1,
+        "error": text,
+    }
+    await _hear(world, json.dumps(message))
+
+
+async def a_question_for_a_person(world: World, text: str) -> None:
+    run = newest(world)
+    world.clock.tick(1)
+    world.airflow.set_task(run, "fit", TaskState.AWAITING_INPUT)
+    run.questions["fit", -1] = text
+    await world.look()
+
+
+async def an_output(world: World, text: str) -> None:
+    newest(world).outputs = {"dsn": text, text: [1], "deep": [{"text": text}]}
+
+
+async def a_refusal_of_the_cancellation(world: World, text: str) -> None:
+    async def refuse(*_: Any) -> None:
+        raise AirflowError(f"Airflow answered 400 to cancel: {text}")
+
+    world.airflow.trigger_cancellation = refuse  # type: ignore[method-assign]
+    world.airflow.cancel = refuse  # type: ignore[method-assign]
+    await edit(world, cancel=True)
+    await world.later(11)
+
+
+async def an_exception_in_the_operator(world: World, text: str) -> None:
+    write_status, failed = world.jobs.write_status, asyncio.Event()
+
+    async def fail(*_: Any) -> None:
+        world.jobs.write_status = write_status
+        failed.set()
+        raise RuntimeError(text)
+
+    world.jobs.write_status = fail
+    world.clock.tick(1)
+    world.airflow.set_task(newest(world), "fit", TaskState.RUNNING)
+    await world.resync.pass_once()
+    await failed.wait()
+    # It waits two seconds before it tries again; whatever arrives next begins a new step here.
+    slot = world.queue._slots[KEY]
+    assert slot.task is not None
+    slot.task.cancel()
+    await world.settle()
+    slot.failures = 0
+
+
+WAYS_IN = [
+    our_event_of_a_failure,
+    our_event_of_a_retry,
+    our_event_of_metrics,
+    airflows_own_event_of_a_failure,
+    a_question_for_a_person,
+    an_output,
+    a_refusal_of_the_cancellation,
+    an_exception_in_the_operator,
+]
+Way = Callable[[World, str], Awaitable[None]]
+
+
+async def _hear(world: World, message: str) -> None:
+    envelope = read(message.encode(), world.clock())
+    assert envelope.fact is not None
+    await world.tell(envelope.fact, run_id=envelope.run_id)
+
+
+def _seconds(world: World) -> float:
+    return (world.clock() - EPOCH).total_seconds()
+
+
+@pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
+def way(request: pytest.FixtureRequest) -> Way:
+    """How a value comes back."""
+    found: Way = request.param
+    return found
+
+
+class TestWaysBack:
+    """A value that comes back in any way leaves in none."""
+
+    async def test_in_the_process_that_submitted_the_run(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await apply(world)
+        await way(world, QUOTES)
+        await end(world)
+        told = everything(world, caplog)
+        assert PASSWORD not in told
+        if way is not an_exception_in_the_operator:
+            assert "could not connect to postgresql://ml:***@warehouse" in told, "what is no secret is told"
+        assert WITHHELD not in told
+
+    async def test_after_a_restart(self, world: World, way: Way, caplog: pytest.LogCaptureFixture) -> None:
+        await apply(world)
+        await world.restart()
+        await way(world, QUOTES)
+        await end(world)
+        told = everything(world, caplog)
+        assert PASSWORD not in told
+        assert "ml:***@warehouse" in told or way is an_exception_in_the_operator
+
+    async def test_after_a_restart_and_a_rotation(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await apply(world)
+        world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
+        await world.restart()
+        await way(world, f"{QUOTES}, and {ROTATED}")
+        await end(world)
+        told = everything(world, caplog)
+        assert PASSWORD not in told
+        assert ROTATED not in told or way is an_exception_in_the_operator
+
+    async def test_after_a_restart_and_the_secrets_deletion(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await apply(world)
+        del world.jobs.data["Secret", "warehouse"]
+        await world.restart()
+        await way(world, QUOTES)
+        await end(world)
+        assert PASSWORD not in everything(world, caplog)
+
+    async def test_while_airflow_is_away(self, world: World, way: Way, caplog: pytest.LogCaptureFixture) -> None:
+        await apply(world)
+        await world.restart()
+        world.airflow.down_for = {"conf": 1000}
+        await way(world, QUOTES)
+        await end(world)
+        await world.later(31)
+        assert PASSWORD not in everything(world, caplog)
+
+    async def test_cut_by_who_sends_it(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        await apply(world)
+        await our_event_of_a_failure(world, QUOTES[: QUOTES.index(PASSWORD) + 9] + "…")
+        await end(world)
+        told = everything(world, caplog)
+        assert "ml:***…" in told
+        assert PASSWORD[:9] not in told
+
+    async def test_cut_by_the_operator(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        await apply(world)
+        # 400 characters of an error are shown.
+        await our_event_of_a_failure(world, f"{'x' * 390} {PASSWORD}")
+        await end(world)
+        assert PASSWORD[:4] not in everything(world, caplog)
+
+
+class TestSubmission:
+    """Airflow quotes what it refuses."""
+
+    @pytest.mark.parametrize("error", [ValidationFailed, AirflowUnavailable, AirflowError])
+    async def test_what_airflow_says_of_a_conf(
+        self, world: World, error: type[AirflowError], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], note: str) -> None:
+            raise error(f"Airflow refused {json.dumps(conf)}")
+
+        world.airflow.submit = refuse  # type: ignore[method-assign,assignment]
+        world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
+        await world.apply(confFrom=SECRET, preRunningDeadlineSeconds=60)
+        world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
+        await world.later(30)
+        await world.later(31)
+        told = everything(world, caplog)
+        assert '{\\"password\\": \\"***\\"}' in told
+        assert PASSWORD not in told
+        assert ROTATED not in told
+
+    async def test_a_conf_that_an_earlier_attempt_had(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """With runPolicy Once, another attempt runs with the first one's conf, whatever the spec and the Secret say by then."""
+        await apply(world, backoffLimit=1, retryStrategy="NewRun")
+        del world.jobs.data["Secret", "warehouse"]
+        await edit(world, confFrom=[])
+        await world.restart()
+        await our_event_of_a_failure(world, QUOTES)
+        await end(world)
+
+        async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], note: str) -> None:
+            raise ValidationFailed(f"Airflow refused {json.dumps(conf)}")
+
+        world.airflow.submit = refuse  # type: ignore[method-assign,assignment]
+        await world.later(11)
+        told = everything(world, caplog)
+        assert world.status.attempts == 2
+        assert '{\\"password\\": \\"***\\"}' in told
+        assert PASSWORD not in told
+
+
+class TestBackfills:
+    """A backfill has a conf, too."""
+
+    @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
+    async def test_what_airflow_says_of_a_backfill(
+        self, world: World, restarted: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
+        await backfills.apply(world, confFrom=SECRET)
+        if restarted:
+            world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
+            await world.restart()
+
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise AirflowError(f"Airflow answered 400 to cancel: {QUOTES}")
+
+        world.airflow.backfills.cancel = refuse  # type: ignore[method-assign]
+        await edit(world, cancel=True)
+        await world.later(11)
+        told = everything(world, caplog)
+        assert PASSWORD not in told
+        assert "ml:***@warehouse" in (world.status.message or "")
+
+
+class TestWithheld:
+    """Where it is not known what must not be told, nothing that a task wrote is told until it is."""
+
+    async def test_an_error_is_told_when_airflow_can_be_asked_again(self, world: World) -> None:
+        await apply(world)
+        await restart(world)
+        world.airflow.down_for = {"conf": 1}
+        await our_event_of_a_failure(world, QUOTES)
+        assert WITHHELD in str(world.status.tasks)
+        await world.later(11)
+        assert "ml:***@warehouse" in str(world.status.tasks)
+        assert WITHHELD not in str(world.status)
+
+    async def test_what_the_status_tells_already_stays(self, world: World) -> None:
+        await apply(world)
+        await our_event_of_a_retry(world, QUOTES)
+        before = world.status.tasks
+        assert "ml:***@warehouse" in str(before)
+        await world.restart()
+        world.airflow.down = True
+        await world.later(30)
+        assert world.status.tasks == before
+
+    async def test_states_and_the_operators_own_words_are_told(self, world: World) -> None:
+        await apply(world)
+        await restart(world)
+        world.airflow.down_for = {"conf": 1000}
+        await our_event_of_a_failure(world, QUOTES)
+        states = {task.task_id: task.state for task in world.status.tasks or ()}
+        assert states == {"extract": "running", "fit": "failed"}
+
+    async def test_outputs_wait_until_the_conf_is_known(self, world: World) -> None:
+        await apply(world)
+        newest(world).outputs = {"score": 0.9, "dsn": QUOTES}
+        world.airflow.down_for = {"conf": 2}
+        await end(world, RunState.SUCCESS)
+        assert world.status.outputs is None
+        await world.later(2)
+        await world.later(4)
+        assert world.status.phase is Phase.SUCCEEDED
+        assert world.status.outputs == {"score": 0.9, "dsn": QUOTES.replace(PASSWORD, "***")}
+
+    async def test_a_run_that_is_gone_stays_withheld(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        await apply(world)
+        run_id = newest(world).run_id
+        await restart(world)
+        world.airflow.runs.clear()
+        world.clock.tick(1)
+        failure = Failure(1, world.clock(), QUOTES)
+        await world.tell(
+            event("fit", TaskState.FAILED, seconds=_seconds(world), failure=failure, seen=world.clock()), run_id=run_id
+        )
+        assert PASSWORD not in everything(world, caplog)
+        assert WITHHELD in everything(world, caplog)
+
+    async def test_a_finished_mljob_is_not_kept_for_it(self, world: World) -> None:
+        await apply(world)
+        await restart(world)
+        world.airflow.down_for = {"conf": 1000}
+        await our_event_of_a_failure(world, QUOTES)
+        world.airflow.runs.clear()
+        for _ in range(4):
+            world.clock.tick(60)
+            await world.look()
+            await world.later(1)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
+        assert not world.queue._slots
+
+    async def test_a_newer_airflow_that_masks_confs_tells_nothing(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await apply(world)
+        newest(world).conf = {"password": "***"}
+        world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
+        await world.restart()
+        await our_event_of_a_failure(world, QUOTES)
+        assert PASSWORD not in everything(world, caplog)
+
+
+class TestCost:
+    """Only MLJobs with Secrets pay, and little."""
+
+    async def test_without_a_secret_no_conf_is_read(self, world: World) -> None:
+        world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west"}
+        await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])
+        await begin(world)
+        await world.restart()
+        await our_event_of_a_failure(world, "no data for eu-west")
+        await end(world)
+        assert "conf" not in world.airflow.calls
+        assert "no data for eu-west" in (world.status.message or "")
+
+    async def test_with_one_the_conf_is_read_once_for_each_process(self, world: World) -> None:
+        await apply(world)
+        for _ in range(3):
+            world.clock.tick(1)
+            await our_event_of_a_retry(world, QUOTES)
+            await world.look()
+        assert world.airflow.calls.count("conf") == 1
+        await world.restart()
+        await our_event_of_a_failure(world, QUOTES)
+        await end(world)
+        assert world.airflow.calls.count("conf") == 2
+
+    async def test_what_configmaps_and_the_spec_say_is_no_secret(self, world: World) -> None:
+        world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west", "more.json": '{"rows": 100000}'}
+        world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
+        await world.apply(conf={"table": "churn"}, confFrom=[{"configMapRef": {"name": "defaults"}}, *SECRET])
+        await begin(world)
+        await our_event_of_a_failure(world, f"{PASSWORD}: 100000 rows of churn in eu-west")
+        await end(world)
+        assert "***: 100000 rows of churn in eu-west" in (world.status.message or "")
+
+    async def test_a_status_is_not_written_again_and_again(self, world: World) -> None:
+        await apply(world)
+        await our_event_of_a_retry(world, QUOTES)
+        written = len(world.jobs.patches)
+        for _ in range(3):
+            await world.later(6)
+        assert len(world.jobs.patches) <= written + 1
+
+    async def test_another_attempt_has_a_conf_of_its_own(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        await apply(world, backoffLimit=1, retryStrategy="NewRun")
+        await our_event_of_a_failure(world, QUOTES)
+        await end(world)
+        world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
+        await world.later(11)
+        await begin(world)
+        await our_event_of_a_failure(world, QUOTES.replace(PASSWORD, ROTATED))
+        await end(world)
+        told = everything(world, caplog)
+        assert world.status.reason == "BackoffLimitExceeded"
+        assert PASSWORD not in told
+        assert ROTATED not in told
+        assert WITHHELD not in told
+
+
+def test_the_operators_credentials_are_in_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    log = logs.redacted_logger("mljob_operator.test")
+    logs.hide("test", "pa55 word\n", None)
+    try:
+        log.warning("login with %s", "pa55 word")
+        log.warning("Invalid header value b'Bearer eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl'")
+        log.warning("token eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl, Basic dXNlcjpwYXNz")
+        try:
+            raise ValueError("pa55 word")
+        except ValueError:
+            log.exception("it failed")
+    finally:
+        logs.hide("test")
+    assert "pa55" not in caplog.text
+    assert "eyJ" not in caplog.text
+    assert "dXNlcjpwYXNz" not in caplog.text
+    assert "ValueError: ***" in caplog.text
+    assert caplog.messages[:2] == ["login with ***", "Invalid header value b'Bearer ***'"]
+
+
+def test_an_exception_about_an_mljob_whose_secrets_are_not_known_has_its_place_and_class() -> None:
+    record = logs.logging.LogRecord("x", 40, "x.py", 1, "%s failed", ("team-a/churn",), None)
+    try:
+        raise KeyError(PASSWORD)
+    except KeyError as error:
+        record.exc_info = (KeyError, error, error.__traceback__)
+    token = logs.redacting.set(lambda: logs.Redaction(complete=False))
+    try:
+        assert logs.RedactingFilter().filter(record)
+    finally:
+        logs.redacting.reset(token)
+    line = json.loads(logs.JsonFormatter().format(record))
+    assert PASSWORD not in line["exception"]
+    assert "KeyError" in line["exception"]
+    assert "test_secrets.py" in line["exception"]
+    assert line["message"] == "team-a/churn failed"
