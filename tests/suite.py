@@ -126,7 +126,9 @@ class Suite:
         self._over = threading.Event()
 
     def run(self) -> list[Result]:
-        """All parts; their results in the sequence in which they are declared."""
+        """All parts; their results in the sequence in which they are declared. To be called in the main thread."""
+        # A shell that starts a job in the background lets the job ignore Ctrl-C, and all that the job starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self._results.mkdir(exist_ok=True)
         heart = threading.Thread(target=self._beat, daemon=True)
         heart.start()
