@@ -62,3 +62,26 @@ async def test_a_status_that_says_the_same_is_not_written_again(world: Platform)
         world.clock.tick(15)
         await world.look_after("prod", "staging")
     assert len(world.instance_objects.patches) == before
+
+
+async def test_a_secret_without_the_label_is_named_and_waited_for(world: Platform) -> None:
+    world.instance_objects.unlabelled.add("prod")
+    await world.look_after("prod")
+    assert world.instance_says("prod")[:2] == ("False", "SecretUnlabelled")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    world.instance_objects.unlabelled.clear()
+    await world.look_after("prod")
+    assert world.status.phase is Phase.QUEUED
+
+
+async def test_http_to_another_host_is_said_and_blocks_nothing(world: Platform) -> None:
+    world.airflows["http://airflow.example.com"] = world.prod
+    world.instance_objects.edit("prod", {"url": "http://airflow.example.com"})
+    await world.see_all()
+    await world.look_after("prod")
+    assert world.instance_says("prod", "Secure")[:2] == ("False", "PlainHttp")
+    assert world.instance_says("prod")[:2] == ("True", "Ready")
+    await world.run_in("prod")
+    assert world.status.phase is Phase.QUEUED
+    assert [n.reason for name, n in world.instance_objects.notices if name == "prod"] == ["Ready", "PlainHttp"]
