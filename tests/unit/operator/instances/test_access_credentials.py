@@ -163,6 +163,18 @@ async def test_a_secret_that_cant_be_used_is_named_before_anything_is_begun(
     assert world.instance_says("prod", "AccessCredentials")[:2] == ("False", reason)
 
 
+async def test_a_deletion_needs_no_credentials_of_the_team(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A)
+    await world.run_in("prod")
+    await set_up(world, OF_TEAM_A, password="wrong")
+    await world.delete()
+    await world.settle()
+    assert world.prod.only_run("mljob_cancel")
+    world.prod.end(world.prod.only_run(), RunState.FAILED)
+    await world.look_everywhere()
+    assert not world.exists
+
+
 async def test_a_rule_that_is_new_waits_until_its_secret_is_read(world: Platform) -> None:
     world.instance_objects.secrets["team-a"] = {"user": "user-a", "password": "right"}
     world.instance_objects.edit("prod", {"access": [OF_TEAM_A]})
