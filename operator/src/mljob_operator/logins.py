@@ -18,6 +18,7 @@ from .core.instance_report import LoginProblem
 from .errors import (
     AirflowError,
     AirflowForbidden,
+    AirflowInstanceNotReady,
     AirflowUnauthorized,
     AirflowUnavailable,
     AirflowUnsupported,
@@ -61,12 +62,16 @@ async def read_login(store: InstanceStore, credentials: Credentials) -> Login:
     """What the Secret holds.
 
     Raises:
-        ReferenceMissing: The Secret is not there, may not be read, is not for Airflow, or lacks a key.
+        ReferenceMissing: The Secret is not there, may not be read, is not for Airflow, lacks a key, or holds no token where one should be.
         StoreError: The Kubernetes API fails.
     """
     secret = credentials.secret
     if (by_token := credentials.token_secret_ref) is not None:
         (token,) = await _values(store, secret, by_token.key)
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise ReferenceMissing(
+                f"Key {by_token.key} of Secret {secret} holds no bearer token: spaces, line breaks or other letters than ASCII's are in it."
+            )
         return Login(token=SecretStr(token), secret=secret)
     by_password = credentials.password_secret_ref
     assert by_password is not None, "the model sees to it"
@@ -120,13 +125,15 @@ class AccessLogins:
         """The Airflow's dag runs for whoever has these credentials.
 
         Raises:
+            AirflowInstanceNotReady: Their Secret has not been read yet.
             AirflowUnauthorized: They can't be used.
         """
         account = self._accounts.get(credentials)
         if account is not None and account.airflow is not None:
             return account.airflow
-        problem = account.problem if account is not None else None
-        raise AirflowUnauthorized(problem.message if problem else f"Secret {credentials.secret} has not been read yet.")
+        if account is not None and account.problem is not None:
+            raise AirflowUnauthorized(account.problem.message)
+        raise AirflowInstanceNotReady(f"Secret {credentials.secret} has not been read yet.")
 
     def doubt(self, credentials: Credentials) -> None:
         """Airflow refused them, or did not answer: try them with the next look."""

@@ -106,13 +106,15 @@ class Reconciler:
             cancel_fallback=self._cancel_fallback,
             around=self._airflows.surroundings(job.namespace),
         )
-        around = situation.around
-        full = [
-            airflow
-            for airflow in {situation.airflow, situation.target}
-            if self.admission.full(job.key, airflow, around.rule(airflow, situation.dag_id), around.limits(airflow))
-        ]
-        return replace(situation, around=replace(around, full=full)) if full else situation
+        full = [airflow for airflow in {situation.airflow, situation.target} if self._full(situation, airflow)]
+        return replace(situation, around=replace(situation.around, full=full)) if full else situation
+
+    def _full(self, situation: Situation, airflow: str) -> bool:
+        """Whether there is no place for the MLJob in an Airflow."""
+        key, around = situation.job.key, situation.around
+        if self.admission.is_admitted(key, airflow):
+            return False
+        return self.admission.has_to_wait(key, airflow, around.rule(airflow, situation.dag_id), around.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
         """An Airflow's base URL for people."""

@@ -48,7 +48,8 @@ class Queue(AdmissionQueue):
         return self.admit("prod", Limits(limit, of_rules))
 
     def is_full(self, number: int, limit: int | None, namespace: str = "team-a", airflow: str = "prod") -> bool:
-        return self.full(key(number, namespace), airflow, 0, Limits(limit))
+        about = key(number, namespace)
+        return not self.is_admitted(about, airflow) and self.has_to_wait(about, airflow, 0, Limits(limit))
 
 
 @pytest.fixture

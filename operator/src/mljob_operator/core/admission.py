@@ -99,13 +99,18 @@ class AdmissionQueue:
         if (known := self._reservations.get(key)) is not None and not known[0].active:
             self.release(key)
 
-    def full(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
-        """Whether an MLJob has to wait: it is in the queue, or there is no place for it."""
+    def is_admitted(self, key: Key, airflow: str) -> bool:
+        """Whether an MLJob has a place, for the run that it has or for the one that it may submit."""
         there = self._airflows.get(airflow)
-        if there is None or key in there.admitted:
-            return False
+        return there is not None and key in there.admitted
+
+    def has_to_wait(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
+        """Whether an MLJob that has no place is in the queue for one, or would be."""
         known = self._reservations.get(key)
-        return (known is not None and known[0].airflow == airflow) or not there.has_place(rule, limits)
+        if known is not None and known[0].airflow == airflow:
+            return True
+        there = self._airflows.get(airflow)
+        return there is not None and not there.has_place(rule, limits)
 
     def admit(self, airflow: str, limits: Limits) -> list[Key]:
         """Admit as many of those that wait as there are places; the MLJobs that were admitted, in their order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mljob_contract.mljob import Phase
 
 from .conftest import Platform
@@ -25,6 +27,18 @@ async def test_a_key_that_is_missing_is_named(world: Platform) -> None:
     status, reason, message = world.instance_says("prod")
     assert (status, reason) == ("False", "SecretMissing")
     assert "no key password; it has passwd, user" in message
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "a space", "schlüssel"])
+async def test_a_token_that_is_none_is_named_and_is_in_no_message(world: Platform, token: str) -> None:
+    world.instance_objects.secrets["prod"] = {"token": token}
+    world.instance_objects.edit("prod", {"credentials": {"tokenSecretRef": {"name": "prod"}}})
+    await world.see_all()
+    await world.look_after("prod")
+    status, reason, message = world.instance_says("prod")
+    assert (status, reason) == ("False", "SecretMissing")
+    assert "Key token of Secret prod" in message
+    assert token not in message
 
 
 async def test_a_secret_is_rotated_and_what_waits_goes_on(world: Platform) -> None:
