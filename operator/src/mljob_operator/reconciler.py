@@ -138,7 +138,8 @@ class Reconciler:
         """The situation once it is known whether the MLJob may submit its run."""
         situation = self.situation(progress)
         key, wanted = situation.job.key, situation.reservation
-        if not self.admission.reserve(key, wanted, _created(situation.job)) or wanted is None:
+        self.admission.reserve(key, wanted, _created(situation.job))
+        if wanted is None or self.admission.is_admitted(key, wanted.airflow):
             return situation
         self._admit(wanted.airflow)
         # This one is taking its step, and need not be told.
