@@ -282,6 +282,7 @@ def instances() -> Resource:
     access["x-kubernetes-list-type"] = "atomic"
     rule = access["items"]["properties"]
     rule["dags"]["default"] = ["*"]
+    rule["credentials"]["x-kubernetes-validations"] = CREDENTIALS_RULES
     selector = rule["namespaceSelector"]
     selector["default"] = {}
     selector["x-kubernetes-map-type"] = "atomic"
@@ -292,7 +293,8 @@ def instances() -> Resource:
     conditions = status["properties"]["conditions"]["items"]
     conditions["description"] = "One aspect of the instance's state, as in metav1.Condition."
     conditions["properties"]["type"]["description"] = (
-        "Ready: it answers, and lets the operator in. Healthy: its parts say that they are. DefaultInstance: MLJobs without airflowRef run in it."
+        "Ready: it answers, and lets the operator in. Healthy: its parts say that they are. DefaultInstance: MLJobs without airflowRef run in it. "
+        "AccessCredentials: Airflow accepts the credentials of its access rules. Secure: credentials are not sent in the clear."
     )
     return Resource(
         airflow_instance.KIND,

@@ -73,6 +73,8 @@ class Operator:
             "MLJOB_AIRFLOW_URL": self._airflow.url,
             "MLJOB_AIRFLOW_USER": USER,
             "MLJOB_AIRFLOW_PASSWORD": self._airflow.password,
+            # Also beside AirflowInstances that somebody tries out.
+            "MLJOB_AIRFLOW_ACCESS": "[{}]",
             "MLJOB_KAFKA_BOOTSTRAP_SERVERS": self._kafka_servers,
             "MLJOB_EVENTS_TOPIC": self._topic,
             "MLJOB_HTTP_HOST": HOST,

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from mljob_contract.airflow_instance import AccessRule
 from mljob_operator.settings import Settings
 from tests.chart.conftest import Render
 from tests.chart.rendering import AIRFLOW_URL, CHART, MINIMAL, Rendered, merged
@@ -21,6 +22,8 @@ EVERYTHING: dict[str, Any] = {
         "uiUrl": "https://ui.example",
         "existingSecret": "airflow-credentials",
         "tls": {"ca": {"existingSecret": "airflow-ca"}},
+        "access": [{"dags": ["train_*"]}],
+        "reservedDags": ["ops_*", "restore"],
     },
     "kafka": merged(
         SASL,
@@ -79,6 +82,10 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
     [
         pytest.param({"airflow": {"uiUrl": "https://ui.example"}}, "AIRFLOW_UI_URL", "https://ui.example", id="UI"),
         pytest.param({"airflow": {"cancelDagId": "stop"}}, "CANCEL_DAG_ID", "stop", id="cancellation DAG"),
+        pytest.param(
+            {"airflow": {"reservedDags": ["ops_*", "restore"]}}, "RESERVED_DAGS", "ops_*,restore", id="reserved DAGs"
+        ),
+        pytest.param({"airflow": {"access": [{}]}}, "AIRFLOW_ACCESS", "[{}]", id="access for everybody"),
         pytest.param({"kafka": KAFKA | {"eventsTopic": "ml.events"}}, "EVENTS_TOPIC", "ml.events", id="topic"),
         pytest.param({"kafka": KAFKA | {"groupId": "blue"}}, "KAFKA_GROUP_ID", "blue", id="consumer group"),
         pytest.param({"kafka": KAFKA | {"deadLetterTopic": "dead"}}, "DEAD_LETTER_TOPIC", "dead", id="dead letters"),
@@ -266,6 +273,34 @@ def test_the_chart_makes_no_secret_and_shows_none(render: Render) -> None:
     assert not rendered.all("Secret")
     assert not [name for name, value in rendered.env.items() if "PASSWORD" in name and isinstance(value, str)]
     assert "password" not in json.dumps([value for value in rendered.env.values() if isinstance(value, str)])
+
+
+TWO_TEAMS: list[dict[str, Any]] = [
+    {
+        "namespaceSelector": {
+            "matchLabels": {"team": "churn"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["gold", "silver"]},
+                {"key": "banned", "operator": "DoesNotExist"},
+            ],
+        },
+        "dags": ["train_*", "predict", "modèle_?"],
+        "credentials": {"passwordSecretRef": {"name": "churn", "userKey": "login", "passwordKey": "pass"}},
+        "maxActiveRuns": 5,
+        "priority": 10,
+    },
+    {
+        "namespaceSelector": {"matchLabels": {"team": "fraud"}},
+        "credentials": {"tokenSecretRef": {"name": "fraud", "key": "jwt"}},
+        "priority": -1,
+    },
+]
+
+
+def test_access_rules_reach_the_operator_as_they_are(render: Render, settings: Callable[[Rendered], Settings]) -> None:
+    read = settings(render(merged(WITH_TOKEN, {"airflow": {"access": TWO_TEAMS}})))
+
+    assert read.airflow_access == tuple(AccessRule.model_validate(rule) for rule in TWO_TEAMS)
 
 
 @pytest.fixture

@@ -42,6 +42,19 @@ def test_without_airflows_address_the_message_says_how_to_give_it(refusal: Refus
             id="credentials for nothing",
         ),
         pytest.param(
+            {"airflow": {"url": "", "access": [{}]}},
+            "airflow.access is set, but airflow.url is not",
+            id="access rules for nothing",
+        ),
+        pytest.param(
+            {
+                "airflow": {"access": [{}, {"credentials": {"tokenSecretRef": {"name": "a"}}}]},
+                "airflowInstances": {"enabled": False},
+            },
+            "set airflowInstances.enabled to true",
+            id="credentials of an access rule that can't be read",
+        ),
+        pytest.param(
             {"airflow": {"tls": {"ca": {"existingSecret": "trust"}}}},
             "a CA is of use only with https://",
             id="a CA without TLS",
@@ -98,6 +111,33 @@ def test_values_that_contradict_each_other(refusal: Refusal, values: dict[str, A
             {"airflow": {"secretKeys": {"token": ""}}}, "/airflow/secretKeys/token", id="empty key of a Secret"
         ),
         pytest.param({"airflow": {"cancelDagId": ""}}, "/airflow/cancelDagId", id="no cancellation DAG"),
+        pytest.param({"airflow": {"reservedDags": ["a b"]}}, "/airflow/reservedDags/0", id="reserved DAG that is none"),
+        pytest.param({"airflow": {"access": []}}, "/airflow/access", id="no access rule at all"),
+        pytest.param({"airflow": {"access": {}}}, "/airflow/access", id="access rules that are no list"),
+        pytest.param(
+            {"airflow": {"access": [{"namespaceSelctor": {}}]}},
+            "namespaceSelctor",
+            id="misspelt selector of namespaces",
+        ),
+        pytest.param(
+            {"airflow": {"access": [{"namespaceSelector": {"matchLabel": {}}}]}}, "matchLabel", id="misspelt labels"
+        ),
+        pytest.param({"airflow": {"access": [{"dags": []}]}}, "/airflow/access/0/dags", id="access rule for no DAG"),
+        pytest.param(
+            {"airflow": {"access": [{"maxActiveRuns": 0}]}},
+            "/airflow/access/0/maxActiveRuns",
+            id="access rule for no run",
+        ),
+        pytest.param(
+            {"airflow": {"access": [{"credentials": {}}]}},
+            "/airflow/access/0/credentials",
+            id="credentials without a Secret",
+        ),
+        pytest.param(
+            {"airflow": {"access": [{"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "NotIn"}]}}]}},
+            "values",
+            id="requirement that would always hold",
+        ),
         pytest.param({"airflowInstances": {"enabled": "yes"}}, "/airflowInstances/enabled", id="instances or not"),
         pytest.param(
             {"airflowInstances": {"secrets": [""]}}, "/airflowInstances/secrets/0", id="Secret without a name"

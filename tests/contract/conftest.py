@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from devstack.stack import Stack
+from mljob_contract.airflow_instance import CREDENTIALS_LABEL
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes import Jobs, connect
@@ -262,7 +263,7 @@ class Platform(Protocol):
     async def create(self, name: str) -> None: ...
     async def label(self, name: str) -> None: ...
     async def delete(self, name: str) -> None: ...
-    async def secret(self, name: str, data: dict[str, str]) -> None: ...
+    async def secret(self, name: str, data: dict[str, str], *, labelled: bool = True) -> None: ...
     async def events(self, name: str) -> list[tuple[str, str, str]]: ...
 
 
@@ -282,8 +283,11 @@ class MemoryPlatform:
     async def delete(self, name: str) -> None:
         self.store.user_deletes(name)
 
-    async def secret(self, name: str, data: dict[str, str]) -> None:
+    async def secret(self, name: str, data: dict[str, str], *, labelled: bool = True) -> None:
         self.store.secrets[name] = data
+        self.store.unlabelled -= {name}
+        if not labelled:
+            self.store.unlabelled.add(name)
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:
         return [(n.type, n.reason, n.message) for about, n in self.store.notices if about == name]
@@ -306,8 +310,9 @@ class RealPlatform:
     async def delete(self, name: str) -> None:
         await asyncio.to_thread(self._kubectl, "delete", "airflowinstance", name, "--wait=false")
 
-    async def secret(self, name: str, data: dict[str, str]) -> None:
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+    async def secret(self, name: str, data: dict[str, str], *, labelled: bool = True) -> None:
+        metadata = {"name": name, "labels": {CREDENTIALS_LABEL: "true"} if labelled else {}}
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
         await asyncio.to_thread(self._kubectl.within(CREDENTIALS).apply, body)
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:

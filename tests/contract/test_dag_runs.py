@@ -131,6 +131,7 @@ async def test_a_cancelled_run_is_over_with_all_its_tasks(airflow_world: Airflow
 
 async def test_cancelling_a_run_that_is_not_there_is_no_error(airflow_world: AirflowWorld) -> None:
     await airflow_world.dag_runs.cancel(DAG, new_run_id())
+    await airflow_world.dag_runs.drop_cancellation(new_run_id())
 
 
 async def test_a_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mljob_operator.core.instance import Instance
 from mljob_operator.core.notices import WARNING, Notice
-from mljob_operator.errors import Conflict, Gone, ReferenceMissing
+from mljob_operator.errors import Conflict, Gone, ReferenceMissing, SecretUnlabelled
 
 from .conftest import Platform
 
@@ -65,6 +65,15 @@ async def test_a_secret_is_read_as_text(platform: Platform, name: str) -> None:
 async def test_a_secret_that_is_not_there_is_named(platform: Platform, name: str) -> None:
     with pytest.raises(ReferenceMissing, match=name):
         await platform.store.secret(name)
+
+
+async def test_a_secret_without_the_label_is_not_given_out(platform: Platform, name: str) -> None:
+    """Whoever may create AirflowInstances could have any Secret of the operator's namespace sent to an address of theirs."""
+    await platform.secret(name, {"user": "mljob"}, labelled=False)
+    with pytest.raises(SecretUnlabelled, match=name):
+        await platform.store.secret(name)
+    await platform.secret(name, {"user": "mljob"})
+    assert await platform.store.secret(name) == {"user": "mljob"}
 
 
 async def test_namespaces_have_their_labels(platform: Platform) -> None:

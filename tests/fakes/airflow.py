@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from inspect import iscoroutinefunction
 from typing import Any
 
 from mljob_contract.airflow_instance import InstanceHealth
@@ -46,6 +47,33 @@ class FakeRun:
     date: datetime | None = None
     backfill: int | None = None
     questions: dict[TaskKey, str] = field(default_factory=dict)
+
+
+class FakeUser:
+    """A fake Airflow as somebody sees it who is not the operator's own user.
+
+    Attributes:
+        locked: Whether it refuses the credentials.
+        calls: What was asked by this user, in sequence.
+    """
+
+    def __init__(self, airflow: FakeAirflow, *, locked: bool) -> None:
+        self._airflow = airflow
+        self.locked = locked
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._airflow, name)
+        if not iscoroutinefunction(found) or name == "close":
+            return found
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            if self.locked:
+                raise AirflowUnauthorized("Airflow refused the login")
+            return await found(*args, **kwargs)
+
+        return call
 
 
 class FakeAirflow:
@@ -181,6 +209,13 @@ class FakeAirflow:
             for key, task in run.tasks.items():
                 if task.state not in FINISHED_TASK:
                     run.tasks[key] = replace(task, state=TaskState.FAILED, at=now, seen=now, end=now)
+            self.end(run, RunState.FAILED)
+
+    async def drop_cancellation(self, run_id: str) -> None:
+        """A cancellation run that waits."""
+        self.asked("drop_cancellation")
+        run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
+        if run is not None and run.state is RunState.QUEUED:
             self.end(run, RunState.FAILED)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:

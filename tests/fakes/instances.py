@@ -9,7 +9,7 @@ from typing import Any
 from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, KIND
 from mljob_operator.core.instance import Instance
 from mljob_operator.core.notices import Notice
-from mljob_operator.errors import Gone, ReferenceMissing
+from mljob_operator.errors import Gone, ReferenceMissing, SecretUnlabelled
 
 from .objects import StoredObjects
 
@@ -19,6 +19,7 @@ class FakeInstances(StoredObjects[str]):
 
     Attributes:
         secrets: Secrets' data, by name.
+        unlabelled: The names of Secrets that lack the label of those that are for Airflow.
         labels: Of namespaces, by name.
         notices: Events by AirflowInstance name.
     """
@@ -26,6 +27,7 @@ class FakeInstances(StoredObjects[str]):
     def __init__(self) -> None:
         super().__init__()
         self.secrets: dict[str, dict[str, str]] = {}
+        self.unlabelled: set[str] = set()
         self.labels: dict[str, dict[str, str]] = {}
         self.notices: list[tuple[str, Notice]] = []
 
@@ -70,6 +72,8 @@ class FakeInstances(StoredObjects[str]):
         """A Secret."""
         if name not in self.secrets:
             raise ReferenceMissing(f"Secret {name} is not there")
+        if name in self.unlabelled:
+            raise SecretUnlabelled(f"Secret {name} lacks the label")
         return dict(self.secrets[name])
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:

@@ -118,6 +118,11 @@ NONSENSICAL_INSTANCES = {
         ),
         "values are required with In and NotIn",
     ),
+    "a rule for no run": (
+        an_instance(access=[{"maxActiveRuns": 0}]),
+        "spec.access[0].maxActiveRuns in body should be greater than or equal to 1",
+    ),
+    "a rule with no credentials": (an_instance(access=[{"credentials": {}}]), "exactly one of passwordSecretRef"),
     "no place": (an_instance(maxActiveRuns=0), "spec.maxActiveRuns in body should be greater than or equal to 1"),
 }
 
@@ -133,9 +138,15 @@ def test_a_nonsensical_instance_is_refused_with_a_message_that_says_why(kubectl:
 
 
 def test_an_instance_that_makes_sense_is_accepted(kubectl: Kubectl) -> None:
-    rule = {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}}
+    rule = {
+        "namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+        "credentials": {"tokenSecretRef": {"name": "team"}},
+        "maxActiveRuns": 1,
+    }
     body = an_instance(url="https://airflow/base", tls={"caBundle": PEM}, access=[rule], maxActiveRuns=1)
 
     said = kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=json.dumps(body))
 
-    assert json.loads(said)["spec"]["access"][0]["dags"] == ["*"]
+    admitted = json.loads(said)["spec"]["access"][0]
+    assert (admitted["dags"], admitted["priority"]) == (["*"], 0)
+    assert admitted["credentials"]["tokenSecretRef"] == {"name": "team", "key": "token"}

@@ -11,6 +11,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
+from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
 from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.job import Job, Key
@@ -97,7 +98,8 @@ class Process:
             self._connect,
             world.clock,
             meter,
-            own=OwnAirflow(self.airflow, "http://airflow"),
+            # Everybody's, also while there is an AirflowInstance.
+            own=OwnAirflow(self.airflow, "http://airflow", access=[AccessRule()]),
             topic=world.topic.name,
         )
         reconciler = Reconciler(
@@ -119,7 +121,7 @@ class Process:
             self.readers.follow()
             self.queue.reconsider(namespace=namespace, airflow=airflow)
 
-        self.instances.serve(reconciler.places, self.queue.users, changed)
+        self.instances.serve(reconciler.admission, self.queue.users, changed)
         self._seen = len(world.cluster.changes)
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []

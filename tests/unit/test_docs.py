@@ -20,6 +20,7 @@ import mljob_operator.core.placement
 import mljob_operator.core.report
 import mljob_operator.instances
 import mljob_operator.job_queue
+import mljob_operator.logins
 from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
@@ -223,7 +224,7 @@ def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() ->
     told = section(INSTANCES, "Conditions")
     types = words_passed_to("Wanted", 0, module)
     reasons = words_passed_to("Wanted", 2, module) | words_passed_to("Readiness", 1, mljob_operator.instances)
-    reasons |= {reason for _, reason in mljob_operator.instances.REASONS} | {AirflowError.reason}
+    reasons |= {reason for _, reason in mljob_operator.logins.REASONS} | {AirflowError.reason}
     assert types | reasons == first_cells(told)
 
 

@@ -24,6 +24,14 @@ so that the operator's own default holds.
 {{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_PASSWORD" .existingSecret .secretKeys.password) }}
 {{- end }}
 {{- end }}
+{{- if kindIs "slice" .access }}
+- name: MLJOB_AIRFLOW_ACCESS
+  value: {{ toJson .access | quote }}
+{{- end }}
+{{- with .reservedDags }}
+- name: MLJOB_RESERVED_DAGS
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- if .tls.ca.existingSecret }}
 - name: MLJOB_AIRFLOW_CA_FILE
   value: /etc/mljob-operator/airflow-ca/ca.crt

@@ -11,6 +11,14 @@ names the value and what to do about it.
 {{- if and .Values.airflow.existingSecret (not $url) }}
 {{- fail "airflow.existingSecret is set, but airflow.url is not: credentials of AirflowInstances are named in their spec.credentials" }}
 {{- end }}
+{{- if and (kindIs "slice" .Values.airflow.access) (not $url) }}
+{{- fail "airflow.access is set, but airflow.url is not: access rules of an AirflowInstance are in its spec.access" }}
+{{- end }}
+{{- range .Values.airflow.access }}
+{{- if and (hasKey . "credentials") (not (include "mljob-operator.instances" $)) }}
+{{- fail "airflow.access has a rule with credentials, but the operator may read no Secret: set airflowInstances.enabled to true" }}
+{{- end }}
+{{- end }}
 {{- if regexMatch "/api(/v[0-9]+)?/?$" $url }}
 {{- fail (printf "airflow.url is %s: leave out /api and what follows, the operator adds it" $url) }}
 {{- end }}

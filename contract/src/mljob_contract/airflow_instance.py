@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .mljob import GROUP, Condition, ObjectName, _Model
 
@@ -23,6 +23,8 @@ IS_DEFAULT = f"{GROUP}/is-default-instance"
 """The annotation that, with the value "true", makes an instance the one for MLJobs without ``spec.airflowRef``."""
 FINALIZER = f"{GROUP}/in-use"
 """On every AirflowInstance, as long as MLJobs have runs in it: without its address they could be neither followed nor cancelled."""
+CREDENTIALS_LABEL = f"{GROUP}/airflow-credentials"
+"""The label, with any value, of the Secrets that may be named in ``credentials``: other Secrets in the operator's namespace are not for Airflow."""
 
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 
@@ -54,6 +56,19 @@ class Credentials(_Model):
     """User and password, for Airflow's POST /auth/token. The token that it gives is renewed when Airflow refuses it."""
     token_secret_ref: TokenSecret | None = None
     """A bearer token, sent as it is."""
+
+    @model_validator(mode="after")
+    def _names_one_secret(self) -> Self:
+        if (self.password_secret_ref is None) == (self.token_secret_ref is None):
+            raise ValueError("name exactly one of passwordSecretRef and tokenSecretRef")
+        return self
+
+    @property
+    def secret(self) -> str:
+        """The Secret's name."""
+        reference = self.password_secret_ref or self.token_secret_ref
+        assert reference is not None, "validated above"
+        return reference.name
 
 
 class Tls(_Model):
@@ -96,6 +111,13 @@ class LabelRequirement(_Model):
     values: Annotated[list[LabelValue], Field(max_length=64)] = Field(default_factory=list)
     """What to compare with."""
 
+    @model_validator(mode="after")
+    def _has_values_where_it_compares(self) -> Self:
+        compares = self.operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
+        if compares != bool(self.values):
+            raise ValueError("values are required with In and NotIn, and must be absent with Exists and DoesNotExist")
+        return self
+
 
 class LabelSelector(_Model):
     """Selects by labels; all of it has to hold, and an empty one selects everything."""
@@ -106,16 +128,24 @@ class LabelSelector(_Model):
     """Further requirements."""
 
 
-DagGlob = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9_.\-*?\[\]!]+$")]
+DagGlob = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[\p{L}\p{N}_.\-*?\[\]!]+$")]
 
 
 class AccessRule(_Model):
-    """Who may run what."""
+    """Who may run what. An MLJob comes under the first rule that matches it."""
 
     namespace_selector: LabelSelector = Field(default_factory=LabelSelector)
     """The namespaces, by their labels; every namespace has kubernetes.io/metadata.name. Empty: all."""
     dags: Annotated[list[DagGlob], Field(min_length=1, max_length=64)] = Field(default_factory=lambda: ["*"])
     """The DAGs, by globs of their ids: * is any text, ? one character, [ab] one of these."""
+    credentials: Credentials | None = None
+    """How the operator logs in for MLJobs under this rule: it submits, follows and cancels their runs so, and Airflow checks the permissions of
+    this user and names it in the audit log. The Secret is in the operator's own namespace, with the label mljob.dev/airflow-credentials. Absent:
+    the credentials of the Airflow."""
+    max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
+    """How many runs of MLJobs under this rule may be active at a time; those of all namespaces together count. Absent: any number."""
+    priority: Annotated[int, Field(ge=-1000000, le=1000000)] = 0
+    """Which MLJobs go first when some have to wait for maxActiveRuns: those with the higher number. With the same number, namespaces take turns."""
 
 
 class AirflowInstanceSpec(_Model):
@@ -128,17 +158,18 @@ class AirflowInstanceSpec(_Model):
     )
     """Base URL for people: links of MLJobs begin with it. Absent: url."""
     credentials: Credentials
-    """How the operator logs in. The Secret is in the operator's own namespace. It is read again when Airflow refuses it and every 15 seconds:
-    rotating it needs no restart."""
+    """How the operator logs in. The Secret is in the operator's own namespace, with the label mljob.dev/airflow-credentials. It is read again when
+    Airflow refuses it and every 15 seconds: rotating it needs no restart."""
     tls: Tls | None = None
     """How an https URL is trusted; absent: by the CAs of the operator's image."""
     kafka: EventSource = Field(default_factory=EventSource)
     """Where its events are."""
     access: Annotated[list[AccessRule], Field(min_length=1, max_length=64)] | None = None
-    """Who may run what: one rule that matches is enough. An MLJob that none matches is refused with reason ValidationFailed. Absent: every
-    namespace may run every DAG."""
+    """Who may run what: one rule that matches is enough. An MLJob that none matches is refused with reason ValidationFailed. Absent: nobody. A
+    single empty rule, [{}], lets every namespace run every DAG."""
     max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
-    """How many runs of MLJobs may be active in it at a time. Further MLJobs wait, and go in the order of their creation. Absent: any number."""
+    """How many runs of MLJobs may be active in it at a time. Further MLJobs wait: those with a higher priority go first, then namespaces take turns,
+    each with its oldest MLJob. Absent: any number."""
 
 
 class InstanceHealth(_Model):
@@ -166,8 +197,9 @@ class AirflowInstanceStatus(_Model):
     active_runs: Annotated[int, Field(ge=0)] | None = None
     """How many MLJobs have a run in it that is not over."""
     waiting_jobs: Annotated[int, Field(ge=0)] | None = None
-    """How many MLJobs wait because of maxActiveRuns."""
+    """How many MLJobs wait because of a maxActiveRuns, the instance's or an access rule's."""
     last_probe_time: datetime | None = None
     """When it last answered as told here: renewed with any other change, else every 5 minutes."""
     conditions: list[Condition] | None = None
-    """Ready, Healthy; DefaultInstance where it is annotated as the default."""
+    """Ready, Healthy; DefaultInstance where it is annotated as the default; AccessCredentials where access rules have credentials; Secure where the
+    url is not."""

@@ -17,6 +17,7 @@
     │   ├── NothingToClear          a failed run has no failed task: the retry needs a run of its own
     │   └── ValidationFailed        Airflow refused the conf: stalls until the spec changes
     ├── ReferenceMissing            a ConfigMap or Secret is not there, or not readable: retried
+    │   └── SecretUnlabelled        a Secret lacks the label of those that are for Airflow: retried
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
         ├── Conflict                somebody else wrote first: read again and decide again, at once
@@ -170,6 +171,10 @@ class ReferenceMissing(OperatorError):
     reason = "ReferenceMissing"
     first_delay = 2.0
     longest_delay = 30.0
+
+
+class SecretUnlabelled(ReferenceMissing):
+    """A Secret that is named in credentials lacks the label that says that it is for Airflow."""
 
 
 class StoreError(OperatorError):

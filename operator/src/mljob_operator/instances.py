@@ -11,26 +11,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-from pydantic import SecretStr
+from mljob_contract.airflow_instance import AccessRule, Credentials
 
+from .core.access import OUR_DAGS, Namespace
+from .core.admission import AdmissionQueue, Limits
 from .core.instance import OWN, Instance, defaults
 from .core.instance_report import Readiness, View, notices, report
 from .core.job import Key
 from .core.notices import Notice
 from .core.patches import merge_patch
 from .core.placement import NOWHERE, Surroundings
-from .core.places import Places
 from .errors import (
     AirflowError,
-    AirflowForbidden,
     AirflowInstanceNotFound,
     AirflowInstanceNotReady,
-    AirflowUnauthorized,
-    AirflowUnavailable,
-    AirflowUnsupported,
     Conflict,
     Gone,
     OperatorError,
@@ -38,7 +37,8 @@ from .errors import (
     StoreError,
     backoff,
 )
-from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse
+from .logins import AccessLogins, Login, read_login, reason
+from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse, User
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,6 @@ PROBE_INTERVAL = 15.0
 PROBE_AT_MOST_EVERY = 1.0
 """Seconds between two looks whatever happens."""
 
-REASONS: Sequence[tuple[type[OperatorError], str]] = (
-    (ReferenceMissing, "SecretMissing"),
-    (AirflowUnauthorized, "Unauthorized"),
-    (AirflowForbidden, "Forbidden"),
-    (AirflowUnsupported, "Unsupported"),
-    (AirflowUnavailable, "Unreachable"),
-)
-"""Why an instance is not ready, by what went wrong; anything else has its own reason."""
 _NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet.")
 
 
@@ -67,24 +59,19 @@ class Changed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """What a Secret holds: a user and a password, or a token."""
-
-    user: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class OwnAirflow:
     """The Airflow of the operator's settings.
 
     Attributes:
         ui_url: Its base URL for people.
+        access: Its access rules; None: the settings have none.
+        connect: Makes an adapter for an access rule that has credentials of its own.
     """
 
     airflow: Airflow
     ui_url: str
+    access: Sequence[AccessRule] | None = None
+    connect: Callable[[Login], Airflow] | None = None
 
 
 @dataclass(slots=True)
@@ -92,6 +79,7 @@ class _Member:
     """One AirflowInstance, and what this process has of it."""
 
     instance: Instance
+    logins: AccessLogins
     airflow: Airflow | None = None
     made_of: object = None
     readiness: Readiness = _NOT_ASKED
@@ -110,6 +98,8 @@ class Instances:
         connect: Makes the adapter of an instance.
         own: The Airflow of the settings, where there is one.
         topic: The topic of the settings.
+        reserved: Globs of DAG ids that no MLJob may run, beside those that come with the Airflow provider.
+        watches_namespaces: Whether namespaces are watched; otherwise access rules know them by their names alone.
     """
 
     def __init__(
@@ -121,6 +111,8 @@ class Instances:
         *,
         own: OwnAirflow | None,
         topic: str,
+        reserved: Sequence[str] = (),
+        watches_namespaces: bool = True,
     ) -> None:
         self._store = store
         self._connect = connect
@@ -128,44 +120,53 @@ class Instances:
         self._meter = meter
         self._own = own
         self._topic = topic
+        self._reserved = (*OUR_DAGS, *reserved)
+        self._watches_namespaces = watches_namespaces
         self._members: dict[str, _Member] = {}
         self._known: dict[str, Instance] = {}
         self._not_ready: dict[str, str] = {}
-        self._labels: dict[str, Mapping[str, str]] = {}
+        self._namespaces: dict[str, Namespace] = {}
+        self._logins: dict[tuple[str, Credentials], str | None] = {}
+        self._own_logins = self._new_logins()
+        self._own_wanted = asyncio.Event()
+        self._own_task: asyncio.Task[None] | None = None
         self._defaults: list[str] = []
         self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._changed: Changed = lambda **_: None
         self._users: Callable[[str], Sequence[Key]] = lambda _: ()
-        self._places = Places()
+        self._admission = AdmissionQueue()
         self._started = False
 
-    def serve(self, places: Places, users: Callable[[str], Sequence[Key]], changed: Changed) -> None:
+    def serve(self, admission: AdmissionQueue, users: Callable[[str], Sequence[Key]], changed: Changed) -> None:
         """Say whom they are for.
 
         Args:
-            places: Who has a run in which Airflow.
+            admission: Who has a run in which Airflow, and who waits for one.
             users: The MLJobs that need an Airflow still.
             changed: Called when MLJobs may be able to do what they were not.
         """
-        self._places, self._users, self._changed = places, users, changed
+        self._admission, self._users, self._changed = admission, users, changed
 
     def start(self) -> None:
         """Begin to look after the instances."""
         self._started = True
         for member in self._members.values():
             self._look_after(member)
+        if any(rule.credentials is not None for rule in self._rules(OWN)):
+            self._own_task = asyncio.create_task(self._tend_own(), name="access rules of the settings")
 
     async def close(self) -> None:
         """Stop, and let requests under way end."""
-        tasks = [member.task for member in self._members.values() if member.task is not None]
+        tasks = [task for task in (self._own_task, *(m.task for m in self._members.values())) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         airflows = [member.airflow for member in self._members.values() if member.airflow is not None]
         if self._own is not None:
             airflows.append(self._own.airflow)
-        await asyncio.gather(*(airflow.close() for airflow in airflows))
+        logins = [self._own_logins, *(member.logins for member in self._members.values())]
+        await asyncio.gather(*(airflow.close() for airflow in airflows), *(login.close() for login in logins))
 
     # What arrives
 
@@ -176,7 +177,7 @@ class Instances:
             self.vanished(instance.name, member.instance.uid)
             member = None
         if member is None:
-            member = self._members[instance.name] = _Member(instance)
+            member = self._members[instance.name] = _Member(instance, self._new_logins())
             self._not_ready[instance.name] = _NOT_ASKED.message
             self._take(member, instance)
             self._reckon()
@@ -205,6 +206,7 @@ class Instances:
             return
         del self._members[name], self._known[name]
         self._not_ready.pop(name, None)
+        self._forget_logins(name)
         if member.task is not None:
             member.task.cancel()
         self._meter.airflow_ready(name, None)
@@ -216,13 +218,14 @@ class Instances:
 
     def namespace_seen(self, name: str, labels: Mapping[str, str]) -> None:
         """The watch delivered a namespace."""
-        if self._labels.get(name) != labels:
-            self._labels[name] = dict(labels)
+        namespace = Namespace(name, dict(labels))
+        if self._namespaces.get(name) != namespace:
+            self._namespaces[name] = namespace
             self._changed(namespace=name)
 
     def namespace_gone(self, name: str) -> None:
         """The watch says that a namespace is gone."""
-        self._labels.pop(name, None)
+        self._namespaces.pop(name, None)
 
     def _take(self, member: _Member, instance: Instance) -> None:
         member.instance = self._known[instance.name] = instance
@@ -240,19 +243,26 @@ class Instances:
 
     # Airflows
 
-    def dag_runs(self, name: str) -> DagRuns:
-        """An Airflow's dag runs.
+    def dag_runs(self, name: str, user: User | None = None) -> DagRuns:
+        """An Airflow's dag runs, with the credentials of the access rule that the user comes under, or else the Airflow's own.
 
         Raises:
             AirflowInstanceNotFound: There is none of that name.
             AirflowInstanceNotReady: The operator has no credentials for it.
+            AirflowUnauthorized: The access rule's credentials can't be used.
         """
-        if name == OWN:
-            if self._own is None:
-                raise AirflowInstanceNotReady(
-                    "The run is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is not set any more."
-                )
-            return self._own.airflow
+        airflow = self._own_airflow() if name == OWN else self._airflow_of(name)
+        credentials = self._credentials(name, user)
+        return airflow if credentials is None else self._access_logins(name).dag_runs(credentials)
+
+    def _own_airflow(self) -> Airflow:
+        if self._own is None:
+            raise AirflowInstanceNotReady(
+                "The run is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is not set any more."
+            )
+        return self._own.airflow
+
+    def _airflow_of(self, name: str) -> Airflow:
         member = self._members.get(name)
         if member is None:
             raise AirflowInstanceNotFound(
@@ -262,6 +272,16 @@ class Instances:
             raise AirflowInstanceNotReady(f"AirflowInstance {name} is not ready. {member.readiness.message}")
         return member.airflow
 
+    def _access_logins(self, name: str) -> AccessLogins:
+        return self._own_logins if name == OWN else self._members[name].logins
+
+    def _rules(self, name: str) -> Sequence[AccessRule]:
+        return self._around(Namespace("")).access(name)
+
+    def _credentials(self, name: str, user: User | None) -> Credentials | None:
+        """Those of the access rule that a user comes under. Where no rule matches any more, what is in progress goes on with the Airflow's own."""
+        return self.surroundings(user.namespace).credentials(name, user.dag_id) if user is not None else None
+
     def ui_url(self, name: str) -> str | None:
         """An Airflow's base URL for people."""
         if name == OWN:
@@ -269,26 +289,36 @@ class Instances:
         instance = self._known.get(name)
         return instance.ui_url if instance is not None else None
 
-    def limit(self, name: str) -> int | None:
-        """An AirflowInstance's ``maxActiveRuns``."""
-        instance = self._known.get(name)
-        return instance.spec.max_active_runs if instance is not None else None
+    def limits(self, name: str) -> Limits:
+        """How many runs of MLJobs may be active in an Airflow."""
+        return self._around(Namespace("")).limits(name)
 
     def surroundings(self, namespace: str) -> Surroundings:
         """What there is around an MLJob in this namespace."""
-        own = self._own is not None
+        known = self._namespaces.get(namespace)
+        return self._around(known or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
+
+    def _around(self, namespace: Namespace) -> Surroundings:
+        own = self._own
         return Surroundings(
             self._known,
             self._not_ready,
-            own,
-            self._defaults[0] if self._defaults else OWN if own else NOWHERE,
-            self._labels.get(namespace),
+            own is not None,
+            own.access if own is not None else None,
+            self._defaults[0] if self._defaults else OWN if own is not None else NOWHERE,
+            namespace,
+            self._reserved,
+            self._logins,
         )
 
-    def doubt(self, name: str) -> None:
+    def doubt(self, name: str, user: User | None = None) -> None:
         """Look after it before its time."""
-        if (member := self._members.get(name)) is not None:
-            member.wanted.set()
+        member = self._members.get(name)
+        if name != OWN and member is None:
+            return
+        if (credentials := self._credentials(name, user)) is not None:
+            self._access_logins(name).doubt(credentials)
+        (self._own_wanted if member is None else member.wanted).set()
 
     def names(self) -> list[str]:
         """The Airflows that can be asked: those for which there is an adapter."""
@@ -374,45 +404,78 @@ class Instances:
             self._learn(member, held)
         readiness = await self._ask(member)
         self._conclude(member, readiness)
+        instance = member.instance
+        await self._refresh_logins(
+            name, partial(self._connect, instance), (instance.spec.url, instance.spec.tls), ask=readiness.ready
+        )
         await self._tell(member)
+
+    async def _tend_own(self) -> None:
+        """The logins of the settings' access rules, until cancelled."""
+        while True:
+            self._own_wanted.clear()
+            try:
+                await self.look_at_own()
+            except StoreError as error:
+                log.warning("access rules of the settings: %s", error)
+            except Exception:
+                # As for an AirflowInstance.
+                log.exception("access rules of the settings: unexpected error")
+            await asyncio.sleep(PROBE_AT_MOST_EVERY)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._own_wanted.wait(), PROBE_INTERVAL)
+
+    async def look_at_own(self) -> None:
+        """Read the Secrets that the settings' access rules name.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        own = self._own
+        if own is not None and own.connect is not None:
+            await self._refresh_logins(OWN, own.connect, None, ask=True)
+
+    def _new_logins(self) -> AccessLogins:
+        return AccessLogins(partial(read_login, self._store))
+
+    async def _refresh_logins(
+        self, name: str, connect: Callable[[Login], Airflow], address: object, *, ask: bool
+    ) -> None:
+        """Read the Secrets of an Airflow's access rules, and wake the MLJobs for which that makes a difference."""
+        wanted = [rule.credentials for rule in self._rules(name) if rule.credentials is not None]
+        logins = self._access_logins(name)
+        await logins.refresh(wanted, connect, address, ask=ask)
+        if name != OWN and (self._members.get(name) is None or self._members[name].logins is not logins):
+            # It is gone meanwhile.
+            return
+        problems = {(name, found): problem for found, problem in logins.problems.items()}
+        told = {key: problem.message if problem is not None else None for key, problem in problems.items()}
+        before = {key: why for key, why in self._logins.items() if key[0] == name}
+        if told == before:
+            return
+        self._forget_logins(name)
+        self._logins.update(told)
+        for (_, credentials), problem in problems.items():
+            if problem is not None and before.get((name, credentials)) != problem.message:
+                log.warning("%s: %s", f"AirflowInstance {name}" if name else "Airflow", problem.message)
+        self._changed(airflow=name)
+
+    def _forget_logins(self, name: str) -> None:
+        for key in [key for key in self._logins if key[0] == name]:
+            del self._logins[key]
 
     async def _ask(self, member: _Member) -> Readiness:
         instance, member.pulse = member.instance, None
         try:
-            login = await self._login(instance)
+            login = await read_login(self._store, instance.spec.credentials)
             made_of = (instance.spec.url, instance.spec.tls, login)
             if member.airflow is None or member.made_of != made_of:
                 # The one before is left to those who are still waiting for its answers.
                 member.airflow, member.made_of = self._connect(instance, login), made_of
             member.pulse = await member.airflow.probe()
         except (AirflowError, ReferenceMissing) as error:
-            reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
-            return Readiness(False, reason, str(error))
+            return Readiness(False, reason(error), str(error))
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
-
-    async def _login(self, instance: Instance) -> Login:
-        """What the Secret holds.
-
-        Raises:
-            ReferenceMissing: It is not there, may not be read, or lacks a key.
-        """
-        credentials = instance.spec.credentials
-        if (by_token := credentials.token_secret_ref) is not None:
-            (token,) = await self._keys(by_token.name, by_token.key)
-            return Login(token=SecretStr(token))
-        by_password = credentials.password_secret_ref
-        assert by_password is not None, "the CRD sees to it"
-        user, password = await self._keys(by_password.name, by_password.user_key, by_password.password_key)
-        return Login(user, SecretStr(password))
-
-    async def _keys(self, secret: str, *keys: str) -> list[str]:
-        data = await self._store.secret(secret)
-        if missing := [key for key in keys if not data.get(key)]:
-            raise ReferenceMissing(
-                f"Secret {secret} (spec.credentials) has no key {' and no key '.join(missing)}; it has {', '.join(sorted(data)) or 'none'}."
-            )
-        # An editor's newline at the end of a file is nobody's password.
-        return [data[key].rstrip("\r\n") for key in keys]
 
     def _conclude(self, member: _Member, readiness: Readiness) -> None:
         name, before = member.instance.name, member.readiness
@@ -430,7 +493,7 @@ class Instances:
     async def _tell(self, member: _Member) -> None:
         """Store the status if it changed, and tell of it."""
         instance, pulse = member.instance, member.pulse
-        active, waiting = len(self._places.holders(instance.name)), self._places.waiting(instance.name)
+        active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
         self._meter.places(instance.name, active, waiting)
         status = report(
             View(
@@ -443,6 +506,8 @@ class Instances:
                 waiting,
                 self._users(instance.name) if instance.deleting else (),
                 self._clock(),
+                member.logins.problems,
+                self._namespaces,
             )
         )
         patch: dict[str, Any] = merge_patch(instance.stored_status, status)

@@ -84,7 +84,7 @@ class JobQueue:
             slot = self._slots[job.key] = Slot()
             slot.begin(job, self._reconciler.effort(job))
             # Before any of them takes a step, so that each has its turn.
-            self._reconciler.stand(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
+            self._reconciler.reserve(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
             self._wake(job.key)
             return
         known = slot.job
@@ -116,7 +116,7 @@ class JobQueue:
                 del self._slots[key]
             else:
                 slot.job = None
-            self._call()
+            self._wake_admitted()
 
     def tell(self, origins: Collection[str], key: Key, run_id: str, fact: TaskFact | RunFact, done: Done) -> None:
         """An event said something of a run in one of these Airflows; ``done`` is called once that is stored, or known to concern nobody."""
@@ -177,14 +177,19 @@ class JobQueue:
 
     def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
         """Something has changed around MLJobs, or around those of a namespace, or of an Airflow: those that wait for it may go on."""
+        concerned = []
         for key, slot in self._slots.items():
             if slot.job is None or namespace not in (None, key[0]):
                 continue
             situation = self._situation(slot)
-            if airflow is not None and airflow not in (situation.airflow, situation.target):
-                continue
+            if airflow in (None, situation.airflow, situation.target):
+                concerned.append((key, slot, slot.job, situation))
+        # Before any of them takes a step, so that each has its turn, under the rules and limits of now.
+        for _, _, _, situation in concerned:
+            self._reconciler.reserve(situation)
+        for key, slot, job, situation in concerned:
             # A run in progress is none of this, unless its AirflowInstance has gone or come back.
-            said_lost = slot.job.status.reason == LOST
+            said_lost = job.status.reason == LOST
             if situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost:
                 slot.anew = True
                 self._wake(key)
@@ -263,7 +268,9 @@ class JobQueue:
                     await asyncio.sleep(pause)
                     slot.waiting = False
                 until = await self._guarded_step(key, slot)
-                self._call()
+                if slot.failures:
+                    self._reconciler.admission.step_aside(key)
+                self._wake_admitted()
                 if slot.failures and until is not None:
                     # Sleep here rather than by the timer: what arrives meanwhile must not cut the backoff short.
                     await asyncio.sleep(until)
@@ -363,9 +370,9 @@ class JobQueue:
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
 
-    def _call(self) -> None:
-        """Have those take their step for whom there has come to be a place."""
-        for key in self._reconciler.called():
+    def _wake_admitted(self) -> None:
+        """Wake the MLJobs that may submit their runs now."""
+        for key in self._reconciler.admitted():
             self._wake(key)
 
     def _index(self, live: Live) -> None:

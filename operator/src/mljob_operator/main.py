@@ -23,8 +23,9 @@ from .adapters.metrics import Endpoints, Metrics
 from .core.instance import OWN, Instance
 from .errors import StoreError, backoff
 from .handlers import registry
-from .instances import Instances, Login, OwnAirflow
+from .instances import Instances, OwnAirflow
 from .job_queue import JobQueue
+from .logins import Login
 from .readers import Readers
 from .reconciler import Reconciler
 from .settings import Settings
@@ -66,6 +67,8 @@ class Operator:
             self._metrics,
             own=self._own_airflow(),
             topic=settings.events_topic,
+            reserved=(settings.cancel_dag_id, *settings.reserved_dags),
+            watches_namespaces=settings.airflow_instances,
         )
         reconciler = Reconciler(
             self.instances,
@@ -96,7 +99,7 @@ class Operator:
 
         self._do(self._heartbeat(), "heartbeat")
         readers.follow()
-        self.instances.serve(reconciler.places, self.queue.users, changed)
+        self.instances.serve(reconciler.admission, self.queue.users, changed)
         self.instances.start()
         self._ready = True
 
@@ -116,31 +119,39 @@ class Operator:
         settings = self._settings
         if settings.airflow_url is None:
             return None
-        airflow = Airflow(
-            OWN,
-            settings.airflow_url,
-            self._metrics,
-            user=settings.airflow_user,
-            password=settings.airflow_password.get_secret_value() if settings.airflow_password else None,
-            token=settings.airflow_token.get_secret_value() if settings.airflow_token else None,
-            ca_file=settings.airflow_ca_file,
-            prefix=settings.run_id_prefix,
-            cancel_dag_id=settings.cancel_dag_id,
+        own = Login(settings.airflow_user, settings.airflow_password, settings.airflow_token)
+        return OwnAirflow(
+            self._connect_own(own),
+            settings.airflow_ui_url or settings.airflow_url,
+            settings.airflow_access,
+            self._connect_own,
         )
-        return OwnAirflow(airflow, settings.airflow_ui_url or settings.airflow_url)
+
+    def _connect_own(self, login: Login) -> Airflow:
+        settings = self._settings
+        assert settings.airflow_url is not None
+        return self._airflow(OWN, settings.airflow_url, login, ca_file=settings.airflow_ca_file)
 
     def _connect(self, instance: Instance, login: Login) -> Airflow:
+        ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None
+        return self._airflow(instance.name, instance.spec.url, login, ca_bundle=ca_bundle)
+
+    def _airflow(
+        self, name: str, url: str, login: Login, *, ca_file: str | None = None, ca_bundle: str | None = None
+    ) -> Airflow:
         password = login.password.get_secret_value() if login.password else None
         token = login.token.get_secret_value() if login.token else None
-        logs.hide(f"AirflowInstance {instance.name}", password, token)
+        logs.hide(f"{name} {login.secret}", password, token)
         return Airflow(
-            instance.name,
-            instance.spec.url,
+            name,
+            url,
             self._metrics,
             user=login.user,
             password=password,
             token=token,
-            ca_bundle=instance.spec.tls.ca_bundle if instance.spec.tls else None,
+            secret=login.secret,
+            ca_file=ca_file,
+            ca_bundle=ca_bundle,
             prefix=self._settings.run_id_prefix,
             cancel_dag_id=self._settings.cancel_dag_id,
         )

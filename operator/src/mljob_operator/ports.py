@@ -14,6 +14,7 @@ from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ConfSource, OutputSource
 
+from .core.admission import Limits
 from .core.backfill import Backfill, Member, Order
 from .core.conf import Source
 from .core.facts import Question, RunFact, TaskFact, TaskKey
@@ -163,7 +164,11 @@ class DagRuns(Protocol):
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances failed, then the run, and drop a cancellation run that still waits."""
+        """Set the run's unfinished task instances failed, then the run."""
+        ...
+
+    async def drop_cancellation(self, run_id: str) -> None:
+        """End the cancellation DAG's run for this run where it still waits: started later, it would find the run over."""
         ...
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
@@ -203,15 +208,28 @@ class Airflow(DagRuns, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who uses an Airflow: access rules give some namespaces credentials of their own for some DAGs."""
+
+    namespace: str
+    dag_id: str
+
+
 class Airflows(Protocol):
     """All Airflows that MLJobs may run in, by name; ``OWN`` is that of the operator's settings."""
 
-    def dag_runs(self, name: str) -> DagRuns:
+    def dag_runs(self, name: str, user: User | None = None) -> DagRuns:
         """An Airflow's dag runs, to be asked for anew each time: its address and credentials may change.
+
+        Args:
+            name: The Airflow's name.
+            user: For whom it is asked, which decides with which credentials; None: for the operator itself.
 
         Raises:
             AirflowInstanceNotFound: There is none of that name.
             AirflowInstanceNotReady: It can't be used.
+            AirflowUnauthorized: The user's credentials can't be used.
         """
         ...
 
@@ -219,16 +237,16 @@ class Airflows(Protocol):
         """Its base URL for people; None: there is none of that name."""
         ...
 
-    def limit(self, name: str) -> int | None:
-        """How many runs may be active in it; None: any number."""
+    def limits(self, name: str) -> Limits:
+        """How many runs of MLJobs may be active in it."""
         ...
 
     def surroundings(self, namespace: str) -> Surroundings:
         """What there is around an MLJob in this namespace, but for who has which place."""
         ...
 
-    def doubt(self, name: str) -> None:
-        """It refused our credentials, or did not answer: look after it before its time."""
+    def doubt(self, name: str, user: User | None = None) -> None:
+        """It refused the credentials that are for this user, or did not answer: look after it before its time."""
         ...
 
 
@@ -248,6 +266,7 @@ class InstanceStore(Protocol):
 
         Raises:
             ReferenceMissing: It is not there, or may not be read.
+            SecretUnlabelled: It lacks the label of Secrets that are for Airflow.
         """
         ...
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from . import backfills
 from .confs import Confs
 from .core import attempts, decisions
+from .core.admission import AdmissionQueue
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
 from .core.disclosure import disclosed
 from .core.effort import Effort, Trouble
@@ -17,11 +18,11 @@ from .core.job import Job, Key
 from .core.ledger import Ledger, ask, observe
 from .core.outputs import Outputs, bounded
 from .core.phases import FINISHED_TASK, TERMINAL_PHASES, TERMINAL_RUN
-from .core.places import Claim, Places
 from .core.redaction import Redaction
 from .core.situation import Situation
 from .errors import (
     AirflowError,
+    AirflowForbidden,
     AirflowUnauthorized,
     AirflowUnavailable,
     DagRefused,
@@ -31,7 +32,7 @@ from .errors import (
     backoff,
 )
 from .logs import redacted_logger
-from .ports import Airflows, Clock, DagRuns, JobStore
+from .ports import Airflows, Clock, DagRuns, JobStore, User
 
 log = redacted_logger(__name__)
 
@@ -78,10 +79,11 @@ class Reconciler:
         self._prefix = prefix
         self._cancel_fallback = cancel_fallback
         self._started_at = clock()
-        self.places = Places()
+        self.admission = AdmissionQueue()
         """Who has a run in which Airflow, and who waits for one."""
         self.confs = Confs(jobs, clock)
         """What runs get, and what of it must not be told."""
+        self._admitted: list[Key] = []
 
     def effort(self, job: Job) -> Effort:
         """What is known to have been tried for an MLJob that this process has not seen before.
@@ -106,33 +108,50 @@ class Reconciler:
             cancel_fallback=self._cancel_fallback,
             around=self._airflows.surroundings(job.namespace),
         )
-        full = [
-            airflow
-            for airflow in {situation.airflow, situation.target}
-            if self.places.full(job.key, _created(job), airflow, self._airflows.limit(airflow))
-        ]
+        full = [airflow for airflow in {situation.airflow, situation.target} if self._full(situation, airflow)]
         return replace(situation, around=replace(situation.around, full=full)) if full else situation
+
+    def _full(self, situation: Situation, airflow: str) -> bool:
+        """Whether there is no place for the MLJob in an Airflow."""
+        key, around = situation.job.key, situation.around
+        if self.admission.is_admitted(key, airflow):
+            return False
+        return self.admission.has_to_wait(key, airflow, around.rule(airflow, situation.dag_id), around.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
         """An Airflow's base URL for people."""
         return self._airflows.ui_url(airflow)
 
-    def stand(self, situation: Situation) -> None:
-        """Give an MLJob the place that it has, or wants, in this situation."""
-        self.places.claim(situation.job.key, situation.claim, _created(situation.job))
+    def reserve(self, situation: Situation) -> None:
+        """Note what an MLJob has or wants in this situation."""
+        self.admission.reserve(situation.job.key, situation.reservation, _created(situation.job))
 
     def drop(self, key: Key) -> None:
         """An MLJob is gone, or has nothing more to do."""
-        self.places.drop(key)
+        self.admission.release(key)
         self.confs.forget(key)
 
-    def called(self) -> list[Key]:
-        """MLJobs for which there has come to be a place."""
-        limits = {airflow: self._airflows.limit(airflow) for airflow in self.places.queues()}
-        # Without a limit nobody waits for a place.
-        return [
-            key for airflow, limit in limits.items() if limit is not None for key in self.places.called(airflow, limit)
-        ]
+    def admitted(self) -> list[Key]:
+        """MLJobs that may submit their runs now and don't know it yet."""
+        for airflow in self.admission.queues():
+            self._admit(airflow)
+        admitted, self._admitted = self._admitted, []
+        return admitted
+
+    def _admit(self, airflow: str) -> None:
+        self._admitted += self.admission.admit(airflow, self._airflows.limits(airflow))
+
+    def _admission(self, progress: Progress) -> Situation:
+        """The situation once it is known whether the MLJob may submit its run."""
+        situation = self.situation(progress)
+        key, wanted = situation.job.key, situation.reservation
+        self.admission.reserve(key, wanted, _created(situation.job))
+        if wanted is None or self.admission.is_admitted(key, wanted.airflow):
+            return situation
+        self._admit(wanted.airflow)
+        # This one is taking its step, and need not be told.
+        self._admitted = [other for other in self._admitted if other != key]
+        return self.situation(progress)
 
     async def redaction(self, situation: Situation) -> Redaction:
         """What must not be told of an MLJob. Where its run's texts are to be told, the run's conf is read first, if Airflow can be asked.
@@ -161,16 +180,15 @@ class Reconciler:
             StoreError: The Kubernetes API fails.
         """
         while True:
-            situation = self.situation(progress)
-            self.stand(situation)
+            situation = self._admission(progress)
             action = decide(situation)
             if isinstance(action, Wait | Store | Release | Expire):
                 return progress, action
             try:
                 progress = await self._act(action, progress, situation)
             except (AirflowError, ReferenceMissing) as error:
-                if isinstance(error, AirflowUnavailable | AirflowUnauthorized):
-                    self._airflows.doubt(situation.airflow)
+                if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
+                    self._airflows.doubt(situation.airflow, _user(situation))
                 progress = replace(progress, effort=self._trouble(error, action, situation))
                 told = await self._told(self.situation(progress))
                 if told.trouble is not None:
@@ -184,7 +202,7 @@ class Reconciler:
         job, ledger, effort = situation.job, progress.ledger, progress.effort
         run_id, dag_id, now = situation.run_id, situation.dag_id, situation.now
         if isinstance(action, decisions.Submit | decisions.ClearFailed):
-            self.places.claim(job.key, Claim(situation.airflow, held=True), _created(job))
+            self.admission.reserve(job.key, situation.active_reservation, _created(job))
         if job.is_backfill and isinstance(action, backfills.Action):
             ledger, effort = await backfills.act(
                 action, situation, self._dag_runs(situation), self.confs, self._clock, SETTLED_AFTER
@@ -262,7 +280,7 @@ class Reconciler:
             case decisions.TriggerCancellation():
                 reason = f"MLJob {job.namespace}/{job.name}: {situation.stop}"
                 try:
-                    await self._dag_runs(situation).trigger_cancellation(dag_id, run_id, reason)
+                    await self._operators_own(situation).trigger_cancellation(dag_id, run_id, reason)
                 except DagRefused as error:
                     effort = replace(effort, cancel_dag_refused=str(error))
                     told = await self._told(replace(situation, effort=effort))
@@ -271,11 +289,12 @@ class Reconciler:
                 return replace(progress, effort=replace(effort, cancel_dag_at=now))
 
             case decisions.CheckCancellation():
-                running = await self._dag_runs(situation).cancellation_runs(run_id)
+                running = await self._operators_own(situation).cancellation_runs(run_id)
                 return replace(progress, effort=replace(effort, cancel_dag_checked_at=now, cancel_dag_running=running))
 
             case decisions.CancelDirectly():
                 await self._dag_runs(situation).cancel(dag_id, run_id)
+                await self._operators_own(situation).drop_cancellation(run_id)
                 self._log(situation, logging.INFO, "cancelled run %s through REST", run_id)
                 return replace(
                     progress,
@@ -312,7 +331,11 @@ class Reconciler:
         return replace(effort, trouble=Trouble(error.reason, str(error), job.generation, retry_at, failures, starting))
 
     def _dag_runs(self, situation: Situation) -> DagRuns:
-        """Those of the Airflow that the attempt's run is in."""
+        """Those of the Airflow that the attempt's run is in, with the credentials of the access rule that the MLJob comes under."""
+        return self._airflows.dag_runs(situation.airflow, _user(situation))
+
+    def _operators_own(self, situation: Situation) -> DagRuns:
+        """The same with the Airflow's own credentials: the cancellation DAG acts on runs of all tenants, so no tenant's user needs a right to it."""
         return self._airflows.dag_runs(situation.airflow)
 
     def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
@@ -322,3 +345,7 @@ class Reconciler:
 
 def _created(job: Job) -> datetime:
     return job.created_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _user(situation: Situation) -> User:
+    return User(situation.job.namespace, situation.dag_id)

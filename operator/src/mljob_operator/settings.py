@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mljob_contract.airflow_instance import AccessRule, DagGlob
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
+
+_ACCESS = TypeAdapter(tuple[AccessRule, ...])
 
 
 class Settings(BaseSettings):
@@ -30,12 +33,17 @@ class Settings(BaseSettings):
     """A bearer token, instead of user and password."""
     airflow_ca_file: str | None = None
     """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
+    airflow_access: Annotated[tuple[AccessRule, ...] | None, NoDecode, Field(min_length=1, max_length=64)] = None
+    """Who may run what in that Airflow: a list of access rules in JSON, as in ``spec.access`` of an AirflowInstance. Absent: everybody may run
+    everything as long as there is no AirflowInstance, and nobody otherwise."""
     airflow_instances: bool = True
     """Whether to look after AirflowInstances; it takes rights that are not bound to namespaces."""
     credentials_namespace: str = "mljob-system"
     """Where the Secrets are that AirflowInstances name: the operator's own namespace."""
     cancel_dag_id: str = "mljob_cancel"
-    """The cancellation DAG."""
+    """The cancellation DAG. No MLJob may run it."""
+    reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
+    """DAGs that no MLJob may run, beside the cancellation DAG and the monitoring DAGs: globs of their ids, comma-separated."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0)] = 20.0
     """How long the cancellation DAG's run may wait for a slot before the operator cancels through REST itself. One that has begun has
     60 seconds."""
@@ -83,7 +91,19 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of the operator's own loggers; libraries log warnings."""
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("airflow_access", mode="before")
+    @classmethod
+    def _rules(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            # Strict: a selector whose name is misspelt would be no selector, and let everybody in.
+            return _ACCESS.validate_json(value, extra="forbid", by_alias=True, by_name=False)
+        except ValidationError as error:
+            found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
+            raise ValueError("; ".join(f"{where}: {what}" if where else what for where, what in found)) from error
+
+    @field_validator("namespaces", "reserved_dags", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

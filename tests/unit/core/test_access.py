@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.airflow_instance import AccessRule, LabelSelector
-from mljob_operator.core.access import NAMESPACE_LABEL, allows, refusal, selects
+from mljob_operator.core.access import (
+    EVERYBODY,
+    NAMESPACE_LABEL,
+    Namespace,
+    depends_on_labels,
+    first_match,
+    refusal,
+    selects,
+)
 
 names = st.text("abc", min_size=1, max_size=2)
 labels = st.dictionaries(names, names, max_size=3)
@@ -39,8 +47,16 @@ def rule(dags: list[str] | None = None, **match_labels: str) -> AccessRule:
     )
 
 
-def test_without_rules_everybody_may_run_everything() -> None:
-    assert allows(None, {}, "any")
+def allows(rules: list[AccessRule], found: dict[str, str], dag_id: str) -> bool:
+    return first_match(rules, Namespace("team-a", found), dag_id) is not None
+
+
+def test_without_rules_nobody_may_run_anything() -> None:
+    assert not allows([], {}, "any")
+
+
+def test_an_empty_rule_lets_everybody_run_everything() -> None:
+    assert allows([AccessRule.model_validate({})], {}, "any")
 
 
 def test_a_rule_needs_both_the_namespace_and_the_dag() -> None:
@@ -88,12 +104,15 @@ def test_requirements_mean_what_they_mean_elsewhere_in_kubernetes(
     selector = LabelSelector.model_validate(
         {"matchExpressions": [{"key": "team", "operator": operator, "values": values}]}
     )
-    assert [selects(selector, found) for found in ({}, {"team": "a"}, {"team": "b"})] == [without, with_a, with_b]
+    namespaces = [Namespace("any", found) for found in ({}, {"team": "a"}, {"team": "b"})]
+    assert [selects(selector, namespace) for namespace in namespaces] == [without, with_a, with_b]
+    unknown = Namespace.known_by_name("any", pending=False)
+    assert not selects(selector, unknown), "what can't be checked doesn't hold"
 
 
 @given(labels)
 def test_an_empty_selector_selects_everything(found: dict[str, str]) -> None:
-    assert selects(LabelSelector(), found)
+    assert selects(LabelSelector(), Namespace("any", found))
 
 
 @given(st.lists(rules, max_size=3), rules, labels, dag_ids)
@@ -104,7 +123,7 @@ def test_one_more_rule_takes_nothing_away(
 
 
 @given(st.permutations(range(3)), st.lists(rules, min_size=3, max_size=3), labels, dag_ids)
-def test_the_order_of_rules_does_not_matter(
+def test_the_order_of_rules_does_not_matter_for_who_is_let_in(
     order: list[int], before: list[AccessRule], found: dict[str, str], dag: str
 ) -> None:
     assert allows(before, found, dag) is allows([before[index] for index in order], found, dag)
@@ -116,7 +135,7 @@ def test_the_rule_that_a_refusal_names_would_have_let_it_through(
 ) -> None:
     """Whoever pastes it into the AirflowInstance is done."""
     found = {**found, NAMESPACE_LABEL: namespace}
-    said = refusal("prod", namespace, found, dag)
+    said = refusal("AirflowInstance prod", "its spec.access", before, Namespace(namespace, found), dag)
     pasted = AccessRule.model_validate(yaml.safe_load(said.partition("spec.access: ")[2]))
     assert allows([*before, pasted], found, dag)
     assert not allows([pasted], {NAMESPACE_LABEL: namespace + "x"}, dag)
@@ -126,6 +145,77 @@ def test_the_rule_that_a_refusal_names_would_have_let_it_through(
 
 
 def test_a_namespace_with_many_labels_does_not_flood_the_message() -> None:
-    said = refusal("prod", "a", {f"label-{number:02}": "x" for number in range(50)}, "dag")
+    many = Namespace("a", {f"label-{number:02}": "x" for number in range(50)})
+    said = refusal("AirflowInstance prod", "its spec.access", [rule(["other"])], many, "dag")
     assert "and 40 more" in said
     assert len(said) < 800
+
+
+@pytest.mark.parametrize(
+    ("rules", "found", "place"),
+    [
+        pytest.param([rule(team="a"), rule()], {"team": "a"}, 0, id="the first of two that match"),
+        pytest.param([rule(), rule(team="a")], {"team": "a"}, 0, id="in their order, not the narrowest"),
+        pytest.param([rule(["other"]), rule(team="b"), rule(team="a")], {"team": "a"}, 2, id="after those that don't"),
+        pytest.param([rule(team="b")], {"team": "a"}, None, id="none"),
+    ],
+)
+def test_an_mljob_comes_under_the_first_rule_that_matches(
+    rules: list[AccessRule], found: dict[str, str], place: int | None
+) -> None:
+    assert first_match(rules, Namespace("team-a", found), "train") == place
+
+
+BY_NAME = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: "team-a"}}}
+
+
+@pytest.mark.parametrize(
+    ("first", "lets_in"),
+    [
+        pytest.param({}, True, id="everybody"),
+        pytest.param(BY_NAME, True, id="by its name"),
+        pytest.param({"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: "team-b"}}}, False, id="by another name"),
+        pytest.param({"namespaceSelector": {"matchLabels": {"tier": "gold"}}}, False, id="by a label"),
+        pytest.param(
+            {"namespaceSelector": {"matchExpressions": [{"key": "banned", "operator": "DoesNotExist"}]}},
+            False,
+            id="by a label that it must not have",
+        ),
+        pytest.param(
+            {"namespaceSelector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["bronze"]}]}},
+            False,
+            id="by a value that it must not have",
+        ),
+    ],
+)
+def test_a_namespace_whose_name_alone_is_known_comes_under_no_rule_that_asks_for_more(
+    first: dict[str, object], lets_in: bool
+) -> None:
+    unwatched = Namespace.known_by_name("team-a", pending=False)
+    assert (first_match([AccessRule.model_validate(first)], unwatched, "train") is not None) is lets_in
+
+
+def test_a_refusal_says_which_labels_are_not_known() -> None:
+    unwatched = Namespace.known_by_name("team-a", pending=False)
+    said = refusal("AirflowInstance prod", "its spec.access", [rule(team="a")], unwatched, "train")
+    assert "Other labels are not known" in said
+    assert "MLJOB_AIRFLOW_INSTANCES" in said
+
+
+def test_a_refusal_says_that_there_are_no_rules_at_all() -> None:
+    said = refusal("AirflowInstance prod", "its spec.access", [], Namespace("team-a"), "train")
+    assert "without access rules lets nobody in" in said
+
+
+@pytest.mark.parametrize(
+    ("rules", "depends"),
+    [
+        pytest.param([], False, id="no rules"),
+        pytest.param([EVERYBODY], False, id="everybody"),
+        pytest.param([rule(["other"], team="a")], False, id="rules for other DAGs"),
+        pytest.param([rule(team="a"), EVERYBODY], True, id="the first one asks for a label"),
+        pytest.param([EVERYBODY, rule(team="a")], False, id="a later one does"),
+    ],
+)
+def test_labels_count_where_the_first_rule_for_the_dag_asks_for_them(rules: list[AccessRule], depends: bool) -> None:
+    assert depends_on_labels(rules, "train") is depends

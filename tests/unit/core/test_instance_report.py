@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mljob_contract.airflow_instance import AirflowInstanceStatus, InstanceHealth
-from mljob_operator.core.instance import Instance, defaults
-from mljob_operator.core.instance_report import Readiness, View, notices, report
+from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus, Credentials, InstanceHealth
+from mljob_operator.core.instance import Instance, defaults, sends_in_the_clear
+from mljob_operator.core.instance_report import LoginProblem, Readiness, View, notices, report
 from mljob_operator.core.patches import merge_patch
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
@@ -136,3 +136,80 @@ def test_events_tell_of_transitions_and_of_nothing_else() -> None:
     assert told(away, ready) == [("Normal", "Ready")]
     assert told(ready, ill) == [("Warning", "Unhealthy")]
     assert told(ill, ready) == [("Normal", "Healthy")]
+
+
+NAMESPACES = ["airflow", "default"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://airflow.example.com", False),
+        ("http://airflow.example.com", True),
+        ("HTTP://airflow.example.com:8080/base", True),
+        ("http://localhost:8080", False),
+        ("http://127.0.0.1:8080", False),
+        ("http://[::1]:8080", False),
+        ("http://10.0.0.7:8080", True),
+        ("http://[2001:db8::1]:8080", True),
+        ("http://airflow:8080", False),
+        ("http://airflow-api-server.airflow:8080", False),
+        ("http://example.com", True),
+        ("http://airflow-api-server.airflow.svc:8080", False),
+        ("http://airflow-api-server.airflow.svc.cluster.local.:8080", False),
+        ("http://[broken", True),
+    ],
+)
+def test_which_urls_send_credentials_in_the_clear(url: str, expected: bool) -> None:
+    assert sends_in_the_clear(url, NAMESPACES) is expected
+
+
+def specified(**spec: Any) -> Instance:
+    return replace(view().instance, spec=AirflowInstanceSpec.model_validate({**SPEC, **spec}))
+
+
+def test_http_to_another_host_is_a_condition_and_leaves_it_ready() -> None:
+    status = report(view(instance=specified(url="http://airflow.example.com")))
+    said = condition(status, "Secure")
+    assert said is not None
+    assert (said["status"], said["reason"]) == ("False", "PlainHttp")
+    assert condition(status, "Ready")["status"] == "True"
+    assert not {"Stalled", "Reconciling"} & {found["type"] for found in status["conditions"]}, "kstatus reads these"
+    assert told({}, status) == [("Normal", "Ready"), ("Warning", "PlainHttp")]
+
+
+def test_without_it_there_is_no_word_of_it() -> None:
+    assert condition(report(view()), "Secure") is None
+
+
+LOGINS = [Credentials.model_validate({"tokenSecretRef": {"name": f"team-{number}"}}) for number in range(8)]
+RULES = [{}, *({"credentials": {"tokenSecretRef": {"name": f"team-{number}"}}} for number in range(8))]
+
+
+def test_credentials_of_access_rules_that_work_are_said_once() -> None:
+    status = report(view(instance=specified(access=RULES), logins=dict.fromkeys(LOGINS)))
+    assert condition(status, "AccessCredentials")["status"] == "True"
+    assert told({}, status) == [("Normal", "Ready")]
+
+
+def test_those_that_do_not_are_named_with_their_rules() -> None:
+    logins = dict.fromkeys(LOGINS, LoginProblem("SecretMissing", "There is no such Secret."))
+    status = report(view(instance=specified(access=RULES), logins=logins))
+    said = condition(status, "AccessCredentials")
+    assert (said["status"], said["reason"]) == ("False", "SecretMissing")
+    assert "spec.access[1].credentials: There is no such Secret." in said["message"]
+    assert "And 3 more." in said["message"]
+    assert condition(status, "Ready")["status"] == "True"
+    assert ("Warning", "SecretMissing") in told({}, status)
+
+
+@pytest.mark.parametrize(
+    ("spec", "counted"),
+    [
+        pytest.param({}, False, id="no limit"),
+        pytest.param({"maxActiveRuns": 5}, True, id="the instance's"),
+        pytest.param({"access": [{}, {"maxActiveRuns": 5}]}, True, id="an access rule's"),
+    ],
+)
+def test_who_waits_is_counted_where_there_is_a_limit(spec: dict[str, Any], counted: bool) -> None:
+    assert ("waitingJobs" in report(view(instance=specified(**spec)))) is counted

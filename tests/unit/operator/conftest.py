@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.instance import OWN, Instance
@@ -16,7 +17,7 @@ from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.reconciler import Reconciler
 from mljob_operator.resync import Resync
-from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
@@ -34,6 +35,12 @@ class World:
 
     has_own_airflow = True
     """Whether the operator's settings name an Airflow."""
+    own_access: Sequence[AccessRule] | None = None
+    """The access rules of that Airflow."""
+    watches_namespaces = True
+    """Whether the operator watches namespaces."""
+    reserved: Sequence[str] = ()
+    """Globs of further DAGs that no MLJob may run."""
 
     def __init__(self, jobs: Any = None) -> None:
         self.clock = FakeClock()
@@ -42,36 +49,57 @@ class World:
         self.instance_objects = FakeInstances()
         self.instance_objects.labels["team-a"] = {"kubernetes.io/metadata.name": "team-a"}
         self.airflows: dict[str, FakeAirflow] = {}
+        self.users: dict[str, FakeUser] = {}
         self.done: list[int] = []
         self.start()
 
     def start(self) -> None:
         """A new process: nothing is remembered."""
-        own = OwnAirflow(self.airflow, "http://airflow") if self.has_own_airflow else None
+        own = (
+            OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
+        )
         self.instances = Instances(
-            self.instance_objects, self._connect, self.clock, SilentMeter(), own=own, topic="airflow.events"
+            self.instance_objects,
+            self._connect,
+            self.clock,
+            SilentMeter(),
+            own=own,
+            topic="airflow.events",
+            reserved=self.reserved,
+            watches_namespaces=self.watches_namespaces,
         )
         self.reconciler = Reconciler(
             self.instances, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
         )
         self.queue = JobQueue(self.reconciler, self.jobs, self.clock, SilentMeter(), min_interval=0)
-        self.instances.serve(self.reconciler.places, self.queue.users, self.queue.reconsider)
+        self.instances.serve(self.reconciler.admission, self.queue.users, self.queue.reconsider)
         self.resync = self.resync_of(OWN)
 
     def resync_of(self, airflow: str) -> Resync:
         """The reader of an Airflow's change feed."""
         return Resync(airflow, self.instances, self.queue, self.clock, SilentMeter(), prefix="mljob", interval=5)
 
-    def _connect(self, instance: Instance, login: Login) -> FakeAirflow:
+    def _connect(self, instance: Instance, login: Login) -> Any:
         airflow = self.airflows[instance.spec.url]
+        if login.secret != instance.spec.credentials.secret:
+            return self._log_in(login, airflow)
         assert login.password is not None
         airflow.locked = login.password.get_secret_value() != "right"
         return airflow
 
+    def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
+        """As another user than the operator's own."""
+        assert login.user is not None
+        assert login.password is not None
+        locked = login.password.get_secret_value() != "right"
+        self.users[login.user] = FakeUser(airflow or self.airflow, locked=locked)
+        return self.users[login.user]
+
     async def add_instance(
         self, name: str, *, default: bool = False, at: str = "2026-01-01T00:00:00Z", **spec: Any
     ) -> FakeAirflow:
-        """An AirflowInstance and its Airflow, looked at once."""
+        """An AirflowInstance that lets everybody in, unless ``access`` says otherwise, and its Airflow, looked at once."""
+        spec = {"access": [{}], **spec}
         url = f"http://{name}:8080"
         self.airflows[url] = airflow = FakeAirflow(self.clock)
         self.instance_objects.secrets.setdefault(name, {"user": "mljob", "password": "right"})
@@ -104,6 +132,8 @@ class World:
             self.instances.observe(instance)
         await self.see_all()
         await self.look_after(*self.instance_objects.objects)
+        await self.instances.look_at_own()
+        await self.settle()
 
     async def see_all(self) -> None:
         """What the watch delivers."""

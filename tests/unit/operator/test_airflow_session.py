@@ -20,7 +20,13 @@ from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.backfill import Order
-from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported, NothingToClear
+from mljob_operator.errors import (
+    AirflowForbidden,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    AirflowUnsupported,
+    NothingToClear,
+)
 from tests.fakes.meter import SilentMeter
 
 HEALTH = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
@@ -288,4 +294,22 @@ async def test_the_output_that_was_pushed_last_counts_also_where_airflow_lists_t
         server.answers[f"/{task_id}/xcomEntries/mljob_outputs"] = (200, json.dumps({"value": value}))
     airflow = connect(server.url)
     assert await airflow.outputs("train", "a-run", []) == {"last": "evaluate", "fit": 1, "evaluate": 1}
+    await airflow.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "how"),
+    [
+        pytest.param((401, '{"detail": "no"}'), {"token": "a-token"}, id="a token that is refused"),
+        pytest.param((403, '{"detail": "no"}'), {"token": "a-token"}, id="a permission that is missing"),
+        pytest.param((401, '{"detail": "no"}'), {"user": "churn", "password": "wrong"}, id="a login that is refused"),
+    ],
+)
+async def test_a_refusal_names_the_secret(
+    server: Server, connect: Connect, answer: tuple[int, str], how: dict[str, str]
+) -> None:
+    server.answers["/auth/token"] = server.answers["/dags"] = answer
+    airflow = connect(server.url, secret="airflow-churn", **how)
+    with pytest.raises((AirflowUnauthorized, AirflowForbidden), match="Secret airflow-churn"):
+        await airflow.probe()
     await airflow.close()

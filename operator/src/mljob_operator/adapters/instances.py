@@ -8,12 +8,12 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from mljob_contract.airflow_instance import FINALIZER, KIND, PLURAL
+from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, PLURAL
 from mljob_contract.mljob import API_VERSION, GROUP, VERSION
 
 from ..core.instance import Instance
 from ..core.notices import Notice
-from ..errors import Gone, ReferenceMissing, StoreError, StoreUnavailable
+from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
 from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class InstanceObjects:
 
         Raises:
             ReferenceMissing: It is not there, or the operator may not read it.
+            SecretUnlabelled: It lacks the label of Secrets that are for Airflow.
         """
         namespace = self._credentials_namespace
         try:
@@ -60,6 +61,11 @@ class InstanceObjects:
             raise ReferenceMissing(
                 f"The operator may not read Secret {name} in namespace {namespace}: see airflowInstances in its chart's values."
             ) from error
+        if CREDENTIALS_LABEL not in (found.metadata.labels or {}):
+            raise SecretUnlabelled(
+                f"Secret {name} in namespace {namespace} lacks the label {CREDENTIALS_LABEL}, without which it is sent to no Airflow. If it is "
+                f"meant for one: kubectl label secret {name} --namespace {namespace} {CREDENTIALS_LABEL}=true"
+            )
         return decoded(found.data)
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:

@@ -4,7 +4,7 @@ What there is:
 
 - :mod:`.job`: an MLJob as the core sees it; :mod:`.identity`: its dag run id; :mod:`.attempts`: its attempts, each a dag run, or one again.
 - :mod:`.conf`: the conf of a run, from ConfigMaps, Secrets and the spec.
-- :mod:`.instance`: an AirflowInstance; :mod:`.access`: who may run what in it; :mod:`.placement`: where a run goes; :mod:`.places`: who is next.
+- :mod:`.instance`: an AirflowInstance; :mod:`.access`: who may run what in it; :mod:`.placement`: where a run goes; :mod:`.admission`: who is next.
 
 What is known:
 

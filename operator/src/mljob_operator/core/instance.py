@@ -5,10 +5,12 @@ The Airflow of the operator's settings has no object; here it is an instance wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, AirflowInstanceSpec, AirflowInstanceStatus
 
@@ -83,3 +85,23 @@ def defaults(instances: Iterable[Instance]) -> list[str]:
 
 def _timestamp(instance: Instance) -> float:
     return instance.created_at.timestamp() if instance.created_at else 0.0
+
+
+def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
+    """Whether requests to a URL leave the cluster without TLS, as far as its host tells.
+
+    Loopback and the names of Services stay inside: ``airflow``, ``airflow.<namespace>`` where there is such a namespace, ``airflow.<namespace>.svc``
+    with or without the cluster's domain.
+    """
+    if not url.lower().startswith("http://"):
+        return False
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return True
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        labels = host.split(".")
+    inside = len(labels) == 1 or labels[2:3] == ["svc"] or (len(labels) == 2 and labels[1] in namespaces)
+    return not inside

@@ -6,22 +6,22 @@ Healthy is what Airflow says of its parts, and changes nothing: a scheduler that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, InstanceHealth
+from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, Credentials, InstanceHealth
 
 from .conditions import Wanted, transition
-from .instance import Instance
+from .instance import Instance, sends_in_the_clear
 from .job import Key
 from .notices import NORMAL, WARNING, Notice
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
 """How old ``lastProbeTime`` gets while nothing else changes: a patch each few seconds would tell nobody anything (as a node's status)."""
 MAX_NAMED = 5
-"""MLJobs to name in a message."""
+"""MLJobs, or Secrets, to name in a message."""
 HEALTHY = "healthy"
 
 
@@ -30,6 +30,14 @@ class Readiness:
     """Whether an Airflow can be used, and why not."""
 
     ready: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginProblem:
+    """Why the credentials of an access rule can't be used."""
+
     reason: str
     message: str
 
@@ -46,6 +54,8 @@ class View:
         active: How many MLJobs have a run in it.
         waiting: How many wait for a place.
         users: The MLJobs that need it still; they are told while it is being deleted.
+        logins: What is wrong with the credentials of its access rules; None: nothing. Those that have not been read yet are not there.
+        namespaces: All namespaces, by their names.
     """
 
     instance: Instance
@@ -57,6 +67,8 @@ class View:
     waiting: int
     users: Sequence[Key]
     now: datetime
+    logins: Mapping[Credentials, LoginProblem | None] = field(default_factory=dict)
+    namespaces: Collection[str] = ()
 
 
 def report(view: View) -> dict[str, Any]:
@@ -67,7 +79,7 @@ def report(view: View) -> dict[str, Any]:
         version=view.version or old.version,
         health=view.health,
         active_runs=view.active,
-        waiting_jobs=view.waiting if instance.spec.max_active_runs is not None else None,
+        waiting_jobs=view.waiting if _is_limited(instance) else None,
         last_probe_time=old.last_probe_time,
         conditions=transition(old.conditions, _conditions(view), instance.generation, view.now),
     )
@@ -86,7 +98,7 @@ def notices(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Noti
         previous = before.get(condition.type)
         if previous is not None and previous.reason == condition.reason:
             continue
-        if previous is None and condition.reason in ("Healthy", "DefaultInstance"):
+        if previous is None and condition.reason in ("Healthy", "DefaultInstance", "AccessCredentials"):
             # As it should be from the beginning.
             continue
         good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
@@ -105,6 +117,18 @@ def _conditions(view: View) -> list[Wanted]:
         )
     if view.instance.annotated:
         wanted.append(_default(view))
+    if view.logins:
+        wanted.append(_access_credentials(view))
+    if sends_in_the_clear(view.instance.spec.url, view.namespaces):
+        wanted.append(
+            Wanted(
+                "Secure",
+                False,
+                "PlainHttp",
+                f"{view.instance.spec.url} is http: whoever is on the way to this host can read the credentials and what is sent with them. "
+                "Use an https url, with spec.tls.caBundle where its CA is not a public one.",
+            )
+        )
     return wanted
 
 
@@ -120,6 +144,27 @@ def _ready(view: View) -> Wanted:
         "It is being deleted and takes no new runs; it goes when the runs of these MLJobs are over: "
         f"{', '.join(users[:MAX_NAMED]) or 'none any more'}{more}. Delete or cancel them to have it gone sooner.",
     )
+
+
+def _access_credentials(view: View) -> Wanted:
+    """Whether each team's login works. One that doesn't is that team's trouble, so the instance stays ready."""
+    problems = [
+        (f"spec.access[{place}].credentials: {problem.message}", problem.reason)
+        for place, rule in enumerate(view.instance.spec.access or ())
+        if rule.credentials is not None and (problem := view.logins.get(rule.credentials)) is not None
+    ]
+    if not problems:
+        return Wanted(
+            "AccessCredentials", True, "AccessCredentials", "The credentials of the access rules can be used."
+        )
+    more = f" And {len(problems) - MAX_NAMED} more." if len(problems) > MAX_NAMED else ""
+    told = " ".join(text for text, _ in problems[:MAX_NAMED])
+    return Wanted("AccessCredentials", False, problems[0][1], f"{told}{more}")
+
+
+def _is_limited(instance: Instance) -> bool:
+    limits = [instance.spec.max_active_runs, *(rule.max_active_runs for rule in instance.spec.access or ())]
+    return any(limit is not None for limit in limits)
 
 
 def _default(view: View) -> Wanted:

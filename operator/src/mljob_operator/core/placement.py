@@ -6,10 +6,13 @@ does no more is forgotten by itself. Only where a run went is stored, with its a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .access import allows, refusal
+from mljob_contract.airflow_instance import AccessRule, Credentials
+
+from .access import EVERYBODY, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
+from .admission import Limits, Reservation
 from .instance import OWN, Instance
 
 NOWHERE = "-"
@@ -43,31 +46,88 @@ class Surroundings:
         instances: AirflowInstances by name; the Airflow of the settings has no entry.
         not_ready: Why an instance can't be used now, by its name.
         own: Whether the operator's settings name an Airflow.
+        own_access: The access rules of the settings' Airflow; None: the settings have none.
         default: The Airflow for MLJobs that name none; ``NOWHERE`` where there is none.
-        labels: Of the MLJob's namespace; None: they are not known yet.
+        namespace: The MLJob's.
+        reserved: Globs of DAG ids that no MLJob may run.
+        logins: Why the credentials of an access rule can't be used now, by Airflow and credentials. None: they can; absent: they are being read.
         full: The Airflows in which there is no place for this MLJob yet.
     """
 
     instances: Mapping[str, Instance] = field(default_factory=dict)
     not_ready: Mapping[str, str] = field(default_factory=dict)
     own: bool = True
+    own_access: Sequence[AccessRule] | None = None
     default: str = OWN
-    labels: Mapping[str, str] | None = field(default_factory=dict)
+    namespace: Namespace = field(default_factory=lambda: Namespace("default"))
+    reserved: Sequence[str] = OUR_DAGS
+    logins: Mapping[tuple[str, Credentials], str | None] = field(default_factory=dict)
     full: Collection[str] = ()
 
+    def access(self, airflow: str) -> Sequence[AccessRule]:
+        """The rules of an Airflow, none for one that is not there.
 
-def obstacle(around: Surroundings, airflow: str, namespace: str, dag_id: str) -> Obstacle | None:
-    """What keeps a namespace from running a DAG in an Airflow now."""
+        Who has no rules lets nobody in. Only where the settings' Airflow is all there is, and nobody has made a rule, it is everybody's.
+        """
+        if airflow == OWN:
+            return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
+        instance = self.instances.get(airflow)
+        return (instance.spec.access if instance is not None else None) or ()
+
+    def undecided(self, airflow: str, dag_id: str) -> bool:
+        """Whether it takes labels of the namespace that are not known yet to tell which rule the MLJob comes under."""
+        return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
+
+    def rule(self, airflow: str, dag_id: str) -> int | None:
+        """The access rule that the MLJob comes under with a DAG in an Airflow: its place among the rules; None: there is none, or none yet."""
+        if self.undecided(airflow, dag_id):
+            return None
+        return first_match(self.access(airflow), self.namespace, dag_id)
+
+    def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
+        """The credentials of that rule; None: those of the Airflow."""
+        place = self.rule(airflow, dag_id)
+        return self.access(airflow)[place].credentials if place is not None else None
+
+    def limits(self, airflow: str) -> Limits:
+        """How many runs of MLJobs may be active in an Airflow."""
+        instance = self.instances.get(airflow)
+        total = instance.spec.max_active_runs if instance is not None else None
+        return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
+
+    def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
+        """What the MLJob wants of an Airflow in which it may run a DAG, or has where it runs it."""
+        place = self.rule(airflow, dag_id)
+        priority = self.access(airflow)[place].priority if place is not None else 0
+        return Reservation(airflow, place, priority, active)
+
+
+def obstacle(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    """What keeps an MLJob from running a DAG in an Airflow now: the first check's answer that has one."""
+    return next((found for check in CHECKS if (found := check(around, airflow, dag_id)) is not None), None)
+
+
+def _reserved(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    if not matches(around.reserved, dag_id):
+        return None
+    return Obstacle(
+        "ValidationFailed",
+        f"DAG {dag_id!r} is reserved for the platform: no MLJob may run it. To cancel an MLJob, set its spec.cancel to true or delete it; "
+        "to run something else, set spec.dagId to another DAG.",
+        stalls=True,
+    )
+
+
+def _missing(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    if airflow == OWN:
+        return None
     if airflow == NOWHERE:
         return Obstacle(
             "NoDefaultAirflow",
             "spec.airflowRef is absent, and there is no default Airflow. Set spec.airflowRef.name to one of `kubectl get airflowinstances`, "
             'or annotate one of them with mljob.dev/is-default-instance: "true".',
         )
-    if airflow == OWN:
-        return None
-    instance = around.instances.get(airflow)
-    if instance is None:
+    if (instance := around.instances.get(airflow)) is None:
         return Obstacle(
             "AirflowInstanceNotFound",
             f"There is no AirflowInstance {airflow!r} (spec.airflowRef). Correct the name, or create it: "
@@ -78,16 +138,63 @@ def obstacle(around: Surroundings, airflow: str, namespace: str, dag_id: str) ->
             "AirflowInstanceNotReady",
             f"AirflowInstance {airflow} is being deleted and takes no new runs. Set spec.airflowRef.name to another one.",
         )
-    if instance.spec.access is not None and around.labels is None:
-        return Obstacle("Submitting", f"The labels of namespace {namespace} are not known yet.")
-    if not allows(instance.spec.access, around.labels or {}, dag_id):
-        return Obstacle("ValidationFailed", refusal(airflow, namespace, around.labels or {}, dag_id), stalls=True)
-    if (why := around.not_ready.get(airflow)) is not None:
-        return Obstacle("AirflowInstanceNotReady", f"AirflowInstance {airflow} is not ready. {why}")
-    if airflow in around.full:
-        return Obstacle(
-            "ConcurrencyLimit",
-            f"AirflowInstance {airflow} has as many active runs as its spec.maxActiveRuns ({instance.spec.max_active_runs}) allows. "
-            "MLJobs go in the order of their creation when a run ends.",
-        )
     return None
+
+
+def _refused(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    if around.undecided(airflow, dag_id):
+        return Obstacle("Submitting", f"The labels of namespace {around.namespace.name} are not known yet.")
+    if around.rule(airflow, dag_id) is not None:
+        return None
+    words = _Words.of(airflow)
+    text = refusal(words.airflow, words.where, around.access(airflow), around.namespace, dag_id)
+    return Obstacle("ValidationFailed", text, stalls=True)
+
+
+def _not_ready(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    why = around.not_ready.get(airflow)
+    return Obstacle("AirflowInstanceNotReady", f"AirflowInstance {airflow} is not ready. {why}") if why else None
+
+
+def _no_login(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    credentials = around.credentials(airflow, dag_id)
+    if credentials is None:
+        return None
+    if (airflow, credentials) not in around.logins:
+        return Obstacle("Submitting", f"Secret {credentials.secret} is being read.")
+    why = around.logins[airflow, credentials]
+    return Obstacle("AirflowUnauthorized", why) if why is not None else None
+
+
+def _full(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    if airflow not in around.full:
+        return None
+    words, limits, place = _Words.of(airflow), around.limits(airflow), around.rule(airflow, dag_id)
+    names = {"spec.maxActiveRuns": limits.total}
+    if place is not None:
+        names[f"{words.field}[{place}].maxActiveRuns"] = limits.of_rule(place)
+    named = " or ".join(f"{name} ({limit})" for name, limit in names.items() if limit is not None)
+    return Obstacle(
+        "ConcurrencyLimit",
+        f"{words.airflow[0].upper()}{words.airflow[1:]} has as many active runs as {named} allows. When a run ends, MLJobs with a higher priority "
+        "go first; then namespaces take turns, each with its oldest MLJob.",
+    )
+
+
+CHECKS = (_reserved, _missing, _refused, _not_ready, _no_login, _full)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What to call an Airflow, and the field that its access rules are in: by itself, and in a sentence."""
+
+    airflow: str
+    field: str
+    where: str
+
+    @classmethod
+    def of(cls, airflow: str) -> _Words:
+        if airflow == OWN:
+            where = "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)"
+            return cls("the Airflow of the operator's settings", "airflow.access", where)
+        return cls(f"AirflowInstance {airflow}", "spec.access", "its spec.access")

@@ -15,6 +15,7 @@ from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, MLJobStatus, Phase, RetryStrategy, RunPolicy
 
 from . import attempts
+from .admission import Reservation
 from .attempts import Attempt
 from .effort import Effort
 from .facts import queued_again
@@ -24,7 +25,6 @@ from .job import Job
 from .ledger import Ledger
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
 from .placement import NOWHERE, Obstacle, Surroundings, obstacle
-from .places import Claim
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 """A time that doesn't come."""
@@ -227,7 +227,7 @@ class Situation:
             return None
         announced = self.attempt if self.open and not self.announced_in_vain else None
         attempt = announced or self.next_attempt()
-        return obstacle(self.around, attempt.airflow, self.job.namespace, attempt.dag_id)
+        return obstacle(self.around, attempt.airflow, attempt.dag_id)
 
     @property
     def in_doubt(self) -> bool:
@@ -260,17 +260,23 @@ class Situation:
         return self.attempt is not None and self.job.held and (self.finished or (self.open and there))
 
     @property
-    def claim(self) -> Claim | None:
-        """The place in an Airflow that the MLJob has or wants."""
+    def reservation(self) -> Reservation | None:
+        """What the MLJob has in an Airflow, or wants of it."""
         if self.open and not self.over and not self.ledger.over and (self.submitted or self.in_doubt):
-            return Claim(self.airflow, held=True)
+            return self.active_reservation
         if not self.startable or not self.due:
             return None
         obstacle = self.obstacle
         if obstacle is not None and obstacle.reason != "ConcurrencyLimit":
             return None
-        announced = self.open and not self.announced_in_vain
-        return Claim(self.airflow if announced else self.next_attempt().airflow, held=False)
+        announced = self.attempt if self.open and not self.announced_in_vain else None
+        attempt = announced or self.next_attempt()
+        return self.around.reservation(attempt.airflow, attempt.dag_id, active=False)
+
+    @property
+    def active_reservation(self) -> Reservation:
+        """What the MLJob has from the moment in which its run is submitted."""
+        return self.around.reservation(self.airflow, self.dag_id, active=True)
 
     # Stopping
 

@@ -44,7 +44,7 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
     world.airflows["http://stuck:8080"] = Stuck(world.clock)
     world.instance_objects.secrets["stuck"] = {"user": "mljob", "password": "right"}
     credentials = {"passwordSecretRef": {"name": "stuck"}}
-    world.instance_objects.create("stuck", {"url": "http://stuck:8080", "credentials": credentials})
+    world.instance_objects.create("stuck", {"url": "http://stuck:8080", "credentials": credentials, "access": [{}]})
     world.instances.observe(world.instance_objects.get("stuck"))
     readers.follow()
     world.instances.start()

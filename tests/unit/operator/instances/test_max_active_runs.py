@@ -1,11 +1,14 @@
-"""No more runs in an Airflow than its maxActiveRuns, in the order of creation."""
+"""No more runs in an Airflow than its maxActiveRuns, nor than those of its access rules; by priority, and namespaces in turn."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.errors import StoreUnavailable
 
-from .conftest import Platform, limited
+from .conftest import Platform, limited, until
 
 
 def active(world: Platform) -> list[str]:
@@ -104,3 +107,108 @@ async def test_other_airflows_are_not_affected(world: Platform) -> None:
     await limited(world, 3, limit=1)
     await world.run_in("staging")
     assert world.status.phase is Phase.QUEUED
+
+
+# Namespaces in turn, priorities, limits of access rules
+
+
+def of(team: str, **rule: Any) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team}}, **rule}
+
+
+async def teams(world: Platform, *rules: dict[str, Any], **spec: Any) -> None:
+    for team in ("team-a", "team-b"):
+        world.instance_objects.labels[team] = {"kubernetes.io/metadata.name": team}
+    world.instance_objects.edit("prod", {"access": list(rules), **spec})
+    await world.see_all()
+
+
+def create(world: Platform, team: str, *names: str, day: int = 1) -> None:
+    for second, name in enumerate(names):
+        spec = {"dagId": "train", "airflowRef": {"name": "prod"}, "cancellation": {"strategy": "Api"}}
+        world.jobs.create(name, spec, namespace=team, at=f"2026-01-{day:02}T00:00:{second:02}Z")
+
+
+async def test_many_of_one_namespace_do_not_hold_up_another_one(world: Platform) -> None:
+    await teams(world, {}, maxActiveRuns=1)
+    create(world, "team-a", *(f"a-{number}" for number in range(20)))
+    await world.see_all()
+    create(world, "team-b", "b-0", day=2)
+    await world.see_all()
+    assert active(world) == ["a-0"]
+    await end_run_of(world, "a-0")
+    assert active(world) == ["b-0"]
+    await end_run_of(world, "b-0")
+    assert active(world) == ["a-1"]
+
+
+async def test_a_restart_admits_nothing_beyond_the_limits(world: Platform) -> None:
+    await teams(world, of("team-a", maxActiveRuns=1), of("team-b"), maxActiveRuns=2)
+    create(world, "team-a", "a-0", "a-1", "a-2")
+    create(world, "team-b", "b-0", "b-1")
+    await world.see_all()
+    before = active(world)
+    assert before == ["a-0", "b-0"]
+    await world.restart()
+    assert active(world) == before
+    await end_run_of(world, "b-0")
+    assert active(world) == ["a-0", "b-1"]
+
+
+async def test_a_higher_priority_goes_first(world: Platform) -> None:
+    await teams(world, of("team-b", priority=10), {}, maxActiveRuns=1)
+    create(world, "team-a", "a-0", "a-1")
+    await world.see_all()
+    create(world, "team-b", "b-0", "b-1", day=2)
+    await world.see_all()
+    for ended, then in (("a-0", "b-0"), ("b-0", "b-1"), ("b-1", "a-1")):
+        await end_run_of(world, ended)
+        assert active(world) == [then]
+
+
+async def test_a_rules_limit_is_shared_by_its_namespaces_and_holds_up_no_other_rule(world: Platform) -> None:
+    await teams(world, {"dags": ["train"], "maxActiveRuns": 1}, {})
+    world.prod.dags["predict"] = ("score",)
+    create(world, "team-a", "a-0")
+    create(world, "team-b", "b-0", day=2)
+    world.jobs.create("free", {"dagId": "predict", "airflowRef": {"name": "prod"}}, namespace="team-b")
+    await world.see_all()
+    assert active(world) == ["a-0", "free"]
+    assert "spec.access[0].maxActiveRuns (1)" in world.jobs.objects["team-b", "b-0"]["status"]["message"]
+    await world.look_after("prod")
+    assert world.instance("prod").waiting_jobs == 1
+    await end_run_of(world, "a-0")
+    assert active(world) == ["b-0", "free"]
+
+
+async def test_an_edit_of_the_rules_counts_for_what_waits_and_for_what_runs(world: Platform) -> None:
+    await teams(world, {"maxActiveRuns": 3})
+    create(world, "team-a", "a-0", "a-1")
+    create(world, "team-b", "b-0", "b-1", day=2)
+    await world.see_all()
+    assert active(world) == ["a-0", "a-1", "b-0"]
+    await teams(world, of("team-b", maxActiveRuns=1), of("team-a"))
+    assert active(world) == ["a-0", "a-1", "b-0"], "b-0 holds the place that there is now"
+    await end_run_of(world, "b-0")
+    assert active(world) == ["a-0", "a-1", "b-1"]
+
+
+async def test_one_that_kubernetes_refuses_keeps_nobody_waiting(world: Platform) -> None:
+    await teams(world, {}, maxActiveRuns=1)
+    create(world, "team-a", "a-0")
+    await world.see_all()
+    written = world.jobs.set_finalizer
+
+    async def refused(job: Any, *, present: bool) -> Any:
+        if job.name == "a-1":
+            raise StoreUnavailable("refused")
+        return await written(job, present=present)
+
+    world.jobs.set_finalizer = refused
+    create(world, "team-b", "b-0", day=3)
+    create(world, "team-a", "a-1", day=2)
+    for job in await world.jobs.list():
+        world.queue.observe(job)
+    world.prod.end(world.prod.only_run(), RunState.SUCCESS)
+    await world.resync_of("prod").pass_once()
+    await until(lambda: active(world) == ["b-0"])

@@ -12,7 +12,7 @@ from hypothesis.stateful import initialize, rule
 from tests.simulation.machine import Machine, hold, moments
 from tests.simulation.world import OTHER
 
-SPEC = {"url": "http://other", "credentials": {"passwordSecretRef": {"name": "credentials"}}}
+SPEC = {"url": "http://other", "credentials": {"passwordSecretRef": {"name": "credentials"}}, "access": [{}]}
 LIMIT = 1
 
 EDITS = st.one_of(

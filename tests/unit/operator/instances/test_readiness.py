@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mljob_contract.mljob import Phase
 
 from .conftest import Platform
@@ -25,6 +27,18 @@ async def test_a_key_that_is_missing_is_named(world: Platform) -> None:
     status, reason, message = world.instance_says("prod")
     assert (status, reason) == ("False", "SecretMissing")
     assert "no key password; it has passwd, user" in message
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "a space", "schlüssel"])
+async def test_a_token_that_is_none_is_named_and_is_in_no_message(world: Platform, token: str) -> None:
+    world.instance_objects.secrets["prod"] = {"token": token}
+    world.instance_objects.edit("prod", {"credentials": {"tokenSecretRef": {"name": "prod"}}})
+    await world.see_all()
+    await world.look_after("prod")
+    status, reason, message = world.instance_says("prod")
+    assert (status, reason) == ("False", "SecretMissing")
+    assert "Key token of Secret prod" in message
+    assert token not in message
 
 
 async def test_a_secret_is_rotated_and_what_waits_goes_on(world: Platform) -> None:
@@ -62,3 +76,26 @@ async def test_a_status_that_says_the_same_is_not_written_again(world: Platform)
         world.clock.tick(15)
         await world.look_after("prod", "staging")
     assert len(world.instance_objects.patches) == before
+
+
+async def test_a_secret_without_the_label_is_named_and_waited_for(world: Platform) -> None:
+    world.instance_objects.unlabelled.add("prod")
+    await world.look_after("prod")
+    assert world.instance_says("prod")[:2] == ("False", "SecretUnlabelled")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    world.instance_objects.unlabelled.clear()
+    await world.look_after("prod")
+    assert world.status.phase is Phase.QUEUED
+
+
+async def test_http_to_another_host_is_said_and_blocks_nothing(world: Platform) -> None:
+    world.airflows["http://airflow.example.com"] = world.prod
+    world.instance_objects.edit("prod", {"url": "http://airflow.example.com"})
+    await world.see_all()
+    await world.look_after("prod")
+    assert world.instance_says("prod", "Secure")[:2] == ("False", "PlainHttp")
+    assert world.instance_says("prod")[:2] == ("True", "Ready")
+    await world.run_in("prod")
+    assert world.status.phase is Phase.QUEUED
+    assert [n.reason for name, n in world.instance_objects.notices if name == "prod"] == ["Ready", "PlainHttp"]

@@ -98,7 +98,9 @@ class Cancellation:
             for refused in (result.get("update") or {}).get("errors") or ():
                 log.info("run %s: a task instance was not set failed: %s", run_id, refused)
         self._fail(dag_id, run_id)
-        # A cancellation run that never got a slot has nothing left to do; started later, it would find the run over.
+
+    def drop(self, run_id: str) -> None:
+        """End the cancellation run of a run that is over, where it never got a slot: started later, it would find nothing to do."""
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))

@@ -40,6 +40,7 @@ class Airflow:
         url: Base URL, without ``/api/v2``.
         user: For ``POST /auth/token``, with ``password``.
         token: A bearer token instead of user and password.
+        secret: The Secret that these are from, for messages; empty: the operator's settings.
         ca_file: CA bundle for https, in a file.
         ca_bundle: CA bundle for https (PEM).
         prefix: Of our dag run ids.
@@ -55,13 +56,16 @@ class Airflow:
         user: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        secret: str = "",
         ca_file: str | None = None,
         ca_bundle: str | None = None,
         prefix: str,
         cancel_dag_id: str,
     ) -> None:
         self._name = name
-        self._session = Session(url, user=user, password=password, token=token, ca_file=ca_file, ca_bundle=ca_bundle)
+        self._session = Session(
+            url, user=user, password=password, token=token, secret=secret, ca_file=ca_file, ca_bundle=ca_bundle
+        )
         self._meter = meter
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"airflow {name}".strip())
         # Whether it is back must not wait for those who ask it something else.
@@ -132,6 +136,10 @@ class Airflow:
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """As :meth:`.Cancellation.cancel`."""
         await self._in_thread("cancel", self._cancellation.cancel, dag_id, run_id)
+
+    async def drop_cancellation(self, run_id: str) -> None:
+        """As :meth:`.Cancellation.drop`."""
+        await self._in_thread("drop_cancellation", self._cancellation.drop, run_id)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
         """As :meth:`.Changes.runs`."""

@@ -52,6 +52,7 @@ class Session:
         url: Base URL, without ``/api/v2``.
         user: For ``POST /auth/token``, with ``password``.
         token: A bearer token instead of user and password.
+        secret: The Secret that these are from, for messages; empty: the operator's settings.
         ca_file: CA bundle for https, in a file.
         ca_bundle: CA bundle for https (PEM).
     """
@@ -63,6 +64,7 @@ class Session:
         user: str | None,
         password: str | None,
         token: str | None,
+        secret: str = "",
         ca_file: str | None,
         ca_bundle: str | None,
     ) -> None:
@@ -70,6 +72,7 @@ class Session:
         self._user = user
         self._password = password
         self._fixed_token = token
+        self._source = f"Secret {secret}" if secret else "the Secret that the operator's settings name"
         self._configuration = Configuration(
             host=self._url, access_token=token or "", ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False
         )
@@ -126,12 +129,10 @@ class Session:
             return self._read(data) if data else None
         detail = _detail(data)
         if status == 401:
-            raise AirflowUnauthorized(
-                f"Airflow refused the operator's credentials: {detail}. Check the Secret that holds them."
-            )
+            raise AirflowUnauthorized(f"Airflow refused the operator's credentials: {detail}. Check {self._source}.")
         if status == 403:
             raise AirflowForbidden(
-                f"Airflow's user of the operator lacks a permission: {detail}. Give it the role that the docs name."
+                f"Airflow's user of the operator lacks a permission: {detail}. Give the user in {self._source} the role that the docs name."
             )
         if status >= 500 or status == 429:
             raise AirflowUnavailable(
@@ -223,7 +224,7 @@ class Session:
             )
             if status in (401, 403, 422):
                 raise AirflowUnauthorized(
-                    f"Airflow refused the login of user {self._user!r}: {_detail(data)}. Check the Secret that holds the operator's credentials."
+                    f"Airflow refused the login of user {self._user!r}: {_detail(data)}. Check {self._source}."
                 )
             if not 200 <= status < 300:
                 raise AirflowUnavailable(f"Airflow at {self._url} answered {status} to the login: {_detail(data)}")

@@ -1,0 +1,194 @@
+"""How the operator logs in to an Airflow: Secrets, read into logins, and an adapter for each access rule that has credentials of its own.
+
+The access rules of one Airflow have an :class:`AccessLogins`. What is wrong with the credentials of one rule concerns the MLJobs under that rule,
+and nobody else: the Airflow stays ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from mljob_contract.airflow_instance import Credentials
+
+from .core.instance_report import LoginProblem
+from .errors import (
+    AirflowError,
+    AirflowForbidden,
+    AirflowInstanceNotReady,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    AirflowUnsupported,
+    OperatorError,
+    ReferenceMissing,
+    SecretUnlabelled,
+)
+from .ports import Airflow, DagRuns, InstanceStore
+
+REASONS: tuple[tuple[type[OperatorError], str], ...] = (
+    (SecretUnlabelled, "SecretUnlabelled"),
+    (ReferenceMissing, "SecretMissing"),
+    (AirflowUnauthorized, "Unauthorized"),
+    (AirflowForbidden, "Forbidden"),
+    (AirflowUnsupported, "Unsupported"),
+    (AirflowUnavailable, "Unreachable"),
+)
+"""Why an Airflow, or a login, can't be used, by what went wrong; anything else has its own reason."""
+
+
+def reason(error: OperatorError) -> str:
+    """The reason of a condition, by what went wrong."""
+    return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a Secret holds: a user and a password, or a token.
+
+    Attributes:
+        secret: The Secret's name.
+    """
+
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    secret: str = ""
+
+
+async def read_login(store: InstanceStore, credentials: Credentials) -> Login:
+    """What the Secret holds.
+
+    Raises:
+        ReferenceMissing: The Secret is not there, may not be read, is not for Airflow, lacks a key, or holds no token where one should be.
+        StoreError: The Kubernetes API fails.
+    """
+    secret = credentials.secret
+    if (by_token := credentials.token_secret_ref) is not None:
+        (token,) = await _values(store, secret, by_token.key)
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise ReferenceMissing(
+                f"Key {by_token.key} of Secret {secret} holds no bearer token: spaces, line breaks or other letters than ASCII's are in it."
+            )
+        return Login(token=SecretStr(token), secret=secret)
+    by_password = credentials.password_secret_ref
+    assert by_password is not None, "the model sees to it"
+    user, password = await _values(store, secret, by_password.user_key, by_password.password_key)
+    return Login(user, SecretStr(password), secret=secret)
+
+
+async def _values(store: InstanceStore, secret: str, *keys: str) -> list[str]:
+    data = await store.secret(secret)
+    # An editor's newline at the end of a file is nobody's password.
+    values = [data.get(key, "").rstrip("\r\n") for key in keys]
+    if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
+        raise ReferenceMissing(
+            f"Secret {secret} (credentials) has no key {' and no key '.join(missing)}; it has {', '.join(sorted(data)) or 'none'}."
+        )
+    return values
+
+
+@dataclass(slots=True)
+class _Account:
+    """One login that access rules name.
+
+    Attributes:
+        made_of: Where the adapter leads, and what it logs in with.
+        suspect: Whether Airflow did not take it when it was last used: it is tried again with each look, until Airflow does.
+    """
+
+    airflow: Airflow | None = None
+    made_of: object = None
+    suspect: bool = False
+    problem: LoginProblem | None = None
+
+
+class AccessLogins:
+    """The logins of one Airflow's access rules.
+
+    Args:
+        read: Reads the Secret that credentials name.
+    """
+
+    def __init__(self, read: Callable[[Credentials], Awaitable[Login]]) -> None:
+        self._read = read
+        self._accounts: dict[Credentials, _Account] = {}
+
+    @property
+    def problems(self) -> Mapping[Credentials, LoginProblem | None]:
+        """What is wrong with each login; None: nothing, as far as is known. One that has not been read yet is not there."""
+        return {credentials: account.problem for credentials, account in self._accounts.items()}
+
+    def dag_runs(self, credentials: Credentials) -> DagRuns:
+        """The Airflow's dag runs for whoever has these credentials.
+
+        Raises:
+            AirflowInstanceNotReady: Their Secret has not been read yet.
+            AirflowUnauthorized: They can't be used.
+        """
+        account = self._accounts.get(credentials)
+        if account is not None and account.airflow is not None:
+            return account.airflow
+        if account is not None and account.problem is not None:
+            raise AirflowUnauthorized(account.problem.message)
+        raise AirflowInstanceNotReady(f"Secret {credentials.secret} has not been read yet.")
+
+    def doubt(self, credentials: Credentials) -> None:
+        """Airflow refused them, or did not answer: try them with the next look."""
+        if (account := self._accounts.get(credentials)) is not None:
+            account.suspect = True
+
+    async def refresh(
+        self, wanted: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
+    ) -> None:
+        """Read all Secrets anew, and try the logins that are suspect.
+
+        Args:
+            wanted: The credentials of all rules; others are forgotten.
+            connect: Makes an adapter.
+            address: What else than the login an adapter depends on.
+            ask: Whether Airflow can be asked.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        known, found = self._accounts, {}
+        for credentials in wanted:
+            if credentials not in found:
+                account = known.get(credentials) or _Account()
+                await self._look(account, credentials, connect, address, ask=ask)
+                found[credentials] = account
+        # The adapters of those that are gone are left to whoever still waits for their answers.
+        self._accounts = found
+
+    async def _look(
+        self,
+        account: _Account,
+        credentials: Credentials,
+        connect: Callable[[Login], Airflow],
+        address: object,
+        *,
+        ask: bool,
+    ) -> None:
+        try:
+            login = await self._read(credentials)
+            if account.airflow is None or account.made_of != (address, login):
+                account.airflow, account.made_of = connect(login), (address, login)
+            if not account.suspect:
+                account.problem = None
+            elif ask:
+                await account.airflow.probe()
+                account.suspect, account.problem = False, None
+        except (AirflowUnauthorized, AirflowForbidden, ReferenceMissing) as error:
+            why = f"The credentials of the access rule (Secret {credentials.secret}) can't be used. {error}"
+            account.problem = LoginProblem(reason(error), why)
+        except AirflowError:
+            # That the Airflow can't be reached is no news of the login.
+            pass
+
+    async def close(self) -> None:
+        """Let requests under way end."""
+        airflows = [account.airflow for account in self._accounts.values() if account.airflow is not None]
+        await asyncio.gather(*(airflow.close() for airflow in airflows))

@@ -1,0 +1,94 @@
+"""What one tenant can do to another: nothing. Tried with the real parts, as somebody would who wants to."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.live.mljobs import MLJobs, holds
+from tests.live.platform import Platform
+
+WAIT = "attempts_wait"
+RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}
+
+
+@pytest.fixture
+def other_team(kubectl: Kubectl) -> Kubectl:
+    """Another namespace, with people of its own."""
+    name = f"other-team-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", name)
+    return kubectl.within(name)
+
+
+@pytest.mark.parametrize("dag_id", ["mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks"])
+def test_the_platforms_dags_are_refused_and_the_other_teams_run_goes_on(
+    installation: NewInstallation, other_team: Kubectl, airflow: AirflowRest, dag_id: str
+) -> None:
+    """The cancellation DAG ends whatever run its conf names."""
+    ours = installation("tenancy", start=False)
+    ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")
+    theirs = MLJobs(other_team, ours.operator.log_end)
+    ours.jobs.submit("victim", WAIT, {"seconds": 600}, cancellation={"strategy": "Api"})
+    run = ours.jobs.until_phase("victim", "Running")
+    conf = {"dag_id": run["dagId"], "dag_run_id": run["dagRunId"]}
+
+    theirs.submit("attack", dag_id, conf)
+
+    status = theirs.until("attack", lambda status: status.get("reason") == "ValidationFailed", "is refused")
+    assert "reserved" in status["message"]
+    assert holds(status, "Stalled")
+    assert "finalizers" not in theirs.get("attack")["metadata"]
+    assert airflow.runs(f"{ours.operator.prefix}.{theirs.namespace}.") == []
+    victim = airflow.run(run["dagId"], run["dagRunId"])
+    assert victim is not None
+    assert victim["state"] == "running"
+    assert ours.jobs.status("victim")["phase"] == "Running"
+    theirs.remove_all()
+    theirs.until_gone("attack")
+    ours.jobs.remove_all()
+    ours.jobs.until_gone("victim")
+
+
+@pytest.fixture
+def with_settings_airflow(installation: NewInstallation) -> Installation:
+    """An operator that looks after AirflowInstances, and whose settings name an Airflow without access rules."""
+    return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
+
+
+@pytest.fixture
+def platform(with_settings_airflow: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
+    platform = Platform(kubectl, stack)
+    yield platform
+    with_settings_airflow.jobs.remove_all()
+    with_settings_airflow.jobs.until_gone(*with_settings_airflow.jobs.all())
+    platform.close()
+
+
+def test_without_a_default_the_settings_airflow_lets_nobody_in_until_a_rule_does(
+    with_settings_airflow: Installation, platform: Platform, kubectl: Kubectl, airflow: AirflowRest
+) -> None:
+    """The annotation is taken from the only AirflowInstance: what it has kept out must not come in by the other door."""
+    jobs, operator = with_settings_airflow.jobs, with_settings_airflow.operator
+    platform.make("only", default=True, access=[RULE])
+    platform.until("only", "Ready")
+    jobs.submit("kept-out", WAIT, {"seconds": 0})
+    jobs.until("kept-out", lambda status: status.get("reason") == "ValidationFailed", "is refused")
+
+    platform.annotate("only", default=False)
+
+    status = jobs.until(
+        "kept-out", lambda status: "MLJOB_AIRFLOW_ACCESS" in status.get("message", ""), "is refused there as well"
+    )
+    assert status["reason"] == "ValidationFailed"
+    assert airflow.runs(f"{operator.prefix}.{jobs.namespace}.") == []
+
+    operator.stop()
+    operator.start(MLJOB_AIRFLOW_ACCESS="[{}]")
+    assert jobs.until_finished("kept-out")["kept-out"]["status"]["phase"] == "Succeeded"

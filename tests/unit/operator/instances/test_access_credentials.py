@@ -1,0 +1,224 @@
+"""Access rules with credentials of their own: Airflow sees the team, and a team's wrong credentials are that team's trouble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mljob_contract.airflow_instance import AccessRule
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState, TaskState
+from tests.unit.operator.conftest import World
+
+from .conftest import Platform
+
+EVERYBODY: dict[str, Any] = {}
+OF_TEAM_A = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}},
+    "credentials": {"passwordSecretRef": {"name": "team-a"}},
+}
+
+
+async def set_up(world: Platform, *rules: dict[str, Any], password: str = "right") -> None:
+    world.instance_objects.secrets["team-a"] = {"user": "user-a", "password": password}
+    world.instance_objects.labels.setdefault("team-b", {"kubernetes.io/metadata.name": "team-b"})
+    world.instance_objects.edit("prod", {"access": list(rules)})
+    await world.see_all()
+    await world.look_after("prod")
+
+
+def calls(world: World, user: str = "user-a") -> set[str]:
+    return set(world.users[user].calls) if user in world.users else set()
+
+
+async def test_runs_are_submitted_followed_and_cancelled_with_the_rules_credentials(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A, EVERYBODY)
+    await world.run_in("prod", cancellation={"strategy": "Api"})
+    assert "submit" in calls(world)
+    await world.edit(cancel=True)
+    await world.look_everywhere()
+    assert world.status.phase is Phase.CANCELLED
+    assert {"submit", "cancel", "get", "tasks", "outputs"} <= calls(world)
+    assert not {"changed_runs", "changed_tasks", "probe"} & calls(world), "the change feed is the operator's own"
+
+
+async def test_the_cancellation_dag_is_triggered_with_the_airflows_own(world: Platform) -> None:
+    """A team's user that may trigger it could end everybody's runs."""
+    await set_up(world, OF_TEAM_A)
+    await world.run_in("prod")
+    await world.edit(cancel=True)
+    assert "trigger_cancellation" in world.prod.calls
+    assert "trigger_cancellation" not in calls(world)
+
+
+async def test_other_namespaces_go_with_the_airflows_own(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A, EVERYBODY)
+    world.jobs.create("other", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="team-b")
+    await world.see_all()
+    assert world.prod.only_run()
+    assert calls(world) == set()
+
+
+async def test_the_first_rule_that_matches_says_which(world: Platform) -> None:
+    await set_up(world, EVERYBODY, OF_TEAM_A)
+    await world.run_in("prod")
+    assert world.prod.only_run()
+    assert calls(world) == set()
+
+
+async def test_a_restart_finds_the_same_credentials(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A)
+    await world.run_in("prod")
+    world.users.clear()
+    await world.restart()
+    await world.end(world.prod)
+    assert world.status.phase is Phase.SUCCEEDED
+    assert {"tasks", "outputs"} <= calls(world)
+
+
+async def test_where_no_rule_matches_any_more_the_run_goes_on_with_the_airflows_own(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A)
+    await world.run_in("prod")
+    await set_up(world, {"dags": ["other"]})
+    world.users.clear()
+    await world.end(world.prod)
+    assert world.status.phase is Phase.SUCCEEDED
+    assert calls(world) == set()
+
+
+async def test_wrong_credentials_are_the_teams_trouble_alone(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A, EVERYBODY, password="wrong")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowUnauthorized")
+    await world.look_after("prod")
+    assert world.says == (Phase.PENDING, "AirflowUnauthorized")
+    assert "Secret team-a" in world.status.message
+    assert world.instance_says("prod")[:2] == ("True", "Ready")
+    status, reason, message = world.instance_says("prod", "AccessCredentials")
+    assert (status, reason) == ("False", "Unauthorized")
+    assert "spec.access[0].credentials: " in message
+    assert "Secret team-a" in message
+    world.jobs.create("other", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="team-b")
+    await world.see_all()
+    assert world.jobs.objects["team-b", "other"]["status"]["phase"] == "Queued"
+    assert [n.reason for name, n in world.instance_objects.notices if name == "prod"] == ["Ready", "Unauthorized"]
+
+
+async def test_a_team_whose_credentials_are_known_to_be_wrong_is_bound_to_nothing(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A, password="wrong")
+    world.jobs.create("first", {"dagId": "train", "airflowRef": {"name": "prod"}})
+    await world.see_all()
+    await world.look_after("prod")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowUnauthorized")
+    assert not world.held
+
+
+async def test_a_rotated_secret_lets_what_waits_go_on(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A, password="wrong")
+    await world.run_in("prod")
+    await world.look_after("prod")
+    world.instance_objects.secrets["team-a"]["password"] = "right\n"
+    await world.look_after("prod")
+    assert world.status.phase is Phase.QUEUED
+    assert world.instance_says("prod", "AccessCredentials")[:2] == ("True", "AccessCredentials")
+
+
+async def test_credentials_that_airflow_accepts_later_let_what_waits_go_on(world: Platform) -> None:
+    """The Secret has not changed: somebody has made the user in Airflow."""
+    await set_up(world, OF_TEAM_A, password="wrong")
+    await world.run_in("prod")
+    await world.look_after("prod")
+    world.users["user-a"].locked = False
+    await world.look_after("prod")
+    assert world.status.phase is Phase.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        pytest.param("missing", "SecretMissing", id="missing"),
+        pytest.param("key", "SecretMissing", id="a key is missing"),
+        pytest.param("label", "SecretUnlabelled", id="without the label"),
+    ],
+)
+async def test_a_secret_that_cant_be_used_is_named_before_anything_is_begun(
+    world: Platform, broken: str, reason: str
+) -> None:
+    await set_up(world, OF_TEAM_A)
+    match broken:
+        case "missing":
+            del world.instance_objects.secrets["team-a"]
+        case "key":
+            del world.instance_objects.secrets["team-a"]["password"]
+        case "label":
+            world.instance_objects.unlabelled.add("team-a")
+    await world.look_after("prod")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowUnauthorized")
+    assert "Secret team-a" in world.status.message
+    assert not world.held
+    assert world.instance_says("prod")[:2] == ("True", "Ready")
+    assert world.instance_says("prod", "AccessCredentials")[:2] == ("False", reason)
+
+
+async def test_a_deletion_needs_no_credentials_of_the_team(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A)
+    await world.run_in("prod")
+    await set_up(world, OF_TEAM_A, password="wrong")
+    await world.delete()
+    await world.settle()
+    assert world.prod.only_run("mljob_cancel")
+    world.prod.end(world.prod.only_run(), RunState.FAILED)
+    await world.look_everywhere()
+    assert not world.exists
+
+
+async def test_a_rule_that_is_new_waits_until_its_secret_is_read(world: Platform) -> None:
+    world.instance_objects.secrets["team-a"] = {"user": "user-a", "password": "right"}
+    world.instance_objects.edit("prod", {"access": [OF_TEAM_A]})
+    await world.see_all()
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "Submitting")
+    assert "submit" not in world.prod.calls
+    await world.look_after("prod")
+    assert world.status.phase is Phase.QUEUED
+    assert world.told == ["Submitted"]
+
+
+async def test_without_credentials_in_rules_there_is_no_word_of_them(world: Platform) -> None:
+    await world.look_after("prod")
+    assert "AccessCredentials" not in {found.type for found in world.instance("prod").conditions or ()}
+
+
+async def test_credentials_of_the_airflow_that_are_away_keep_all_teams_waiting(world: Platform) -> None:
+    await set_up(world, OF_TEAM_A)
+    world.prod.down = True
+    await world.look_after("prod")
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    world.prod.down = False
+    await world.look_after("prod")
+    assert world.status.phase is Phase.QUEUED
+
+
+async def test_the_settings_airflow_has_them_too() -> None:
+    class Own(World):
+        own_access = (AccessRule.model_validate(OF_TEAM_A),)
+
+    world = Own()
+    world.instance_objects.secrets["team-a"] = {"user": "user-a", "password": "right"}
+    await world.apply()
+    assert (world.status.phase, world.status.reason) == (Phase.PENDING, "Submitting")
+    await world.instances.look_at_own()
+    await world.settle()
+    assert calls(world) == {"params", "submit"}
+    run = world.airflow.only_run()
+    for task_id, _ in list(run.tasks):
+        world.airflow.set_task(run, task_id, TaskState.SUCCESS)
+    world.airflow.end(run, RunState.SUCCESS)
+    await world.look()
+    assert world.status.phase is Phase.SUCCEEDED
+    assert "outputs" in calls(world)
+    await world.queue.close()
