@@ -139,38 +139,50 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest) -> Stack:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The whole development stack, without its operator. The first worker that asks for the stack brings it up."""
-    airflow: str = request.config.getoption("airflow")
-    directory = DIRECTORIES[airflow]
+    directory = DIRECTORIES[request.config.getoption("airflow")]
+    with pytest.MonkeyPatch.context() as environment:
+        # Datasets and models of the example DAGs: those of a demo must not make a test succeed. Airflow's processes inherit the variable.
+        environment.setenv("MLJOB_DATA_DIR", str(directory / "data"))
+        _bring_up(request.config, directory)
+        yield Stack(directory)
+
+
+def _bring_up(config: pytest.Config, directory: Path) -> None:
+    """Bring up the stack, unless another worker of this session has done so."""
     of_session = directory / "session"
-    with _shown(request.config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
-        if not of_session.exists() or of_session.read_text() != os.environ[SESSION]:
-            say(f"\n  the tests' stack, in {directory.name}:")
-            stack = Stack(directory)
-            if not KEEP:
-                stack.remove()
-            # Datasets and models of the example DAGs: those of a demo must not make a test succeed.
-            own = {
-                "AIRFLOW__MLJOB__REPORT_DIR": str(directory / "reports"),
-                "MLJOB_DATA_DIR": str(directory / "data"),
-            }
-            stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=AIRFLOW_SETTINGS | own, airflow=airflow)
-            of_session.write_text(os.environ[SESSION])
-    return Stack(directory)
+    settings = AIRFLOW_SETTINGS | {"AIRFLOW__MLJOB__REPORT_DIR": str(directory / "reports")}
+    with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
+        if _said_of(directory) == [os.environ[SESSION], "up"]:
+            return
+        say(f"\n  the tests' stack, in {directory.name}:")
+        stack = Stack(directory)
+        if not KEEP:
+            stack.remove()
+        directory.mkdir(mode=0o700, exist_ok=True)
+        of_session.write_text(f"{os.environ[SESSION]} begun")
+        airflow = config.getoption("airflow")
+        stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=settings, airflow=airflow)
+        of_session.write_text(f"{os.environ[SESSION]} up")
+
+
+def _said_of(directory: Path) -> list[str]:
+    """The session that has brought up the stack in a directory, and how far it came."""
+    of_session = directory / "session"
+    return of_session.read_text().split() if of_session.exists() else []
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove the stack when every worker has ended, and keep its logs where a test has failed."""
     directory = DIRECTORIES[session.config.getoption("airflow")]
-    of_session = directory / "session"
-    if sharing.is_worker(session.config) or not of_session.exists() or of_session.read_text() != os.environ[SESSION]:
+    if sharing.is_worker(session.config) or os.environ[SESSION] not in _said_of(directory):
         return
     with _shown(session.config):
         logs = directory.with_name(f"{directory.name}-logs")
         remove_tree(logs)
-        if session.testsfailed:
+        if session.testsfailed and (directory / "logs").exists():
             shutil.copytree(directory / "logs", logs)
             say(f"\n  logs of the stack and of the operators are in {logs.name}")
         if not KEEP:
