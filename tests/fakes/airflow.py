@@ -62,6 +62,7 @@ class FakeAirflow:
         unhealthy: Its parts that are not well.
         down_for: How many requests of a kind get none.
         lose_answers: How many submissions take effect without an answer.
+        denies: How many times it says that a run which is there is not.
         calls: What was asked, in sequence.
     """
 
@@ -79,6 +80,7 @@ class FakeAirflow:
         self.unhealthy: set[str] = set()
         self.down_for: dict[str, int] = {}
         self.lose_answers = 0
+        self.denies = 0
         self.calls: list[str] = []
         self.clock_offset = timedelta(0)
 
@@ -110,12 +112,12 @@ class FakeAirflow:
             raise ValidationFailed(f"no run {run_id}")
         return dict(run.conf)
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
         """The failed tasks again."""
         self.asked("clear_failed")
-        run = self.runs.get((dag_id, run_id))
+        run = self._seen(dag_id, run_id)
         if run is None:
-            raise NothingToClear(run_id)
+            return None
         again = since is not None and run.created >= since
         if not again and run.state in TERMINAL_RUN:
             failed = [key for key, task in run.tasks.items() if task.state in _FAILED]
@@ -130,7 +132,7 @@ class FakeAirflow:
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
         """One run."""
         self.asked("get")
-        run = self.runs.get((dag_id, run_id))
+        run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
@@ -186,8 +188,8 @@ class FakeAirflow:
     async def changed_runs(self, since: datetime) -> list[RunChange]:
         """The change feed."""
         self.asked("changed_runs")
-        changed = {run.run_id for run in self.runs.values() if run.changed >= since}
-        return [change for change in self._ours() if change.run_id in changed]
+        changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
+        return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
         """The change feed."""
@@ -227,6 +229,14 @@ class FakeAirflow:
         """Nothing is under way."""
 
     # What happens in Airflow
+
+    def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
+        """A run, if Airflow tells of it."""
+        run = self.runs.get((dag_id, run_id))
+        if run is not None and self.denies > 0:
+            self.denies -= 1
+            return None
+        return run
 
     def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
         """There is a new run."""

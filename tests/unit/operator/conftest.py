@@ -12,6 +12,7 @@ import pytest
 from mljob_contract.mljob import MLJobStatus
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.instance import OWN, Instance
+from mljob_operator.core.run_key import RunKey
 from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.reconciler import Reconciler
@@ -125,10 +126,11 @@ class World:
         self.jobs.user_deletes(KEY, self.clock())
         await self.see_all()
 
-    async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None) -> None:
+    async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
         """Events from Kafka."""
+        run = RunKey(OWN, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
-            self.queue.tell({OWN}, KEY, run_id or self.airflow.only_run().run_id, fact, lambda: self.done.append(1))
+            self.queue.tell(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:

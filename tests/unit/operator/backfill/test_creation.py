@@ -62,6 +62,7 @@ class TestCreating:
         assert (made(world), world.status.phase, world.status.reason) == (1, Phase.PENDING, "AirflowUnavailable")
         await world.edit(backfill={**RANGE, "to": "2025-12-05T00:00:00Z"})
         await world.later(60)
+        await world.later(3)
         first, second = world.airflow.backfills.made.values()
         assert first.completed is not None, "it was found, and cancelled"
         assert (second.end.day, counts(world).total, counts(world).not_created) == (5, 1, 4)
@@ -84,6 +85,8 @@ class TestCreating:
         await world.later(5)
         assert made(world) == 0, "the process before this one may have asked for it"
         await world.later(26)
+        assert made(world) == 0, "and one look is no proof that it did not"
+        await world.later(3)
         assert made(world) == 1
 
     async def test_a_restart_between_creation_and_status_adopts_it(self, world: World) -> None:

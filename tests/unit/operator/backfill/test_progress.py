@@ -9,6 +9,7 @@ from mljob_contract.mljob import BackfillRuns, Phase, StatusSource
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run_key import RunKey
 from tests.strategies import event
 from tests.unit.operator.conftest import World
 
@@ -97,7 +98,7 @@ class TestFollowing:
             replace(event("work", TaskState.RUNNING), at=at, seen=at),
             RunFact(RunState.SUCCESS, StatusSource.KAFKA, at + timedelta(seconds=1), at),
         ):
-            assert world.queue.tell_backfill([OWN], DAYS, first.run_id, fact, lambda: world.done.append(1))
+            assert world.queue.tell_backfill([RunKey(OWN, DAYS, first.run_id)], fact, lambda: world.done.append(1))
             await world.settle()
         assert (world.status.phase, world.status.progress) == (Phase.RUNNING, "1/4")
         assert world.status.status_source is StatusSource.KAFKA
@@ -108,8 +109,8 @@ class TestFollowing:
     async def test_other_runs_of_the_dag_are_not_its(self, world: World) -> None:
         await apply(world)
         fact = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
-        assert not world.queue.tell_backfill([OWN], DAYS, "scheduled__2025-12-31T00:00:00+00:00", fact, lambda: None)
-        assert not world.queue.tell_backfill([OWN], "train", runs(world)[0].run_id, fact, lambda: None)
+        for dag_id, run_id in ((DAYS, "scheduled__2025-12-31T00:00:00+00:00"), ("train", runs(world)[0].run_id)):
+            assert not world.queue.tell_backfill([RunKey(OWN, dag_id, run_id)], fact, lambda: None)
         assert counts(world).failed == 0
 
     async def test_requests_do_not_grow_with_the_runs(self, world: World) -> None:
@@ -147,6 +148,7 @@ class TestFollowing:
         world.airflow.backfills.made.clear()
         world.clock.tick(61)
         await world.look()
+        await world.later(3)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
         assert "The backfill was deleted" in (world.status.message or "")
 
