@@ -44,6 +44,7 @@ class World:
         self.instance_objects.labels["team-a"] = {"kubernetes.io/metadata.name": "team-a"}
         self.airflows: dict[str, FakeAirflow] = {}
         self.done: list[int] = []
+        self.meter = SilentMeter()
         self.start()
 
     def start(self) -> None:
@@ -55,7 +56,7 @@ class World:
         self.reconciler = Reconciler(
             self.instances, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
         )
-        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, SilentMeter(), min_interval=0)
+        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, self.meter, min_interval=0)
         self.instances.serve(self.reconciler.places, self.queue.users, self.queue.reconsider)
         self.resync = self.resync_of(OWN)
 

@@ -95,10 +95,8 @@ class Ledger:
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The run's state for people. For an event the run is running at most."""
-        if self.heard_end is not None:
-            return replace(self.heard_end, state=RunState.RUNNING)
-        return self.heard or self.run
+        """The run's state for people: events may say that it has begun, and not that it has ended."""
+        return self.heard if self.heard is not None and not self.heard.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
@@ -312,7 +310,7 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     same = (old.try_number, old.state, old.certain) == (winner.try_number, winner.state, winner.certain)
     merged = replace(
         winner,
-        confirmed=winner.confirmed or (same and not old.unconfirmed),
+        confirmed=winner.confirmed or (winner is not old and same and not old.unconfirmed),
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
         # Airflow's own producer tells of an end a moment after ours, and does not say when it was.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from mljob_contract.mljob import BackfillRuns, Phase, StatusSource
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.instance import OWN
@@ -13,7 +15,7 @@ from mljob_operator.core.run_key import RunKey
 from tests.strategies import event
 from tests.unit.operator.conftest import World
 
-from .backfills import DAYS, FIRST, apply, begin, counts, end, of, runs, someone_elses
+from .backfills import DAYS, FIRST, apply, begin, counts, end, made, of, runs, someone_elses
 
 
 class TestFollowing:
@@ -169,3 +171,52 @@ class TestFollowing:
         world.clock.tick(30)
         await world.look()
         assert counts(world).total == 4
+
+
+class TestHostileEvents:
+    """Events of its runs that aren't true."""
+
+    @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
+    async def test_they_end_no_backfill_and_are_shown_for_a_while(self, world: World, state: RunState) -> None:
+        await apply(world, backoffLimit=1)
+        await begin(world, *runs(world))
+        before = world.status
+        for n, run in enumerate(runs(world), start=1):
+            forged = RunFact(state, StatusSource.KAFKA, world.clock(), world.clock())
+            world.queue.tell_backfill([RunKey(OWN, DAYS, run.run_id)], forged, lambda: None)
+            await world.settle()
+            assert world.status.progress == f"{n}/4"
+        for _ in range(15):
+            await world.later(1)
+        assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
+        assert (world.status.progress, world.status.backfill) == (before.progress, before.backfill)
+        assert world.meter.disbelieved == 4
+        assert made(world) == 1
+        await end(world, RunState.SUCCESS, *runs(world))
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_one_that_is_not_true_is_asked_for_once(self, world: World) -> None:
+        await apply(world)
+        await begin(world, *runs(world))
+        forged = RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock())
+        calls = len(world.airflow.calls)
+        world.queue.tell_backfill([RunKey(OWN, DAYS, runs(world)[0].run_id)], forged, lambda: None)
+        await world.settle()
+        assert world.status.progress == "1/4"
+        for _ in range(60):
+            await world.later(1)
+        assert world.status.progress == "0/4"
+        assert world.airflow.calls[calls:].count("backfill_runs") == 1
+
+    async def test_a_run_in_another_dag_with_the_same_marker_is_none_of_its(self, world: World) -> None:
+        await apply(world)
+        await begin(world, *runs(world))
+        before = world.status
+        first = runs(world)[0]
+        world.airflow.dags["copy"] = ("work",)
+        copy = world.airflow.queue("copy", first.run_id, first.conf)
+        copy.backfill, copy.date = first.backfill, first.date
+        world.airflow.end(copy, RunState.FAILED)
+        world.clock.tick(1)
+        await world.look()
+        assert world.status == before
