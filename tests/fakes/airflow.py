@@ -233,10 +233,14 @@ class FakeAirflow:
     def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
         """A run, if Airflow tells of it."""
         run = self.runs.get((dag_id, run_id))
-        if run is not None and self.denies > 0:
+        return run if run is not None and not self.denied() else None
+
+    def denied(self) -> bool:
+        """Whether it is said not to be there once more."""
+        if self.denies > 0:
             self.denies -= 1
-            return None
-        return run
+            return True
+        return False
 
     def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
         """There is a new run."""

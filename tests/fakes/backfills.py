@@ -60,7 +60,8 @@ class FakeBackfills:
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
         """The newest with this marker."""
         self._airflow.asked("find_backfill")
-        return self._found(dag_id, run_id, attempt)
+        found = self._found(dag_id, run_id, attempt)
+        return found if found is not None and not self._airflow.denied() else None
 
     async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
         """Runs with its marker."""

@@ -26,10 +26,11 @@ from hypothesis.stateful import (
 )
 
 from mljob_operator.core.job import Key
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.phases import TERMINAL_RUN, RunState
 
+from .airflow import CHILD
 from .convergence import unkept
-from .network import Fault, When
+from .network import STRAY_FOR, Fault, When
 from .world import World
 
 NAMESPACE = "team-a"
@@ -37,10 +38,21 @@ NAMES = ("churn", "score")
 STEPS = Counter[str]()
 """How often each rule was driven, for whoever asks."""
 
+FORGED = (
+    "dag_run.running",
+    "dag_run.success",
+    "dag_run.failed",
+    "task_instance.running",
+    "task_instance.success",
+    "task_instance.failed",
+)
+
 keys = st.sampled_from([(NAMESPACE, name) for name in NAMES])
 moments = st.sampled_from([0.0, 0.004, 0.012, 0.05, 0.4])
 whiles = st.sampled_from([0.4, 1.5, 4.0, 11.0, 21.0, 45.0])
 indexes = st.integers(0, 30)
+tasks = st.sampled_from(["extract", "fit", "work", "invented"])
+tries = st.sampled_from([1, 2, 7])
 specs = st.runner().flatmap(lambda machine: machine.specs)
 edits = st.runner().flatmap(lambda machine: machine.edits)
 
@@ -59,6 +71,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
+        self.denied = False
 
     def _any(self, *, going: bool) -> bool:
         """Whether any MLJob is there, on its way out or not."""
@@ -160,6 +173,20 @@ class Machine(RuleBasedStateMachine):
             self.world.topic.arrives(0, 1)
         self._then("all_events_arrive", then)
 
+    @precondition(lambda self: self.world.at_work())
+    @rule(name=st.sampled_from(FORGED), wrong_dag=st.booleans(), task=tasks, tried=tries, index=indexes, then=moments)
+    def somebody_else_writes_to_the_topic(
+        self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
+    ) -> None:
+        """What isn't true, of a run that goes on; or of none, which has its id."""
+        runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
+        if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
+            airflow, run = found[index % len(found)]
+            of_task = {"task_id": task, "try_number": tried, "map_index": -1} if name.startswith("task") else {}
+            airflow.forge(run, name, CHILD if wrong_dag else run.dag_id, **of_task)
+            self.world.topic.arrives(-1, 1)
+            self._then("somebody_else_writes_to_the_topic", then)
+
     @rule(then=moments)
     def the_group_rebalances(self, then: float) -> None:
         """What is not committed is read again."""
@@ -190,6 +217,23 @@ class Machine(RuleBasedStateMachine):
         """Some of the next ones."""
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
+
+    @precondition(lambda self: not self.denied)
+    @rule(then=whiles)
+    def airflow_denies_a_run(self, then: float) -> None:
+        """It says once that a run is not there which is."""
+        self.denied = True
+        for airflow in self.world.airflows.values():
+            airflow.denies = 1
+            # Of several Airflows only one is wrong.
+            break
+        self._then("airflow_denies_a_run", then)
+
+    @rule(seconds=st.sampled_from([STRAY_FOR, 3 * STRAY_FOR]))
+    def requests_linger(self, seconds: float) -> None:
+        """Those that nobody waits for any more, for less than the operator's patience or for longer."""
+        self.world.network.stray_for = seconds
+        STEPS["requests_linger"] += 1
 
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
@@ -289,12 +333,14 @@ class Machine(RuleBasedStateMachine):
         world.network.down.clear()
         world.network.faults = {"airflow": [], "kubernetes": []}
         world.network.strays.clear()
+        for airflow in world.airflows.values():
+            airflow.denies = 0
         world.topic.down = False
         for airflow in world.airflows.values():
             airflow.paused.clear()
             airflow.dags["missing"] = ("score",)
             for run in list(airflow.runs.values()):
-                airflow.store(run.run_id)
+                airflow.store(run.dag_id, run.run_id)
         world.clock.skew = world.airflow_clock.skew
         while world.topic.under_way:
             world.topic.arrives(0, 1)

@@ -18,7 +18,7 @@ from mljob_operator.ports import MemberChange, RunChange, TaskChange
 ONE_WAY = 0.005
 """Seconds from the operator to whom it asks, and back."""
 STRAY_FOR = 25.0
-"""Seconds for which a request that nobody waits for any more may still arrive; less than ``reconciler.UNKNOWN_FOR``."""
+"""Seconds for which a request that nobody waits for any more may mostly still arrive; less than ``reconciler.UNKNOWN_FOR``."""
 
 
 class Fault(StrEnum):
@@ -47,6 +47,7 @@ class Stray:
 
     name: str
     effect: Callable[[], Awaitable[Any]]
+    since: float
     until: float
 
 
@@ -58,15 +59,18 @@ class Network:
         down: Who gives no answer: airflow, kubernetes.
         faults: What becomes of the next requests, by whom they are for.
         strays: Requests that may still arrive.
+        stray_for: Seconds for which those may that go astray from now on.
     """
 
     down: set[str] = field(default_factory=set)
     faults: dict[str, list[Fault]] = field(default_factory=lambda: {"airflow": [], "kubernetes": []})
     strays: list[Stray] = field(default_factory=list)
+    stray_for: float = STRAY_FOR
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
         """Nobody waits for this request any more."""
-        self.strays.append(Stray(name, effect, asyncio.get_running_loop().time() + STRAY_FOR))
+        now = asyncio.get_running_loop().time()
+        self.strays.append(Stray(name, effect, now, now + self.stray_for))
 
 
 class Wire:

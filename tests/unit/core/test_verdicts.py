@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import END_GRACE, RunFact, Snapshot, TaskFact
+from mljob_operator.core.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.ledger import (
     ABSENCE_TAKES,
     CONFIRMED_WITHIN,
@@ -154,6 +154,24 @@ class TestTasks:
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
         assert fold(ledger, [replace(forged, seen=at(60))]) == ledger
+
+    def test_what_a_denied_event_reported_goes_with_it(self) -> None:
+        """It would stand against the true one's, of a lower try."""
+        forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
+        forged = replace(forged, progress=Report(99, at(0), progress=0.9), metrics=Report(99, at(0), metrics={"f": 1}))
+        true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
+        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        fact = ledger.tasks["fit", -1]
+        assert (fact.progress, fact.metrics, fact.failure) == (None, None, None)
+
+    def test_the_failure_of_a_try_that_goes_on_goes(self) -> None:
+        forged = event("fit", TaskState.FAILED, failure=Failure(1, at(0), "forged", "Forged"))
+        true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
+        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        failed = event("fit", TaskState.FAILED, seconds=60, failure=Failure(1, at(60), "broken"))
+        fact = fold(ledger, [failed]).tasks["fit", -1]
+        assert fact.failure is not None
+        assert fact.failure.message == "broken"
 
     def test_a_task_that_is_not_there_goes_and_does_not_come_back(self) -> None:
         forged = event("invented", TaskState.SUCCESS)

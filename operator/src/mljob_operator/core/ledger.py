@@ -336,14 +336,27 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         base = replace(
             rest, source=old.source, at=old.at, seen=old.seen if heard_first else rest.seen, confirmed=heard_first
         )
+    known = _without_what_is_denied(old, rest) if accepted else old
     return replace(
         base,
         max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
-        progress=old.progress,
-        metrics=old.metrics,
-        failure=_best_failure(old.failure, rest.failure),
+        progress=known.progress,
+        metrics=known.metrics,
+        failure=_best_failure(known.failure, rest.failure),
         question=old.question if base.awaits_input and base.try_number == old.try_number else None,
     )
+
+
+def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
+    """The same without reports of tries that are still to come, and without the failure of a try that goes on."""
+    tried = rest.try_number
+
+    def had(report: Report | None) -> Report | None:
+        return report if report is not None and report.try_number <= tried else None
+
+    last_failed = tried if rest.rank >= RETRY_RANK else tried - 1
+    failure = old.failure if old.failure is not None and old.failure.try_number <= last_failed else None
+    return replace(old, progress=had(old.progress), metrics=had(old.metrics), failure=failure)
 
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:
