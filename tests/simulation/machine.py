@@ -27,10 +27,11 @@ from hypothesis.stateful import (
 
 from mljob_operator.core.job import Key
 from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.reconciler import UNKNOWN_FOR
 
 from .airflow import CHILD
 from .convergence import unkept
-from .network import STRAY_FOR, Fault, When
+from .network import Fault, When
 from .world import World
 
 NAMESPACE = "team-a"
@@ -229,12 +230,6 @@ class Machine(RuleBasedStateMachine):
             break
         self._then("airflow_denies_a_run", then)
 
-    @rule(seconds=st.sampled_from([STRAY_FOR, 3 * STRAY_FOR]))
-    def requests_linger(self, seconds: float) -> None:
-        """Those that nobody waits for any more, for less than the operator's patience or for longer."""
-        self.world.network.stray_for = seconds
-        STEPS["requests_linger"] += 1
-
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
@@ -245,6 +240,17 @@ class Machine(RuleBasedStateMachine):
             note(f"  {stray.name}")
             self.world.lands(stray)
             self._then("a_request_arrives_after_all", then)
+
+    @precondition(lambda self: self.world.network.strays)
+    @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
+    def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
+        """So late that the operator has stopped waiting for it."""
+        strays = self.world.network.strays
+        stray = strays.pop(index % len(strays))
+        self.world.run(max(0.0, stray.since + UNKNOWN_FOR.total_seconds() + after - self.world.loop.time()))
+        note(f"  {stray.name}")
+        self.world.lands(stray)
+        self._then("a_request_arrives_very_late", then)
 
     @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
     def the_watch(self, how: str, then: float) -> None:

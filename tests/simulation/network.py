@@ -17,8 +17,8 @@ from mljob_operator.ports import MemberChange, RunChange, TaskChange
 
 ONE_WAY = 0.005
 """Seconds from the operator to whom it asks, and back."""
-STRAY_FOR = 25.0
-"""Seconds for which a request that nobody waits for any more may mostly still arrive; less than ``reconciler.UNKNOWN_FOR``."""
+STRAY_FOR = 75.0
+"""Seconds for which a request that nobody waits for any more may still arrive; far more than ``reconciler.UNKNOWN_FOR``."""
 
 
 class Fault(StrEnum):
@@ -59,18 +59,16 @@ class Network:
         down: Who gives no answer: airflow, kubernetes.
         faults: What becomes of the next requests, by whom they are for.
         strays: Requests that may still arrive.
-        stray_for: Seconds for which those may that go astray from now on.
     """
 
     down: set[str] = field(default_factory=set)
     faults: dict[str, list[Fault]] = field(default_factory=lambda: {"airflow": [], "kubernetes": []})
     strays: list[Stray] = field(default_factory=list)
-    stray_for: float = STRAY_FOR
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
         """Nobody waits for this request any more."""
         now = asyncio.get_running_loop().time()
-        self.strays.append(Stray(name, effect, now, now + self.stray_for))
+        self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
 
 class Wire:

@@ -317,7 +317,10 @@ class JobQueue:
             if found is not None and slot.job is None:
                 slot.begin(found, self._reconciler.effort(found))
         if slot.job is None or (
-            slot.job.settled and not slot.snapshots and slot.job.spec.ttl_seconds_after_finished is None
+            slot.job.settled
+            and not slot.snapshots
+            and slot.job.spec.ttl_seconds_after_finished is None
+            and not self._situation(slot).arrived_late
         ):
             # An event that comes after the end: what has been said stands.
             slot.forget()

@@ -182,6 +182,17 @@ def store_what_is_next(s: Situation) -> Action | None:
     return None
 
 
+def cancel_what_arrived_late(s: Situation) -> Action | None:
+    """The status says already how the attempt has ended, so nothing else ends the run; the next one waits for that."""
+    if not s.arrived_late:
+        return None
+    again_at = (
+        s.effort.cancelled_directly_at + CANCEL_AGAIN_AFTER if s.effort.cancelled_directly_at is not None else s.now
+    )
+    at = max(again_at, s.retry_at or again_at)
+    return CancelDirectly() if s.now >= at else Wait(at)
+
+
 def follow_what_was_cleared(s: Situation) -> Action | None:
     """A run that somebody cleared in Airflow after its end is a new attempt, which we follow."""
     if s.open or not s.cleared_in_airflow or s.attempt is None or s.stop is not None:
@@ -334,6 +345,7 @@ def follow(s: Situation) -> Action | None:
 POLICIES: tuple[Policy, ...] = (
     let_deletion_through,
     store_what_is_next,
+    cancel_what_arrived_late,
     follow_what_was_cleared,
     confirm_the_end,
     cancel_the_run,

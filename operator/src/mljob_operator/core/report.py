@@ -126,11 +126,11 @@ def report(s: Situation, *, ui_url: str | None, outputs: Outputs | None = None) 
 
 
 def _submit_time(s: Situation) -> datetime | None:
-    """When the attempt's run was queued, to the microsecond: after the attempt's end, a later time tells that the run was cleared. Until REST has
-    told, the first event's time, which is later; all are Airflow's.
+    """When the attempt's run was queued, on Airflow's clock, to the microsecond: after the attempt's end, a later time tells that the run was cleared.
+    An attempt that was given up before its run was there has none, whatever arrives later.
     """
     known, run = s.status.submit_time, s.ledger.run
-    if run is None or (known is not None and attempts.ended_at(s.status) is not None):
+    if run is None or attempts.ended_at(s.status) is not None:
         return known
     return run.created or known or run.at
 

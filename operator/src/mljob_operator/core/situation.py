@@ -163,7 +163,19 @@ class Situation:
         run, ended, queued = self.ledger.run, attempts.ended_at(self.job.status), self.job.status.submit_time
         if not self.recorded or self.job.spec.cancel or run is None or run.created is None or ended is None:
             return False
-        return queued_again(run.created, queued, ended)
+        return queued_again(run.created, queued, ended) and not self._given_up
+
+    @property
+    def arrived_late(self) -> bool:
+        """Whether a run goes on that was submitted before its attempt was given up, and was not there when it was looked for."""
+        return self._given_up and self.ledger.run is not None and not self.ledger.over
+
+    @property
+    def _given_up(self) -> bool:
+        """Whether the newest attempt is over without a run of its own, as far as was known then."""
+        status = self.job.status
+        over = self.attempt is not None and self.recorded and not self.open
+        return over and status.submit_time is None and not attempts.goes_on(status)
 
     def next_attempt(self) -> Attempt:
         """The attempt that comes next: the same run where its failed tasks are to be cleared, else a run of its own."""
