@@ -90,6 +90,7 @@ class FakeAirflow:
         unhealthy: Its parts that are not well.
         down_for: How many requests of a kind get none.
         lose_answers: How many submissions take effect without an answer.
+        denies: How many times it says that a run which is there is not.
         calls: What was asked, in sequence.
     """
 
@@ -107,6 +108,7 @@ class FakeAirflow:
         self.unhealthy: set[str] = set()
         self.down_for: dict[str, int] = {}
         self.lose_answers = 0
+        self.denies = 0
         self.calls: list[str] = []
         self.clock_offset = timedelta(0)
 
@@ -138,12 +140,12 @@ class FakeAirflow:
             raise ValidationFailed(f"no run {run_id}")
         return dict(run.conf)
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
         """The failed tasks again."""
         self.asked("clear_failed")
-        run = self.runs.get((dag_id, run_id))
+        run = self._seen(dag_id, run_id)
         if run is None:
-            raise NothingToClear(run_id)
+            return None
         again = since is not None and run.created >= since
         if not again and run.state in TERMINAL_RUN:
             failed = [key for key, task in run.tasks.items() if task.state in _FAILED]
@@ -158,7 +160,7 @@ class FakeAirflow:
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
         """One run."""
         self.asked("get")
-        run = self.runs.get((dag_id, run_id))
+        run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
@@ -221,8 +223,8 @@ class FakeAirflow:
     async def changed_runs(self, since: datetime) -> list[RunChange]:
         """The change feed."""
         self.asked("changed_runs")
-        changed = {run.run_id for run in self.runs.values() if run.changed >= since}
-        return [change for change in self._ours() if change.run_id in changed]
+        changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
+        return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
         """The change feed."""
@@ -262,6 +264,18 @@ class FakeAirflow:
         """Nothing is under way."""
 
     # What happens in Airflow
+
+    def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
+        """A run, if Airflow tells of it."""
+        run = self.runs.get((dag_id, run_id))
+        return run if run is not None and not self.denied() else None
+
+    def denied(self) -> bool:
+        """Whether it is said not to be there once more."""
+        if self.denies > 0:
+            self.denies -= 1
+            return True
+        return False
 
     def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
         """There is a new run."""

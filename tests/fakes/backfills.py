@@ -48,7 +48,7 @@ class FakeBackfills:
         if active := [made for made in self.made.values() if made.dag_id == dag_id and made.completed is None]:
             if active[0].marker == marker:
                 return active[0]
-            raise BackfillActive(f"backfill {active[0].id} is in progress")
+            raise BackfillActive(f"DAG {dag_id!r} has another backfill in progress")
         if not self._dates(order):
             raise ValidationFailed("Backfill cannot be executed for future dates.")
         backfill = self.make(dag_id, marker, order)
@@ -60,7 +60,8 @@ class FakeBackfills:
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
         """The newest with this marker."""
         self._airflow.asked("find_backfill")
-        return self._found(dag_id, run_id, attempt)
+        found = self._found(dag_id, run_id, attempt)
+        return found if found is not None and not self._airflow.denied() else None
 
     async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
         """Runs with its marker."""

@@ -19,6 +19,8 @@ from .topic import Topic
 RETRIES = 1
 """Of every task."""
 PREFIX = "mljob."
+CHILD = "child"
+"""A DAG whose runs other runs trigger, with their own run ids."""
 
 _NAMES = {
     TaskState.RUNNING: EventName.TASK_RUNNING,
@@ -46,18 +48,18 @@ class BusyAirflow(FakeAirflow):
     """The fake, with a scheduler and workers.
 
     Attributes:
-        created: Every run that was ever created, by id.
+        created: Every run that was ever created, by DAG and id.
         reused: Ids of runs that were created again after their deletion.
-        unstored: What workers have published and the database does not have yet, by run id.
+        unstored: What workers have published and the database does not have yet, by DAG and run id.
     """
 
     def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
-        super().__init__(clock, {"predict": ("score",)})
+        super().__init__(clock, {"predict": ("score",), CHILD: ("fit", "more")})
         self.backfills: BusyBackfills = BusyBackfills(self, clock)
         self._topic = topic
-        self.created: set[str] = set()
+        self.created: set[tuple[str, str]] = set()
         self.reused: list[str] = []
-        self.unstored: dict[str, list[Callable[[], None]]] = {}
+        self.unstored: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     async def submit(self, dag_id: str, run_id: str, *args: Any) -> Any:
         """As the fake; a run id that was used before is noted."""
@@ -66,9 +68,9 @@ class BusyAirflow(FakeAirflow):
             return await super().submit(dag_id, run_id, *args)
         finally:
             if new and (dag_id, run_id) in self.runs:
-                if run_id in self.created:
+                if (dag_id, run_id) in self.created:
                     self.reused.append(run_id)
-                self.created.add(run_id)
+                self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
         """As the fake; tasks have retries."""
@@ -78,17 +80,21 @@ class BusyAirflow(FakeAirflow):
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """What is being stored is stored first: Airflow locks the run."""
-        self.store(run_id)
+        self.store(dag_id, run_id)
         await super().cancel(dag_id, run_id)
 
-    def store(self, run_id: str) -> None:
+    def store(self, dag_id: str, run_id: str) -> None:
         """The database has what was published of a run."""
-        for stored in self.unstored.pop(run_id, ()):
+        for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
     def ours(self) -> list[FakeRun]:
         """Runs of MLJobs, oldest first."""
-        return [run for run in self.runs.values() if run.run_id.startswith(PREFIX)]
+        return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
+
+    def children(self) -> list[FakeRun]:
+        """Runs that are none of MLJobs', and have the ids of such."""
+        return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
         """Those, and the runs of backfills."""
@@ -107,7 +113,7 @@ class BusyAirflow(FakeAirflow):
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
         """All that is left to do in a run is done; where it is to fail, and anything is left, the last task fails."""
-        self.store(run.run_id)
+        self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
             self._begin(run)
         left = [key for key, task in run.tasks.items() if task.state not in FINISHED_TASK]
@@ -121,8 +127,8 @@ class BusyAirflow(FakeAirflow):
         self._end(run, _outcome(run))
 
     def _steps(self, run: FakeRun) -> Iterator[tuple[str, Callable[[], None]]]:
-        if run.run_id in self.unstored:
-            yield "is stored", lambda: self.store(run.run_id)
+        if (run.dag_id, run.run_id) in self.unstored:
+            yield "is stored", lambda: self.store(run.dag_id, run.run_id)
         elif run.state is RunState.QUEUED and run.dag_id not in self.paused and self.backfills.let_begin(run):
             yield "begins", lambda: self._begin(run)
         elif run.state is RunState.RUNNING:
@@ -137,7 +143,7 @@ class BusyAirflow(FakeAirflow):
         def cancels() -> None:
             target = self.runs.get((run.conf["dag_id"], run.conf["dag_run_id"]))
             if target is not None and target.state not in TERMINAL_RUN:
-                self.store(target.run_id)
+                self.store(target.dag_id, target.run_id)
                 for fact in list(target.tasks.values()):
                     if fact.state not in FINISHED_TASK:
                         self._enter(target, fact, TaskState.FAILED, ours=False)
@@ -198,7 +204,7 @@ class BusyAirflow(FakeAirflow):
         if stored:
             self.end(run, state)
         else:
-            self.unstored.setdefault(run.run_id, []).append(lambda: self.end(run, state))
+            self._store_later(run, lambda: self.end(run, state))
 
     def _time_out(self, run: FakeRun) -> None:
         for task in list(run.tasks.values()):
@@ -242,13 +248,20 @@ class BusyAirflow(FakeAirflow):
         if stored:
             store()
         else:
-            self.unstored.setdefault(run.run_id, []).append(store)
+            self._store_later(run, store)
         if told and _is_followed(run):
             self._tell_of_task(run, fact, ours=ours)
+
+    def _store_later(self, run: FakeRun, store: Callable[[], None]) -> None:
+        self.unstored.setdefault((run.dag_id, run.run_id), []).append(store)
 
     def _report(self, run: FakeRun, task: TaskFact) -> None:
         event = self._event(run, task, EventName.TASK_PROGRESS)
         self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
+
+    def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
+        """Somebody else writes to the topic, in the official producer's words."""
+        self._official(run, event, dag_id=dag_id, **more)
 
     # What is published
 
@@ -286,7 +299,7 @@ class BusyAirflow(FakeAirflow):
         )
 
     def _official(self, run: FakeRun, event: str, **more: Any) -> None:
-        message = {
+        message: dict[str, Any] = {
             "schema_version": 1,
             "source": "airflow",
             "event": event,

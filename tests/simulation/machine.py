@@ -26,8 +26,10 @@ from hypothesis.stateful import (
 )
 
 from mljob_operator.core.job import Key
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.reconciler import UNKNOWN_FOR
 
+from .airflow import CHILD
 from .convergence import unkept
 from .network import Fault, When
 from .world import World
@@ -37,10 +39,21 @@ NAMES = ("churn", "score")
 STEPS = Counter[str]()
 """How often each rule was driven, for whoever asks."""
 
+FORGED = (
+    "dag_run.running",
+    "dag_run.success",
+    "dag_run.failed",
+    "task_instance.running",
+    "task_instance.success",
+    "task_instance.failed",
+)
+
 keys = st.sampled_from([(NAMESPACE, name) for name in NAMES])
 moments = st.sampled_from([0.0, 0.004, 0.012, 0.05, 0.4])
 whiles = st.sampled_from([0.4, 1.5, 4.0, 11.0, 21.0, 45.0])
 indexes = st.integers(0, 30)
+tasks = st.sampled_from(["extract", "fit", "work", "invented"])
+tries = st.sampled_from([1, 2, 7])
 specs = st.runner().flatmap(lambda machine: machine.specs)
 edits = st.runner().flatmap(lambda machine: machine.edits)
 
@@ -59,6 +72,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
+        self.denied = False
 
     def _any(self, *, going: bool) -> bool:
         """Whether any MLJob is there, on its way out or not."""
@@ -160,6 +174,20 @@ class Machine(RuleBasedStateMachine):
             self.world.topic.arrives(0, 1)
         self._then("all_events_arrive", then)
 
+    @precondition(lambda self: self.world.at_work())
+    @rule(name=st.sampled_from(FORGED), wrong_dag=st.booleans(), task=tasks, tried=tries, index=indexes, then=moments)
+    def somebody_else_writes_to_the_topic(
+        self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
+    ) -> None:
+        """What isn't true, of a run that goes on; or of none, which has its id."""
+        runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
+        if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
+            airflow, run = found[index % len(found)]
+            of_task = {"task_id": task, "try_number": tried, "map_index": -1} if name.startswith("task") else {}
+            airflow.forge(run, name, CHILD if wrong_dag else run.dag_id, **of_task)
+            self.world.topic.arrives(-1, 1)
+            self._then("somebody_else_writes_to_the_topic", then)
+
     @rule(then=moments)
     def the_group_rebalances(self, then: float) -> None:
         """What is not committed is read again."""
@@ -191,6 +219,17 @@ class Machine(RuleBasedStateMachine):
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
+    @precondition(lambda self: not self.denied)
+    @rule(then=whiles)
+    def airflow_denies_a_run(self, then: float) -> None:
+        """It says once that a run is not there which is."""
+        self.denied = True
+        for airflow in self.world.airflows.values():
+            airflow.denies = 1
+            # Of several Airflows only one is wrong.
+            break
+        self._then("airflow_denies_a_run", then)
+
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
@@ -201,6 +240,17 @@ class Machine(RuleBasedStateMachine):
             note(f"  {stray.name}")
             self.world.lands(stray)
             self._then("a_request_arrives_after_all", then)
+
+    @precondition(lambda self: self.world.network.strays)
+    @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
+    def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
+        """So late that the operator has stopped waiting for it."""
+        strays = self.world.network.strays
+        stray = strays.pop(index % len(strays))
+        self.world.run(max(0.0, stray.since + UNKNOWN_FOR.total_seconds() + after - self.world.loop.time()))
+        note(f"  {stray.name}")
+        self.world.lands(stray)
+        self._then("a_request_arrives_very_late", then)
 
     @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
     def the_watch(self, how: str, then: float) -> None:
@@ -289,12 +339,14 @@ class Machine(RuleBasedStateMachine):
         world.network.down.clear()
         world.network.faults = {"airflow": [], "kubernetes": []}
         world.network.strays.clear()
+        for airflow in world.airflows.values():
+            airflow.denies = 0
         world.topic.down = False
         for airflow in world.airflows.values():
             airflow.paused.clear()
             airflow.dags["missing"] = ("score",)
             for run in list(airflow.runs.values()):
-                airflow.store(run.run_id)
+                airflow.store(run.dag_id, run.run_id)
         world.clock.skew = world.airflow_clock.skew
         while world.topic.under_way:
             world.topic.arrives(0, 1)

@@ -17,8 +17,8 @@ from mljob_operator.ports import MemberChange, RunChange, TaskChange
 
 ONE_WAY = 0.005
 """Seconds from the operator to whom it asks, and back."""
-STRAY_FOR = 25.0
-"""Seconds for which a request that nobody waits for any more may still arrive; less than ``reconciler.UNKNOWN_FOR``."""
+STRAY_FOR = 75.0
+"""Seconds for which a request that nobody waits for any more may still arrive; far more than ``reconciler.UNKNOWN_FOR``."""
 
 
 class Fault(StrEnum):
@@ -47,6 +47,7 @@ class Stray:
 
     name: str
     effect: Callable[[], Awaitable[Any]]
+    since: float
     until: float
 
 
@@ -66,7 +67,8 @@ class Network:
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
         """Nobody waits for this request any more."""
-        self.strays.append(Stray(name, effect, asyncio.get_running_loop().time() + STRAY_FOR))
+        now = asyncio.get_running_loop().time()
+        self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
 
 class Wire:

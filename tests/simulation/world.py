@@ -19,7 +19,7 @@ from mljob_operator.errors import StoreError
 from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.readers import Readers
-from mljob_operator.reconciler import Reconciler
+from mljob_operator.reconciler import UNKNOWN_FOR, Reconciler
 from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
@@ -231,9 +231,11 @@ class World:
         limit: How many runs may be active in the other Airflow.
         watch_takes: Seconds from a change to its delivery by the watch; less than ``ONE_WAY``, and it overtakes the answer to who made it.
         defects: What the operator logged as an error.
+        late: What goes on because of a request that arrived after the operator's patience, by what it is called.
     """
 
     def __init__(self) -> None:
+        self.late: set[str] = set()
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
         self.airflow_clock = VirtualClock(self.loop)
@@ -280,9 +282,12 @@ class World:
         """A request that nobody waits for arrives after all."""
 
         async def land() -> None:
+            before = self.at_work()
             # Nobody hears how it ends.
             with contextlib.suppress(Exception):
                 await stray.effect()
+            if self.loop.time() > stray.since + UNKNOWN_FOR.total_seconds():
+                self.late |= {name for name, _ in self.at_work() if (name, _) not in before}
             self.look()
 
         self.loop.run_until_complete(land())
@@ -351,7 +356,10 @@ class World:
         return []
 
     def left_behind(self) -> list[str]:
-        """What goes on though its MLJob is gone, and nobody wanted it to or was warned of it."""
+        """What goes on though its MLJob is gone, and nobody wanted it to or was warned of it.
+
+        A submission that arrives later than the operator waits for it, when its MLJob is gone, is nobody's: that can't be known in time.
+        """
         there = self.cluster.uids
         warned = " ".join(
             notice.message for _, notice in self.cluster.notices if notice.reason == "CancellationAbandoned"
@@ -361,6 +369,7 @@ class World:
             for name, run_id in self.at_work()
             if not self.cluster.announced[run_id] & there
             and run_id not in self.by_hand
+            and name not in self.late
             and run_id not in warned
             and not any(
                 self.cluster.specs[uid].get("deletionPolicy") == "Retain" for uid in self.cluster.announced[run_id]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 from .confs import Confs
 from .core.backfill import Backfill, Order, Survey
 from .core.decisions import LOOK_UP_EVERY, CancelDirectly, ClearFailed, ListTasks, LookUpRun, Pause, Submit
 from .core.effort import Effort
-from .core.ledger import Ledger, survey
+from .core.ledger import Ledger, missed, survey
 from .core.situation import Situation
 from .errors import ValidationFailed, after_effect
 from .ports import Clock, DagRuns
@@ -26,12 +25,8 @@ Step = tuple[Ledger, Effort]
 """What is known, and what was tried, after an action."""
 
 
-async def act(
-    action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, clock: Clock, settled_after: timedelta
-) -> Step:
+async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, clock: Clock) -> Step:
     """Carry an action out.
-
-    ``settled_after`` is when the runs of an ended backfill are taken as they are, though Airflow has not stored the end of each.
 
     Raises:
         AirflowError: Airflow can't, or won't.
@@ -48,9 +43,8 @@ async def act(
             effort = replace(s.effort, looked_up_at=s.now, doubt=False)
             found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
             if found is None:
-                return replace(s.ledger, gone=True), effort
-            late = effort.over_since is not None and clock() - effort.over_since > settled_after
-            ledger = await _survey(s, dag_runs, found, take_as_it_is=late)
+                return missed(s.ledger, s.now, effort.unknown_until), effort
+            ledger = await _survey(s, dag_runs, found)
             return ledger, replace(effort, over_since=effort.over_since or clock()) if ledger.over else effort
 
         case Pause(paused):
@@ -86,12 +80,11 @@ async def _create(s: Situation, dag_runs: DagRuns, order: Order) -> Step:
         return await _survey(s, dag_runs, backfill), s.effort
 
 
-async def _survey(s: Situation, dag_runs: DagRuns, backfill: Backfill, *, take_as_it_is: bool = False) -> Ledger:
+async def _survey(s: Situation, dag_runs: DagRuns, backfill: Backfill) -> Ledger:
     members = await dag_runs.backfills.survey(backfill)
     others = await dag_runs.backfills.not_created(backfill, len(members))
-    all_over = all(member.over for member in members)
     ledger = survey(s.ledger, Survey(backfill, members, others))
-    if ledger.over and (all_over or take_as_it_is):
+    if ledger.over and all(member.over for member in members):
         return survey(s.ledger, Survey(backfill, members, others, final=True))
     return ledger
 

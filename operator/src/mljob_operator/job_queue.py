@@ -29,6 +29,7 @@ from .core.patches import merge_patch
 from .core.phases import TERMINAL_PHASES
 from .core.placement import LOST
 from .core.report import report
+from .core.run_key import RunKey
 from .core.situation import Situation
 from .errors import Conflict, Gone, OperatorError, StoreError, backoff
 from .live import Live
@@ -68,7 +69,7 @@ class JobQueue:
         self._min_interval = min_interval
         self._slots: dict[Key, Slot] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._others: dict[tuple[str, str], datetime | None] = {}
+        self._others: dict[RunKey, datetime | None] = {}
         self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
         self._closing = False
         self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -118,18 +119,16 @@ class JobQueue:
                 slot.job = None
             self._wake_admitted()
 
-    def tell(self, origins: Collection[str], key: Key, run_id: str, fact: TaskFact | RunFact, done: Done) -> None:
-        """An event said something of a run in one of these Airflows; ``done`` is called once that is stored, or known to concern nobody."""
+    def tell(self, key: Key, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
+        """An event said something of one of these runs; ``done`` is called once that is stored, or known to concern nobody."""
         slot = self._slots.setdefault(key, Slot())
-        slot.facts.append((origins, run_id, fact))
+        slot.facts.append((meant, fact))
         slot.done.append(done)
         self._wake(key)
 
-    def tell_backfill(
-        self, origins: Collection[str], dag_id: str, run_id: str, fact: TaskFact | RunFact, done: Done
-    ) -> bool:
-        """An event said something of a run that is none of ours by its id; whether it is one of a backfill of ours that is in progress."""
-        for airflow in origins:
+    def tell_backfill(self, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
+        """An event said something of one of these runs, which are none of ours by their id; whether one is of a backfill of ours in progress."""
+        for airflow, dag_id, run_id in meant:
             for key in self._backfills.get((airflow, dag_id), ()):
                 slot = self._slots.get(key)
                 if slot is None or slot.job is None or slot.ledger.course is None:
@@ -138,29 +137,29 @@ class JobQueue:
                 self.wanted(airflow).set()
                 if run_id in slot.ledger.course.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
-                    slot.facts.append(((airflow,), self._situation(slot).run_id, Member(run_id, run)))
+                    slot.facts.append(((self._situation(slot).run_key,), Member(run_id, run)))
                     slot.done.append(done)
                     self._wake(key)
                     return True
         return False
 
-    def follow(self, airflow: str, key: Key, run_id: str, members: Sequence[Member]) -> None:
+    def follow(self, key: Key, backfill: RunKey, members: Sequence[Member]) -> None:
         """An Airflow's REST API said something of runs of a backfill."""
         if (slot := self._slots.get(key)) is not None:
-            slot.facts += [((airflow,), run_id, member) for member in members]
+            slot.facts += [((backfill,), member) for member in members]
             self._wake(key)
 
-    def show(self, airflow: str, key: Key, run_id: str, snapshot: Snapshot) -> None:
+    def show(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
         """An Airflow's REST API said something of a run."""
-        slot, other = self._slots.get(key), (airflow, run_id)
-        if slot is None and snapshot.run is not None and self._others.get(other) != snapshot.run.created:
+        slot = self._slots.get(key)
+        if slot is None and snapshot.run is not None and self._others.get(run) != snapshot.run.created:
             # Of a finished MLJob, which somebody may have cleared in Airflow, or of none. It is looked at once for each time that it was queued.
-            self._others[other] = snapshot.run.created
+            self._others[run] = snapshot.run.created
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
             slot = self._slots[key] = Slot()
         if slot is not None:
-            slot.snapshots.append((airflow, run_id, snapshot))
+            slot.snapshots.append((run, snapshot))
             self._wake(key)
 
     def doubt(self, key: Key) -> None:
@@ -327,7 +326,10 @@ class JobQueue:
             if found is not None and slot.job is None:
                 slot.begin(found, self._reconciler.effort(found))
         if slot.job is None or (
-            slot.job.settled and not slot.snapshots and slot.job.spec.ttl_seconds_after_finished is None
+            slot.job.settled
+            and not slot.snapshots
+            and slot.job.spec.ttl_seconds_after_finished is None
+            and not self._situation(slot).arrived_late
         ):
             # An event that comes after the end: what has been said stands.
             slot.forget()
@@ -350,6 +352,7 @@ class JobQueue:
                 break
             assert changed, "what is to be stored is stored already"
         slot.acknowledge()
+        self._complain(slot)
 
         if isinstance(action, Release):
             return await self._release(slot, action)
@@ -361,7 +364,7 @@ class JobQueue:
         live = Live.of(situation)
         self._index(live)
         if live.hot:
-            self.wanted(live.airflow).set()
+            self.wanted(live.run.airflow).set()
         times = [
             action.until if isinstance(action, Wait) else None,
             slot.refined_at + REFINEMENT_WAITS if slot.refined_at is not None else None,
@@ -370,6 +373,25 @@ class JobQueue:
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
 
+    def _complain(self, slot: Slot) -> None:
+        """Say once for each run, and count, that Airflow has contradicted events."""
+        job, known = slot.job, slot.disbelieved
+        slot.disbelieved = slot.ledger.contradicted
+        new = slot.disbelieved - known
+        if not new or job is None:
+            return
+        self._meter.events_disbelieved(len(new))
+        if not known:
+            run = self._situation(slot).run_key
+            log.warning(
+                "%s/%s: Airflow contradicts an event on run %s of DAG %s, which the status does not show any more; more of this run are only counted. "
+                "A worker that stores the end of its task late does this, or somebody else who writes to the topic",
+                *job.key,
+                run.run_id,
+                run.dag_id,
+                extra={**_extra(job.key), "run_id": run.run_id},
+            )
+
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""
         for key in self._reconciler.admitted():
@@ -377,7 +399,7 @@ class JobQueue:
 
     def _index(self, live: Live) -> None:
         """Find backfills in progress by their DAGs."""
-        dag = live.airflow, live.dag_id
+        dag = live.run.airflow, live.run.dag_id
         if live.backfill and live.submitted:
             self._backfills[dag].add(live.job.key)
         elif live.backfill and live.job.key in self._backfills.get(dag, ()):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from .core.job import Job
 from .core.ledger import Ledger
 from .core.phases import RunState
+from .core.run_key import RunKey
 from .core.situation import Situation
 
 STIRRED_FOR = timedelta(seconds=3)
@@ -20,9 +21,7 @@ class Live:
     """An MLJob that is not finished, as the resync sees it.
 
     Attributes:
-        run_id: Its dag run's id.
-        dag_id: The run's DAG.
-        airflow: The Airflow that it is in.
+        run: Its dag run.
         ledger: What is known of the run.
         paused: Whether the run's DAG was paused when last looked at.
         submitted: Whether there is a run in progress.
@@ -32,9 +31,7 @@ class Live:
     """
 
     job: Job
-    run_id: str
-    dag_id: str
-    airflow: str
+    run: RunKey
     ledger: Ledger
     paused: bool
     submitted: bool
@@ -49,9 +46,7 @@ class Live:
         heard = s.ledger.course.stirred if s.ledger.course is not None else None
         return cls(
             s.job,
-            s.run_id,
-            s.dag_id,
-            s.airflow,
+            s.run_key,
             s.ledger,
             s.effort.paused,
             submitted,

@@ -126,12 +126,12 @@ class DagRuns(Protocol):
         """
         ...
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
         """Have the failed tasks of an ended run run again, and those that failed with them; a run that was queued again at or after
-        ``since`` (Airflow's clock) is left as it is.
+        ``since`` (Airflow's clock) is left as it is. None when Airflow has no such run.
 
         Raises:
-            NothingToClear: The run has no failed task, or is gone.
+            NothingToClear: The run has no failed task.
         """
         ...
 
@@ -380,6 +380,10 @@ class Meter(Protocol):
 
     def event(self, outcome: str) -> None:
         """A Kafka message was read: applied, foreign, unreadable."""
+        ...
+
+    def events_disbelieved(self, number: int) -> None:
+        """Airflow's REST API has contradicted so many events."""
         ...
 
     def status_written(self, seconds: float) -> None:

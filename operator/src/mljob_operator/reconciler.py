@@ -15,11 +15,11 @@ from .core.disclosure import disclosed
 from .core.effort import Effort, Trouble
 from .core.facts import RunFact, Snapshot
 from .core.job import Job, Key
-from .core.ledger import Ledger, ask, observe
+from .core.ledger import ABSENCE_TAKES, Ledger, ask, missed, observe
 from .core.outputs import Outputs, bounded
-from .core.phases import FINISHED_TASK, TERMINAL_PHASES, TERMINAL_RUN
+from .core.phases import FINISHED_TASK, TERMINAL_PHASES
 from .core.redaction import Redaction
-from .core.situation import Situation
+from .core.situation import LIST_AGAIN_AFTER, Situation
 from .errors import (
     AirflowError,
     AirflowForbidden,
@@ -40,8 +40,8 @@ UNKNOWN_FOR = timedelta(seconds=30)
 """How long a submission without an answer may still take effect: Airflow's api-server has given up on it by then."""
 
 SETTLED_AFTER = timedelta(seconds=10)
-"""When the tasks of an ended run are taken as they are. Airflow publishes a run's end before it stores it, so a first list may still show
-tasks under way; but a deadlocked run leaves tasks for good that never ran."""
+"""When the tasks of an ended run are taken as they are. A worker may store the end of its task after the run's end, so a first list may still
+show tasks under way; but a deadlocked run leaves tasks for good that never ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +204,19 @@ class Reconciler:
         if isinstance(action, decisions.Submit | decisions.ClearFailed):
             self.admission.reserve(job.key, situation.active_reservation, _created(job))
         if job.is_backfill and isinstance(action, backfills.Action):
-            ledger, effort = await backfills.act(
-                action, situation, self._dag_runs(situation), self.confs, self._clock, SETTLED_AFTER
-            )
+            ledger, effort = await backfills.act(action, situation, self._dag_runs(situation), self.confs, self._clock)
             return replace(progress, ledger=ledger, effort=effort)
         match action:
             case decisions.AddFinalizer():
                 return replace(progress, job=await self._jobs.set_finalizer(job, present=True))
 
             case decisions.CountRuns():
-                newest = 0
-                while True:
-                    following = replace(situation, effort=replace(effort, newest=newest + 1)).next_attempt()
-                    if await self._dag_runs(situation).get(following.dag_id, following.run_id) is None:
-                        return replace(progress, effort=replace(effort, newest=newest))
-                    newest += 1
+                counted = effort.counted
+                while await self._is_there(situation, counted + 1):
+                    counted += 1
+                since = effort.counted_at if counted == effort.counted and effort.counted_at is not None else now
+                newest = counted if now >= since + ABSENCE_TAKES else None
+                return replace(progress, effort=replace(effort, counted=counted, counted_at=since, newest=newest))
 
             case decisions.BeginAttempt(attempt):
                 begun = Effort(attempt=attempt, paused=effort.paused, unknown_until=effort.unknown_until)
@@ -226,7 +224,7 @@ class Reconciler:
                 if attempt.run_id != run_id or elsewhere or situation.attempt is None:
                     return replace(progress, ledger=Ledger(), effort=begun, outputs=None)
                 run = ledger.run if situation.cleared_in_airflow else None
-                ledger = replace(ledger, run=run, listed=False, gone=False, course=None)
+                ledger = replace(ledger, run=run, heard=None, listed=False, missed_at=None, gone=False, course=None)
                 return replace(progress, ledger=ledger, effort=begun)
 
             case decisions.Submit(conf_of):
@@ -241,6 +239,8 @@ class Reconciler:
                     )
                 except NothingToClear:
                     return replace(progress, effort=replace(effort, cleared_nothing=True))
+                if run is None:
+                    return replace(progress, ledger=missed(ledger, now, effort.unknown_until))
                 self._log(situation, logging.INFO, "cleared the failed tasks of run %s of DAG %s", run_id, dag_id)
                 return replace(progress, ledger=observe(ledger, Snapshot(now, run=run)))
 
@@ -248,18 +248,21 @@ class Reconciler:
                 fact = await self._dag_runs(situation).get(dag_id, run_id)
                 effort = replace(effort, looked_up_at=now)
                 if fact is None:
-                    return replace(progress, ledger=replace(ledger, gone=True), effort=effort)
+                    return replace(progress, ledger=missed(ledger, now, effort.unknown_until), effort=effort)
                 return replace(progress, ledger=observe(ledger, Snapshot(now, run=fact)), effort=effort)
 
             case decisions.ListTasks():
-                fact = await self._dag_runs(situation).get(dag_id, run_id)
+                looked_at = effort.looked_up_at
+                confirmed = ledger.over and looked_at is not None and now < looked_at + LIST_AGAIN_AFTER
+                # That it has ended was asked a moment ago.
+                fact = ledger.run if confirmed else await self._dag_runs(situation).get(dag_id, run_id)
                 effort = replace(effort, looked_up_at=now, doubt=False)
                 if fact is None:
-                    return replace(progress, ledger=replace(ledger, gone=True), effort=effort)
+                    return replace(progress, ledger=missed(ledger, now, effort.unknown_until), effort=effort)
                 ledger = observe(ledger, Snapshot(now, run=fact))
                 asked_at = self._clock()
                 tasks = await self._dag_runs(situation).tasks(dag_id, run_id)
-                final = fact.state in TERMINAL_RUN and (
+                final = fact.ended and (
                     all(task.state in FINISHED_TASK for task in tasks)
                     or (effort.over_since is not None and asked_at - effort.over_since > SETTLED_AFTER)
                 )
@@ -303,6 +306,11 @@ class Reconciler:
 
             case _:  # pragma: no cover  # the others are the caller's
                 raise AssertionError(action)
+
+    async def _is_there(self, situation: Situation, number: int) -> bool:
+        """Whether Airflow has the ``number``-th run of the MLJob's spec."""
+        run = replace(situation, effort=replace(situation.effort, newest=number)).next_attempt()
+        return await self._dag_runs(situation).get(run.dag_id, run.run_id) is not None
 
     async def _submit(self, situation: Situation, conf_of: str | None) -> RunFact:
         """Make the conf, check it, trigger the run."""

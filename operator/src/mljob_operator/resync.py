@@ -23,10 +23,11 @@ from .core.backfill import Member
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Key
 from .core.ledger import GRACE
+from .core.run_key import RunKey
 from .errors import AirflowError, backoff
 from .job_queue import JobQueue
 from .live import Live
-from .ports import Airflows, Clock, DagRuns, Meter
+from .ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 
 log = logging.getLogger(__name__)
 
@@ -118,31 +119,33 @@ class Resync:
         """
         lives = self._queue.live(self._airflow)
         submitted = {live.job.key: live for live in lives if live.submitted and not live.backfill}
-        backfills = {live.run_id: live for live in lives if live.submitted and live.backfill}
+        backfills = {live.run: live for live in lives if live.submitted and live.backfill}
         started = self._clock()
         since = (self._watermark or self._first(lives)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
         # Without a run in progress there is only one thing to learn: that somebody cleared the run of a finished MLJob.
         tasks = await self._dag_runs.changed_tasks(since) if submitted else []
 
-        of_run: dict[tuple[Key, str], tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
-        for run in runs:
-            if (key := self._key(run.run_id)) in submitted:
-                of_run[key, run.run_id][0].append(run.fact)
-            elif key is not None:
-                self._queue.show(self._airflow, key, run.run_id, Snapshot(started, run=run.fact))
+        followed = {live.run: live for live in submitted.values()}
+        of_run: dict[RunKey, tuple[list[RunFact], list[TaskFact]]] = defaultdict(lambda: ([], []))
+        for change in runs:
+            run, key = self._run(change), self._key(change.run_id)
+            if run in followed:
+                of_run[run][0].append(change.fact)
+            elif key is not None and key not in submitted:
+                self._queue.show(key, run, Snapshot(started, run=change.fact))
         for task in tasks:
-            if (key := self._key(task.run_id)) in submitted:
-                of_run[key, task.run_id][1].append(task.fact)
-        for (key, run_id), (run_facts, task_facts) in of_run.items():
-            run_fact = run_facts[-1] if run_facts else submitted[key].ledger.run
+            if (run := self._run(task)) in followed:
+                of_run[run][1].append(task.fact)
+        for run, (run_facts, task_facts) in of_run.items():
+            live = followed[run]
+            run_fact = run_facts[-1] if run_facts else live.ledger.run
             created = run_fact.created if run_fact else None
             # One that was cleared looks young, but what had succeeded before has not changed since.
-            cleared = attempts.goes_on(submitted[key].job.status)
+            cleared = attempts.goes_on(live.job.status)
             self._queue.show(
-                self._airflow,
-                key,
-                run_id,
+                live.job.key,
+                run,
                 Snapshot(
                     started,
                     run=run_facts[-1] if run_facts else None,
@@ -157,17 +160,17 @@ class Resync:
         await self._look_after_queued(lives)
         await self._take_census(submitted, started, of_run, first_pass=first_pass)
 
-    async def _follow(self, backfills: dict[str, Live], since: datetime, now: datetime) -> None:
+    async def _follow(self, backfills: dict[RunKey, Live], since: datetime, now: datetime) -> None:
         """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
         if not backfills:
             return
-        members: dict[str, list[Member]] = defaultdict(list)
+        members: dict[RunKey, list[Member]] = defaultdict(list)
         for change in await self._dag_runs.backfills.changed(since):
-            members[change.marker.run_id].append(change.member)
+            members[RunKey(self._airflow, change.dag_id, change.marker.run_id)].append(change.member)
         due = self._census_at is None or now >= self._census_at + CENSUS_INTERVAL
-        for run_id, live in backfills.items():
-            if run_id in members:
-                self._queue.follow(self._airflow, live.job.key, run_id, members[run_id])
+        for backfill, live in backfills.items():
+            if backfill in members:
+                self._queue.follow(live.job.key, backfill, members[backfill])
             if due or live.ledger.course is None or not live.ledger.course.made:
                 self._queue.doubt(live.job.key)
 
@@ -191,31 +194,34 @@ class Resync:
             return
         paused = await self._dag_runs.paused_dags()
         for live in queued:
-            is_paused = live.dag_id in paused
+            is_paused = live.run.dag_id in paused
             if is_paused is not live.paused:
                 self._queue.pause_seen(live.job.key, paused=is_paused)
 
     async def _take_census(
-        self, submitted: dict[Key, Live], now: datetime, seen: Collection[tuple[Key, str]], *, first_pass: bool
+        self, submitted: dict[Key, Live], now: datetime, seen: Collection[RunKey], *, first_pass: bool
     ) -> None:
         """Ask for runs one by one only where something doesn't add up; and follow those that were cleared while nobody read the feed."""
         for key, live in submitted.items():
-            if first_pass and (key, live.run_id) not in seen and not live.ledger.complete:
+            if first_pass and live.run not in seen and not live.ledger.complete:
                 self._queue.doubt(key)
         if self._census_at is not None and now < self._census_at + CENSUS_INTERVAL:
             return
         self._census_at = now
         active = await self._dag_runs.active_runs()
-        for run in active:
-            of = self._key(run.run_id)
+        for change in active:
+            of = self._key(change.run_id)
             if of is not None and of not in submitted:
-                self._queue.show(self._airflow, of, run.run_id, Snapshot(now, run=run.fact))
-        there = {run.run_id for run in active}
+                self._queue.show(of, self._run(change), Snapshot(now, run=change.fact))
+        there = {self._run(change) for change in active}
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
-            missing = live.run_id not in there and not live.ledger.over
+            missing = live.run not in there and not live.ledger.over
             if age > OVERLAP and (missing or not live.ledger.complete):
                 self._queue.doubt(key)
+
+    def _run(self, change: RunChange | TaskChange) -> RunKey:
+        return RunKey(self._airflow, change.dag_id, change.run_id)
 
     def _key(self, run_id: str) -> Key | None:
         run = RunId.parse(run_id)

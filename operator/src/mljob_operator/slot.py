@@ -10,10 +10,11 @@ from datetime import datetime
 from .core import attempts
 from .core.backfill import Member
 from .core.effort import Effort
-from .core.facts import RunFact, Snapshot, TaskFact
+from .core.facts import EventId, RunFact, Snapshot, TaskFact
 from .core.job import Job
 from .core.ledger import Ledger, fold, observe, remember
 from .core.outputs import Outputs
+from .core.run_key import RunKey
 from .core.situation import Situation
 
 Done = Callable[[], None]
@@ -28,8 +29,9 @@ class Slot:
         ledger: What is known of its run.
         effort: What was tried for it.
         outputs: What its run left, where that was read.
-        facts: What events said, each with the Airflows that it may be of, and the run id.
-        snapshots: What REST said, each with its Airflow and the run id.
+        facts: What was said of runs one by one, by events and of backfills, each with the runs that may be meant.
+        snapshots: What REST said, each with the run.
+        disbelieved: Events that Airflow has contradicted, as far as they are counted.
         done: To be called when the facts that came with them are stored.
         owed: The same, of facts that are folded.
         paused: Whether the run's DAG was seen paused; None: not looked at since the last step.
@@ -47,8 +49,9 @@ class Slot:
     ledger: Ledger = field(default_factory=Ledger)
     effort: Effort = field(default_factory=Effort)
     outputs: Outputs | None = None
-    facts: list[tuple[Collection[str], str, TaskFact | RunFact | Member]] = field(default_factory=list)
-    snapshots: list[tuple[str, str, Snapshot]] = field(default_factory=list)
+    facts: list[tuple[Collection[RunKey], TaskFact | RunFact | Member]] = field(default_factory=list)
+    snapshots: list[tuple[RunKey, Snapshot]] = field(default_factory=list)
+    disbelieved: frozenset[EventId] = frozenset()
     done: list[Done] = field(default_factory=list)
     owed: list[Done] = field(default_factory=list)
     paused: bool | None = None
@@ -84,17 +87,17 @@ class Slot:
 
     def take_in(self, situation: Situation) -> None:
         """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""
-        run_id, airflow = situation.run_id, situation.airflow
+        run = situation.run_key
         facts, self.facts = self.facts, []
         self.owed += self.done
         self.done = []
         snapshots, self.snapshots = self.snapshots, []
         self.ledger = fold(
             replace(self.ledger, since=attempts.run_facts_since(situation.status)),
-            (fact for origins, about, fact in facts if about == run_id and airflow in origins),
+            (fact for meant, fact in facts if run in meant),
         )
-        for origin, about, snapshot in snapshots:
-            if (origin, about) == (airflow, run_id):
+        for meant, snapshot in snapshots:
+            if meant == run:
                 self.ledger = observe(self.ledger, snapshot)
         if self.paused is not None:
             self.effort = replace(self.effort, paused=self.paused)

@@ -15,6 +15,7 @@ from functools import partial
 from mljob_contract.run_id import RunId
 
 from .core.offsets import Offsets, Partition
+from .core.run_key import in_any_of
 from .core.wire import Unreadable, read
 from .job_queue import JobQueue
 from .ports import Clock, EventSource, Message, Meter
@@ -84,15 +85,16 @@ class StatusPipeline:
                 self._complain(message, problem)
                 self._offsets.done(message.partition, message.offset)
                 continue
-            run, origins = RunId.parse(envelope.run_id), self._origins(envelope.source)
-            if envelope.fact is None or not origins:
+            run = RunId.parse(envelope.run_id)
+            meant = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
+            if envelope.fact is None or not meant:
                 concerns = False
             elif run is not None and run.prefix == self._prefix:
-                self._queue.tell(origins, (run.namespace, run.name), envelope.run_id, envelope.fact, done)
+                self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
                 concerns = True
             else:
                 # A run of a backfill has an id of Airflow's making.
-                concerns = self._queue.tell_backfill(origins, envelope.dag_id, envelope.run_id, envelope.fact, done)
+                concerns = self._queue.tell_backfill(meant, envelope.fact, done)
             self._meter.event("applied" if concerns else "foreign")
             if not concerns:
                 self._offsets.done(message.partition, message.offset)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import RunFact, later_run, queued_again
+from mljob_operator.core.facts import RunFact, heard_of_run, later_run, queued_again
 from mljob_operator.core.phases import RunState
 from tests.strategies import EPOCH
 
@@ -47,16 +47,17 @@ def test_a_run_that_was_queued_again_is_no_longer_over(state: RunState) -> None:
 
 def test_a_run_that_was_cleared_before_its_end_was_heard_of_is_queued() -> None:
     queued = RunFact(RunState.QUEUED, StatusSource.REST, at(0), at(0), created=at(0))
-    running = RunFact(RunState.RUNNING, StatusSource.KAFKA, at(1), at(1))
+    running = RunFact(RunState.RUNNING, StatusSource.REST, at(1), at(1), created=at(0))
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at(9), at(9), created=at(8))
-    told_late = RunFact(RunState.SUCCESS, StatusSource.KAFKA, at(2), at(10), end=at(2))
+    told_late = RunFact(RunState.SUCCESS, StatusSource.KAFKA, at(2), at(10))
     runs_again = RunFact(RunState.RUNNING, StatusSource.KAFKA, at(12), at(12))
 
     begun = later_run(queued, running)
     assert begun.state is RunState.RUNNING
     assert later_run(begun, cleared) is cleared
-    assert later_run(later_run(cleared, running), told_late) is cleared, "what is told late of the time before"
-    assert later_run(cleared, runs_again).state is RunState.RUNNING
+    assert later_run(cleared, running) is cleared, "an answer from before that comes late"
+    assert heard_of_run(cleared, None, told_late) is None, "an event from before that comes late"
+    assert heard_of_run(cleared, None, runs_again) is runs_again
 
 
 def test_a_task_that_is_cleared_while_the_run_goes_on_leaves_it_running() -> None:

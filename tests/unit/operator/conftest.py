@@ -13,6 +13,7 @@ from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.instance import OWN, Instance
+from mljob_operator.core.run_key import RunKey
 from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.reconciler import Reconciler
@@ -51,6 +52,7 @@ class World:
         self.airflows: dict[str, FakeAirflow] = {}
         self.users: dict[str, FakeUser] = {}
         self.done: list[int] = []
+        self.meter = SilentMeter()
         self.start()
 
     def start(self) -> None:
@@ -71,7 +73,7 @@ class World:
         self.reconciler = Reconciler(
             self.instances, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
         )
-        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, SilentMeter(), min_interval=0)
+        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, self.meter, min_interval=0)
         self.instances.serve(self.reconciler.admission, self.queue.users, self.queue.reconsider)
         self.resync = self.resync_of(OWN)
 
@@ -155,10 +157,11 @@ class World:
         self.jobs.user_deletes(KEY, self.clock())
         await self.see_all()
 
-    async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None) -> None:
+    async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
         """Events from Kafka."""
+        run = RunKey(OWN, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
-            self.queue.tell({OWN}, KEY, run_id or self.airflow.only_run().run_id, fact, lambda: self.done.append(1))
+            self.queue.tell(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:

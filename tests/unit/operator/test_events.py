@@ -8,6 +8,7 @@ from datetime import timedelta
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run_key import RunKey
 from tests.strategies import event
 
 from .conftest import World
@@ -60,9 +61,8 @@ async def test_an_event_of_an_earlier_run_changes_nothing(world: World) -> None:
 
 async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> None:
     world.queue.tell(
-        {OWN},
         ("team-a", "stranger"),
-        "mljob.team-a.stranger.aaaaaaaaaa-1",
+        {RunKey(OWN, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
         event("fit", TaskState.RUNNING),
         lambda: world.done.append(1),
     )

@@ -41,15 +41,17 @@ async def test_complete_is_not_true_before_the_outputs_are_there(world: World) -
     assert told == [{"score": 0.9}], "in one patch"
 
 
-async def test_an_airflow_that_stays_away_does_not_hold_up_the_verdict_for_good(world: World) -> None:
+async def test_an_airflow_that_goes_away_does_not_hold_up_the_verdict_for_good(world: World) -> None:
+    """It has said that the run has ended, and can't be asked for the rest."""
     await world.apply()
     run = world.airflow.only_run()
     run.outputs = {"score": 0.9}
     for task_id, _ in list(run.tasks):
         world.airflow.set_task(run, task_id, TaskState.SUCCESS)
     world.airflow.end(run, RunState.SUCCESS)
-    world.airflow.down = True
+    world.airflow.down_for = {"tasks": 1000}
     await world.tell(RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock()))
+    world.airflow.down = True
     assert world.status.phase is Phase.RUNNING
     await world.later(29)
     assert world.status.phase is Phase.RUNNING
@@ -57,7 +59,7 @@ async def test_an_airflow_that_stays_away_does_not_hold_up_the_verdict_for_good(
     assert (world.status.phase, world.condition("Complete")) == (Phase.SUCCEEDED, "True")
     assert "could not be read" in (world.status.message or "")
     since = next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete")
-    world.airflow.down = False
+    world.airflow.down, world.airflow.down_for = False, {}
     await world.later(60)
     assert world.status.outputs == {"score": 0.9}
     assert "could not be read" not in (world.status.message or "")

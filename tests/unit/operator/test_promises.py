@@ -7,8 +7,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.phases import TERMINAL_RUN, RunState
 from tests.fakes.airflow import CANCEL_DAG
+from tests.simulation.airflow import CHILD
 from tests.simulation.machine import Machine, hold, indexes, moments
 
 EDITS = st.one_of(
@@ -54,7 +55,7 @@ class Promises(Machine):
         runs = [run for run in self.world.airflow.ours() if run.run_id in current]
         if found := [run for run in runs if run.end is None or now > max(run.end, run.created)]:
             run = found[index % len(found)]
-            self.world.airflow.store(run.run_id)
+            self.world.airflow.store(run.dag_id, run.run_id)
             self.world.by_hand.add(run.run_id)
             self.world.airflow.clear(run)
             self._then("clear_in_airflow", then)
@@ -68,9 +69,34 @@ class Promises(Machine):
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
         if found := [run for run in told if run.state is not RunState.RUNNING]:
             run = found[index % len(found)]
-            self.world.airflow.unstored.pop(run.run_id, None)
+            self.world.airflow.unstored.pop((run.dag_id, run.run_id), None)
             del self.world.airflow.runs[run.dag_id, run.run_id]
             self._then("delete_in_airflow", then)
+
+    @precondition(lambda self: self.world.airflow.ours())
+    @rule(index=indexes, then=moments)
+    def a_child_is_triggered(self, index: int, then: float) -> None:
+        """A task of a run triggers a run of another DAG, with the id of its own run."""
+        runs = [run for run in self.world.airflow.ours() if run.state is RunState.RUNNING]
+        if runs and (CHILD, (run := runs[index % len(runs)]).run_id) not in self.world.airflow.runs:
+            self.world.airflow.queue(CHILD, run.run_id, {})
+            self._then("a_child_is_triggered", then)
+
+    @precondition(lambda self: self.world.airflow.children())
+    @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
+    def a_child_goes_on(self, what: str, index: int, then: float) -> None:
+        """Whatever becomes of it is none of the MLJob's affairs."""
+        airflow, children = self.world.airflow, self.world.airflow.children()
+        child = children[index % len(children)]
+        over = child.state in TERMINAL_RUN
+        if what in ("succeeds", "fails") and not over:
+            airflow.finish(child, RunState.SUCCESS if what == "succeeds" else RunState.FAILED)
+        elif what == "is cleared" and over:
+            airflow.clear(child)
+        elif what == "is deleted" and child.state is not RunState.RUNNING:
+            airflow.unstored.pop((CHILD, child.run_id), None)
+            del airflow.runs[CHILD, child.run_id]
+        self._then("a_child_goes_on", then)
 
     # Airflow
 

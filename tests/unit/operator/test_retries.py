@@ -116,6 +116,7 @@ class TestRetrying:
         world.airflow.runs.clear()
         world.clock.tick(61)
         await world.look()
+        await world.later(3)
         await world.later(10)
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
         assert world.status.dag_run_id is not None

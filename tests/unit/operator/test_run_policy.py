@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState
 
 from .conftest import KEY, World
 from .runs import active, begin, edit, end, newest, runs
+
+
+async def apply_counted(world: World, **spec: Any) -> None:
+    """Create an MLJob with OncePerSpec; Airflow is asked twice which runs of its spec there are."""
+    await world.apply(runPolicy="OncePerSpec", **spec)
+    await world.later(3)
 
 
 class TestRunPolicy:
@@ -71,25 +79,25 @@ class TestRunPolicy:
         assert len(runs(world)) == 1
 
     async def test_once_per_spec_takes_over_the_finished_run(self, world: World) -> None:
-        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        await apply_counted(world, conf={"day": 1})
         await end(world, RunState.SUCCESS)
         world.jobs.user_deletes(KEY, world.clock())
         assert not world.exists
         await world.see_all()
-        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        await apply_counted(world, conf={"day": 1})
         assert world.status.phase is Phase.SUCCEEDED
         assert len(runs(world)) == 1
 
     async def test_once_per_spec_takes_over_the_newest_of_several_runs(self, world: World) -> None:
-        spec = {"runPolicy": "OncePerSpec", "cancellation": {"strategy": "Api"}}
-        await world.apply(**spec)
+        spec = {"cancellation": {"strategy": "Api"}}
+        await apply_counted(world, **spec)
         await begin(world)
         await edit(world, suspend=True)
         await edit(world, suspend=False)
         await end(world, RunState.SUCCESS)
         world.jobs.user_deletes(KEY, world.clock())
         await world.see_all()
-        await world.apply(**spec)
+        await apply_counted(world, **spec)
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
         assert world.status.dag_run_id == runs(world)[1]
         assert len(runs(world)) == 2
@@ -101,6 +109,7 @@ class TestRunPolicy:
         assert world.status.attempts is None
         world.airflow.down = False
         await world.later(15)
+        await world.later(3)
         assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 1)
 
     async def test_once_per_spec_deleted_while_airflow_is_away_goes_at_once(self, world: World) -> None:
@@ -110,7 +119,7 @@ class TestRunPolicy:
         assert not world.exists
 
     async def test_once_per_spec_runs_another_spec(self, world: World) -> None:
-        await world.apply(runPolicy="OncePerSpec", conf={"day": 1})
+        await apply_counted(world, conf={"day": 1})
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"day": 2})
         assert len(runs(world)) == 2

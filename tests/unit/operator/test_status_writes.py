@@ -9,6 +9,7 @@ import pytest
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.news import REFINEMENT_WAITS
 from mljob_operator.core.phases import TaskState
+from mljob_operator.core.run_key import RunKey
 from mljob_operator.errors import StoreUnavailable
 from tests.strategies import event
 
@@ -61,9 +62,8 @@ class TestWriting:
         await world.look()
         world.jobs.fail = StoreUnavailable("etcd is away")
         world.queue.tell(
-            {OWN},
             KEY,
-            world.airflow.only_run().run_id,
+            {RunKey(OWN, "train", world.airflow.only_run().run_id)},
             event("extract", TaskState.RUNNING),
             lambda: world.done.append(1),
         )

@@ -41,11 +41,13 @@ class TestExpiry:
 
     async def test_one_that_took_over_an_old_run_has_its_time_too(self, world: World) -> None:
         await world.apply(runPolicy="OncePerSpec", ttlSecondsAfterFinished=60)
+        await world.later(3)
         await end(world, RunState.SUCCESS)
         await world.later(61)
         assert not world.exists
         world.clock.tick(1000)
         await world.apply(runPolicy="OncePerSpec", ttlSecondsAfterFinished=60)
+        await world.later(3)
         assert world.status.phase is Phase.SUCCEEDED
         await world.later(50)
         assert world.exists

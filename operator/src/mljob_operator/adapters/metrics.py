@@ -25,6 +25,11 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._disbelieved = Counter(
+            "mljob_events_disbelieved",
+            "Events that Airflow's REST API has contradicted, and that the status does not show any more",
+            registry=self.registry,
+        )
         self._patches = Histogram(
             "mljob_status_patch_seconds", "How long a status patch took", buckets=_FAST, registry=self.registry
         )
@@ -67,6 +72,10 @@ class Metrics:
     def event(self, outcome: str) -> None:
         """A Kafka message was read."""
         self._events.labels(outcome).inc()
+
+    def events_disbelieved(self, number: int) -> None:
+        """Airflow has contradicted events."""
+        self._disbelieved.inc(number)
 
     def status_written(self, seconds: float) -> None:
         """A status was patched."""

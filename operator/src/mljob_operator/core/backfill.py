@@ -15,8 +15,8 @@ from typing import Any
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MLJobSpec, ReprocessBehavior, StatusSource
 
-from .facts import RunFact, later_run
-from .phases import TERMINAL_RUN, RunState
+from .facts import EventId, RunFact, denies, heard_after_answer, heard_of_run, later_run
+from .phases import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +89,24 @@ class Member:
     """A run of a backfill.
 
     Attributes:
+        run: Its state: as REST says, once it is one of a :class:`Course`.
         date: Its logical date; None where an event doesn't say.
         attempt: The attempt that made it or ran it again; None where an event doesn't say.
+        heard: What events say of the run beyond REST's word: a hint, which may be shown and decides nothing.
+        denied: The last event that REST has contradicted.
     """
 
     run_id: str
     run: RunFact
     date: datetime | None = None
     attempt: int | None = None
+    heard: RunFact | None = None
+    denied: EventId | None = None
 
     @property
     def over(self) -> bool:
         """Whether the run has ended."""
-        return self.run.state in TERMINAL_RUN
+        return self.run.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,11 @@ class Course:
     members: Mapping[str, Member] = field(default_factory=dict)
     not_created: int = 0
     stirred: datetime | None = None
+
+    @property
+    def shown(self) -> Course:
+        """The same for people: with what events say."""
+        return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 
     @property
     def active(self) -> list[Member]:
@@ -172,25 +182,40 @@ def surveyed(old: Course | None, survey: Survey) -> Course:
 
 def joined(course: Course, member: Member) -> Course:
     """What the change feed or an event says of one run. Of a run that is not known, an event does not say whose it is."""
-    heard = member.run.source is StatusSource.KAFKA
-    old = course.members.get(member.run_id)
-    if heard and (old is None or (old.run.created is not None and member.run.at < old.run.created)):
-        # A late event may be of the time before the run was made again.
+    old, stirred = course.members.get(member.run_id), course.stirred
+    if member.run.source is StatusSource.KAFKA:
+        if old is None or old.denied == member.run.event_id:
+            return course
+        new = replace(old, heard=heard_of_run(old.run, old.heard, member.run))
+        stirred = max(filter(None, (stirred, member.run.seen)))
+    elif old is not None and (member.attempt or 0) < (old.attempt or 0):
         return course
-    if old is not None and (member.attempt or 0) < (old.attempt or 0) and not heard:
-        return course
-    stirred = max(filter(None, (course.stirred, member.run.seen))) if heard else course.stirred
-    return replace(course, members={**course.members, member.run_id: _later(old, member)}, stirred=stirred)
+    else:
+        new = _later(old, member)
+    return replace(course, members={**course.members, member.run_id: new}, stirred=stirred)
 
 
 def _later(old: Member | None, new: Member, *, final: bool = False) -> Member:
+    """A run after an answer of REST."""
     if old is None or final:
         return new
-    run = later_run(old.run, new.run)
+    run, asked_at = later_run(old.run, new.run), new.run.seen
     # An attempt's number rises when the run is made again, so the end that is known is an earlier one's.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
         run = new.run
-    return replace(new, run=run, date=new.date or old.date, attempt=new.attempt or old.attempt)
+    contradicted = old.heard is not None and denies(new.run, old.heard, asked_at)
+    return replace(
+        new,
+        run=run,
+        date=new.date or old.date,
+        attempt=new.attempt or old.attempt,
+        heard=heard_after_answer(old.heard, run, new.run, asked_at),
+        denied=old.heard.event_id if old.heard is not None and contradicted else old.denied,
+    )
+
+
+def _shown(member: Member) -> Member:
+    return replace(member, run=later_run(member.run, member.heard), heard=None) if member.heard else member
 
 
 def as_one_run(course: Course) -> RunFact:
@@ -216,4 +241,4 @@ def as_one_run(course: Course) -> RunFact:
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
     """Whether it ended in this attempt rather than in an earlier one."""
-    return run.state in TERMINAL_RUN and (run.end or run.at) >= since
+    return run.ended and (run.end or run.at) >= since

@@ -21,6 +21,7 @@ NAMED = 5
 
 def fields(course: Course, url: str | None) -> dict[str, Any]:
     """The status' fields that tell of the runs; ``url`` is the page of the DAG's backfills, from which those of runs follow."""
+    course = course.shown
     dag_url = url.removesuffix(f"/{BACKFILLS}") if url else None
     states = Counter(member.run.state for member in course.members.values())
     total = len(course.members)
@@ -49,6 +50,7 @@ def fields(course: Course, url: str | None) -> dict[str, Any]:
 
 def under_way(course: Course) -> Story:
     """A backfill in progress."""
+    course = course.shown
     total, states = len(course.members), Counter(member.run.state for member in course.members.values())
     done, running, queued = total - len(course.active), states[RunState.RUNNING], states[RunState.QUEUED]
     begun = as_one_run(course).state is not RunState.QUEUED
@@ -69,7 +71,7 @@ def under_way(course: Course) -> Story:
 
 def suspended(course: Course) -> Story:
     """A backfill that was paused because the MLJob says so."""
-    running = sum(member.run.state is RunState.RUNNING for member in course.members.values())
+    running = sum(member.run.state is RunState.RUNNING for member in course.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
     return Story(
         Phase.SUSPENDED,

@@ -15,13 +15,11 @@ from datetime import datetime, timedelta
 from mljob_contract.mljob import DeletionPolicy
 
 from .attempts import Attempt, same_run
-from .ledger import unasked
-from .situation import FOR_EVER, Situation
+from .ledger import ABSENCE_TAKES, unasked
+from .situation import FOR_EVER, LIST_AGAIN_AFTER, Situation
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
-LIST_AGAIN_AFTER = timedelta(seconds=1)
-"""How long Airflow may take to store what it has published of a run's end, before the tasks are listed again."""
 CANCEL_DAG_TAKES = timedelta(seconds=60)
 """How long the cancellation DAG may take once it runs: it fails tasks in the DAG's order and gives teardown tasks time to run."""
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
@@ -148,8 +146,14 @@ Policy = Callable[[Situation], Action | None]
 
 
 def decide(situation: Situation) -> Action:
-    """The next action: the first policy's that has one; a wait ends when a deadline does."""
+    """The next action: the first policy's that has one; a wait ends when a deadline does.
+
+    A run that Airflow said it has not is not asked for again before the answer can prove something.
+    """
     action = next((action for policy in POLICIES if (action := policy(situation)) is not None), Wait())
+    again_at = situation.look_again_at
+    if isinstance(action, LookUpRun | ListTasks) and again_at is not None and situation.now < again_at:
+        action = Wait(again_at)
     if isinstance(action, Wait):
         due = [at for at in (action.until, *situation.deadlines) if at is not None]
         return Wait(min(due, default=None))
@@ -165,20 +169,10 @@ def let_deletion_through(s: Situation) -> Action | None:
     if not s.open or s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
         return Release()
     if s.over or s.ledger.over:
-        return _until_stored(s, s.deletion_deadline) or Release()
+        return Release()
     if s.late and s.asked_in_vain:
         return Release(abandoned=True)
     return None
-
-
-def _until_stored(s: Situation, deadline: datetime) -> Action | None:
-    """Airflow publishes a run's end before it stores it: whoever waits for the deletion looks there next. Only an answer has the end's time."""
-    run = s.ledger.run
-    if run is None or run.end is not None or s.ledger.gone or s.ledger.course is not None or s.now >= deadline:
-        return None
-    again_at = (s.effort.looked_up_at or s.now - LIST_AGAIN_AFTER) + LIST_AGAIN_AFTER
-    at = max(again_at, s.retry_at or again_at)
-    return LookUpRun() if s.now >= at else Wait(min(at, deadline))
 
 
 def store_what_is_next(s: Situation) -> Action | None:
@@ -186,6 +180,17 @@ def store_what_is_next(s: Situation) -> Action | None:
     if not s.recorded or (s.open and not s.over and s.stop not in (None, s.announced_stop)):
         return Store()
     return None
+
+
+def cancel_what_arrived_late(s: Situation) -> Action | None:
+    """The status says already how the attempt has ended, so nothing else ends the run; the next one waits for that."""
+    if not s.arrived_late:
+        return None
+    again_at = (
+        s.effort.cancelled_directly_at + CANCEL_AGAIN_AFTER if s.effort.cancelled_directly_at is not None else s.now
+    )
+    at = max(again_at, s.retry_at or again_at)
+    return CancelDirectly() if s.now >= at else Wait(at)
 
 
 def follow_what_was_cleared(s: Situation) -> Action | None:
@@ -197,6 +202,11 @@ def follow_what_was_cleared(s: Situation) -> Action | None:
     return BeginAttempt(same_run(s.attempt, s.attempt.number + 1))
 
 
+def confirm_the_end(s: Situation) -> Action | None:
+    """An event may be wrong: only Airflow's REST API ends a run. It is asked at once, and again while it may not have stored the end yet."""
+    return LookUpRun() if s.confirm_at is not None and s.now >= s.confirm_at else None
+
+
 def cancel_the_run(s: Situation) -> Action | None:
     """The cancellation DAG first; REST where it can't, or doesn't in time, or where there is none: who waits for a deletion that long waits no longer."""
     if s.stop is None or not s.open or s.over or s.ledger.over:
@@ -206,7 +216,7 @@ def cancel_the_run(s: Situation) -> Action | None:
         return Wait(_soonest(retry_at, s.deletion_deadline))
     if s.ledger.run is None:
         # After a restart, or stopped before the submission was answered: is there a run at all?
-        return _look_for_it(s)
+        return LookUpRun()
     by_dag = s.cancelled_by_dag and effort.cancel_dag_refused is None and not s.late
     if by_dag and effort.cancel_dag_at is None:
         return TriggerCancellation()
@@ -218,14 +228,6 @@ def cancel_the_run(s: Situation) -> Action | None:
     if now >= look_up_at:
         return LookUpRun()
     return Wait(_soonest(directly_at, look_up_at, s.deletion_deadline))
-
-
-def _look_for_it(s: Situation) -> Action:
-    """Ask for the run, and where it may still be on its way, again when it must have arrived."""
-    unknown = s.effort.unknown_until
-    if s.ledger.gone and unknown is not None and s.now < unknown:
-        return Wait(_soonest(unknown, s.deletion_deadline))
-    return LookUpRun()
 
 
 def _clear_up(s: Situation) -> Action:
@@ -302,16 +304,16 @@ def start_the_run(s: Situation) -> Action | None:
     if not s.job.held:
         return AddFinalizer()
     if not s.open:
-        return CountRuns() if s.may_have_run else BeginAttempt(s.next_attempt())
+        return _count_runs(s) if s.may_have_run else BeginAttempt(s.next_attempt())
     if s.announced_in_vain:
         # What was announced may have been submitted by a process that did not live to say so.
         unused = s.absent or s.unsent or s.effort.cleared_nothing
-        return BeginAttempt(s.next_attempt()) if unused else _look_for_it(s)
+        return BeginAttempt(s.next_attempt()) if unused else LookUpRun()
     if s.job.is_backfill and s.effort.unknown_until is not None and not s.absent:
         # Airflow gives backfills their ids, so the same one twice would be two: an earlier creation is waited for.
-        return _look_for_it(s)
+        return LookUpRun()
     if s.by_clearing:
-        return ClearFailed()
+        return ClearFailed() if s.ledger.missed_at is None else LookUpRun()
     if s.in_doubt and s.effort.unknown_until is not None and s.now >= s.effort.unknown_until:
         # Whether it has taken a place in its Airflow has to be known, whatever may keep it from being submitted again.
         return LookUpRun()
@@ -319,11 +321,21 @@ def start_the_run(s: Situation) -> Action | None:
     return Submit(conf_of=history[-1].dag_run_id if s.spec_refused and history else None)
 
 
+def _count_runs(s: Situation) -> Action:
+    """That there is no other run has to be said twice: an older one would be taken over, with its end."""
+    again_at = s.effort.counted_at + ABSENCE_TAKES if s.effort.counted_at is not None else s.now
+    return CountRuns() if s.now >= again_at else Wait(again_at)
+
+
 def follow(s: Situation) -> Action | None:
-    """A run in progress tells of itself; only a doubt whether it is still there, a restart, or a task that waits for a person makes us ask."""
+    """A run in progress tells of itself. Airflow is asked after a restart, where it is doubted that the run is still there or that an event was
+    true, and for a task that waits for a person.
+    """
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)
-    if s.effort.doubt and s.open:
+    doubted = s.doubt_at is not None and s.now >= s.doubt_at
+    missed = s.submitted and s.look_again_at is not None
+    if s.open and (s.effort.doubt or doubted or missed or s.may_have_started):
         return ListTasks()
     if s.open and s.submitted and s.stop is None and unasked(s.ledger):
         return ReadQuestions()
@@ -333,7 +345,9 @@ def follow(s: Situation) -> Action | None:
 POLICIES: tuple[Policy, ...] = (
     let_deletion_through,
     store_what_is_next,
+    cancel_what_arrived_late,
     follow_what_was_cleared,
+    confirm_the_end,
     cancel_the_run,
     pause_or_resume,
     take_stock,

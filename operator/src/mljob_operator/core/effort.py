@@ -36,7 +36,9 @@ class Effort:
     Attributes:
         attempt: The attempt that was begun, before the status says so.
         kept_by: What last kept its run from being started, for people.
-        newest: How many runs Airflow has of an MLJob's spec that another MLJob may have run before (OncePerSpec); None: not asked yet.
+        newest: How many runs Airflow has of an MLJob's spec that another MLJob may have run before (OncePerSpec); None: not known yet.
+        counted: How many of them Airflow has named so far.
+        counted_at: When it first said that it has no more of them.
         unknown_until: A submission went out without an answer and may still take effect until then.
         cleared_nothing: The run to be retried has no failed task that could be cleared.
         cancel_dag_at: When the cancellation DAG was triggered.
@@ -54,6 +56,8 @@ class Effort:
     trouble: Trouble | None = None
     kept_by: str | None = None
     newest: int | None = None
+    counted: int = 0
+    counted_at: datetime | None = None
     unknown_until: datetime | None = None
     cleared_nothing: bool = False
     cancel_dag_at: datetime | None = None

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mljob_contract.mljob import StatusSource
 
 from .phases import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
 
+END_GRACE = timedelta(seconds=10)
+"""How long an event that says more of a run than Airflow's REST API stands against REST's answers. Airflow publishes the end of a run a moment
+before the end is in its database."""
+
 TaskKey = tuple[str, int]
 """Task id and map index; -1 for a task that is not mapped."""
+EventId = tuple[object, ...]
+"""What tells one event of a run from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,16 @@ class RunFact:
     end: datetime | None = None
     created: datetime | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.state in TERMINAL_RUN
+
+    @property
+    def event_id(self) -> EventId:
+        """What tells one event from another; a copy of an event has the same."""
+        return "run", self.state, self.at
+
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """The run's fact that counts: an ended run stays ended, unless it was queued again, and what is told late of before that says nothing. Times
@@ -48,7 +64,7 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     known, queued = old.created, new.created
     if known is not None and _is_past(new, known, old.seen):
         return old
-    ended = (old.end or old.at) if old.state in TERMINAL_RUN else None
+    ended = (old.end or old.at) if old.ended else None
     if ended is not None and queued is not None and queued_again(queued, known, ended):
         return new
     if ended is None and known is not None and queued is not None and queued > max(known, old.at):
@@ -61,11 +77,42 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     return replace(base, start=start, end=end, created=created)
 
 
+def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> RunFact | None:
+    """What events say of a run beyond REST's word on it, after one more event; the same in whatever sequence the events come.
+
+    Args:
+        run: REST's word.
+        heard: What earlier events say beyond it.
+        event: The next event.
+    """
+    latest = event if heard is None else max(heard, event, key=lambda fact: (RUN_RANK[fact.state], fact.at, fact.state))
+    return latest if _says_more(latest, run) else None
+
+
+def heard_after_answer(
+    heard: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
+) -> RunFact | None:
+    """What events still say beyond REST's word, now ``run``, after an ``answer`` of REST to a request of ``asked_at`` (operator's clock)."""
+    if heard is None or not _says_more(heard, run) or denies(answer, heard, asked_at):
+        return None
+    return heard
+
+
+def denies(answer: RunFact, heard: RunFact, asked_at: datetime) -> bool:
+    """Whether REST contradicts an event when REST must have heard of what the event tells."""
+    return RUN_RANK[answer.state] < RUN_RANK[heard.state] and asked_at >= heard.seen + END_GRACE
+
+
+def _says_more(event: RunFact, run: RunFact | None) -> bool:
+    """Whether an event tells of more than REST does: of a later state, and not of the time before the run was queued as REST says."""
+    if run is None:
+        return True
+    return RUN_RANK[event.state] > RUN_RANK[run.state] and not (run.created is not None and event.at < run.created)
+
+
 def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
-    """Whether it tells of the run before it was ``queued``, as was ``seen``: an answer to an earlier request, or an event of before that."""
-    if fact.created is not None:
-        return fact.created < queued and fact.seen < seen
-    return (fact.end or fact.at) < queued
+    """Whether it tells of the run before it was ``queued``, as was ``seen``: an answer to an earlier request."""
+    return fact.created is not None and fact.created < queued and fact.seen < seen
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
@@ -119,6 +166,7 @@ class TaskFact:
         seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
         max_tries: How many retries the task has, where the source says so.
         question: What it asks, while it awaits input and once Airflow was asked for it.
+        confirmed: Whether REST has said the same of the try and its state, where an event was the first to say so.
     """
 
     task_id: str
@@ -136,6 +184,17 @@ class TaskFact:
     metrics: Report | None = None
     failure: Failure | None = None
     question: Question | None = None
+    confirmed: bool = False
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether only an event says so."""
+        return self.source is StatusSource.KAFKA and not self.confirmed
+
+    @property
+    def event_id(self) -> EventId:
+        """What tells one event from another; a copy of an event has the same."""
+        return "task", self.task_id, self.map_index, self.try_number, self.state, self.at
 
     @property
     def awaits_input(self) -> bool:

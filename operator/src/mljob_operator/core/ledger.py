@@ -1,10 +1,16 @@
 """All that is known of one run: the fold.
 
-Kafka is the edge, REST is the level. Events are ordered among themselves by identity (task id, map index), then try, then the
-state's rank within the try, then the clock, so that doubled, late and reordered events end in the same ledger. REST is the truth, but
-an answer can be older than an event that overtook it: within ``GRACE`` of an event, REST may move a task forward and not back. The
-change feed overlaps by more than that, so what is held back is heard again. A try that an event has ended is never under way again,
-however long Airflow takes to store its end: the next one has a higher number.
+Kafka is the edge, REST is the level. An event is a hint: it is shown at once, and decides nothing. The run's own state (``Ledger.run``) comes
+from REST alone; what events say beyond it is beside it (``Ledger.heard``).
+
+Events are ordered among themselves by identity (task id, map index), then try, then the state's rank within the try, then the clock, so that
+doubled, late and reordered events end in the same ledger. REST is the truth, but an answer can be older than an event that overtook it: within
+``GRACE`` of an event, REST may move a task forward and not back. The change feed overlaps by more than that, so what is held back is heard
+again. The end of a try stands for ``CONFIRMED_WITHIN``: the worker publishes the end before it reports the end to Airflow.
+
+The change feed tells only what changes, so it never contradicts an event that is wrong. An event that REST has not confirmed within
+``CONFIRMED_WITHIN`` makes the operator list the run's tasks once, and that list is right. An event that REST has contradicted is remembered
+(``Ledger.denied``): a copy of it changes nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +24,31 @@ from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
 from .attempts import ended_at
 from .backfill import Course, Member, Survey, as_one_run, joined, surveyed
-from .facts import Failure, Question, Report, RunFact, Snapshot, TaskFact, TaskKey, later_run
-from .phases import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, TERMINAL_RUN, RunState, run_state, task_state
+from .facts import (
+    EventId,
+    Failure,
+    Question,
+    Report,
+    RunFact,
+    Snapshot,
+    TaskFact,
+    TaskKey,
+    denies,
+    heard_after_answer,
+    heard_of_run,
+    later_run,
+)
+from .phases import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState, run_state, task_state
 
 GRACE = timedelta(seconds=3)
 """How long an event stands against a REST answer that contradicts it: the request may have read the database before what the event
 tells of was stored."""
+CONFIRMED_WITHIN = timedelta(seconds=30)
+"""How long an event is shown without a word of REST's on it: several times the change feed's interval, which confirms most events."""
+ABSENCE_TAKES = timedelta(seconds=3)
+"""How far apart Airflow must have said twice that it has no such run, until that counts."""
+MAX_DENIED = 100
+"""Events of one run to remember as contradicted by REST; of more, the oldest are forgotten."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -35,27 +60,59 @@ class Ledger:
     """One run and its task instances. A value: every change makes a new one.
 
     Attributes:
-        run: The run's state; None before it is submitted or seen.
+        run: The run's state as REST says; None before that.
+        heard: What events say of the run beyond that: a hint, which may be shown and decides nothing.
         tasks: Task instances by task id and map index.
         listed: Whether all task instances were listed after the run had ended: there is nothing more to learn.
         complete: Whether the whole of the run's task instances is known, so that counts can be shown as totals.
-        gone: Whether Airflow said that it has no such run.
+        missed_at: When Airflow first said that it has no such run (operator's clock), since it last said that it has one; None: it did not.
+        gone: Whether it said so again, long enough after that.
+        denied: Events that REST has contradicted; of a backfill's run, the run has them.
         since: What is said of the run from before this is about an earlier attempt, whose run was cleared; None: there was none.
         course: Of an MLJob that is a backfill, its runs; ``run`` is then what they come to together.
     """
 
     run: RunFact | None = None
+    heard: RunFact | None = None
     tasks: Mapping[TaskKey, TaskFact] = field(default_factory=dict)
     listed: bool = False
     complete: bool = False
+    missed_at: datetime | None = None
     gone: bool = False
+    denied: tuple[EventId, ...] = ()
     since: datetime | None = None
     course: Course | None = None
 
     @property
     def over(self) -> bool:
-        """Whether the run has ended."""
-        return self.run is not None and self.run.state in TERMINAL_RUN
+        """Whether the run has ended, as REST says."""
+        return self.run is not None and self.run.ended
+
+    @property
+    def heard_end(self) -> RunFact | None:
+        """The run's end, where only an event tells of it."""
+        return self.heard if self.heard is not None and self.heard.ended else None
+
+    @property
+    def shown_run(self) -> RunFact | None:
+        """The run's state for people: events may say that it has begun, and not that it has ended."""
+        return self.heard if self.heard is not None and not self.heard.ended else self.run
+
+    @property
+    def unconfirmed_since(self) -> datetime | None:
+        """When the oldest event was read of those that REST has not confirmed (operator's clock); the run's end is not among them."""
+        seen = [fact.seen for fact in self.tasks.values() if fact.unconfirmed]
+        if self.heard is not None and self.heard_end is None:
+            seen.append(self.heard.seen)
+        if self.course is not None:
+            seen += [member.heard.seen for member in self.course.members.values() if member.heard is not None]
+        return min(seen, default=None)
+
+    @property
+    def contradicted(self) -> frozenset[EventId]:
+        """Events that REST has contradicted, of the run and its tasks, or of a backfill's runs."""
+        members = self.course.members.values() if self.course is not None else ()
+        return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
     @property
     def settling(self) -> bool:
@@ -92,6 +149,7 @@ def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFac
         seen=_LONG_AGO,
         start=task.start_time,
         end=task.end_time,
+        confirmed=True,
         progress=progress,
         metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
         failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
@@ -100,8 +158,8 @@ def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFac
 
 
 def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger:
-    """Add events. The same ones again, or in another sequence, give the same ledger."""
-    run = ledger.run
+    """Add events, and of a backfill what the change feed says of its runs. The same ones again, or in another sequence, give the same ledger."""
+    heard = ledger.heard
     tasks: dict[TaskKey, TaskFact] | None = None
     course = ledger.course
     for fact in facts:
@@ -109,58 +167,92 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger
             course = joined(course, fact) if course is not None else None
             continue
         if isinstance(fact, RunFact):
-            run = _later_run(run, fact, ledger.since)
+            heard = _heard(ledger, heard, fact)
             continue
-        run = _later_run(run, started_by(fact), ledger.since)
+        if fact.event_id in ledger.denied:
+            continue
+        heard = _heard(ledger, heard, started_by(fact))
         known = ledger.tasks if tasks is None else tasks
         old = known.get(fact.key)
-        new = fact if old is None else _merge(old, fact, past=_of_before(fact, run))
+        new = fact if old is None else _merge(old, fact, past=_of_before(fact, ledger.run))
         if new is not old:
             if tasks is None:
                 tasks = dict(ledger.tasks)
             tasks[fact.key] = new
     if course is not ledger.course and course is not None:
         return _with_course(ledger, course)
-    if run is ledger.run and tasks is None:
+    if heard is ledger.heard and tasks is None:
         return ledger
-    return replace(ledger, run=run, tasks=ledger.tasks if tasks is None else _without_placeholders(tasks))
+    return replace(ledger, heard=heard, tasks=ledger.tasks if tasks is None else _without_placeholders(tasks))
+
+
+def _heard(ledger: Ledger, heard: RunFact | None, event: RunFact) -> RunFact | None:
+    """What events say of the run, with one more: one that is about this attempt, and that REST has not contradicted."""
+    past = ledger.since is not None and _moment(event) < ledger.since
+    return heard if past or event.event_id in ledger.denied else heard_of_run(ledger.run, heard, event)
 
 
 def survey(ledger: Ledger, found: Survey) -> Ledger:
     """Take in what REST says of a backfill."""
     ledger = _with_course(ledger, surveyed(ledger.course, found))
-    return replace(ledger, complete=True, listed=ledger.listed or found.final, gone=False)
+    return replace(ledger, complete=True, listed=ledger.listed or found.final, missed_at=None, gone=False)
 
 
 def _with_course(ledger: Ledger, course: Course) -> Ledger:
     run = as_one_run(course)
-    return replace(ledger, course=course, run=later_run(ledger.run, run) if ledger.over else run)
+    run = later_run(ledger.run, run) if ledger.over else run
+    return replace(ledger, course=course, run=run, heard=heard_of_run(run, None, as_one_run(course.shown)))
 
 
 def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     """Take in what REST says."""
-    run = ledger.run
-    if snapshot.run is not None:
-        run = _later_run(run, snapshot.run, ledger.since)
+    run, heard, answer = ledger.run, ledger.heard, snapshot.run
+    contradicted: list[EventId] = []
+    if answer is not None:
+        run = _later_run(run, answer, ledger.since)
+        if heard is not None and denies(answer, heard, snapshot.requested_at):
+            contradicted.append(heard.event_id)
+        heard = heard_after_answer(heard, run, answer, snapshot.requested_at)
     tasks = dict(ledger.tasks)
     for fact in snapshot.tasks:
         old = tasks.get(fact.key)
-        tasks[fact.key] = fact if old is None else _settle(old, fact, final=snapshot.final or _of_before(old, run))
+        if old is None:
+            tasks[fact.key] = fact
+            continue
+        past = _of_before(old, run)
+        settled = tasks[fact.key] = _settle(old, fact, final=snapshot.final or past)
+        if old.unconfirmed and not past and (settled.try_number, settled.rank) < (old.try_number, old.rank):
+            contradicted.append(old.event_id)
     if snapshot.complete:
         present = {fact.key for fact in snapshot.tasks}
-        tasks = {
-            key: fact
-            for key, fact in tasks.items()
-            if key in present or (not snapshot.final and _stands(fact, snapshot.requested_at))
-        }
+        lacking = {key: fact for key, fact in tasks.items() if key not in present}
+        for key, fact in lacking.items():
+            if snapshot.final or not _stands(fact, snapshot.requested_at):
+                del tasks[key]
+                contradicted += [fact.event_id] if fact.unconfirmed else []
     return replace(
         ledger,
         run=run,
+        heard=heard,
         tasks=_without_placeholders(tasks),
         complete=ledger.complete or snapshot.complete,
         listed=ledger.listed or (snapshot.complete and snapshot.final),
-        gone=False if snapshot.run is not None else ledger.gone,
+        missed_at=ledger.missed_at if answer is None else None,
+        gone=ledger.gone and answer is None,
+        denied=(ledger.denied + tuple(contradicted))[-MAX_DENIED:],
     )
+
+
+def missed(ledger: Ledger, asked_at: datetime, arrives_by: datetime | None) -> Ledger:
+    """Take in that Airflow says it has no such run.
+
+    One such answer may be wrong, and what follows from it can't be undone. So it counts when Airflow says so again, ``ABSENCE_TAKES`` later.
+    ``arrives_by`` is when a submission without an answer has arrived, if it ever does: what Airflow said before that proves nothing.
+    """
+    first = ledger.missed_at
+    if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
+        first = asked_at
+    return replace(ledger, missed_at=first, gone=asked_at >= first + ABSENCE_TAKES)
 
 
 def unasked(ledger: Ledger) -> bool:
@@ -187,7 +279,7 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """The run's fact that counts, of those that are about this attempt. Of answers of REST it is known which one is the later, once there is one."""
+    """The answer of REST that counts, of those that are about this attempt. It is known which one is the later, once there is one."""
     compared = old is not None and old.created is not None and new.created is not None
     return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
 
@@ -196,7 +288,7 @@ def _moment(fact: RunFact) -> datetime:
     """When what is said came about: where REST tells when the run was queued, that decides which attempt it is about."""
     if fact.created is not None:
         return fact.created
-    return (fact.end or fact.at) if fact.state in TERMINAL_RUN else fact.at
+    return (fact.end or fact.at) if fact.ended else fact.at
 
 
 def started_by(fact: TaskFact) -> RunFact:
@@ -215,8 +307,10 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
     winner = max(told, key=lambda fact: fact.order)
     starts = [fact.start for fact in told if fact.start and fact.try_number == winner.try_number]
     ends = [fact.end for fact in told if fact.end and (fact.try_number, fact.rank) == (winner.try_number, winner.rank)]
+    same = (old.try_number, old.state, old.certain) == (winner.try_number, winner.state, winner.certain)
     merged = replace(
         winner,
+        confirmed=winner.confirmed or (winner is not old and same and not old.unconfirmed),
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
         # Airflow's own producer tells of an end a moment after ours, and does not say when it was.
@@ -238,17 +332,31 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
     base = rest if accepted else old
     if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
         # Nothing new: keep where the state was heard of first.
+        heard_first = old.source is StatusSource.KAFKA
         base = replace(
-            rest, source=old.source, at=old.at, seen=old.seen if old.source is StatusSource.KAFKA else rest.seen
+            rest, source=old.source, at=old.at, seen=old.seen if heard_first else rest.seen, confirmed=heard_first
         )
+    known = _without_what_is_denied(old, rest) if accepted else old
     return replace(
         base,
         max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
-        progress=old.progress,
-        metrics=old.metrics,
-        failure=_best_failure(old.failure, rest.failure),
+        progress=known.progress,
+        metrics=known.metrics,
+        failure=_best_failure(known.failure, rest.failure),
         question=old.question if base.awaits_input and base.try_number == old.try_number else None,
     )
+
+
+def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
+    """The same without reports of tries that are still to come, and without the failure of a try that goes on."""
+    tried = rest.try_number
+
+    def had(report: Report | None) -> Report | None:
+        return report if report is not None and report.try_number <= tried else None
+
+    last_failed = tried if rest.rank >= RETRY_RANK else tried - 1
+    failure = old.failure if old.failure is not None and old.failure.try_number <= last_failed else None
+    return replace(old, progress=had(old.progress), metrics=had(old.metrics), failure=failure)
 
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:
@@ -263,10 +371,11 @@ def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Whether an event has ended the try that REST still shows under way: the worker publishes before it reports to the api-server,
-    which it may have to ask again for minutes.
+    """Whether an event has ended, a while ago at most, the try that REST still shows under way: the worker publishes before it reports to the
+    api-server. A worker that has to report again for longer than that is shown as Airflow has it.
     """
-    return old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
+    recent = not old.confirmed and rest.seen < old.seen + CONFIRMED_WITHIN
+    return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
 
 
 def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:

@@ -81,7 +81,7 @@ def report(
     }
     if s.submitted:
         new |= {"dag_run_url": url, "submit_time": _submit_time(s)}
-    if (run := s.ledger.run) is not None:
+    if s.submitted and (run := s.ledger.shown_run) is not None:
         new["dag_run_state"] = str(run.state)
         new["start_time"] = _whole(run.start) or old.start_time
     newest = _newest(s.ledger)
@@ -131,11 +131,11 @@ def report(
 
 
 def _submit_time(s: Situation) -> datetime | None:
-    """When the attempt's run was queued, to the microsecond: after the attempt's end, a later time tells that the run was cleared. Until REST has
-    told, the first event's time, which is later; all are Airflow's.
+    """When the attempt's run was queued, on Airflow's clock, to the microsecond: after the attempt's end, a later time tells that the run was cleared.
+    An attempt that was given up before its run was there has none, whatever arrives later.
     """
     known, run = s.status.submit_time, s.ledger.run
-    if run is None or (known is not None and attempts.ended_at(s.status) is not None):
+    if run is None or attempts.ended_at(s.status) is not None:
         return known
     return run.created or known or run.at
 
@@ -188,14 +188,22 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
             if s.airflow != OWN
             else "The run is in the Airflow of the operator's settings, where MLJOB_AIRFLOW_URL is not set any more: set it again to have the run followed.",
         )
-    if ledger.run is None:
+    if (end := s.end_unasked) is not None and not ledger.over:
+        why = f" {trouble.message}" if (trouble := s.effort.trouble) is not None else ""
+        return Story(
+            Phase.RUNNING,
+            "EndUnconfirmed",
+            f"An event says that the {_what(s)} has ended ({end.state}). That counts when Airflow confirms it.{why}",
+        )
+    run = ledger.shown_run
+    if run is None:
         # After a restart, before Airflow has answered: what was written stands.
         if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
             return Story(status.phase, status.reason or "Submitted", status.message or "")
         return Story(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
     if ledger.course is not None and s.pause and ledger.course.backfill.paused:
         return backfill_report.suspended(ledger.course)
-    if run_phase(ledger.run.state) is Phase.QUEUED:
+    if run_phase(run.state) is Phase.QUEUED:
         if s.effort.paused:
             return Story(
                 Phase.QUEUED,
@@ -212,7 +220,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         return Story(
             Phase.RUNNING,
             "CollectingOutputs",
-            f"The run has ended ({ledger.run.state}); its tasks and outputs are being read.{why}",
+            f"The run has ended ({run.state}); its tasks and outputs are being read.{why}",
         )
     return _running(ledger, summary, url)
 
@@ -426,8 +434,8 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
 
 def _newest(ledger: Ledger) -> RunFact | TaskFact | None:
     facts: list[RunFact | TaskFact] = list(ledger.tasks.values())
-    if ledger.run is not None:
-        facts.append(ledger.run)
+    if ledger.shown_run is not None:
+        facts.append(ledger.shown_run)
     return max(facts, key=lambda fact: fact.at, default=None)
 
 

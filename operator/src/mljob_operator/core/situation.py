@@ -18,16 +18,20 @@ from . import attempts
 from .admission import Reservation
 from .attempts import Attempt
 from .effort import Effort
-from .facts import queued_again
+from .facts import RunFact, queued_again
 from .identity import spec_hash
 from .instance import OWN
 from .job import Job
-from .ledger import Ledger
+from .ledger import ABSENCE_TAKES, CONFIRMED_WITHIN, Ledger
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
 from .placement import NOWHERE, Obstacle, Surroundings, obstacle
+from .run_key import RunKey
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 """A time that doesn't come."""
+
+LIST_AGAIN_AFTER = timedelta(seconds=1)
+"""How long Airflow may take to store what it has published of a run's end, before it is asked again."""
 
 OUTPUTS_WITHIN = timedelta(seconds=30)
 """How long the verdict on a run that has ended waits for the run's tasks and outputs: who waits for the verdict reads the outputs next."""
@@ -116,6 +120,11 @@ class Situation:
         return self.attempt.airflow if self.attempt else self.target
 
     @property
+    def run_key(self) -> RunKey:
+        """The run: what is said of it counts, and of no other."""
+        return RunKey(self.airflow, self.dag_id, self.run_id)
+
+    @property
     def target(self) -> str:
         """The Airflow that the spec names, or else the default."""
         reference = self.job.spec.airflow_ref
@@ -154,7 +163,19 @@ class Situation:
         run, ended, queued = self.ledger.run, attempts.ended_at(self.job.status), self.job.status.submit_time
         if not self.recorded or self.job.spec.cancel or run is None or run.created is None or ended is None:
             return False
-        return queued_again(run.created, queued, ended)
+        return queued_again(run.created, queued, ended) and not self._given_up
+
+    @property
+    def arrived_late(self) -> bool:
+        """Whether a run goes on that was submitted before its attempt was given up, and was not there when it was looked for."""
+        return self._given_up and self.ledger.run is not None and not self.ledger.over
+
+    @property
+    def _given_up(self) -> bool:
+        """Whether the newest attempt is over without a run of its own, as far as was known then."""
+        status = self.job.status
+        over = self.attempt is not None and self.recorded and not self.open
+        return over and status.submit_time is None and not attempts.goes_on(status)
 
     def next_attempt(self) -> Attempt:
         """The attempt that comes next: the same run where its failed tasks are to be cleared, else a run of its own."""
@@ -218,7 +239,8 @@ class Situation:
     def announced_in_vain(self) -> bool:
         """Whether the open attempt is not what is to be run any more, and has no run yet."""
         moved = self.open and not self.by_clearing and self.airflow != self.target and self.target != NOWHERE
-        return self.spec_renewed or self.effort.cleared_nothing or (moved and not self.spec_refused)
+        nothing_to_clear = self.effort.cleared_nothing or (self.by_clearing and self.absent)
+        return self.spec_renewed or nothing_to_clear or (moved and not self.spec_refused)
 
     @property
     def obstacle(self) -> Obstacle | None:
@@ -302,7 +324,7 @@ class Situation:
             return announced
         if (deadline := self.active_deadline) is not None and self.now >= deadline:
             return Stop.DEADLINE
-        if (deadline := self.pre_running_deadline) is not None and self.now >= deadline:
+        if (deadline := self.pre_running_deadline) is not None and self.now >= deadline and not self.may_have_started:
             return Stop.PRE_RUNNING
         if announced is not None and not (announced is Stop.SUSPEND and self.pausable):
             return announced
@@ -361,9 +383,18 @@ class Situation:
 
     @property
     def _started(self) -> bool:
-        run = self.ledger.run
+        """Whether a task has started, as REST says."""
+        run, tasks = self.ledger.run, self.ledger.tasks.values()
         begun = self.job.is_backfill and run is not None and run.state is not RunState.QUEUED
-        return begun or any(fact.shown_state in _STARTED for fact in self.ledger.tasks.values()) or self.ledger.over
+        return begun or any(fact.shown_state in _STARTED and not fact.unconfirmed for fact in tasks) or self.ledger.over
+
+    @property
+    def may_have_started(self) -> bool:
+        """Whether an event says that a task has started, and Airflow is to be asked for that: its time to start is over."""
+        deadline, looked_at = self.pre_running_deadline, self.effort.looked_up_at
+        if deadline is None or self.now < deadline or (looked_at is not None and looked_at >= deadline):
+            return False
+        return self.open and self.submitted and self.ledger.unconfirmed_since is not None
 
     @property
     def retry_at(self) -> datetime | None:
@@ -417,17 +448,62 @@ class Situation:
     def deadlines(self) -> Iterator[datetime]:
         """When this situation will change by itself."""
         if not self.job.deleting:
-            for deadline in (self.active_deadline, self.pre_running_deadline, self.expires_at):
+            for deadline in (self.active_deadline, self.pre_running_deadline, self.expires_at, self.doubt_at):
                 if deadline is not None and deadline > self.now:
                     yield deadline
+        for at in (self.deletion_deadline, self.confirm_at):
+            if at is not None and at > self.now:
+                yield at
+
+    # What is asked because an event is a hint, and because one answer may be wrong
+
+    @property
+    def confirm_at(self) -> datetime | None:
+        """When Airflow is to be asked whether the run has ended, as an event says; None: no event does, or Airflow has told."""
+        heard, looked_at = self.ledger.heard_end, self.effort.looked_up_at
+        if heard is None or not self.open or not self.submitted or self.ledger.missed_at is not None:
+            return None
+        at = heard.seen if looked_at is None or looked_at < heard.seen else looked_at + LIST_AGAIN_AFTER
+        return max(at, self.retry_at or at)
+
+    @property
+    def end_unasked(self) -> RunFact | None:
+        """The end of the run of which an event tells, while Airflow could not be asked for it."""
+        heard, looked_at = self.ledger.heard_end, self.effort.looked_up_at
+        return heard if heard is not None and (looked_at is None or looked_at < heard.seen) else None
+
+    @property
+    def doubt_at(self) -> datetime | None:
+        """When what only events say is not taken for true any more, and Airflow is to be asked."""
+        since = self.ledger.unconfirmed_since
+        if since is None or not self.open or not self.submitted or self.ledger.over:
+            return None
+        return since + CONFIRMED_WITHIN
+
+    @property
+    def look_again_at(self) -> datetime | None:
+        """When Airflow may be asked again for a run that it said it has not; None: it did not say so, or it is known to have none."""
+        missed_at, unknown_until = self.ledger.missed_at, self.effort.unknown_until
+        if missed_at is None or self.absent:
+            return None
+        if unknown_until is not None and missed_at < unknown_until:
+            return unknown_until
+        return missed_at + ABSENCE_TAKES
 
     # The end
 
     @property
     def absent(self) -> bool:
-        """Whether Airflow has no such run, and none that is still on its way: it was looked for after it could have arrived."""
-        unknown, looked = self.effort.unknown_until, self.effort.looked_up_at
-        return self.ledger.gone and (unknown is None or (looked is not None and looked >= unknown))
+        """Whether it is proved that Airflow has no such run, and none that is still on its way.
+
+        Airflow has said so twice, both times when a submission would have arrived; or once, and this process knows that it sent none.
+        """
+        missed_at, unknown_until = self.ledger.missed_at, self.effort.unknown_until
+        if missed_at is None:
+            return False
+        if self.unsent and not self.by_clearing:
+            return True
+        return self.ledger.gone and (unknown_until is None or missed_at >= unknown_until)
 
     @property
     def over(self) -> bool:
@@ -448,7 +524,7 @@ class Situation:
 
     @property
     def verdict_at(self) -> datetime | None:
-        """When an ended run is judged without its tasks and outputs: Airflow can't be asked for them."""
+        """When a run that has ended, as REST says, is judged without its tasks and outputs: Airflow can't be asked for them."""
         run = self.ledger.run
         if run is None or not self.ledger.over or not self.open or self.effort.over_since is not None:
             return None

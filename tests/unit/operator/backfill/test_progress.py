@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from mljob_contract.mljob import BackfillRuns, Phase, StatusSource
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run_key import RunKey
 from tests.strategies import event
 from tests.unit.operator.conftest import World
 
-from .backfills import DAYS, FIRST, apply, begin, counts, end, of, runs, someone_elses
+from .backfills import DAYS, FIRST, apply, begin, counts, end, made, of, runs, someone_elses
 
 
 class TestFollowing:
@@ -97,7 +100,7 @@ class TestFollowing:
             replace(event("work", TaskState.RUNNING), at=at, seen=at),
             RunFact(RunState.SUCCESS, StatusSource.KAFKA, at + timedelta(seconds=1), at),
         ):
-            assert world.queue.tell_backfill([OWN], DAYS, first.run_id, fact, lambda: world.done.append(1))
+            assert world.queue.tell_backfill([RunKey(OWN, DAYS, first.run_id)], fact, lambda: world.done.append(1))
             await world.settle()
         assert (world.status.phase, world.status.progress) == (Phase.RUNNING, "1/4")
         assert world.status.status_source is StatusSource.KAFKA
@@ -108,8 +111,8 @@ class TestFollowing:
     async def test_other_runs_of_the_dag_are_not_its(self, world: World) -> None:
         await apply(world)
         fact = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
-        assert not world.queue.tell_backfill([OWN], DAYS, "scheduled__2025-12-31T00:00:00+00:00", fact, lambda: None)
-        assert not world.queue.tell_backfill([OWN], "train", runs(world)[0].run_id, fact, lambda: None)
+        for dag_id, run_id in ((DAYS, "scheduled__2025-12-31T00:00:00+00:00"), ("train", runs(world)[0].run_id)):
+            assert not world.queue.tell_backfill([RunKey(OWN, dag_id, run_id)], fact, lambda: None)
         assert counts(world).failed == 0
 
     async def test_requests_do_not_grow_with_the_runs(self, world: World) -> None:
@@ -147,6 +150,7 @@ class TestFollowing:
         world.airflow.backfills.made.clear()
         world.clock.tick(61)
         await world.look()
+        await world.later(3)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
         assert "The backfill was deleted" in (world.status.message or "")
 
@@ -167,3 +171,52 @@ class TestFollowing:
         world.clock.tick(30)
         await world.look()
         assert counts(world).total == 4
+
+
+class TestHostileEvents:
+    """Events of its runs that aren't true."""
+
+    @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
+    async def test_they_end_no_backfill_and_are_shown_for_a_while(self, world: World, state: RunState) -> None:
+        await apply(world, backoffLimit=1)
+        await begin(world, *runs(world))
+        before = world.status
+        for n, run in enumerate(runs(world), start=1):
+            forged = RunFact(state, StatusSource.KAFKA, world.clock(), world.clock())
+            world.queue.tell_backfill([RunKey(OWN, DAYS, run.run_id)], forged, lambda: None)
+            await world.settle()
+            assert world.status.progress == f"{n}/4"
+        for _ in range(15):
+            await world.later(1)
+        assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
+        assert (world.status.progress, world.status.backfill) == (before.progress, before.backfill)
+        assert world.meter.disbelieved == 4
+        assert made(world) == 1
+        await end(world, RunState.SUCCESS, *runs(world))
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_one_that_is_not_true_is_asked_for_once(self, world: World) -> None:
+        await apply(world)
+        await begin(world, *runs(world))
+        forged = RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock())
+        calls = len(world.airflow.calls)
+        world.queue.tell_backfill([RunKey(OWN, DAYS, runs(world)[0].run_id)], forged, lambda: None)
+        await world.settle()
+        assert world.status.progress == "1/4"
+        for _ in range(60):
+            await world.later(1)
+        assert world.status.progress == "0/4"
+        assert world.airflow.calls[calls:].count("backfill_runs") == 1
+
+    async def test_a_run_in_another_dag_with_the_same_marker_is_none_of_its(self, world: World) -> None:
+        await apply(world)
+        await begin(world, *runs(world))
+        before = world.status
+        first = runs(world)[0]
+        world.airflow.dags["copy"] = ("work",)
+        copy = world.airflow.queue("copy", first.run_id, first.conf)
+        copy.backfill, copy.date = first.backfill, first.date
+        world.airflow.end(copy, RunState.FAILED)
+        world.clock.tick(1)
+        await world.look()
+        assert world.status == before

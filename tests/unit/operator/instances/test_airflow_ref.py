@@ -65,6 +65,7 @@ async def test_once_retries_in_the_old_airflow(world: Platform) -> None:
 
 async def test_once_per_spec_takes_the_new_airflow_for_another_spec(world: Platform) -> None:
     await world.run_in("prod", runPolicy="OncePerSpec", cancellation={"strategy": "Api"})
+    await world.later(3)
     first = world.status.dag_run_id
     await world.edit(airflowRef={"name": "staging"})
     await world.look_everywhere()

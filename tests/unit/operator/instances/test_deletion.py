@@ -79,6 +79,7 @@ async def test_one_does_not_wait_for_a_run_that_was_announced_and_never_came_to_
     await world.look_after("prod")
     assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
     await world.later(31)
+    await world.later(3)
     await world.instances.look("prod")
     assert "prod" not in world.instance_objects.objects
 

@@ -7,6 +7,7 @@ import pytest
 from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run_key import in_any_of
 from tests.strategies import event
 from tests.unit.operator.conftest import KEY
 
@@ -16,7 +17,8 @@ from .conftest import Platform
 async def test_an_event_says_who_is_meant(world: Platform) -> None:
     await world.run_in("prod")
     await world.look_everywhere()
-    world.queue.tell({"prod"}, KEY, world.status.dag_run_id, event("extract", TaskState.RUNNING), lambda: None)
+    meant = in_any_of({"prod"}, "train", world.status.dag_run_id)
+    world.queue.tell(KEY, meant, event("extract", TaskState.RUNNING), lambda: None)
     await world.settle()
     assert world.status.current_task == "extract"
 
@@ -25,11 +27,11 @@ async def test_an_event_of_another_airflow_changes_nothing(world: Platform) -> N
     await world.run_in("prod")
     run_id = world.status.dag_run_id
     told = RunFact(RunState.RUNNING, StatusSource.KAFKA, world.clock(), world.clock())
-    world.queue.tell({"staging"}, KEY, run_id, told, lambda: world.done.append(1))
+    world.queue.tell(KEY, in_any_of({"staging"}, "train", run_id), told, lambda: world.done.append(1))
     await world.settle()
     assert world.status.phase is Phase.QUEUED
     assert world.done == [1], "it is done with all the same"
-    world.queue.tell({"prod", "staging"}, KEY, run_id, told, lambda: None)
+    world.queue.tell(KEY, in_any_of({"prod", "staging"}, "train", run_id), told, lambda: None)
     await world.settle()
     assert world.status.phase is Phase.RUNNING
 

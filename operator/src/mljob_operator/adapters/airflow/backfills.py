@@ -14,6 +14,7 @@ from airflow_client.client import BackfillApi, BackfillPostBody, DagRunApi, Repr
 
 from mljob_contract import mljob
 from mljob_contract.backfill_marker import CONF_KEY, Marker
+from mljob_contract.run_id import RunId
 
 from ...core.backfill import Backfill, Member, Order
 from ...errors import AirflowError, BackfillActive, ValidationFailed
@@ -160,11 +161,10 @@ class AirflowBackfills:
         found = _backfill(active)
         if found.marker == marker:
             return found
-        owner = f", of run id {found.marker.run_id}" if found.marker else ""
+        owner = _neighbour(marker, found.marker)
         raise BackfillActive(
-            f"DAG {dag_id!r} has another backfill in progress, and Airflow allows one at a time: backfill {found.id}{owner}, "
-            f"{found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}, since {found.created:%Y-%m-%d %H:%M} UTC. Waiting for its end; "
-            "it can be cancelled on the DAG's page in Airflow."
+            f"DAG {dag_id!r} has another backfill in progress{f', of MLJob {owner}' if owner else ''}, and Airflow allows one at a time. "
+            "Waiting for its end; whoever may see the DAG in Airflow finds it on the DAG's page, and can cancel it there."
         )
 
     def _find(self, dag_id: str, run_id: str, attempt: int | None) -> Backfill | None:
@@ -218,6 +218,14 @@ class AirflowBackfills:
             # Closed already, or gone: nothing of it starts any more.
             if answer.status not in (404, 409):
                 raise
+
+
+def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
+    """The MLJob that made a backfill, where it is in our namespace; who else uses the DAG is not for this one to know."""
+    mine, other = RunId.parse(ours.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
+    if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
+        return None
+    return other.name
 
 
 def _backfill(row: Mapping[str, Any]) -> Backfill:

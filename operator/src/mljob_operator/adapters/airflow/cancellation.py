@@ -64,7 +64,9 @@ class Cancellation:
         try:
             self._runs.submit(by, cancel_run_id(run_id), conf, reason)
         except (DagNotFound, DagImportError, ValidationFailed) as error:
-            raise DagRefused(f"the cancellation DAG {by} can't be run: {error}") from error
+            # Its file is the platform's, and the message is for a tenant.
+            log.warning("the cancellation DAG %s can't be run: %s", by, error)
+            raise DagRefused(f"the cancellation DAG {by} can't be run ({error.reason})") from error
 
     def at_work(self, run_id: str) -> bool:
         """Whether the cancellation DAG's task has begun: Airflow calls a run running as soon as it is scheduled, slot or no slot."""

@@ -105,7 +105,7 @@ class Airflow:
         """As :meth:`.Runs.conf`."""
         return await self._in_thread("conf", self._runs.conf, dag_id, run_id)
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact:
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
         """As :meth:`.Runs.clear_failed`."""
         return await self._in_thread("clear_failed", self._runs.clear_failed, dag_id, run_id, since)
 

@@ -1,11 +1,23 @@
-"""Why Airflow did not trigger a DAG, and what to do about it."""
+"""Why Airflow did not trigger a DAG, and what to do about it.
+
+What is said here goes into the status of an MLJob, where a tenant reads it. Of files that Airflow can't import it names the DAG's own, and no other:
+their names and tracebacks are somebody else's.
+"""
 
 from __future__ import annotations
 
-from airflow_client.client import ImportErrorApi
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
+from airflow_client.client import DAGApi, ImportErrorApi
+
+from ...core.storable import cut
 from ...errors import AirflowError, DagImportError, DagNotFound, ValidationFailed
-from .session import TIMEOUT, Answer, Session
+from .session import PAGE, TIMEOUT, Answer, Session
+
+MAX_CAUSE = 300
+"""Characters of the last line of a traceback."""
 
 
 class Refusals:
@@ -18,6 +30,7 @@ class Refusals:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._import_errors = ImportErrorApi(session.client)
+        self._dags = DAGApi(session.client)
 
     def of_submission(self, dag_id: str, answer: Answer) -> AirflowError:
         """To be raised for what Airflow answered to the submission of a DAG."""
@@ -25,7 +38,7 @@ class Refusals:
         if answer.status == 404:
             return self.no_dag(dag_id)
         if answer.status == 400 and "import error" in detail.lower():
-            broken = self._broken_files()
+            broken = self._import_error_of(dag_id)
             return DagImportError(
                 f"DAG {dag_id!r} has import errors and can't be run: fix its file{f' ({broken})' if broken else ''}; "
                 "`airflow dags list-import-errors` shows the traceback."
@@ -38,22 +51,46 @@ class Refusals:
 
     def no_dag(self, dag_id: str) -> DagNotFound:
         """To be raised where there is no such DAG."""
-        broken = self._broken_files()
+        broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
         return DagNotFound(
             f"Airflow knows no DAG {dag_id!r} (spec.dagId). A new DAG file takes until the dag processor's next scan to appear; "
-            f"check the spelling with `airflow dags list`.{hint}"
+            f"check the spelling with `airflow dags list`, and the file with `airflow dags list-import-errors`.{hint}"
         )
 
-    def _broken_files(self) -> str:
-        """Files that don't import, and the last line of each traceback; empty when there are none, or nobody tells."""
+    def _import_error_of(self, dag_id: str) -> str:
+        """The DAG's file, and the last line of its traceback; empty where the file can be imported, is not known, or nobody tells."""
         try:
+            dag = self._dag(dag_id)
+            name = PurePosixPath(dag["fileloc"]).name if dag is not None else f"{dag_id}.py"
             page = self._session.ask(
-                lambda: self._import_errors.get_import_errors_without_preload_content(limit=3, _request_timeout=TIMEOUT)
+                lambda: self._import_errors.get_import_errors_without_preload_content(
+                    filename_pattern=name, limit=PAGE, _request_timeout=TIMEOUT
+                )
             )
+            own = next((row for row in page["import_errors"] if _is_of(row, dag_id, dag)), None)
         except (Answer, AirflowError):
             return ""
-        traces = {row["filename"]: (row.get("stack_trace") or "?").strip() for row in page["import_errors"]}
-        told = "; ".join(f"{file}: {trace.rpartition(chr(10))[2]}" for file, trace in traces.items())
-        rest = page["total_entries"] - len(page["import_errors"])
-        return told + (f" and {rest} more" if rest > 0 else "")
+        if own is None:
+            return ""
+        cause = (own.get("stack_trace") or "?").strip().rpartition("\n")[2]
+        return f"{own['filename']}: {cut(cause, MAX_CAUSE)}"
+
+    def _dag(self, dag_id: str) -> Mapping[str, Any] | None:
+        try:
+            row: dict[str, Any] = self._session.ask(
+                lambda: self._dags.get_dag_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+            )
+        except Answer as answer:
+            if answer.status == 404:
+                return None
+            raise
+        return row
+
+
+def _is_of(error: Mapping[str, Any], dag_id: str, dag: Mapping[str, Any] | None) -> bool:
+    """Whether an import error is of the DAG's file: the file that Airflow knows the DAG from, or the file that has the DAG's name."""
+    if dag is None:
+        return PurePosixPath(error["filename"]).stem == dag_id
+    same_bundle = error.get("bundle_name") in (None, dag.get("bundle_name"))
+    return same_bundle and error["filename"] in (dag.get("fileloc"), dag.get("relative_fileloc"))

@@ -85,15 +85,15 @@ class Runs:
             )
         return row.get("conf") or {}
 
-    def clear_failed(self, dag_id: str, run_id: str, since: datetime | None) -> RunFact:
-        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``.
+    def clear_failed(self, dag_id: str, run_id: str, since: datetime | None) -> RunFact | None:
+        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``; None when Airflow has no such run.
 
         Raises:
-            NothingToClear: The run has no failed task, or is gone.
+            NothingToClear: The run has no failed task.
         """
         before = self.get(dag_id, run_id)
         if before is None:
-            raise NothingToClear(f"run {run_id} is not in Airflow any more")
+            return None
         again = since is not None and before.created is not None and before.created >= since
         if again or before.state not in TERMINAL_RUN:
             return before
@@ -104,7 +104,7 @@ class Runs:
         )
         with after_effect():
             after = self.get(dag_id, run_id)
-        if after is None or (after.state in TERMINAL_RUN and after.created == before.created):
+        if after is not None and after.state in TERMINAL_RUN and after.created == before.created:
             raise NothingToClear(f"run {run_id} has no failed task")
         return after
 

@@ -1,0 +1,256 @@
+"""An event is a hint, REST is the verdict: what the ledger makes of either, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mljob_contract.mljob import StatusSource
+from mljob_operator.core.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.ledger import (
+    ABSENCE_TAKES,
+    CONFIRMED_WITHIN,
+    GRACE,
+    MAX_DENIED,
+    Ledger,
+    fold,
+    missed,
+    observe,
+)
+from mljob_operator.core.phases import RunState, TaskState
+from tests.strategies import EPOCH, event, rest, task_events
+
+QUEUED, RUNNING, SUCCESS, FAILED = RunState.QUEUED, RunState.RUNNING, RunState.SUCCESS, RunState.FAILED
+GRACE_S, END_GRACE_S, CONFIRMED_S = (d.total_seconds() for d in (GRACE, END_GRACE, CONFIRMED_WITHIN))
+
+
+def at(seconds: float) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def heard(state: RunState, seconds: float = 0) -> RunFact:
+    return RunFact(state, StatusSource.KAFKA, at(seconds), at(seconds))
+
+
+def answer(
+    state: RunState, seconds: float, *tasks: TaskFact, created: float = -100, complete: bool = False
+) -> Snapshot:
+    run = RunFact(state, StatusSource.REST, at(seconds), at(seconds), created=at(created))
+    return Snapshot(at(seconds), run=run, tasks=tasks, complete=complete)
+
+
+def running(*, seconds: float = -50) -> Ledger:
+    return observe(Ledger(), answer(RUNNING, seconds))
+
+
+class TestRuns:
+    """Whether a run has begun, or ended."""
+
+    @pytest.mark.parametrize("said", [SUCCESS, FAILED])
+    @pytest.mark.parametrize(
+        "before", [Ledger(), observe(Ledger(), answer(QUEUED, -50)), running()], ids=["unknown", "queued", "running"]
+    )
+    def test_no_event_ends_a_run(self, before: Ledger, said: RunState) -> None:
+        ledger = fold(before, [heard(said)])
+        assert not ledger.over
+        assert ledger.run == before.run
+        assert ledger.heard_end is not None
+        assert ledger.shown_run == before.run, "not for people either"
+
+    @pytest.mark.parametrize("said", list(RunState))
+    @pytest.mark.parametrize("true", [SUCCESS, FAILED])
+    def test_no_event_undoes_an_end(self, true: RunState, said: RunState) -> None:
+        over = observe(Ledger(), answer(true, 0))
+        assert fold(over, [heard(said, 5)]) == over
+
+    @pytest.mark.parametrize(("said", "true"), [(SUCCESS, FAILED), (FAILED, SUCCESS), (SUCCESS, SUCCESS)])
+    def test_rest_says_how_it_ended(self, said: RunState, true: RunState) -> None:
+        ledger = observe(fold(running(), [heard(said)]), answer(true, 0.1))
+        assert ledger.over
+        assert (ledger.run and ledger.run.state, ledger.heard, ledger.denied) == (true, None, ())
+
+    @pytest.mark.parametrize(
+        ("said", "true", "asked", "stands"),
+        [
+            pytest.param(SUCCESS, RUNNING, -1.0, True, id="asked before the event"),
+            pytest.param(SUCCESS, RUNNING, 0.5, True, id="Airflow may not have stored the end yet"),
+            pytest.param(SUCCESS, RUNNING, END_GRACE_S - 0.1, True, id="within the grace"),
+            pytest.param(SUCCESS, RUNNING, END_GRACE_S, False, id="denied for longer than the grace"),
+            pytest.param(FAILED, QUEUED, END_GRACE_S, False, id="one that is still queued"),
+            pytest.param(RUNNING, QUEUED, 1.0, True, id="a start within the grace"),
+            pytest.param(RUNNING, QUEUED, END_GRACE_S, False, id="a start that is denied"),
+        ],
+    )
+    def test_what_rest_denies_stands_for_a_while(
+        self, said: RunState, true: RunState, asked: float, stands: bool
+    ) -> None:
+        before = observe(Ledger(), answer(true, -50))
+        event_of_it = heard(said)
+        ledger = observe(fold(before, [event_of_it]), answer(true, asked))
+        assert (ledger.heard is not None) is stands
+        assert (ledger.denied == ()) is stands
+        assert ledger.run is not None
+        assert ledger.run.state is true
+
+    def test_an_end_that_was_denied_does_not_come_back(self) -> None:
+        ledger = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
+        again = replace(heard(SUCCESS), seen=at(60))
+        assert fold(ledger, [again]) == ledger, "a copy, read later"
+
+    def test_a_later_end_does(self) -> None:
+        ledger = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
+        ledger = fold(ledger, [heard(SUCCESS, 90)])
+        assert ledger.heard_end is not None
+        assert observe(ledger, answer(SUCCESS, 91)).over
+
+    def test_what_was_said_before_the_run_was_cleared_says_nothing(self) -> None:
+        cleared = observe(running(), answer(QUEUED, 20, created=19))
+        assert fold(cleared, [heard(SUCCESS, 10)]) == cleared
+        before = fold(running(), [heard(SUCCESS, 10)])
+        assert observe(before, answer(QUEUED, 20, created=19)).heard is None
+
+    @given(st.permutations([heard(state, second) for state in (RUNNING, SUCCESS, FAILED) for second in (0, 3)]))
+    def test_events_in_any_sequence_say_the_same(self, events: list[RunFact]) -> None:
+        assert fold(running(), events).heard == heard(SUCCESS, 3)
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        ledger = running()
+        for n in range(MAX_DENIED + 5):
+            second = n * 2 * END_GRACE_S
+            ledger = observe(fold(ledger, [heard(SUCCESS, second)]), answer(RUNNING, second + END_GRACE_S))
+        assert len(ledger.denied) == MAX_DENIED
+
+
+class TestTasks:
+    """What a task has come to."""
+
+    @pytest.mark.parametrize(
+        ("said", "asked", "shown"),
+        [
+            pytest.param({"state": TaskState.SUCCESS}, GRACE_S + 1, TaskState.SUCCESS, id="an end, a moment ago"),
+            pytest.param({"state": TaskState.SUCCESS}, CONFIRMED_S - 1, TaskState.SUCCESS, id="an end, a while ago"),
+            pytest.param({"state": TaskState.SUCCESS}, CONFIRMED_S, TaskState.RUNNING, id="an end, too long ago"),
+            pytest.param({"state": TaskState.UP_FOR_RETRY}, CONFIRMED_S, TaskState.RUNNING, id="a retry, long ago"),
+            pytest.param(
+                {"state": TaskState.FAILED, "try_number": 99}, 1, TaskState.FAILED, id="a higher try, just now"
+            ),
+            pytest.param(
+                {"state": TaskState.FAILED, "try_number": 99}, GRACE_S + 1, TaskState.RUNNING, id="a higher try, denied"
+            ),
+        ],
+    )
+    def test_what_an_event_says_stands_for_a_while(self, said: dict, asked: float, shown: TaskState) -> None:
+        before = observe(Ledger(), answer(RUNNING, -50, rest("fit", TaskState.RUNNING, seconds=-50)))
+        ledger = fold(before, [event("fit", **said)])
+        ledger = observe(ledger, answer(RUNNING, asked, rest("fit", TaskState.RUNNING, seconds=asked)))
+        assert ledger.tasks["fit", -1].state is shown
+
+    def test_what_was_denied_does_not_come_back(self) -> None:
+        forged = event("fit", TaskState.FAILED, try_number=99)
+        true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
+        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        assert fold(ledger, [replace(forged, seen=at(60))]) == ledger
+
+    def test_what_a_denied_event_reported_goes_with_it(self) -> None:
+        """It would stand against the true one's, of a lower try."""
+        forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
+        forged = replace(forged, progress=Report(99, at(0), progress=0.9), metrics=Report(99, at(0), metrics={"f": 1}))
+        true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
+        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        fact = ledger.tasks["fit", -1]
+        assert (fact.progress, fact.metrics, fact.failure) == (None, None, None)
+
+    def test_the_failure_of_a_try_that_goes_on_goes(self) -> None:
+        forged = event("fit", TaskState.FAILED, failure=Failure(1, at(0), "forged", "Forged"))
+        true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
+        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        failed = event("fit", TaskState.FAILED, seconds=60, failure=Failure(1, at(60), "broken"))
+        fact = fold(ledger, [failed]).tasks["fit", -1]
+        assert fact.failure is not None
+        assert fact.failure.message == "broken"
+
+    def test_a_task_that_is_not_there_goes_and_does_not_come_back(self) -> None:
+        forged = event("invented", TaskState.SUCCESS)
+        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, complete=True))
+        assert not ledger.tasks
+        assert fold(ledger, [forged]).tasks == {}
+
+    def test_the_next_event_of_a_task_counts_again(self) -> None:
+        """A worker that could not report the end of its task for a minute, and then goes on with another try."""
+        late = event("fit", TaskState.UP_FOR_RETRY)
+        true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
+        ledger = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))
+        assert ledger.tasks["fit", -1].state is TaskState.RUNNING, "as Airflow has it"
+        ledger = fold(ledger, [event("fit", TaskState.RUNNING, try_number=2, seconds=60)])
+        assert ledger.tasks["fit", -1].try_number == 2
+
+    @pytest.mark.parametrize(
+        ("said", "asked", "unconfirmed"),
+        [
+            pytest.param(TaskState.RUNNING, rest("fit", TaskState.RUNNING, seconds=4), False, id="the same"),
+            pytest.param(TaskState.RUNNING, rest("fit", TaskState.DEFERRED, seconds=4), False, id="the next state"),
+            pytest.param(
+                TaskState.RUNNING, rest("fit", TaskState.RUNNING, try_number=2, seconds=4), False, id="the next try"
+            ),
+            pytest.param(TaskState.SUCCESS, rest("fit", TaskState.RUNNING, seconds=4), True, id="an earlier state"),
+        ],
+    )
+    def test_what_rest_confirms(self, said: TaskState, asked: TaskFact, unconfirmed: bool) -> None:
+        ledger = fold(running(), [event("fit", said)])
+        assert ledger.unconfirmed_since == at(0)
+        ledger = observe(observe(ledger, answer(RUNNING, 4)), Snapshot(at(4), tasks=(asked,)))
+        assert (ledger.unconfirmed_since is not None) is unconfirmed
+
+    def test_the_other_producers_event_needs_no_confirmation_of_its_own(self) -> None:
+        """Both producers tell of each state, and the change feed may have confirmed it between them."""
+        ledger = observe(
+            fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))
+        )
+        assert ledger.unconfirmed_since is None
+        assert fold(ledger, [event("fit", TaskState.RUNNING, seconds=5)]).unconfirmed_since is None
+        assert fold(ledger, [event("fit", TaskState.SUCCESS, seconds=5)]).unconfirmed_since == at(5)
+
+    @given(st.lists(task_events(), max_size=8, unique_by=lambda fact: fact.key), st.lists(task_events(), max_size=8))
+    def test_a_full_list_after_the_bound_is_what_is_shown(self, events: list[TaskFact], listed: list[TaskFact]) -> None:
+        true = {
+            fact.key: rest(fact.task_id, fact.state, map_index=fact.map_index, try_number=1, seconds=CONFIRMED_S)
+            for fact in listed
+        }
+        ledger = fold(running(), events)
+        ledger = observe(ledger, answer(RUNNING, CONFIRMED_S, *true.values(), complete=True))
+        shown = {key: (fact.try_number, fact.state) for key, fact in ledger.tasks.items()}
+        mapped = {task_id for task_id, index in true if index >= 0}
+        wanted = {key: fact for key, fact in true.items() if key[1] >= 0 or key[0] not in mapped}
+        assert shown == {key: (fact.try_number, fact.state) for key, fact in wanted.items()}
+        assert ledger.unconfirmed_since is None
+        again = fold(ledger, [event for event in events if event.event_id in ledger.denied])
+        assert again.tasks == ledger.tasks, "and copies of the events that were denied change nothing"
+
+
+class TestAbsence:
+    """That Airflow has no such run."""
+
+    @pytest.mark.parametrize(
+        ("looks", "arrives_by", "gone"),
+        [
+            pytest.param([0], None, False, id="said once"),
+            pytest.param([0, 1], None, False, id="twice at once"),
+            pytest.param([0, ABSENCE_TAKES.total_seconds()], None, True, id="twice, seconds apart"),
+            pytest.param([0, 3, 20], 30, True, id="before a submission has arrived: known to the situation"),
+            pytest.param([0, 30], 30, False, id="once before it could arrive, once after"),
+            pytest.param([0, 30, 33], 30, True, id="twice after it could arrive"),
+        ],
+    )
+    def test_it_has_to_be_said_twice(self, looks: list[float], arrives_by: float | None, gone: bool) -> None:
+        ledger = running()
+        for second in looks:
+            ledger = missed(ledger, at(second), at(arrives_by) if arrives_by is not None else None)
+        assert ledger.gone is gone
+
+    def test_a_run_that_is_there_was_not_missed(self) -> None:
+        ledger = observe(missed(running(), at(0), None), answer(RUNNING, 1))
+        assert (ledger.missed_at, missed(ledger, at(4), None).gone) == (None, False)

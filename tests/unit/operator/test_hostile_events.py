@@ -1,0 +1,401 @@
+"""Events that aren't true, or are about somebody else's run: they may be shown for a while, and decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mljob_contract.events import CANCELLATION_EVENT
+from mljob_contract.mljob import Phase, StatusSource
+from mljob_operator.core.facts import RunFact
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.offsets import Partition
+from mljob_operator.core.phases import TERMINAL_PHASES, RunState, TaskState
+from mljob_operator.ports import Message
+from mljob_operator.status_pipeline import StatusPipeline
+from tests.fakes.airflow import FakeRun
+from tests.fakes.meter import SilentMeter
+from tests.strategies import event
+
+from .conftest import KEY, World
+from .runs import begin, end, newest, runs
+
+CHILD = "child"
+"""A DAG that runs of ``train`` trigger with their own run id."""
+PARTITION: Partition = ("airflow.events", 0)
+
+
+def end_told(world: World, state: RunState = RunState.SUCCESS) -> RunFact:
+    return RunFact(state, StatusSource.KAFKA, world.clock(), world.clock())
+
+
+async def going_on(world: World, **spec: Any) -> FakeRun:
+    """A run with one task of two under way, as Airflow says."""
+    await world.apply(**spec)
+    await world.look()
+    await begin(world)
+    return newest(world)
+
+
+async def seconds(world: World, number: int) -> None:
+    for _ in range(number):
+        await world.later(1)
+
+
+class TestAnEndThatIsNotTrue:
+    """``dag_run.success`` or ``dag_run.failed`` for a run that goes on."""
+
+    @pytest.mark.parametrize("said", [RunState.SUCCESS, RunState.FAILED])
+    async def test_it_ends_nothing_and_the_true_end_does(self, world: World, said: RunState) -> None:
+        await going_on(world, backoffLimit=1, retryStrategy="NewRun")
+        before = world.status
+        await world.tell(end_told(world, said))
+        assert world.status == before, "not even for a moment: Airflow was asked first"
+        assert world.held
+        await seconds(world, 15)
+        assert (world.status.phase, world.status.dag_run_state) == (Phase.RUNNING, "running")
+        assert (world.status.attempts, len(runs(world)), world.meter.disbelieved) == (1, 1, 1)
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+
+    async def test_it_is_asked_for_once_a_second_until_it_is_disbelieved(self, world: World) -> None:
+        await going_on(world)
+        before = len(world.airflow.calls)
+        await world.tell(end_told(world))
+        await seconds(world, 60)
+        asked = world.airflow.calls[before:]
+        assert set(asked) == {"get"}
+        assert 5 <= len(asked) <= 11
+
+    async def test_it_is_logged_once_for_a_run(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        run = await going_on(world)
+        for _ in range(3):
+            await world.tell(end_told(world))
+            await seconds(world, 12)
+        assert world.meter.disbelieved == 3
+        assert [run.run_id in record.getMessage() for record in caplog.records if "contradicts" in record.msg] == [True]
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_a_copy_of_it_does_not_come_back(self, world: World, *, restarted: bool) -> None:
+        await going_on(world)
+        forged = end_told(world)
+        await world.tell(forged)
+        await seconds(world, 12)
+        if restarted:
+            await world.restart()
+            await world.look()
+            await seconds(world, 6)
+        before, written = world.status, len(world.jobs.patches)
+        await world.tell(replace(forged, seen=world.clock()))
+        await seconds(world, 12)
+        assert world.status == before
+        assert len(world.jobs.patches) == written
+
+    async def test_a_deletion_does_not_believe_it(self, world: World) -> None:
+        run = await going_on(world)
+        await world.delete()
+        await world.tell(end_told(world, RunState.FAILED))
+        await seconds(world, 15)
+        assert world.exists
+        assert run.state is RunState.RUNNING
+        world.airflow.end(run, RunState.FAILED)
+        await seconds(world, 6)
+        assert not world.exists
+
+    async def test_a_cancellation_does_not_believe_it(self, world: World) -> None:
+        run = await going_on(world, cancellation={"strategy": "Dag"})
+        await world.edit(cancel=True)
+        await world.tell(end_told(world, RunState.FAILED))
+        await seconds(world, 15)
+        assert world.status.phase is Phase.CANCELLING
+        await seconds(world, 10)
+        assert run.state is RunState.FAILED, "REST has cancelled it"
+        assert world.status.phase is Phase.CANCELLED
+
+    async def test_a_retry_does_not_clear_because_of_it(self, world: World) -> None:
+        await going_on(world, backoffLimit=3)
+        await world.tell(end_told(world, RunState.FAILED))
+        await seconds(world, 30)
+        assert "clear_failed" not in world.airflow.calls
+        assert world.status.attempts == 1
+
+    async def test_while_airflow_is_away_it_is_said_and_no_more(self, world: World) -> None:
+        run = await going_on(world, ttlSecondsAfterFinished=0)
+        world.airflow.down = True
+        await world.tell(event("extract", TaskState.SUCCESS, seconds=1), end_told(world))
+        assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "EndUnconfirmed")
+        assert "when Airflow confirms it. Airflow is down" in (world.status.message or "")
+        assert world.status.progress == "1/2", "what events say is shown"
+        for _ in range(20):
+            await world.later(30)
+        assert (world.status.phase, world.status.reason, world.held) == (Phase.RUNNING, "EndUnconfirmed", True)
+        world.airflow.down = False
+        await world.later(60)
+        assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "TaskRunning")
+        assert run.state is RunState.RUNNING
+
+    async def test_a_start_does_not_undo_an_end(self, world: World) -> None:
+        await going_on(world)
+        await end(world, RunState.FAILED)
+        before = world.status
+        for state in (RunState.QUEUED, RunState.RUNNING):
+            await world.tell(end_told(world, state), event("extract", TaskState.RUNNING, try_number=9, seconds=90))
+        await seconds(world, 3)
+        assert world.status == before
+
+
+class TestAnEndThatIsTrue:
+    """Airflow publishes it a moment before it stores it."""
+
+    async def test_it_is_a_verdict_as_soon_as_airflow_has_it(self, world: World) -> None:
+        run = await going_on(world)
+        world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+        world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+        before = len(world.airflow.calls)
+        await world.tell(end_told(world))
+        assert world.status.phase is Phase.RUNNING
+        world.airflow.end(run, RunState.SUCCESS)
+        await world.later(1)
+        assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
+        assert world.airflow.calls[before:] == ["get", "get", "tasks", "outputs"]
+        assert world.meter.disbelieved == 0
+
+    async def test_it_costs_no_more_than_before(self, world: World) -> None:
+        run = await going_on(world)
+        world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+        world.airflow.set_task(run, "fit", TaskState.SUCCESS)
+        world.airflow.end(run, RunState.SUCCESS)
+        before = len(world.airflow.calls)
+        await world.tell(end_told(world))
+        assert world.status.phase is Phase.SUCCEEDED
+        assert world.airflow.calls[before:] == ["get", "tasks", "outputs"]
+
+
+class TestTasksThatAreNotTrue:
+    """Events of tasks."""
+
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            event("extract", TaskState.SUCCESS, seconds=1),
+            event("extract", TaskState.FAILED, seconds=1),
+            event("extract", TaskState.RUNNING, try_number=99, seconds=1),
+            event("fit", TaskState.SUCCESS, try_number=7, seconds=1),
+            event("invented", TaskState.RUNNING, seconds=1),
+        ],
+        ids=["an end", "a failure", "a higher try", "one that waits", "one that is not there"],
+    )
+    async def test_they_are_shown_for_half_a_minute_and_cost_one_list(self, world: World, forged: Any) -> None:
+        await going_on(world)
+        before, calls = world.status, len(world.airflow.calls)
+        await world.tell(forged)
+        assert world.status.tasks != before.tasks
+        assert len(world.airflow.calls) == calls, "an event costs no request"
+        await seconds(world, 60)
+        assert world.status.tasks == before.tasks
+        assert (world.status.progress, world.status.task_counts) == (before.progress, before.task_counts)
+        assert world.airflow.calls[calls:] == ["get", "tasks"]
+        assert world.meter.disbelieved == 1
+        await world.tell(replace(forged, seen=world.clock()))
+        await seconds(world, 60)
+        assert world.status.tasks == before.tasks
+        assert world.airflow.calls[calls:] == ["get", "tasks"]
+
+    async def test_what_the_change_feed_confirms_costs_no_list(self, world: World) -> None:
+        run = await going_on(world)
+        await world.look()
+        calls = len(world.airflow.calls)
+        for second in range(1, 6):
+            at = world.clock() + timedelta(seconds=1)
+            for task_id in ("extract", "fit"):
+                state = TaskState.RUNNING if second < 4 else TaskState.SUCCESS
+                world.airflow.set_task(run, task_id, state)
+                await world.tell(replace(event(task_id, state), at=at, seen=world.clock()))
+            world.clock.tick(1)
+            await world.look()
+        await seconds(world, 90)
+        assert {"get", "tasks"}.isdisjoint(world.airflow.calls[calls:])
+
+    async def test_a_worker_that_stores_the_end_late_is_shown_as_airflow_has_it(self, world: World) -> None:
+        run = await going_on(world)
+        at = world.clock()
+        await world.tell(replace(event("extract", TaskState.SUCCESS), at=at, seen=at))
+        assert world.status.progress == "1/2"
+        await seconds(world, 40)
+        assert world.status.progress == "0/2"
+        world.airflow.set_task(run, "extract", TaskState.SUCCESS)
+        await world.look()
+        assert world.status.progress == "1/2"
+
+    @pytest.mark.parametrize("forged", [True, False])
+    async def test_the_time_to_start_is_over_where_airflow_says_so(self, world: World, *, forged: bool) -> None:
+        await world.apply(preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"})
+        await world.look()
+        run = newest(world)
+        await seconds(world, 19)
+        at = world.clock()
+        if not forged:
+            world.airflow.begin(run)
+            world.airflow.set_task(run, "extract", TaskState.RUNNING)
+        await world.tell(
+            end_told(world, RunState.RUNNING), replace(event("extract", TaskState.RUNNING), at=at, seen=at)
+        )
+        assert world.status.phase is Phase.RUNNING
+        await seconds(world, 3)
+        assert (world.status.reason == "PreRunningDeadlineExceeded") is forged
+        assert (run.state is RunState.FAILED) is forged
+
+    async def test_a_run_that_has_not_begun_is_queued_again_for_people(self, world: World) -> None:
+        await world.apply()
+        await world.look()
+        await world.tell(end_told(world, RunState.RUNNING))
+        assert world.status.phase is Phase.RUNNING
+        await seconds(world, 40)
+        assert (world.status.phase, world.status.dag_run_state) == (Phase.QUEUED, "queued")
+
+
+class TestNamesakes:
+    """``TriggerDagRunOperator(trigger_run_id="{{ run_id }}")``: the child has its parent's run id, in another DAG."""
+
+    async def child(self, world: World) -> FakeRun:
+        parent = await going_on(world, backoffLimit=1, retryStrategy="NewRun")
+        world.airflow.dags[CHILD] = ("extract", "more")
+        return world.airflow.queue(CHILD, parent.run_id, {})
+
+    @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
+    async def test_what_becomes_of_it_is_not_the_parents(self, world: World, state: RunState) -> None:
+        child = await self.child(world)
+        await world.look()
+        before = world.status
+        world.airflow.begin(child)
+        world.airflow.set_task(child, "extract", TaskState.FAILED, try_number=3)
+        world.airflow.set_task(child, "more", TaskState.SUCCESS)
+        await world.tell(
+            event("extract", TaskState.FAILED, try_number=3),
+            event("more", TaskState.SUCCESS),
+            end_told(world, state),
+            run_id=child.run_id,
+            dag_id=CHILD,
+        )
+        world.airflow.end(child, state)
+        await world.look()
+        await seconds(world, 70)
+        await world.look()
+        assert world.status == before
+        assert len(runs(world)) == 2, "the parent and the child: no other attempt"
+
+    async def test_it_does_not_stand_for_a_parent_that_was_deleted(self, world: World) -> None:
+        child = await self.child(world)
+        await world.look()
+        del world.airflow.runs["train", child.run_id]
+        world.clock.tick(61)
+        await world.look()
+        await world.later(3)
+        assert world.status.history or world.status.reason == "RetryBackoff"
+        assert "was deleted in Airflow" in (world.status.message or "")
+
+    async def test_its_tasks_do_not_make_the_parents_complete(self, world: World) -> None:
+        await world.apply()
+        parent = newest(world)
+        world.airflow.dags[CHILD] = ("other",)
+        child = world.airflow.queue(CHILD, parent.run_id, {})
+        world.clock.tick(60)
+        await world.look()
+        assert {task.task_id for task in world.status.tasks or ()} == {"extract", "fit"}
+        world.airflow.set_task(child, "other", TaskState.SUCCESS)
+        await world.look()
+        assert {task.task_id for task in world.status.tasks or ()} == {"extract", "fit"}
+
+    async def test_one_of_a_finished_mljob_that_is_cleared_begins_no_attempt(self, world: World) -> None:
+        child = await self.child(world)
+        world.airflow.end(child, RunState.SUCCESS)
+        world.airflow.end(newest_of(world, "train"), RunState.SUCCESS)
+        await world.look()
+        assert world.status.phase is Phase.SUCCEEDED
+        world.clock.tick(60)
+        world.airflow.clear(child)
+        await world.look()
+        world.clock.tick(60)
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
+
+
+def newest_of(world: World, dag_id: str) -> FakeRun:
+    return [run for run in world.airflow.runs.values() if run.dag_id == dag_id][-1]
+
+
+class FakeTopic:
+    """Nothing is read from it but what a test delivers."""
+
+    def __init__(self) -> None:
+        self.committed: Mapping[Partition, int] = {}
+
+    def start(self, *_: Any) -> None: ...
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        self.committed = offsets
+
+    def pause(self, *, paused: bool) -> None: ...
+
+    def dead_letter(self, message: Message, why: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class TestMessages:
+    """From the topic on: the DAG in a message counts as the run id does."""
+
+    OFFICIAL = '{"schema_version": 1, "event": "%s", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", "source": "x"}'
+    CANCELLED = (
+        '{"mljob_version": 1, "event": "'
+        + CANCELLATION_EVENT
+        + '", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", '
+        '"outcome": "cancelled", "state": "failed", "mode": "graceful", "reason": "r", "duration": 1, "cancelled_by": "c"}'
+    )
+
+    def deliver(self, world: World, *values: str) -> None:
+        def origins(_: str | None) -> Collection[str]:
+            return {OWN}
+
+        pipeline = StatusPipeline(FakeTopic(), world.queue, world.clock, SilentMeter(), origins=origins, prefix="mljob")
+        messages: Sequence[Message] = [Message(PARTITION, n, None, value.encode(), 0) for n, value in enumerate(values)]
+        pipeline.deliver(messages)
+
+    @pytest.mark.parametrize("dag_id", ["train", CHILD, "anything"])
+    @pytest.mark.parametrize("name", ["dag_run.success", "dag_run.failed", CANCELLATION_EVENT])
+    async def test_none_ends_a_run_that_goes_on(self, world: World, name: str, dag_id: str) -> None:
+        run = await going_on(world)
+        at = world.clock().isoformat()
+        official = self.OFFICIAL % (name, at, dag_id, run.run_id)
+        self.deliver(world, self.CANCELLED % (at, dag_id, run.run_id) if name == CANCELLATION_EVENT else official)
+        await world.settle()
+        await seconds(world, 20)
+        assert world.status.phase is Phase.RUNNING
+        assert world.held
+        assert world.meter.disbelieved == (dag_id == "train"), "of another DAG, it is none of ours"
+
+    @pytest.mark.parametrize(("dag_id", "asked"), [("train", True), (CHILD, False)])
+    async def test_only_one_of_the_runs_dag_is_asked_for(self, world: World, dag_id: str, *, asked: bool) -> None:
+        run = await going_on(world)
+        calls = len(world.airflow.calls)
+        self.deliver(world, self.OFFICIAL % ("dag_run.success", world.clock().isoformat(), dag_id, run.run_id))
+        await world.settle()
+        assert world.airflow.calls[calls:] == (["get"] if asked else [])
+
+
+async def test_an_event_does_not_stand_for_the_answer_to_a_submission(world: World) -> None:
+    """It would be followed, and never submitted."""
+    world.airflow.down_for["submit"] = 1
+    await world.apply()
+    run_id = world.status.dag_run_id
+    await world.tell(end_told(world), event("extract", TaskState.SUCCESS), run_id=run_id)
+    assert world.status.phase not in TERMINAL_PHASES
+    assert world.status.submit_time is None
+    await seconds(world, 5)
+    assert runs(world) == [run_id]
+    assert world.status.phase is Phase.RUNNING or world.status.phase is Phase.QUEUED
+    assert KEY in world.jobs.objects

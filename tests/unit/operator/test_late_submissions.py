@@ -1,0 +1,73 @@
+"""A submission that reaches Airflow after the operator has stopped waiting for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+
+from .conftest import KEY, World
+from .runs import active, newest, runs
+
+
+async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[None]]:
+    """An MLJob whose submission is under way; what makes it arrive."""
+    world.airflow.lose_answers = 1
+    await world.apply(cancellation={"strategy": "Api"}, **spec)
+    under_way = dict(world.airflow.runs)
+    world.airflow.runs.clear()
+
+    async def arrives() -> None:
+        now = world.clock()
+        for run in under_way.values():
+            run.created = run.changed = now
+        world.airflow.runs |= under_way
+        for _ in range(3):
+            await seconds(world, 5)
+            await world.look()
+
+    return arrives
+
+
+async def seconds(world: World, number: int) -> None:
+    for _ in range(number):
+        await world.later(1)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_one_of_a_suspended_mljob_is_cancelled(world: World, *, restarted: bool) -> None:
+    arrives = await on_its_way(world)
+    await world.edit(suspend=True)
+    await seconds(world, 60)
+    assert (world.status.phase, runs(world)) == (Phase.SUSPENDED, [])
+    if restarted:
+        await world.restart()
+    await arrives()
+    assert (world.status.phase, newest(world).state) == (Phase.SUSPENDED, RunState.FAILED)
+    await world.edit(suspend=False)
+    await seconds(world, 3)
+    assert (world.status.phase, active(world), len(runs(world))) == (Phase.QUEUED, 1, 2)
+
+
+async def test_one_of_a_cancelled_mljob_is_cancelled_though_airflow_is_away_for_a_while(world: World) -> None:
+    arrives = await on_its_way(world)
+    await world.edit(cancel=True)
+    await seconds(world, 60)
+    assert (world.status.phase, runs(world)) == (Phase.CANCELLED, [])
+    world.airflow.down_for["cancel"] = 3
+    await arrives()
+    assert (world.status.phase, newest(world).state) == (Phase.CANCELLED, RunState.FAILED)
+    assert not world.queue._slots
+
+
+async def test_one_of_an_mljob_that_ran_out_of_time_is_cancelled(world: World) -> None:
+    arrives = await on_its_way(world, activeDeadlineSeconds=20)
+    world.airflow.down_for["submit"] = 1000
+    await seconds(world, 60)
+    assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
+    await arrives()
+    assert (world.status.phase, active(world)) == (Phase.FAILED, 0)
+    assert KEY in world.jobs.objects

@@ -1,0 +1,164 @@
+"""What Airflow answers becomes a message in a status: it tells a tenant of the tenant's own DAG, and of nothing that is somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow_client.client import BackfillApi, DAGApi, DagRunApi, ImportErrorApi
+
+from mljob_contract.backfill_marker import CONF_KEY, Marker
+from mljob_contract.mljob import ReprocessBehavior
+from mljob_operator.adapters.airflow.backfills import AirflowBackfills
+from mljob_operator.adapters.airflow.cancellation import Cancellation
+from mljob_operator.adapters.airflow.refusals import Refusals
+from mljob_operator.adapters.airflow.runs import Runs
+from mljob_operator.adapters.airflow.session import Answer
+from mljob_operator.core.backfill import Order
+from mljob_operator.errors import BackfillActive, DagRefused
+
+OURS = Marker("mljob.team-a.churn.aaaaaaaaaa-1", 1)
+DAG = {"dag_id": "train", "fileloc": "/dags/a/train.py", "relative_fileloc": "a/train.py", "bundle_name": "dags"}
+
+
+def trace(last: str) -> str:
+    return f'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    import secret\n{last}'
+
+
+def import_error(filename: str, last: str, bundle: str = "dags") -> dict[str, Any]:
+    return {"filename": filename, "bundle_name": bundle, "stack_trace": trace(last)}
+
+
+class FakeSession:
+    """Answers by the name of the client's operation."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[type, str], Any]) -> None:
+        self.client = None
+        for (api, operation), answer in answers.items():
+            monkeypatch.setattr(api, f"{operation}_without_preload_content", self._answering(answer))
+
+    @staticmethod
+    def _answering(answer: Any) -> Callable[..., Any]:
+        def ask(*_: Any, **__: Any) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return ask
+
+    def ask(self, request: Callable[[], Any]) -> Any:
+        return request()
+
+    def assert_backfills(self) -> None:
+        """It has them."""
+
+
+def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:
+    answers = {(DAGApi, "get_dag"): dag, (ImportErrorApi, "get_import_errors"): {"import_errors": errors}}
+    return Refusals(FakeSession(monkeypatch, answers))  # type: ignore[arg-type]
+
+
+OTHERS = [import_error("b/fraud.py", "KeyError: 'FRAUD_TOKEN'"), import_error("a/train.py", "KeyError: 'OTHER'", "b")]
+OWN = import_error("a/train.py", "ImportError: no module named torch")
+
+
+@pytest.mark.parametrize(
+    ("dag", "errors", "told"),
+    [
+        pytest.param(DAG, [*OTHERS, OWN], "a/train.py: ImportError: no module named torch", id="its file"),
+        pytest.param(DAG, OTHERS, "", id="other files, and one of that name in another bundle"),
+        pytest.param(Answer(404, ""), [OTHERS[0], OWN], "a/train.py: ImportError", id="unknown, a file of its name"),
+        pytest.param(Answer(404, ""), OTHERS[:1], "", id="unknown, other files"),
+        pytest.param(Answer(500, "boom"), [OWN], "", id="Airflow does not tell"),
+    ],
+)
+def test_of_import_errors_only_that_of_the_dags_file_is_told(
+    monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]], told: str
+) -> None:
+    explained = refusals(monkeypatch, dag, errors)
+    broken = explained.of_submission("train", Answer(400, "DAG with dag_id: 'train' has import errors"))
+    for message in (str(broken), str(explained.no_dag("train"))):
+        assert told in message
+        assert "fraud" not in message.lower()
+        assert "OTHER" not in message
+        assert "secret" not in message
+        assert ("Error:" in message) is bool(told)
+
+
+def test_a_last_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    explained = refusals(monkeypatch, DAG, [import_error("a/train.py", "ValueError: " + "x" * 5000)])
+    assert len(str(explained.no_dag("train"))) < 700
+
+
+@pytest.mark.parametrize(
+    ("theirs", "named"),
+    [
+        pytest.param(Marker("mljob.team-a.nightly.bbbbbbbbbb-1", 1), True, id="of the same namespace"),
+        pytest.param(Marker("mljob.team-b.nightly.bbbbbbbbbb-1", 1), False, id="of another namespace"),
+        pytest.param(Marker("other.team-a.nightly.bbbbbbbbbb-1", 1), False, id="of another cluster"),
+        pytest.param(None, False, id="of nobody here"),
+    ],
+)
+async def test_who_has_the_dags_backfill_is_told_within_a_namespace_only(
+    monkeypatch: pytest.MonkeyPatch, theirs: Marker | None, named: bool
+) -> None:
+    at = "2025-12-01T00:00:00Z"
+    active = {
+        "id": 4711,
+        "dag_id": "days",
+        "dag_run_conf": {**(theirs.as_conf() if theirs else {}), "customer": "acme"},
+        "from_date": at,
+        "to_date": at,
+        "created_at": at,
+        "completed_at": None,
+        "is_paused": False,
+        "reprocess_behavior": "none",
+        "max_active_runs": 1,
+    }
+    assert theirs is None or CONF_KEY in active["dag_run_conf"]
+    session = FakeSession(
+        monkeypatch,
+        {
+            (BackfillApi, "list_backfills"): {"backfills": [active]},
+            (BackfillApi, "create_backfill"): Answer(409, "There can be only one"),
+        },
+    )
+
+    async def here(_: str, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+    backfills = AirflowBackfills(session, here, None, prefix="mljob")  # type: ignore[arg-type]
+    with pytest.raises(BackfillActive) as refused:
+        await backfills.create("days", OURS, an_order())
+    message = str(refused.value)
+    assert ("nightly" in message) is named
+    for theirs_alone in ("4711", "2025", "team-b", "acme"):
+        assert theirs_alone not in message
+
+
+def an_order() -> Order:
+    at = datetime(2025, 12, 1, tzinfo=UTC)
+    return Order(at, at, ReprocessBehavior.NONE, 1, False, {})
+
+
+def test_why_the_cancellation_dag_can_not_run_is_for_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dag = {**DAG, "is_paused": False, "relative_fileloc": "mljob_cancel.py"}
+    session: Any = FakeSession(
+        monkeypatch,
+        {
+            (DAGApi, "get_dag"): dag,
+            (DagRunApi, "trigger_dag_run"): Answer(400, "DAG has import errors"),
+            (ImportErrorApi, "get_import_errors"): {
+                "import_errors": [import_error("mljob_cancel.py", "KeyError: 'X'")]
+            },
+        },
+    )
+    cancellation = Cancellation(session, Runs(session, Refusals(session)), dag_id="mljob_cancel")
+    with pytest.raises(DagRefused) as refused:
+        cancellation.trigger("train", OURS.run_id, "a test")
+    assert str(refused.value) == "the cancellation DAG mljob_cancel can't be run (DagImportError)"
+    assert "KeyError: 'X'" in caplog.text
