@@ -19,6 +19,7 @@
     ├── ReferenceMissing            a ConfigMap or Secret is not there, or not readable: retried
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
+        ├── Refused                 what is written is invalid, and will be: made anew from what Airflow says, slowly
         ├── Conflict                somebody else wrote first: read again and decide again, at once
         └── Gone                    the object is not there any more: nothing left to do
 
@@ -184,6 +185,13 @@ class StoreError(OperatorError):
 
 class StoreUnavailable(StoreError):
     """No answer, a server error, or too many requests."""
+
+
+class Refused(StoreError):
+    """What was to be written is invalid for the Kubernetes API: the same again will be refused again."""
+
+    first_delay = 1.0
+    longest_delay = 60.0
 
 
 class Conflict(StoreError):

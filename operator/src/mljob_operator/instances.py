@@ -378,6 +378,8 @@ class Instances:
 
     async def _ask(self, member: _Member) -> Readiness:
         instance, member.pulse = member.instance, None
+        if instance.problem is not None:
+            return Readiness(False, "ValidationFailed", f"{instance.problem}. Change the spec to have it used.")
         try:
             login = await self._login(instance)
             made_of = (instance.spec.url, instance.spec.tls, login)

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import backfills
 from .core import attempts, decisions
-from .core.conf import merged, problems, secrets, without
+from .core.conf import excess, merged, problems, secrets, without
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
 from .core.effort import Effort, Trouble
 from .core.facts import RunFact, Snapshot
@@ -275,6 +275,8 @@ class Reconciler:
             conf, hidden = merged(job.spec.conf, sources), secrets(sources)
         except ValueError as error:
             raise ReferenceMissing(str(error)) from error
+        if (over := excess(conf, sources)) is not None:
+            raise ValidationFailed(over)
         if found := problems(conf, await self._dag_runs(situation).params(dag_id)):
             text = without("; ".join(found), hidden)
             raise ValidationFailed(

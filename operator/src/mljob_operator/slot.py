@@ -106,6 +106,13 @@ class Slot:
             self.effort = replace(self.effort, trouble=None)
             self.anew = False
 
+    def start_over(self) -> None:
+        """The status that was made of what is known can't be stored: what the stored one says stands, and Airflow is asked again."""
+        assert self.job is not None
+        self.ledger, self.outputs, self.refined_at = remember(self.job.status), None, None
+        self.effort = replace(self.effort, doubt=True, refused=True, over_since=None)
+        self.acknowledge()
+
     def acknowledge(self) -> None:
         """What was folded is stored."""
         owed, self.owed = self.owed, []

@@ -56,6 +56,11 @@ class Surroundings:
     full: Collection[str] = ()
 
 
+def misfit(problem: str) -> Obstacle:
+    """What in the spec doesn't fit the API keeps a run from being started, wherever it would go."""
+    return Obstacle("ValidationFailed", f"{problem}. Change the spec to have it run.", stalls=True)
+
+
 def obstacle(around: Surroundings, airflow: str, namespace: str, dag_id: str) -> Obstacle | None:
     """What keeps a namespace from running a DAG in an Airflow now."""
     if airflow == NOWHERE:
