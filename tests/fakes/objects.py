@@ -73,7 +73,7 @@ class StoredObjects(Generic[K]):
         return body
 
     def _patch_status(self, body: dict[str, Any], patch: Mapping[str, Any]) -> None:
-        body["status"] = _merged(body.get("status", {}), patch)
+        body["status"] = merged(body.get("status", {}), patch)
         self.patches.append(deepcopy(dict(patch)))
         self._touch(body)
 
@@ -92,7 +92,7 @@ class StoredObjects(Generic[K]):
         body["metadata"]["resourceVersion"] = str(next(self._versions))
 
 
-def _merged(target: Any, patch: Any) -> Any:
+def merged(target: Any, patch: Any) -> Any:
     """RFC 7396."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
@@ -101,5 +101,5 @@ def _merged(target: Any, patch: Any) -> Any:
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), value)
+            merged[key] = merged(merged.get(key), value)
     return merged
