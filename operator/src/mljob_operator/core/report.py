@@ -13,7 +13,7 @@ from . import attempts, backfill_report
 from .conditions import Wanted, transition
 from .facts import RunFact, TaskFact
 from .instance import OWN
-from .ledger import Ledger
+from .ledger import LONG_AGO, Ledger
 from .outputs import Outputs
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, TaskState, run_phase
 from .placement import LOST
@@ -81,7 +81,7 @@ def report(s: Situation, *, ui_url: str | None, outputs: Outputs | None = None) 
         new["dag_run_state"] = str(run.state)
         new["start_time"] = _whole(run.start) or old.start_time
     newest = _newest(s.ledger)
-    if newest is not None:
+    if newest is not None and newest.at > LONG_AGO:
         new |= {"last_event_time": newest.at, "status_source": newest.source}
     if summary is not None:
         totals = s.ledger.complete or s.ledger.listed
