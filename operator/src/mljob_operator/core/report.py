@@ -130,10 +130,10 @@ def _submit_time(s: Situation) -> datetime | None:
     """When the attempt's run was queued, to the microsecond: after the attempt's end, a later time tells that the run was cleared. Until REST has
     told, the first event's time, which is later; all are Airflow's.
     """
-    known, run = s.status.submit_time, s.ledger.run
-    if run is None or (known is not None and attempts.ended_at(s.status) is not None):
+    known, run, ended = s.status.submit_time, s.ledger.run, attempts.ended_at(s.status) is not None
+    if run is None or (known is not None and ended):
         return known
-    return run.created or known or run.at
+    return run.created or known or (None if ended else run.at)
 
 
 def _summary(old: MLJobStatus, ledger: Ledger, url: str | None) -> Summary | None:
