@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
@@ -28,8 +29,9 @@ class StoredObjects(Generic[K]):
         self._uids = itertools.count(1)
 
     def body(self, key: K) -> dict[str, Any]:
-        """A copy of one."""
-        return deepcopy(self.objects[key])
+        """A copy of one, as it comes over the wire: however deep it is."""
+        copy: dict[str, Any] = json.loads(json.dumps(self.objects[key]))
+        return copy
 
     def _create(self, key: K, kind: str, spec: Mapping[str, Any], at: str, **metadata: Any) -> dict[str, Any]:
         self.objects[key] = {
@@ -93,13 +95,13 @@ class StoredObjects(Generic[K]):
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
+    """What a merge patch makes of a target (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
-    merged = dict(target) if isinstance(target, Mapping) else {}
+    result = dict(target) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
-            merged.pop(key, None)
+            result.pop(key, None)
         else:
-            merged[key] = merged(merged.get(key), value)
-    return merged
+            result[key] = merged(result.get(key), value)
+    return result
