@@ -23,7 +23,7 @@ class FakeJobs(StoredObjects[Key]):
         reads: How many times one was read.
         overtake: How many status writes are overtaken by somebody else's change.
         fail: What each write raises.
-        refuse: Whether a status is invalid; None: none is.
+        refuse: Whether a status is invalid for another reason than a number that Go doesn't have; None: none is.
         refuse_events: Whether no Event can be created.
         data: ConfigMaps' and Secrets' data, by kind and name.
     """
@@ -69,7 +69,8 @@ class FakeJobs(StoredObjects[Key]):
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
         """A merge patch of exactly this version."""
         body = self._to_change(job)
-        if self.refuse is not None and self.refuse(merged(body.get("status", {}), patch)):
+        status = merged(body.get("status", {}), patch)
+        if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
             raise Refused("422 Unprocessable Entity")
         self._patch_status(body, patch)
         return self._read(job.key)
@@ -115,3 +116,15 @@ class FakeJobs(StoredObjects[Key]):
             body["metadata"].setdefault("labels", {})["overtaken"] = str(self.overtake)
             self._touch(body)
         return self._exactly(job.key, job.uid, job.resource_version)
+
+
+def beyond_go(value: Any) -> bool:
+    """Whether there is a whole number in it that Go has no type for."""
+    match value:
+        case dict():
+            return any(map(beyond_go, value.values()))
+        case list():
+            return any(map(beyond_go, value))
+        case int():
+            return not -(2**63) <= value < 2**63
+    return False

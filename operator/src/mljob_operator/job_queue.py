@@ -343,7 +343,9 @@ class JobQueue:
             try:
                 changed = await self._write(slot, at_once=stores)
             except Refused as error:
-                self._forget_what_was_refused(slot, error)
+                if slot.job is None or slot.job.uid != before.uid:
+                    return None
+                self._forget_what_was_refused(slot, slot.job, error)
                 if isinstance(action, Release) and before.deleting:
                     # It goes, and its status with it.
                     return await self._release(slot, action)
@@ -434,14 +436,13 @@ class JobQueue:
         self._tell(written, job.status, written.status)
         return True
 
-    def _forget_what_was_refused(self, slot: Slot, error: Refused) -> None:
+    def _forget_what_was_refused(self, slot: Slot, job: Job, error: Refused) -> None:
         """A status that is invalid stays so, whatever is learned next: what it was made of is dropped, counted and told of once."""
-        assert slot.job is not None
         self._meter.status_refused()
         if not slot.effort.refused:
             message = f"The Kubernetes API refused a status of this MLJob. What it was made of is dropped, and Airflow is asked again. {error}"
-            self._record(slot.job, Notice(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
-        slot.start_over()
+            self._record(job, Notice(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
+        slot.start_over(job)
 
     def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for notice in notices(old, new):

@@ -106,10 +106,9 @@ class Slot:
             self.effort = replace(self.effort, trouble=None)
             self.anew = False
 
-    def start_over(self) -> None:
+    def start_over(self, job: Job) -> None:
         """The status that was made of what is known can't be stored: what the stored one says stands, and Airflow is asked again."""
-        assert self.job is not None
-        self.ledger, self.outputs, self.refined_at = remember(self.job.status), None, None
+        self.ledger, self.outputs, self.refined_at = remember(job.status), None, None
         self.effort = replace(self.effort, doubt=True, refused=True, over_since=None)
         self.acknowledge()
 
