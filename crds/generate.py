@@ -16,7 +16,9 @@ import yaml
 from pydantic import BaseModel
 
 from mljob_contract import airflow_instance, mljob
+from mljob_contract.airflow_id import ID_PATTERN
 from mljob_contract.run_id import MAX_NAME_LENGTH
+from mljob_contract.times import FIRST_YEAR, LAST_YEAR
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "crds", ROOT / "charts" / "mljob-operator" / "files" / "crds")
@@ -60,18 +62,18 @@ SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
 Rules = list[dict[str, str]]
 
 PATTERNS_IN_WORDS = {
-    r"^[A-Za-z0-9_.\-]+$": "must be the id of a DAG in Airflow: letters, digits, '_', '-' and '.', no spaces and no slashes",
+    ID_PATTERN: "must be an id in Airflow: letters and digits of any language, '_', '-' and '.', no spaces and no slashes; "
+    "that of a task has the ids of its task groups before it (group.task)",
     r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$": "must be the name of an object in Kubernetes: lower-case letters, digits, '-' and '.', "
     "with a letter or digit at either end",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must begin with a letter or '_' and go on with letters, digits and '_': it becomes a field of status.outputs",
-    r"^[^\s/]+$": "must be the id of a task, with the ids of its task groups before it (group.task): no spaces and no slashes",
 }
-"""Patterns that the apiserver checks by a rule with a sentence: "should match '^[A-Za-z0-9_.\\-]+$'" helps nobody."""
+"""Patterns that the apiserver checks by a rule with a sentence: "should match '^[\\p{L}\\p{N}_.\\-]+$'" helps nobody."""
 
 SPEC_RULES: Rules = [
     {
-        "rule": "!self.dagId.startsWith('.') && !self.dagId.endsWith('.')",
-        "message": "dagId must not begin or end with a dot",
+        "rule": "self.dagId != '.' && self.dagId != '..'",
+        "message": "dagId must not be . or ..: no URL can name such a DAG",
         "fieldPath": ".dagId",
     },
     {
@@ -122,6 +124,14 @@ BACKFILL_RULES: Rules = [
         "message": "backfill.from must not be after backfill.to: the range would be empty",
         "fieldPath": ".from",
     },
+    *(
+        {
+            "rule": f"self.{end} >= timestamp('{FIRST_YEAR}-01-02T00:00:00Z') && self.{end} < timestamp('{LAST_YEAR}-12-31T00:00:00Z')",
+            "message": f"backfill.{end} must be in the years {FIRST_YEAR} to {LAST_YEAR}",
+            "fieldPath": f".{end}",
+        }
+        for end in ("from", "to")
+    ),
 ]
 SOURCE_RULES: Rules = [
     {

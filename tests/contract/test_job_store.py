@@ -6,7 +6,7 @@ import pytest
 
 from mljob_contract.mljob import FINALIZER, UNOBSERVED, ConfSource, Reference
 from mljob_operator.core.notices import NORMAL, Notice
-from mljob_operator.errors import Conflict, Gone, ReferenceMissing
+from mljob_operator.errors import Conflict, Gone, ReferenceMissing, Refused
 
 from .conftest import Cluster
 
@@ -39,6 +39,15 @@ async def test_a_status_patch_changes_what_it_names_and_no_generation(cluster: C
     again = await cluster.store.get(job.key)
     assert again is not None
     assert again.resource_version == job.resource_version
+
+
+async def test_a_status_that_is_invalid_is_refused_and_changes_nothing(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    with pytest.raises(Refused):
+        await cluster.store.write_status(job, {"phase": "Running", "attempts": 2**70})
+    again = await cluster.store.get(job.key)
+    assert again is not None
+    assert again.stored_status == UNOBSERVED
 
 
 async def test_a_patch_of_an_older_version_is_refused(cluster: Cluster, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +10,9 @@ from mljob_contract.mljob import FINALIZER, KIND, UNOBSERVED, ConfSource
 from mljob_operator.core.conf import Source
 from mljob_operator.core.job import Job, Key
 from mljob_operator.core.notices import Notice
-from mljob_operator.errors import Gone, ReferenceMissing, StoreError
+from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
 
-from .objects import StoredObjects
+from .objects import StoredObjects, merged
 
 
 class FakeJobs(StoredObjects[Key]):
@@ -23,6 +23,7 @@ class FakeJobs(StoredObjects[Key]):
         reads: How many times one was read.
         overtake: How many status writes are overtaken by somebody else's change.
         fail: What each write raises.
+        refuse: Whether a status is invalid for another reason than a number that Go doesn't have; None: none is.
         refuse_events: Whether no Event can be created.
         data: ConfigMaps' and Secrets' data, by kind and name.
     """
@@ -34,6 +35,7 @@ class FakeJobs(StoredObjects[Key]):
         self.reads = 0
         self.overtake = 0
         self.fail: Exception | None = None
+        self.refuse: Callable[[Mapping[str, Any]], bool] | None = None
         self.refuse_events = False
 
     def create(
@@ -66,7 +68,11 @@ class FakeJobs(StoredObjects[Key]):
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
         """A merge patch of exactly this version."""
-        self._patch_status(self._to_change(job), patch)
+        body = self._to_change(job)
+        status = merged(body.get("status", {}), patch)
+        if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
+            raise Refused("422 Unprocessable Entity")
+        self._patch_status(body, patch)
         return self._read(job.key)
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
@@ -110,3 +116,15 @@ class FakeJobs(StoredObjects[Key]):
             body["metadata"].setdefault("labels", {})["overtaken"] = str(self.overtake)
             self._touch(body)
         return self._exactly(job.key, job.uid, job.resource_version)
+
+
+def beyond_go(value: Any) -> bool:
+    """Whether there is a whole number in it that Go has no type for."""
+    match value:
+        case dict():
+            return any(map(beyond_go, value.values()))
+        case list():
+            return any(map(beyond_go, value))
+        case int():
+            return not -(2**63) <= value < 2**63
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
@@ -28,8 +29,9 @@ class StoredObjects(Generic[K]):
         self._uids = itertools.count(1)
 
     def body(self, key: K) -> dict[str, Any]:
-        """A copy of one."""
-        return deepcopy(self.objects[key])
+        """A copy of one, as it comes over the wire: however deep it is."""
+        copy: dict[str, Any] = json.loads(json.dumps(self.objects[key]))
+        return copy
 
     def _create(self, key: K, kind: str, spec: Mapping[str, Any], at: str, **metadata: Any) -> dict[str, Any]:
         self.objects[key] = {
@@ -73,7 +75,7 @@ class StoredObjects(Generic[K]):
         return body
 
     def _patch_status(self, body: dict[str, Any], patch: Mapping[str, Any]) -> None:
-        body["status"] = _merged(body.get("status", {}), patch)
+        body["status"] = merged(body.get("status", {}), patch)
         self.patches.append(deepcopy(dict(patch)))
         self._touch(body)
 
@@ -92,14 +94,14 @@ class StoredObjects(Generic[K]):
         body["metadata"]["resourceVersion"] = str(next(self._versions))
 
 
-def _merged(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
+def merged(target: Any, patch: Any) -> Any:
+    """What a merge patch makes of a target (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
-    merged = dict(target) if isinstance(target, Mapping) else {}
+    result = dict(target) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
-            merged.pop(key, None)
+            result.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged
+            result[key] = merged(result.get(key), value)
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from mljob_contract.mljob import API_VERSION, UNOBSERVED
+from mljob_operator.core.job import Job
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest
 
@@ -30,6 +32,38 @@ def with_spec(**spec: Any) -> Object:
 
 def test_the_longest_name_is_accepted(kubectl: Kubectl) -> None:
     kubectl("apply", "--dry-run=server", "--filename=-", stdin=_text(manifest("n" * 140, "d" * 250)))
+
+
+@pytest.mark.parametrize("dag_id", ["trainiere_Bär", "训练.模型", "обучение-1", "x²", ".a.", "训" * 250])
+def test_a_dag_of_any_language_is_accepted_and_fits(kubectl: Kubectl, dag_id: str) -> None:
+    job = with_spec(dagId=dag_id, outputs=[{"name": "score", "taskId": dag_id}])
+
+    stored = _json(kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
+
+    assert stored["spec"]["dagId"] == dag_id
+    assert Job.from_object(stored).problem is None
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00+00:00"),
+        ("2026-01-02T00:00:00+24:00", "2026-01-01T00:00:00+00:00"),
+        ("2025-12-31T00:00:00-24:00", "2026-01-01T00:00:00+00:00"),
+        ("2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:00.123456+00:00"),
+        ("1900-01-02T00:00:00Z", "1900-01-02T00:00:00+00:00"),
+    ],
+)
+def test_a_time_that_is_accepted_fits(kubectl: Kubectl, text: str, at: str) -> None:
+    job = with_spec(type="Backfill", backfill={"from": text, "to": "2999-12-30T23:59:59Z"})
+
+    stored = Job.from_object(
+        _json(kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
+    )
+
+    assert stored.problem is None
+    assert stored.spec.backfill is not None
+    assert stored.spec.backfill.from_.astimezone(UTC).isoformat() == at
 
 
 def test_what_is_left_out_has_a_default(kubectl: Kubectl) -> None:

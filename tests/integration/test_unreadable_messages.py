@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,15 +15,15 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
+from tests.hostile import hostile
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 
 DEAD_LETTERS = "mljob.unreadable"
-UNREADABLE: dict[str, bytes | None] = {
+UNREADABLE: dict[str, bytes] = {
     "not_json": b"never mind",
     "not_json again": b'{"mljob_version": 1,',
     "not even text": b"\xff\xfe\x00",
-    "nothing": None,
     "unknown_format": b'{"hello": "world"}',
     "a list": b"[1, 2]",
     "invalid": b'{"mljob_version": 1, "event": "task_instance.running"}',
@@ -90,6 +91,74 @@ def test_they_are_counted_and_what_follows_them_is_read(reader: Installation, se
 
     eventually(lambda: events(reader, "foreign") > strangers, "what follows is read", evidence=reader.operator.log_end)
     assert events(reader, "unreadable") == unreadable + len(UNREADABLE)
+    assert reader.operator.get("/livez")[0] == 200
+
+
+def test_a_tombstone_is_no_error(reader: Installation, send: Send) -> None:
+    unreadable, tombstones, strangers = (events(reader, outcome) for outcome in ("unreadable", "tombstone", "foreign"))
+
+    send(None, b"", foreign())
+
+    eventually(lambda: events(reader, "foreign") > strangers, "what follows is read", evidence=reader.operator.log_end)
+    assert events(reader, "tombstone") == tombstones + 2
+    assert events(reader, "unreadable") == unreadable
+
+
+def test_a_run_that_is_told_impossible_things_of_ends_right_and_can_be_deleted(
+    reader: Installation, send: Send
+) -> None:
+    """A number that no database holds, and times out of the calendar: each made every later status invalid."""
+    reader.jobs.submit("told", "parity_deferral")
+    status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")
+    event = {
+        "mljob_version": 1,
+        "event": "task_instance.running",
+        "timestamp": datetime.now(UTC).isoformat(),
+        "dag_id": status["dagId"],
+        "run_id": status["dagRunId"],
+        "task_id": "no_such_task",
+        "try_number": 1,
+    }
+    impossible = [
+        {"try_number": 2**70},
+        {"timestamp": "9999-12-31T23:59:59Z"},
+        {"timestamp": "9999-12-31T23:59:59-14:00"},
+        {"start_date": "0001-01-01T00:00:00+14:00"},
+    ]
+    unreadable = events(reader, "unreadable")
+
+    send(*(json.dumps({**event, **change}).encode() for change in impossible))
+
+    ended = reader.jobs.until_finished("told")["told"]["status"]
+    assert ended["phase"] == "Succeeded"
+    assert "no_such_task" not in {task["taskId"] for task in ended["tasks"]}
+    assert events(reader, "unreadable") == unreadable + len(impossible)
+    eventually(lambda: reader.operator.metrics()["mljob_events_in_flight",] == 0, "all offsets are done")
+    reader.jobs.kubectl("delete", "mljob", "told", "--wait=false")
+    reader.jobs.until_gone("told", within=30)
+
+
+def test_hostile_messages_among_good_ones_stop_nothing(reader: Installation, send: Send) -> None:
+    """A hundredth of what tests/unit/operator/test_hostile_messages.py has, through a real broker."""
+    reader.jobs.submit("amid", "parity_branch")
+    status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")
+    random, strangers = Random(7), events(reader, "foreign")
+    good = {
+        "schema_version": 1,
+        "event": "task_instance.running",
+        "timestamp": datetime.now(UTC).isoformat(),
+        "dag_id": status["dagId"],
+        "run_id": status["dagRunId"],
+        "task_id": "no_such_task",
+        "try_number": 1,
+        "map_index": -1,
+    }
+
+    made = [hostile(random, good) for _ in range(200)]
+    send(*(value for value in made if value is None or len(value) < 500_000), foreign())
+
+    assert reader.jobs.until_finished("amid")["amid"]["status"]["phase"] == "Succeeded"
+    eventually(lambda: events(reader, "foreign") > strangers, "what follows is read", evidence=reader.operator.log_end)
     assert reader.operator.get("/livez")[0] == 200
 
 

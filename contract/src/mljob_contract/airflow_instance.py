@@ -9,13 +9,14 @@ cert-manager's ClusterIssuer for where a cluster-scoped resource's Secrets are.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from .airflow_id import GLOB_PATTERN, MAX_ID_LENGTH
 from .mljob import GROUP, Condition, ObjectName, _Model
+from .times import Time
 
 KIND = "AirflowInstance"
 PLURAL = "airflowinstances"
@@ -128,7 +129,7 @@ class LabelSelector(_Model):
     """Further requirements."""
 
 
-DagGlob = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[\p{L}\p{N}_.\-*?\[\]!]+$")]
+DagGlob = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=GLOB_PATTERN)]
 
 
 class AccessRule(_Model):
@@ -148,14 +149,16 @@ class AccessRule(_Model):
     """Which MLJobs go first when some have to wait for maxActiveRuns: those with the higher number. With the same number, namespaces take turns."""
 
 
+Url = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$")]
+"""Without query, fragment and white space; not \\s, which is ASCII's in Go and Unicode's in pydantic."""
+
+
 class AirflowInstanceSpec(_Model):
     """Where the Airflow is, and who may use it for what."""
 
-    url: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+    url: Url
     """Base URL of its api-server as the operator reaches it, without /api/v2."""
-    ui_url: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")] | None = (
-        None
-    )
+    ui_url: Url | None = None
     """Base URL for people: links of MLJobs begin with it. Absent: url."""
     credentials: Credentials
     """How the operator logs in. The Secret is in the operator's own namespace, with the label mljob.dev/airflow-credentials. It is read again when
@@ -198,7 +201,7 @@ class AirflowInstanceStatus(_Model):
     """How many MLJobs have a run in it that is not over."""
     waiting_jobs: Annotated[int, Field(ge=0)] | None = None
     """How many MLJobs wait because of a maxActiveRuns, the instance's or an access rule's."""
-    last_probe_time: datetime | None = None
+    last_probe_time: Time | None = None
     """When it last answered as told here: renewed with any other change, else every 5 minutes."""
     conditions: list[Condition] | None = None
     """Ready, Healthy; DefaultInstance where it is annotated as the default; AccessCredentials where access rules have credentials; Secure where the

@@ -17,10 +17,45 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from .airflow_id import MAX_ID_LENGTH, AirflowId
 
 CE_TYPE_PREFIX = "dev.mljob."
 """The CloudEvents ``type`` is this prefix and the event's name: ``dev.mljob.task_instance.success``."""
+
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""Of a message's value. A larger one is not looked into; our own take a few KiB."""
+MAX_METRICS = 20
+"""Metrics in an event."""
+MAX_METRIC_NAME_LENGTH = 63
+MAX_INT = 2147483647
+"""Of a number, as Airflow's database has them."""
+
+RunId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+"""A dag run's id: which characters it may have is a setting of Airflow."""
+Source = Annotated[str, Field(max_length=253)]
+"""Which Airflow sent an event, in its own words."""
+Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INT)]
+"""A whole number, and neither true nor 1.0."""
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A number that JSON has."""
+MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_LENGTH)]
+
+
+def _encodable(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_encodable)]
+"""Words for people. Halves of surrogate pairs, which Python puts for bytes that it can't decode, are replaced: UTF-8 can't say them."""
+
+
+def _few(value: object) -> object:
+    if isinstance(value, dict) and len(value) > MAX_METRICS:
+        raise ValueError(f"{len(value)} metrics, and at most {MAX_METRICS} are allowed")
+    return value
 
 
 class EventName(StrEnum):
@@ -50,9 +85,9 @@ class MLJobRef(_Model):
 class TaskError(_Model):
     """Why a task failed, cut to a size that a status can hold."""
 
-    type: str
+    type: Text
     """The exception's class name, for example ``ValueError``."""
-    message: str
+    message: Text
     """The exception's text, cut to 1,000 characters."""
 
 
@@ -64,16 +99,16 @@ class TaskEvent(_Model):
     event: EventName
     timestamp: datetime
     """When it happened, on the producer's clock, with a time zone."""
-    source: str = "airflow"
+    source: Source = "airflow"
     """Which Airflow sent it: ``[mljob] source``."""
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: Annotated[int, Field(ge=-1)] = -1
+    dag_id: AirflowId
+    run_id: RunId
+    task_id: AirflowId
+    map_index: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] = -1
     """-1 for a task that is not mapped."""
-    try_number: Annotated[int, Field(ge=0)]
+    try_number: Whole
     """1 for the first try."""
-    max_tries: int | None = None
+    max_tries: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] | None = None
     """Airflow's ``max_tries``: how many retries the task has, so a task with 2 retries says 2 and may have tries 1 to 3."""
     state: str | None = None
     """Airflow's word for the state entered: running, success, failed, up_for_retry, skipped."""
@@ -85,9 +120,9 @@ class TaskEvent(_Model):
     log_url: str | None = None
     hostname: str | None = None
     error: TaskError | None = None
-    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+    progress: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     """Share of the task's work that is done, 0 to 1."""
-    metrics: dict[str, float] | None = None
+    metrics: Annotated[dict[MetricName, Finite], BeforeValidator(_few)] | None = None
     """Numbers worth showing: epoch, loss, rows written. At most 20 names of at most 63 characters."""
     mljob: MLJobRef | None = None
     """Absent where the run was not started by the operator."""
@@ -132,10 +167,10 @@ class RunCancellation(_Model):
     event: Literal["dag_run.cancellation"] = CANCELLATION_EVENT
     timestamp: datetime
     """When it was done, on the producer's clock, with a time zone."""
-    source: str = "airflow"
+    source: Source = "airflow"
     """Which Airflow sent it: ``[mljob] source``."""
-    dag_id: str
-    run_id: str
+    dag_id: AirflowId
+    run_id: RunId
     """The run that was to be cancelled."""
     outcome: CancellationOutcome
     state: str | None = None

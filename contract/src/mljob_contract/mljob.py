@@ -9,14 +9,15 @@ kstatus (sigs.k8s.io/cli-utils) for the conditions Reconciling and Stalled.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from mljob_contract.airflow_id import AirflowId
 from mljob_contract.job_type import JobType
+from mljob_contract.times import Time
 
 GROUP = "mljob.dev"
 VERSION = "v1alpha1"
@@ -30,6 +31,10 @@ UNOBSERVED = {"observedGeneration": -1}
 """The status of an MLJob that no operator has seen yet, filled in by the apiserver. Without one, kstatus and all that is built on it take the
 object for finished. As Flux's own resources have it."""
 
+MAX_CONF_LEVELS = 32
+"""Levels of objects and lists in a conf."""
+MAX_CONF_BYTES = 256 * 1024
+"""Of a conf as JSON."""
 MAX_TASKS = 100
 """Entries in ``status.tasks``."""
 MAX_ERROR_LENGTH = 400
@@ -119,6 +124,15 @@ class Cancellation(_Model):
     and a Warning event names the run that may still be active."""
 
 
+MAX_COUNT = 2147483647
+"""As Airflow's database and Go's int32 have it."""
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+"""A number that is counted up."""
+Number = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+"""A number in a sequence, from 1."""
+Reason = Annotated[str, Field(min_length=1, max_length=1024)]
+"""As metav1.Condition's."""
+
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$")]
 
 
@@ -156,7 +170,7 @@ class OutputSource(_Model):
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """The entry's name."""
-    task_id: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[^\s/]+$")]
+    task_id: AirflowId
     """The task that pushed it, with the ids of its task groups before it. Of a mapped task, the values of all instances as a list."""
     key: Annotated[str, Field(min_length=1, max_length=512)] = "return_value"
     """The XCom's key; return_value is what the task returned."""
@@ -165,9 +179,9 @@ class OutputSource(_Model):
 class BackfillSpec(_Model):
     """A range of a DAG's schedule whose runs are to be made."""
 
-    from_: Annotated[datetime, Field(alias="from")]
+    from_: Annotated[Time, Field(alias="from")]
     """The first logical date: an RFC 3339 date-time, as 2026-01-01T00:00:00Z."""
-    to: datetime
+    to: Time
     """The last logical date, included: an RFC 3339 date-time. What lies in the future is left out."""
     reprocess_behavior: ReprocessBehavior = ReprocessBehavior.NONE
     """What to do with runs of the range that are there already. None: leave them. Failed: run failed ones again. Completed: run all again that
@@ -181,14 +195,7 @@ class BackfillSpec(_Model):
 class MLJobSpec(_Model):
     """What to run."""
 
-    dag_id: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=250,
-            pattern=r"^[A-Za-z0-9_.\-]+$",
-        ),
-    ]
+    dag_id: AirflowId
     """The DAG to run, by its id in Airflow; usually one with schedule=None. It may appear in Airflow after the MLJob does."""
     type: JobType = JobType.CUSTOM
     """What kind of ML work this is: Training, DatasetGeneration, Enrichment, Prediction, Inference or Custom: it can be filtered on
@@ -196,7 +203,8 @@ class MLJobSpec(_Model):
     backfill: BackfillSpec | None = None
     """With type Backfill: the range of the DAG's schedule. The DAG needs a schedule."""
     conf: dict[str, Any] = Field(default_factory=dict)
-    """The dag run's conf: any JSON object. It is validated against the DAG's params before the run is submitted, and by Airflow."""
+    """The dag run's conf: any JSON object of at most 32 levels and 256 KiB, what confFrom adds included. It is validated against the DAG's params
+    before the run is submitted, and by Airflow."""
     conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
     """ConfigMaps and Secrets that the conf is made from: merged in order, a later one wins, and spec.conf wins over all of them. They
     are read when a run is submitted; a later change of theirs doesn't touch it."""
@@ -309,11 +317,11 @@ class TaskStatus(_Model):
     state: str
     """Airflow's word: success, running, failed, up_for_retry, upstream_failed, ...; none before it is scheduled. Of a mapped task,
     the state that says most: failed before running before waiting before success."""
-    try_number: int = 0
+    try_number: Count = 0
     """1 for the first try, 0 before it; of a mapped task, the highest."""
-    start_time: datetime | None = None
+    start_time: Time | None = None
     """When this try began; of a mapped task, when the first instance did."""
-    end_time: datetime | None = None
+    end_time: Time | None = None
     """When it ended; of a mapped task, when the last instance did."""
     progress: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent done, as the task itself last reported."""
@@ -331,21 +339,21 @@ class TaskStatus(_Model):
 class AttemptStatus(_Model):
     """An attempt that is over."""
 
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Number
     """Its number, counted from 1."""
     dag_run_id: str
     """Its dag run. Attempts that cleared failed tasks share one."""
     phase: Phase
     """Succeeded, Failed or Cancelled."""
-    reason: str
+    reason: Reason
     """Why, in one CamelCase word."""
     message: str = ""
     """Why, in a sentence."""
     progress: str | None = None
     """Finished task instances of all at its end: 3/5."""
-    start_time: datetime | None = None
+    start_time: Time | None = None
     """When Airflow started it."""
-    completion_time: datetime
+    completion_time: Time
     """When it ended."""
     airflow_instance: str | None = None
     """The AirflowInstance that the run is in; absent: the Airflow of the operator's settings."""
@@ -373,7 +381,7 @@ class BackfillRunStatus(_Model):
 
     dag_run_id: str
     """Its id in Airflow."""
-    logical_date: datetime | None = None
+    logical_date: Time | None = None
     """The date that it is for."""
     url: str | None = None
     """Its page in Airflow."""
@@ -407,11 +415,11 @@ class Condition(_Model):
     """Complete, Failed and Suspended mean what they mean for a Job; Reconciling and Stalled are kstatus's; SpecApplied is False where a change
     of the spec was refused."""
     status: ConditionStatus
-    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    reason: Reason
     """One CamelCase word for programs."""
     message: Annotated[str, Field(max_length=32768)] = ""
     """One sentence for people."""
-    last_transition_time: datetime
+    last_transition_time: Time
     """When the condition's status last changed."""
     observed_generation: int | None = None
     """The generation of the spec that the condition speaks of."""
@@ -424,7 +432,7 @@ class MLJobStatus(_Model):
     """The generation of the spec that was last acted on; -1 before the operator has seen the MLJob."""
     phase: Phase | None = None
     """Pending, Suspended, Queued, Running, Cancelling, Succeeded, Failed or Cancelled."""
-    reason: str | None = None
+    reason: Reason | None = None
     """Why it is in this phase, in one CamelCase word."""
     message: str | None = None
     """Why it is in this phase, and what to do about it, in a sentence."""
@@ -439,20 +447,20 @@ class MLJobStatus(_Model):
     """The run's page in Airflow; of a backfill, the page of its DAG's backfills."""
     dag_run_state: str | None = None
     """Airflow's own word for the run: queued, running, success or failed. Of a backfill, the word for all of its runs together."""
-    attempts: int | None = None
+    attempts: Number | None = None
     """The number of the attempt that this status speaks of. It is stored before the run is submitted."""
-    failed_attempts: int | None = None
+    failed_attempts: Count | None = None
     """How many attempts failed, of those that backoffLimit counts: cancelled ones are not among them."""
     spec_hash: str | None = None
     """Pins dagId, conf, confFrom, airflowRef and backfill as the attempt was started with."""
-    active_since: datetime | None = None
+    active_since: Time | None = None
     """From when activeDeadlineSeconds counts; absent while suspended."""
-    submit_time: datetime | None = None
+    submit_time: Time | None = None
     """When Airflow queued the attempt's run, or cleared it for this attempt, to the microsecond; until its REST API has told, the time of the
     first event. A run that turns out, after the attempt's end, to have been queued later than this was cleared by somebody."""
-    start_time: datetime | None = None
+    start_time: Time | None = None
     """When Airflow started the run."""
-    completion_time: datetime | None = None
+    completion_time: Time | None = None
     """When the run ended, in whichever way."""
     progress: str | None = None
     """Finished task instances of all: 3/5. Of a backfill, finished runs of all."""
@@ -464,7 +472,7 @@ class MLJobStatus(_Model):
     """Task instances by state."""
     tasks: list[TaskStatus] | None = None
     """The run's tasks: at most 100, failed ones first to be kept, then unfinished, then latest."""
-    tasks_omitted: int | None = None
+    tasks_omitted: Count | None = None
     """How many entries ``tasks`` lacks to stay within bounds; taskCounts has them all."""
     outputs: dict[str, Any] | None = None
     """What the run's tasks published as outputs (``mljob_airflow.publish_outputs``) and what spec.outputs names, at most 16 KiB. They
@@ -475,7 +483,7 @@ class MLJobStatus(_Model):
     """With type Backfill: its runs."""
     history: list[AttemptStatus] | None = None
     """Attempts that are over, the last 10, oldest first; the one that this status speaks of only where another one is to follow."""
-    last_event_time: datetime | None = None
+    last_event_time: Time | None = None
     """When the newest fact in this status came about."""
     status_source: StatusSource | None = None
     """Kafka: pushed by an event. REST: read from Airflow's API."""

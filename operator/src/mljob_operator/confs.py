@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from .core.conf import Source, has_secrets, merged, not_public, problems, secrets
+from .core.conf import Source, excess, has_secrets, merged, not_public, problems, secrets
 from .core.disclosure import may_quote
 from .core.job import Job, Key
 from .core.redaction import HIDDEN, OPEN, Redaction
@@ -61,7 +61,7 @@ class Confs:
 
         Raises:
             ReferenceMissing: What ``spec.confFrom`` names is not there, or holds what it should not.
-            ValidationFailed: The conf does not fit.
+            ValidationFailed: The conf exceeds its bounds, or does not fit the params.
             AirflowError: Airflow can't be asked for the params.
         """
         job, dag_id = s.job, s.dag_id
@@ -74,6 +74,8 @@ class Confs:
             conf = merged(job.spec.conf, sources)
         except ValueError as error:
             raise ReferenceMissing(str(error)) from error
+        if (over := excess(conf, sources)) is not None:
+            raise ValidationFailed(over)
         if found := problems(conf, await dag_runs.params(dag_id)):
             raise ValidationFailed(
                 f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(found)}. Change it to try again."
@@ -116,7 +118,7 @@ class Confs:
 
     def redaction(self, s: Situation) -> Redaction:
         """What of the run must not be told."""
-        if not (self._has_secrets(s.job) or (s.submitted and s.spec_differs)):
+        if not (self._may_have_secrets(s.job) or (s.submitted and s.spec_differs)):
             # What the run got is what the spec says, without a Secret.
             return OPEN
         return self._of_run(s).redaction
@@ -125,15 +127,15 @@ class Confs:
         """What must not be logged of an MLJob, whichever run it is about; None: it is not known which MLJob."""
         if job is None:
             return Redaction(complete=False)
-        return self._of(job).redaction if self._has_secrets(job) else OPEN
+        return self._of(job).redaction if self._may_have_secrets(job) else OPEN
 
     def forget(self, key: Key) -> None:
         """There is nothing more to tell of an MLJob."""
         self._known.pop(key, None)
 
-    def _has_secrets(self, job: Job) -> bool:
-        """Whether the spec names Secrets, or did when a conf was made."""
-        return has_secrets(job.spec) or bool(self._of(job).redaction.hidden)
+    def _may_have_secrets(self, job: Job) -> bool:
+        """Whether the spec names Secrets, or did when a conf was made, or may in a part that can't be read."""
+        return has_secrets(job.spec) or job.problem is not None or bool(self._of(job).redaction.hidden)
 
     def _of_run(self, s: Situation) -> _Known:
         """What is known for the newest run. What an earlier one had is in no text of this one, and what the status says of that is redacted."""

@@ -20,6 +20,7 @@
     │   └── SecretUnlabelled        a Secret lacks the label of those that are for Airflow: retried
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
+        ├── Refused                 what is written is invalid, and will be: made anew from what Airflow says, slowly
         ├── Conflict                somebody else wrote first: read again and decide again, at once
         └── Gone                    the object is not there any more: nothing left to do
 
@@ -187,6 +188,13 @@ class StoreError(OperatorError):
 
 class StoreUnavailable(StoreError):
     """No answer, a server error, or too many requests."""
+
+
+class Refused(StoreError):
+    """What was to be written is invalid for the Kubernetes API: the same again will be refused again."""
+
+    first_delay = 1.0
+    longest_delay = 60.0
 
 
 class Conflict(StoreError):

@@ -6,7 +6,9 @@ kopf has nothing to remember for it, and no annotation of anybody's is put on a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import kopf
@@ -18,6 +20,8 @@ from .adapters import instances as instance_objects
 from .adapters.kubernetes import in_cluster, read
 from .instances import Instances
 from .job_queue import JobQueue
+
+log = logging.getLogger(__name__)
 
 
 class Operator(Protocol):
@@ -54,13 +58,14 @@ def registry(operator: Operator, *, with_instances: bool) -> kopf.OperatorRegist
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
-        job = read(dict(body))
-        if job is None:
-            return
-        if type == "DELETED":
-            operator.queue.vanished(job.key, job.uid)
-        else:
-            operator.queue.observe(job)
+        with _by_itself(body):
+            job = read(dict(body))
+            if job is None:
+                return
+            if type == "DELETED":
+                operator.queue.vanished(job.key, job.uid)
+            else:
+                operator.queue.observe(job)
 
     if with_instances:
         _watch_instances(registry, operator)
@@ -70,20 +75,32 @@ def registry(operator: Operator, *, with_instances: bool) -> kopf.OperatorRegist
 def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> None:
     @kopf.on.event(GROUP, VERSION, airflow_instance.PLURAL, registry=registry)
     async def instance_seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
-        instance = instance_objects.read(dict(body))
-        if instance is None:
-            return
-        if type == "DELETED":
-            operator.instances.vanished(instance.name, instance.uid)
-        else:
-            operator.instances.observe(instance)
+        with _by_itself(body):
+            instance = instance_objects.read(dict(body))
+            if instance is None:
+                return
+            if type == "DELETED":
+                operator.instances.vanished(instance.name, instance.uid)
+            else:
+                operator.instances.observe(instance)
 
     @kopf.on.event("v1", "namespaces", registry=registry)
     async def namespace_seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  # kopf's name
-        if type == "DELETED":
-            operator.instances.namespace_gone(body.metadata["name"])
-        else:
-            operator.instances.namespace_seen(body.metadata["name"], dict(body.metadata.labels))
+        with _by_itself(body):
+            if type == "DELETED":
+                operator.instances.namespace_gone(body.metadata["name"])
+            else:
+                operator.instances.namespace_seen(body.metadata["name"], dict(body.metadata.labels))
+
+
+@contextmanager
+def _by_itself(body: kopf.Body) -> Iterator[None]:
+    """What goes wrong with one object is logged, and is none of kopf's business: it would deliver the same again."""
+    try:
+        yield
+    except Exception:
+        meta = body.metadata
+        log.exception("%s %s/%s: unexpected error", body.get("kind"), meta.get("namespace"), meta.get("name"))
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

@@ -405,9 +405,10 @@ class Instances:
         readiness = await self._ask(member)
         self._conclude(member, readiness)
         instance = member.instance
-        await self._refresh_logins(
-            name, partial(self._connect, instance), (instance.spec.url, instance.spec.tls), ask=readiness.ready
-        )
+        if instance.problem is None:
+            # Where its address or its rules can't be read, nobody is to log in.
+            address = instance.spec.url, instance.spec.tls
+            await self._refresh_logins(name, partial(self._connect, instance), address, ask=readiness.ready)
         await self._tell(member)
 
     async def _tend_own(self) -> None:
@@ -466,6 +467,8 @@ class Instances:
 
     async def _ask(self, member: _Member) -> Readiness:
         instance, member.pulse = member.instance, None
+        if instance.problem is not None:
+            return Readiness(False, "ValidationFailed", f"{instance.problem}. Change the spec to have it used.")
         try:
             login = await read_login(self._store, instance.spec.credentials)
             made_of = (instance.spec.url, instance.spec.tls, login)

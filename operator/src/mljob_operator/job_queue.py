@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from mljob_contract.mljob import MLJobStatus
 
@@ -28,10 +30,11 @@ from .core.notices import WARNING, Notice, notices
 from .core.patches import merge_patch
 from .core.phases import TERMINAL_PHASES
 from .core.placement import LOST
-from .core.report import report
+from .core.report import MAX_MESSAGE, report
 from .core.run_key import RunKey
 from .core.situation import Situation
-from .errors import Conflict, Gone, OperatorError, StoreError, backoff
+from .core.storable import cut
+from .errors import Conflict, Gone, OperatorError, Refused, StoreError, backoff
 from .live import Live
 from .logs import redacted_logger, redacting
 from .ports import Clock, JobStore, Meter
@@ -39,6 +42,8 @@ from .reconciler import Progress, Reconciler
 from .slot import Done, Slot
 
 log = redacted_logger(__name__)
+
+T = TypeVar("T")
 
 MAX_OTHERS = 10_000
 """Runs of finished MLJobs to remember as looked at. One that is forgotten is read once more when Airflow changes it."""
@@ -85,7 +90,7 @@ class JobQueue:
             slot = self._slots[job.key] = Slot()
             slot.begin(job, self._reconciler.effort(job))
             # Before any of them takes a step, so that each has its turn.
-            self._reconciler.reserve(self._reconciler.situation(Progress(job, slot.ledger, slot.effort)))
+            self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
         known = slot.job
@@ -176,53 +181,62 @@ class JobQueue:
 
     def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
         """Something has changed around MLJobs, or around those of a namespace, or of an Airflow: those that wait for it may go on."""
-        concerned = []
-        for key, slot in self._slots.items():
-            if slot.job is None or namespace not in (None, key[0]):
-                continue
+
+        def concerned(slot: Slot) -> Situation | None:
+            assert slot.job is not None
+            if namespace not in (None, slot.job.namespace):
+                return None
             situation = self._situation(slot)
-            if airflow in (None, situation.airflow, situation.target):
-                concerned.append((key, slot, slot.job, situation))
-        # Before any of them takes a step, so that each has its turn, under the rules and limits of now.
-        for _, _, _, situation in concerned:
-            self._reconciler.reserve(situation)
-        for key, slot, job, situation in concerned:
+            return situation if airflow in (None, situation.airflow, situation.target) else None
+
+        situations = {key: situation for key, situation in self._of_each(concerned) if situation is not None}
+
+        def reserve(slot: Slot) -> None:
+            assert slot.job is not None
+            self._reconciler.reserve(situations[slot.job.key])
+
+        def waits(slot: Slot) -> bool:
+            assert slot.job is not None
+            situation = situations[slot.job.key]
             # A run in progress is none of this, unless its AirflowInstance has gone or come back.
-            said_lost = job.status.reason == LOST
-            if situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost:
-                slot.anew = True
+            said_lost = slot.job.status.reason == LOST
+            return situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost
+
+        # Before any of them takes a step, so that each has its turn, under the rules and limits of now.
+        self._of_each(reserve, situations)
+        for key, waiting in self._of_each(waits, situations):
+            if waiting:
+                self._slots[key].anew = True
                 self._wake(key)
 
     def live(self, airflow: str) -> list[Live]:
         """MLJobs that are not finished and have an attempt in an Airflow; those that wait for their first one have nothing there to read."""
-        return [
-            Live.of(self._situation(slot))
-            for slot in self._unfinished()
-            if slot.job is not None
-            and (attempt := slot.effort.attempt or attempts.current(slot.job.status)) is not None
-            and attempt.airflow == airflow
-        ]
+
+        def shown(slot: Slot) -> Live | None:
+            assert slot.job is not None
+            attempt = slot.effort.attempt or attempts.current(slot.job.status)
+            if slot.job.status.phase in TERMINAL_PHASES or attempt is None or attempt.airflow != airflow:
+                return None
+            return Live.of(self._situation(slot))
+
+        return [live for _, live in self._of_each(shown) if live is not None]
 
     def count(self) -> int:
         """How many MLJobs are not finished."""
-        return sum(1 for _ in self._unfinished())
-
-    def _unfinished(self) -> Iterator[Slot]:
-        return (
-            slot
-            for slot in self._slots.values()
-            if slot.job is not None and slot.job.status.phase not in TERMINAL_PHASES
+        return sum(
+            slot.job is not None and slot.job.status.phase not in TERMINAL_PHASES for slot in self._slots.values()
         )
 
     def users(self, airflow: str) -> list[Key]:
         """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known, or that is being submitted."""
-        return [
-            key
-            for key, slot in self._slots.items()
-            if slot.job is not None
-            and (situation := self._situation(slot)).airflow == airflow
-            and (situation.needs_airflow or (situation.open and slot.task is not None))
-        ]
+
+        def needs_it(slot: Slot) -> bool:
+            situation = self._situation(slot)
+            return situation.airflow == airflow and (
+                situation.needs_airflow or (situation.open and slot.task is not None)
+            )
+
+        return [key for key, needed in self._of_each(needs_it) if needed]
 
     def wanted(self, airflow: str) -> asyncio.Event:
         """Set when something is worth a look at an Airflow's change feed before its time."""
@@ -344,7 +358,16 @@ class JobQueue:
                 return None
             slot.ledger, slot.effort, slot.outputs = progress.ledger, progress.effort, progress.outputs
             stores = isinstance(action, Store)
-            changed = await self._write(slot, at_once=stores)
+            try:
+                changed = await self._write(slot, at_once=stores)
+            except Refused as error:
+                if slot.job is None or slot.job.uid != before.uid:
+                    return None
+                self._forget_what_was_refused(slot, slot.job, error)
+                if isinstance(action, Release) and before.deleting:
+                    # It goes, and its status with it.
+                    return await self._release(slot, action)
+                raise
             if slot.job is None or slot.job.uid != before.uid:
                 return None
             # One that has finished by this may have a time to live.
@@ -407,6 +430,25 @@ class JobQueue:
             if not self._backfills[dag]:
                 del self._backfills[dag]
 
+    def _reserve(self, slot: Slot) -> None:
+        self._reconciler.reserve(self._situation(slot))
+
+    def _of_each(self, question: Callable[[Slot], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
+        """The answer of each MLJob that is known, or of those that are named.
+
+        An MLJob that has no answer because of a defect is left out: whoever asks is asking on behalf of all. That MLJob's own steps complain.
+        """
+        answers = []
+        for key in list(self._slots if keys is None else keys):
+            slot = self._slots[key]
+            if slot.job is None:
+                continue
+            try:
+                answers.append((key, question(slot)))
+            except Exception:
+                log.debug("%s/%s: unexpected error", *key, exc_info=True)
+        return answers
+
     def _situation(self, slot: Slot) -> Situation:
         return self._reconciler.situation(Progress(slot.job, slot.ledger, slot.effort, slot.outputs))
 
@@ -422,7 +464,7 @@ class JobQueue:
         if not patch:
             slot.refined_at = None
             return False
-        if not at_once and not tells_news(job.stored_status, status) and situation.open:
+        if not at_once and not job.misread and not tells_news(job.stored_status, status) and situation.open:
             slot.refined_at = slot.refined_at or self._clock()
             if self._clock() < slot.refined_at + REFINEMENT_WAITS:
                 return False
@@ -430,10 +472,22 @@ class JobQueue:
         started = time.perf_counter()
         written = await self._jobs.write_status(job, patch)
         slot.learn(written, job)
+        if slot.effort.refused:
+            slot.effort = replace(slot.effort, refused=False)
         slot.written_at = asyncio.get_running_loop().time()
         self._meter.status_written(time.perf_counter() - started)
         self._tell(written, job.status, written.status)
         return True
+
+    def _forget_what_was_refused(self, slot: Slot, job: Job, error: Refused) -> None:
+        """A status that is invalid stays so, whatever is learned next: what it was made of is dropped, counted and told of once."""
+        self._meter.status_refused()
+        if not slot.effort.refused:
+            # It quotes what the status says, which is redacted, and what else is in the object.
+            why = self._reconciler.confs.redaction_of(job).text(str(error))
+            message = f"The Kubernetes API refused a status of this MLJob. What it was made of is dropped, and Airflow is asked again. {why}"
+            self._record(job, Notice(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
+        slot.start_over(job)
 
     def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
         for notice in notices(old, new):

@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+RECURSION_LIMIT = 11_000
+"""The API server stores objects that are nested 10,000 levels deep (Go's ``encoding/json``), and Python's ``json`` recurses to read them. An object that
+it could not read would be missing from no list: there would be no list. 25,000 levels fit into a main thread's stack of 8 MiB.
+"""
+
 
 def now() -> datetime:
     """The time in UTC."""
@@ -89,6 +94,7 @@ class Operator:
             do=self._do,
             prefix=settings.run_id_prefix,
             interval=settings.resync_interval_seconds,
+            dead_letter_topic=settings.dead_letter_topic,
         )
         await self._endpoints.start(settings.http_host, settings.http_port)
         await self._learn_all()
@@ -229,6 +235,7 @@ def main() -> int:
     secret = (settings.airflow_password, settings.airflow_token, settings.kafka_sasl_password)
     logs.hide("settings", *(value.get_secret_value() for value in secret if value is not None))
     logs.configure(settings.log_format, settings.log_level)
+    sys.setrecursionlimit(RECURSION_LIMIT)
     operator = Operator(settings)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a
     # second or two.

@@ -305,6 +305,7 @@ class JobStore(Protocol):
         Raises:
             Conflict: It has changed.
             Gone: It is not there any more.
+            Refused: The status is invalid.
         """
         ...
 
@@ -379,7 +380,7 @@ class Meter(Protocol):
     """Counters and timings for Prometheus; see ``adapters/metrics.py`` for their names."""
 
     def event(self, outcome: str) -> None:
-        """A Kafka message was read: applied, foreign, unreadable."""
+        """A Kafka message was read: applied, foreign, tombstone, unreadable."""
         ...
 
     def events_disbelieved(self, number: int) -> None:
@@ -388,6 +389,10 @@ class Meter(Protocol):
 
     def status_written(self, seconds: float) -> None:
         """A status was patched; how long the patch took."""
+        ...
+
+    def status_refused(self) -> None:
+        """The Kubernetes API refused a status as invalid."""
         ...
 
     def event_latency(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ AirflowInstances come and go, and so do their readers; nothing else has to know 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from .job_queue import JobQueue
 from .ports import Clock, EventSource, Meter
 from .resync import Resync
 from .status_pipeline import StatusPipeline
+
+log = logging.getLogger(__name__)
 
 Do = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
@@ -26,6 +29,7 @@ class Readers:
         subscribe: Makes the reader of a topic; None: there is no Kafka.
         do: Starts a duty that is not to end by itself.
         interval: Seconds between two looks at a change feed.
+        dead_letter_topic: Where unreadable messages go. It is never read, whatever an AirflowInstance says: they would go round for ever.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Readers:
         do: Do,
         prefix: str,
         interval: float,
+        dead_letter_topic: str | None = None,
     ) -> None:
         self._instances = instances
         self._queue = queue
@@ -48,6 +53,8 @@ class Readers:
         self._do = do
         self._prefix = prefix
         self._interval = interval
+        self._dead_letter_topic = dead_letter_topic
+        self._named_dead_letters = False
         self._feeds: dict[str, asyncio.Task[None]] = {}
         self._topics: dict[str, asyncio.Task[None]] = {}
 
@@ -55,7 +62,15 @@ class Readers:
         """Read what is to be read by now, and no more."""
         self._adjust(self._feeds, set(self._instances.names()), self._read_feed)
         if self._subscribe is not None:
-            self._adjust(self._topics, self._instances.topics(), partial(self._read_topic, self._subscribe))
+            topics = self._instances.topics()
+            named = self._dead_letter_topic in topics
+            if named and not self._named_dead_letters:
+                log.warning(
+                    "topic %s is not read: an AirflowInstance names it (spec.kafka.topic), and it is where unreadable messages go",
+                    self._dead_letter_topic,
+                )
+            self._named_dead_letters = named
+            self._adjust(self._topics, topics - {self._dead_letter_topic}, partial(self._read_topic, self._subscribe))
 
     @staticmethod
     def _adjust(

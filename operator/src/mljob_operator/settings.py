@@ -114,6 +114,15 @@ class Settings(BaseSettings):
         return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
+    def _dead_letters(self) -> Self:
+        if self.dead_letter_topic == self.events_topic:
+            raise ValueError(
+                f"MLJOB_DEAD_LETTER_TOPIC is the topic of the events, {self.events_topic!r}: "
+                "unreadable messages would be read again for ever. Set another one, or none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _credentials(self) -> Self:
         if self.airflow_url is None:
             if not self.airflow_instances:

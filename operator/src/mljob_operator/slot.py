@@ -109,6 +109,12 @@ class Slot:
             self.effort = replace(self.effort, trouble=None)
             self.anew = False
 
+    def start_over(self, job: Job) -> None:
+        """The status that was made of what is known can't be stored: what the stored one says stands, and Airflow is asked again."""
+        self.ledger, self.outputs, self.refined_at = remember(job.status), None, None
+        self.effort = replace(self.effort, doubt=True, refused=True, over_since=None)
+        self.acknowledge()
+
     def acknowledge(self) -> None:
         """What was folded is stored."""
         owed, self.owed = self.owed, []

@@ -1,7 +1,8 @@
 """From the topic to the queues: read a message, find its MLJob, hand the fact over, commit when the status that holds it is stored.
 
 The dag run id names the MLJob, so there is no index to look it up in. A message that can't be read is counted, logged once for each kind
-with its place, sent to the dead-letter topic where there is one, and is done with: it never stops the consumer.
+with its place, sent to the dead-letter topic where there is one, and is done with: it never stops the consumer. A tombstone, which
+clears a key of a compacted topic, says nothing of a run and is counted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from functools import partial
 
 from mljob_contract.run_id import RunId
@@ -76,29 +78,38 @@ class StatusPipeline:
         now = self._clock()
         for message in messages:
             self._offsets.read(message.partition, message.offset)
-            done = partial(self._done, message)
             try:
-                envelope = read(message.value, now)
+                concerns = self._take(message, now)
             except Exception as error:
                 # Whatever is wrong with one message, those that came with it are read.
-                problem = error if isinstance(error, Unreadable) else Unreadable("unexpected", type(error).__name__)
-                self._complain(message, problem)
-                self._offsets.done(message.partition, message.offset)
-                continue
-            run = RunId.parse(envelope.run_id)
-            meant = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
-            if envelope.fact is None or not meant:
                 concerns = False
-            elif run is not None and run.prefix == self._prefix:
-                self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
-                concerns = True
-            else:
-                # A run of a backfill has an id of Airflow's making.
-                concerns = self._queue.tell_backfill(meant, envelope.fact, done)
-            self._meter.event("applied" if concerns else "foreign")
+                self._complain(message, error if isinstance(error, Unreadable) else _unexpected(error))
             if not concerns:
                 self._offsets.done(message.partition, message.offset)
         self._throttle()
+
+    def _take(self, message: Message, now: datetime) -> bool:
+        """Tell the MLJob that the message is about, if there is one; whether it is waited for.
+
+        Raises:
+            Unreadable: It can't be read.
+        """
+        if not message.value:
+            self._meter.event("tombstone")
+            return False
+        envelope, done = read(message.value, now), partial(self._done, message)
+        run = RunId.parse(envelope.run_id)
+        meant = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
+        if envelope.fact is None or not meant:
+            concerns = False
+        elif run is not None and run.prefix == self._prefix:
+            self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
+            concerns = True
+        else:
+            # A run of a backfill has an id of Airflow's making.
+            concerns = self._queue.tell_backfill(meant, envelope.fact, done)
+        self._meter.event("applied" if concerns else "foreign")
+        return concerns
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Another member of the group reads these from now on."""
@@ -139,3 +150,7 @@ class StatusPipeline:
                 problem,
             )
         self._source.dead_letter(message, f"{problem.kind}: {problem}")
+
+
+def _unexpected(error: Exception) -> Unreadable:
+    return Unreadable("unexpected", type(error).__name__)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mljob_contract.events import MAX_MESSAGE_BYTES
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.core.wire import Unreadable, read
@@ -72,7 +73,6 @@ def test_a_field_that_a_later_producer_adds_is_ignored() -> None:
     ("value", "kind", "says"),
     [
         (b"", "not_json", "JSON"),
-        (None, "not_json", "JSON"),
         (b"\xff\xfe", "not_json", "JSON"),
         (b"[1]", "unknown_format", "list"),
         (b'{"hello": 1}', "unknown_format", "mljob_version"),
@@ -89,9 +89,9 @@ def test_a_field_that_a_later_producer_adds_is_ignored() -> None:
             "time zone",
         ),
     ],
-    ids=["empty", "none", "not text", "a list", "neither", "version", "event", "try", "naive time"],
+    ids=["empty", "not text", "a list", "neither", "version", "event", "try", "naive time"],
 )
-def test_what_cannot_be_read_says_why(value: bytes | None, kind: str, says: str) -> None:
+def test_what_cannot_be_read_says_why(value: bytes, kind: str, says: str) -> None:
     with pytest.raises(Unreadable, match=says) as caught:
         read(value, EPOCH)
     assert caught.value.kind == kind
@@ -116,3 +116,112 @@ def test_why_it_cannot_be_read_quotes_no_value(broken: dict) -> None:
     with pytest.raises(Unreadable) as caught:
         fact_of({**OURS, "event": "task_instance.failed", **broken})
     assert "hunter2" not in str(caught.value)
+
+
+LONG_AGO = "1999-12-31T23:59:59+00:00"
+OUT_OF_BOUNDS: list[tuple[str, dict[str, object], str]] = [
+    ("a try that no database holds", {"try_number": 2**70}, "try_number"),
+    ("a try that no int32 holds", {"try_number": 2**31}, "try_number"),
+    ("a try that is true", {"try_number": True}, "try_number"),
+    ("a try that is a text", {"try_number": "2"}, "try_number"),
+    ("a map index below none", {"map_index": -2}, "map_index"),
+    ("a map index out of range", {"map_index": 2**31}, "map_index"),
+    ("the year 9999", {"timestamp": "9999-12-31T23:59:59+00:00"}, "timestamp"),
+    ("the year 9999 in an offset that leaves the calendar", {"timestamp": "9999-12-31T23:59:59-14:00"}, "timestamp"),
+    ("the year 1 in an offset that leaves the calendar", {"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp"),
+    ("a time before Airflow", {"timestamp": LONG_AGO}, "timestamp"),
+    ("the day after tomorrow", {"timestamp": "2026-01-03T00:00:01+00:00"}, "timestamp"),
+    ("a time without a zone", {"timestamp": "2026-01-01T00:00:00"}, "timestamp"),
+    ("a time that is infinite", {"timestamp": float("inf")}, "timestamp"),
+    ("a DAG id with a space", {"dag_id": "my dag"}, "dag_id"),
+    ("a DAG id that is too long", {"dag_id": "d" * 251}, "dag_id"),
+    ("no run id", {"run_id": ""}, "run_id"),
+    ("a run id that is too long", {"run_id": "r" * 251}, "run_id"),
+    ("a task id with a NUL", {"task_id": "fit\x00"}, "task_id"),
+    ("a task id with half a surrogate pair", {"task_id": "fit\ud800"}, "task_id"),
+    ("a task id that is too long", {"task_id": "t" * 251}, "task_id"),
+    ("a source that is too long", {"source": "s" * 254}, "source"),
+]
+ONLY_OURS: list[tuple[str, dict[str, object], str]] = [
+    ("a start without a zone", {"start_date": "2026-01-01T00:00:00"}, "start_date"),
+    ("a start before Airflow", {"start_date": LONG_AGO}, "start_date"),
+    ("an end in the year 9999", {"end_date": "9999-12-31T23:59:59Z"}, "end_date"),
+    ("more progress than there is", {"progress": 1.5}, "progress"),
+    ("progress that is no number", {"progress": float("nan")}, "progress"),
+    ("progress that is true", {"progress": True}, "progress"),
+    ("more retries than an int32 holds", {"max_tries": 2**31}, "max_tries"),
+    ("more metrics than are shown", {"metrics": {f"m{i}": 1.0 for i in range(21)}}, "metrics"),
+    ("a metric that is infinite", {"metrics": {"loss": float("inf")}}, "metrics"),
+    ("a metric that is a text", {"metrics": {"loss": "0.1"}}, "metrics"),
+    ("a metric with a name that is too long", {"metrics": {"m" * 64: 1.0}}, "metrics"),
+    ("a metric that is nested", {"metrics": {"loss": {"a": 1}}}, "metrics"),
+    ("an error that is a text", {"error": "broken"}, "error"),
+]
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "value", "says"),
+    [
+        pytest.param(form, field, value, says, id=f"{name}: {what}")
+        for name, form in (("ours", OURS), ("Airflow's", OFFICIAL))
+        for what, change, says in OUT_OF_BOUNDS
+        for field, value in change.items()
+    ]
+    + [
+        pytest.param(OURS, field, value, says, id=f"ours: {what}")
+        for what, change, says in ONLY_OURS
+        for field, value in change.items()
+    ],
+)
+def test_what_is_out_of_bounds_is_unreadable(form: dict, field: str, value: object, says: str) -> None:
+    event = "task_instance.failed"
+    assert read(json.dumps({**form, "event": event}).encode(), EPOCH).fact is not None, "readable but for that"
+    with pytest.raises(Unreadable, match=says) as caught:
+        read(json.dumps({**form, "event": event, field: value}).encode(), EPOCH)
+    assert caught.value.kind == "invalid"
+    assert len(str(caught.value)) <= 300
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (b" " * (MAX_MESSAGE_BYTES + 1), "too_large"),
+        (b"[" * 100_000, "not_json"),
+        (b'{"try_number": ' + b"1" * 100_000 + b"}", "not_json"),
+        (b'{"mljob_version": 1e999}', "invalid"),
+        ('{"mljob_version": 1}'.encode("utf-16"), "invalid"),
+        (json.dumps({"mljob_version": 1, "metrics": {f"m{i}": "x" for i in range(50_000)}}).encode(), "invalid"),
+        (json.dumps({**OURS, "event": "task_instance.running", "metrics": {"x" * 900_000: "y"}}).encode(), "invalid"),
+    ],
+    ids=["large", "deep", "a number of 100,000 digits", "infinite", "UTF-16", "50,000 metrics", "a name of 900 KB"],
+)
+def test_a_message_that_is_made_to_cost_much_is_unreadable(value: bytes, kind: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read(value, EPOCH)
+    assert caught.value.kind == kind
+    assert len(str(caught.value)) <= 300
+
+
+@pytest.mark.parametrize(
+    ("form", "error"), [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)]
+)
+def test_the_text_of_an_error_is_cut_and_made_whole(form: dict, error: object) -> None:
+    """Python has halves of surrogate pairs in the names of files; that is no reason to lose the event."""
+    fact = fact_of({**form, "event": "task_instance.failed", "error": error})
+    assert isinstance(fact, TaskFact)
+    assert fact.failure is not None
+    assert len(fact.failure.message) <= 1000
+    assert fact.failure.message.startswith("e?e?")
+
+
+@pytest.mark.parametrize("task_id", ["fit", "vorbereiten.Bär", "训练", "тест_1", "١٢٣", "a" * 250])
+def test_ids_of_every_language_are_read(task_id: str) -> None:
+    fact = fact_of({**OFFICIAL, "dag_id": task_id, "event": "task_instance.running", "task_id": task_id})
+    assert isinstance(fact, TaskFact)
+    assert fact.task_id == task_id
+
+
+def test_times_are_kept_in_utc() -> None:
+    fact = fact_of({**OURS, "event": "task_instance.running", "timestamp": "2026-01-01T02:00:05+02:00"})
+    assert fact is not None
+    assert fact.at.isoformat() == "2026-01-01T00:00:05+00:00"

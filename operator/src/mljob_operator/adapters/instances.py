@@ -32,7 +32,7 @@ class InstanceObjects:
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:
-        """All AirflowInstances; those that don't fit the API are logged and left out."""
+        """All AirflowInstances; one that can't be read is logged and left out."""
         page = await call(self._api.list_cluster_custom_object, GROUP, VERSION, PLURAL, _request_timeout=TIMEOUT)
         return [instance for item in page["items"] if (instance := read(item)) is not None]
 
@@ -117,12 +117,12 @@ class InstanceObjects:
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """An object as an Instance; None, and a line in the log, for one that does not fit the API."""
+    """An object as an Instance. What doesn't fit the API is told of in it; None, and a line in the log, where even that is not to be had."""
     try:
         return Instance.from_object(body)
-    except ValueError as error:
-        name = body.get("metadata", {}).get("name")
-        log.error("AirflowInstance %s does not fit the API and is left alone: %s", name, error)
+    except Exception:
+        # Whatever is wrong with one object, those that came with it are read.
+        log.exception("AirflowInstance %s can't be read and is left alone", (body.get("metadata") or {}).get("name"))
         return None
 
 

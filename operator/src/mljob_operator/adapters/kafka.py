@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 """How long the thread waits for a message before it commits what is to be committed, or ends."""
 BATCH = 500
+DEAD_LETTER_BYTES = 64 * 1024
+"""Of the value and of the key of a message in the dead-letter topic; the rest is cut off, and a header has the size that it had."""
+DEAD_LETTERS_KEPT_KB = 16 * 1024
+"""Of dead letters that no broker has taken yet; further ones are dropped."""
 SESSION_TIMEOUT_MS = 10_000
 """Milliseconds without a heartbeat, which is sent every 3 s, after which another member of the group gets the partitions."""
 
@@ -71,6 +75,7 @@ class KafkaEvents:
         self._paused = False
         self._assigned: list[TopicPartition] = []
         self._last_error: str | None = None
+        self._lost_letters = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deliver: Callable[[Sequence[Message]], None] = lambda _: None
@@ -99,21 +104,38 @@ class KafkaEvents:
         self._orders.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message on, with where it was and why as headers."""
+        """Send an unreadable message on, with where it was and why as headers; it neither waits nor raises."""
         if self._producer is None or self._dead_letter_topic is None:
             return
         topic, number = message.partition
+        value, key = message.value or b"", message.key
         headers = {"mljob_error": why, "mljob_source": f"{topic}/{number}/{message.offset}"}
+        if len(value) > DEAD_LETTER_BYTES:
+            headers["mljob_size"] = str(len(value))
         try:
-            self._producer.produce(self._dead_letter_topic, message.value, message.key, headers=list(headers.items()))
+            self._producer.produce(
+                self._dead_letter_topic,
+                value[:DEAD_LETTER_BYTES],
+                key[:DEAD_LETTER_BYTES] if key is not None else None,
+                headers=[(name, text.encode(errors="replace")) for name, text in headers.items()],
+            )
             self._producer.poll(0)
         except (BufferError, KafkaException) as error:
-            log.warning("message %s was not sent to the dead-letter topic: %s", headers["mljob_source"], error)
+            self._lament(headers["mljob_source"], error)
+        else:
+            self._lost_letters = False
+
+    def _lament(self, place: str, error: Exception) -> None:
+        """A dead letter is lost; said once until one is taken again."""
+        if not self._lost_letters:
+            self._lost_letters = True
+            log.warning("message %s and more like it are not sent to the dead-letter topic: %s", place, error)
 
     @staticmethod
     def _dead_letter_producer(config: Mapping[str, Any]) -> Producer:
         # Left to itself librdkafka writes its lines to standard error as they are, amid ours.
-        return Producer({**config, "acks": "all", "log_level": 3}, logger=logging.getLogger("librdkafka"))
+        options = {"acks": "all", "log_level": 3, "queue.buffering.max.kbytes": DEAD_LETTERS_KEPT_KB}
+        return Producer({**config, **options}, logger=logging.getLogger("librdkafka"))
 
     async def close(self) -> None:
         """End the thread and leave the group, so that others take over at once."""

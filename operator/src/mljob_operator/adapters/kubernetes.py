@@ -27,7 +27,7 @@ from ..core.conf import Source
 from ..core.job import Job, Key
 from ..core.notices import Notice
 from ..core.storable import cut
-from ..errors import Conflict, Gone, ReferenceMissing, StoreError, StoreUnavailable
+from ..errors import Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Jobs:
         self._namespaces = tuple(namespaces)
 
     async def list(self) -> list[Job]:
-        """All MLJobs in the namespaces that we watch; those that don't fit the API are logged and left out."""
+        """All MLJobs in the namespaces that we watch; one that can't be read is logged and left out."""
         jobs = []
         for namespace in self._namespaces or ("",):
             token = ""
@@ -83,6 +83,7 @@ class Jobs:
         Raises:
             Conflict: The MLJob has changed.
             Gone: It is not there any more, or is another one of that name.
+            Refused: The status is invalid.
             StoreUnavailable: No answer, or a server error.
         """
         body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version}, "status": patch}
@@ -216,6 +217,8 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
         raise _mapped(error) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise StoreUnavailable(f"the Kubernetes API did not answer: {str(error) or type(error).__name__}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreUnavailable(f"the answer of the Kubernetes API can't be read: {str(error)[:200]}") from error
 
 
 def event(about: Mapping[str, Any], notice: Notice) -> dict[str, Any]:
@@ -255,12 +258,13 @@ def _proxy_from_environment(server: str) -> str | None:
 
 
 def read(body: Mapping[str, Any]) -> Job | None:
-    """An object as a Job; None, and a line in the log, for one that does not fit the API."""
+    """An object as a Job. What doesn't fit the API is told of in the Job; None, and a line in the log, where even that is not to be had."""
     try:
         return Job.from_object(body)
-    except ValueError as error:
-        meta = body.get("metadata", {})
-        log.error("%s/%s does not fit the API and is left alone: %s", meta.get("namespace"), meta.get("name"), error)
+    except Exception:
+        # Whatever is wrong with one object, those that came with it are read.
+        meta = body.get("metadata") or {}
+        log.exception("%s/%s can't be read and is left alone", meta.get("namespace"), meta.get("name"))
         return None
 
 
@@ -277,4 +281,6 @@ def _mapped(error: ApiException) -> StoreError:
         return Gone(text) if "uid" in str(error.body) and "Precondition" in str(error.body) else Conflict(text)
     if status in (429, 0) or status >= 500:
         return StoreUnavailable(text)
+    if status in (400, 413, 422):
+        return Refused(text)
     return StoreError(text)

@@ -21,7 +21,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._events = Counter(
             "mljob_events",
-            "Kafka messages read, by outcome: applied, foreign, unreadable",
+            "Kafka messages read, by outcome: applied, foreign, tombstone, unreadable",
             ["outcome"],
             registry=self.registry,
         )
@@ -32,6 +32,9 @@ class Metrics:
         )
         self._patches = Histogram(
             "mljob_status_patch_seconds", "How long a status patch took", buckets=_FAST, registry=self.registry
+        )
+        self._refused = Counter(
+            "mljob_statuses_refused", "Statuses that the Kubernetes API refused as invalid", registry=self.registry
         )
         self._latency = Histogram(
             "mljob_event_to_status_seconds",
@@ -80,6 +83,10 @@ class Metrics:
     def status_written(self, seconds: float) -> None:
         """A status was patched."""
         self._patches.observe(seconds)
+
+    def status_refused(self) -> None:
+        """A status was refused as invalid."""
+        self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
         """A message's status is stored."""

@@ -15,6 +15,7 @@ import jsonschema
 
 from mljob_contract.mljob import MLJobSpec
 
+from .bounds import CONF
 from .redaction import texts
 
 
@@ -37,7 +38,7 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
     """The sources in order, a later one wins, ``own`` wins over all. A key that ends in ``.json`` holds an object to be merged.
 
     Raises:
-        ValueError: Such a key holds something else.
+        ValueError: Such a key holds something else, or something that exceeds the bounds of a conf.
     """
     conf: dict[str, Any] = {}
     for source in sources:
@@ -107,15 +108,31 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
+    """Which bound the conf exceeds as a whole, and what it is made of; None: none."""
+    if (over := CONF.excess(conf)) is None:
+        return None
+    parts = ", ".join(["spec.conf", *(source.what for source in sources)])
+    return f"The conf that is made of {parts} {over}. Make it smaller, or put what is large where the DAG can read it and name that place here."
+
+
 def _object(source: Source, key: str, text: str) -> dict[str, Any]:
+    if len(text) > CONF.size:
+        raise ValueError(
+            f"{source.what}: the value of {key} has {len(text)} characters, and a conf may take {CONF.size} bytes"
+        )
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{source.what}: the value of {key} is nested more than {CONF.levels} levels deep") from None
     except ValueError:
         value = None
     if not isinstance(value, dict):
         raise ValueError(
             f"{source.what}: the value of {key} is not a JSON object, which a key that ends in .json has to be"
         )
+    if (over := CONF.excess(value)) is not None:
+        raise ValueError(f"{source.what}: the value of {key} {over}")
     return value
 
 

@@ -176,7 +176,12 @@ def let_deletion_through(s: Situation) -> Action | None:
 
 
 def store_what_is_next(s: Situation) -> Action | None:
-    """Nothing is done for an attempt, and no run is cancelled, before the status says so. Who isn't stopped is not held up."""
+    """Nothing is done for an attempt, and no run is cancelled, before the status says so. Who isn't stopped is not held up.
+
+    That an MLJob was deleted is in the object itself: where the API server refuses the status, the run is cancelled all the same.
+    """
+    if s.job.deleting and s.effort.refused:
+        return None
     if not s.recorded or (s.open and not s.over and s.stop not in (None, s.announced_stop)):
         return Store()
     return None

@@ -50,6 +50,7 @@ class Effort:
         over_since: When the ended run's tasks and outputs were first read.
         doubt: The run was missed, or not all of its tasks are known: ask for both.
         paused: Whether the run's DAG is paused.
+        refused: Whether the Kubernetes API refused the status as invalid: what it was made of is forgotten, and nothing can be announced.
     """
 
     attempt: Attempt | None = None
@@ -69,3 +70,4 @@ class Effort:
     over_since: datetime | None = None
     doubt: bool = False
     paused: bool = False
+    refused: bool = False

@@ -14,8 +14,12 @@ from urllib.parse import urlsplit
 
 from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, AirflowInstanceSpec, AirflowInstanceStatus
 
+from .fitting import fitting, in_one_sentence
+
 OWN = ""
 """The name of the Airflow of the operator's settings; no object can have it."""
+_STAND_IN = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
+"""For required fields that can't be read. Nothing is asked there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Instance:
     Attributes:
         annotated: Whether it is annotated as the default.
         stored_status: The status as the apiserver has it, which a patch has to start from.
+        problem: What in the spec doesn't fit the API, for people; the instance is not used then. None: all of it fits.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Instance:
     spec: AirflowInstanceSpec
     status: AirflowInstanceStatus
     stored_status: Mapping[str, Any]
+    problem: str | None = None
 
     @property
     def held(self) -> bool:
@@ -55,12 +61,10 @@ class Instance:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
-        """Read an object as the apiserver sends it.
-
-        Raises:
-            ValueError: The object does not fit the API; the message names the field.
-        """
+        """Read an object as the apiserver sends it. It does not fail: what doesn't fit is in ``problem``, or counts as absent in the status."""
         meta = body["metadata"]
+        spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, stand_in=_STAND_IN)
+        status, _ = fitting(AirflowInstanceStatus, body.get("status"), "status", bounds={}, stand_in={})
         created = meta.get("creationTimestamp")
         return cls(
             name=meta["name"],
@@ -71,9 +75,10 @@ class Instance:
             deleting=meta.get("deletionTimestamp") is not None,
             created_at=datetime.fromisoformat(created) if created else None,
             annotated=(meta.get("annotations") or {}).get(IS_DEFAULT) == "true",
-            spec=AirflowInstanceSpec.model_validate(body.get("spec") or {}),
-            status=AirflowInstanceStatus.model_validate(body.get("status") or {}),
-            stored_status=body.get("status") or {},
+            spec=spec,
+            status=status,
+            stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
+            problem=in_one_sentence(problems),
         )
 
 

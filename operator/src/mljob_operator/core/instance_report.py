@@ -117,6 +117,9 @@ def _conditions(view: View) -> list[Wanted]:
         )
     if view.instance.annotated:
         wanted.append(_default(view))
+    if view.instance.problem is not None:
+        # Of its address and its rules, not all can be read.
+        return wanted
     if view.logins:
         wanted.append(_access_credentials(view))
     if sends_in_the_clear(view.instance.spec.url, view.namespaces):

@@ -1,7 +1,7 @@
 """An MLJob as the core sees it: the object from the apiserver, read once into types.
 
-The apiserver has validated it against the CRD, so reading does not fail, except for an object that was stored under an older
-or a hand-edited CRD: then ``from_object`` raises ``ValueError`` (pydantic's) with the field in the message.
+Reading does not fail. A field of the spec that doesn't fit the API is told of in ``Job.problem``, and keeps a run from being started; a run in progress is
+followed all the same, and cancelled when the MLJob is deleted. A field of the status that doesn't fit counts as absent, and the next write puts it right.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from typing import Any
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
 
+from .bounds import CONF, OUTPUTS
+from .fitting import fitting, in_one_sentence
 from .phases import TERMINAL_PHASES
 
 Key = tuple[str, str]
 """Namespace and name."""
+
+_STAND_IN = {"dagId": "-"}
+"""For a DAG id that can't be read. Nothing is started with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Job:
         resource_version: Opaque to others, comparable as a number for us (KEP-5504): a larger one is newer.
         deleted_at: When deletion was asked for; None for a live object.
         stored_status: The status as the apiserver has it, which a patch has to start from.
+        problem: What in the spec doesn't fit the API, for people; what is left of the spec stands. None: all of it fits.
+        misread: Whether a part of the stored status doesn't fit, and is not in ``status``.
     """
 
     namespace: str
@@ -41,6 +48,8 @@ class Job:
     spec: MLJobSpec
     status: MLJobStatus
     stored_status: Mapping[str, Any]
+    problem: str | None = None
+    misread: bool = False
 
     @property
     def key(self) -> Key:
@@ -70,12 +79,10 @@ class Job:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Job:
-        """Read an object as the apiserver sends it.
-
-        Raises:
-            ValueError: The object does not fit the API; the message names the field.
-        """
+        """Read an object as the apiserver sends it."""
         meta = body["metadata"]
+        spec, problems = fitting(MLJobSpec, body.get("spec"), "spec", bounds={"conf": CONF}, stand_in=_STAND_IN)
+        status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -85,9 +92,11 @@ class Job:
             finalizers=tuple(meta.get("finalizers") or ()),
             deleted_at=_time(meta.get("deletionTimestamp")),
             created_at=_time(meta.get("creationTimestamp")),
-            spec=MLJobSpec.model_validate(body.get("spec") or {}),
-            status=MLJobStatus.model_validate(body.get("status") or {}),
-            stored_status=body.get("status") or {},
+            spec=spec,
+            status=status,
+            stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
+            problem=in_one_sentence(problems),
+            misread=bool(lost),
         )
 
     def newer_than(self, other: Job | None) -> bool:

@@ -50,7 +50,8 @@ ABSENCE_TAKES = timedelta(seconds=3)
 MAX_DENIED = 100
 """Events of one run to remember as contradicted by REST; of more, the oldest are forgotten."""
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+"""For a fact whose time is not known."""
 
 _Timed = TypeVar("_Timed", Report, Failure)
 
@@ -127,12 +128,12 @@ def remember(status: MLJobStatus) -> Ledger:
     mapped tasks it has sums, from which nothing can be begun.
     """
     source = status.status_source or StatusSource.REST
-    at = status.last_event_time or _LONG_AGO
+    at = status.last_event_time or LONG_AGO
     facts = (_remembered(task, at, source) for task in status.tasks or () if task.mapped is None)
     run, ended = None, ended_at(status)
     if ended is not None and status.dag_run_state is not None:
         state, queued = run_state(status.dag_run_state), status.submit_time
-        run = RunFact(state, source, at, _LONG_AGO, start=status.start_time, end=ended, created=queued)
+        run = RunFact(state, source, at, LONG_AGO, start=status.start_time, end=ended, created=queued)
     return Ledger(run=run, tasks={fact.key: fact for fact in facts})
 
 
@@ -146,7 +147,7 @@ def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFac
         state=task_state(task.state),
         source=source,
         at=at,
-        seen=_LONG_AGO,
+        seen=LONG_AGO,
         start=task.start_time,
         end=task.end_time,
         confirmed=True,

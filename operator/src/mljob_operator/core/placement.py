@@ -102,6 +102,11 @@ class Surroundings:
         return Reservation(airflow, place, priority, active)
 
 
+def misfit(problem: str) -> Obstacle:
+    """What in the spec doesn't fit the API keeps a run from being started, wherever it would go."""
+    return Obstacle("ValidationFailed", f"{problem}. Change the spec to have it run.", stalls=True)
+
+
 def obstacle(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
     """What keeps an MLJob from running a DAG in an Airflow now: the first check's answer that has one."""
     return next((found for check in CHECKS if (found := check(around, airflow, dag_id)) is not None), None)
@@ -139,6 +144,15 @@ def _missing(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None
             f"AirflowInstance {airflow} is being deleted and takes no new runs. Set spec.airflowRef.name to another one.",
         )
     return None
+
+
+def _misfit(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+    """Of an instance that does not fit the API, nothing counts: neither its address nor its access rules."""
+    instance = around.instances.get(airflow)
+    if instance is None or instance.problem is None:
+        return None
+    text = f"AirflowInstance {airflow} is not ready. {instance.problem}. Its spec has to be changed."
+    return Obstacle("AirflowInstanceNotReady", text)
 
 
 def _refused(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
@@ -181,7 +195,7 @@ def _full(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
     )
 
 
-CHECKS = (_reserved, _missing, _refused, _not_ready, _no_login, _full)
+CHECKS = (_reserved, _missing, _misfit, _refused, _not_ready, _no_login, _full)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from mljob_contract.mljob import (
 
 from .facts import Failure, TaskFact
 from .ledger import Ledger
-from .phases import ACTIVE_TASK, FINISHED_TASK, TaskState
+from .phases import ACTIVE_TASK, FINISHED_TASK, TaskState, task_state
 from .storable import cut, stored_size
 
 MAX_TASKS_BYTES = 40 * 1024
@@ -227,7 +227,7 @@ def within_bounds(entries: Sequence[TaskStatus], room: int) -> list[TaskStatus]:
 
 
 def _importance(entry: TaskStatus) -> tuple[int, float, str]:
-    state = TaskState(entry.state)
+    state = task_state(entry.state)
     if state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED):
         group = 0 if state is TaskState.FAILED else 2
     elif state in ACTIVE_TASK or state is TaskState.UP_FOR_RETRY:

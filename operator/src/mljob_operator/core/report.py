@@ -14,7 +14,7 @@ from .conditions import Wanted, transition
 from .disclosure import disclosed
 from .facts import RunFact, TaskFact
 from .instance import OWN
-from .ledger import Ledger
+from .ledger import LONG_AGO, Ledger
 from .outputs import Outputs
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, TaskState, run_phase
 from .placement import LOST
@@ -28,6 +28,7 @@ _REFUSED = (
     "dagId, conf, confFrom, airflowRef or backfill changed after the run was submitted, and runPolicy is Once: the change is not acted on. "
     "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
 )
+_UNREADABLE = "{}. A run that is there is not touched by it. Change the spec to have it acted on."
 MAX_STATUS_BYTES = 64 * 1024
 """Of the whole status, as JSON in etcd. Each part has its share; the tasks get what the others leave."""
 MAX_MESSAGE = 1024
@@ -85,7 +86,7 @@ def report(
         new["dag_run_state"] = str(run.state)
         new["start_time"] = _whole(run.start) or old.start_time
     newest = _newest(s.ledger)
-    if newest is not None:
+    if newest is not None and newest.at > LONG_AGO:
         new |= {"last_event_time": newest.at, "status_source": newest.source}
     if summary is not None:
         totals = s.ledger.complete or s.ledger.listed
@@ -418,18 +419,34 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
     if suspended or "Suspended" in before:
         message = story.message if suspended else ""
         wanted.append(Wanted("Suspended", suspended, "Suspended" if suspended else "Resumed", message))
-    if s.spec_refused:
-        wanted.append(Wanted("SpecApplied", False, "RunPolicyOnce", _REFUSED))
+    unapplied = _unapplied(s)
+    wanted += unapplied
     # What does not hold needs no explanation; `kubectl describe` stays short.
     moving = not ended and not suspended and not stuck
     wanted.append(Wanted("Reconciling", moving, story.reason, story.message if moving else ""))
-    if phase is Phase.SUCCEEDED and s.spec_refused:
+    if phase is Phase.SUCCEEDED and unapplied:
         # Something has succeeded, and it is not what the spec says: who waits for that waits in vain, and must not take it for done.
-        wanted.append(Wanted("Stalled", True, "RunPolicyOnce", _REFUSED))
+        wanted += [replace(condition, type="Stalled", holds=True) for condition in unapplied]
     else:
         stalled = stuck or phase in (Phase.FAILED, Phase.CANCELLED)
         wanted.append(Wanted("Stalled", stalled, story.reason, story.message if stalled else ""))
     return wanted
+
+
+def _unapplied(s: Situation) -> list[Wanted]:
+    """What keeps the spec as it is now from being what runs, or ran."""
+    if s.spec_refused:
+        return [Wanted("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
+    if s.job.problem is not None and s.attempt is not None and not s.startable and not s.job.deleting:
+        return [
+            Wanted(
+                "SpecApplied",
+                False,
+                "ValidationFailed",
+                cut(_UNREADABLE.format(s.job.problem), MAX_MESSAGE, MAX_MESSAGE_BYTES),
+            )
+        ]
+    return []
 
 
 def _newest(ledger: Ledger) -> RunFact | TaskFact | None:

@@ -24,7 +24,7 @@ from .instance import OWN
 from .job import Job
 from .ledger import ABSENCE_TAKES, CONFIRMED_WITHIN, Ledger
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
-from .placement import NOWHERE, Obstacle, Surroundings, obstacle
+from .placement import NOWHERE, Obstacle, Surroundings, misfit, obstacle
 from .run_key import RunKey
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -137,8 +137,10 @@ class Situation:
 
     @property
     def spec_differs(self) -> bool:
-        """Whether the spec says to run something else than the attempt does."""
+        """Whether the spec says to run something else than the attempt does; one that can't be read says nothing."""
         attempt = self.attempt
+        if self.job.problem is not None:
+            return False
         return attempt is not None and attempt.spec_hash not in ("", spec_hash(self.job.spec))
 
     @property
@@ -247,6 +249,8 @@ class Situation:
         """What keeps the next run from being started, other than that it was tried and failed."""
         if not self.startable:
             return None
+        if self.job.problem is not None:
+            return misfit(self.job.problem)
         announced = self.attempt if self.open and not self.announced_in_vain else None
         attempt = announced or self.next_attempt()
         return obstacle(self.around, attempt.airflow, attempt.dag_id)

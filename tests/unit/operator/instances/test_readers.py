@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from mljob_operator.readers import Readers
 from tests.fakes.meter import SilentMeter
 
@@ -22,6 +24,38 @@ class Silent:
 
     async def close(self) -> None:
         self._closed.append(self._topic)
+
+
+async def test_the_dead_letter_topic_is_not_read_whoever_names_it(
+    world: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can't be read would be put into it again, for ever."""
+    running: list[str] = []
+
+    def do(duty: Any, name: str) -> asyncio.Task[None]:
+        running.append(name)
+        duty.close()
+        return asyncio.create_task(asyncio.sleep(0))
+
+    readers = Readers(
+        world.instances,
+        world.queue,
+        world.clock,
+        SilentMeter(),
+        subscribe=lambda topic: Silent(topic, []),  # type: ignore[arg-type,return-value]
+        do=do,
+        prefix="mljob",
+        interval=1,
+        dead_letter_topic="mljob.unreadable",
+    )
+    await world.add_instance("third", kafka={"topic": "mljob.unreadable"})
+    readers.follow()
+    readers.follow()
+    assert "status pipeline airflow.events" in running
+    assert "status pipeline mljob.unreadable" not in running
+    assert [record.levelname for record in caplog.records if "mljob.unreadable is not read" in record.message] == [
+        "WARNING"
+    ]
 
 
 async def test_readers_come_and_go_with_the_instances(world: Platform) -> None:

@@ -1,0 +1,71 @@
+"""Objects from the API server, read field by field: a field that doesn't fit is named and left out, and all others are read.
+
+What the API server accepts today fits. What does not was stored under an older or a hand-edited CRD, or exceeds a bound that a CRD can't state. It must
+keep neither the rest of the object from being looked after (its deletion, a run in progress) nor any other object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .bounds import Bounds
+from .storable import cut
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_PROBLEMS = 3
+"""Fields that are told of by name."""
+MAX_SHOWN = 80
+"""Characters of a value in a message."""
+
+
+def fitting(
+    model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], stand_in: Mapping[str, Any]
+) -> tuple[M, tuple[str, ...]]:
+    """The part of an object that fits a model, and what is wrong with the rest.
+
+    Args:
+        model: The model of a spec or of a status.
+        value: As the API server sent it.
+        path: ``spec`` or ``status``, for messages.
+        bounds: Of fields that hold any JSON, by their names; they are checked first.
+        stand_in: Values for required fields, where what is there does not fit.
+
+    Returns:
+        The model, and for each field that is left out a text such as ``spec.conf is nested 300 levels deep, and may be 32``.
+    """
+    fields = dict(value) if isinstance(value, Mapping) else {}
+    problems = []
+    for name, allowed in bounds.items():
+        if name in fields and (excess := allowed.excess(fields[name])) is not None:
+            problems.append(f"{path}.{name} {excess}")
+            del fields[name]
+    try:
+        return model.model_validate(fields), tuple(problems)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    problems += [_in_words(path, problem) for problem in found]
+    unfit = {str(problem["loc"][0]) for problem in found if problem["loc"]}
+    rest = {name: field for name, field in fields.items() if name not in unfit}
+    return model.model_validate({**stand_in, **rest}), tuple(problems)
+
+
+def in_one_sentence(problems: tuple[str, ...]) -> str | None:
+    """The first problems for people; None where there is none."""
+    if not problems:
+        return None
+    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+    return "; ".join(problems[:MAX_PROBLEMS]) + more
+
+
+def _in_words(path: str, problem: Any) -> str:
+    field = ".".join([path, *(str(part) for part in problem["loc"])])
+    if problem["type"] == "missing":
+        return f"{cut(field, 200)} is missing"
+    why = str(problem["msg"]).removeprefix("Value error, ")
+    shown = problem["input"]
+    got = f", not {cut(repr(shown), MAX_SHOWN)}" if isinstance(shown, str | int | float | None) else ""
+    return f"{cut(field, 200)}: {why}{got}"

@@ -1,0 +1,14 @@
+"""JSON values that are nested, made without recursion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """An object of so many levels."""
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    made: dict[str, Any] = value
+    return made

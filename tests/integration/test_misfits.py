@@ -1,0 +1,52 @@
+"""An MLJob that no operator can run, on a real API server: it has a status that says why, and nobody else notices, also when the operator starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from mljob_contract.mljob import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from tests.conftest import NewInstallation
+from tests.live.eventually import eventually
+from tests.live.installation import Installation
+
+
+@pytest.fixture(scope="module")
+def tenants(new_installation: NewInstallation) -> Installation:
+    """An operator that others rely on."""
+    return new_installation("misfits")
+
+
+def create(tenants: Installation, name: str, levels: int) -> None:
+    """An MLJob with a conf of so many levels, as it comes over the wire."""
+    conf = '{"a":' * levels + "1" + "}" * levels
+    body = (
+        f'{{"apiVersion": "{API_VERSION}", "kind": "{KIND}", "metadata": {{"name": "{name}"}},'
+        f' "spec": {{"dagId": "parity_branch", "conf": {conf}}}}}'
+    )
+    path = f"/apis/{GROUP}/{VERSION}/namespaces/{tenants.jobs.namespace}/{PLURAL}"
+    tenants.jobs.kubectl("create", f"--raw={path}", "--filename=-", stdin=body)
+
+
+def told(tenants: Installation, name: str, field: str) -> str:
+    """A field of its status: as text, for the whole is too deep for this test's own JSON."""
+    return tenants.jobs.kubectl("get", "mljob", name, f"--output=jsonpath={{.status.{field}}}")
+
+
+@pytest.mark.parametrize("levels", [300, 2000])
+def test_a_conf_that_is_too_deep_is_said_to_be_and_nobody_else_notices(tenants: Installation, levels: int) -> None:
+    jobs, name = tenants.jobs, f"deep-{levels}"
+    create(tenants, name, levels)
+
+    eventually(
+        lambda: told(tenants, name, "reason") == "ValidationFailed", "it is told", evidence=tenants.operator.log_end
+    )
+    assert told(tenants, name, "message").startswith(f"spec.conf is nested {levels} levels deep, and may be 32.")
+    tenants.operator.stop()
+    tenants.operator.start()
+    jobs.submit(f"fine-{levels}", "parity_branch")
+    jobs.until_phase(f"fine-{levels}", "Succeeded")
+    assert tenants.operator.get("/livez")[0] == 200
+
+    jobs.kubectl("patch", "mljob", name, "--type=merge", '--patch={"spec": {"conf": null}}')
+
+    jobs.until_phase(name, "Succeeded")

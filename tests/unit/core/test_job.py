@@ -1,0 +1,282 @@
+"""An MLJob as it is stored: what the API server accepts fits, and of anything else it is said what does not."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from mljob_contract.airflow_id import AirflowId
+from mljob_contract.airflow_instance import AccessRule
+from mljob_contract.mljob import MLJobSpec
+from mljob_contract.times import Time
+from mljob_operator.core.access import allows
+from mljob_operator.core.decisions import decide
+from mljob_operator.core.effort import Effort
+from mljob_operator.core.instance import Instance
+from mljob_operator.core.job import Job
+from mljob_operator.core.ledger import remember
+from mljob_operator.core.report import report, run_url
+from mljob_operator.core.situation import Situation
+from tests.deep import nested
+from tests.strategies import EPOCH
+
+FIRST = datetime(1900, 1, 2, tzinfo=UTC)
+BACKFILL = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-31T00:00:00Z"}
+
+
+def job_of(spec: object, status: object = None, **metadata: object) -> Job:
+    meta = {"namespace": "a", "name": "b", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", **metadata}
+    return Job.from_object({"metadata": meta, "spec": spec, "status": status})
+
+
+class TestSpec:
+    """One field that doesn't fit is named, with its value; the others stand."""
+
+    @pytest.mark.parametrize(
+        ("spec", "says"),
+        [
+            ({}, "spec.dagId is missing"),
+            ("train", "spec.dagId is missing"),
+            ({"dagId": "my dag"}, "spec.dagId: String should match pattern .*, not 'my dag'"),
+            ({"dagId": 7}, "spec.dagId: Input should be a valid string, not 7"),
+            ({"dagId": "train", "conf": nested(300)}, "spec.conf is nested 300 levels deep, and may be 32"),
+            ({"dagId": "train", "conf": {"a": "x" * 2**20}}, "spec.conf takes 1048584 bytes as JSON"),
+            ({"dagId": "train", "conf": [1]}, "spec.conf: Input should be a valid dictionary"),
+            (
+                {"dagId": "train", "backfill": {**BACKFILL, "from": "0000-01-01T00:00:00Z"}},
+                "spec.backfill.from: .*year 0 is out of range, not '0000-01-01T00:00:00Z'",
+            ),
+            (
+                {"dagId": "train", "backfill": {**BACKFILL, "to": "9999-12-31T00:00:00Z"}},
+                "spec.backfill.to: must be in the years 1900 to 2999, not '9999-12-31T00:00:00Z'",
+            ),
+            ({"dagId": "train", "backoffLimit": 10**30}, "spec.backoffLimit: Input should be less than or equal to"),
+            ({"dagId": "train", "runPolicy": "Twice"}, "spec.runPolicy: .*, not 'Twice'"),
+            ({"dagId": "train", "x" * 3000: 1, "outputs": {}}, "spec.outputs: Input should be a valid list"),
+            (
+                {"dagId": "train", "type": 1, "suspend": "no way", "cancel": "x", "outputs": 1, "ttl": 1},
+                "; and 1 more$",
+            ),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    def test_what_does_not_fit_is_named(self, spec: object, says: str) -> None:
+        job = job_of(spec)
+        assert re.search(says, job.problem or ""), job.problem
+        assert len(job.problem or "") < 1000
+
+    def test_the_rest_of_the_spec_stands(self) -> None:
+        job = job_of({"dagId": "train", "conf": nested(300), "deletionPolicy": "Retain", "cancel": True})
+        assert (job.spec.dag_id, job.spec.conf, str(job.spec.deletion_policy), job.spec.cancel) == (
+            "train",
+            {},
+            "Retain",
+            True,
+        )
+
+    def test_an_instance_that_does_not_fit_says_so(self) -> None:
+        instance = Instance.from_object(
+            {"metadata": {"name": "prod", "uid": "u"}, "spec": {"url": "nowhere", "maxActiveRuns": 5}}
+        )
+        assert "spec.credentials is missing" in (instance.problem or "")
+        assert "spec.url: String should match pattern" in (instance.problem or "")
+        assert instance.spec.max_active_runs == 5
+
+
+class TestIds:
+    """Ids of DAGs: Airflow's own rule, in Go's words and in Rust's."""
+
+    OURS = TypeAdapter(AirflowId)
+
+    @given(st.text(st.characters(exclude_categories=("Cs", "Cn")), max_size=8) | st.from_regex(r"\A[\w.-]{1,8}\Z"))
+    def test_an_id_fits_if_airflow_allows_it(self, text: str) -> None:
+        assert self.fits(text) is bool(re.fullmatch(r"[\w.-]{1,250}", text))
+
+    def test_each_character_of_unicode_is_judged_as_airflow_does(self) -> None:
+        """Characters that this Python's Unicode does not know yet are left out."""
+        known = [chr(code) for code in range(sys.maxunicode) if not 0xD800 <= code < 0xE000]
+        allowed = {char for char in known if re.fullmatch(r"[\w.-]", char)}
+        for start in range(0, len(known), 200):
+            part = [char for char in known[start : start + 200] if char in allowed]
+            assert not part or self.fits("".join(part))
+        for char in (" ", "/", "\n", "\x00", "\u0300", "\u200d", "²́", "%", "~", ":", "@"):
+            assert not self.fits(f"a{char}")
+
+    @pytest.mark.parametrize(
+        "dag_id", ["train", "vorhersage_für_Bär", "训练.模型", "обучение-1", "x²", "a..b", ".a.", "ª" * 250]
+    )
+    def test_a_dag_of_any_language_is_run_linked_and_ruled(self, dag_id: str) -> None:
+        job = job_of({"dagId": dag_id, "outputs": [{"name": "score", "taskId": dag_id}]})
+        assert job.problem is None
+        link = run_url("https://airflow", dag_id, "run")
+        assert link.isascii()
+        assert unquote(link) == f"https://airflow/dags/{dag_id}/runs/run"
+        assert allows([AccessRule(dags=[f"{dag_id[:-1]}?"])], {}, dag_id)
+
+    def fits(self, text: str) -> bool:
+        try:
+            self.OURS.validate_python(text)
+        except ValidationError:
+            return False
+        return True
+
+
+TIMES: list[tuple[str, datetime | None]] = [
+    ("2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("2026-01-01t00:00:00z", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("2026-01-01T00:00:00.123456789Z", datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)),
+    ("2026-01-01T02:00:00+02:00", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("2026-01-02T00:00:00+24:00", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("2025-12-31T00:00:00-24:00", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("2026-01-02T00:30:00.5+24:30", datetime(2026, 1, 1, 0, 0, 0, 500000, tzinfo=UTC)),
+    ("2026-01-01T02:00:00+01:60", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("2026-01-02T01:00:00+24:60", datetime(2026, 1, 1, tzinfo=UTC)),
+    ("1900-01-02T00:00:00Z", datetime(1900, 1, 2, tzinfo=UTC)),
+    ("2999-12-30T23:59:59Z", datetime(2999, 12, 30, 23, 59, 59, tzinfo=UTC)),
+    ("0000-01-01T00:00:00Z", None),
+    ("0001-01-01T00:00:00+24:00", None),
+    ("9999-12-31T23:59:59-24:00", None),
+    ("9999-12-31T23:59:59-14:00", None),
+    ("1899-12-31T00:00:00Z", None),
+    ("2026-01-01T00:00:00", None),
+    ("2026-01-01T00:00:60Z", None),
+    ("2026-02-30T00:00:00Z", None),
+    ("2026-01-01T00:00:00Zt", None),
+    ("2026-01-01T00:00:00+25:00", None),
+    ("2026-01-01T00:00:00+99:99", None),
+    ("tomorrow", None),
+    ("", None),
+]
+
+
+class TestTimes:
+    """What Go reads as a date-time is read as it is meant, or said not to fit."""
+
+    @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
+    def test_a_time_is_read_or_said_not_to_fit(self, text: str, at: datetime | None) -> None:
+        job = job_of({"dagId": "days", "type": "Backfill", "backfill": {"from": text, "to": "2999-12-30T23:59:59Z"}})
+        assert (job.problem is None) is (at is not None)
+        if at is not None:
+            assert job.spec.backfill is not None
+            assert job.spec.backfill.from_ == at
+
+    @given(
+        st.integers(0, (datetime(2999, 12, 30, tzinfo=UTC) - FIRST) // timedelta(seconds=1)),
+        st.integers(0, 24),
+        st.integers(0, 60),
+        st.sampled_from("+-"),
+        st.sampled_from(["", ".5", ".123456789"]),
+    )
+    def test_every_time_that_the_crds_rules_let_through_is_read(
+        self, seconds: int, hours: int, minutes: int, sign: str, fraction: str
+    ) -> None:
+        offset = timedelta(hours=hours, minutes=minutes) * (1 if sign == "+" else -1)
+        utc = FIRST + timedelta(seconds=seconds)
+        local = (utc + offset).replace(tzinfo=None).isoformat()
+        read = TypeAdapter(Time).validate_python(f"{local}{fraction}{sign}{hours:02}:{minutes:02}")
+        assert read.replace(microsecond=0) == utc
+
+    def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
+        """It goes into the hash of the spec as it was written: another spelling is another backfill, also after an upgrade."""
+        spec = MLJobSpec.model_validate(
+            {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}
+        )
+        assert spec.model_dump(mode="json", by_alias=True)["backfill"]["from"] == "2026-01-01T02:00:00+02:00"
+
+
+huge = st.sampled_from([0, 1, -1, 2, 2**31 - 1, 2**31, 2**53, 2**63 - 1, -(2**63), 1e308])
+dates = st.sampled_from([text for text, _ in TIMES])
+words = st.sampled_from(["", "x", "Cancelling", "Suspending", "mljob.a.b.aaaaaaaaaa-1", "y" * 2000, "\x00", "-"])
+outputs = st.sampled_from([{}, {"a": None}, nested(50), nested(300), {"a": "x" * 300_000}])
+phases = st.sampled_from(
+    ["Pending", "Suspended", "Queued", "Running", "Cancelling", "Succeeded", "Failed", "Cancelled"]
+)
+attempts = st.fixed_dictionaries(
+    {"attempt": huge, "dagRunId": words, "phase": phases, "reason": words, "completionTime": dates},
+    optional={"startTime": dates, "message": words},
+)
+tasks = st.fixed_dictionaries(
+    {"taskId": words, "state": words | st.sampled_from(["failed", "running", "awaiting_input"])},
+    optional={
+        "tryNumber": huge,
+        "startTime": dates,
+        "endTime": dates,
+        "progress": st.integers(0, 100),
+        "metrics": st.dictionaries(words, st.floats(allow_nan=False, allow_infinity=False), max_size=2),
+        "error": st.fixed_dictionaries({"message": words}),
+        "mapped": st.fixed_dictionaries({"total": huge}),
+    },
+)
+conditions = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["Complete", "Stalled", "SpecApplied", "Suspended", "z"]),
+        "status": st.sampled_from(["True", "False", "Unknown"]),
+        "reason": words.filter(bool),
+        "lastTransitionTime": dates,
+    }
+)
+statuses: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "observedGeneration": huge,
+        "phase": phases,
+        "reason": words,
+        "message": words,
+        "dagId": words,
+        "airflowInstance": words,
+        "dagRunId": words,
+        "dagRunState": words,
+        "attempts": huge,
+        "failedAttempts": huge,
+        "specHash": words,
+        "activeSince": dates,
+        "submitTime": dates,
+        "startTime": dates,
+        "completionTime": dates,
+        "lastEventTime": dates,
+        "progress": words,
+        "percent": st.integers(0, 100),
+        "tasksOmitted": huge,
+        "outputs": outputs,
+        "tasks": st.lists(tasks, max_size=2),
+        "history": st.lists(attempts, max_size=2),
+        "conditions": st.lists(conditions, max_size=2),
+    },
+)
+specs = st.fixed_dictionaries(
+    {"dagId": st.sampled_from(["train", ".a.", "训练"])},
+    optional={
+        "activeDeadlineSeconds": st.sampled_from([1, 2**31 - 1]),
+        "preRunningDeadlineSeconds": st.sampled_from([1, 2**31 - 1]),
+        "ttlSecondsAfterFinished": st.sampled_from([0, 2**31 - 1]),
+        "backoffLimit": st.sampled_from([0, 1000]),
+        "runPolicy": st.sampled_from(["Once", "OnChange", "OncePerSpec"]),
+        "retryStrategy": st.sampled_from(["ClearFailed", "NewRun"]),
+        "suspend": st.booleans(),
+        "cancel": st.booleans(),
+        "conf": st.sampled_from([{}, nested(33)]),
+    },
+)
+
+
+@given(specs, statuses, st.sampled_from([None, "2026-01-01T00:00:00Z"]), st.booleans())
+def test_whatever_somebody_writes_into_a_status_it_can_be_gone_on_from(
+    spec: dict[str, Any], status: dict[str, Any], deleted: str | None, held: bool
+) -> None:
+    """Who may write statuses may write anything that the schema allows, and more was stored before it was what it is."""
+    finalizers = ["mljob.dev/cancellation"] if held else []
+    job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)
+    for now in (EPOCH, EPOCH + timedelta(days=40_000)):
+        situation = Situation(job, remember(job.status), Effort(), now)
+        decide(situation)
+        list(situation.deadlines)
+        written = report(situation, ui_url="https://airflow")
+        assert not job_of(spec, written).misread, "what is written is read again"

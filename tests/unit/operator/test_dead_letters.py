@@ -1,0 +1,94 @@
+"""Messages that can't be read go to a topic of their own, bounded, and come back to nobody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+from pydantic import ValidationError
+
+from mljob_operator.adapters.kafka import DEAD_LETTER_BYTES, KafkaEvents
+from mljob_operator.ports import Message
+from mljob_operator.settings import Settings
+
+EVENTS = "airflow.events"
+
+
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[str]:
+    """librdkafka's own, in this process."""
+    cluster = Producer({"test.mock.num.brokers": 1})
+    [broker] = cluster.list_topics(timeout=30).brokers.values()
+    yield f"{broker.host}:{broker.port}"
+    cluster.flush(1)
+
+
+@pytest.fixture
+def dead(request: pytest.FixtureRequest) -> str:
+    """Each test has a topic of its own."""
+    return f"dead.{request.node.name}"
+
+
+@pytest.fixture
+def events(brokers: str, dead: str) -> KafkaEvents:
+    return KafkaEvents({"bootstrap.servers": brokers}, topic=EVENTS, group_id="g", dead_letter_topic=dead)
+
+
+def message(value: bytes, key: bytes | None = b"k") -> Message:
+    return Message((EVENTS, 1), 7, key, value, 0)
+
+
+async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
+    """What is in the dead-letter topic, once all of it has been sent."""
+    await events.close()
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})
+    partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+    try:
+        found: list[KafkaMessage] = []
+        while not found:
+            found = [read for read in consumer.consume(10, 0.2) if read.error() is None]
+        return found
+    finally:
+        consumer.close()
+
+
+async def test_what_is_large_is_cut_and_nothing_in_it_is_in_the_way(
+    events: KafkaEvents, brokers: str, dead: str
+) -> None:
+    events.dead_letter(message(b"v" * 2_000_000, b"k" * 2_000_000), "invalid: \udce4")
+    [letter] = await kept(events, brokers, dead)
+    assert letter.value() == b"v" * DEAD_LETTER_BYTES
+    assert len(letter.key() or b"") == DEAD_LETTER_BYTES
+    assert dict(letter.headers() or ()) == {
+        "mljob_error": b"invalid: ?",
+        "mljob_source": b"airflow.events/1/7",
+        "mljob_size": b"2000000",
+    }
+
+
+async def test_what_is_small_is_kept_as_it_is(events: KafkaEvents, brokers: str, dead: str) -> None:
+    events.dead_letter(message(b"never mind", None), "not_json: no")
+    [letter] = await kept(events, brokers, dead)
+    assert (letter.value(), letter.key()) == (b"never mind", None)
+    assert "mljob_size" not in dict(letter.headers() or ())
+
+
+def test_where_no_broker_takes_them_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
+    events = KafkaEvents(config, topic=EVENTS, group_id="g", dead_letter_topic="dead")
+    with caplog.at_level(logging.WARNING, "mljob_operator"):
+        for _ in range(600):
+            events.dead_letter(message(b"v" * DEAD_LETTER_BYTES), "invalid: no")
+    lines = [record.message for record in caplog.records if "dead-letter" in record.message]
+    assert len(lines) == 1
+    assert lines[0].startswith("message airflow.events/1/7 and more like it are not sent")
+
+
+def test_they_can_not_go_to_the_topic_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLJOB_DEAD_LETTER_TOPIC", EVENTS)
+    with pytest.raises(ValidationError, match=r"MLJOB_DEAD_LETTER_TOPIC is the topic of the events, 'airflow\.events'"):
+        Settings()

@@ -1,0 +1,171 @@
+"""10,000 hostile messages among 200 good ones: every good one is in its status, and nothing stops."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from mljob_operator.core.offsets import Partition
+from mljob_operator.ports import Message
+from mljob_operator.status_pipeline import StatusPipeline
+from tests.fakes.meter import SilentMeter
+from tests.hostile import hostile
+
+from .conftest import World
+
+HOSTILE, JOBS, TASKS = 10_000, 20, 10
+BATCH = 500
+TOPIC = "airflow.events"
+
+
+class Topic:
+    """The topic as the pipeline reads it; what becomes of its messages."""
+
+    def __init__(self) -> None:
+        self.committed: dict[Partition, int] = {}
+        self.dead_letters: list[str] = []
+        self.broken = False
+
+    def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None:
+        """Nothing comes by itself."""
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Kept."""
+        self.committed.update(offsets)
+
+    def pause(self, *, paused: bool) -> None:
+        """So few are never too many."""
+        raise AssertionError("fetching was stopped")
+
+    def dead_letter(self, message: Message, why: str) -> None:
+        """Kept."""
+        self.dead_letters.append(why)
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+class CountingMeter(SilentMeter):
+    """Counts events by outcome."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+
+    def event(self, outcome: str) -> None:
+        """Counted."""
+        self.outcomes[outcome] += 1
+
+
+async def world_with_runs() -> World:
+    """Twenty MLJobs whose runs are in progress."""
+    world = World()
+    world.airflow.dags["wide"] = tuple(f"task_{i}" for i in range(TASKS))
+    for i in range(JOBS):
+        world.jobs.create(f"job-{i}", {"dagId": "wide"})
+    await world.see_all()
+    for run in world.airflow.runs.values():
+        world.airflow.begin(run)
+    await world.look()
+    world.clock.tick(30)
+    return world
+
+
+def good_messages(world: World) -> list[dict[str, Any]]:
+    """The end of each task of each run, half of them in either format."""
+    made = []
+    ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
+    for n, (run_id, task) in enumerate(ends):
+        form = {"schema_version": 1} if n % 2 else {"mljob_version": 1, "max_tries": 0}
+        made.append(
+            {
+                **form,
+                "event": "task_instance.success",
+                "timestamp": (world.clock() + timedelta(milliseconds=n)).isoformat(),
+                "dag_id": "wide",
+                "run_id": run_id,
+                "task_id": task,
+                "try_number": 1,
+                "map_index": -1,
+            }
+        )
+    return made
+
+
+async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
+    """All of them through the pipeline and the queue, as they come from Kafka."""
+    topic, meter = Topic(), CountingMeter()
+    pipeline = StatusPipeline(
+        topic,
+        world.queue,
+        world.clock,
+        meter,  # type: ignore[arg-type]
+        origins=lambda source: world.instances.origins(TOPIC, source),
+        prefix="mljob",
+    )
+    messages = [Message((TOPIC, n % 3), n // 3, None, value, 0) for n, value in enumerate(values)]
+    for start in range(0, len(messages), BATCH):
+        pipeline.deliver(messages[start : start + BATCH])
+        await world.settle()
+    pipeline.revoked([])
+    return topic, meter
+
+
+def statuses(world: World) -> dict[str, Any]:
+    return {body["metadata"]["name"]: body["status"] for body in world.jobs.objects.values()}
+
+
+async def test_every_good_one_is_in_its_status_and_nothing_stops(caplog: pytest.LogCaptureFixture) -> None:
+    undisturbed = await world_with_runs()
+    await deliver(undisturbed, [json.dumps(message).encode() for message in good_messages(undisturbed)])
+
+    world, random = await world_with_runs(), Random(13)
+    good = good_messages(world)
+    values = [hostile(random, random.choice(good)) for _ in range(HOSTILE)]
+    for message, at in zip(good, sorted(random.sample(range(HOSTILE), len(good))), strict=True):
+        values.insert(at, json.dumps(message).encode())
+    topic, meter = await deliver(world, values)
+
+    assert {name: status["taskCounts"] for name, status in statuses(world).items()} == {
+        f"job-{i}": {"total": TASKS, "success": TASKS} for i in range(JOBS)
+    }
+    assert statuses(world) == statuses(undisturbed)
+    assert topic.committed == {(TOPIC, n): len(range(n, len(values), 3)) for n in range(3)}
+    assert meter.outcomes.total() == len(values)
+    assert meter.outcomes["unreadable"] == len(topic.dead_letters) > HOSTILE / 2
+    assert meter.outcomes["tombstone"] > 0
+    assert {why.partition(":")[0] for why in topic.dead_letters} == {
+        "too_large",
+        "not_json",
+        "unknown_format",
+        "invalid",
+    }
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert sum("unreadable message" in record.message for record in caplog.records) == 4, "each kind is logged once"
+    assert len(world.queue._slots) == JOBS, "nobody is remembered who is not there"
+
+
+async def test_what_goes_wrong_with_one_message_is_kept_from_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await world_with_runs()
+    good = good_messages(world)
+    tell = world.queue.tell
+
+    def breaks(origins: Any, key: Any, run_id: str, fact: Any, done: Any) -> None:
+        if key[1] == "job-0":
+            raise RecursionError("as nobody expected")
+        tell(origins, key, run_id, fact, done)
+
+    monkeypatch.setattr(world.queue, "tell", breaks)
+    topic, meter = await deliver(world, [json.dumps(message).encode() for message in good])
+    assert topic.committed == {(TOPIC, n): len(range(n, len(good), 3)) for n in range(3)}
+    assert (meter.outcomes["applied"], meter.outcomes["unreadable"]) == (len(good) - TASKS, TASKS)
+    assert topic.dead_letters[0].startswith("unexpected: RecursionError")
+    assert statuses(world)["job-1"]["taskCounts"]["success"] == TASKS

@@ -1,0 +1,219 @@
+"""An MLJob that doesn't fit: its status says so, once; its run and its deletion are looked after; and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run_key import RunKey
+from mljob_operator.reconciler import Reconciler
+from tests.deep import nested
+from tests.strategies import event
+
+from .conftest import KEY, World
+from .runs import active, begin, edit, end, newest, runs
+
+DEEP = {"dagId": "train", "conf": nested(300)}
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
+    "a conf of 300 levels": (DEEP, "spec.conf is nested 300 levels deep, and may be 32"),
+    "a conf of 1 MiB": ({"dagId": "train", "conf": {"a": "x" * 2**20}}, "spec.conf takes 1048584 bytes as JSON"),
+    "the year 0": (
+        {
+            "dagId": "days",
+            "type": "Backfill",
+            "backfill": {"from": "0000-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
+        },
+        "spec.backfill.from: Input should be a valid datetime, year 0 is out of range, not '0000-01-01T00:00:00Z'",
+    ),
+    "no DAG": ({}, "spec.dagId is missing"),
+    "a field of a later version": ({"dagId": "train", "runPolicy": "Sometimes"}, "spec.runPolicy: Input should be"),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_unexpected(caplog: pytest.LogCaptureFixture):
+    yield
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("what", MISFITS)
+class TestNew:
+    """One that is created so."""
+
+    async def test_its_status_says_what_does_not_fit_once(self, world: World, what: str) -> None:
+        spec, says = MISFITS[what]
+        world.jobs.create("churn", spec)
+        await world.see_all()
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ValidationFailed")
+        assert says in (world.status.message or "")
+        assert "Change the spec to have it run." in (world.status.message or "")
+        assert (world.condition("Stalled"), world.condition("Reconciling")) == ("True", "False")
+        assert world.status.observed_generation == 1
+        assert world.told == ["ValidationFailed"]
+        written = len(world.jobs.patches)
+        for _ in range(3):
+            await world.later(600)
+            await world.see_all()
+        assert len(world.jobs.patches) == written
+        assert not world.held
+        assert not world.airflow.runs
+
+    async def test_others_are_looked_after_also_by_an_operator_that_starts(self, world: World, what: str) -> None:
+        spec, _ = MISFITS[what]
+        world.jobs.create("misfit", spec)
+        world.jobs.create("a-misfit", spec)
+        await world.apply()
+        await begin(world)
+        await world.restart()
+        await world.look()
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+        assert world.jobs.objects["team-a", "misfit"]["status"]["reason"] == "ValidationFailed"
+
+    async def test_a_corrected_spec_goes_on(self, world: World, what: str) -> None:
+        spec, _ = MISFITS[what]
+        world.jobs.create("churn", spec)
+        await world.see_all()
+        body = world.jobs.objects[KEY]
+        body["spec"] = {"dagId": "train"}
+        await edit(world)
+        assert world.status.phase is Phase.QUEUED
+        assert len(runs(world)) == 1
+
+    async def test_it_can_be_deleted(self, world: World, what: str) -> None:
+        spec, _ = MISFITS[what]
+        world.jobs.create("churn", spec)
+        await world.see_all()
+        await world.delete()
+        assert not world.exists
+
+
+class TestInProgress:
+    """One that is edited, or whose definition changes, while its run goes on."""
+
+    @pytest.mark.parametrize("policy", ["Once", "OnChange", "OncePerSpec"])
+    async def test_the_run_goes_on_and_the_edit_is_said_not_to_be_acted_on(self, world: World, policy: str) -> None:
+        await world.apply(runPolicy=policy)
+        await begin(world)
+        await edit(world, conf=nested(300))
+        assert (world.status.phase, active(world)) == (Phase.RUNNING, 1)
+        assert world.condition("SpecApplied") == "False"
+        assert "SpecChangeRefused" in world.told
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+        assert world.condition("Stalled") == "True", "it has not done what its spec says"
+        assert world.status.observed_generation == 2
+        assert not world.queue._slots
+
+    async def test_deleting_it_cancels_its_run_also_after_a_restart(self, world: World) -> None:
+        await world.apply()
+        await begin(world)
+        await edit(world, conf=nested(300), cancellation={"strategy": "Api"})
+        await world.restart()
+        await world.delete()
+        for _ in range(3):
+            await world.later(10)
+        assert not world.exists
+        assert newest(world).state is RunState.FAILED
+
+    async def test_a_corrected_spec_runs_again(self, world: World) -> None:
+        await world.apply(runPolicy="OnChange")
+        await begin(world)
+        await edit(world, conf=nested(300))
+        await edit(world, conf={"epochs": 3})
+        for _ in range(3):
+            await world.later(10)
+        assert newest(world).conf == {"epochs": 3}
+        assert len(runs(world)) == 2
+
+
+class TestStatus:
+    """A status that somebody else has written."""
+
+    @pytest.mark.parametrize(
+        "status",
+        [
+            {"outputs": nested(300)},
+            {"activeSince": "9999-12-31T23:59:59Z"},
+            {"attempts": -5, "dagRunId": "x", "dagId": "y"},
+            {"tasks": [{"taskId": "a", "state": "exploded"}], "progress": "1/1"},
+            {
+                "history": [
+                    {
+                        "attempt": 0,
+                        "dagRunId": "",
+                        "phase": "Failed",
+                        "reason": "",
+                        "completionTime": "0000-01-01T00:00:00Z",
+                    }
+                ]
+            },
+            {"conditions": "none"},
+        ],
+        ids=["outputs of 300 levels", "the year 9999", "a negative attempt", "an unknown state", "history", "no list"],
+    )
+    async def test_what_can_not_be_read_of_it_is_put_right(self, world: World, status: dict[str, Any]) -> None:
+        world.jobs.create("churn", {"dagId": "train", "activeDeadlineSeconds": 2**31 - 1, "backoffLimit": 1})
+        world.jobs.objects[KEY]["status"] = status
+        await world.restart()
+        run = newest(world)
+        world.airflow.begin(run)
+        await world.look()
+        world.airflow.set_task(run, "extract", TaskState.RUNNING)
+        await world.look()
+        assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
+        written = len(world.jobs.patches)
+        await world.later(1)
+        assert len(world.jobs.patches) == written
+        await end(world, RunState.SUCCESS)
+        assert world.status.phase is Phase.SUCCEEDED
+
+
+async def test_an_instance_that_does_not_fit_says_so_and_takes_no_runs(world: World) -> None:
+    world.instance_objects.create("prod", {"url": "nowhere", "credentials": {"tokenSecretRef": {"name": "prod"}}})
+    await world.see_all()
+    await world.look_after("prod")
+    ready = world.instance_objects.get("prod").status.conditions or []
+    assert [(c.type, str(c.status), c.reason) for c in ready] == [("Ready", "False", "ValidationFailed")]
+    assert "spec.url: String should match pattern" in ready[0].message
+    await world.apply(airflowRef={"name": "prod"})
+    assert world.status.reason == "AirflowInstanceNotReady"
+
+
+async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.apply()
+    await begin(world)
+    situation = Reconciler.situation
+
+    def broken(self: Reconciler, progress: Any) -> Any:
+        if progress.job.name == "broken":
+            raise RecursionError
+        return situation(self, progress)
+
+    monkeypatch.setattr(Reconciler, "situation", broken)
+    world.jobs.create("broken", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
+    for job in await world.jobs.list():
+        world.queue.observe(job)
+    while not any("broken: unexpected error" in record.message for record in caplog.records):
+        task = world.queue._slots["team-a", "broken"].task
+        assert task is not None
+        await asyncio.sleep(0)
+    assert [live.job.name for live in world.queue.live(OWN)] == ["churn"]
+    assert world.queue.users(OWN) == [KEY]
+    world.queue.reconsider()
+    await world.resync.pass_once()
+    stored = asyncio.Event()
+    world.queue.tell(
+        KEY, {RunKey(OWN, "train", newest(world).run_id)}, event("fit", TaskState.SUCCESS, seconds=5), stored.set
+    )
+    await asyncio.wait_for(stored.wait(), 5)
+    assert world.status.progress == "1/2"
+    caplog.clear()
