@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import format_tb
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -30,6 +31,7 @@ from .errors import (
     AirflowInstanceNotReady,
     AirflowUnauthorized,
     AirflowUnavailable,
+    AirflowUnreadable,
     AirflowUnsupported,
     Conflict,
     Gone,
@@ -52,6 +54,7 @@ REASONS: Sequence[tuple[type[OperatorError], str]] = (
     (AirflowUnauthorized, "Unauthorized"),
     (AirflowForbidden, "Forbidden"),
     (AirflowUnsupported, "Unsupported"),
+    (AirflowUnreadable, "NotAirflow"),
     (AirflowUnavailable, "Unreachable"),
 )
 """Why an instance is not ready, by what went wrong; anything else has its own reason."""
@@ -240,13 +243,17 @@ class Instances:
 
     # Airflows
 
-    def dag_runs(self, name: str) -> DagRuns:
-        """An Airflow's dag runs.
+    def dag_runs(self, name: str, *, cancelling: bool = False) -> DagRuns:
+        """An Airflow's dag runs, or the same for an MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: There is none of that name.
             AirflowInstanceNotReady: The operator has no credentials for it.
         """
+        airflow = self._airflow(name)
+        return airflow.cancelling if cancelling else airflow
+
+    def _airflow(self, name: str) -> Airflow:
         if name == OWN:
             if self._own is None:
                 raise AirflowInstanceNotReady(
@@ -388,6 +395,17 @@ class Instances:
         except (AirflowError, ReferenceMissing) as error:
             reason = next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
             return Readiness(False, reason, str(error))
+        except StoreError:
+            raise
+        except Exception as error:
+            # Its message may hold what the Secret does.
+            if member.readiness.reason != OperatorError.reason:
+                log.error(
+                    "AirflowInstance %s: unexpected error\n%s", instance.name, "".join(format_tb(error.__traceback__))
+                )
+            return Readiness(
+                False, OperatorError.reason, f"It can't be used ({type(error).__name__}); the operator's log has more."
+            )
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
 
     async def _login(self, instance: Instance) -> Login:

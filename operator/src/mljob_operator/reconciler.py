@@ -220,7 +220,8 @@ class Reconciler:
                 ledger = observe(ledger, Snapshot(asked_at, tasks=tuple(tasks), complete=True, final=final))
                 if not ledger.over:
                     return replace(progress, ledger=ledger, effort=effort)
-                outputs = bounded(await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs))
+                read = await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs)
+                outputs = bounded(read.values, read.omitted)
                 if outputs.omitted:
                     self._log(situation, logging.WARNING, "outputs that are too large: %s", ", ".join(outputs.omitted))
                 effort = replace(effort, over_since=effort.over_since or asked_at)
@@ -299,7 +300,7 @@ class Reconciler:
 
     def _dag_runs(self, situation: Situation) -> DagRuns:
         """Those of the Airflow that the attempt's run is in."""
-        return self._airflows.dag_runs(situation.airflow)
+        return self._airflows.dag_runs(situation.airflow, cancelling=situation.stop is not None)
 
     def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
         job = situation.job

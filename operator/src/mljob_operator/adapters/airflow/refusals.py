@@ -5,7 +5,8 @@ from __future__ import annotations
 from airflow_client.client import ImportErrorApi
 
 from ...errors import AirflowError, DagImportError, DagNotFound, ValidationFailed
-from .session import TIMEOUT, Answer, Session
+from .answers import Answer
+from .session import Session
 
 
 class Refusals:
@@ -48,12 +49,11 @@ class Refusals:
     def _broken_files(self) -> str:
         """Files that don't import, and the last line of each traceback; empty when there are none, or nobody tells."""
         try:
-            page = self._session.ask(
-                lambda: self._import_errors.get_import_errors_without_preload_content(limit=3, _request_timeout=TIMEOUT)
-            )
+            page = self._session.ask(self._import_errors.get_import_errors_without_preload_content, limit=3)
+            rows = page.rows("import_errors")
+            traces = {row.text("filename"): row.prose("stack_trace").strip() or "?" for row in rows}
+            rest = page.number("total_entries") - len(rows)
         except (Answer, AirflowError):
             return ""
-        traces = {row["filename"]: (row.get("stack_trace") or "?").strip() for row in page["import_errors"]}
         told = "; ".join(f"{file}: {trace.rpartition(chr(10))[2]}" for file, trace in traces.items())
-        rest = page["total_entries"] - len(page["import_errors"])
         return told + (f" and {rest} more" if rest > 0 else "")
