@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mljob_contract.mljob import Phase
 
 from .conftest import Platform
@@ -62,3 +64,18 @@ async def test_a_status_that_says_the_same_is_not_written_again(world: Platform)
         world.clock.tick(15)
         await world.look_after("prod", "staging")
     assert len(world.instance_objects.patches) == before
+
+
+async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, caplog: pytest.LogCaptureFixture) -> None:
+    async def stumble() -> None:
+        raise ValueError("Invalid header value b'Bearer right'")
+
+    world.prod.probe = stumble  # type: ignore[assignment,method-assign]
+    await world.look_after("prod", "prod")
+    assert world.instance_says("prod") == (
+        "False",
+        "Error",
+        "It can't be used (ValueError); the operator's log has more.",
+    )
+    (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert "in stumble" in record.getMessage()

@@ -196,7 +196,9 @@ class AirflowBackfills:
 
     def _put(self, request: Callable[..., Any], backfill_id: int) -> None:
         try:
-            self._session.ask(request, backfill_id, absent=absence.CHANGE_BACKFILL.about(backfill_id=str(backfill_id)))
+            row = self._session.ask(
+                request, backfill_id, absent=absence.CHANGE_BACKFILL.about(backfill_id=str(backfill_id))
+            )
         except Answer as answer:
             # Closed already, or gone: nothing of it starts any more.
             if answer.status not in (404, 409):

@@ -48,7 +48,7 @@ class _Reading:
 
     dag_id: str
     run_id: str
-    room: int = MAX_RUN_BYTES
+    room: int
     omitted: list[str] = field(default_factory=list)
 
 
@@ -68,7 +68,7 @@ class XComOutputs:
 
         What is too large to be read is named in ``omitted``: an output by its name, what a task published by the task's.
         """
-        reading = _Reading(dag_id, run_id)
+        reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
         values: dict[str, Any] = {}
         for _, value in self._entries(reading, "~", OUTPUTS_KEY, name=None):
             if isinstance(value, dict):

@@ -129,8 +129,8 @@ class Row:
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
-        """What people or tasks put into JSON; empty where it is null or absent."""
-        value = self._data.get(field)
+        """What people or tasks put into JSON; empty where it is null."""
+        value = self.anything(field)
         if value is None:
             return {}
         if not isinstance(value, dict) or not _within(value, MAX_LEVELS):

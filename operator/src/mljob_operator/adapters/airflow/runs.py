@@ -60,7 +60,11 @@ class Runs:
                     adopted = self.get(dag_id, run_id)
                 if adopted is not None:
                     return adopted
-                raise AirflowUnavailable(f"Airflow says that run {run_id} is there and that it is not") from answer
+                raise AirflowUnavailable(
+                    f"Airflow refused run {run_id} of DAG {dag_id!r} because it exists, and says now that it doesn't: {answer.detail} "
+                    "Was it deleted this moment?",
+                    outcome_unknown=True,
+                ) from answer
             raise self._refusals.of_submission(dag_id, answer) from answer
         assert_about(row, dag_id, run_id)
         return run_fact(row, seen)
