@@ -97,25 +97,27 @@ class Resync:
         try:
             await self.pass_once()
             hot = any(live.hot for live in self._queue.live(self._airflow))
-        except Exception as error:
-            # A defect is met again by the next pass, and must end the following of no Airflow.
-            self._failures += 1
-            known = isinstance(error, AirflowError)
-            if self._failures == 1:
-                log.warning(
-                    "%s: the change feed can't be read; statuses come from Kafka alone: %s",
-                    self._name,
-                    error if known else "unexpected error",
-                    exc_info=not known,
-                )
-            self._meter.resync(self._airflow, "failed")
-            self._airflows.doubt(self._airflow)
-            return max(self._interval, backoff(error if known else AirflowError(), self._failures)), False
+        except AirflowError as error:
+            return self._failed(error), False
+        except Exception:
+            # The next pass may meet it again; it must end the following of no Airflow.
+            if not self._failures:
+                log.exception("%s: unexpected error", self._name)
+            return self._failed(AirflowError("unexpected error")), False
         if self._failures:
             log.info("%s: the change feed can be read again", self._name)
         self._failures = 0
         self._meter.resync(self._airflow, "ok")
         return self._interval, hot
+
+    def _failed(self, error: AirflowError) -> float:
+        """A pass has failed; seconds until the next."""
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
+        self._meter.resync(self._airflow, "failed")
+        self._airflows.doubt(self._airflow)
+        return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
         """Ask what changed since the last pass that succeeded, and tell the queues.

@@ -59,6 +59,17 @@ async def test_no_redirect_is_followed(
     elsewhere.close()
 
 
+@pytest.mark.parametrize(
+    ("location", "where"), [("", "the same host"), ("/login", "the same host"), ("http://[::", "no host")]
+)
+async def test_a_redirect_to_nowhere_is_one(
+    location: str, where: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["get run"] = Says(302, "", "", {"Location": location})
+    with pytest.raises(AirflowUnavailable, match=f"a redirect to {where}"):
+        await connect(server).get(DAG, RUN)
+
+
 # Bytes
 
 
@@ -320,6 +331,16 @@ async def test_a_token_that_cannot_be_sent_is_an_error_and_not_told(
         await connect(server).get(DAG, RUN)
     assert "secret" not in str(caught.value)
     assert server.asked == ["version", "login"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+async def test_a_token_in_an_answer_that_is_cut_off_is_not_told(
+    content_type: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["login"] = Says(201, '{"access_token": "a-secret', content_type)
+    with pytest.raises(AirflowUnavailable) as caught:
+        await connect(server).get(DAG, RUN)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", ["", "   ", "a-secret\nof two lines", "a-secret\x00"])

@@ -29,8 +29,8 @@ MAX_ERROR_BYTES = 64 * 1024
 """What is read of an answer that is an error."""
 MAX_BODY_SECONDS = 60.0
 """How long an answer may take from its first byte to its last."""
-MAX_RETRY_AFTER = 300.0
-"""Seconds of a ``Retry-After`` that are honoured."""
+MAX_RETRY_AFTER = 120.0
+"""Seconds of a ``Retry-After`` that are honoured: less than half of what a deletion waits for its cancellation by default."""
 CHUNK = 64 * 1024
 MAX_QUOTE = 100
 """Characters of an answer that an error quotes."""
@@ -179,11 +179,11 @@ class Reply:
         match self.status:
             case 401:
                 return AirflowUnauthorized(
-                    f"Airflow refused the operator's credentials: {told}. Check the Secret that holds them{self._stranger(detail)}."
+                    f"Airflow refused the operator's credentials: {told}. Check the Secret that holds them{self._stranger(detail) or '.'}"
                 )
             case 403:
                 return AirflowForbidden(
-                    f"Airflow's user of the operator lacks a permission: {told}. Give it the role that the docs name{self._stranger(detail)}."
+                    f"Airflow's user of the operator lacks a permission: {told}. Give it the role that the docs name{self._stranger(detail) or '.'}"
                 )
             case 429:
                 return AirflowUnavailable(f"{self.url} answered 429: {told}", retry_after=self.retry_after)
@@ -192,9 +192,8 @@ class Reply:
                     f"{self.url} answered {status}: {told}", outcome_unknown=True, retry_after=self.retry_after
                 )
             case status if 300 <= status < 400:
-                host = urlsplit(self.location).hostname or "the same host"
                 return AirflowUnavailable(
-                    f"{self.url} answered {status}, a redirect to {host}. Airflow's API redirects nobody, and the operator follows no redirect: "
+                    f"{self.url} answered {status}, a redirect to {_host(self.location)}. Airflow's API redirects nobody, and the operator follows no redirect: "
                     "check the URL, and let its requests pass a login page or a proxy that stands there.",
                     outcome_unknown=True,
                 )
@@ -216,14 +215,17 @@ class Reply:
 
     @property
     def _quote(self) -> str:
-        """What came, for people."""
+        """What came, for people. What succeeded may hold a token or a conf, and is quoted only where it is a page."""
         kind = self.content_type.partition(";")[0][:60] or "no content type"
-        begins = " ".join(self.body[: 4 * MAX_QUOTE].decode(errors="replace").split())[:MAX_QUOTE]
-        return f"{kind} ({begins!r})" if begins else f"{kind} (nothing)"
+        if not self.body or (self.succeeded and kind != "text/html"):
+            return f"{kind} ({len(self.body)} bytes)"
+        return f"{kind} ({' '.join(self.body[: 4 * MAX_QUOTE].decode(errors='replace').split())[:MAX_QUOTE]!r})"
 
     def _stranger(self, detail: str | None) -> str:
         """Where the words are not Airflow's."""
-        return "" if detail is not None else f"; {self.url} may be a proxy's, these words are not Airflow's"
+        return (
+            "" if detail is not None else f"; these are not Airflow's words: does a proxy at {self.url} want a login?"
+        )
 
 
 def retry_after(header: str, now: datetime | None = None) -> float:
@@ -235,6 +237,14 @@ def retry_after(header: str, now: datetime | None = None) -> float:
     if moment is None:
         return 0.0
     return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), MAX_RETRY_AFTER)
+
+
+def _host(location: str) -> str:
+    """Where a redirect leads, for people."""
+    try:
+        return urlsplit(location).hostname or "the same host"
+    except ValueError:
+        return "no host"
 
 
 def _date(header: str) -> datetime | None:

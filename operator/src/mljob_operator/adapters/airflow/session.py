@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import urllib3
@@ -86,7 +87,6 @@ class Session:
         self._password = password
         self._fixed_token = token.strip() if token is not None else None
         self._timeout = timeout
-        # Without retries there are no redirects either: urllib3 counts them as such.
         self._configuration = Configuration(
             host=self._url,
             access_token=self._fixed_token or "",
@@ -97,6 +97,9 @@ class Session:
         self._configuration.connection_pool_maxsize = connections
         self.client = ApiClient(self._configuration)
         """For the client's API classes."""
+        pool = self.client.rest_client.pool_manager
+        # The client has no setting for this, and urllib3 follows redirects unless it is told not to.
+        pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._logins: SingleFlight[str] = SingleFlight()

@@ -35,7 +35,7 @@ class SingleFlight(Generic[T]):
         try:
             result = work()
         except BaseException as error:
-            flight.set_exception(copy(error))
+            flight.set_exception(error)
             raise
         else:
             flight.set_result(result)
