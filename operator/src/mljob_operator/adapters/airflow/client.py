@@ -16,7 +16,7 @@ from ...ports import DagRuns, Meter, Pulse
 from .answers import Answer
 from .dag_runs import AirflowRuns
 from .lanes import CONNECTIONS, THREADS, Circuit, Lane, Work
-from .session import TIMEOUT, Session
+from .session import Session
 
 T = TypeVar("T")
 
@@ -33,7 +33,6 @@ class Airflow(AirflowRuns):
         ca_bundle: CA bundle for https (PEM).
         prefix: Of our dag run ids.
         cancel_dag_id: The cancellation DAG.
-        timeout: Seconds to connect, and to wait for an answer.
 
     Attributes:
         cancelling: The same dag runs, asked in the lane of cancellations.
@@ -52,7 +51,6 @@ class Airflow(AirflowRuns):
         ca_bundle: str | None = None,
         prefix: str,
         cancel_dag_id: str,
-        timeout: tuple[float, float] = TIMEOUT,
     ) -> None:
         self._name = name
         self._meter = meter
@@ -63,7 +61,6 @@ class Airflow(AirflowRuns):
             token=token,
             ca_file=ca_file,
             ca_bundle=ca_bundle,
-            timeout=timeout,
             connections=CONNECTIONS,
         )
         self._lanes = {

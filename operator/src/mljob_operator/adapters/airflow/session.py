@@ -65,7 +65,6 @@ class Session:
         token: A bearer token instead of user and password.
         ca_file: CA bundle for https, in a file.
         ca_bundle: CA bundle for https (PEM).
-        timeout: Seconds to connect, and to wait for an answer.
         connections: How many are kept open. A thread that finds none free opens another and waits for nobody.
     """
 
@@ -78,7 +77,6 @@ class Session:
         token: str | None,
         ca_file: str | None,
         ca_bundle: str | None,
-        timeout: tuple[float, float] = TIMEOUT,
         connections: int = 1,
     ) -> None:
         self._url = url.rstrip("/")
@@ -86,7 +84,6 @@ class Session:
         self._user = user
         self._password = password
         self._fixed_token = token.strip() if token is not None else None
-        self._timeout = timeout
         self._configuration = Configuration(
             host=self._url,
             access_token=self._fixed_token or "",
@@ -228,7 +225,7 @@ class Session:
         return result
 
     def _send(self, method: Callable[..., Any], *args: Any, most: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
-        query.setdefault("_request_timeout", self._timeout)
+        query.setdefault("_request_timeout", TIMEOUT)
         try:
             return Reply.read(method(*args, **query), self._at, most)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
