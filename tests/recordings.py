@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mljob_operator.adapters.airflow.rows import run_fact, task_fact
+from mljob_operator.adapters.airflow.rows import Row, run_fact, task_fact
 from mljob_operator.core.phases import TERMINAL_RUN
 from tests.fakes.airflow import FakeRun
 from tests.unit.operator.conftest import World
@@ -82,8 +82,8 @@ class Recording:
         await world.queue.close()
 
     def _end(self, run: FakeRun, now: datetime) -> None:
-        run.tasks = {fact.key: fact for fact in (task_fact(row, now) for row in self.rows)}
-        fact = run_fact(self.row, now)
+        run.tasks = {fact.key: fact for fact in (task_fact(Row(row, "a recording"), now) for row in self.rows)}
+        fact = run_fact(Row(self.row, "a recording"), now)
         run.state, run.start, run.end, run.changed = fact.state, fact.start, fact.end, now
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from mljob_operator.core.identity import cancel_run_id
+from mljob_operator.core.outputs import Outputs
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
 from mljob_operator.errors import AirflowUnauthorized, DagNotFound, ValidationFailed
 from tests.fakes.airflow import CANCEL_DAG
@@ -95,7 +96,7 @@ async def test_a_run_that_is_gone_is_not_cleared(airflow_world: AirflowWorld) ->
 async def test_a_run_that_is_not_there_is_none(airflow_world: AirflowWorld) -> None:
     assert await airflow_world.dag_runs.get(DAG, new_run_id()) is None
     assert await airflow_world.dag_runs.tasks(DAG, new_run_id()) == []
-    assert await airflow_world.dag_runs.outputs(DAG, new_run_id(), []) == {}
+    assert await airflow_world.dag_runs.outputs(DAG, new_run_id(), []) == Outputs({})
 
 
 async def test_a_run_has_its_tasks_from_the_beginning(airflow_world: AirflowWorld) -> None:

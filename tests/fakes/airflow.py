@@ -12,6 +12,7 @@ from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.mljob import OutputSource, StatusSource
 from mljob_operator.core.facts import Question, RunFact, TaskFact, TaskKey
 from mljob_operator.core.identity import cancel_run_id
+from mljob_operator.core.outputs import Outputs
 from mljob_operator.core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import (
     AirflowUnauthorized,
@@ -112,6 +113,11 @@ class FakeAirflow:
         self.calls: list[str] = []
         self.clock_offset = timedelta(0)
 
+    @property
+    def cancelling(self) -> FakeAirflow:
+        """Nothing waits here, and so nothing has to be kept apart."""
+        return self
+
     # DagRuns
 
     async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
@@ -181,14 +187,14 @@ class FakeAirflow:
             if run.tasks[key].awaits_input
         }
 
-    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """What its tasks published, and what is asked for."""
         self.asked("outputs")
         run = self.runs.get((dag_id, run_id))
         if run is None:
-            return {}
+            return Outputs({})
         named = {source.name: run.xcoms.get((source.task_id, source.key)) for source in sources}
-        return run.outputs | {name: value for name, value in named.items() if value is not None}
+        return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
         """The cancellation DAG does its work at once, unless it is paused or missing."""

@@ -177,6 +177,11 @@ class WiredAirflow:
         self._airflows_clock = airflows_clock
         self.clock_offset = timedelta(0)
 
+    @property
+    def cancelling(self) -> WiredAirflow:
+        """Requests of an MLJob that is being cancelled take the same way."""
+        return self
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._airflow, name)
         if not callable(method):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from copy import deepcopy
@@ -236,6 +237,8 @@ class World:
 
     def __init__(self) -> None:
         self.late: set[str] = set()
+        # Delays vary by chance; the same history has the same ones.
+        random.seed(0)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
         self.airflow_clock = VirtualClock(self.loop)

@@ -4,7 +4,8 @@
 
     OperatorError
     ├── AirflowError
-    │   ├── AirflowUnavailable      no answer, or a server error: retried
+    │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's: retried
+    │   │   └── AirflowUnreadable   an answer in JSON that is not what Airflow gives to the request, or too large: retried
     │   ├── AirflowUnauthorized     the credentials are wrong: retried slowly, they may be rotated
     │   ├── AirflowForbidden        the credentials lack a permission: retried slowly
     │   ├── AirflowUnsupported      its version is too old: retried slowly, it may be upgraded
@@ -29,8 +30,12 @@ Adapters map every foreign error into this tree, chained; nothing above them see
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+SPREAD = 0.2
+"""By which part of itself a delay varies, so that those who failed together don't try again together."""
 
 
 class OperatorError(Exception):
@@ -40,13 +45,15 @@ class OperatorError(Exception):
         reason: What goes into conditions and Events.
         stalls: Waiting can't help; only a change of the spec can.
         first_delay: Seconds before the first retry; it doubles with each.
-        longest_delay: Seconds that the delay doesn't exceed.
+        longest_delay: Seconds that the delay doesn't exceed, but for ``retry_after``.
+        retry_after: Seconds that the other side asks to be left alone for (HTTP's ``Retry-After``); 0 where it doesn't.
     """
 
     reason: str = "Error"
     stalls: bool = False
     first_delay: float = 1.0
     longest_delay: float = 60.0
+    retry_after: float = 0.0
 
 
 class AirflowError(OperatorError):
@@ -62,14 +69,22 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """No answer, or a server error."""
+    """Airflow is out of reach: no answer, a server error, or an answer that is not Airflow's."""
 
     reason = "AirflowUnavailable"
     longest_delay = 15.0
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+    def __init__(self, message: str, *, outcome_unknown: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
+        self.retry_after = retry_after
+
+
+class AirflowUnreadable(AirflowUnavailable):
+    """The answer is JSON, and not what Airflow answers to the request; or it is too large.
+
+    Whether Airflow is in reach does not follow: the next request may be answered as it should be.
+    """
 
 
 @contextmanager
@@ -205,6 +220,15 @@ class Gone(StoreError):
     """The object is not there any more, or another one has its name."""
 
 
-def backoff(error: OperatorError, failures: int) -> float:
-    """Seconds to wait after the ``failures``-th failure in a row."""
-    return float(min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16)))
+def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:
+    """Seconds to wait after the ``failures``-th failure in a row.
+
+    Args:
+        error: The last one.
+        failures: How many there were.
+        jitter: Gives numbers from 0 to 1. The delay is up to ``SPREAD`` shorter than it would be without, and what the other side asked
+            for up to ``SPREAD`` longer.
+    """
+    varied = SPREAD * jitter()
+    delay = min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16))
+    return float(max(delay * (1 - varied), error.retry_after * (1 + varied)))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from traceback import format_tb
 from typing import Any, Protocol
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
@@ -243,8 +244,9 @@ class Instances:
 
     # Airflows
 
-    def dag_runs(self, name: str, user: User | None = None) -> DagRuns:
-        """An Airflow's dag runs, with the credentials of the access rule that the user comes under, or else the Airflow's own.
+    def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
+        """An Airflow's dag runs, with the credentials of the access rule that the user comes under, or else the Airflow's own. ``cancelling``: for an
+        MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: There is none of that name.
@@ -253,7 +255,9 @@ class Instances:
         """
         airflow = self._own_airflow() if name == OWN else self._airflow_of(name)
         credentials = self._credentials(name, user)
-        return airflow if credentials is None else self._access_logins(name).dag_runs(credentials)
+        if credentials is not None:
+            airflow = self._access_logins(name).airflow(credentials)
+        return airflow.cancelling if cancelling else airflow
 
     def _own_airflow(self) -> Airflow:
         if self._own is None:
@@ -478,6 +482,17 @@ class Instances:
             member.pulse = await member.airflow.probe()
         except (AirflowError, ReferenceMissing) as error:
             return Readiness(False, reason(error), str(error))
+        except StoreError:
+            raise
+        except Exception as error:
+            # Its message may hold what the Secret does.
+            if member.readiness.reason != OperatorError.reason:
+                log.error(
+                    "AirflowInstance %s: unexpected error\n%s", instance.name, "".join(format_tb(error.__traceback__))
+                )
+            return Readiness(
+                False, OperatorError.reason, f"It can't be used ({type(error).__name__}); the operator's log has more."
+            )
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
 
     def _conclude(self, member: _Member, readiness: Readiness) -> None:

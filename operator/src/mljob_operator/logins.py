@@ -21,12 +21,13 @@ from .errors import (
     AirflowInstanceNotReady,
     AirflowUnauthorized,
     AirflowUnavailable,
+    AirflowUnreadable,
     AirflowUnsupported,
     OperatorError,
     ReferenceMissing,
     SecretUnlabelled,
 )
-from .ports import Airflow, DagRuns, InstanceStore
+from .ports import Airflow, InstanceStore
 
 REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (SecretUnlabelled, "SecretUnlabelled"),
@@ -34,6 +35,7 @@ REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (AirflowUnauthorized, "Unauthorized"),
     (AirflowForbidden, "Forbidden"),
     (AirflowUnsupported, "Unsupported"),
+    (AirflowUnreadable, "NotAirflow"),
     (AirflowUnavailable, "Unreachable"),
 )
 """Why an Airflow, or a login, can't be used, by what went wrong; anything else has its own reason."""
@@ -121,8 +123,8 @@ class AccessLogins:
         """What is wrong with each login; None: nothing, as far as is known. One that has not been read yet is not there."""
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
-    def dag_runs(self, credentials: Credentials) -> DagRuns:
-        """The Airflow's dag runs for whoever has these credentials.
+    def airflow(self, credentials: Credentials) -> Airflow:
+        """The Airflow for whoever has these credentials.
 
         Raises:
             AirflowInstanceNotReady: Their Secret has not been read yet.

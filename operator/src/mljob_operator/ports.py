@@ -22,6 +22,7 @@ from .core.instance import Instance
 from .core.job import Job, Key
 from .core.notices import Notice
 from .core.offsets import Partition
+from .core.outputs import Outputs
 from .core.placement import Surroundings
 
 
@@ -98,7 +99,7 @@ class Backfills(Protocol):
 
 
 class DagRuns(Protocol):
-    """Airflow's dag runs."""
+    """Airflow's dag runs. None, and an empty answer, mean that Airflow itself said so: an answer of anybody else is an AirflowUnavailable."""
 
     @property
     def backfills(self) -> Backfills:
@@ -147,8 +148,8 @@ class DagRuns(Protocol):
         """What the run's tasks ask of people and have no answer to; nothing where Airflow doesn't tell, or not us."""
         ...
 
-    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
-        """What the run's tasks published as outputs, and the XComs that ``sources`` name, merged."""
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
+        """What the run's tasks published as outputs, and the XComs that ``sources`` name, merged; and the names of what is too large to read."""
         ...
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
@@ -199,6 +200,11 @@ class Pulse:
 class Airflow(DagRuns, Protocol):
     """One Airflow: its dag runs, and how it is."""
 
+    @property
+    def cancelling(self) -> DagRuns:
+        """The same dag runs for MLJobs that are being cancelled, which wait behind nobody's submission."""
+        ...
+
     async def probe(self) -> Pulse:
         """Whether it answers, and lets us in; how its parts are."""
         ...
@@ -219,12 +225,13 @@ class User:
 class Airflows(Protocol):
     """All Airflows that MLJobs may run in, by name; ``OWN`` is that of the operator's settings."""
 
-    def dag_runs(self, name: str, user: User | None = None) -> DagRuns:
+    def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
         """An Airflow's dag runs, to be asked for anew each time: its address and credentials may change.
 
         Args:
             name: The Airflow's name.
             user: For whom it is asked, which decides with which credentials; None: for the operator itself.
+            cancelling: They are for an MLJob that is being cancelled.
 
         Raises:
             AirflowInstanceNotFound: There is none of that name.

@@ -270,7 +270,8 @@ class Reconciler:
                 if not ledger.over:
                     return replace(progress, ledger=ledger, effort=effort)
                 await self.confs.read(situation, self._dag_runs(situation))
-                outputs = bounded(await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs))
+                read = await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs)
+                outputs = bounded(read.values, read.omitted)
                 if outputs.omitted:
                     self._log(situation, logging.WARNING, "outputs that are too large: %s", ", ".join(outputs.omitted))
                 effort = replace(effort, over_since=effort.over_since or asked_at)
@@ -340,11 +341,11 @@ class Reconciler:
 
     def _dag_runs(self, situation: Situation) -> DagRuns:
         """Those of the Airflow that the attempt's run is in, with the credentials of the access rule that the MLJob comes under."""
-        return self._airflows.dag_runs(situation.airflow, _user(situation))
+        return self._airflows.dag_runs(situation.airflow, _user(situation), cancelling=situation.stop is not None)
 
     def _operators_own(self, situation: Situation) -> DagRuns:
         """The same with the Airflow's own credentials: the cancellation DAG acts on runs of all tenants, so no tenant's user needs a right to it."""
-        return self._airflows.dag_runs(situation.airflow)
+        return self._airflows.dag_runs(situation.airflow, cancelling=situation.stop is not None)
 
     def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
         job = situation.job

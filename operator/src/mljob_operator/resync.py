@@ -82,8 +82,7 @@ class Resync:
         while True:
             wanted = self._queue.wanted(self._airflow)
             wanted.clear()
-            delay = await self._guarded_pass()
-            hot = not self._failures and any(live.hot for live in self._queue.live(self._airflow))
+            delay, hot = await self._guarded_pass()
             if hot:
                 await asyncio.sleep(self._hot_interval)
                 continue
@@ -94,22 +93,32 @@ class Resync:
             except TimeoutError:
                 pass
 
-    async def _guarded_pass(self) -> float:
-        """One pass; seconds until the next."""
+    async def _guarded_pass(self) -> tuple[float, bool]:
+        """One pass; seconds until the next, and whether something is expected before."""
         try:
             await self.pass_once()
+            hot = any(live.hot for live in self._queue.live(self._airflow))
         except AirflowError as error:
-            self._failures += 1
-            if self._failures == 1:
-                log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
-            self._meter.resync(self._airflow, "failed")
-            self._airflows.doubt(self._airflow)
-            return max(self._interval, backoff(error, self._failures))
+            return self._failed(error), False
+        except Exception:
+            # The next pass may meet it again; it must end the following of no Airflow.
+            if not self._failures:
+                log.exception("%s: unexpected error", self._name)
+            return self._failed(AirflowError("unexpected error")), False
         if self._failures:
             log.info("%s: the change feed can be read again", self._name)
         self._failures = 0
         self._meter.resync(self._airflow, "ok")
-        return self._interval
+        return self._interval, hot
+
+    def _failed(self, error: AirflowError) -> float:
+        """A pass has failed; seconds until the next."""
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
+        self._meter.resync(self._airflow, "failed")
+        self._airflows.doubt(self._airflow)
+        return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
         """Ask what changed since the last pass that succeeded, and tell the queues.

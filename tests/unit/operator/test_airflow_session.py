@@ -69,6 +69,7 @@ class Server:
 
             def _say(self, status: int, body: str) -> None:
                 self.send_response(status)
+                self.send_header("Content-Type", "text/html" if body.startswith("<") else "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body.encode())
@@ -186,7 +187,6 @@ def versions(version: str) -> tuple[int, str]:
     ("answer", "says"),
     [
         pytest.param(versions("3.0.6"), r"is version 3.0.6, which is too old.*3.1 to 3.3: upgrade it", id="3.0"),
-        pytest.param((404, "{}"), r"answered 404 to GET /api/v2/version: it is Airflow 2, or not the URL", id="2"),
         pytest.param(versions("edge"), r"says that its version is 'edge'", id="no number"),
     ],
 )
@@ -198,6 +198,17 @@ async def test_an_airflow_that_is_too_old_is_refused_until_it_is_upgraded(
     with pytest.raises(AirflowUnsupported, match=says):
         await airflow.paused_dags()
     server.answers["/version"] = versions("3.1.0rc1")
+    assert await airflow.paused_dags() == set()
+    await airflow.close()
+
+
+async def test_an_address_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
+    """A proxy whose backend is away for a moment answers the same, so it is asked again soon."""
+    server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
+    airflow = connect(server.url)
+    with pytest.raises(AirflowUnavailable, match="it is Airflow 2, or not the URL of an api-server, or a proxy"):
+        await airflow.paused_dags()
+    server.answers["/version"] = VERSION
     assert await airflow.paused_dags() == set()
     await airflow.close()
 
@@ -249,9 +260,8 @@ async def test_all_pages_are_read_and_only_our_runs_taken(cursors: bool, server:
 
 async def test_what_failed_is_cleared_with_fields_that_airflow_3_1_knows(server: Server, connect: Connect) -> None:
     """It refuses a request with another one."""
-    run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text())
-    server.answers["/dagRuns/a-run"] = (200, json.dumps(run))
-    server.answers["/clear"] = (200, "{}")
+    run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text()) | {"dag_run_id": "a-run"}
+    server.answers["/dagRuns/a-run"] = server.answers["/clear"] = (200, json.dumps(run))
     airflow = connect(server.url)
     with pytest.raises(NothingToClear):
         await airflow.clear_failed(run["dag_id"], "a-run", since=None)
@@ -260,10 +270,10 @@ async def test_what_failed_is_cleared_with_fields_that_airflow_3_1_knows(server:
 
 
 async def test_what_fails_after_a_clearing_does_not_undo_it(server: Server, connect: Connect) -> None:
-    run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text())
+    run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text()) | {"dag_run_id": "a-run"}
     answers = iter([(200, json.dumps(run)), (429, "{}")])
     server.answers["/dagRuns/a-run"] = lambda _: next(answers)
-    server.answers["/clear"] = (200, "{}")
+    server.answers["/clear"] = (200, json.dumps(run))
     airflow = connect(server.url)
     with pytest.raises(AirflowUnavailable) as caught:
         await airflow.clear_failed(run["dag_id"], "a-run", since=None)
@@ -272,7 +282,7 @@ async def test_what_fails_after_a_clearing_does_not_undo_it(server: Server, conn
 
 
 async def test_a_run_that_is_there_is_there_though_it_cannot_be_read(server: Server, connect: Connect) -> None:
-    server.answers["/dagRuns"] = (409, "{}")
+    server.answers["/dagRuns"] = (409, json.dumps({"detail": "The DagRun already exists"}))
     server.answers["/dagRuns/a-run"] = (429, "{}")
     airflow = connect(server.url)
     with pytest.raises(AirflowUnavailable) as caught:
@@ -293,7 +303,8 @@ async def test_the_output_that_was_pushed_last_counts_also_where_airflow_lists_t
         value = json.dumps({"last": task_id, task_id: 1})
         server.answers[f"/{task_id}/xcomEntries/mljob_outputs"] = (200, json.dumps({"value": value}))
     airflow = connect(server.url)
-    assert await airflow.outputs("train", "a-run", []) == {"last": "evaluate", "fit": 1, "evaluate": 1}
+    outputs = await airflow.outputs("train", "a-run", [])
+    assert outputs.values == {"last": "evaluate", "fit": 1, "evaluate": 1}
     await airflow.close()
 
 

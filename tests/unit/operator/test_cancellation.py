@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
@@ -200,3 +202,21 @@ class TestDeletion:
         await world.delete()
         await finish(world)
         assert not world.exists
+
+
+async def test_what_is_asked_for_an_mljob_that_is_stopped_waits_behind_nobody_elses_submission(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    dag_runs = world.instances.dag_runs
+
+    def spy(name: str, user: Any = None, *, cancelling: bool = False) -> Any:
+        asked.append(cancelling)
+        return dag_runs(name, user, cancelling=cancelling)
+
+    await world.apply()
+    monkeypatch.setattr(world.instances, "dag_runs", spy)
+    await world.delete()
+    await world.later(6)
+    assert asked
+    assert all(asked)

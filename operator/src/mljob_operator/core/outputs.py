@@ -1,8 +1,8 @@
-"""A run's outputs as the status holds them: as many as fit, and the names of those that don't."""
+"""A run's outputs: as they were read, and as the status holds them, as many as fit and the names of those that don't."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,26 @@ MAX_NAME_LENGTH = 63
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What goes into ``status.outputs``.
+    """What was read of a run's outputs, or what goes into ``status.outputs``.
 
     Attributes:
-        values: By name, at most 16 KiB of JSON.
-        omitted: Names of those that are left out; where they are more than 32, the last says how many more.
+        values: By name; in a status at most 16 KiB of JSON.
+        omitted: Names of those that are left out because they are too large; in a status where they are more than 32, the last says how many more.
     """
 
     values: Mapping[str, Any]
     omitted: tuple[str, ...] = ()
 
 
-def bounded(outputs: Mapping[str, Any]) -> Outputs:
-    """As many outputs as fit, small ones first: one that is large, a model's weights, does not push out a score."""
+def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
+    """As many outputs as fit, small ones first: one that is large, a model's weights, does not push out a score.
+
+    Args:
+        outputs: By name.
+        too_large: Names of those that were not even read.
+    """
     sized: list[tuple[int, str, Any]] = []
-    omitted: list[str] = []
+    omitted = [whole(name) for name in too_large]
     for name, value in ((whole(name), value) for name, value in outputs.items()):
         try:
             kept = storable(value)

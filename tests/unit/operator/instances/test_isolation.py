@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from mljob_contract.mljob import Phase
+from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.core.instance import Instance
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.instances import Login
 from mljob_operator.readers import Readers
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.meter import SilentMeter
+from tests.scripted_airflow import Says, ScriptedAirflow
 from tests.unit.operator.conftest import KEY
 
 from .conftest import Platform, limited, until
@@ -63,6 +69,97 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
         task.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
     await world.instances.close()
+    await world.queue.close()
+
+
+class WithARealOne(Platform):
+    """One of the AirflowInstances is asked by the real adapter."""
+
+    def __init__(self, server: ScriptedAirflow) -> None:
+        super().__init__()
+        self._server = server
+
+    def _connect(self, instance: Instance, login: Login) -> Any:
+        if instance.spec.url != self._server.url:
+            return super()._connect(instance, login)
+        return Airflow(
+            instance.name, instance.spec.url, SilentMeter(), token="a-token", prefix="mljob", cancel_dag_id="c"
+        )
+
+
+class Broken(FakeAirflow):
+    """One that breaks whoever reads its change feed: no answer of Airflow's should, but a defect may."""
+
+    async def changed_runs(self, since: Any) -> Any:
+        raise KeyError("version")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "says"),
+    [
+        (Says(200, "{}"), "NotAirflow", "version is missing"),
+        (Says(200, "<html>Sign in</html>", "text/html"), "Unreachable", "and not with JSON"),
+        (Says(302, "", "", {"Location": "https://login.example/"}), "Unreachable", "a redirect to login.example"),
+        (Says(404, "404 page not found", "text/plain"), "Unreachable", "answered 404"),
+    ],
+)
+async def test_one_that_is_none_is_not_ready_and_ends_nothing(
+    answer: Says, reason: str, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ScriptedAirflow()
+    server.everything = answer
+    world = WithARealOne(server)
+    world.prod = await world.add_instance("prod")
+    duties: list[asyncio.Task[None]] = []
+
+    def do(duty: Any, name: str) -> asyncio.Task[None]:
+        duties.append(asyncio.create_task(duty, name=name))
+        return duties[-1]
+
+    readers = Readers(
+        world.instances, world.queue, world.clock, SilentMeter(), subscribe=None, do=do, prefix="mljob", interval=0.02
+    )
+    world.instance_objects.secrets["none"] = {"user": "mljob", "password": "right"}
+    spec = {"url": server.url, "credentials": {"passwordSecretRef": {"name": "none"}}}
+    world.instance_objects.create("none", spec)
+    world.instances.observe(world.instance_objects.get("none"))
+    world.instances.start()
+    await until(lambda: "none" in world.instances.names())
+    readers.follow()
+    await until(lambda: "the change feed can't be read" in caplog.text)
+    status, found, message = world.instance_says("none")
+    assert (status, found) == ("False", reason)
+    assert says in message
+    assert len(duties) == 2
+    assert not any(duty.done() for duty in duties)
+    world.jobs.create("in-prod", {"dagId": "train", "airflowRef": {"name": "prod"}})
+    for job in await world.jobs.list():
+        world.queue.observe(job)
+    await until(lambda: bool(world.prod.runs))
+    for task in duties:
+        task.cancel()
+    await asyncio.gather(*duties, return_exceptions=True)
+    await world.instances.close()
+    await world.queue.close()
+    server.close()
+
+
+async def test_a_defect_in_reading_one_change_feed_is_told_once_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = Platform()
+    await world.add_instance("prod")
+    world.airflows["http://prod:8080"].__class__ = Broken
+    resync = world.resync_of("prod")
+    delays = [(await resync._guarded_pass())[0] for _ in range(8)]
+    assert delays[0] == 5
+    assert 40 < delays[-1] <= 60
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == [
+        "AirflowInstance prod: unexpected error",
+        "AirflowInstance prod: the change feed can't be read; statuses come from Kafka alone: unexpected error",
+    ]
+    world.airflows["http://prod:8080"].__class__ = FakeAirflow
+    assert (await resync._guarded_pass())[0] == 5
     await world.queue.close()
 
 

@@ -99,3 +99,18 @@ async def test_http_to_another_host_is_said_and_blocks_nothing(world: Platform) 
     await world.run_in("prod")
     assert world.status.phase is Phase.QUEUED
     assert [n.reason for name, n in world.instance_objects.notices if name == "prod"] == ["Ready", "PlainHttp"]
+
+
+async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, caplog: pytest.LogCaptureFixture) -> None:
+    async def stumble() -> None:
+        raise ValueError("Invalid header value b'Bearer right'")
+
+    world.prod.probe = stumble  # type: ignore[assignment,method-assign]
+    await world.look_after("prod", "prod")
+    assert world.instance_says("prod") == (
+        "False",
+        "Error",
+        "It can't be used (ValueError); the operator's log has more.",
+    )
+    (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert "in stumble" in record.getMessage()

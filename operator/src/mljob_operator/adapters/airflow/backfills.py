@@ -6,9 +6,9 @@ finds it on Airflow's side, so that pages follow our runs and not all of the DAG
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from airflow_client.client import BackfillApi, BackfillPostBody, DagRunApi, ReprocessBehavior
 
@@ -19,11 +19,12 @@ from mljob_contract.run_id import RunId
 from ...core.backfill import Backfill, Member, Order
 from ...errors import AirflowError, BackfillActive, ValidationFailed
 from ...ports import MemberChange
+from . import absence
+from .answers import Answer
+from .lanes import Run, Work
 from .refusals import Refusals
-from .rows import now, run_fact, time_of
-from .session import PAGE, TIMEOUT, Answer, Session
-
-T = TypeVar("T")
+from .rows import Row, now, run_fact
+from .session import Session
 
 CREATION_TIMEOUT = (5.0, 60.0)
 """Seconds to connect, and to wait: Airflow makes all runs of a backfill, with their task instances, before it answers."""
@@ -33,27 +34,19 @@ TIMED = ("scheduled", BACKFILL)
 """Run types whose logical date is one of the schedule's."""
 
 
-class InThread(Protocol):
-    """Runs a synchronous operation beside the event loop, under a name for metrics."""
-
-    def __call__(self, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """What the function returns."""
-        ...
-
-
 class AirflowBackfills:
     """The backfills of one Airflow.
 
     Args:
         session: Logged in.
-        in_thread: How requests are run.
+        run: How requests are run.
         refusals: Explains why there is no such DAG.
         prefix: Of our run ids.
     """
 
-    def __init__(self, session: Session, in_thread: InThread, refusals: Refusals, *, prefix: str) -> None:
+    def __init__(self, session: Session, run: Run, refusals: Refusals, *, prefix: str) -> None:
         self._session = session
-        self._in_thread = in_thread
+        self._run = run
         self._refusals = refusals
         self._prefix = prefix
         self._backfills = BackfillApi(session.client)
@@ -69,39 +62,38 @@ class AirflowBackfills:
             AirflowUnsupported: This Airflow can't tell backfills apart.
             AirflowUnavailable: No answer; ``outcome_unknown`` when the backfill may be there all the same.
         """
-        return await self._in_thread("create_backfill", self._create, dag_id, marker, order)
+        return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, order)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
         """``GET /backfills?dag_id=``, the newest first, until it is found."""
-        return await self._in_thread("find_backfill", self._find, dag_id, run_id, attempt)
+        return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
         """``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages."""
 
         def ask() -> tuple[Member, ...]:
             assert backfill.marker is not None
-            found = self._members(backfill.dag_id, backfill.marker.run_id, since=None)
-            return tuple(change.member for change in found if change.marker.run_id == backfill.marker.run_id)
+            seen, run_id = now(), backfill.marker.run_id
+            changes = (_change(row, seen) for row in self._members(backfill.dag_id, run_id))
+            return tuple(change.member for change in changes if change is not None and change.marker.run_id == run_id)
 
-        return await self._in_thread("backfill_runs", ask)
+        return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
         """``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``, how many there are."""
 
         def ask() -> int:
             page = self._session.ask(
-                lambda: self._runs.get_dag_runs_without_preload_content(
-                    backfill.dag_id,
-                    logical_date_gte=backfill.start,
-                    logical_date_lte=backfill.end,
-                    run_type=list(TIMED),
-                    limit=1,
-                    _request_timeout=TIMEOUT,
-                )
+                self._runs.get_dag_runs_without_preload_content,
+                backfill.dag_id,
+                logical_date_gte=backfill.start,
+                logical_date_lte=backfill.end,
+                run_type=list(TIMED),
+                limit=1,
             )
-            return max(0, int(page["total_entries"]) - members)
+            return max(0, page.number("total_entries") - members)
 
-        return await self._in_thread("backfill_range", ask)
+        return await self._run(Work.LOOKUPS, "backfill_range", ask)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
         """``PUT /backfills/{id}/pause`` or ``/unpause``."""
@@ -109,16 +101,23 @@ class AirflowBackfills:
             self._backfills.pause_backfill_without_preload_content,
             self._backfills.unpause_backfill_without_preload_content,
         )
-        await self._in_thread("pause_backfill", self._put, pause if paused else unpause, backfill_id)
+        await self._run(Work.LOOKUPS, "pause_backfill", self._put, pause if paused else unpause, backfill_id)
 
     async def cancel(self, backfill_id: int) -> None:
         """``PUT /backfills/{id}/cancel``."""
         cancel = self._backfills.cancel_backfill_without_preload_content
-        await self._in_thread("cancel_backfill", self._put, cancel, backfill_id)
+        await self._run(Work.CANCELLATIONS, "cancel_backfill", self._put, cancel, backfill_id)
 
     async def changed(self, since: datetime) -> list[MemberChange]:
         """``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages."""
-        return await self._in_thread("changed_backfill_runs", lambda: self._members("~", self._prefix + ".", since))
+
+        def ask() -> list[MemberChange]:
+            seen = now()
+            rows = self._members("~", self._prefix + ".", updated_at_gte=since)
+            changes = self._session.each(rows, lambda row: _change(row, seen))
+            return [change for change in changes if change is not None]
+
+        return await self._run(Work.FEED, "changed_backfill_runs", ask)
 
     def _create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
         self._session.assert_backfills()
@@ -135,7 +134,10 @@ class AirflowBackfills:
         )
         try:
             row = self._session.ask(
-                lambda: self._backfills.create_backfill_without_preload_content(body, _request_timeout=CREATION_TIMEOUT)
+                self._backfills.create_backfill_without_preload_content,
+                body,
+                absent=absence.CREATE_BACKFILL.about(dag_id=dag_id),
+                _request_timeout=CREATION_TIMEOUT,
             )
         except Answer as answer:
             if answer.status == 409:
@@ -155,7 +157,7 @@ class AirflowBackfills:
 
     def _the_active_one(self, dag_id: str, marker: Marker) -> Backfill:
         """Ours, if it is: an earlier request may have arrived late."""
-        active = next((row for row in self._rows(dag_id) if row["completed_at"] is None), None)
+        active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
             raise BackfillActive(f"DAG {dag_id!r} had another backfill a moment ago. Trying again.")
         found = _backfill(active)
@@ -169,55 +171,41 @@ class AirflowBackfills:
 
     def _find(self, dag_id: str, run_id: str, attempt: int | None) -> Backfill | None:
         for row in self._rows(dag_id):
-            marker = Marker.read(row["dag_run_conf"])
+            marker = _marker(row, "dag_run_conf")
             if marker is not None and marker.run_id == run_id and attempt in (None, marker.attempt):
                 return _backfill(row)
         return None
 
-    def _rows(self, dag_id: str) -> Any:
+    def _rows(self, dag_id: str) -> Iterator[Row]:
         """The DAG's backfills, the newest first."""
-        offset = 0
-        while True:
-            page = self._session.ask(
-                lambda offset=offset: self._backfills.list_backfills_without_preload_content(  # type: ignore[misc]
-                    dag_id, limit=PAGE, offset=offset, order_by=["-id"], _request_timeout=TIMEOUT
-                )
-            )
-            yield from page["backfills"]
-            if len(page["backfills"]) < PAGE:
-                return
-            offset += PAGE
-
-    def _members(self, dag_id: str, marked: str, since: datetime | None) -> list[MemberChange]:
-        seen = now()
-        rows = self._session.pages(
-            "dag_runs",
-            lambda place: self._runs.get_dag_runs_without_preload_content(
-                dag_id,
-                run_type=[BACKFILL],
-                conf_contains=marked,
-                updated_at_gte=since,
-                **place,
-                _request_timeout=TIMEOUT,
-            ),
+        return self._session.pages(
+            "backfills", self._backfills.list_backfills_without_preload_content, dag_id, order_by=["-id"]
         )
-        return [
-            MemberChange(
-                row["dag_id"],
-                marker,
-                Member(row["dag_run_id"], run_fact(row, seen), time_of(row["logical_date"]), marker.attempt),
-            )
-            for row in rows
-            if (marker := Marker.read(row["conf"])) is not None
-        ]
+
+    def _members(self, dag_id: str, marked: str, **which: Any) -> Iterator[Row]:
+        """Runs of backfills whose conf holds this text."""
+        return self._session.pages(
+            "dag_runs",
+            self._runs.get_dag_runs_without_preload_content,
+            dag_id,
+            cursors=True,
+            run_type=[BACKFILL],
+            conf_contains=marked,
+            **which,
+        )
 
     def _put(self, request: Callable[..., Any], backfill_id: int) -> None:
         try:
-            self._session.ask(lambda: request(backfill_id, _request_timeout=TIMEOUT))
+            row = self._session.ask(
+                request, backfill_id, absent=absence.CHANGE_BACKFILL.about(backfill_id=str(backfill_id))
+            )
         except Answer as answer:
             # Closed already, or gone: nothing of it starts any more.
             if answer.status not in (404, 409):
                 raise
+        else:
+            if row.number("id") != backfill_id:
+                raise row.odd("id", f"{backfill_id}, which was asked for")
 
 
 def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
@@ -228,23 +216,36 @@ def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
     return other.name
 
 
-def _backfill(row: Mapping[str, Any]) -> Backfill:
-    conf = row["dag_run_conf"] or {}
-    created = time_of(row["created_at"])
-    start, end = time_of(row["from_date"]), time_of(row["to_date"])
-    assert created is not None
-    assert start is not None
-    assert end is not None
+def _change(row: Row, seen: datetime) -> MemberChange | None:
+    """A run of a backfill; None: it is none of ours."""
+    marker = _marker(row, "conf")
+    if marker is None:
+        return None
+    member = Member(row.text("dag_run_id"), run_fact(row, seen), row.time_or_none("logical_date"), marker.attempt)
+    return MemberChange(row.text("dag_id"), marker, member)
+
+
+def _marker(row: Row, field: str) -> Marker | None:
+    """The marker in a conf, which may be anybody's and of any shape."""
+    conf = row.anything(field)
+    return Marker.read(conf) if isinstance(conf, dict) else None
+
+
+def _backfill(row: Row) -> Backfill:
+    conf = row.content("dag_run_conf")
+    behavior = row.text("reprocess_behavior").capitalize()
+    if behavior not in set(mljob.ReprocessBehavior):
+        raise row.odd("reprocess_behavior", "one that the operator knows")
     return Backfill(
-        id=row["id"],
-        dag_id=row["dag_id"],
+        id=row.number("id"),
+        dag_id=row.text("dag_id"),
         marker=Marker.read(conf),
-        start=start,
-        end=end,
+        start=row.time("from_date"),
+        end=row.time("to_date"),
         conf={key: value for key, value in conf.items() if key != CONF_KEY},
-        reprocess=mljob.ReprocessBehavior(str(row["reprocess_behavior"]).capitalize()),
-        max_active_runs=row["max_active_runs"],
-        paused=bool(row["is_paused"]),
-        created=created,
-        completed=time_of(row["completed_at"]),
+        reprocess=mljob.ReprocessBehavior(behavior),
+        max_active_runs=row.number("max_active_runs"),
+        paused=row.flag("is_paused"),
+        created=row.time("created_at"),
+        completed=row.time_or_none("completed_at"),
     )

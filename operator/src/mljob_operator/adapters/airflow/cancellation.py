@@ -14,12 +14,16 @@ from airflow_client.client import (
     TaskInstanceApi,
 )
 
+from ...core.facts import TaskKey
 from ...core.identity import cancel_run_id
-from ...core.phases import ACTIVE_TASK, FINISHED_TASK, RunState, task_state
+from ...core.phases import ACTIVE_TASK, FINISHED_TASK, RunState
 from ...core.task_order import upstream_first
-from ...errors import AirflowUnavailable, DagImportError, DagNotFound, DagRefused, ValidationFailed
+from ...errors import AirflowUnavailable, AirflowUnreadable, DagImportError, DagNotFound, DagRefused, ValidationFailed
+from . import absence
+from .answers import MAX_PAGE_BYTES, Absent, Answer
+from .rows import assert_about
 from .runs import Runs
-from .session import PAGE, TIMEOUT, Answer, Session
+from .session import PAGE, Session
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +57,12 @@ class Cancellation:
         """
         by = self._dag_id
         try:
-            dag = self._session.ask(lambda: self._dags.get_dag_without_preload_content(by, _request_timeout=TIMEOUT))
-        except Answer as answer:
-            if answer.status == 404:
-                raise DagRefused(f"the cancellation DAG {by} is not in Airflow") from answer
-            raise
-        if dag["is_paused"]:
+            dag = self._session.ask(
+                self._dags.get_dag_without_preload_content, by, absent=absence.GET_DAG.about(dag_id=by)
+            )
+        except Absent as absent:
+            raise DagRefused(f"the cancellation DAG {by} is not in Airflow") from absent
+        if dag.flag("is_paused"):
             raise DagRefused(f"the cancellation DAG {by} is paused")
         conf = {"dag_id": dag_id, "dag_run_id": run_id, "reason": reason}
         try:
@@ -74,13 +78,8 @@ class Cancellation:
 
     def cancel(self, dag_id: str, run_id: str) -> None:
         """Fail what is unfinished, then the run, through REST."""
-        unfinished = [
-            (row["task_id"], row["map_index"])
-            for row in self._runs.task_rows(dag_id, run_id)
-            if task_state(row.get("state")) not in FINISHED_TASK
-        ]
         enough = time.monotonic() + ONE_BY_ONE_SECONDS
-        groups = upstream_first(unfinished, self._downstream(dag_id))
+        groups = self._unfinished(dag_id, run_id)
         for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
             if time.monotonic() > enough:
                 break
@@ -89,16 +88,15 @@ class Cancellation:
             body = BulkBodyBulkTaskInstanceBody.from_dict({"actions": [action]})
             try:
                 result = self._session.ask(
-                    lambda body=body: self._tasks.bulk_task_instances_without_preload_content(  # type: ignore[misc]
-                        dag_id, run_id, body, _request_timeout=TIMEOUT
-                    )
+                    self._tasks.bulk_task_instances_without_preload_content, dag_id, run_id, body, most=MAX_PAGE_BYTES
                 )
+                update = result.row_or_none("update")
+                for refused in update.rows("errors") if update is not None and update.has("errors") else ():
+                    log.info("run %s: a task instance was not set failed: %s", run_id, refused.prose("error"))
             except (Answer, AirflowUnavailable) as error:
                 # Setting the run failed ends them too; it is one row, where these may be thousands.
                 log.warning("run %s: task instances were not set failed one by one: %s", run_id, error)
                 break
-            for refused in (result.get("update") or {}).get("errors") or ():
-                log.info("run %s: a task instance was not set failed: %s", run_id, refused)
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
@@ -107,26 +105,44 @@ class Cancellation:
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
+    def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
+        """The task instances to be failed, in groups, upstream first; none where they can't be read, for the run is failed in any case."""
+        try:
+            unfinished = [
+                (task.task_id, task.map_index)
+                for task in self._runs.tasks(dag_id, run_id)
+                if task.state not in FINISHED_TASK
+            ]
+            return upstream_first(unfinished, self._downstream(dag_id))
+        except AirflowUnreadable as error:
+            log.warning("run %s: task instances are not set failed one by one: %s", run_id, error)
+            return []
+
     def _downstream(self, dag_id: str) -> dict[str, list[str]]:
         """For each task of the DAG, the tasks directly downstream; nothing when the DAG is gone."""
         try:
             page = self._session.ask(
-                lambda: self._dag_tasks.get_tasks_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+                self._dag_tasks.get_tasks_without_preload_content,
+                dag_id,
+                absent=absence.LIST_TASKS.about(dag_id=dag_id),
+                most=MAX_PAGE_BYTES,
             )
-        except Answer as answer:
-            if answer.status == 404:
-                return {}
-            raise
-        return {task["task_id"]: task.get("downstream_task_ids") or [] for task in page["tasks"]}
+        except Absent:
+            return {}
+        return {task.text("task_id"): task.texts("downstream_task_ids") for task in page.rows("tasks")}
 
     def _fail(self, dag_id: str, run_id: str) -> None:
         body = DAGRunPatchBody(state="failed")
         try:
-            self._session.ask(
-                lambda: self._dag_runs.patch_dag_run_without_preload_content(
-                    dag_id, run_id, body, _request_timeout=TIMEOUT
-                )
+            row = self._session.ask(
+                self._dag_runs.patch_dag_run_without_preload_content,
+                dag_id,
+                run_id,
+                body,
+                absent=absence.PATCH_RUN.about(dag_id=dag_id, run_id=run_id),
             )
         except Answer as answer:
             if answer.status not in (404, 409):
                 raise
+        else:
+            assert_about(row, dag_id, run_id)

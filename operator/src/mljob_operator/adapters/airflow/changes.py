@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +10,12 @@ from airflow_client.client import DAGApi, DagRunApi, TaskInstanceApi
 
 from ...core.phases import RunState
 from ...ports import RunChange, TaskChange
-from .rows import now, run_fact, task_fact
-from .session import PAGE, TIMEOUT, Session
+from .rows import Row, now, run_fact, task_fact
+from .session import Session
 
 
 class Changes:
-    """The changes of one Airflow's runs.
+    """The changes of one Airflow's runs. A row that can't be read is one run's affair: it is left out, and the others count.
 
     Args:
         session: Logged in.
@@ -41,41 +42,42 @@ class Changes:
         seen = now()
         rows = self._session.pages(
             "task_instances",
-            lambda place: self._tasks.get_task_instances_without_preload_content(
-                "~",
-                "~",
-                updated_at_gte=since,
-                run_id_prefix_pattern=self._prefix,
-                **place,
-                _request_timeout=TIMEOUT,
-            ),
+            self._tasks.get_task_instances_without_preload_content,
+            "~",
+            "~",
+            cursors=True,
+            updated_at_gte=since,
+            run_id_prefix_pattern=self._prefix,
         )
-        return [TaskChange(row["dag_id"], row["dag_run_id"], task_fact(row, seen)) for row in self._ours(rows)]
+
+        def change(row: Row) -> TaskChange:
+            return TaskChange(row.text("dag_id"), row.text("dag_run_id"), task_fact(row, seen))
+
+        return list(self._session.each(self._ours(rows), change))
 
     def paused_dags(self) -> set[str]:
         """``GET /dags?paused=true``, all pages."""
-        paused: set[str] = set()
-        while True:
-            offset = len(paused)
-            page = self._session.ask(
-                lambda offset=offset: self._dags.get_dags_without_preload_content(  # type: ignore[misc]
-                    paused=True, limit=PAGE, offset=offset, order_by=["dag_id"], _request_timeout=TIMEOUT
-                )
-            )
-            paused.update(row["dag_id"] for row in page["dags"])
-            if len(page["dags"]) < PAGE:
-                return paused
+        rows = self._session.pages(
+            "dags", self._dags.get_dags_without_preload_content, paused=True, order_by=["dag_id"]
+        )
+        return set(self._session.each(rows, lambda row: row.text("dag_id")))
 
     def _list_runs(self, **which: Any) -> list[RunChange]:
         seen = now()
         rows = self._session.pages(
             "dag_runs",
-            lambda place: self._runs.get_dag_runs_without_preload_content(
-                "~", **which, run_id_prefix_pattern=self._prefix, **place, _request_timeout=TIMEOUT
-            ),
+            self._runs.get_dag_runs_without_preload_content,
+            "~",
+            cursors=True,
+            run_id_prefix_pattern=self._prefix,
+            **which,
         )
-        return [RunChange(row["dag_id"], row["dag_run_id"], run_fact(row, seen)) for row in self._ours(rows)]
 
-    def _ours(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        def change(row: Row) -> RunChange:
+            return RunChange(row.text("dag_id"), row.text("dag_run_id"), run_fact(row, seen))
+
+        return list(self._session.each(self._ours(rows), change))
+
+    def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Those of our runs: Airflow 3.1 has no prefix to list by, and later ones drop the punctuation at its end."""
-        return [row for row in rows if row["dag_run_id"].startswith(self._prefix)]
+        return (row for row in rows if row.begins("dag_run_id", self._prefix))

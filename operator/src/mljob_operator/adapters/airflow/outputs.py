@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from airflow_client.client import XComApi
 
 from mljob_contract.mljob import OutputSource
 
-from .session import PAGE, TIMEOUT, Answer, Session
+from ...core.outputs import Outputs
+from . import absence
+from .answers import Absent, TooLarge
+from .session import Session
 
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
+MAX_XCOM_BYTES = 1024 * 1024
+"""Of one XCom. A status holds 16 KiB of outputs, but of one task's some may be small."""
+MAX_RUN_BYTES = 8 * 1024 * 1024
+"""Of all XComs that are read for a run."""
+MAX_XCOMS = 1000
+"""Of one key in a run, and of one task where it is mapped."""
 
 
-class Outputs:
+@dataclass(frozen=True, slots=True)
+class _XCom:
+    """Where an XCom is."""
+
+    task_id: str
+    map_index: int
+    pushed: datetime
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is read of one run.
+
+    Attributes:
+        room: Bytes that may still be read.
+        omitted: Names of what was too large.
+    """
+
+    dag_id: str
+    run_id: str
+    room: int
+    omitted: list[str] = field(default_factory=list)
+
+
+class XComOutputs:
     """The outputs of one Airflow's runs.
 
     Args:
@@ -28,47 +63,75 @@ class Outputs:
         self._session = session
         self._xcoms = XComApi(session.client)
 
-    def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> dict[str, Any]:
-        """What all tasks published, merged in the order in which it was pushed, then the XComs that are asked for."""
-        outputs: dict[str, Any] = {}
-        for _, value in self._entries(dag_id, run_id, "~", OUTPUTS_KEY):
-            if isinstance(value, dict):
-                outputs |= value
-        for source in sources:
-            found = self._entries(dag_id, run_id, source.task_id, source.key)
-            if found:
-                mapped = any(index >= 0 for index, _ in found)
-                outputs[source.name] = [value for _, value in sorted(found, key=_index)] if mapped else found[0][1]
-        return outputs
+    def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
+        """What all tasks published, merged in the order in which it was pushed, then the XComs that are asked for.
 
-    def _entries(self, dag_id: str, run_id: str, task_id: str, key: str) -> list[tuple[int, Any]]:
-        """Map index and value of each XCom of this key, in the order in which they were pushed."""
-        try:
-            page = self._session.ask(
-                lambda: self._xcoms.get_xcom_entries_without_preload_content(
-                    dag_id, run_id, task_id, xcom_key=key, order_by=["timestamp"], limit=PAGE, _request_timeout=TIMEOUT
-                )
+        What is too large to be read is named in ``omitted``: an output by its name, what a task published by the task's.
+        """
+        reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
+        values: dict[str, Any] = {}
+        for _, value in self._entries(reading, "~", OUTPUTS_KEY, name=None):
+            if isinstance(value, dict):
+                values |= value
+        for source in sources:
+            found = sorted(
+                self._entries(reading, source.task_id, source.key, name=source.name),
+                key=lambda entry: entry[0].map_index,
             )
-        except Answer as answer:
-            if answer.status == 404:
-                return []
-            raise
+            if found:
+                mapped = any(xcom.map_index >= 0 for xcom, _ in found)
+                values[source.name] = [value for _, value in found] if mapped else found[0][1]
+        return Outputs(values, tuple(dict.fromkeys(reading.omitted)))
+
+    def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
+        """Each XCom of this key with its value, in the order in which they were pushed; none where one of an output's is too large."""
         found = []
+        xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
+        if len(xcoms) > MAX_XCOMS:
+            reading.omitted.append(name or f"{OUTPUTS_KEY} of more than {MAX_XCOMS} tasks")
+            if name is not None:
+                return []
         # Airflow 3.1 ignores order_by and sorts by task id.
-        for entry in sorted(page["xcom_entries"], key=_pushed):
-            row = self._session.ask(
-                lambda entry=entry: self._xcoms.get_xcom_entry_without_preload_content(  # type: ignore[misc]
-                    dag_id,
-                    entry["task_id"],
-                    run_id,
-                    key,
-                    map_index=entry["map_index"],
-                    deserialize=False,
-                    _request_timeout=TIMEOUT,
-                )
-            )
-            found.append((int(entry["map_index"]), _plain(row["value"])))
+        for xcom in sorted(xcoms[:MAX_XCOMS], key=lambda xcom: xcom.pushed):
+            try:
+                value = self._value(reading, xcom, key)
+            except Absent:
+                continue
+            except TooLarge:
+                reading.omitted.append(name or f"{OUTPUTS_KEY} of {xcom.task_id}")
+                if name is not None:
+                    return []
+                continue
+            found.append((xcom, value))
         return found
+
+    def _list(self, reading: _Reading, task_id: str, key: str) -> Iterator[_XCom]:
+        rows = self._session.pages(
+            "xcom_entries",
+            self._xcoms.get_xcom_entries_without_preload_content,
+            reading.dag_id,
+            reading.run_id,
+            task_id,
+            xcom_key=key,
+            order_by=["timestamp"],
+        )
+        return (_XCom(row.text("task_id"), row.number("map_index"), row.time("timestamp")) for row in rows)
+
+    def _value(self, reading: _Reading, xcom: _XCom, key: str) -> Any:
+        row = self._session.ask(
+            self._xcoms.get_xcom_entry_without_preload_content,
+            reading.dag_id,
+            xcom.task_id,
+            reading.run_id,
+            key,
+            map_index=xcom.map_index,
+            deserialize=False,
+            absent=absence.GET_XCOM.about(key=key),
+            most=min(MAX_XCOM_BYTES, reading.room),
+        )
+        value = row.anything("value")
+        reading.room -= row.size
+        return _plain(value)
 
 
 def _plain(value: Any) -> Any:
@@ -79,11 +142,3 @@ def _plain(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
-
-
-def _pushed(entry: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(entry["timestamp"])
-
-
-def _index(found: tuple[int, Any]) -> int:
-    return found[0]

@@ -6,18 +6,21 @@ their names and tracebacks are somebody else's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from airflow_client.client import DAGApi, ImportErrorApi
 
 from ...core.storable import cut
 from ...errors import AirflowError, DagImportError, DagNotFound, ValidationFailed
-from .session import PAGE, TIMEOUT, Answer, Session
+from . import absence
+from .answers import MAX_PAGE_BYTES, Absent, Answer
+from .rows import Row
+from .session import PAGE, Session
 
 MAX_CAUSE = 300
 """Characters of the last line of a traceback."""
+MAX_PATH = 4000
+"""Characters of a file's path; Airflow's column has 2000."""
 
 
 class Refusals:
@@ -62,35 +65,34 @@ class Refusals:
         """The DAG's file, and the last line of its traceback; empty where the file can be imported, is not known, or nobody tells."""
         try:
             dag = self._dag(dag_id)
-            name = PurePosixPath(dag["fileloc"]).name if dag is not None else f"{dag_id}.py"
+            place = dag.text_or_none("fileloc", MAX_PATH) if dag is not None else None
             page = self._session.ask(
-                lambda: self._import_errors.get_import_errors_without_preload_content(
-                    filename_pattern=name, limit=PAGE, _request_timeout=TIMEOUT
-                )
+                self._import_errors.get_import_errors_without_preload_content,
+                filename_pattern=PurePosixPath(place).name if place else f"{dag_id}.py",
+                limit=PAGE,
+                most=MAX_PAGE_BYTES,
             )
-            own = next((row for row in page["import_errors"] if _is_of(row, dag_id, dag)), None)
+            own = next((row for row in page.rows("import_errors") if _is_of(row, dag_id, dag)), None)
+            if own is None:
+                return ""
+            cause = own.prose("stack_trace", most=None).strip().rpartition("\n")[2] or "?"
+            return f"{own.text('filename', MAX_PATH)}: {cut(cause, MAX_CAUSE)}"
         except (Answer, AirflowError):
             return ""
-        if own is None:
-            return ""
-        cause = (own.get("stack_trace") or "?").strip().rpartition("\n")[2]
-        return f"{own['filename']}: {cut(cause, MAX_CAUSE)}"
 
-    def _dag(self, dag_id: str) -> Mapping[str, Any] | None:
+    def _dag(self, dag_id: str) -> Row | None:
         try:
-            row: dict[str, Any] = self._session.ask(
-                lambda: self._dags.get_dag_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+            return self._session.ask(
+                self._dags.get_dag_without_preload_content, dag_id, absent=absence.GET_DAG.about(dag_id=dag_id)
             )
-        except Answer as answer:
-            if answer.status == 404:
-                return None
-            raise
-        return row
+        except Absent:
+            return None
 
 
-def _is_of(error: Mapping[str, Any], dag_id: str, dag: Mapping[str, Any] | None) -> bool:
+def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
     """Whether an import error is of the DAG's file: the file that Airflow knows the DAG from, or the file that has the DAG's name."""
+    file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:
-        return PurePosixPath(error["filename"]).stem == dag_id
-    same_bundle = error.get("bundle_name") in (None, dag.get("bundle_name"))
-    return same_bundle and error["filename"] in (dag.get("fileloc"), dag.get("relative_fileloc"))
+        return PurePosixPath(file).stem == dag_id
+    files = (dag.text_or_none("fileloc", MAX_PATH), dag.text_or_none("relative_fileloc", MAX_PATH))
+    return bundle in (None, dag.text_or_none("bundle_name")) and file in files

@@ -12,9 +12,11 @@ from airflow_client.client import DAGApi, DagRunApi, DAGRunClearBody, TaskInstan
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.phases import TERMINAL_RUN
 from ...errors import AirflowForbidden, AirflowUnavailable, NothingToClear, ValidationFailed, after_effect
+from . import absence
+from .answers import Absent, Answer
 from .refusals import Refusals
-from .rows import now, run_fact, task_fact
-from .session import PAGE, TIMEOUT, Answer, Session
+from .rows import Row, assert_about, now, run_fact, task_fact
+from .session import Session
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,10 @@ class Runs:
         seen = now()
         try:
             row = self._session.ask(
-                lambda: self._runs.trigger_dag_run_without_preload_content(dag_id, body, _request_timeout=TIMEOUT)
+                self._runs.trigger_dag_run_without_preload_content,
+                dag_id,
+                body,
+                absent=absence.TRIGGER_RUN.about(dag_id=dag_id),
             )
         except Answer as answer:
             if answer.status == 409:
@@ -55,21 +60,26 @@ class Runs:
                     adopted = self.get(dag_id, run_id)
                 if adopted is not None:
                     return adopted
-                raise AirflowUnavailable(f"Airflow says that run {run_id} is there and that it is not") from answer
+                raise AirflowUnavailable(
+                    f"Airflow refused run {run_id} of DAG {dag_id!r} because it exists, and says now that it doesn't: {answer.detail} "
+                    "Was it deleted this moment?",
+                    outcome_unknown=True,
+                ) from answer
             raise self._refusals.of_submission(dag_id, answer) from answer
+        assert_about(row, dag_id, run_id)
         return run_fact(row, seen)
 
     def params(self, dag_id: str) -> dict[str, Any]:
-        """``GET /dags/{dag_id}/details``: its params."""
+        """``GET /dags/{dag_id}/details``: its params; none where there is no such DAG."""
         try:
             row = self._session.ask(
-                lambda: self._dags.get_dag_details_without_preload_content(dag_id, _request_timeout=TIMEOUT)
+                self._dags.get_dag_details_without_preload_content,
+                dag_id,
+                absent=absence.GET_DAG.about(dag_id=dag_id),
             )
-        except Answer as answer:
-            if answer.status == 404:
-                return {}
-            raise
-        return row.get("params") or {}
+        except Absent:
+            return {}
+        return row.content("params")
 
     def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """``GET /dags/{dag_id}/dagRuns/{run_id}``: its conf.
@@ -83,7 +93,7 @@ class Runs:
                 f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed one. "
                 "Create an MLJob with another name."
             )
-        return row.get("conf") or {}
+        return row.content("conf")
 
     def clear_failed(self, dag_id: str, run_id: str, since: datetime | None) -> RunFact | None:
         """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``; None when Airflow has no such run.
@@ -99,9 +109,14 @@ class Runs:
             return before
         # Without only_new, which Airflow 3.1 refuses as a field that it does not know.
         body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None)
-        self._session.ask(
-            lambda: self._runs.clear_dag_run_without_preload_content(dag_id, run_id, body, _request_timeout=TIMEOUT)
+        row = self._session.ask(
+            self._runs.clear_dag_run_without_preload_content,
+            dag_id,
+            run_id,
+            body,
+            absent=absence.CLEAR_RUN.about(dag_id=dag_id, run_id=run_id),
         )
+        assert_about(row, dag_id, run_id)
         with after_effect():
             after = self.get(dag_id, run_id)
         if after is not None and after.state in TERMINAL_RUN and after.created == before.created:
@@ -109,7 +124,7 @@ class Runs:
         return after
 
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}``."""
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there is no such run."""
         seen = now()
         row = self._row(dag_id, run_id)
         return run_fact(row, seen) if row is not None else None
@@ -117,60 +132,52 @@ class Runs:
     def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
         """``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages."""
         seen = now()
-        return [task_fact(row, seen) for row in self.task_rows(dag_id, run_id)]
-
-    def task_rows(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The same as Airflow gives them."""
+        found = []
         try:
-            return self._session.pages(
+            for row in self._session.pages(
                 "task_instances",
-                lambda place: self._tasks.get_task_instances_without_preload_content(
-                    dag_id, run_id, **place, _request_timeout=TIMEOUT
-                ),
-            )
-        except Answer as answer:
-            if answer.status == 404:
-                return []
-            raise
+                self._tasks.get_task_instances_without_preload_content,
+                dag_id,
+                run_id,
+                cursors=True,
+                absent=absence.LIST_TASK_INSTANCES.about(dag_id=dag_id, run_id=run_id),
+            ):
+                assert_about(row, dag_id, run_id)
+                found.append(task_fact(row, seen))
+        except Absent:
+            return []
+        return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all pages."""
-        found: dict[TaskKey, Question] = {}
-        offset = 0
-        while True:
-            try:
-                page = self._session.ask(
-                    lambda offset=offset: self._tasks.get_hitl_details_without_preload_content(  # type: ignore[misc]
-                        dag_id,
-                        run_id,
-                        response_received=False,
-                        order_by=["ti_id"],
-                        limit=PAGE,
-                        offset=offset,
-                        _request_timeout=TIMEOUT,
-                    )
-                )
-            except Answer as answer:
-                if answer.status == 404:
-                    return {}
-                raise
-            except AirflowForbidden as error:
-                log.warning("what the tasks of run %s ask of people is not known: %s", run_id, error)
-                return {}
-            for row in page["hitl_details"]:
-                task = row["task_instance"]
-                found[task["task_id"], task["map_index"]] = Question(task["try_number"], row["subject"])
-            offset += len(page["hitl_details"])
-            if len(page["hitl_details"]) < PAGE:
-                return found
-
-    def _row(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
         try:
-            row: dict[str, Any] = self._session.ask(
-                lambda: self._runs.get_dag_run_without_preload_content(dag_id, run_id, _request_timeout=TIMEOUT)
+            rows = self._session.pages(
+                "hitl_details",
+                self._tasks.get_hitl_details_without_preload_content,
+                dag_id,
+                run_id,
+                response_received=False,
+                order_by=["ti_id"],
             )
-        except Answer as answer:
-            if answer.status == 404:
-                return None
-            raise
+            return dict(_question(row) for row in rows)
+        except AirflowForbidden as error:
+            log.warning("what the tasks of run %s ask of people is not known: %s", run_id, error)
+            return {}
+
+    def _row(self, dag_id: str, run_id: str) -> Row | None:
+        try:
+            row = self._session.ask(
+                self._runs.get_dag_run_without_preload_content,
+                dag_id,
+                run_id,
+                absent=absence.GET_RUN.about(dag_id=dag_id, run_id=run_id),
+            )
+        except Absent:
+            return None
+        assert_about(row, dag_id, run_id)
         return row
+
+
+def _question(row: Row) -> tuple[TaskKey, Question]:
+    task = row.row("task_instance")
+    return (task.text("task_id"), task.number("map_index")), Question(task.number("try_number"), row.prose("subject"))

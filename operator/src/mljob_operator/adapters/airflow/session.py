@@ -1,18 +1,19 @@
 """A session with Airflow's REST API: logs in, asks, and says in our own terms what went wrong.
 
-Everything that is true of every request is here: the token and its renewal, timeouts, pages, the clock, the meaning of HTTP statuses
-that no operation has to interpret. Sources: Airflow's "Public API authentication" and FastAPI's error bodies.
+Everything that is true of every request is here: the token and its renewal, timeouts, pages, the clock. What an answer means is in :mod:`.answers`.
+Sources: Airflow's "Public API authentication"; urllib3 for what is raised when there is no answer.
 """
 
 from __future__ import annotations
 
-import json
+import logging
+import re
 import ssl
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import urllib3
 from airflow_client.client import ApiClient, Configuration
@@ -20,29 +21,39 @@ from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
-from ...core.storable import cut
-from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
+from ...errors import (
+    AirflowForbidden,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    AirflowUnreadable,
+    AirflowUnsupported,
+)
+from .absence import NEVER, Absence
+from .answers import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, Answer, Reply, TooLarge, clock_offset, without_user
+from .rows import Row
+from .single_flight import SingleFlight
 from .versions import assert_backfills, supported, warn_if_untested, without_api
 
-CONNECTIONS = 8
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 PAGE = 100
-"""Rows of an answer: Airflow's default ``[api] maximum_page_limit``."""
+"""Rows of an answer: Airflow's default ``[api] maximum_page_limit``. It may be set lower, so a page with fewer is not the last one."""
+MAX_PAGES = 10_000
+"""Of one list: a million rows. An Airflow with more is not read to the end."""
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
+MAX_CLOCK_OFFSET = timedelta(days=1)
+"""An answer's date that is further away than this is no clock's."""
+MAX_TOKEN = 16 * 1024
+"""Characters; Airflow's own have a few hundred."""
 
+MAX_CURSOR = 4096
 
-class Answer(Exception):
-    """An answer that is not 2xx, and not for the session to interpret: the operation knows what it means.
-
-    Attributes:
-        status: The HTTP status.
-        detail: What Airflow says, in one line.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+_REPEATED = 100
+"""Kinds of rows that can't be read and are logged; the rest is silent."""
 
 
 class Session:
@@ -55,6 +66,7 @@ class Session:
         secret: The Secret that these are from, for messages; empty: the operator's settings.
         ca_file: CA bundle for https, in a file.
         ca_bundle: CA bundle for https (PEM).
+        connections: How many are kept open. A thread that finds none free opens another and waits for nobody.
     """
 
     def __init__(
@@ -67,189 +79,240 @@ class Session:
         secret: str = "",
         ca_file: str | None,
         ca_bundle: str | None,
+        connections: int = 1,
     ) -> None:
         self._url = url.rstrip("/")
+        self._at = without_user(self._url)
         self._user = user
         self._password = password
-        self._fixed_token = token
+        self._fixed_token = token.strip() if token is not None else None
         self._source = f"Secret {secret}" if secret else "the Secret that the operator's settings name"
         self._configuration = Configuration(
-            host=self._url, access_token=token or "", ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False
+            host=self._url,
+            access_token=self._fixed_token or "",
+            ssl_ca_cert=ca_file,
+            ca_cert_data=ca_bundle,
+            retries=False,
         )
-        self._configuration.connection_pool_maxsize = CONNECTIONS
-        self._lock = threading.Lock()
+        self._configuration.connection_pool_maxsize = connections
         self.client = ApiClient(self._configuration)
         """For the client's API classes."""
+        pool = self.client.rest_client.pool_manager
+        # The client has no setting for this, and urllib3 follows redirects unless it is told not to.
+        pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
         self._version: tuple[Version, str] | None = None
+        self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
+        self._logins: SingleFlight[str] = SingleFlight()
+        self._unreadable: set[str] = set()
         self.clock_offset = timedelta(0)
         """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
 
-    def pages(self, field: str, ask: Callable[[Mapping[str, Any]], Any]) -> list[dict[str, Any]]:
-        """All rows of a list: ``ask`` makes the request for a page, whose place is query parameters, and ``field`` is where the rows are.
+    def ask(
+        self,
+        method: Callable[..., Any],
+        *args: Any,
+        absent: Absence = NEVER,
+        most: int = MAX_OBJECT_BYTES,
+        **query: Any,
+    ) -> Row:
+        """One request, with a login before it where one is needed.
 
-        Airflow 3.1 knows no cursors: it ignores this one, and follows the offset, which later versions ignore in turn.
-        """
-        rows: list[dict[str, Any]] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            place = {"cursor": cursor, "offset": len(rows), "limit": PAGE}
-            page = self.ask(lambda place=place: ask(place))  # type: ignore[misc]
-            rows += page[field]
-            more = page.get("next_cursor", "" if len(rows) < (page.get("total_entries") or 0) else None)
-            cursor = more if page[field] else None
-        return rows
-
-    def assert_backfills(self) -> None:
-        """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it may have been upgraded."""
-        number, version = self._supported()
-        try:
-            assert_backfills(number, version, self._url)
-        except AirflowUnsupported:
-            self._version = None
-            raise
-
-    def ask(self, request: Callable[[], Any]) -> Any:
-        """One request, with a login before it where one is needed; its JSON.
+        Args:
+            method: Of the client's API classes, one that leaves the answer unread.
+            args: Of the method.
+            absent: How Airflow says that what is asked for is not there.
+            most: Bytes of an answer.
+            query: Arguments of the method.
 
         Raises:
-            Answer: Anything but 2xx that the operation has to make sense of.
-            AirflowUnavailable: No answer, or a server error.
+            Absent: Airflow says in such words that it is not there.
+            Answer: Any other error of Airflow's own that the operation has to make sense of.
+            TooLarge: The answer is larger than ``most``.
+            AirflowUnavailable: No answer, a server error, or an answer that is not Airflow's.
             AirflowUnauthorized: The credentials are wrong.
             AirflowForbidden: They may not do this.
             AirflowUnsupported: This Airflow is too old.
         """
-        self._supported()
-        token = self._log_in(stale=None)
-        status, data = self._send(request)
-        if status in (401, 403) and self._fixed_token is None:
+        with _nothing_sent():
+            self._supported()
+            token = self._log_in(stale=None)
+        reply = self._send(method, *args, most=most, **query)
+        if reply.status in (401, 403) and self._fixed_token is None:
             # A token that has expired, or that a restarted Airflow doesn't know, is answered with either.
-            self._log_in(stale=token)
-            status, data = self._send(request)
-        if 200 <= status < 300:
-            return self._read(data) if data else None
-        detail = _detail(data)
-        if status == 401:
-            raise AirflowUnauthorized(f"Airflow refused the operator's credentials: {detail}. Check {self._source}.")
-        if status == 403:
-            raise AirflowForbidden(
-                f"Airflow's user of the operator lacks a permission: {detail}. Give the user in {self._source} the role that the docs name."
-            )
-        if status >= 500 or status == 429:
-            raise AirflowUnavailable(
-                f"Airflow at {self._url} answered {status}: {detail}", outcome_unknown=status >= 500
-            )
-        raise Answer(status, detail)
+            with _nothing_sent():
+                self._log_in(stale=token)
+            reply = self._send(method, *args, most=most, **query)
+        return self._result(reply, absent)
 
-    def _send(self, request: Callable[[], Any]) -> tuple[int, bytes]:
+    def pages(
+        self,
+        field: str,
+        method: Callable[..., Any],
+        *args: Any,
+        cursors: bool = False,
+        absent: Absence = NEVER,
+        **query: Any,
+    ) -> Iterator[Row]:
+        """All rows of a list, which ``field`` of each page holds. Where the list ends is Airflow's to say.
+
+        Args:
+            field: Of a page.
+            method: As for :meth:`ask`, as all that follows.
+            args: Of the method.
+            cursors: Whether the list has cursors since Airflow 3.2. 3.1 ignores them and follows the offset, which later versions ignore in turn.
+            absent: How Airflow says that what is asked for is not there.
+            query: Arguments of the method.
+
+        Raises:
+            AirflowUnreadable: The list does not end, or a page holds more than was asked for.
+            AirflowError: As :meth:`ask`.
+        """
+        place: dict[str, Any] = {"limit": PAGE, "offset": 0}
+        if cursors:
+            place["cursor"] = ""
+        for _ in range(MAX_PAGES):
+            try:
+                page = self.ask(method, *args, absent=absent, most=MAX_PAGE_BYTES, **place, **query)
+            except TooLarge:
+                if place["limit"] == 1:
+                    raise
+                # Somebody's conf is large: fewer at a time.
+                place["limit"] = max(1, place["limit"] // 10)
+                continue
+            rows = page.rows(field)
+            if len(rows) > place["limit"]:
+                raise AirflowUnreadable(
+                    f"Airflow answered with {len(rows)} {field} where {place['limit']} were asked for."
+                )
+            yield from rows
+            place["offset"] += len(rows)
+            place["limit"] = PAGE
+            if cursors and page.has("next_cursor"):
+                following = page.text_or_none("next_cursor", MAX_CURSOR)
+                if following is not None and following == place.get("cursor"):
+                    raise AirflowUnreadable(f"The pages of {field} of {self._at} lead back to themselves.")
+                place["cursor"] = following
+                more = following is not None
+            else:
+                more = place["offset"] < page.number("total_entries")
+            if not rows or not more:
+                return
+        raise AirflowUnreadable(f"The list of {field} of {self._at} has not ended after {MAX_PAGES} pages.")
+
+    def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
+        """The rows of many runs, read one by one: one that can't be read is left out and logged, once for each kind, and the others count."""
+        for row in rows:
+            try:
+                found = read(row)
+            except AirflowUnreadable as error:
+                if str(error) not in self._unreadable and len(self._unreadable) < _REPEATED:
+                    self._unreadable.add(str(error))
+                    log.warning("a row is left out: %s", error)
+                continue
+            yield found
+
+    def assert_backfills(self) -> None:
+        """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it may have been upgraded."""
+        with _nothing_sent():
+            number, version = self._supported()
         try:
-            response = request()
-            data = response.read()
-            if isinstance(stamp := response.headers.get("date"), str):
-                self.clock_offset = _offset(stamp)
-            return int(response.status), data
+            assert_backfills(number, version, self._at)
+        except AirflowUnsupported:
+            self._version = None
+            raise
+
+    def _result(self, reply: Reply, absent: Absence = NEVER) -> Row:
+        result = reply.result(absent, self._source)
+        if reply.date is not None and abs(offset := clock_offset(reply.date, datetime.now(UTC))) <= MAX_CLOCK_OFFSET:
+            self.clock_offset = offset
+        return result
+
+    def _send(self, method: Callable[..., Any], *args: Any, most: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
+        query.setdefault("_request_timeout", TIMEOUT)
+        try:
+            return Reply.read(method(*args, **query), self._at, most)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            raise AirflowUnavailable(f"Airflow at {self._url} can't be reached: {_cause(error)}") from error
+            raise AirflowUnavailable(f"Airflow at {self._at} can't be reached: {_cause(error)}") from error
         except (ApiException, ssl.SSLError) as error:
             # The client has no other use for its exception before there is an answer.
             raise AirflowUnavailable(
-                f"Airflow at {self._url} can't be trusted: {_cause(error)}. Check the CA bundle."
+                f"Airflow at {self._at} can't be trusted: {_cause(error)}. Check the CA bundle."
             ) from error
         except urllib3.exceptions.HTTPError as error:
             refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
             raise AirflowUnavailable(
-                f"Airflow at {self._url} did not answer: {_cause(error)}", outcome_unknown=not refused
+                f"Airflow at {self._at} did not answer: {_cause(error)}", outcome_unknown=not refused
             ) from error
         except OSError as error:
-            raise AirflowUnavailable(f"Airflow at {self._url} did not answer: {error}", outcome_unknown=True) from error
-
-    def _read(self, data: bytes) -> Any:
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            # A proxy's page, most likely; whether Airflow was asked behind it is not known.
-            raise AirflowUnavailable(
-                f"{self._url} answered with what is not JSON: {cut(_detail(data), 100)!r}. Is it Airflow's api-server?",
-                outcome_unknown=True,
-            ) from error
+            raise AirflowUnavailable(f"Airflow at {self._at} did not answer: {error}", outcome_unknown=True) from error
 
     def _supported(self) -> tuple[Version, str]:
         """The version, which is asked for once; one that is too old is asked for again the next time."""
-        if (known := self._version) is not None:
-            return known
-        # Without the lock: while Airflow hangs, threads would wait for each other's timeouts.
-        version = self._ask_version()
-        found = supported(version, self._url), version
-        with self._lock:
-            if self._version is None:
-                warn_if_untested(*found, self._url)
-            self._version = found
+        return self._version or self._versions.do(self._ask_version)
+
+    def _ask_version(self) -> tuple[Version, str]:
+        version = self._without_token("GET", "/api/v2/version").text("version")
+        found = supported(version, self._at), version
+        if self._version is None:
+            warn_if_untested(*found, self._at)
+        self._version = found
         return found
 
-    def _ask_version(self) -> str:
-        try:
-            status, data = self._send(
-                lambda: self.client.call_api(
-                    "GET",
-                    f"{self._url}/api/v2/version",
-                    header_params={"Accept": "application/json"},
-                    _request_timeout=TIMEOUT,
-                )
-            )
-            if status >= 500 or status == 429:
-                raise AirflowUnavailable(f"Airflow at {self._url} answered {status}: {_detail(data)}")
-            if not 200 <= status < 300:
-                raise without_api(self._url, status)
-            return str(self._read(data)["version"])
-        except AirflowUnavailable as error:
-            # Whatever was to be asked for was not.
-            error.outcome_unknown = False
-            raise
-
     def _log_in(self, stale: str | None) -> str:
-        """Make sure that there is a token, and not the stale one; the token. One thread logs in, the others wait for it."""
+        """Make sure that there is a token, and not the stale one; the token."""
         if self._fixed_token is not None:
-            return self._fixed_token
-        with self._lock:
-            token = self._configuration.access_token
-            if token and token != stale:
-                return str(token)
-            status, data = self._send(
-                lambda: self.client.call_api(
-                    "POST",
-                    f"{self._url}/auth/token",
-                    header_params={"Content-Type": "application/json", "Accept": "application/json"},
-                    body={"username": self._user, "password": self._password},
-                    _request_timeout=TIMEOUT,
-                )
-            )
-            if status in (401, 403, 422):
+            if not _sendable(self._fixed_token):
                 raise AirflowUnauthorized(
-                    f"Airflow refused the login of user {self._user!r}: {_detail(data)}. Check {self._source}."
+                    f"The token in {self._source} is empty, or has characters that HTTP does not allow in a header: correct it."
                 )
-            if not 200 <= status < 300:
-                raise AirflowUnavailable(f"Airflow at {self._url} answered {status} to the login: {_detail(data)}")
-            token = self._read(data)["access_token"]
-            self._configuration.access_token = token
-            return str(token)
+            return self._fixed_token
+        token: str | None = self._configuration.access_token
+        return token if token and token != stale else self._logins.do(self._ask_token)
+
+    def _ask_token(self) -> str:
+        try:
+            row = self._without_token("POST", "/auth/token", {"username": self._user, "password": self._password})
+        except (AirflowUnauthorized, AirflowForbidden) as error:
+            raise AirflowUnauthorized(f"Airflow refused the login of user {self._user!r}. {error}") from error
+        token = row.text("access_token", MAX_TOKEN)
+        if not _sendable(token):
+            raise AirflowUnreadable(f"Airflow at {self._at} gave a token that HTTP does not allow in a header.")
+        self._configuration.access_token = token
+        return token
+
+    def _without_token(self, method: str, path: str, body: Any = None) -> Row:
+        """What is asked before anything else can be. An error is not for the operation to interpret that it is asked for."""
+        reply = self._send(self._call, method, path, body)
+        if reply.status == 404:
+            raise without_api(reply.answered)
+        try:
+            return self._result(reply)
+        except Answer as answer:
+            raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
+
+    def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
+        """A request without the token."""
+        headers = {"Accept": "application/json", **({"Content-Type": "application/json"} if body is not None else {})}
+        answer = self.client.call_api(
+            method, f"{self._url}{path}", header_params=headers, body=body, _request_timeout=_request_timeout
+        )
+        response: urllib3.BaseHTTPResponse = answer.response
+        return response
 
 
-def _offset(stamp: str) -> timedelta:
-    """Airflow's clock less ours; under two seconds it is HTTP's rounding and counts as none."""
-    offset = parsedate_to_datetime(stamp) - datetime.now(UTC)
-    return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
-
-
-def _detail(data: bytes) -> str:
-    """What FastAPI says in ``detail``, as one line of text."""
+@contextmanager
+def _nothing_sent() -> Iterator[None]:
+    """What fails in here fails before the request that it is for: that has certainly no effect."""
     try:
-        detail = json.loads(data).get("detail")
-    except (ValueError, AttributeError):
-        detail = data.decode(errors="replace")
-    if isinstance(detail, list):
-        detail = "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
-    elif isinstance(detail, dict):
-        detail = detail.get("message") or detail.get("reason") or json.dumps(detail)
-    return cut(" ".join(str(detail).split()), 500)
+        yield
+    except AirflowUnavailable as error:
+        error.outcome_unknown = False
+        raise
+
+
+def _sendable(token: str) -> bool:
+    """Whether HTTP allows it in a header."""
+    return _HEADER_SAFE.fullmatch(token) is not None
 
 
 def _cause(error: BaseException) -> str:

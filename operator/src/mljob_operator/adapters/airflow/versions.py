@@ -11,7 +11,7 @@ import logging
 
 from mljob_contract.airflow_versions import NEWEST, OLDEST, SUPPORTED, Version, version_number
 
-from ...errors import AirflowUnsupported
+from ...errors import AirflowUnavailable, AirflowUnsupported
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ def warn_if_untested(number: Version, version: str, url: str) -> None:
         )
 
 
-def without_api(url: str, status: int) -> AirflowUnsupported:
-    """There is no API of Airflow 3 at all."""
-    return AirflowUnsupported(
-        f"{url} answered {status} to GET /api/v2/version: it is Airflow 2, or not the URL of an api-server. {_TESTED}."
+def without_api(answered: str) -> AirflowUnavailable:
+    """There is no API of Airflow 3, for now: a proxy without a backend answers like this, too."""
+    return AirflowUnavailable(
+        f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers in its place. {_TESTED}."
     )
 
 

@@ -1,0 +1,113 @@
+"""An Airflow's dag runs, as the operator's ports have them: each operation in the lane of its kind of work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from mljob_contract.mljob import OutputSource
+
+from ...core.facts import Question, RunFact, TaskFact, TaskKey
+from ...core.outputs import Outputs
+from ...ports import RunChange, TaskChange
+from .backfills import AirflowBackfills
+from .cancellation import Cancellation
+from .changes import Changes
+from .lanes import Run, Work
+from .outputs import XComOutputs
+from .refusals import Refusals
+from .runs import Runs
+from .session import Session
+
+
+class AirflowRuns:
+    """The dag runs of one Airflow.
+
+    Args:
+        session: Logged in.
+        run: How requests are run.
+        prefix: Of our dag run ids.
+        cancel_dag_id: The cancellation DAG.
+    """
+
+    def __init__(self, session: Session, run: Run, *, prefix: str, cancel_dag_id: str) -> None:
+        self._session = session
+        self._run = run
+        refusals = Refusals(session)
+        self._runs = Runs(session, refusals)
+        self._outputs = XComOutputs(session)
+        self._cancellation = Cancellation(session, self._runs, dag_id=cancel_dag_id)
+        self._changes = Changes(session, prefix=prefix)
+        self.backfills = AirflowBackfills(session, run, refusals, prefix=prefix)
+        """Its backfills."""
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
+        return self._session.clock_offset
+
+    async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+        """As :meth:`.Runs.submit`."""
+        return await self._run(Work.SUBMISSIONS, "submit", self._runs.submit, dag_id, run_id, conf, note)
+
+    async def params(self, dag_id: str) -> dict[str, Any]:
+        """As :meth:`.Runs.params`."""
+        return await self._run(Work.SUBMISSIONS, "params", self._runs.params, dag_id)
+
+    async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """As :meth:`.Runs.conf`."""
+        return await self._run(Work.SUBMISSIONS, "conf", self._runs.conf, dag_id, run_id)
+
+    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
+        """As :meth:`.Runs.clear_failed`."""
+        return await self._run(Work.SUBMISSIONS, "clear_failed", self._runs.clear_failed, dag_id, run_id, since)
+
+    async def get(self, dag_id: str, run_id: str) -> RunFact | None:
+        """As :meth:`.Runs.get`."""
+        return await self._run(Work.LOOKUPS, "get", self._runs.get, dag_id, run_id)
+
+    async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
+        """As :meth:`.Runs.tasks`."""
+        return await self._run(Work.LOOKUPS, "tasks", self._runs.tasks, dag_id, run_id)
+
+    async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
+        """As :meth:`.Runs.questions`."""
+        return await self._run(Work.LOOKUPS, "questions", self._runs.questions, dag_id, run_id)
+
+    async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
+        """As :meth:`.XComOutputs.read`."""
+        return await self._run(Work.LOOKUPS, "outputs", self._outputs.read, dag_id, run_id, sources)
+
+    async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
+        """As :meth:`.Cancellation.trigger`."""
+        trigger = self._cancellation.trigger
+        await self._run(Work.CANCELLATIONS, "trigger_cancellation", trigger, dag_id, run_id, reason)
+
+    async def cancellation_runs(self, run_id: str) -> bool:
+        """As :meth:`.Cancellation.at_work`."""
+        return await self._run(Work.CANCELLATIONS, "cancellation_runs", self._cancellation.at_work, run_id)
+
+    async def cancel(self, dag_id: str, run_id: str) -> None:
+        """As :meth:`.Cancellation.cancel`."""
+        await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
+
+    async def drop_cancellation(self, run_id: str) -> None:
+        """As :meth:`.Cancellation.drop`."""
+        await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)
+
+    async def changed_runs(self, since: datetime) -> list[RunChange]:
+        """As :meth:`.Changes.runs`."""
+        return await self._run(Work.FEED, "changed_runs", self._changes.runs, since)
+
+    async def changed_tasks(self, since: datetime) -> list[TaskChange]:
+        """As :meth:`.Changes.tasks`."""
+        return await self._run(Work.FEED, "changed_tasks", self._changes.tasks, since)
+
+    async def active_runs(self) -> list[RunChange]:
+        """As :meth:`.Changes.active_runs`."""
+        return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
+
+    async def paused_dags(self) -> set[str]:
+        """As :meth:`.Changes.paused_dags`."""
+        return await self._run(Work.FEED, "paused_dags", self._changes.paused_dags)

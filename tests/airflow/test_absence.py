@@ -1,0 +1,59 @@
+"""The texts by which the operator knows that something is not there, in the sources of the Airflow that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import airflow.api_fastapi
+import pytest
+
+MODULE = Path(__file__).parents[2] / "operator/src/mljob_operator/adapters/airflow/absence.py"
+FILES = {
+    "GET_RUN": "dag_run",
+    "PATCH_RUN": "dag_run",
+    "CLEAR_RUN": "dag_run",
+    "TRIGGER_RUN": "dag_run",
+    "LIST_TASK_INSTANCES": "task_instances",
+    "GET_DAG": "dags",
+    "GET_XCOM": "xcom",
+    "CREATE_BACKFILL": "backfills",
+    "CHANGE_BACKFILL": "backfills",
+}
+
+
+def absence():
+    """The operator's module, which is not installed beside Airflow; it needs nothing of it."""
+    spec = importlib.util.spec_from_file_location("absence", MODULE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def plain(text):
+    """Without the names of what is in braces, and in one case."""
+    return re.sub(r"\{[^}]*\}", "{}", text).casefold()
+
+
+def sources(*parts):
+    root = Path(airflow.api_fastapi.__file__).parent
+    return "\n".join(plain(path.read_text()) for part in parts for path in root.glob(part))
+
+
+@pytest.mark.parametrize(("constant", "file"), FILES.items())
+def test_airflow_says_so(constant, file):
+    module = absence()
+    texts = [text for text in getattr(module, constant).texts if text != module.NO_SERIALIZED_DAG]
+    said = sources(f"core_api/routes/public/{file}.py", f"core_api/services/public/{file}.py", "core_api/security.py")
+    assert any(plain(text) in said for text in texts), texts
+
+
+def test_a_dag_that_is_not_serialized_is_called_that():
+    assert plain(absence().NO_SERIALIZED_DAG) in sources("common/dagbag.py")
+
+
+def test_each_text_has_its_file():
+    module = absence()
+    named = {name for name, value in vars(module).items() if isinstance(value, module.Absence)}
+    assert named - {"NEVER", "LIST_TASKS"} == FILES.keys()

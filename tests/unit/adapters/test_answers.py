@@ -1,0 +1,354 @@
+"""What counts as an answer: every answer that may come, to every request that the operator makes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import ReprocessBehavior
+from mljob_operator.adapters.airflow import backfills
+from mljob_operator.adapters.airflow.backfills import AirflowBackfills
+from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.adapters.airflow.dag_runs import AirflowRuns
+from mljob_operator.adapters.airflow.session import Session
+from mljob_operator.core.backfill import Backfill, Order
+from mljob_operator.core.outputs import Outputs
+from mljob_operator.errors import (
+    AirflowError,
+    AirflowForbidden,
+    AirflowUnauthorized,
+    AirflowUnavailable,
+    AirflowUnreadable,
+    DagNotFound,
+    DagRefused,
+    NothingToClear,
+    ValidationFailed,
+)
+from tests.scripted_airflow import (
+    BACKFILL,
+    BACKFILL_DAG,
+    BREAKS_OFF,
+    CANCEL_DAG,
+    CANCEL_RUN,
+    DAG,
+    HANGS,
+    HUGE,
+    REQUESTS,
+    RESETS,
+    RUN,
+    Says,
+    ScriptedAirflow,
+    Told,
+    page,
+    refused,
+)
+
+from .conftest import SOON, Connect
+
+DAY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MARKER = Marker(RUN, 1)
+ORDER = Order(DAY, DAY, ReprocessBehavior.NONE, 1, False, {})
+MADE = Backfill(BACKFILL, BACKFILL_DAG, MARKER, DAY, DAY, {}, ReprocessBehavior.NONE, 1, False, DAY, None)
+
+NO_RUN = f"The DagRun with dag_id: `{DAG}` and run_id: `{RUN}` was not found"
+NO_DAG = f"The Dag with ID: `{DAG}` was not found"
+THE_THING = "404 JSON of the thing itself"
+
+ANSWERS: dict[str, Told] = {
+    "404 plain": Says(404, "404 page not found", "text/plain"),
+    "404 empty": Says(404, "", ""),
+    "404 HTML": Says(404, "<html>nothing here</html>", "text/html"),
+    "404 JSON of something else": refused(404, "Not Found"),
+    "404 JSON of another run": refused(404, NO_RUN.replace(RUN, RUN + "0")),
+    "404 JSON of a router": refused(404, f"no route for /api/v2/dags/{DAG}/dagRuns/{RUN}: {RUN} of {DAG} not found"),
+    "301": Says(301, "", "", {"Location": "https://elsewhere.example/api/v2"}),
+    "302 to a login page": Says(302, "", "", {"Location": "/somewhere/else?login"}),
+    "401": refused(401, "Not authenticated"),
+    "403": refused(403, "Forbidden"),
+    "429 with Retry-After": Says(429, "slow down", "text/plain", {"Retry-After": "7"}),
+    "500 HTML": Says(500, "<html>oops</html>", "text/html"),
+    "502": Says(502, "bad gateway", "text/plain"),
+    "503 with Retry-After": Says(503, "", "", {"Retry-After": "7"}),
+    "200 HTML": Says(200, "<html>Sign in</html>", "text/html"),
+    "200 empty": Says(200, "", ""),
+    "200 {}": Says(200, "{}"),
+    "200 a list": Says(200, "[]"),
+    "200 truncated": Says(200, '{"dag_id": "tr'),
+    "200 that breaks off": BREAKS_OFF,
+    "200 nested without end": Says(200, '{"dag_id": ' + "[" * 100_000),
+    "200 huge": Says(200, "{", headers={"Content-Length": str(HUGE)}),
+    "timeout": HANGS,
+    "connection reset": RESETS,
+}
+
+REFUSED: dict[str, type[AirflowError]] = {"401": AirflowUnauthorized, "403": AirflowForbidden}
+UNREADABLE = {
+    "404 JSON of something else",
+    "404 JSON of another run",
+    "404 JSON of a router",
+    THE_THING,
+    "200 {}",
+    "200 a list",
+    "200 truncated",
+    "200 nested without end",
+    "200 huge",
+}
+"""Answers in JSON that are not what Airflow answers; THE_THING where Airflow has no such text for the request."""
+CERTAIN = {"401", "403", "429 with Retry-After", THE_THING}
+"""Answers that say that a request took no effect."""
+EVERY = {*ANSWERS, THE_THING}
+
+Ask = Callable[[Airflow], Awaitable[Any]]
+Outcome = type[AirflowError] | Callable[[Any], bool]
+"""What is raised, or what is said of the result."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An operation, and one of the requests that it makes.
+
+    Attributes:
+        operation: A public method of the adapter.
+        request: By its name.
+        ask: Calls the operation.
+        given: What the other requests are answered.
+        detail: How Airflow says that what the request names is not there; empty where it has no text for that.
+        absent: What that means.
+        otherwise: What other answers mean where the rule does not hold.
+        changes: Whether the operation's outcome is unknown if this request's is.
+    """
+
+    operation: str
+    request: str
+    ask: Ask
+    given: Mapping[str, Told] = field(default_factory=dict)
+    detail: str = ""
+    absent: Outcome = AirflowError
+    otherwise: Mapping[str, Outcome] = field(default_factory=dict)
+    changes: bool = False
+
+
+def equals(wanted: Any) -> Outcome:
+    return lambda result: bool(result == wanted)
+
+
+def fine(_: Any) -> bool:
+    """The request's answer makes no difference."""
+    return True
+
+
+def submit(airflow: Airflow) -> Awaitable[Any]:
+    return airflow.submit(DAG, RUN, {}, "")
+
+
+NOT_HERE = {"trigger": refused(404, NO_DAG)}
+THERE = {"trigger": refused(409, "The DagRun already exists")}
+NONE_YET = {"list backfills": page("backfills")}
+AS_A_LOGIN = {"403": AirflowUnauthorized}
+ANY_404 = {name: AirflowUnavailable for name in EVERY if name.startswith("404")}
+GOES_ON = dict.fromkeys(UNREADABLE, fine)
+
+CELLS = [
+    Cell("submit", "version", submit, otherwise=ANY_404),
+    Cell("submit", "login", submit, otherwise={**AS_A_LOGIN, **ANY_404}),
+    Cell("submit", "trigger", submit, detail=NO_DAG, absent=DagNotFound, changes=True),
+    Cell("submit", "get run", submit, given=THERE, detail=NO_RUN, absent=AirflowUnavailable, changes=True),
+    Cell(
+        "submit",
+        "list import errors",
+        submit,
+        given=NOT_HERE,
+        otherwise=dict.fromkeys(EVERY, DagNotFound),
+        changes=False,
+    ),
+    Cell("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals({})),
+    Cell("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
+    Cell(
+        "clear_failed",
+        "get run",
+        lambda a: a.clear_failed(DAG, RUN, since=None),
+        detail=NO_RUN,
+        absent=NothingToClear,
+    ),
+    Cell(
+        "clear_failed",
+        "clear run",
+        lambda a: a.clear_failed(DAG, RUN, since=None),
+        detail=NO_RUN,
+        absent=AirflowError,
+        changes=True,
+    ),
+    Cell("get", "get run", lambda a: a.get(DAG, RUN), detail=NO_RUN, absent=equals(None)),
+    Cell("tasks", "list tasks of a run", lambda a: a.tasks(DAG, RUN), detail=NO_RUN[4:], absent=equals([])),
+    Cell("questions", "list questions", lambda a: a.questions(DAG, RUN), otherwise={"403": equals({})}),
+    Cell("outputs", "list xcoms", lambda a: a.outputs(DAG, RUN, [])),
+    Cell(
+        "outputs",
+        "get xcom",
+        lambda a: a.outputs(DAG, RUN, []),
+        detail="XCom entry with key: `mljob_outputs` not found",
+        absent=equals(Outputs({})),
+        otherwise={"200 huge": equals(Outputs({}, ("mljob_outputs of fit",)))},
+    ),
+    Cell(
+        "trigger_cancellation",
+        "get dag",
+        lambda a: a.trigger_cancellation(DAG, RUN, "because"),
+        detail=NO_DAG.replace(DAG, CANCEL_DAG),
+        absent=DagRefused,
+    ),
+    Cell(
+        "trigger_cancellation",
+        "trigger",
+        lambda a: a.trigger_cancellation(DAG, RUN, "because"),
+        detail=NO_DAG.replace(DAG, CANCEL_DAG),
+        absent=DagRefused,
+    ),
+    Cell(
+        "cancellation_runs",
+        "list tasks of a run",
+        lambda a: a.cancellation_runs(RUN),
+        detail=NO_RUN[4:].replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
+        absent=equals(False),
+    ),
+    Cell(
+        "cancel", "list tasks of a run", lambda a: a.cancel(DAG, RUN), detail=NO_RUN[4:], absent=fine, otherwise=GOES_ON
+    ),
+    Cell("cancel", "list tasks of a dag", lambda a: a.cancel(DAG, RUN), detail=NO_DAG, absent=fine, otherwise=GOES_ON),
+    Cell("cancel", "patch run", lambda a: a.cancel(DAG, RUN), detail=NO_RUN, absent=fine),
+    Cell("cancel", "get run", lambda a: a.cancel(DAG, RUN)),
+    # Setting the run failed ends its tasks too.
+    Cell("cancel", "patch tasks", lambda a: a.cancel(DAG, RUN), otherwise=dict.fromkeys(EVERY - REFUSED.keys(), fine)),
+    Cell("changed_runs", "list changed runs", lambda a: a.changed_runs(DAY)),
+    Cell("changed_tasks", "list changed tasks", lambda a: a.changed_tasks(DAY)),
+    Cell("active_runs", "list active runs", lambda a: a.active_runs()),
+    Cell("paused_dags", "list dags", lambda a: a.paused_dags()),
+    Cell("probe", "version", lambda a: a.probe(), otherwise=ANY_404),
+    Cell("probe", "list dags", lambda a: a.probe()),
+    # An Airflow that is asked for its health alone may have none of the parts.
+    Cell("probe", "health", lambda a: a.probe(), otherwise={"200 {}": fine}),
+    Cell("backfills.create", "list backfills", lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER)),
+    Cell(
+        "backfills.create",
+        "create backfill",
+        lambda a: a.backfills.create(BACKFILL_DAG, MARKER, ORDER),
+        given=NONE_YET,
+        detail=f"Could not find dag {BACKFILL_DAG}",
+        absent=DagNotFound,
+        changes=True,
+    ),
+    Cell("backfills.find", "list backfills", lambda a: a.backfills.find(BACKFILL_DAG, RUN)),
+    Cell("backfills.survey", "list runs of a backfill", lambda a: a.backfills.survey(MADE)),
+    Cell("backfills.not_created", "count runs of a range", lambda a: a.backfills.not_created(MADE, 0)),
+    *(
+        Cell(f"backfills.{name}", f"{verb} backfill", ask, detail="Backfill not found", absent=fine)
+        for name, verb, ask in (
+            ("pause", "pause", lambda a: a.backfills.pause(BACKFILL, paused=True)),
+            ("pause", "unpause", lambda a: a.backfills.pause(BACKFILL, paused=False)),
+            ("cancel", "cancel", lambda a: a.backfills.cancel(BACKFILL)),
+        )
+    ),
+    Cell("backfills.changed", "list changed runs of backfills", lambda a: a.backfills.changed(DAY)),
+]
+
+
+def expected(cell: Cell, name: str) -> Outcome:
+    """The rule."""
+    if name == THE_THING and cell.detail:
+        return cell.absent
+    if (other := cell.otherwise.get(name)) is not None:
+        return other
+    return REFUSED.get(name) or (AirflowUnreadable if name in UNREADABLE else AirflowUnavailable)
+
+
+async def outcome(ask: Ask, airflow: Airflow) -> Any:
+    """The result, or the error."""
+    try:
+        return await ask(airflow)
+    except AirflowError as error:
+        return error
+
+
+def wait_shortly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon on this request; the others have the time that they need on a busy machine."""
+    (request,) = (request for request in REQUESTS if request.name == name)
+    send = Session._send
+
+    def hurried(session: Session, method: Callable[..., Any], *args: Any, **query: Any) -> Any:
+        this = (
+            re.fullmatch(request.path, args[1]) if method == session._call else f"{request.client}_" in method.__name__
+        )
+        return send(session, method, *args, **(query | {"_request_timeout": SOON} if this else query))
+
+    monkeypatch.setattr(Session, "_send", hurried)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ScriptedAirflow]:
+    server = ScriptedAirflow()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("name", [*ANSWERS, THE_THING])
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.operation}-{cell.request}")
+async def test_every_answer_to_every_request_means_what_the_rule_says(
+    cell: Cell,
+    name: str,
+    shared: ScriptedAirflow,
+    connect: Connect,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = ANSWERS.get(name) or refused(404, cell.detail or NO_RUN)
+    shared.told = {**cell.given, cell.request: answer}
+    shared.asked.clear()
+    if answer is HANGS:
+        wait_shortly(cell.request, monkeypatch)
+    airflow = connect(shared)
+    found = await outcome(cell.ask, airflow)
+    assert cell.request in shared.asked, "the request is made"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "nothing is unexpected"
+    wanted = expected(cell, name)
+    if not isinstance(wanted, type):
+        assert wanted(found), found
+        return
+    assert isinstance(found, wanted), found
+    assert isinstance(found, AirflowUnreadable) is issubclass(wanted, AirflowUnreadable), found
+    if isinstance(found, AirflowUnavailable):
+        assert found.retry_after == (7 if "Retry-After" in name else 0)
+        assert cell.otherwise or name == THE_THING or shared.url in str(found), "it says whose answer it was"
+    if cell.changes:
+        assert found.outcome_unknown is (cell.given is THERE or name not in CERTAIN), found
+
+
+async def test_every_operation_works_where_airflow_answers(server: ScriptedAirflow, connect: Connect) -> None:
+    """So that what fails above fails for its answer."""
+    airflow = connect(server)
+    for cell in CELLS:
+        server.told = dict(cell.given)
+        found = await outcome(cell.ask, airflow)
+        allowed = DagNotFound if cell.given is NOT_HERE else NothingToClear if cell.operation == "clear_failed" else ()
+        assert not isinstance(found, Exception) or isinstance(found, allowed), (cell.operation, found)
+    assert set(server.asked) == {request.name for request in REQUESTS}
+
+
+def test_the_table_has_every_operation_and_every_request() -> None:
+    def operations(port: type, prefix: str = "") -> set[str]:
+        found = inspect.getmembers(port, inspect.iscoroutinefunction)
+        return {prefix + name for name, _ in found if not name.startswith("_") and name != "close"}
+
+    every = operations(Airflow) | operations(AirflowRuns) | operations(AirflowBackfills, "backfills.")
+    assert {cell.operation for cell in CELLS} == every
+    assert {cell.request for cell in CELLS} == {request.name for request in REQUESTS}
+    sources = Path(backfills.__file__).parent.glob("*.py")
+    called = {name for path in sources for name in re.findall(r"\.(\w+)_without_preload_content", path.read_text())}
+    assert {request.client for request in REQUESTS if request.client} == called

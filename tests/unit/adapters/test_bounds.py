@@ -1,0 +1,409 @@
+"""What Airflow's answers may hold: their size, their pages, their fields, their headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from mljob_contract.mljob import OutputSource
+from mljob_operator.adapters.airflow import answers, outputs, session
+from mljob_operator.adapters.airflow.answers import MAX_RETRY_AFTER, retry_after
+from mljob_operator.core.outputs import Outputs, bounded
+from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
+from tests.scripted_airflow import (
+    AT,
+    BACKFILL_DAG,
+    DAG,
+    DRIPS,
+    POURS,
+    RUN,
+    Says,
+    ScriptedAirflow,
+    Told,
+    backfill_row,
+    page,
+    run_row,
+    said,
+    task_row,
+)
+
+from .conftest import Connect
+
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("request_name", ["version", "login", "get run", "trigger", "list dags", "get xcom"])
+async def test_no_redirect_is_followed(
+    status: int, request_name: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    """Where it leads gets neither the token nor a conf."""
+    elsewhere = ScriptedAirflow()
+    airflow = connect(server)
+    server.told[request_name] = Says(status, "", "", {"Location": f"{elsewhere.url}/api/v2/version"})
+    ask = {
+        "trigger": lambda: airflow.submit(DAG, RUN, {"key": "value"}, ""),
+        "list dags": airflow.paused_dags,
+        "get xcom": lambda: airflow.outputs(DAG, RUN, []),
+    }.get(request_name, lambda: airflow.get(DAG, RUN))
+    with pytest.raises(AirflowUnavailable, match=rf"answered {status}, a redirect to 127\.0\.0\.1"):
+        await ask()
+    assert elsewhere.asked == []
+    elsewhere.close()
+
+
+@pytest.mark.parametrize(
+    ("location", "where"), [("", "the same host"), ("/login", "the same host"), ("http://[::", "no host")]
+)
+async def test_a_redirect_to_nowhere_is_one(
+    location: str, where: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["get run"] = Says(302, "", "", {"Location": location})
+    with pytest.raises(AirflowUnavailable, match=f"a redirect to {where}"):
+        await connect(server).get(DAG, RUN)
+
+
+# Bytes
+
+
+async def test_an_answer_without_end_is_cut(server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["get run"] = POURS
+    with pytest.raises(AirflowUnreadable, match="answered with more than 4194304 bytes"):
+        await connect(server).get(DAG, RUN)
+
+
+async def test_an_answer_that_drips_is_not_waited_for(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MAX_BODY_SECONDS", 0.1)
+    server.told["get run"] = DRIPS
+    with pytest.raises(AirflowUnavailable, match="had not answered whole") as caught:
+        await connect(server).get(DAG, RUN)
+    assert caught.value.outcome_unknown
+
+
+async def test_a_large_error_page_is_an_error_all_the_same(server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["get run"] = Says(500, "<html>" + "x" * 1_000_000, "text/html")
+    with pytest.raises(AirflowUnavailable, match="answered 500") as caught:
+        await connect(server).get(DAG, RUN)
+    assert len(str(caught.value)) < 500
+
+
+# Outputs
+
+
+def xcoms(*task_ids: str) -> Says:
+    return page("xcom_entries", *({"task_id": name, "map_index": -1, "timestamp": AT} for name in task_ids))
+
+
+async def test_an_output_that_is_too_large_is_named_and_the_others_are_there(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    answers = iter([said(200, value='{"score": 0.9}'), POURS])
+    server.told["list xcoms"] = xcoms("fit", "fit")
+    server.told["get xcom"] = lambda _: next(answers)
+    found = await connect(server).outputs(DAG, RUN, [])
+    assert found == Outputs({"score": 0.9}, ("mljob_outputs of fit",))
+    assert bounded(found.values, found.omitted) == found, "and so the status says"
+
+
+async def test_all_xcoms_of_a_run_together_are_bounded(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "MAX_RUN_BYTES", 150)
+    server.told["list xcoms"] = xcoms(*["fit"] * 4)
+    values = iter(json.dumps({f"out-{number}": "x" * 30}) for number in range(4))
+    server.told["get xcom"] = lambda _: said(200, value=next(values))
+    found = await connect(server).outputs(DAG, RUN, [])
+    assert list(found.values) == ["out-0", "out-1"]
+    assert found.omitted == ("mljob_outputs of fit",)
+
+
+async def test_no_more_xcoms_are_read_than_make_sense(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "MAX_XCOMS", 2)
+    server.told["list xcoms"] = xcoms(*["fit"] * 3)
+    airflow = connect(server)
+    found = await airflow.outputs(DAG, RUN, [])
+    assert found == Outputs({"a": 1}, ("mljob_outputs of more than 2 tasks",))
+    assert server.asked.count("get xcom") == 2
+
+
+async def test_a_deeply_nested_output_is_left_out_of_the_status(server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["get xcom"] = said(200, value='{"deep": ' + "[" * 500 + "]" * 500 + ', "a": 1}')
+    found = await connect(server).outputs(DAG, RUN, [])
+    assert bounded(found.values, found.omitted) == Outputs({"a": 1}, ("deep",))
+
+
+# Pages
+
+
+@pytest.mark.parametrize("limit", [7, 100])
+@pytest.mark.parametrize("total", [0, 7, 150, 200])
+@pytest.mark.parametrize("field", ["dags", "hitl_details", "backfills", "xcom_entries"])
+async def test_a_short_page_is_not_the_last_one(
+    field: str, total: int, limit: int, server: ScriptedAirflow, connect: Connect
+) -> None:
+    """``[api] maximum_page_limit`` may be lower than what is asked for."""
+    rows = {
+        "dags": lambda number: {"dag_id": f"dag-{number}"},
+        "hitl_details": lambda number: {"task_instance": task_row(map_index=number), "subject": "?"},
+        "backfills": lambda number: backfill_row(
+            id=number, dag_run_conf=None if number else backfill_row()["dag_run_conf"]
+        ),
+        "xcom_entries": lambda number: {"task_id": "fit", "map_index": number, "timestamp": AT},
+    }
+    every = [rows[field](number) for number in reversed(range(total))]
+
+    def cut(query: Mapping[str, list[str]]) -> Told:
+        first = int(query["offset"][0])
+        return said(200, **{field: every[first : first + min(limit, int(query["limit"][0]))], "total_entries": total})
+
+    names = {
+        "dags": "list dags",
+        "hitl_details": "list questions",
+        "backfills": "list backfills",
+        "xcom_entries": "list xcoms",
+    }
+    server.told[names[field]] = cut
+    airflow = connect(server)
+    match field:
+        case "dags":
+            assert len(await airflow.paused_dags()) == total
+        case "hitl_details":
+            assert len(await airflow.questions(DAG, RUN)) == total
+        case "backfills":
+            assert (await airflow.backfills.find(BACKFILL_DAG, RUN) is not None) is (total > 0), "it is the last one"
+        case _:
+            source = OutputSource(name="all", task_id="fit", key="mljob_outputs")
+            server.told["list xcoms"] = lambda query: cut(query)
+            found = await airflow.outputs(DAG, RUN, [])
+            assert server.asked.count("get xcom") == total
+            assert source.name not in found.values
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"dag_runs": [run_row()], "next_cursor": "again"}, "lead back to themselves"),
+        ({"dag_runs": [run_row()], "total_entries": 10**9}, "has not ended after 20 pages"),
+        ({"dag_runs": [run_row()] * 101, "total_entries": 101}, "101 dag_runs where 100 were asked for"),
+        ({"dag_runs": [run_row()]}, "total_entries is missing"),
+        ({"dag_runs": [run_row()], "total_entries": "many"}, "total_entries is a string"),
+        ({"dag_runs": [run_row()], "next_cursor": 5}, "next_cursor is a number"),
+        ({"dag_runs": {"a": 1}, "total_entries": 1}, "dag_runs is a object"),
+        ({"dag_runs": [5], "total_entries": 1}, "number where Airflow gives an object"),
+    ],
+)
+async def test_pages_that_do_not_end_or_are_none_are_refused(
+    answer: dict[str, Any],
+    says: str,
+    server: ScriptedAirflow,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "MAX_PAGES", 20)
+    server.told["list changed runs"] = said(200, **answer)
+    with pytest.raises(AirflowUnreadable, match=says):
+        await connect(server).changed_runs(DAY)
+
+
+async def test_pages_that_are_too_large_are_asked_for_in_parts(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of somebody else's may have a large conf, and Airflow 3.1 lists everybody's."""
+    monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
+    every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf={"x": "x" * 3000}) for number in range(12)]
+
+    def cut(query: Mapping[str, list[str]]) -> Told:
+        first, limit = int(query["offset"][0]), int(query["limit"][0])
+        return said(200, dag_runs=every[first : first + limit], total_entries=len(every))
+
+    server.told["list changed runs"] = cut
+    assert len(await connect(server).changed_runs(DAY)) == 12
+
+
+# Fields
+
+ODD_RUNS = {
+    "state": [5, {}, "x" * 2000, "\ud800"],
+    "queued_at": ["yesterday", "2026-01-02T03:04:05", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", 5],
+    "start_date": [[], True],
+    "dag_run_id": ["another-run", None, 5],
+    "dag_id": ["another-dag"],
+}
+ODD_TASKS = {
+    "task_id": [None, 5, "x" * 2000],
+    "map_index": [None, "0", 2**31, True],
+    "try_number": [2**70, 1.5, None],
+    "max_tries": [2**31],
+    "state": [["running"]],
+    "end_date": ["+277000-01-01T00:00:00Z"],
+    "dag_run_id": ["another-run"],
+}
+
+
+def odd(fields: Mapping[str, list[Any]]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, values in fields.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), odd(ODD_RUNS), ids=lambda value: ascii(value)[:30])
+async def test_an_odd_run_is_an_error_and_left_out_of_the_feed(
+    name: str, value: Any, server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    row = run_row(**{name: value})
+    server.told["get run"] = server.told["trigger"] = said(200, **row)
+    with pytest.raises(
+        AirflowUnreadable, match=name if value not in ("another-run", "another-dag") else "was asked for"
+    ):
+        await airflow.get(DAG, RUN)
+    with pytest.raises(AirflowUnreadable) as caught:
+        await airflow.submit(DAG, RUN, {}, "")
+    assert caught.value.outcome_unknown
+    good = run_row(run_id="mljob.a.b.aaaaaaaaaa-2")
+    server.told["list changed runs"] = page("dag_runs", row, good)
+    changes = {(change.dag_id, change.run_id) for change in await airflow.changed_runs(DAY)}
+    assert (DAG, "mljob.a.b.aaaaaaaaaa-2") in changes
+    assert (DAG, RUN) not in changes
+
+
+@pytest.mark.parametrize(("name", "value"), odd(ODD_TASKS), ids=lambda value: ascii(value)[:30])
+async def test_an_odd_task_is_an_error_of_its_run_and_left_out_of_the_feed(
+    name: str, value: Any, server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    row = task_row(**{name: value})
+    server.told["list tasks of a run"] = page("task_instances", row)
+    with pytest.raises(AirflowUnreadable):
+        await airflow.tasks(DAG, RUN)
+    server.told["list changed tasks"] = page("task_instances", row, task_row(task_id="good"))
+    assert "good" in {change.fact.task_id for change in await airflow.changed_tasks(DAY)}
+    await airflow.cancel(DAG, RUN)
+    assert "patch run" in server.asked, "a run whose tasks can't be read is cancelled all the same"
+
+
+async def test_a_field_that_a_later_airflow_adds_is_none_of_our_business(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["get run"] = said(200, **run_row(state="contemplating", from_the_future={}))
+    assert await connect(server).get(DAG, RUN) is not None
+
+
+@pytest.mark.parametrize(
+    "conf", [5, [], "text", json.loads("[" * 100 + "]" * 100), {"a": json.loads("[" * 90 + "]" * 90)}]
+)
+async def test_a_conf_of_another_shape_is_an_error(conf: Any, server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["get run"] = said(200, **run_row(conf=conf))
+    with pytest.raises(AirflowUnreadable, match="conf"):
+        await connect(server).conf(DAG, RUN)
+
+
+@pytest.mark.parametrize("conf", [5, [], "text", {"mljob": 5}, {"a": json.loads("[" * 90 + "]" * 90)}, None])
+async def test_somebody_elses_backfill_may_have_any_conf(conf: Any, server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["list backfills"] = page("backfills", backfill_row(dag_run_conf=conf), backfill_row(id=6))
+    found = await connect(server).backfills.find(BACKFILL_DAG, RUN)
+    assert found is not None
+    assert found.id == 6
+
+
+@pytest.mark.parametrize("version", [5, None, {}, "x" * 2000, ["3.3.2"]])
+async def test_a_version_that_is_none_is_not_airflows(version: Any, server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["version"] = said(200, version=version)
+    with pytest.raises(AirflowUnreadable, match="version"):
+        await connect(server).probe()
+
+
+@pytest.mark.parametrize("token", [5, None, {}, "", "a-secret\nof two lines", "x" * 20_000, "ümlaut-secret"])
+async def test_a_token_that_cannot_be_sent_is_an_error_and_not_told(
+    token: Any, server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["login"] = said(201, access_token=token)
+    with pytest.raises(AirflowUnreadable) as caught:
+        await connect(server).get(DAG, RUN)
+    assert "secret" not in str(caught.value)
+    assert server.asked == ["version", "login"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+async def test_a_token_in_an_answer_that_is_cut_off_is_not_told(
+    content_type: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["login"] = Says(201, '{"access_token": "a-secret', content_type)
+    with pytest.raises(AirflowUnavailable) as caught:
+        await connect(server).get(DAG, RUN)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["", "   ", "a-secret\nof two lines", "a-secret\x00"])
+async def test_a_given_token_that_cannot_be_sent_is_wrong_credentials(
+    token: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    with pytest.raises(AirflowUnauthorized, match="Check the Secret") as caught:
+        await connect(server, token=token).get(DAG, RUN)
+    assert "secret\n" not in str(caught.value)
+
+
+async def test_the_newline_at_the_end_of_a_token_is_an_editors(server: ScriptedAirflow, connect: Connect) -> None:
+    assert await connect(server, token="a-token\n").get(DAG, RUN) is not None
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("0", 0),
+        ("Thu, 01 Jan 2026 00:00:09 GMT", 9),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0),
+        ("Thu, 01 Jan 2099 00:00:00 GMT", MAX_RETRY_AFTER),
+        ("86400", MAX_RETRY_AFTER),
+        ("9" * 400, 0),
+        ("-5", 0),
+        ("1.5", 0),
+        ("soon", 0),
+        ("", 0),
+        ("Thu, 99 Jan 2026 00:00:00 GMT", 0),
+        ("Thu, 01 Jan 99999 00:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 0),
+    ],
+)
+def test_retry_after_is_bounded_and_what_is_none_is_ignored(header: str, seconds: float) -> None:
+    assert retry_after(header, DAY) == seconds
+
+
+async def test_a_clock_is_taken_from_airflows_answers_alone(server: ScriptedAirflow, connect: Connect) -> None:
+    airflow = connect(server)
+    ahead = datetime.now(UTC) + timedelta(minutes=10)
+
+    def dated(answer: Says, date: str) -> Says:
+        return Says(answer.status, answer.body, answer.content_type, {"Date": date})
+
+    server.told["list dags"] = dated(page("dags"), format_datetime(ahead, usegmt=True))
+    await airflow.paused_dags()
+    offset = airflow.clock_offset
+    assert timedelta(minutes=9) < offset <= timedelta(minutes=10)
+    for date in (
+        "now",
+        "Thu, 99 Jan 2026 00:00:00 GMT",
+        "Thu, 01 Jan 2099 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +1200",
+    ):
+        server.told["list dags"] = dated(page("dags"), date)
+        await airflow.paused_dags()
+        assert airflow.clock_offset == offset, date
+    server.told["list dags"] = dated(Says(502, "", "text/plain"), format_datetime(DAY, usegmt=True))
+    with pytest.raises(AirflowUnavailable):
+        await airflow.paused_dags()
+    assert airflow.clock_offset == offset

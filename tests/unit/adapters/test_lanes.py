@@ -1,0 +1,238 @@
+"""No kind of work waits behind another, and an Airflow that gives no answer is not asked by everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mljob_operator.adapters.airflow import lanes
+from mljob_operator.adapters.airflow.lanes import FAILURES, THREADS, Circuit, Lane, Work
+from mljob_operator.adapters.airflow.single_flight import SingleFlight
+from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, OperatorError, backoff
+from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow
+
+from .conftest import Connect
+
+TOKEN = "ey-secret"
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    for _ in range(6000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("not within 30 s")
+
+
+async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:
+    """Have requests hang, more of them than there are threads."""
+    server.told[request] = HANGS
+    tasks = [asyncio.create_task(ask) for ask in asking]
+    await until(lambda: server.asked.count(request) >= 4)
+    return tasks
+
+
+async def release(server: ScriptedAirflow, tasks: list[asyncio.Task[Any]]) -> None:
+    assert not any(task.done() for task in tasks), "they hang until the end"
+    server.go_on.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_submissions_that_hang_hold_up_no_cancellation_no_feed_and_no_probe(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    assert await airflow.get(DAG, RUN) is not None
+    hanging = await hold_up(server, "get dag details", *(airflow.params(DAG) for _ in range(50)))
+    await airflow.trigger_cancellation(DAG, RUN, "a test")
+    assert await airflow.cancellation_runs(RUN)
+    await airflow.cancel(DAG, RUN)
+    assert await airflow.changed_runs(DAY) != []
+    assert await airflow.get(DAG, RUN) is not None
+    assert (await airflow.probe()).version == "3.3.2"
+    await release(server, hanging)
+
+
+async def test_lookups_that_hang_hold_up_none_of_an_mljob_that_is_being_cancelled(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    airflow = connect(server)
+    hanging = await hold_up(server, "get run", *(airflow.get(DAG, RUN) for _ in range(50)))
+    del server.told["get run"]
+    assert await airflow.cancelling.get(DAG, RUN) is not None
+    assert await airflow.cancelling.tasks(DAG, RUN) != []
+    await release(server, hanging)
+
+
+async def test_an_airflow_that_is_down_is_not_asked_by_everybody(server: ScriptedAirflow, connect: Connect) -> None:
+    airflow = connect(server)
+    server.told["get run"] = Says(502, "bad gateway", "text/plain", {"Retry-After": "200"})
+    found = await asyncio.gather(*(airflow.get(DAG, RUN) for _ in range(100)), return_exceptions=True)
+    assert {type(error) for error in found} == {AirflowUnavailable}
+    assert len({str(error) for error in found}) == 1, "the status says the same, asked or not"
+    assert server.asked.count("get run") < FAILURES + THREADS[Work.LOOKUPS]
+    assert await airflow.params(DAG) == {}, "other lanes are open"
+
+
+async def test_an_answer_that_cannot_be_read_closes_no_lane(server: ScriptedAirflow, connect: Connect) -> None:
+    """It may be about that run alone."""
+    airflow = connect(server)
+    server.told["get run"] = Says(200, "{}")
+    for _ in range(2 * FAILURES):
+        with pytest.raises(AirflowUnreadable):
+            await airflow.get(DAG, RUN)
+    assert server.asked.count("get run") == 2 * FAILURES
+
+
+class Clock:
+    """Seconds that only grow when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admits(circuit: Circuit) -> bool:
+    try:
+        circuit.admit()
+    except AirflowUnavailable:
+        return False
+    return True
+
+
+def test_a_circuit_closes_after_failures_in_a_row_and_then_lets_one_at_a_time_through() -> None:
+    clock = Clock()
+    circuit, error = Circuit(clock, jitter=lambda: 0.0), AirflowUnavailable("no answer")
+    for _ in range(FAILURES - 1):
+        circuit.failed(error)
+    circuit.answered()
+    for _ in range(FAILURES):
+        assert admits(circuit), "none was in a row"
+        circuit.failed(error)
+    for failures in range(1, 7):
+        assert not admits(circuit)
+        clock.now += backoff(error, failures, lambda: 0.0)
+        assert admits(circuit), "one may try"
+        assert not admits(circuit), "the others wait for what it meets"
+        circuit.failed(error)
+    clock.now += 15
+    assert admits(circuit)
+    circuit.answered()
+    assert admits(circuit)
+    assert admits(circuit)
+
+
+def test_a_circuit_says_when_it_opens_and_keeps_to_what_airflow_asks_for() -> None:
+    clock = Clock()
+    circuit = Circuit(clock, jitter=lambda: 0.0)
+    for _ in range(FAILURES):
+        circuit.failed(AirflowUnavailable("busy", retry_after=120))
+    clock.now += 20
+    with pytest.raises(AirflowUnavailable, match="busy") as caught:
+        circuit.admit()
+    assert caught.value.retry_after == 100
+    assert not caught.value.outcome_unknown, "nothing was sent"
+
+
+class Counted:
+    """A lock that says how often it was taken."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+async def test_a_login_that_hangs_is_made_once_and_all_who_wait_get_what_comes_of_it() -> None:
+    flight: SingleFlight[str] = SingleFlight()
+    flight._lock = Counted()  # type: ignore[assignment]
+    end, begun = threading.Event(), []
+
+    def log_in() -> str:
+        begun.append(1)
+        end.wait(30)
+        raise AirflowUnavailable("no answer", retry_after=3)
+
+    waiting = [asyncio.create_task(asyncio.to_thread(flight.do, log_in)) for _ in range(4)]
+    await until(lambda: flight._lock.taken == 4)  # type: ignore[attr-defined]
+    end.set()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert begun == [1]
+    assert [(str(error), error.retry_after) for error in found] == [("no answer", 3)] * 4  # type: ignore[union-attr]
+    assert len({id(error) for error in found}) == 4, "each may change its own"
+
+
+async def test_the_token_is_asked_for_once_by_all_lanes(server: ScriptedAirflow, connect: Connect) -> None:
+    airflow = connect(server)
+    await airflow.get(DAG, RUN)
+    await asyncio.gather(airflow.params(DAG), airflow.cancelling.get(DAG, RUN), airflow.paused_dags(), airflow.probe())
+    assert server.asked.count("login") == 1
+
+
+async def test_what_is_unexpected_is_an_error_of_that_airflow_and_logged_once_without_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lane = Lane("airflow prod lookups", 1, Circuit())
+
+    def stumble() -> None:
+        raise ValueError(f"Invalid header value b'Bearer {TOKEN}'")
+
+    for _ in range(3):
+        with pytest.raises(AirflowUnreadable, match="ValueError") as caught:
+            await lane.run(stumble)
+        assert caught.value.outcome_unknown
+        assert TOKEN not in str(caught.value)
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert "in stumble" in record.getMessage()
+    assert TOKEN not in caplog.text
+    lane.close()
+
+
+async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE", 0.05)
+    lane, end, begun = Lane("airflow prod lookups", 1, None), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        end.wait(30)
+
+    first = asyncio.create_task(lane.run(hang))
+    await until(begun.is_set)
+    found = await asyncio.gather(first, lane.run(hang), return_exceptions=True)
+    end.set()
+    assert [type(error) for error in found] == [AirflowUnavailable] * 2
+    assert [error.outcome_unknown for error in found] == [True, False], "the second one was never begun"  # type: ignore[union-attr]
+    lane.close()
+
+
+@pytest.mark.parametrize(
+    ("failures", "retry_after", "shortest", "longest"),
+    [(1, 0, 0.8, 1), (3, 0, 3.2, 4), (50, 0, 12, 15), (1, 2, 2, 2.4), (5, 10, 12, 15), (1, 300, 300, 360)],
+)
+def test_delays_vary_and_are_never_shorter_than_airflow_asks_for(
+    failures: int, retry_after: float, shortest: float, longest: float
+) -> None:
+    error = AirflowUnavailable("no answer", retry_after=retry_after)
+    found = [backoff(error, failures, lambda x=x: x / 10) for x in range(11)]  # type: ignore[misc]
+    assert min(found) == pytest.approx(shortest)
+    assert max(found) == pytest.approx(longest)
+
+
+def test_by_default_two_who_fail_together_do_not_try_again_together() -> None:
+    assert len({backoff(OperatorError(), 10) for _ in range(20)}) > 1
