@@ -486,12 +486,12 @@ class Instances:
             raise
         except Exception as error:
             # Its message may hold what the Secret does.
-            if member.readiness.reason != OperatorError.reason:
+            if member.readiness.reason != AirflowError.reason:
                 log.error(
                     "AirflowInstance %s: unexpected error\n%s", instance.name, "".join(format_tb(error.__traceback__))
                 )
             return Readiness(
-                False, OperatorError.reason, f"It can't be used ({type(error).__name__}); the operator's log has more."
+                False, AirflowError.reason, f"It can't be used ({type(error).__name__}); the operator's log has more."
             )
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
 

@@ -109,7 +109,7 @@ async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, capl
     await world.look_after("prod", "prod")
     assert world.instance_says("prod") == (
         "False",
-        "Error",
+        "AirflowError",
         "It can't be used (ValueError); the operator's log has more.",
     )
     (record,) = (record for record in caplog.records if record.levelname == "ERROR")
