@@ -19,6 +19,7 @@ from .core.ledger import ABSENCE_TAKES, Ledger, ask, missed, observe
 from .core.outputs import Outputs, bounded
 from .core.phases import FINISHED_TASK, TERMINAL_PHASES
 from .core.redaction import Redaction
+from .core.run_key import RunKey
 from .core.situation import LIST_AGAIN_AFTER, Situation
 from .errors import (
     AirflowError,
@@ -220,8 +221,8 @@ class Reconciler:
 
             case decisions.BeginAttempt(attempt):
                 begun = Effort(attempt=attempt, paused=effort.paused, unknown_until=effort.unknown_until)
-                elsewhere = attempt.airflow != situation.airflow
-                if attempt.run_id != run_id or elsewhere or situation.attempt is None:
+                another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != situation.run_key
+                if another or situation.attempt is None:
                     return replace(progress, ledger=Ledger(), effort=begun, outputs=None)
                 run = ledger.run if situation.cleared_in_airflow else None
                 ledger = replace(ledger, run=run, heard=None, listed=False, missed_at=None, gone=False, course=None)

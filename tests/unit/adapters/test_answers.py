@@ -224,7 +224,13 @@ CELLS = [
     ),
     Cell("cancel", "list tasks of a dag", lambda a: a.cancel(DAG, RUN), detail=NO_DAG, absent=fine, otherwise=GOES_ON),
     Cell("cancel", "patch run", lambda a: a.cancel(DAG, RUN), detail=NO_RUN, absent=fine),
-    Cell("cancel", "get run", lambda a: a.cancel(DAG, RUN)),
+    Cell(
+        "drop_cancellation",
+        "get run",
+        lambda a: a.drop_cancellation(RUN),
+        detail=NO_RUN.replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
+        absent=fine,
+    ),
     # Setting the run failed ends its tasks too.
     Cell("cancel", "patch tasks", lambda a: a.cancel(DAG, RUN), otherwise=dict.fromkeys(EVERY - REFUSED.keys(), fine)),
     Cell("changed_runs", "list changed runs", lambda a: a.changed_runs(DAY)),

@@ -263,7 +263,7 @@ class Session:
         if self._fixed_token is not None:
             if not _sendable(self._fixed_token):
                 raise AirflowUnauthorized(
-                    f"The token in {self._source} is empty, or has characters that HTTP does not allow in a header: correct it."
+                    f"The token is empty, or has characters that HTTP does not allow in a header. Check {self._source}."
                 )
             return self._fixed_token
         token: str | None = self._configuration.access_token
