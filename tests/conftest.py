@@ -6,7 +6,7 @@ The stack is in ``.dev-test`` and goes when the session ends; the logs stay in `
 ``pytest --airflow oldest`` runs the tests that are marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is
 supported, in ``.dev-test-oldest``. The newest Airflow runs all tests but those of ``oldest_airflow``.
 
-A test that uses the stack is marked ``live``. ``pytest -n 3 --dist loadfile -m live`` runs live tests side by side: each worker has
+A test that uses the stack is marked ``live``. ``pytest -n 3 --dist loadfile -m "live and not disruptive"`` runs live tests side by side: each worker has
 operators of its own on the one stack, and the tests of one file stay together (:mod:`tests.live.sharing`).
 """
 
@@ -103,17 +103,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             seconds = given.args[0] if given else DEFAULT_TIMEOUT
             item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
     items[:] = sharing.arranged(wanted)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """A disruptive test has the stack to itself."""
-    if item.get_closest_marker("live"):
-        sharing.enter(item, DIRECTORIES[item.config.getoption("airflow")])
-    try:
-        return (yield)
-    finally:
-        sharing.leave(item, nextitem)
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:

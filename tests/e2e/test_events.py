@@ -259,7 +259,7 @@ class Stage:
         with self._scheduler_log.open("rb") as log:
             log.seek(self._scheduler_log_began)
             told = log.read().decode(errors="replace")
-        key = f"(dag_id='{DAGS[job]}', task_id='{task}', run_id='{self.story.run_ids[job]}'"
+        key = f"(dag_id='{DAGS[job]}', task_id='{task}', run_id='{self.story.status(job)['dagRunId']}'"
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
@@ -328,7 +328,8 @@ class Stage:
         self._request("DELETE", "events-deleted", "", None)
 
     def _request(self, method: str, job: str, path: str, body: object) -> None:
-        run = f"/dags/{DAGS[job]}/dagRuns/{self.story.run_ids[job]}"
+        # Of the status, which a look may have brought since the run ids were noted.
+        run = f"/dags/{DAGS[job]}/dagRuns/{self.story.status(job)['dagRunId']}"
         status, answer = self._airflow.request(method, run + path, body)
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
 
