@@ -1,0 +1,239 @@
+"""What surroundings say is not believed: forged and impossible events, a child run under the same id, a gateway that has lost Airflow.
+
+What one tenant may do to another is in ``test_tenancy.py``, what comes back of Secrets in ``test_secrets.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.e2e.parity import differences
+from tests.live.airflow import AirflowRest
+from tests.live.eventually import eventually
+from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.live.mljobs import MLJobs, Object, holds, manifest
+from tests.live.platform import Platform
+
+LONG = "parity_long_running"
+WAIT = "attempts_wait"
+
+
+class Forger:
+    """Somebody who may write to the topic of the events."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._producer = Producer({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
+        self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
+
+    def tell(self, status: Object, event: str, **fields: Any) -> None:
+        """An event in the format of Airflow's own producer, about the run of an MLJob."""
+        message = {
+            "schema_version": 1,
+            "source": "devstack",
+            "event": event,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "dag_id": status["dagId"],
+            "run_id": status["dagRunId"],
+            **fields,
+        }
+        key = f"{status['dagId']}/{status['dagRunId']}".encode()
+        self._producer.produce(self._topic, json.dumps(message).encode(), key)
+        assert self._producer.flush(30) == 0
+
+
+@pytest.fixture(scope="module")
+def forger(stack: Stack) -> Forger:
+    return Forger(stack)
+
+
+def read_by(installation: Installation) -> float:
+    """How many messages an operator has read."""
+    return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
+
+
+@pytest.mark.parametrize("dag_id", [None, "some_other_dag"], ids=["its DAG", "another DAG"])
+@pytest.mark.parametrize("event", ["dag_run.success", "dag_run.failed"])
+def test_a_forged_end_ends_nothing(
+    event: str, dag_id: str | None, with_kafka: Installation, forger: Forger, airflow: AirflowRest
+) -> None:
+    """The MLJob stays in progress, keeps its finalizer, and its deletion waits until the run is over."""
+    jobs, name = with_kafka.jobs, f"forged-{event.rpartition('.')[2]}-{'own' if dag_id is None else 'other'}"
+    jobs.submit(name, LONG, backoffLimit=1, cancellation={"strategy": "Api"})
+    status = jobs.until(name, lambda status: status.get("taskCounts", {}).get("running") == 3, "its three tasks run")
+    before = read_by(with_kafka)
+
+    forger.tell(status, event, **({} if dag_id is None else {"dag_id": dag_id}))
+
+    eventually(lambda: read_by(with_kafka) > before, "the operator has read the message")
+    looks = with_kafka.operator.requests().get("changed_runs", 0)
+    eventually(lambda: with_kafka.operator.requests().get("changed_runs", 0) >= looks + 3, "it has asked Airflow since")
+    job = jobs.get(name)
+    assert (job["status"]["phase"], job["status"]["attempts"]) == ("Running", 1)
+    assert job["metadata"]["finalizers"]
+    assert [run["state"] for run in airflow.runs(with_kafka.run_prefix(name))] == ["running"]
+
+    jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
+    assert airflow.ended(LONG, status["dagRunId"])["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("a-try-out-of-range", {"try_number": 2**70}),
+        ("the-year-9999", {"try_number": 1, "timestamp": "9999-12-31T23:59:59+00:00"}),
+    ],
+)
+def test_an_impossible_event_is_unreadable_and_the_rest_goes_on(
+    name: str, fields: dict[str, Any], installation: NewInstallation, forger: Forger, airflow: AirflowRest
+) -> None:
+    reader = installation(f"impossible-{name}")
+    reader.jobs.submit("job", LONG, {"seconds": 20})
+    status = reader.jobs.until_phase("job", "Running")
+
+    forger.tell(status, "task_instance.running", task_id="sleeps", map_index=-1, **fields)
+
+    unreadable = ("mljob_events_total", "unreadable")
+    eventually(lambda: reader.operator.metrics().get(unreadable, 0) >= 1, "it is counted")
+    ended = reader.jobs.until_finished("job")["job"]["status"]
+    assert ended["phase"] == "Succeeded"
+    assert not differences(ended, airflow)
+    reader.jobs.kubectl("delete", "mljob", "job", "--timeout=60s")
+
+
+@pytest.mark.parametrize("child_fails", [False, True], ids=["succeeds", "fails"])
+@pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
+def test_a_child_run_under_the_same_run_id_changes_nothing(
+    source: str, child_fails: bool, airflow: AirflowRest, request: pytest.FixtureRequest
+) -> None:
+    installation: Installation = request.getfixturevalue(source)
+    jobs, name = installation.jobs, f"parent-of-one-that-{'fails' if child_fails else 'succeeds'}"
+    jobs.submit(name, "trust_parent", {"child_fails": child_fails}, backoffLimit=1)
+    run_id = jobs.until_phase(name, "Running")["dagRunId"]
+    eventually(lambda: airflow.run("trust_child", run_id), "the child is there", within=120)
+    assert airflow.ended("trust_child", run_id)["state"] == ("failed" if child_fails else "success")
+
+    assert jobs.status(name)["phase"] == "Running"
+    status = jobs.until_finished(name)[name]["status"]
+
+    assert (status["phase"], status["attempts"]) == ("Succeeded", 1)
+    assert status["dagId"] == "trust_parent"
+    assert {task["taskId"] for task in status["tasks"]} == {"trigger", "train"}
+
+
+def test_a_conf_that_is_too_deep_is_refused_and_hurts_nobody(installation: NewInstallation) -> None:
+    deep = installation("deep")
+    conf: dict[str, Any] = {}
+    for _ in range(300):
+        conf = {"a": conf}
+    deep.jobs.submit("deep", WAIT, {"seconds": 0} | conf)
+
+    status = deep.jobs.until("deep", lambda status: status.get("reason") == "ValidationFailed", "is refused")
+    assert holds(status, "Stalled")
+    assert "spec.conf" in status["message"]
+    assert "32" in status["message"]
+
+    deep.operator.stop()
+    deep.operator.start()
+    deep.jobs.submit("beside", WAIT, {"seconds": 0})
+    assert deep.jobs.until_finished("beside")["beside"]["status"]["phase"] == "Succeeded"
+    assert not [record for record in deep.operator.records() if "unexpected error" in record["message"]]
+    deep.jobs.apply(manifest("deep", WAIT, {"seconds": 0}))
+    assert deep.jobs.until_finished("deep")["deep"]["status"]["phase"] == "Succeeded"
+
+
+@pytest.fixture(scope="module")
+def instances(new_installation: NewInstallation) -> Installation:
+    """An operator whose settings name no Airflow."""
+    return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
+
+
+@pytest.fixture(scope="module")
+def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
+    platform = Platform(kubectl, stack)
+    yield platform
+    instances.jobs.remove_all()
+    instances.jobs.until_gone(*instances.jobs.all())
+    platform.close()
+    instances.operator.stop()
+
+
+@pytest.fixture
+def gateways() -> Iterator[ExitStack]:
+    with ExitStack() as gateways:
+        yield gateways
+
+
+def in_instance(platform: Platform, short: str, name: str, seconds: float, **spec: Any) -> Object:
+    spec.setdefault("cancellation", {"strategy": "Api"})
+    return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)
+
+
+def asked(installation: Installation, operation: str) -> float:
+    """How many requests of a kind an operator has made."""
+    return installation.operator.requests().get(operation, 0)
+
+
+def test_a_gateway_that_says_404_releases_no_run_and_starts_no_second(
+    platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
+) -> None:
+    jobs: MLJobs = instances.jobs
+    gateway = gateways.enter_context(HttpGateway(stack.env["AIRFLOW_URL"]))
+    platform.make("gateway", url=gateway.url)
+    platform.until("gateway", "Ready")
+    jobs.apply(in_instance(platform, "gateway", "to-delete", 600), in_instance(platform, "gateway", "to-suspend", 600))
+    runs = {name: jobs.until_phase(name, "Running")["dagRunId"] for name in ("to-delete", "to-suspend")}
+
+    gateway.instead = NOT_FOUND
+    jobs.kubectl("delete", "mljob", "to-delete", "--wait=false")
+    jobs.kubectl("patch", "mljob", "to-suspend", "--type=merge", '--patch={"spec": {"suspend": true}}')
+    platform.until("gateway", "Unreachable")
+    jobs.kubectl("patch", "mljob", "to-suspend", "--type=merge", '--patch={"spec": {"suspend": false}}')
+    looks = asked(instances, "probe")
+    eventually(lambda: asked(instances, "probe") >= looks + 3, "the gateway is asked thrice more", within=120)
+    assert jobs.exists("to-delete")
+    assert airflow.run(WAIT, runs["to-delete"])["state"] == "running"  # type: ignore[index]
+    assert len(airflow.runs(instances.run_prefix("to-suspend"))) == 1
+
+    gateway.instead = None
+    jobs.until_gone("to-delete")
+    assert airflow.ended(WAIT, runs["to-delete"])["state"] == "failed"
+    jobs.kubectl("delete", "mljob", "to-suspend", "--timeout=150s", timeout=180)
+    states = [run["state"] for run in airflow.runs(instances.run_prefix("to-suspend"))]
+    assert "running" not in states
+    assert "queued" not in states
+
+
+def test_an_instance_that_answers_nonsense_is_not_ready_and_nobody_else_notices(
+    platform: Platform, instances: Installation, gateways: ExitStack, stack: Stack
+) -> None:
+    nonsense = gateways.enter_context(HttpGateway(stack.env["AIRFLOW_URL"], EMPTY_OBJECT))
+    platform.make("nonsense", url=nonsense.url)
+    platform.make("sound")
+    platform.until("sound", "Ready")
+
+    found = eventually(
+        lambda: [
+            each
+            for each in (platform.get("nonsense").get("status") or {}).get("conditions") or ()
+            if (each["type"], each["status"]) == ("Ready", "False") and each["reason"] != "NotAskedYet"
+        ],
+        "it says why it is not ready",
+    )
+    assert nonsense.url in found[0]["message"]
+    looks = asked(instances, "probe")
+    eventually(lambda: asked(instances, "probe") >= looks + 4, "it is looked after again", within=120)
+    assert instances.operator.get("/livez")[0] == 200
+    instances.jobs.apply(in_instance(platform, "sound", "beside-nonsense", 0))
+    ended = instances.jobs.until_finished("beside-nonsense")["beside-nonsense"]["status"]
+    assert ended["phase"] == "Succeeded"
