@@ -22,7 +22,7 @@ from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, Object, condition, holds, manifest
-from tests.live.platform import CREDENTIALS, Platform
+from tests.live.airflow_instances import CREDENTIALS, Platform
 
 log = logging.getLogger(__name__)
 

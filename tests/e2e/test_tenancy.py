@@ -13,7 +13,7 @@ from tests.live.airflow import AirflowRest
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, holds
-from tests.live.platform import Platform
+from tests.live.airflow_instances import Platform
 
 WAIT = "attempts_wait"
 RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}

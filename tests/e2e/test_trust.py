@@ -23,7 +23,7 @@ from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, Object, holds, manifest
-from tests.live.platform import Platform
+from tests.live.airflow_instances import Platform
 
 LONG = "parity_long_running"
 WAIT = "attempts_wait"
