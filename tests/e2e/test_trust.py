@@ -90,14 +90,14 @@ def test_a_forged_end_ends_nothing(
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("a-try-out-of-range", {"try_number": 2**70}),
-        ("the-year-9999", {"try_number": 1, "timestamp": "9999-12-31T23:59:59+00:00"}),
+        ("odd-try", {"try_number": 2**70}),
+        ("odd-year", {"try_number": 1, "timestamp": "9999-12-31T23:59:59+00:00"}),
     ],
 )
 def test_an_impossible_event_is_unreadable_and_the_rest_goes_on(
     name: str, fields: dict[str, Any], installation: NewInstallation, forger: Forger, airflow: AirflowRest
 ) -> None:
-    reader = installation(f"impossible-{name}")
+    reader = installation(name)
     reader.jobs.submit("job", LONG, {"seconds": 20})
     status = reader.jobs.until_phase("job", "Running")
 
