@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from pydantic import SecretStr
 
+from .core.credentials import fits_header
 from .core.instance import OWN, Instance, defaults
 from .core.instance_report import Readiness, View, notices, report
 from .core.job import Key
@@ -33,6 +34,7 @@ from .errors import (
     AirflowUnsupported,
     Conflict,
     Gone,
+    InvalidCredentials,
     OperatorError,
     ReferenceMissing,
     StoreError,
@@ -49,6 +51,7 @@ PROBE_AT_MOST_EVERY = 1.0
 
 REASONS: Sequence[tuple[type[OperatorError], str]] = (
     (ReferenceMissing, "SecretMissing"),
+    (InvalidCredentials, "InvalidCredentials"),
     (AirflowUnauthorized, "Unauthorized"),
     (AirflowForbidden, "Forbidden"),
     (AirflowUnsupported, "Unsupported"),
@@ -395,15 +398,21 @@ class Instances:
 
         Raises:
             ReferenceMissing: It is not there, may not be read, or lacks a key.
+            InvalidCredentials: Its token can't be sent.
         """
         credentials = instance.spec.credentials
         if (by_token := credentials.token_secret_ref) is not None:
-            (token,) = await self._keys(by_token.name, by_token.key)
+            (token,) = (found.strip() for found in await self._keys(by_token.name, by_token.key))
+            if not fits_header(token):
+                raise InvalidCredentials(
+                    f"Key {by_token.key} of Secret {by_token.name} (spec.credentials) holds no token: it is empty, or has "
+                    "characters that can't be in an HTTP header, such as a line break within it."
+                )
             return Login(token=SecretStr(token))
         by_password = credentials.password_secret_ref
         assert by_password is not None, "the CRD sees to it"
         user, password = await self._keys(by_password.name, by_password.user_key, by_password.password_key)
-        return Login(user, SecretStr(password))
+        return Login(user.strip(), SecretStr(password))
 
     async def _keys(self, secret: str, *keys: str) -> list[str]:
         data = await self._store.secret(secret)

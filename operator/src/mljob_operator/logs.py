@@ -33,7 +33,13 @@ def configure(log_format: str, log_level: str) -> None:
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("mljob_operator").setLevel(log_level.upper())
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Kopf logs each try of a request, with what was answered as it is; :mod:`.adapters.watch` tells of each cause once, in words."""
+    return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

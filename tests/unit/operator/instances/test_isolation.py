@@ -50,7 +50,7 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
     world.instances.start()
     for name in ("stuck", "prod"):
         world.jobs.create(f"in-{name}", {"dagId": "train", "airflowRef": {"name": name}})
-    for job in await world.jobs.list():
+    async for job in world.jobs.list():
         world.queue.observe(job)
     await until(lambda: bool(world.prod.runs))
     run = world.prod.only_run()

@@ -20,6 +20,7 @@ from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
+from ...core.credentials import fits_header
 from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnsupported
 from .versions import assert_backfills, supported, warn_if_untested, without_api
 
@@ -227,8 +228,12 @@ class Session:
             if not 200 <= status < 300:
                 raise AirflowUnavailable(f"Airflow at {self._url} answered {status} to the login: {_detail(data)}")
             token = self._read(data)["access_token"]
+            if not isinstance(token, str) or not fits_header(token):
+                raise AirflowUnavailable(
+                    f"Airflow at {self._url} answered the login with a token that can't be in an HTTP header."
+                )
             self._configuration.access_token = token
-            return str(token)
+            return token
 
 
 def _offset(stamp: str) -> timedelta:
