@@ -29,7 +29,7 @@ from .instances import Instances, Login, OwnAirflow
 from .job_queue import JobQueue
 from .readers import Readers
 from .reconciler import Reconciler
-from .settings import KAFKA_PROPERTIES, Settings, explained, variable
+from .settings import KAFKA_PROPERTIES, Settings, explained, unusable_files, variable
 
 log = logging.getLogger(__name__)
 
@@ -263,9 +263,8 @@ def main() -> int:
         settings = Settings()
     except ValidationError as error:
         return _refuse(explained(error))
-    if settings.kafka_bootstrap_servers and (why := refusal(settings.kafka())):
-        named = [variable(name) for key, name in KAFKA_PROPERTIES.items() if key in why]
-        return _refuse([f"{', '.join(named) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"])
+    if problems := unusable_files(settings) or _refused_by_kafka(settings):
+        return _refuse(problems)
     logs.configure(settings.log_format, settings.log_level)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a
     # second or two.
@@ -280,6 +279,14 @@ def main() -> int:
         log.critical("the operator ends: %s", error, exc_info=error)
         return 1
     return 0
+
+
+def _refused_by_kafka(settings: Settings) -> list[str]:
+    """What librdkafka has against the settings, with the variables that it means."""
+    if settings.kafka_bootstrap_servers is None or (why := refusal(settings.kafka())) is None:
+        return []
+    named = [variable(name) for key, name in KAFKA_PROPERTIES.items() if key in why]
+    return [f"{', '.join(named) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
 
 
 def _refuse(problems: Sequence[str]) -> int:

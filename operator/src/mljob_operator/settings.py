@@ -26,7 +26,13 @@ KAFKA_PROPERTIES = {
     "ssl.key.location": "kafka_ssl_key_file",
 }
 """librdkafka's properties, and the settings that they come from."""
-
+_FILES = {
+    "airflow_ca_file": True,
+    "kafka_ssl_ca_file": True,
+    "kafka_ssl_certificate_file": False,
+    "kafka_ssl_key_file": False,
+}
+"""The settings that name files, and whether each is a CA bundle."""
 _SPACE = re.compile(r"\s")
 _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
 
@@ -44,22 +50,6 @@ def _url(text: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold credentials: URLs are logged, and shown in statuses")
     return text
-
-
-def _readable(path: str) -> str:
-    try:
-        with open(path, "rb"):
-            return path
-    except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}") from error
-
-
-def _ca_bundle(path: str) -> str:
-    try:
-        ssl.create_default_context(cafile=_readable(path))
-    except ssl.SSLError as error:
-        raise ValueError(f"{path} holds no CA certificate in PEM: {error.reason or error}") from error
-    return path
 
 
 def _brokers(text: str) -> str:
@@ -80,15 +70,18 @@ def _token(token: SecretStr) -> SecretStr:
 
 Url = Annotated[str, AfterValidator(_url)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-File = Annotated[str, AfterValidator(_readable)]
-CaBundle = Annotated[str, AfterValidator(_ca_bundle)]
 
 
 class Settings(BaseSettings):
     """Everything that can be set. White space around a value is no part of it; an empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
     airflow_url: Url | None = None
@@ -102,7 +95,7 @@ class Settings(BaseSettings):
     """Its password."""
     airflow_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """A bearer token, instead of user and password."""
-    airflow_ca_file: CaBundle | None = None
+    airflow_ca_file: str | None = None
     """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
     airflow_instances: bool = True
     """Whether to look after AirflowInstances; it takes rights that are not bound to namespaces."""
@@ -128,11 +121,11 @@ class Settings(BaseSettings):
     """SASL user."""
     kafka_sasl_password: SecretStr | None = None
     """SASL password."""
-    kafka_ssl_ca_file: CaBundle | None = None
+    kafka_ssl_ca_file: str | None = None
     """CA bundle (PEM) for the brokers."""
-    kafka_ssl_certificate_file: File | None = None
+    kafka_ssl_certificate_file: str | None = None
     """Client certificate (PEM), for mutual TLS."""
-    kafka_ssl_key_file: File | None = None
+    kafka_ssl_key_file: str | None = None
     """Its key (PEM)."""
     dead_letter_topic: str | None = None
     """Where messages go that can't be read; absent: they are counted and logged only."""
@@ -203,6 +196,23 @@ class Settings(BaseSettings):
             for key, value in values.items()
             if value is not None
         }
+
+
+def unusable_files(settings: Settings) -> list[str]:
+    """What is wrong with the files that the settings name, a sentence for each."""
+    problems = []
+    for name, is_bundle in _FILES.items():
+        if (path := getattr(settings, name)) is None:
+            continue
+        try:
+            with open(path, "rb"):
+                if is_bundle:
+                    ssl.create_default_context(cafile=path)
+        except ssl.SSLError as error:
+            problems.append(f"{variable(name)}: {path} holds no CA certificate in PEM: {error.reason or error}")
+        except OSError as error:
+            problems.append(f"{variable(name)}: {path} can't be read: {error.strerror}")
+    return problems
 
 
 def variable(name: str) -> str:
