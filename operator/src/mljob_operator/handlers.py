@@ -22,6 +22,8 @@ from .adapters.watch import Patience, Watch
 from .instances import Instances
 from .job_queue import JobQueue
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Operator(Protocol):
     """What the handlers need of :mod:`.main`."""
@@ -108,8 +110,15 @@ async def _take_signals(stop: Callable[[], None]) -> None:
     """Be told to end by signals. kopf's own handler of them fails on the second one."""
     # kopf sets its handlers when it has begun this task.
     await asyncio.sleep(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def ignore_signals() -> None:
+    """The process ends: one more signal would end it at once, as the signal's default does, and without its exit code."""
+    for number in SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def configure(settings: kopf.OperatorSettings) -> None:

@@ -24,7 +24,7 @@ from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
 from .core.instance import OWN, Instance
 from .errors import CannotStart, StoreError, backoff
-from .handlers import registry
+from .handlers import ignore_signals, registry
 from .instances import Instances, Login, OwnAirflow
 from .job_queue import JobQueue
 from .readers import Readers
@@ -251,6 +251,7 @@ async def run(settings: Settings) -> None:
     finally:
         # kopf's cleanup has done it, unless kopf was told to end before it had begun.
         await operator.stop()
+        ignore_signals()
 
 
 def main() -> int:
