@@ -202,7 +202,7 @@ async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
 
     monkeypatch.setattr(Reconciler, "situation", broken)
     world.jobs.create("broken", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
-    for job in await world.jobs.list():
+    async for job in world.jobs.list():
         world.queue.observe(job)
     while not any("broken: unexpected error" in record.message for record in caplog.records):
         task = world.queue._slots["team-a", "broken"].task
