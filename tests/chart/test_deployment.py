@@ -67,13 +67,30 @@ def test_the_container_runs_the_operator_module(render: Render) -> None:
 
 @pytest.mark.parametrize(
     ("probe", "path"),
-    [pytest.param("livenessProbe", "/livez", id="alive"), pytest.param("readinessProbe", "/readyz", id="ready")],
+    [
+        pytest.param("startupProbe", "/livez", id="started"),
+        pytest.param("livenessProbe", "/livez", id="alive"),
+        pytest.param("readinessProbe", "/readyz", id="ready"),
+    ],
 )
 def test_probes_ask_the_operators_own_port(render: Render, probe: str, path: str) -> None:
     container = render().container
 
     assert container[probe]["httpGet"] == {"path": path, "port": "http"}
     assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        pytest.param({}, 120, id="two minutes"),
+        pytest.param({"periodSeconds": 5, "failureThreshold": 100}, 500, id="as long as it is given"),
+    ],
+)
+def test_an_operator_has_time_to_start(render: Render, given: dict[str, int], seconds: int) -> None:
+    probe = render({"startupProbe": given}).container["startupProbe"]
+
+    assert probe["periodSeconds"] * probe["failureThreshold"] == seconds
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], Settings]:
         for name in [name for name in os.environ if name.startswith("MLJOB_")]:
             monkeypatch.delenv(name)
         for name, value in rendered.env.items():
-            monkeypatch.setenv(name, value if isinstance(value, str) else "from a Secret")
+            monkeypatch.setenv(name, value if isinstance(value, str) else "from-a-Secret")
         return Settings()
 
     return read

@@ -237,7 +237,7 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     store = Jobs(api)
     kubectl: Kubectl = request.getfixturevalue("kubectl")
     yield RealCluster(store, kubectl)
-    for job in await store.list():
+    async for job in store.list():
         if job.name.startswith("contract-"):
             if job.held:
                 await store.set_finalizer(job, present=False)

@@ -16,7 +16,7 @@ SPEC = {"dagId": "train", "conf": {"epochs": 3}}
 async def test_an_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     assert (job.name, job.generation, job.spec.conf, job.held, job.deleting) == (name, 1, {"epochs": 3}, False, False)
-    assert job.key in {other.key for other in await cluster.store.list()}
+    assert job.key in {other.key async for other in cluster.store.list()}
 
 
 async def test_an_mljob_that_nobody_has_seen_says_so(cluster: Cluster, name: str) -> None:

@@ -63,6 +63,11 @@ class FakeUser:
         self.locked = locked
         self.calls: list[str] = []
 
+    @property
+    def cancelling(self) -> FakeUser:
+        """As of the Airflow itself, for the same user."""
+        return self
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._airflow, name)
         if not iscoroutinefunction(found) or name == "close":

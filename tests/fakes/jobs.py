@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -57,9 +57,10 @@ class FakeJobs(StoredObjects[Key]):
 
     # JobStore
 
-    async def list(self) -> list[Job]:
+    async def list(self) -> AsyncIterator[Job]:
         """All."""
-        return [self._read(key) for key in self.objects]
+        for key in tuple(self.objects):
+            yield self._read(key)
 
     async def get(self, key: Key) -> Job | None:
         """One."""

@@ -11,6 +11,7 @@
     │   ├── AirflowUnsupported      its version is too old: retried slowly, it may be upgraded
     │   ├── AirflowInstanceNotFound the AirflowInstance that a run is in is not there: retried, it may be created again
     │   ├── AirflowInstanceNotReady it is there, and the operator has no credentials for it: retried
+    │   │   └── InvalidCredentials  its Secret holds what can't be sent
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
     │   ├── DagRefused              a DAG that can't be triggered (paused for cancellation, ...): retried
@@ -138,6 +139,10 @@ class AirflowInstanceNotReady(AirflowError):
     longest_delay = 30.0
 
 
+class InvalidCredentials(AirflowInstanceNotReady):
+    """The AirflowInstance's Secret holds what can't be sent to Airflow."""
+
+
 class DagNotFound(AirflowError):
     """Airflow knows no such DAG, not yet or not any more."""
 
@@ -218,6 +223,18 @@ class Conflict(StoreError):
 
 class Gone(StoreError):
     """The object is not there any more, or another one has its name."""
+
+
+class CannotStart(Exception):
+    """The operator can't start, and waiting would not help; the message says what to change.
+
+    Attributes:
+        code: The process's exit code: 2 where the settings are wrong, 1 for anything else.
+    """
+
+    def __init__(self, message: str, *, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:

@@ -6,8 +6,10 @@ kopf has nothing to remember for it, and no annotation of anybody's is put on a 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -17,11 +19,13 @@ from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
 from .adapters import instances as instance_objects
-from .adapters.kubernetes import in_cluster, read
+from .adapters.kubernetes import PAGE, in_cluster, read
+from .adapters.watch import Patience, Watch
 from .instances import Instances
 from .job_queue import JobQueue
 
 log = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Operator(Protocol):
@@ -29,6 +33,7 @@ class Operator(Protocol):
 
     queue: JobQueue
     instances: Instances
+    watch: Watch
 
     async def start(self) -> None:
         """Begin the work beside the watch."""
@@ -39,18 +44,32 @@ class Operator(Protocol):
         ...
 
 
-def registry(operator: Operator, *, with_instances: bool) -> kopf.OperatorRegistry:
-    """The handlers, bound to an operator; ``with_instances`` it watches AirflowInstances, and the namespaces that their rules select."""
+def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bool) -> kopf.OperatorRegistry:
+    """The handlers, bound to an operator.
+
+    Args:
+        operator: What they tell of what they see.
+        stop: Tells kopf to end.
+        with_instances: Whether it watches AirflowInstances, and the namespaces that their rules select.
+    """
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.startup(registry=registry)
+    # What fails in here is a defect. kopf would try again each minute, in a process that is half started.
+    @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        await operator.start()
+        await _take_signals(stop)
+        try:
+            await operator.start()
+        except BaseException:
+            # kopf's cleanup is for an operator that has started.
+            await operator.stop()
+            raise
 
     @kopf.on.login(registry=registry)
-    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) if in_cluster() else kopf.login_with_kubeconfig(**kwargs)
+    async def log_in(**kwargs: Any) -> kopf.AiohttpSession | None:
+        info = kopf.login_with_service_account(**kwargs) if in_cluster() else kopf.login_with_kubeconfig(**kwargs)
+        return await operator.watch.session(info) if info is not None else None
 
     @kopf.on.cleanup(registry=registry)
     async def end(**_: Any) -> None:
@@ -103,20 +122,37 @@ def _by_itself(body: kopf.Body) -> Iterator[None]:
         log.exception("%s %s/%s: unexpected error", body.get("kind"), meta.get("namespace"), meta.get("name"))
 
 
+async def _take_signals(stop: Callable[[], None]) -> None:
+    """Be told to end by signals. kopf's own handler of them fails on the second one."""
+    # kopf sets its handlers when it has begun this task.
+    await asyncio.sleep(0)
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def ignore_signals() -> None:
+    """The process ends: one more signal would end it at once, as the signal's default does, and without its exit code."""
+    for number in SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+
+
 def configure(settings: kopf.OperatorSettings) -> None:
     """Kopf's settings, where its defaults are not ours."""
     # Our Events come from the status queue; kopf would post its own log lines as Events.
     settings.posting.enabled = False
     # The resource is known; looking for others costs a permission on all CRDs.
     settings.scanning.disabled = True
-    # An MLJob is acted on at once; bursts are coalesced by the queue.
-    settings.queueing.batch_window = 0.0
+    # A worker keeps the last version of its object until it ends, and there is one for each object of the first list.
+    settings.queueing.idle_timeout = 0.1
+    settings.watching.chunk_size = PAGE
     settings.watching.reconnect_backoff = 0.5
     # A watch that the network has dropped silently is noticed.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Patience()
     settings.persistence.diffbase_storage = _NothingKept()
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -49,6 +50,23 @@ MAX_OTHERS = 10_000
 """Runs of finished MLJobs to remember as looked at. One that is forgotten is read once more when Airflow changes it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """A finished MLJob whose ``ttlSecondsAfterFinished`` runs: all that is kept of it until its time is up, when it is read again.
+
+    Attributes:
+        timer: Wakes it.
+    """
+
+    uid: str
+    resource_version: str
+    timer: asyncio.TimerHandle
+
+    def knows(self, job: Job) -> bool:
+        """Whether this version has been looked at, or a later one."""
+        return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
+
+
 class JobQueue:
     """Queues and steps for all MLJobs. Everything runs in the event loop's thread.
 
@@ -73,11 +91,24 @@ class JobQueue:
         self._meter = meter
         self._min_interval = min_interval
         self._slots: dict[Key, Slot] = {}
+        self._expiries: dict[Key, Expiry] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._others: dict[RunKey, datetime | None] = {}
         self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
-        self._closing = False
+        self._closing = self._held = False
         self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No step is taken in here. While MLJobs are listed, it is not known yet who has a run, and so not who may submit one."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            for key, slot in list(self._slots.items()):
+                if slot.waiting:
+                    self._wake(key)
 
     # What arrives
 
@@ -85,7 +116,10 @@ class JobQueue:
         """The watch delivered a version of an MLJob."""
         slot = self._slots.get(job.key)
         if slot is None:
-            if job.settled and job.spec.ttl_seconds_after_finished is None:
+            if job.settled:
+                expiry = self._expiries.get(job.key)
+                if job.expires_at is not None and (expiry is None or not expiry.knows(job)):
+                    self._expire_in((job.expires_at - self._clock()).total_seconds(), job)
                 return
             slot = self._slots[job.key] = Slot()
             slot.begin(job, self._reconciler.effort(job))
@@ -114,6 +148,8 @@ class JobQueue:
 
     def vanished(self, key: Key, uid: str) -> None:
         """The watch says that the MLJob is gone."""
+        if (expiry := self._expiries.get(key)) is not None and expiry.uid == uid:
+            self._expiries.pop(key).timer.cancel()
         slot = self._slots.get(key)
         if slot is not None and slot.job is not None and slot.job.uid == uid:
             slot.forget()
@@ -245,6 +281,8 @@ class JobQueue:
     async def close(self) -> None:
         """Let steps under way finish, and start no more."""
         self._closing = True
+        for expiry in self._expiries.values():
+            expiry.timer.cancel()
         for slot in self._slots.values():
             if slot.timer is not None:
                 slot.timer.cancel()
@@ -259,14 +297,19 @@ class JobQueue:
     # Steps
 
     def _wake(self, key: Key) -> None:
+        if self._closing:
+            return
+        if (expiry := self._expiries.pop(key, None)) is not None:
+            expiry.timer.cancel()
+            self._slots.setdefault(key, Slot())
         slot = self._slots.get(key)
-        if slot is None or self._closing:
+        if slot is None:
             return
         slot.waiting = True
         if slot.timer is not None:
             slot.timer.cancel()
             slot.timer = None
-        if slot.task is None:
+        if slot.task is None and not self._held:
             slot.task = asyncio.create_task(self._run(key, slot), name=f"mljob {key[0]}/{key[1]}")
 
     async def _run(self, key: Key, slot: Slot) -> None:
@@ -292,12 +335,21 @@ class JobQueue:
             slot.task = None
         if self._slots.get(key) is not slot:
             return
-        if slot.job is None or (slot.job.settled and until is None):
+        if slot.job is None or slot.job.settled:
             slot.forget()
             self._reconciler.drop(key)
             del self._slots[key]
+            if slot.job is not None and until is not None:
+                self._expire_in(until, slot.job)
         elif until is not None and not self._closing:
             slot.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
+
+    def _expire_in(self, seconds: float, job: Job) -> None:
+        """Look at a finished MLJob when its time is up; until then, nothing else is kept of it."""
+        if (other := self._expiries.pop(job.key, None)) is not None:
+            other.timer.cancel()
+        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, job.key)
+        self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     async def _guarded_step(self, key: Key, slot: Slot) -> float | None:
         """One step; seconds until the next one is due, or None."""

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import Credentials
 
+from .core.credentials import fits_header
 from .core.instance_report import LoginProblem
 from .errors import (
     AirflowError,
@@ -23,6 +24,7 @@ from .errors import (
     AirflowUnavailable,
     AirflowUnreadable,
     AirflowUnsupported,
+    InvalidCredentials,
     OperatorError,
     ReferenceMissing,
     SecretUnlabelled,
@@ -32,6 +34,7 @@ from .ports import Airflow, InstanceStore
 REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (SecretUnlabelled, "SecretUnlabelled"),
     (ReferenceMissing, "SecretMissing"),
+    (InvalidCredentials, "InvalidCredentials"),
     (AirflowUnauthorized, "Unauthorized"),
     (AirflowForbidden, "Forbidden"),
     (AirflowUnsupported, "Unsupported"),
@@ -64,21 +67,23 @@ async def read_login(store: InstanceStore, credentials: Credentials) -> Login:
     """What the Secret holds.
 
     Raises:
-        ReferenceMissing: The Secret is not there, may not be read, is not for Airflow, lacks a key, or holds no token where one should be.
+        ReferenceMissing: The Secret is not there, may not be read, is not for Airflow, or lacks a key.
+        InvalidCredentials: Its token can't be sent.
         StoreError: The Kubernetes API fails.
     """
     secret = credentials.secret
     if (by_token := credentials.token_secret_ref) is not None:
-        (token,) = await _values(store, secret, by_token.key)
-        if not (token.isascii() and token.isprintable()) or " " in token:
-            raise ReferenceMissing(
-                f"Key {by_token.key} of Secret {secret} holds no bearer token: spaces, line breaks or other letters than ASCII's are in it."
+        (token,) = (found.strip() for found in await _values(store, secret, by_token.key))
+        if not fits_header(token):
+            raise InvalidCredentials(
+                f"Key {by_token.key} of Secret {secret} (credentials) holds no token: it is empty, or has characters that can't be in an HTTP "
+                "header, such as a line break within it."
             )
         return Login(token=SecretStr(token), secret=secret)
     by_password = credentials.password_secret_ref
     assert by_password is not None, "the model sees to it"
     user, password = await _values(store, secret, by_password.user_key, by_password.password_key)
-    return Login(user, SecretStr(password), secret=secret)
+    return Login(user.strip(), SecretStr(password), secret=secret)
 
 
 async def _values(store: InstanceStore, secret: str, *keys: str) -> list[str]:
@@ -183,7 +188,7 @@ class AccessLogins:
             elif ask:
                 await account.airflow.probe()
                 account.suspect, account.problem = False, None
-        except (AirflowUnauthorized, AirflowForbidden, ReferenceMissing) as error:
+        except (AirflowUnauthorized, AirflowForbidden, InvalidCredentials, ReferenceMissing) as error:
             why = f"The credentials of the access rule (Secret {credentials.secret}) can't be used. {error}"
             account.problem = LoginProblem(reason(error), why)
         except AirflowError:

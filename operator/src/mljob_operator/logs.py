@@ -84,6 +84,7 @@ def configure(log_format: str, log_level: str) -> None:
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.addFilter(_is_news)
     handler.addFilter(RedactingFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -94,3 +95,8 @@ def configure(log_format: str, log_level: str) -> None:
 def _redacted(text: str, redaction: Redaction) -> str:
     text = _of_the_operator.text(redaction.text(text))
     return _TOKEN.sub(lambda found: f"{found['scheme']} {HIDDEN}" if found["scheme"] else HIDDEN, text)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Kopf logs each try of a request, with what was answered as it is; :mod:`.adapters.watch` tells of each cause once, in words."""
+    return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

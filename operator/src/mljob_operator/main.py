@@ -7,28 +7,30 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import kopf
+from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
 from . import logs
 from .adapters.airflow.client import Airflow
 from .adapters.instances import InstanceObjects
-from .adapters.kafka import KafkaEvents
+from .adapters.kafka import KafkaEvents, refusal
 from .adapters.kubernetes import Jobs, connect
 from .adapters.metrics import Endpoints, Metrics
+from .adapters.watch import Watch
 from .core.instance import OWN, Instance
-from .errors import StoreError, backoff
-from .handlers import registry
+from .errors import CannotStart, StoreError, backoff
+from .handlers import ignore_signals, registry
 from .instances import Instances, OwnAirflow
 from .job_queue import JobQueue
 from .logins import Login
 from .readers import Readers
 from .reconciler import Reconciler
-from .settings import Settings
+from .settings import KAFKA_PROPERTIES, Settings, explained, unusable_files, variable
 
 log = logging.getLogger(__name__)
 
@@ -46,25 +48,18 @@ def now() -> datetime:
 
 
 class Operator:
-    """Everything that runs beside kopf's watch, wired together."""
+    """Everything that runs beside kopf's watch, wired together.
 
-    queue: JobQueue
-    instances: Instances
+    Args:
+        api: The Kubernetes API.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, api: ApiClient) -> None:
         self._settings = settings
+        self._api = api
         self._metrics = Metrics()
-        self._duties: list[asyncio.Task[None]] = []
-        self._ready = False
-        self._beat = time.monotonic()
-        self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=lambda: self._ready)
-
-    async def start(self) -> None:
-        """Connect, learn of all MLJobs, then begin to read events and the change feed."""
-        settings = self._settings
-        self._api = await connect()
-        self._jobs = Jobs(self._api, settings.namespaces)
-        self._instance_objects = InstanceObjects(self._api, settings.credentials_namespace)
+        self._jobs = Jobs(api, settings.namespaces)
+        self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self.instances = Instances(
             self._instance_objects,
             self._connect,
@@ -83,9 +78,7 @@ class Operator:
             cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
         )
         self.queue = JobQueue(reconciler, self._jobs, now, self._metrics, min_interval=settings.status_interval_seconds)
-        if not settings.kafka_bootstrap_servers:
-            log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
-        readers = Readers(
+        self._readers = Readers(
             self.instances,
             self.queue,
             now,
@@ -96,22 +89,42 @@ class Operator:
             interval=settings.resync_interval_seconds,
             dead_letter_topic=settings.dead_letter_topic,
         )
-        await self._endpoints.start(settings.http_host, settings.http_port)
+        self._admission = reconciler.admission
+        self.watch = Watch(settings.namespaces, with_instances=settings.airflow_instances)
+        self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
+        self._duties: list[asyncio.Task[None]] = []
+        self._begun = self._stopped = self._crippled = False
+        self._beat = time.monotonic()
+
+    async def listen(self) -> None:
+        """Answer the kubelet: alive, and not ready yet.
+
+        Raises:
+            CannotStart: The port is taken, or can't be had.
+        """
+        self._do(self._heartbeat(), "heartbeat")
+        await self._endpoints.start(self._settings.http_host, self._settings.http_port)
+
+    async def start(self) -> None:
+        """Learn of all MLJobs, however long the Kubernetes API takes to answer; then begin to read events and the change feed."""
+        if not self._settings.kafka_bootstrap_servers:
+            log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
         await self._learn_all()
 
         def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
-            readers.follow()
+            self._readers.follow()
             self.queue.reconsider(namespace=namespace, airflow=airflow)
 
-        self._do(self._heartbeat(), "heartbeat")
-        readers.follow()
-        self.instances.serve(reconciler.admission, self.queue.users, changed)
+        self._readers.follow()
+        self.instances.serve(self._admission, self.queue.users, changed)
         self.instances.start()
-        self._ready = True
+        self._begun = True
 
     async def stop(self) -> None:
-        """End in the reverse sequence: no more input, then the steps under way, then the connections."""
-        self._ready = False
+        """End in the reverse sequence: no more input, then the steps under way, then the connections. From any state, and once."""
+        if self._stopped:
+            return
+        self._stopped = True
         duties = list(self._duties)
         for task in reversed(duties):
             task.cancel()
@@ -180,10 +193,17 @@ class Operator:
                 self.instances.observe(instance)
             for name, labels in (await _patiently(self._instance_objects.namespaces, "Namespaces")).items():
                 self.instances.namespace_seen(name, labels)
-        jobs = await _patiently(self._jobs.list, "MLJobs")
-        for job in jobs:
+        with self.queue.held():
+            there = await _patiently(self._observe_all, "MLJobs")
+        log.info("watching MLJobs: %d there, %d of them not finished", there, self.queue.count())
+
+    async def _observe_all(self) -> int:
+        """Hand every MLJob to the queue, which keeps those that are not finished; how many there are."""
+        there = 0
+        async for job in self._jobs.list():
             self.queue.observe(job)
-        log.info("watching MLJobs: %d there, %d of them not finished", len(jobs), self.queue.count())
+            there += 1
+        return there
 
     def _do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(duty, name=name)
@@ -194,59 +214,106 @@ class Operator:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A duty that ends by itself is a defect: without it statuses go stale, so the process should be restarted."""
         self._duties.remove(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.critical("%s has ended", task.get_name(), exc_info=error)
-            self._beat = float("-inf")
+        if task.cancelled():
+            return
+        log.critical(
+            "%s has ended by itself, which is a defect: /livez answers 503 from now on, for the kubelet to restart the operator",
+            task.get_name(),
+            exc_info=task.exception(),
+        )
+        self._crippled = True
 
     async def _heartbeat(self) -> None:
         while True:
-            if self._beat > float("-inf"):
-                self._beat = time.monotonic()
+            self._beat = time.monotonic()
             self._metrics.live(self.queue.count())
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:
-        return time.monotonic() - self._beat < 30
+        return not self._crippled and time.monotonic() - self._beat < 30
+
+    def _ready(self) -> bool:
+        return self._begun and self.watch.listed and not self._stopped
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
-    """Ask the Kubernetes API until it answers."""
-    failures = 0
+    """Ask the Kubernetes API until it answers; say so once for each cause."""
+    failures, cause = 0, ""
     while True:
         try:
             return await ask()
         except StoreError as error:
             failures += 1
-            delay = backoff(error, failures)
-            log.warning("%s can't be listed: %s; again in %.1f s", what, error, delay)
-            await asyncio.sleep(delay)
+            if str(error) != cause:
+                cause = str(error)
+                log.warning(
+                    "%s can't be listed: %s; the operator is not ready, and tries again until they can", what, cause
+                )
+            await asyncio.sleep(backoff(error, failures))
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until a signal tells it to end.
+
+    Raises:
+        CannotStart: The port is taken, or nothing says where the Kubernetes API is.
+    """
+    operator = Operator(settings, await connect())
+    stop = asyncio.Event()
+    try:
+        await operator.listen()
+        await kopf.operator(
+            registry=registry(operator, stop.set, with_instances=settings.airflow_instances),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=stop,
+        )
+    finally:
+        # kopf's cleanup has done it, unless kopf was told to end before it had begun.
+        await operator.stop()
+        ignore_signals()
 
 
 def main() -> int:
-    """Run the operator until it is told to stop. Exit code 2: the settings are wrong."""
+    """Run the operator until it is told to stop.
+
+    Returns:
+        The exit code: 2 where the settings are wrong, 1 where it can't run for another reason.
+    """
     try:
         settings = Settings()
     except ValidationError as error:
-        print("The operator's settings are wrong:", file=sys.stderr)  # noqa: T201
-        for problem in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in problem["loc"])
-            print(f"  {f'MLJOB_{name.upper()}: ' if name else ''}{problem['msg']}", file=sys.stderr)  # noqa: T201
-        return 2
+        return _refuse(explained(error))
+    if problems := unusable_files(settings) or _refused_by_kafka(settings):
+        return _refuse(problems)
     secret = (settings.airflow_password, settings.airflow_token, settings.kafka_sasl_password)
     logs.hide("settings", *(value.get_secret_value() for value in secret if value is not None))
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
-    operator = Operator(settings)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a
     # second or two.
     gc.collect()
     gc.freeze()
-    asyncio.run(
-        kopf.operator(
-            registry=registry(operator, with_instances=settings.airflow_instances),
-            standalone=True,
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
-        )
-    )
+    try:
+        asyncio.run(run(settings))
+    except CannotStart as error:
+        log.critical("the operator can't start: %s", error)
+        return error.code
+    except Exception as error:
+        log.critical("the operator ends: %s", error, exc_info=error)
+        return 1
     return 0
+
+
+def _refused_by_kafka(settings: Settings) -> list[str]:
+    """What librdkafka has against the settings, with the variables that it means."""
+    if settings.kafka_bootstrap_servers is None or (why := refusal(settings.kafka())) is None:
+        return []
+    named = [variable(name) for key, name in KAFKA_PROPERTIES.items() if key in why]
+    return [f"{', '.join(named) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
+
+
+def _refuse(problems: Sequence[str]) -> int:
+    print("The operator's settings are wrong:", *(f"  {problem}" for problem in problems), sep="\n", file=sys.stderr)  # noqa: T201
+    return 2

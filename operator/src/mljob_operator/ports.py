@@ -5,7 +5,7 @@ Every method may raise from :mod:`mljob_operator.errors` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -298,8 +298,8 @@ class InstanceStore(Protocol):
 class JobStore(Protocol):
     """MLJobs in the Kubernetes API."""
 
-    async def list(self) -> list[Job]:
-        """All MLJobs that we watch."""
+    def list(self) -> AsyncIterator[Job]:
+        """All MLJobs that we watch; one may come twice, or in a version that is not its latest."""
         ...
 
     async def get(self, key: Key) -> Job | None:

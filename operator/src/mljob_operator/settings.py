@@ -2,34 +2,100 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mljob_contract.airflow_instance import AccessRule, DagGlob
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
+from .core.credentials import fits_header
+
+PREFIX = "MLJOB_"
 _ACCESS = TypeAdapter(tuple[AccessRule, ...])
+KAFKA_PROPERTIES = {
+    "bootstrap.servers": "kafka_bootstrap_servers",
+    "security.protocol": "kafka_security_protocol",
+    "sasl.mechanism": "kafka_sasl_mechanism",
+    "sasl.username": "kafka_sasl_username",
+    "sasl.password": "kafka_sasl_password",
+    "ssl.ca.location": "kafka_ssl_ca_file",
+    "ssl.certificate.location": "kafka_ssl_certificate_file",
+    "ssl.key.location": "kafka_ssl_key_file",
+}
+"""librdkafka's properties, and the settings that they come from."""
+_FILES = {
+    "airflow_ca_file": True,
+    "kafka_ssl_ca_file": True,
+    "kafka_ssl_certificate_file": False,
+    "kafka_ssl_key_file": False,
+}
+"""The settings that name files, and whether each is a CA bundle."""
+_SPACE = re.compile(r"\s")
+_BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not _SPACE.search(text)
+        )
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("is not a URL such as https://airflow.example.com:8080")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold credentials: URLs are logged, and shown in statuses")
+    return text
+
+
+def _brokers(text: str) -> str:
+    brokers = [part.strip() for part in text.split(",")]
+    for broker in filter(None, brokers):
+        if not _BROKER.fullmatch(broker):
+            raise ValueError(f"{broker!r} is not a broker's host:port")
+    if not any(brokers):
+        raise ValueError("names no broker")
+    return text
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not fits_header(token.get_secret_value()):
+        raise ValueError("holds characters that can't be in an HTTP header, such as a line break within it")
+    return token
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. An empty variable counts as absent."""
+    """Everything that can be set. White space around a value is no part of it; an empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MLJOB_", env_ignore_empty=True, frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
-    airflow_url: str | None = None
+    airflow_url: Url | None = None
     """Base URL of the api-server of the operator's own Airflow, without ``/api/v2``: the one for MLJobs that name no AirflowInstance where none is
     the default. Absent: there is none."""
-    airflow_ui_url: str | None = None
+    airflow_ui_url: Url | None = None
     """Base URL of Airflow for people, in links; by default ``airflow_url``."""
     airflow_user: str | None = None
     """User for ``POST /auth/token``, with ``airflow_password``."""
     airflow_password: SecretStr | None = None
     """Its password."""
-    airflow_token: SecretStr | None = None
+    airflow_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """A bearer token, instead of user and password."""
     airflow_ca_file: str | None = None
     """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
@@ -48,16 +114,16 @@ class Settings(BaseSettings):
     """How long the cancellation DAG's run may wait for a slot before the operator cancels through REST itself. One that has begun has
     60 seconds."""
 
-    kafka_bootstrap_servers: str | None = None
-    """Brokers, comma-separated; absent: no events, statuses come from REST alone."""
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] | None = None
+    """Brokers, each ``host:port``, comma-separated; absent: no events, statuses come from REST alone."""
     events_topic: str = "airflow.events"
     """The topic that Airflow's events are on."""
     kafka_group_id: str = "mljob-operator"
     """The consumer group; operators of different clusters need different ones."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """As librdkafka's ``security.protocol``."""
-    kafka_sasl_mechanism: str | None = None
-    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, ..."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """As librdkafka's ``sasl.mechanism``; required with SASL_PLAINTEXT and SASL_SSL."""
     kafka_sasl_username: str | None = None
     """SASL user."""
     kafka_sasl_password: SecretStr | None = None
@@ -79,7 +145,7 @@ class Settings(BaseSettings):
     """Seconds between two looks at Airflow's change feed. A transition that gives no event is in the status within twice that."""
     status_interval_seconds: Annotated[float, Field(ge=0)] = 0.1
     """Seconds between two patches of one MLJob's status: a burst of events is one patch. The first is never delayed."""
-    namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
     """Namespaces to watch, comma-separated; absent: all."""
 
     http_host: str = "0.0.0.0"  # noqa: S104  # the kubelet and Prometheus come from outside the pod
@@ -90,6 +156,13 @@ class Settings(BaseSettings):
     """One JSON object a line, or lines for people."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of the operator's own loggers; libraries log warnings."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trimmed(cls, values: Any) -> Any:
+        """An editor's newline at the end of a file is no part of a password, nor of anything else."""
+        trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in trimmed.items() if value != ""}
 
     @field_validator("airflow_access", mode="before")
     @classmethod
@@ -132,16 +205,52 @@ class Settings(BaseSettings):
             raise ValueError("set MLJOB_AIRFLOW_TOKEN, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD")
         return self
 
+    @model_validator(mode="after")
+    def _kafka_login(self) -> Self:
+        if self.kafka_bootstrap_servers is None or not self.kafka_security_protocol.startswith("SASL_"):
+            return self
+        needed = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+        if missing := [variable(name) for name in needed if getattr(self, name) is None]:
+            raise ValueError(
+                f"{variable('kafka_security_protocol')}={self.kafka_security_protocol} needs {', '.join(missing)}"
+            )
+        return self
+
     def kafka(self) -> dict[str, Any]:
         """Librdkafka's settings for the brokers; only those that are set."""
-        options = {
-            "bootstrap.servers": self.kafka_bootstrap_servers,
-            "security.protocol": self.kafka_security_protocol,
-            "sasl.mechanism": self.kafka_sasl_mechanism,
-            "sasl.username": self.kafka_sasl_username,
-            "sasl.password": self.kafka_sasl_password.get_secret_value() if self.kafka_sasl_password else None,
-            "ssl.ca.location": self.kafka_ssl_ca_file,
-            "ssl.certificate.location": self.kafka_ssl_certificate_file,
-            "ssl.key.location": self.kafka_ssl_key_file,
+        values = {key: getattr(self, name) for key, name in KAFKA_PROPERTIES.items()}
+        return {
+            key: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for key, value in values.items()
+            if value is not None
         }
-        return {key: value for key, value in options.items() if value is not None}
+
+
+def unusable_files(settings: Settings) -> list[str]:
+    """What is wrong with the files that the settings name, a sentence for each."""
+    problems = []
+    for name, is_bundle in _FILES.items():
+        if (path := getattr(settings, name)) is None:
+            continue
+        try:
+            with open(path, "rb"):
+                if is_bundle:
+                    ssl.create_default_context(cafile=path)
+        except ssl.SSLError as error:
+            problems.append(f"{variable(name)}: {path} holds no CA certificate in PEM: {error.reason or error}")
+        except OSError as error:
+            problems.append(f"{variable(name)}: {path} can't be read: {error.strerror}")
+    return problems
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def explained(error: ValidationError) -> list[str]:
+    """What is wrong with the settings, a sentence for each; no value of a secret is in them."""
+    return [
+        ": ".join([*(variable(str(name)) for name in problem["loc"][:1]), problem["msg"].removeprefix("Value error, ")])
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]

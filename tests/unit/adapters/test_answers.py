@@ -169,6 +169,7 @@ CELLS = [
         otherwise=dict.fromkeys(EVERY, DagNotFound),
         changes=False,
     ),
+    Cell("submit", "get dag", submit, given=NOT_HERE, otherwise=dict.fromkeys(EVERY, DagNotFound), changes=False),
     Cell("params", "get dag details", lambda a: a.params(DAG), detail=NO_DAG, absent=equals({})),
     Cell("conf", "get run", lambda a: a.conf(DAG, RUN), detail=NO_RUN, absent=ValidationFailed),
     Cell(
@@ -176,7 +177,7 @@ CELLS = [
         "get run",
         lambda a: a.clear_failed(DAG, RUN, since=None),
         detail=NO_RUN,
-        absent=NothingToClear,
+        absent=equals(None),
     ),
     Cell(
         "clear_failed",

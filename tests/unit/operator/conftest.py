@@ -143,7 +143,7 @@ class World:
             self.instances.observe(instance)
         for name, labels in self.instance_objects.labels.items():
             self.instances.namespace_seen(name, labels)
-        for job in await self.jobs.list():
+        async for job in self.jobs.list():
             self.queue.observe(job)
         await self.settle()
 
@@ -172,7 +172,7 @@ class World:
     async def later(self, seconds: float) -> None:
         """Time passes, and what was to be done then is done."""
         self.clock.tick(seconds)
-        for key in list(self.queue._slots):
+        for key in [*self.queue._slots, *self.queue._expiries]:
             self.queue._wake(key)
         await self.settle()
 

@@ -179,6 +179,18 @@ async def test_a_token_that_is_refused_is_called_that(server: Server, connect: C
     await airflow.close()
 
 
+@pytest.mark.parametrize("token", ["s3cr3t\ntoken", "s3cr3t\u2013token", "", None, {"s3cr3t": 1}])
+async def test_a_login_that_brings_what_no_header_can_hold_is_not_shown(
+    server: Server, connect: Connect, token: object
+) -> None:
+    server.answers["/auth/token"] = (201, json.dumps({"access_token": token}))
+    airflow = connect(server.url)
+    with pytest.raises(AirflowUnavailable, match=r"a token that can't be in an HTTP header|access_token is a") as raised:
+        await airflow.probe()
+    assert "s3cr3t" not in str(raised.value)
+    await airflow.close()
+
+
 def versions(version: str) -> tuple[int, str]:
     return 200, json.dumps({"version": version})
 

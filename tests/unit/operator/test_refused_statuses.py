@@ -83,7 +83,7 @@ class TestNoStatusIsTaken:
         await begin(world)
         world.jobs.refuse = lambda _: True
         world.jobs.user_deletes(KEY, world.clock())
-        for job in await world.jobs.list():
+        async for job in world.jobs.list():
             world.queue.observe(job)
         await until(world, lambda: not world.exists)
         assert newest(world).state is RunState.FAILED

@@ -7,7 +7,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState
 
-from .conftest import World
+from .conftest import KEY, World
 from .runs import end, runs
 
 
@@ -54,3 +54,48 @@ class TestExpiry:
         await world.later(20)
         assert not world.exists
         assert len(runs(world)) == 1
+
+    async def test_until_then_nothing_is_kept_of_it_but_when_its_time_is_up(self, world: World) -> None:
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        assert world.queue._slots == {}
+        await world.restart()
+        assert world.queue._slots == {}
+        assert list(world.queue._expiries) == [KEY]
+
+    async def test_a_version_that_is_known_is_not_looked_at_again(self, world: World) -> None:
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        kept = world.queue._expiries[KEY]
+        await world.see_all()
+        assert world.queue._expiries[KEY] is kept
+
+    async def test_an_edit_moves_its_time(self, world: World) -> None:
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        await world.edit(ttlSecondsAfterFinished=600)
+        await world.later(100)
+        assert world.exists
+        await world.edit(ttlSecondsAfterFinished=None)
+        await world.later(1000)
+        assert world.exists
+        await world.edit(ttlSecondsAfterFinished=1000)
+        await world.later(0)
+        assert not world.exists
+
+    async def test_one_that_somebody_deletes_is_forgotten(self, world: World) -> None:
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        world.queue.vanished(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
+        assert world.queue._expiries == {}
+        await world.later(100)
+        assert world.exists
+
+    async def test_another_one_of_its_name_does_not_go_in_its_place(self, world: World) -> None:
+        """The watch was lost while the first one was deleted."""
+        await world.apply(ttlSecondsAfterFinished=60)
+        await end(world, RunState.SUCCESS)
+        world.jobs.user_deletes(KEY, world.clock())
+        await world.apply(ttlSecondsAfterFinished=600)
+        await world.later(100)
+        assert world.exists

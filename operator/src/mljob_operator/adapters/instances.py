@@ -14,7 +14,7 @@ from mljob_contract.mljob import API_VERSION, GROUP, VERSION
 from ..core.instance import Instance
 from ..core.notices import Notice
 from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
-from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event
+from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event, list_objects
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,14 @@ class InstanceObjects:
 
     async def list(self) -> list[Instance]:
         """All AirflowInstances; one that can't be read is logged and left out."""
-        page = await call(self._api.list_cluster_custom_object, GROUP, VERSION, PLURAL, _request_timeout=TIMEOUT)
-        return [instance for item in page["items"] if (instance := read(item)) is not None]
+        lister = self._api.list_cluster_custom_object_without_preload_content
+        found = [read(item) async for item in list_objects(lister, GROUP, VERSION, PLURAL)]
+        return [instance for instance in found if instance is not None]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
         """The labels of all namespaces."""
-        found = await call(self._core.list_namespace, _request_timeout=TIMEOUT)
-        return {item.metadata.name: dict(item.metadata.labels or {}) for item in found.items}
+        found = list_objects(self._core.list_namespace_without_preload_content)
+        return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
     async def secret(self, name: str) -> dict[str, str]:
         """A Secret's data.

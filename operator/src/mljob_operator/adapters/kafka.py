@@ -35,6 +35,15 @@ SESSION_TIMEOUT_MS = 10_000
 """Milliseconds without a heartbeat, which is sent every 3 s, after which another member of the group gets the partitions."""
 
 
+def refusal(config: Mapping[str, Any]) -> str | None:
+    """What librdkafka has against these settings, in its own words; None: nothing. Brokers are not asked."""
+    try:
+        Consumer({**config, "group.id": "none", "log_level": 0}, logger=logging.getLogger("librdkafka")).close()
+    except KafkaException as error:
+        return str(error.args[0].str()).removeprefix("Failed to create consumer: ")
+    return None
+
+
 class KafkaEvents:
     """The topic, read as one member of a consumer group.
 

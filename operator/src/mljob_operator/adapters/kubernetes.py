@@ -7,10 +7,11 @@ undoing somebody's change.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ..core.conf import Source
 from ..core.job import Job, Key
 from ..core.notices import Notice
 from ..core.storable import cut
-from ..errors import Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
+from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ COMPONENT = "mljob-operator"
 MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT = 15.0
 """Seconds for one request."""
+PAGE = 100
+"""Objects in one answer to a list. A finished MLJob may have 64 KiB of status: a page of them is held in memory several times while it is read."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -50,20 +53,15 @@ class Jobs:
         self._core = client.CoreV1Api(api)
         self._namespaces = tuple(namespaces)
 
-    async def list(self) -> list[Job]:
-        """All MLJobs in the namespaces that we watch; one that can't be read is logged and left out."""
-        jobs = []
+    async def list(self) -> AsyncIterator[Job]:
+        """All MLJobs in the namespaces that we watch, a page in memory at a time; one that can't be read is logged and left out.
+
+        An MLJob may come twice, or in a version that is not its latest.
+        """
         for namespace in self._namespaces or ("",):
-            token = ""
-            while True:
-                page = await call(self._list_page, namespace, token)
-                for item in page["items"]:
-                    if (job := read(item)) is not None:
-                        jobs.append(job)
-                token = page["metadata"].get("continue") or ""
-                if not token:
-                    break
-        return jobs
+            async for item in list_objects(*self._lister(namespace)):
+                if (job := read(item)) is not None:
+                    yield job
 
     async def get(self, key: Key) -> Job | None:
         """An MLJob as it is now; None when there is none in the namespaces that we watch: events tell of others, too."""
@@ -179,19 +177,33 @@ class Jobs:
         )
         return Job.from_object(answer)
 
-    async def _list_page(self, namespace: str, token: str) -> Any:
-        paging: dict[str, Any] = {"limit": 500, "_request_timeout": TIMEOUT}
-        if token:
-            paging["_continue"] = token
+    def _lister(self, namespace: str) -> tuple[Any, ...]:
         if namespace:
-            return await self._api.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **paging)
-        return await self._api.list_cluster_custom_object(GROUP, VERSION, PLURAL, **paging)
+            return self._api.list_namespaced_custom_object_without_preload_content, GROUP, VERSION, namespace, PLURAL
+        return self._api.list_cluster_custom_object_without_preload_content, GROUP, VERSION, PLURAL
 
 
 async def connect() -> client.ApiClient:
-    """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig."""
+    """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig.
+
+    Raises:
+        CannotStart: None of them says where the Kubernetes API is.
+    """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = 64
+    try:
+        await _configure(configuration)
+        return client.ApiClient(configuration)
+    except Exception as error:
+        # Of a file that is not there, or is no kubeconfig, the client raises whatever comes to it.
+        source = "the pod's ServiceAccount" if in_cluster() else os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise CannotStart(
+            f"KUBECONFIG: {source} does not say how to reach the Kubernetes API: {type(error).__name__}: {' '.join(str(error).split())}",
+            code=2,
+        ) from error
+
+
+async def _configure(configuration: client.Configuration) -> None:
     if in_cluster():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
@@ -202,7 +214,41 @@ async def connect() -> client.ApiClient:
     # processor in the way of every status. The environment does not change, so it is read once.
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
-    return client.ApiClient(configuration)
+
+
+async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
+    """The objects of a list as they are in JSON, read in pages.
+
+    The list need not be of one moment: when it takes longer than the API server keeps its versions, it goes on with what is there by then.
+
+    Args:
+        lister: The client's method, without preload.
+        place: Its arguments.
+
+    Raises:
+        StoreError: A page can't be had.
+    """
+    token: str | None = ""
+    while token is not None:
+        page = await call(_page, lister, *place, token=token)
+        for item in page.pop("items"):
+            yield item
+        token = (page.get("metadata") or {}).get("continue") or None
+
+
+async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
+    """One page of a list; one without items where the token has expired and the API server gave another."""
+    further = {"_continue": token} if token else {}
+    answer = await lister(*place, limit=PAGE, _request_timeout=TIMEOUT, **further)
+    body = await answer.read()
+    page = _json(body)
+    if answer.status == 410 and token and (page.get("metadata") or {}).get("continue"):
+        return {**page, "items": []}
+    if answer.status != 200:
+        raise ApiException(status=answer.status, reason=answer.reason, body=body.decode(errors="replace"))
+    if not isinstance(page.get("items"), list):
+        raise StoreUnavailable("the Kubernetes API answered with what is not a list; is it behind a proxy?")
+    return page
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
@@ -272,13 +318,28 @@ def _first_line(error: StoreError) -> str:
     return cut(str(error).partition("\n")[0], 200)
 
 
+def explanation(status: int, reason: str | None, body: str) -> str:
+    """What an answer that is an error says, in one line: of a Status its message, of other text the beginning, of HTML and other JSON nothing."""
+    message = _json(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
+    return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")
+
+
+def _json(text: str | bytes) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _mapped(error: ApiException) -> StoreError:
-    status = error.status or 0
-    text = f"the Kubernetes API answered {status} {error.reason}: {cut(str(error.body or ''), 300)}"
+    status, body = error.status or 0, str(error.body or "")
+    text = explanation(status, error.reason, body)
     if status == 404:
         return Gone(text)
     if status == 409:
-        return Gone(text) if "uid" in str(error.body) and "Precondition" in str(error.body) else Conflict(text)
+        return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)
     if status in (429, 0) or status >= 500:
         return StoreUnavailable(text)
     if status in (400, 413, 422):

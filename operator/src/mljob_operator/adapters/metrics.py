@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from ..errors import CannotStart
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +135,7 @@ class Endpoints:
 
     Args:
         alive: Whether the event loop's duties are being done; the answer to ``/livez``.
-        ready: Whether MLJobs are watched; the answer to ``/readyz``.
+        ready: Whether MLJobs are watched and the duties are under way; the answer to ``/readyz``.
     """
 
     def __init__(self, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
@@ -141,14 +145,21 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
-        """Listen."""
+        """Listen.
+
+        Raises:
+            CannotStart: The port is taken, or can't be had.
+        """
         app = web.Application()
         app.router.add_get("/livez", self._probe(self._alive))
         app.router.add_get("/readyz", self._probe(self._ready))
         app.router.add_get("/metrics", self._show)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            raise CannotStart(_why_not(error, host, port)) from error
         log.info("listening on %s:%d: /livez /readyz /metrics", host, port)
 
     async def stop(self) -> None:
@@ -165,3 +176,13 @@ class Endpoints:
 
     async def _show(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    """Why nobody can listen there."""
+    if error.errno == errno.EADDRINUSE:
+        return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already"
+    if error.errno == errno.EACCES:
+        return f"MLJOB_HTTP_PORT: the operator's user may not listen on port {port}"
+    reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
+    return f"MLJOB_HTTP_HOST: the operator can't listen on {host}: {reason}"

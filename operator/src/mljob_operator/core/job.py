@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mljob_contract.job_type import JobType
@@ -76,6 +76,14 @@ class Job:
         """Whether its story is over, nothing is owed, and the spec is the one that the status speaks of."""
         seen = self.status.observed_generation == self.generation
         return self.status.phase in TERMINAL_PHASES and not self.held and (seen or self.deleting)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it is deleted, if it has finished. One that took over an old run has its time too: from its own creation."""
+        ttl, ended = self.spec.ttl_seconds_after_finished, self.status.completion_time
+        if ttl is None or ended is None or self.status.phase not in TERMINAL_PHASES or self.deleting:
+            return None
+        return max(ended, self.created_at or ended) + timedelta(seconds=ttl)
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Job:

@@ -442,11 +442,8 @@ class Situation:
 
     @property
     def expires_at(self) -> datetime | None:
-        """When a finished MLJob is deleted. One that took over an old run has its time too: from its own creation."""
-        ttl, ended = self.job.spec.ttl_seconds_after_finished, self.job.status.completion_time
-        if ttl is None or ended is None or not self.finished or self.job.deleting:
-            return None
-        return max(ended, self.job.created_at or ended) + timedelta(seconds=ttl)
+        """When a finished MLJob is deleted."""
+        return self.job.expires_at if self.finished else None
 
     @property
     def deadlines(self) -> Iterator[datetime]:

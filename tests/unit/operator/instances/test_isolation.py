@@ -56,7 +56,7 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
     world.instances.start()
     for name in ("stuck", "prod"):
         world.jobs.create(f"in-{name}", {"dagId": "train", "airflowRef": {"name": name}})
-    for job in await world.jobs.list():
+    async for job in world.jobs.list():
         world.queue.observe(job)
     await until(lambda: bool(world.prod.runs))
     run = world.prod.only_run()
@@ -133,7 +133,7 @@ async def test_one_that_is_none_is_not_ready_and_ends_nothing(
     assert len(duties) == 2
     assert not any(duty.done() for duty in duties)
     world.jobs.create("in-prod", {"dagId": "train", "airflowRef": {"name": "prod"}})
-    for job in await world.jobs.list():
+    async for job in world.jobs.list():
         world.queue.observe(job)
     await until(lambda: bool(world.prod.runs))
     for task in duties:

@@ -207,7 +207,7 @@ async def test_one_that_kubernetes_refuses_keeps_nobody_waiting(world: Platform)
     world.jobs.set_finalizer = refused
     create(world, "team-b", "b-0", day=3)
     create(world, "team-a", "a-1", day=2)
-    for job in await world.jobs.list():
+    async for job in world.jobs.list():
         world.queue.observe(job)
     world.prod.end(world.prod.only_run(), RunState.SUCCESS)
     await world.resync_of("prod").pass_once()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator.logins import read_login
 
 from .conftest import Platform
 
@@ -114,3 +115,39 @@ async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, capl
     )
     (record,) = (record for record in caplog.records if record.levelname == "ERROR")
     assert "in stumble" in record.getMessage()
+
+
+@pytest.mark.parametrize("token", ["one\ntwo", "\u201ctoken\u201d", "two words", " \n"])
+async def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(world: Platform, token: str) -> None:
+    world.instance_objects.secrets["prod"] = {"token": token}
+    url = "http://prod:8080"
+    world.instance_objects.edit("prod", {"url": url, "credentials": {"tokenSecretRef": {"name": "prod"}}})
+    await world.see_all()
+    await world.look_after("prod")
+    status, reason, message = world.instance_says("prod")
+    assert (status, reason) == ("False", "InvalidCredentials")
+    assert message.startswith("Key token of Secret prod (credentials) holds no token")
+    assert not token.strip() or token not in message
+    await world.run_in("prod")
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    assert not token.strip() or token not in world.status.message
+
+
+@pytest.mark.parametrize(
+    ("secret", "login"),
+    [
+        ({"token": " t0k3n\r\n"}, (None, None, "t0k3n")),
+        ({"user": " mljob\n", "password": " pass word \r\n"}, ("mljob", " pass word ", None)),
+    ],
+    ids=["token", "user and password"],
+)
+async def test_white_space_that_an_editor_left_is_no_part_of_credentials(
+    world: Platform, secret: dict[str, str], login: tuple[str | None, ...]
+) -> None:
+    """A password may begin or end with a space; nobody's ends with a line break."""
+    world.instance_objects.secrets["prod"] = secret
+    ref = "tokenSecretRef" if "token" in secret else "passwordSecretRef"
+    instance = world.instance_objects.edit("prod", {"url": "http://prod:8080", "credentials": {ref: {"name": "prod"}}})
+    found = await read_login(world.instance_objects, instance.spec.credentials)
+    hidden = [secret and secret.get_secret_value() for secret in (found.password, found.token)]
+    assert (found.user, *hidden) == login

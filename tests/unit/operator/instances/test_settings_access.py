@@ -85,14 +85,14 @@ async def test_its_rules_select_by_labels_as_those_of_an_airflowinstance() -> No
 async def test_where_namespaces_are_not_watched_rules_know_them_by_name() -> None:
     async with new_world([GOLD], watches_namespaces=False) as world:
         world.jobs.create(KEY[1], {"dagId": "train"})
-        for job in await world.jobs.list():
+        async for job in world.jobs.list():
             world.queue.observe(job)
         await world.settle()
         assert said(world) == (Phase.PENDING, "ValidationFailed")
         assert "does not watch namespaces" in world.status.message
     async with new_world([GOLD, TEAM_A], watches_namespaces=False) as world:
         world.jobs.create(KEY[1], {"dagId": "train"})
-        for job in await world.jobs.list():
+        async for job in world.jobs.list():
             world.queue.observe(job)
         await world.settle()
         assert world.airflow.only_run()
@@ -107,6 +107,22 @@ async def test_a_rule_of_the_settings_bounds_active_runs() -> None:
         waiting = world.jobs.objects["team-a", "second"]["status"]
         assert waiting["reason"] == "ConcurrencyLimit"
         assert "airflow.access[0].maxActiveRuns (1)" in waiting["message"]
+
+
+async def test_nobody_submits_while_it_is_not_known_yet_who_has_a_run() -> None:
+    """MLJobs are listed page by page; the one that has the only place may be on the last."""
+    async with new_world([{"maxActiveRuns": 1}]) as world:
+        world.jobs.create("second", {"dagId": "train"})
+        await world.see_all()
+        await world.queue.close()
+        world.start()
+        world.jobs.create("first", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
+        with world.queue.held():
+            for name in ("first", "second"):
+                world.queue.observe(await world.jobs.get(("team-a", name)))
+                await world.settle()
+        await world.settle()
+        assert len(world.airflow.runs) == 1
 
 
 # Reserved DAGs
@@ -137,6 +153,8 @@ async def test_a_reserved_dag_is_not_run(dag_id: str, spec: dict[str, Any]) -> N
         assert not world.held
         assert world.airflow.calls == []
         await world.edit(dagId="train" if "type" not in spec else "days")
+        # With OncePerSpec, Airflow is asked twice which runs of the spec there are.
+        await world.later(3)
         assert world.status.phase is Phase.QUEUED
 
 

@@ -7,7 +7,6 @@ Sources: Airflow's "Public API authentication"; urllib3 for what is raised when 
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
+from ...core.credentials import fits_header
 from ...errors import (
     AirflowForbidden,
     AirflowUnauthorized,
@@ -51,7 +51,6 @@ MAX_TOKEN = 16 * 1024
 
 MAX_CURSOR = 4096
 
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _REPEATED = 100
 """Kinds of rows that can't be read and are logged; the rest is silent."""
 
@@ -261,9 +260,9 @@ class Session:
     def _log_in(self, stale: str | None) -> str:
         """Make sure that there is a token, and not the stale one; the token."""
         if self._fixed_token is not None:
-            if not _sendable(self._fixed_token):
+            if not fits_header(self._fixed_token):
                 raise AirflowUnauthorized(
-                    f"The token is empty, or has characters that HTTP does not allow in a header. Check {self._source}."
+                    f"The token is empty, or has characters that can't be in an HTTP header. Check {self._source}."
                 )
             return self._fixed_token
         token: str | None = self._configuration.access_token
@@ -275,8 +274,8 @@ class Session:
         except (AirflowUnauthorized, AirflowForbidden) as error:
             raise AirflowUnauthorized(f"Airflow refused the login of user {self._user!r}. {error}") from error
         token = row.text("access_token", MAX_TOKEN)
-        if not _sendable(token):
-            raise AirflowUnreadable(f"Airflow at {self._at} gave a token that HTTP does not allow in a header.")
+        if not fits_header(token):
+            raise AirflowUnreadable(f"Airflow at {self._at} gave a token that can't be in an HTTP header.")
         self._configuration.access_token = token
         return token
 
@@ -308,11 +307,6 @@ def _nothing_sent() -> Iterator[None]:
     except AirflowUnavailable as error:
         error.outcome_unknown = False
         raise
-
-
-def _sendable(token: str) -> bool:
-    """Whether HTTP allows it in a header."""
-    return _HEADER_SAFE.fullmatch(token) is not None
 
 
 def _cause(error: BaseException) -> str:

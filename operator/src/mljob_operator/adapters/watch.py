@@ -1,0 +1,111 @@
+"""kopf's way to the Kubernetes API: a session that tells what becomes of kopf's requests.
+
+kopf has no word for "the watch has listed": an empty list makes no event. But it asks for a watch only after it has read the whole list and
+handed its objects on, so the answer 200 to the watch says that. An ``aiohttp`` session of our own, which kopf takes from the login handler,
+sees the answers; nothing of kopf's inside is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+
+import aiohttp
+import kopf
+
+from mljob_contract import airflow_instance
+from mljob_contract.mljob import GROUP, PLURAL, VERSION
+
+from .kubernetes import explanation
+
+log = logging.getLogger(__name__)
+
+LONGEST_DELAY = 10.0
+"""Seconds between two tries."""
+
+
+class Patience:
+    """Seconds between tries of a request, without an end: by default kopf gives up after a minute, and with that the process."""
+
+    def __iter__(self) -> Iterator[float]:
+        """One, two, four, eight, and then ten for ever."""
+        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(LONGEST_DELAY))
+
+
+class Watch:
+    """What kopf watches, and how that goes.
+
+    Args:
+        namespaces: Whose MLJobs; empty: all.
+        with_instances: Whether AirflowInstances and namespaces are watched as well.
+    """
+
+    def __init__(self, namespaces: Iterable[str], *, with_instances: bool) -> None:
+        root = f"/apis/{GROUP}/{VERSION}"
+        self._unlisted = {f"{root}/namespaces/{name}/{PLURAL}" for name in namespaces} or {f"{root}/{PLURAL}"}
+        if with_instances:
+            self._unlisted |= {f"{root}/{airflow_instance.PLURAL}", "/api/v1/namespaces"}
+        self._complaints: dict[str, str] = {}
+        self._refusals = 0
+
+    @property
+    def listed(self) -> bool:
+        """Whether everything that is to be watched was listed, and the watches have begun."""
+        return not self._unlisted
+
+    async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+        """A session as kopf would make it, with us looking on.
+
+        kopf asks for another one when its credentials are refused. A ServiceAccount's token is renewed in its file, so the second try is at
+        once; those after it are not, for they are likely to be refused as well.
+        """
+        if self._refusals > 1:
+            await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(self._answered)
+        trace.on_request_exception.append(self._failed)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            proxy=info.proxy_url,
+            trust_env=info.trust_env,
+            trace_configs=[trace],
+        )
+        return kopf.AiohttpSession(
+            server=info.server,
+            aiohttp_session=session,
+            default_namespace=info.default_namespace,
+            priority=info.priority,
+            expiration=info.expiration,
+        )
+
+    async def _answered(
+        self, _: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestEndParams
+    ) -> None:
+        path, answer = request.url.path, request.response
+        if answer.status == 401:
+            self._refusals += 1
+        if answer.status >= 400:
+            self._complain(path, explanation(answer.status, answer.reason, await answer.text(errors="replace")))
+            return
+        self._refusals = 0
+        if self._complaints.pop(path, None) is not None:
+            log.info("%s is answered again", path)
+        if "watch" in request.url.query:
+            self._unlisted -= {known for known in self._unlisted if path.endswith(known)}
+
+    async def _failed(
+        self, _: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        error = request.exception
+        if isinstance(error, Exception):
+            self._complain(request.url.path, f"the Kubernetes API did not answer: {str(error) or type(error).__name__}")
+
+    def _complain(self, path: str, why: str) -> None:
+        """Once for each cause; kopf would repeat it with each try."""
+        if self._complaints.get(path) != why:
+            self._complaints[path] = why
+            log.warning("%s can't be read: %s; it is tried again until it can", path, why)

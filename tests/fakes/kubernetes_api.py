@@ -1,0 +1,159 @@
+"""As much of a Kubernetes API as an operator needs to start, on loopback: discovery, lists in pages, and watches that tell of nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import yaml
+
+from devstack.ports import HOST
+
+MLJOBS = "/apis/mljob.dev/v1alpha1/mljobs"
+INSTANCES = "/apis/mljob.dev/v1alpha1/airflowinstances"
+NAMESPACES = "/api/v1/namespaces"
+
+Answer = tuple[int, str]
+Query = dict[str, str]
+
+
+def status(code: int, message: str, **metadata: str) -> Answer:
+    """An error as Kubernetes says it."""
+    body = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure", "message": message}
+    return code, json.dumps(body | {"code": code})
+
+
+def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any]:
+    """An MLJob that has ended, as it is stored."""
+    return {
+        "apiVersion": "mljob.dev/v1alpha1",
+        "kind": "MLJob",
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "generation": 1,
+            "resourceVersion": "7",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"dagId": "train", **spec},
+        "status": {"phase": "Succeeded", "observedGeneration": 1, "completionTime": "2026-01-01T00:10:00Z"},
+    }
+
+
+class KubernetesApi:
+    """A server whose answers a test writes.
+
+    Attributes:
+        objects: What is in each list, by path.
+        refuse: Asked before any answer, with path and query: what is said instead, None for the usual.
+        lists: Path and query of every list that was asked for.
+        watches: Paths of the watches that were asked for.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.objects: dict[str, list[dict[str, Any]]] = {MLJOBS: [], INSTANCES: [], NAMESPACES: []}
+        self.refuse: Callable[[str, Query], Answer | None] = lambda _path, _query: None
+        self.lists: list[tuple[str, Query]] = []
+        self.watches: list[str] = []
+        self._ended = threading.Event()
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                api._answer(self, parts.path, dict(parse_qsl(parts.query)))
+
+            def log_message(self, *_: Any) -> None: ...
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+        self._server = Server((HOST, port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._server.server_port}"
+
+    def _answer(self, handler: BaseHTTPRequestHandler, path: str, query: Query) -> None:
+        watch = "watch" in query
+        if watch:
+            self.watches.append(path)
+        elif path in self.objects:
+            self.lists.append((path, query))
+        if (refused := self.refuse(path, query)) is not None:
+            _send(handler, *refused)
+        elif watch:
+            _send(handler, 200, "")
+            self._ended.wait()
+        elif path in self.objects:
+            _send(handler, 200, json.dumps(self._page(path, query)))
+        elif path in DISCOVERY:
+            _send(handler, 200, json.dumps(DISCOVERY[path]))
+        else:
+            _send(handler, *status(404, f"there is no {path}"))
+
+    def _page(self, path: str, query: Query) -> dict[str, Any]:
+        found = self.objects[path]
+        start = int(query.get("continue", 0))
+        end = start + int(query.get("limit", len(found)))
+        token = str(end) if end < len(found) else ""
+        return {"kind": "List", "metadata": {"resourceVersion": "9", "continue": token}, "items": found[start:end]}
+
+
+def _send(handler: BaseHTTPRequestHandler, code: int, body: str) -> None:
+    handler.send_response(code)
+    handler.send_header("Content-Type", "application/json" if body[:1] in ("", "{") else "text/html")
+    handler.end_headers()
+    handler.wfile.write(body.encode())
+    handler.wfile.flush()
+
+
+def _resource(name: str, kind: str, *, namespaced: bool) -> dict[str, Any]:
+    verbs = ["get", "list", "watch", "patch"]
+    return {"name": name, "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": verbs}
+
+
+_VERSION = {"groupVersion": "mljob.dev/v1alpha1", "version": "v1alpha1"}
+DISCOVERY: dict[str, dict[str, Any]] = {
+    "/api": {"versions": ["v1"]},
+    "/api/v1": {"resources": [_resource("namespaces", "Namespace", namespaced=False)]},
+    "/apis": {"groups": [{"name": "mljob.dev", "versions": [_VERSION], "preferredVersion": _VERSION}]},
+    "/apis/mljob.dev/v1alpha1": {
+        "resources": [
+            _resource("mljobs", "MLJob", namespaced=True),
+            _resource("airflowinstances", "AirflowInstance", namespaced=False),
+        ]
+    },
+}
+
+
+def kubeconfig(path: Path, url: str, **user: str) -> Path:
+    """A kubeconfig for a Kubernetes API at this URL."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": url}}],
+        "users": [{"name": "it", "user": user or {"token": "t"}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -1,0 +1,135 @@
+"""Lists of the Kubernetes API are read in pages, and a page that can't be had is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from mljob_operator.adapters.instances import InstanceObjects
+from mljob_operator.adapters.kubernetes import PAGE, Jobs, connect
+from mljob_operator.errors import Gone, StoreError, StoreUnavailable
+from tests.fakes.kubernetes_api import (
+    INSTANCES,
+    MLJOBS,
+    NAMESPACES,
+    Answer,
+    KubernetesApi,
+    Query,
+    finished,
+    kubeconfig,
+    status,
+)
+
+NAMES = [f"job-{number}" for number in range(2 * PAGE + 50)]
+
+
+@pytest.fixture
+def api() -> Iterator[KubernetesApi]:
+    with KubernetesApi() as api:
+        api.objects[MLJOBS] = [finished(name) for name in NAMES]
+        yield api
+
+
+@pytest.fixture
+async def client(api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[object]:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", api.url)))
+    client = await connect()
+    yield client
+    await client.close()
+
+
+async def names(client: object, *namespaces: str) -> list[str]:
+    return [job.name async for job in Jobs(client, namespaces).list()]
+
+
+async def test_every_mljob_comes_once_from_pages_of_a_hundred(api: KubernetesApi, client: object) -> None:
+    assert await names(client) == NAMES
+    assert [query for _, query in api.lists] == [
+        {"limit": str(PAGE)},
+        {"limit": str(PAGE), "continue": str(PAGE)},
+        {"limit": str(PAGE), "continue": str(2 * PAGE)},
+    ]
+
+
+async def test_a_page_is_asked_for_when_the_one_before_has_been_seen(api: KubernetesApi, client: object) -> None:
+    listing = Jobs(client).list()
+    for _ in range(PAGE):
+        await anext(listing)
+    assert len(api.lists) == 1
+    await anext(listing)
+    assert len(api.lists) == 2
+    await listing.aclose()
+
+
+async def test_each_namespace_has_its_own_pages(api: KubernetesApi, client: object) -> None:
+    for name in ("a", "b"):
+        path = f"/apis/mljob.dev/v1alpha1/namespaces/{name}/mljobs"
+        api.objects[path] = [finished(f"{name}-{number}", name) for number in range(PAGE + 1)]
+    assert await names(client, "a", "b") == [f"{name}-{number}" for name in ("a", "b") for number in range(PAGE + 1)]
+    assert len(api.lists) == 4
+
+
+async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given(
+    api: KubernetesApi, client: object
+) -> None:
+    expired = {str(PAGE)}
+
+    def refuse(_: str, query: Query) -> Answer | None:
+        if (token := query.get("continue")) not in expired:
+            return None
+        expired.clear()
+        return status(410, "The provided continue parameter is too old", **{"continue": str(token)})
+
+    api.refuse = refuse
+    assert await names(client) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (status(401, "Unauthorized"), StoreError, "the Kubernetes API answered 401 Unauthorized: Unauthorized"),
+        (
+            status(403, 'mljobs.mljob.dev is forbidden: User "system:anonymous" cannot list'),
+            StoreError,
+            'the Kubernetes API answered 403 Forbidden: mljobs.mljob.dev is forbidden: User "system:anonymous" cannot list',
+        ),
+        ((404, "404 page not found\n"), Gone, "the Kubernetes API answered 404 Not Found: 404 page not found"),
+        (status(410, "too old"), StoreError, "the Kubernetes API answered 410 Gone: too old"),
+        ((429, '{"error": 1}'), StoreUnavailable, "the Kubernetes API answered 429 Too Many Requests"),
+        ((502, "<html>\n<b>Bad Gateway"), StoreUnavailable, "the Kubernetes API answered 502 Bad Gateway"),
+        ((200, "<html>Welcome"), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
+        ((200, "{}"), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
+        ((200, "[]"), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
+        ((200, '{"items": null}'), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
+    ],
+)
+@pytest.mark.parametrize("page", ["the first page", "a later page"])
+async def test_an_answer_that_is_no_page_is_an_error_of_the_store(
+    api: KubernetesApi, client: object, page: str, answer: Answer, error: type[StoreError], says: str
+) -> None:
+    api.refuse = lambda _, query: answer if ("continue" in query) == (page == "a later page") else None
+    with pytest.raises(StoreError) as raised:
+        await names(client)
+    assert type(raised.value) is error
+    assert str(raised.value).startswith(says)
+    assert "{" not in str(raised.value)
+    assert "<" not in str(raised.value)
+
+
+async def test_airflow_instances_and_namespaces_come_in_pages_too(api: KubernetesApi, client: object) -> None:
+    api.objects[INSTANCES] = [
+        {
+            "metadata": {"name": f"airflow-{number}", "uid": str(number), "resourceVersion": "1"},
+            "spec": {"url": "http://airflow", "credentials": {"tokenSecretRef": {"name": "airflow"}}},
+        }
+        for number in range(PAGE + 1)
+    ]
+    api.objects[NAMESPACES] = [{"metadata": {"name": f"team-{number}"}} for number in range(PAGE)]
+    api.objects[NAMESPACES].append({"metadata": {"name": "team-ml", "labels": {"team": "ml"}}})
+    store = InstanceObjects(client, "mljob-system")
+    assert [instance.name for instance in await store.list()] == [f"airflow-{number}" for number in range(PAGE + 1)]
+    labels = await store.namespaces()
+    assert (len(labels), labels["team-1"], labels["team-ml"]) == (PAGE + 1, {}, {"team": "ml"})
+    assert all(query["limit"] == str(PAGE) for _, query in api.lists)

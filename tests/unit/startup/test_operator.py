@@ -1,0 +1,98 @@
+"""The operator beside kopf's watch: a duty that ends is seen, and it can be stopped from any state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from devstack.ports import HOST, Ports
+from mljob_operator.adapters.kubernetes import connect
+from mljob_operator.errors import CannotStart
+from mljob_operator.main import Operator
+from mljob_operator.settings import Settings
+from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        http_host=HOST,
+        http_port=Ports(tmp_path)["http"],
+        airflow_url=f"http://{HOST}:{Ports(tmp_path)['airflow']}",
+        airflow_token="t",
+    )
+
+
+async def an_operator(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Operator:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
+    return Operator(settings, await connect())
+
+
+async def alive(settings: Settings) -> int:
+    def ask() -> int:
+        with urllib3.PoolManager(retries=False) as http:
+            return http.request("GET", f"http://{HOST}:{settings.http_port}/livez").status
+
+    return await asyncio.to_thread(ask)
+
+
+async def fails() -> None:
+    raise RuntimeError("a defect")
+
+
+async def returns() -> None:
+    pass
+
+
+@pytest.mark.parametrize("duty", [fails, returns])
+async def test_a_duty_that_ends_by_itself_is_in_the_log_and_the_operator_is_not_alive(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    duty: type[None],
+) -> None:
+    operator = await an_operator(settings, tmp_path, monkeypatch, "http://nowhere")
+    await operator.listen()
+    assert await alive(settings) == 200
+    await asyncio.wait([operator._do(duty(), "resync prod")])
+    assert await alive(settings) == 503
+    (told,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert told.getMessage().startswith("resync prod has ended by itself, which is a defect: /livez answers 503")
+    assert (told.exc_info is not None) == (duty is fails)
+    await operator.stop()
+
+
+@pytest.mark.parametrize("state", ["made", "listening", "learning", "begun", "without a port"])
+async def test_it_can_be_stopped_from_any_state_and_more_than_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    before = asyncio.all_tasks()
+    with KubernetesApi() as api:
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if state == "learning":
+            api.refuse = lambda _path, _query: loop.call_soon_threadsafe(asked.set) and (503, "")
+        operator = await an_operator(settings, tmp_path, monkeypatch, api.url)
+        if state == "without a port":
+            other = await an_operator(settings, tmp_path, monkeypatch, api.url)
+            await other.listen()
+            with pytest.raises(CannotStart, match="another process listens"):
+                await operator.listen()
+            await other.stop()
+        elif state != "made":
+            await operator.listen()
+        if state == "learning":
+            starting = asyncio.create_task(operator.start())
+            await asked.wait()
+            starting.cancel()
+            await asyncio.wait([starting])
+        if state == "begun":
+            await operator.start()
+        await operator.stop()
+        await operator.stop()
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,196 @@
+"""The operator's process, as the kubelet sees it: what it answers while it starts, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from devstack.ports import HOST, Ports
+from mljob_operator.adapters.kubernetes import PAGE
+from tests.fakes.kubernetes_api import (
+    MLJOBS,
+    NAMESPACES,
+    Answer,
+    KubernetesApi,
+    Query,
+    finished,
+    kubeconfig,
+    status,
+)
+from tests.live.eventually import eventually
+
+WITHIN = 300
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Process:
+    """``python -m mljob_operator`` with this environment."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.port = int(environment.get("MLJOB_HTTP_PORT") or Ports(directory)["operator"])
+        self._errors = directory / "operator.log"
+        given = {"MLJOB_HTTP_HOST": HOST, "MLJOB_HTTP_PORT": str(self.port), "MLJOB_LOG_FORMAT": "text", **environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLJOB_")}
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                (sys.executable, "-m", "mljob_operator"), env=inherited | given, stdout=errors, stderr=errors
+            )
+        self._http = urllib3.PoolManager(retries=False, timeout=10)
+
+    def answers(self, path: str) -> int:
+        """The status of an endpoint; 0 where nothing listens."""
+        assert self._process.poll() is None, self.log
+        try:
+            return self._http.request("GET", f"http://{HOST}:{self.port}{path}").status
+        except urllib3.exceptions.HTTPError:
+            return 0
+
+    @property
+    def log(self) -> str:
+        return self._errors.read_text()
+
+    def lines(self, *parts: str) -> list[str]:
+        """Lines of the log with all of these in them."""
+        return [line for line in self.log.splitlines() if all(part in line for part in parts)]
+
+    def told_to_end(self) -> int:
+        """The exit code when it is told to end, again and again until it does."""
+
+        def tell() -> bool:
+            self._process.send_signal(signal.SIGTERM)
+            return self._process.poll() is not None
+
+        eventually(tell, "the operator ends", within=WITHIN, evidence=lambda: self.log)
+        return self._process.returncode
+
+    def exit_code(self) -> int:
+        """Of the process, which is to end by itself."""
+        return self._process.wait(WITHIN)
+
+    def end(self) -> None:
+        self._http.clear()
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> int:
+    """A port on which nobody listens."""
+    return Ports(tmp_path)["kubernetes"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start the operator with a kubeconfig for this URL, and with variables."""
+    started: list[Process] = []
+
+    def start(url: str, **environment: str) -> Process:
+        config = kubeconfig(tmp_path / "config", url)
+        started.append(Process(tmp_path, **{"KUBECONFIG": str(config), **environment}))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+def test_while_the_kubernetes_api_is_away_the_operator_is_alive_and_not_ready(
+    start: Callable[..., Process], closed: int
+) -> None:
+    operator = start(f"http://{HOST}:{closed}")
+    first = eventually(lambda: operator.answers("/livez"), "the operator listens", within=WITHIN)
+    assert first == 200
+    eventually(lambda: operator.lines("AirflowInstances can't be listed"), "it says what it waits for", within=WITHIN)
+    assert operator.answers("/readyz") == 503
+
+    with KubernetesApi(closed):
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "the API is back", within=WITHIN, evidence=lambda: operator.log
+        )
+        assert len(operator.lines("can't be listed", f"Cannot connect to host {HOST}:{closed}")) == 1
+        assert operator.told_to_end() == 0
+    assert "Traceback" not in operator.log
+
+
+def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Callable[..., Process]) -> None:
+    """From the first list to the watch: what is told of one is no JSON, and no traceback."""
+    refusals: dict[str, Answer] = {
+        "list 401": status(401, "Unauthorized"),
+        "list 403": status(403, "namespaces is forbidden"),
+        "list 500": (500, "<html>oops</html>"),
+        "watch 403": status(403, "watching mljobs is forbidden"),
+        "watch 401": status(401, "Unauthorized"),
+    }
+    stage = ["list 401"]
+
+    def refuse(path: str, query: Query) -> Answer | None:
+        what = NAMESPACES if stage[0].startswith("list") else MLJOBS
+        return refusals.get(stage[0]) if path == what and ("watch" in query) == stage[0].startswith("watch") else None
+
+    with KubernetesApi() as api:
+        api.objects[MLJOBS] = [finished(f"job-{number}") for number in range(PAGE + 1)]
+        api.refuse = refuse
+        operator = start(api.url)
+        for stage[0], told in (
+            ("list 401", "Namespaces can't be listed: the Kubernetes API answered 401 Unauthorized: Unauthorized;"),
+            (
+                "list 403",
+                "Namespaces can't be listed: the Kubernetes API answered 403 Forbidden: namespaces is forbidden;",
+            ),
+            ("list 500", "Namespaces can't be listed: the Kubernetes API answered 500 Internal Server Error;"),
+            (
+                "watch 403",
+                f"{MLJOBS} can't be read: the Kubernetes API answered 403 Forbidden: watching mljobs is forbidden;",
+            ),
+            ("watch 401", f"{MLJOBS} can't be read: the Kubernetes API answered 401 Unauthorized: Unauthorized;"),
+        ):
+            eventually(lambda told=told: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
+            assert (operator.answers("/livez"), operator.answers("/readyz")) == (200, 503)
+        asked = len(api.watches)
+        eventually(lambda: len(api.watches) > asked + 2, "it tries again", within=WITHIN, evidence=lambda: operator.log)
+        assert len(operator.lines("can't be read", "401")) == 1
+        assert operator.lines("watching MLJobs: 101 there, 0 of them not finished")
+
+        stage[0] = "none"
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
+        )
+        assert operator.answers("/livez") == 200
+        assert all(query["limit"] == str(PAGE) for _, query in api.lists), "kopf's lists as well"
+        assert operator.told_to_end() == 0
+    assert "Traceback" not in operator.log
+    assert "{" not in operator.log
+
+
+def test_the_operator_ends_when_it_is_told_to_before_it_has_begun(start: Callable[..., Process], closed: int) -> None:
+    operator = start(f"http://{HOST}:{closed}")
+    eventually(lambda: operator.lines("can't be listed"), "it waits for the API", within=WITHIN)
+    assert operator.told_to_end() == 0
+    assert "Traceback" not in operator.log
+
+
+def test_a_port_that_is_taken_ends_the_operator_with_a_sentence(start: Callable[..., Process], closed: int) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        operator = start(f"http://{HOST}:{closed}", MLJOB_HTTP_PORT=str(port))
+        assert operator.exit_code() == 1
+    assert operator.lines("the operator can't start: MLJOB_HTTP_PORT", f"another process listens on port {port}")
+    assert "Traceback" not in operator.log
+
+
+def test_without_a_kubeconfig_the_operator_ends_with_a_sentence(start: Callable[..., Process], tmp_path: Path) -> None:
+    operator = start("http://nowhere", KUBECONFIG=str(tmp_path / "nothing"))
+    assert operator.exit_code() == 2
+    assert operator.lines("the operator can't start: KUBECONFIG", str(tmp_path / "nothing"))
+    assert "Traceback" not in operator.log

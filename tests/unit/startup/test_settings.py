@@ -1,0 +1,164 @@
+"""Settings: white space is no part of them, a mistake is a sentence that names the variable, and a secret is never shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mljob_operator import main as composition
+from mljob_operator.settings import Settings
+
+SECRET = "s3cr3t-t0k3n"
+AIRFLOW = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_TOKEN": SECRET}
+KAFKA = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
+SASL = {
+    **KAFKA,
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "PLAIN",
+    "KAFKA_SASL_USERNAME": "mljob",
+    "KAFKA_SASL_PASSWORD": SECRET,
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("MLJOB_"):
+            monkeypatch.delenv(name)
+
+
+def setting(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"MLJOB_{name}", value)
+    return Settings()
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
+def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+    given = (
+        AIRFLOW | SASL | {"AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET, "HTTP_PORT": "8081", "NAMESPACES": "a,b"}
+    )
+    assert setting(monkeypatch, {name: around.format(value) for name, value in given.items()}) == setting(
+        monkeypatch, given
+    )
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_a_blank_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    blanks = dict.fromkeys(
+        ("AIRFLOW_URL", "AIRFLOW_TOKEN", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_GROUP_ID", "HTTP_PORT", "LOG_LEVEL"), blank
+    )
+    assert setting(monkeypatch, blanks) == Settings()
+
+
+REFUSED = {
+    "neither a URL nor AirflowInstances": (
+        {"AIRFLOW_INSTANCES": "false"},
+        "set MLJOB_AIRFLOW_URL, or MLJOB_AIRFLOW_INSTANCES to true",
+    ),
+    "no credentials": (
+        {"AIRFLOW_URL": "http://airflow"},
+        "set MLJOB_AIRFLOW_TOKEN, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD",
+    ),
+    "a URL without a scheme": (
+        {**AIRFLOW, "AIRFLOW_URL": "airflow:8080"},
+        "MLJOB_AIRFLOW_URL: is not a URL such as https://airflow.example.com:8080",
+    ),
+    "a URL with a line break": (
+        {**AIRFLOW, "AIRFLOW_URL": "http://air\nflow"},
+        "MLJOB_AIRFLOW_URL: is not a URL such as https://airflow.example.com:8080",
+    ),
+    "a URL with no number for a port": (
+        {**AIRFLOW, "AIRFLOW_UI_URL": "http://airflow:http"},
+        "MLJOB_AIRFLOW_UI_URL: is not a URL such as https://airflow.example.com:8080",
+    ),
+    "credentials in a URL": (
+        {**AIRFLOW, "AIRFLOW_URL": f"http://mljob:{SECRET}@airflow"},
+        "MLJOB_AIRFLOW_URL: must not hold credentials: URLs are logged, and shown in statuses",
+    ),
+    "a token with a line break": (
+        {**AIRFLOW, "AIRFLOW_TOKEN": f"{SECRET}\n{SECRET}"},
+        "MLJOB_AIRFLOW_TOKEN: holds characters that can't be in an HTTP header, such as a line break within it",
+    ),
+    "a token with a dash of an editor": (
+        {**AIRFLOW, "AIRFLOW_TOKEN": f"{SECRET}\u2013"},
+        "MLJOB_AIRFLOW_TOKEN: holds characters that can't be in an HTTP header, such as a line break within it",
+    ),
+    "a CA file that is not there": (
+        {**AIRFLOW, "AIRFLOW_CA_FILE": "/nowhere/ca.crt"},
+        "MLJOB_AIRFLOW_CA_FILE: /nowhere/ca.crt can't be read: No such file or directory",
+    ),
+    "a CA file that is none": (
+        {**AIRFLOW, "AIRFLOW_CA_FILE": __file__},
+        f"MLJOB_AIRFLOW_CA_FILE: {__file__} holds no CA certificate in PEM: NO_CERTIFICATE_OR_CRL_FOUND",
+    ),
+    "a key file that is a directory": (
+        {**KAFKA, "KAFKA_SSL_KEY_FILE": str(Path(__file__).parent)},
+        f"MLJOB_KAFKA_SSL_KEY_FILE: {Path(__file__).parent} can't be read: Is a directory",
+    ),
+    "a certificate that is none": (
+        {**KAFKA, "KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CERTIFICATE_FILE": __file__},
+        "MLJOB_KAFKA_SSL_CERTIFICATE_FILE: librdkafka refuses the settings for Kafka: ",
+    ),
+    "a key that is none": (
+        {**KAFKA, "KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_FILE": __file__},
+        "MLJOB_KAFKA_SSL_KEY_FILE: librdkafka refuses the settings for Kafka: ",
+    ),
+    "a broker's port that is no number": (
+        {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092,kafka:port"},
+        "MLJOB_KAFKA_BOOTSTRAP_SERVERS: 'kafka:port' is not a broker's host:port",
+    ),
+    "no broker": ({"KAFKA_BOOTSTRAP_SERVERS": ","}, "MLJOB_KAFKA_BOOTSTRAP_SERVERS: names no broker"),
+    "SASL without a login": (
+        {**KAFKA, "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "mljob"},
+        "MLJOB_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs MLJOB_KAFKA_SASL_MECHANISM, MLJOB_KAFKA_SASL_PASSWORD",
+    ),
+    "an unknown mechanism": (
+        {**SASL, "KAFKA_SASL_MECHANISM": "SCRAM"},
+        "MLJOB_KAFKA_SASL_MECHANISM: Input should be 'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'",
+    ),
+    "a namespace that can't be one": (
+        {"NAMESPACES": "team-a,team_b"},
+        "MLJOB_NAMESPACES: String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("variables", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_mistake_is_a_sentence_that_names_the_variable_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], sentence: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"MLJOB_{name}", value)
+    assert composition.main() == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"The operator's settings are wrong:\n  {sentence}")
+    assert told.count("\n") == 2
+    assert SECRET not in told
+
+
+def test_every_mistake_has_its_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLJOB_AIRFLOW_TOKEN", f"{SECRET}\r{SECRET}")
+    monkeypatch.setenv("MLJOB_HTTP_PORT", "http")
+    assert composition.main() == 2
+    assert capsys.readouterr().err.count("\n  MLJOB_") == 2
+
+
+def test_a_secret_is_not_in_the_error_itself_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError) as refused:
+        setting(monkeypatch, {"AIRFLOW_TOKEN": f"{SECRET}\r{SECRET}", "KAFKA_SECURITY_PROTOCOL": SECRET})
+    assert SECRET not in f"{refused.value!r} {refused.value}"
+
+
+@pytest.mark.parametrize("brokers", ["kafka:9092", "kafka", "a:9092, b:9093,", "[::1]:9092", "SASL_SSL://kafka:9092"])
+def test_brokers_may_be_written_as_librdkafka_takes_them(monkeypatch: pytest.MonkeyPatch, brokers: str) -> None:
+    assert setting(monkeypatch, {"KAFKA_BOOTSTRAP_SERVERS": brokers}).kafka_bootstrap_servers == brokers
+
+
+def test_secrets_are_not_in_what_is_printed_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = setting(monkeypatch, AIRFLOW | SASL | {"AIRFLOW_PASSWORD": SECRET})
+    assert SECRET not in f"{settings!r} {settings}"
+    assert settings.kafka()["sasl.password"] == SECRET
