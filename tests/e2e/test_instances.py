@@ -18,11 +18,11 @@ import yaml
 from devstack.stack import DEFAULT_TOPIC, Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
+from tests.live.airflow_instances import CREDENTIALS, Platform
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, Object, condition, holds, manifest
-from tests.live.airflow_instances import CREDENTIALS, Platform
 
 log = logging.getLogger(__name__)
 

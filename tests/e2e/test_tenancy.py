@@ -10,10 +10,10 @@ import pytest
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
+from tests.live.airflow_instances import Platform
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, holds
-from tests.live.airflow_instances import Platform
 
 WAIT = "attempts_wait"
 RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}

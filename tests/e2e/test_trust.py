@@ -18,12 +18,12 @@ from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.e2e.parity import differences
 from tests.live.airflow import AirflowRest
+from tests.live.airflow_instances import Platform
 from tests.live.eventually import eventually
 from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, Object, holds, manifest
-from tests.live.airflow_instances import Platform
 
 LONG = "parity_long_running"
 WAIT = "attempts_wait"

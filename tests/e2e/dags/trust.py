@@ -23,7 +23,8 @@ with DAG(
 
     @task(retries=0)
     def child() -> None:
-        if (get_current_context()["dag_run"].conf or {}).get("fails"):
+        # A template renders to text.
+        if (get_current_context()["dag_run"].conf or {}).get("fails") == "True":
             raise RuntimeError("the child fails")
 
     child()
