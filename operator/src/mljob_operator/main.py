@@ -76,6 +76,7 @@ class Operator:
             now,
             prefix=settings.run_id_prefix,
             cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
+            lost_before=settings.lost_before(),
         )
         self.queue = JobQueue(reconciler, self._jobs, now, self._metrics, min_interval=settings.status_interval_seconds)
         if not settings.kafka_bootstrap_servers:
@@ -99,7 +100,7 @@ class Operator:
 
         self._do(self._heartbeat(), "heartbeat")
         readers.follow()
-        self.instances.serve(reconciler.admission, self.queue.users, changed)
+        self.instances.serve(reconciler.admission, reconciler.missing_runs, self.queue.users, changed)
         self.instances.start()
         self._ready = True
 

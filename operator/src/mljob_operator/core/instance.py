@@ -12,7 +12,14 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, AirflowInstanceSpec, AirflowInstanceStatus
+from mljob_contract.airflow_instance import (
+    ACCEPT_VANISHED_RUNS,
+    FINALIZER,
+    IS_DEFAULT,
+    MAX_ACCEPTED,
+    AirflowInstanceSpec,
+    AirflowInstanceStatus,
+)
 
 OWN = ""
 """The name of the Airflow of the operator's settings; no object can have it."""
@@ -24,6 +31,7 @@ class Instance:
 
     Attributes:
         annotated: Whether it is annotated as the default.
+        accepts: What an administrator has put into the annotation that accepts vanished runs as lost, each time something else.
         stored_status: The status as the apiserver has it, which a patch has to start from.
     """
 
@@ -35,6 +43,7 @@ class Instance:
     deleting: bool
     created_at: datetime | None
     annotated: bool
+    accepts: str | None
     spec: AirflowInstanceSpec
     status: AirflowInstanceStatus
     stored_status: Mapping[str, Any]
@@ -61,7 +70,7 @@ class Instance:
             ValueError: The object does not fit the API; the message names the field.
         """
         meta = body["metadata"]
-        created = meta.get("creationTimestamp")
+        created, annotations = meta.get("creationTimestamp"), meta.get("annotations") or {}
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -70,7 +79,8 @@ class Instance:
             finalizers=tuple(meta.get("finalizers") or ()),
             deleting=meta.get("deletionTimestamp") is not None,
             created_at=datetime.fromisoformat(created) if created else None,
-            annotated=(meta.get("annotations") or {}).get(IS_DEFAULT) == "true",
+            annotated=annotations.get(IS_DEFAULT) == "true",
+            accepts=annotations.get(ACCEPT_VANISHED_RUNS, "")[:MAX_ACCEPTED] or None,
             spec=AirflowInstanceSpec.model_validate(body.get("spec") or {}),
             status=AirflowInstanceStatus.model_validate(body.get("status") or {}),
             stored_status=body.get("status") or {},
