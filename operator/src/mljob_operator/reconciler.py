@@ -121,7 +121,9 @@ class Reconciler:
             around=self._airflows.surroundings(job.namespace),
         )
         airflows = {situation.airflow, situation.target}
-        if vanished := {airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)}:
+        if vanished := {
+            airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)
+        }:
             not_ready = {**situation.around.not_ready, **vanished}
             situation = replace(situation, around=replace(situation.around, not_ready=not_ready))
         if self.missing_runs.withholds(job.key):

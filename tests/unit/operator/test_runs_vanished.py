@@ -11,7 +11,6 @@ import pytest
 from mljob_contract.mljob import Condition, MLJobStatus
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.phases import RunState
-from tests.fakes.airflow import FakeAirflow
 
 from .conftest import World
 
@@ -59,7 +58,7 @@ class Cluster(World):
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
         """Somebody empties the database, or restores one that knows of some runs only."""
         runs = dict(self.there.runs)
-        self.there.runs = {key: run for key, run in list(runs.items())[:keep]}
+        self.there.runs = dict(list(runs.items())[:keep])
         return runs
 
     def of(self, name: str) -> MLJobStatus:
@@ -205,7 +204,9 @@ class TestTheAirflowInstance:
         assert (prod.ready.status, prod.ready.reason) == ("False", "RunsVanished")
         assert "5 of the 5 MLJobs" in prod.ready.message
         assert "kubectl annotate airflowinstance prod --overwrite mljob.dev/accept-vanished-runs=" in prod.ready.message
-        assert ("prod", "Warning", "RunsVanished") in [(name, n.type, n.reason) for name, n in prod.instance_objects.notices]
+        assert ("prod", "Warning", "RunsVanished") in [
+            (name, n.type, n.reason) for name, n in prod.instance_objects.notices
+        ]
 
     async def test_is_ready_when_the_runs_are_found_again(self, prod: Cluster) -> None:
         runs = prod.empty()

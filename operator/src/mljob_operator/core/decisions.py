@@ -257,7 +257,13 @@ def _cancel_directly_at(s: Situation) -> datetime:
 def pause_or_resume(s: Situation) -> Action | None:
     """A backfill is suspended by pausing it."""
     course = s.ledger.course
-    if s.pause is None or s.over or s.ledger.over or s.vanished or (course is not None and course.backfill.paused is s.pause):
+    if (
+        s.pause is None
+        or s.over
+        or s.ledger.over
+        or s.vanished
+        or (course is not None and course.backfill.paused is s.pause)
+    ):
         return None
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)

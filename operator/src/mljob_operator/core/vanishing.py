@@ -125,6 +125,8 @@ class MissingRuns:
         """Note what is known of an MLJob's run.
 
         Args:
+            key: The MLJob.
+            airflow: The Airflow that the run is in.
             missed_at: When Airflow first said that it has no such run; None: it has the run.
             answered_at: When Airflow was last asked for the run.
             submitted_at: When the run was submitted.
@@ -234,9 +236,7 @@ class MissingRuns:
 
 def explained(airflow: str) -> str:
     """Why nothing is started in an Airflow from which many runs have vanished, for the MLJobs that wait."""
-    return (
-        f"{REASON}: it says that it has no such run of many MLJobs at once. {_how_to_go_on(airflow)}"
-    )
+    return f"{REASON}: it says that it has no such run of many MLJobs at once. {_how_to_go_on(airflow)}"
 
 
 def reported(airflow: str, vanished: Vanished, url: str) -> str:
@@ -252,7 +252,9 @@ def _how_to_go_on(airflow: str) -> str:
     if airflow == OWN:
         command = "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
     else:
-        command = f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
+        command = (
+            f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
+        )
     return (
         "Until an administrator says how to go on, none of these MLJobs is judged and no run is started. Where the runs are found again, all goes on by "
         f"itself. Where they are lost, {command} makes them count as deleted."
