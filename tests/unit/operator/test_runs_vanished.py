@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mljob_contract.mljob import Condition, MLJobStatus
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.phases import RunState
+from mljob_operator.settings import Settings
 
 from .conftest import World
 
@@ -274,3 +276,16 @@ class TestTheSettingsAirflow:
         own.empty()
         await own.minutes()
         assert own.reasons == ["RunsVanished"] * 5
+
+
+class TestTheSetting:
+    def test_is_a_time_with_a_zone_for_the_settings_airflow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLJOB_AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE", "2026-01-31T12:00:00Z")
+        assert Settings().lost_before() == {OWN: datetime(2026, 1, 31, 12, tzinfo=UTC)}
+
+    def test_is_absent_by_default(self) -> None:
+        assert Settings().lost_before() == {}
+
+    def test_without_a_zone_is_refused(self) -> None:
+        with pytest.raises(ValidationError, match="timezone"):
+            Settings(airflow_accept_vanished_runs_before=datetime(2026, 1, 31))  # noqa: DTZ001
