@@ -86,6 +86,12 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
             {"airflow": {"reservedDags": ["ops_*", "restore"]}}, "RESERVED_DAGS", "ops_*,restore", id="reserved DAGs"
         ),
         pytest.param({"airflow": {"access": [{}]}}, "AIRFLOW_ACCESS", "[{}]", id="access for everybody"),
+        pytest.param(
+            {"airflow": {"acceptVanishedRunsBefore": "2026-01-31T12:00:00Z"}},
+            "AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE",
+            "2026-01-31T12:00:00Z",
+            id="runs that are lost",
+        ),
         pytest.param({"kafka": KAFKA | {"eventsTopic": "ml.events"}}, "EVENTS_TOPIC", "ml.events", id="topic"),
         pytest.param({"kafka": KAFKA | {"groupId": "blue"}}, "KAFKA_GROUP_ID", "blue", id="consumer group"),
         pytest.param({"kafka": KAFKA | {"deadLetterTopic": "dead"}}, "DEAD_LETTER_TOPIC", "dead", id="dead letters"),

@@ -112,6 +112,11 @@ def test_values_that_contradict_each_other(refusal: Refusal, values: dict[str, A
         ),
         pytest.param({"airflow": {"cancelDagId": ""}}, "/airflow/cancelDagId", id="no cancellation DAG"),
         pytest.param({"airflow": {"reservedDags": ["a b"]}}, "/airflow/reservedDags/0", id="reserved DAG that is none"),
+        pytest.param(
+            {"airflow": {"acceptVanishedRunsBefore": "now"}},
+            "/airflow/acceptVanishedRunsBefore",
+            id="vanished runs accepted before a time that is none",
+        ),
         pytest.param({"airflow": {"access": []}}, "/airflow/access", id="no access rule at all"),
         pytest.param({"airflow": {"access": {}}}, "/airflow/access", id="access rules that are no list"),
         pytest.param(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, KIND
+from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS, FINALIZER, IS_DEFAULT, KIND
 from mljob_operator.core.instance import Instance
 from mljob_operator.core.notices import Notice
 from mljob_operator.errors import Gone, ReferenceMissing, SecretUnlabelled
@@ -51,6 +51,13 @@ class FakeInstances(StoredObjects[str]):
         """A user makes it the default, or not."""
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
+        self._touch(body)
+        return self.get(name)
+
+    def accept_vanished_runs(self, name: str, value: str) -> Instance:
+        """An administrator says that the runs that have vanished are lost."""
+        body = self.objects[name]
+        body["metadata"].setdefault("annotations", {})[ACCEPT_VANISHED_RUNS] = value
         self._touch(body)
         return self.get(name)
 

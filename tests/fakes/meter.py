@@ -6,14 +6,20 @@ from typing import Any
 
 
 class SilentMeter:
-    """Counts what Airflow has contradicted, and nothing else.
+    """Keeps what a test wants to know, and nothing else.
 
     Attributes:
-        disbelieved: How many events.
+        disbelieved: How many events Airflow has contradicted.
+        vanished: How many runs are missing, by Airflow, where many have vanished at once.
     """
 
     def __init__(self) -> None:
         self.disbelieved = 0
+        self.vanished: dict[str, int] = {}
+
+    def runs_vanished(self, airflow: str, runs: int) -> None:
+        """Runs are missing."""
+        self.vanished[airflow] = runs
 
     def events_disbelieved(self, number: int) -> None:
         """Airflow has contradicted events."""

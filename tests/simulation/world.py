@@ -126,7 +126,7 @@ class Process:
             self.readers.follow()
             self.queue.reconsider(namespace=namespace, airflow=airflow)
 
-        self.instances.serve(reconciler.admission, self.queue.users, changed)
+        self.instances.serve(reconciler.admission, reconciler.missing_runs, self.queue.users, changed)
         self._seen = len(world.cluster.changes)
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []

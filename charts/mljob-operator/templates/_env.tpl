@@ -28,6 +28,10 @@ so that the operator's own default holds.
 - name: MLJOB_AIRFLOW_ACCESS
   value: {{ toJson .access | quote }}
 {{- end }}
+{{- with .acceptVanishedRunsBefore }}
+- name: MLJOB_AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE
+  value: {{ . | quote }}
+{{- end }}
 {{- with .reservedDags }}
 - name: MLJOB_RESERVED_DAGS
   value: {{ join "," . | quote }}

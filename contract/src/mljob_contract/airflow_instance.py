@@ -22,6 +22,10 @@ KIND = "AirflowInstance"
 PLURAL = "airflowinstances"
 IS_DEFAULT = f"{GROUP}/is-default-instance"
 """The annotation that, with the value "true", makes an instance the one for MLJobs without ``spec.airflowRef``."""
+ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
+"""The annotation by which an administrator says that runs which have vanished from the Airflow are lost. Each new value, such as the time, counts once."""
+MAX_ACCEPTED = 253
+"""Characters of its value that count."""
 FINALIZER = f"{GROUP}/in-use"
 """On every AirflowInstance, as long as MLJobs have runs in it: without its address they could be neither followed nor cancelled."""
 CREDENTIALS_LABEL = f"{GROUP}/airflow-credentials"
@@ -203,6 +207,8 @@ class AirflowInstanceStatus(_Model):
     """How many MLJobs wait because of a maxActiveRuns, the instance's or an access rule's."""
     last_probe_time: Time | None = None
     """When it last answered as told here: renewed with any other change, else every 5 minutes."""
+    last_accepted_vanished_runs: Annotated[str, Field(max_length=MAX_ACCEPTED)] | None = None
+    """The value of the annotation mljob.dev/accept-vanished-runs that was acted on last."""
     conditions: list[Condition] | None = None
     """Ready, Healthy; DefaultInstance where it is annotated as the default; AccessCredentials where access rules have credentials; Secure where the
     url is not."""

@@ -27,6 +27,8 @@ from .core.job import Key
 from .core.notices import Notice
 from .core.patches import merge_patch
 from .core.placement import NOWHERE, Surroundings
+from .core.vanishing import REASON as RUNS_VANISHED
+from .core.vanishing import MissingRuns, reported
 from .errors import (
     AirflowError,
     AirflowInstanceNotFound,
@@ -85,6 +87,7 @@ class _Member:
     made_of: object = None
     readiness: Readiness = _NOT_ASKED
     pulse: Pulse | None = None
+    accepted: str | None = None
     failures: int = 0
     asked_at: float = 0.0
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,17 +140,28 @@ class Instances:
         self._changed: Changed = lambda **_: None
         self._users: Callable[[str], Sequence[Key]] = lambda _: ()
         self._admission = AdmissionQueue()
+        self._missing_runs = MissingRuns()
         self._started = False
 
-    def serve(self, admission: AdmissionQueue, users: Callable[[str], Sequence[Key]], changed: Changed) -> None:
+    def serve(
+        self,
+        admission: AdmissionQueue,
+        missing_runs: MissingRuns,
+        users: Callable[[str], Sequence[Key]],
+        changed: Changed,
+    ) -> None:
         """Say whom they are for.
 
         Args:
             admission: Who has a run in which Airflow, and who waits for one.
+            missing_runs: Which runs are missing.
             users: The MLJobs that need an Airflow still.
             changed: Called when MLJobs may be able to do what they were not.
         """
-        self._admission, self._users, self._changed = admission, users, changed
+        self._admission, self._missing_runs = admission, missing_runs
+        self._users, self._changed = users, changed
+        for member in self._members.values():
+            self._recall(member.instance)
 
     def start(self) -> None:
         """Begin to look after the instances."""
@@ -181,6 +195,7 @@ class Instances:
             member = self._members[instance.name] = _Member(instance, self._new_logins())
             self._not_ready[instance.name] = _NOT_ASKED.message
             self._take(member, instance)
+            self._recall(instance)
             self._reckon()
             if self._started:
                 self._look_after(member)
@@ -189,6 +204,8 @@ class Instances:
         if not instance.newer_than(known):
             return
         self._take(member, instance)
+        if instance.accepts != known.accepts:
+            member.wanted.set()
         if (known.generation, known.annotated, known.deleting) != (
             instance.generation,
             instance.annotated,
@@ -227,6 +244,11 @@ class Instances:
     def namespace_gone(self, name: str) -> None:
         """The watch says that a namespace is gone."""
         self._namespaces.pop(name, None)
+
+    def _recall(self, instance: Instance) -> None:
+        """Go on from what the last process has said of runs that had vanished."""
+        if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
+            self._missing_runs.hold(instance.name)
 
     def _take(self, member: _Member, instance: Instance) -> None:
         member.instance = self._known[instance.name] = instance
@@ -407,7 +429,8 @@ class Instances:
                 return
             self._learn(member, held)
         readiness = await self._ask(member)
-        self._conclude(member, readiness)
+        self._accept_vanished_runs(member)
+        self._conclude(member, self._unless_runs_vanished(member.instance, readiness))
         instance = member.instance
         if instance.problem is None:
             # Where its address or its rules can't be read, nobody is to log in.
@@ -495,6 +518,26 @@ class Instances:
             )
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
 
+    def _accept_vanished_runs(self, member: _Member) -> None:
+        """What is missing counts as deleted where an administrator says so, once for each value of the annotation."""
+        instance = member.instance
+        known = instance.accepts in (None, member.accepted, instance.status.last_accepted_vanished_runs)
+        if known or not self._missing_runs.surveyed(instance.name):
+            return
+        member.accepted = instance.accepts
+        if self._missing_runs.vanished(instance.name) is None:
+            log.info("AirflowInstance %s: no runs have vanished that could be accepted as lost", instance.name)
+            return
+        lost = self._missing_runs.accept(instance.name)
+        log.warning("AirflowInstance %s: %d runs that have vanished count as deleted now", instance.name, lost)
+        self._changed(airflow=instance.name)
+
+    def _unless_runs_vanished(self, instance: Instance, readiness: Readiness) -> Readiness:
+        vanished = self._missing_runs.vanished(instance.name)
+        if not readiness.ready or vanished is None:
+            return readiness
+        return Readiness(False, "RunsVanished", reported(instance.name, vanished, instance.spec.url))
+
     def _conclude(self, member: _Member, readiness: Readiness) -> None:
         name, before = member.instance.name, member.readiness
         member.readiness = readiness
@@ -526,6 +569,7 @@ class Instances:
                 self._clock(),
                 member.logins.problems,
                 self._namespaces,
+                member.accepted,
             )
         )
         patch: dict[str, Any] = merge_patch(instance.stored_status, status)

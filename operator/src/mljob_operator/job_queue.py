@@ -35,6 +35,7 @@ from .core.report import MAX_MESSAGE, report
 from .core.run_key import RunKey
 from .core.situation import Situation
 from .core.storable import cut
+from .core.vanishing import explained
 from .errors import Conflict, Gone, OperatorError, Refused, StoreError, backoff
 from .live import Live
 from .logs import redacted_logger, redacting
@@ -97,6 +98,7 @@ class JobQueue:
         self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
         self._closing = self._held = False
         self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._vanished: set[str] = set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -154,6 +156,7 @@ class JobQueue:
         if slot is not None and slot.job is not None and slot.job.uid == uid:
             slot.forget()
             self._reconciler.drop(key)
+            self._tell_of_vanished()
             if slot.task is None:
                 del self._slots[key]
             else:
@@ -236,7 +239,8 @@ class JobQueue:
             situation = situations[slot.job.key]
             # A run in progress is none of this, unless its AirflowInstance has gone or come back.
             said_lost = slot.job.status.reason == LOST
-            return situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost
+            missing = slot.ledger.missed_at is not None
+            return situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost or missing
 
         # Before any of them takes a step, so that each has its turn, under the rules and limits of now.
         self._of_each(reserve, situations)
@@ -244,6 +248,17 @@ class JobQueue:
             if waiting:
                 self._slots[key].anew = True
                 self._wake(key)
+
+    def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
+        """An Airflow listed its active runs; those of the MLJobs in ``unlisted`` were not among them."""
+        self._reconciler.missing_runs.census(airflow, asked_at, unlisted)
+        self._tell_of_vanished()
+        vanished = self._reconciler.missing_runs.vanished(airflow)
+        self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
+
+    def wants_census(self, airflow: str) -> bool:
+        """Whether a run is missing, and whether that counts depends on the others."""
+        return self._reconciler.missing_runs.wants_census(airflow)
 
     def live(self, airflow: str) -> list[Live]:
         """MLJobs that are not finished and have an attempt in an Airflow; those that wait for their first one have nothing there to read."""
@@ -327,6 +342,7 @@ class JobQueue:
                 if slot.failures:
                     self._reconciler.admission.step_aside(key)
                 self._wake_admitted()
+                self._tell_of_vanished()
                 if slot.failures and until is not None:
                     # Sleep here rather than by the timer: what arrives meanwhile must not cut the backoff short.
                     await asyncio.sleep(until)
@@ -438,7 +454,7 @@ class JobQueue:
         situation = self._situation(slot)
         live = Live.of(situation)
         self._index(live)
-        if live.hot:
+        if live.hot or (situation.vanished and self._reconciler.missing_runs.needs_census(key)):
             self.wanted(live.run.airflow).set()
         times = [
             action.until if isinstance(action, Wait) else None,
@@ -466,6 +482,23 @@ class JobQueue:
                 run.dag_id,
                 extra={**_extra(job.key), "run_id": run.run_id},
             )
+
+    def _tell_of_vanished(self) -> None:
+        """Tell those concerned where many runs have vanished, or are found again."""
+        missing_runs = self._reconciler.missing_runs
+        for airflow in missing_runs.changes():
+            vanished = missing_runs.have_vanished(airflow)
+            if vanished is not (airflow in self._vanished):
+                self._vanished ^= {airflow}
+                name = f"AirflowInstance {airflow}" if airflow else "Airflow"
+                if vanished:
+                    log.warning("%s is not ready. %s", name, explained(airflow))
+                else:
+                    log.info("%s: no run is missing any more", name)
+                self._reconciler.doubt(airflow)
+                self.reconsider(airflow=airflow)
+            for key in missing_runs.missing(airflow):
+                self._wake(key)
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""

@@ -76,6 +76,7 @@ class Operator:
             now,
             prefix=settings.run_id_prefix,
             cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
+            lost_before=settings.lost_before(),
         )
         self.queue = JobQueue(reconciler, self._jobs, now, self._metrics, min_interval=settings.status_interval_seconds)
         self._readers = Readers(
@@ -89,7 +90,7 @@ class Operator:
             interval=settings.resync_interval_seconds,
             dead_letter_topic=settings.dead_letter_topic,
         )
-        self._admission = reconciler.admission
+        self._admission, self._missing_runs = reconciler.admission, reconciler.missing_runs
         self.watch = Watch(settings.namespaces, with_instances=settings.airflow_instances)
         self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
         self._duties: list[asyncio.Task[None]] = []
@@ -116,7 +117,7 @@ class Operator:
             self.queue.reconsider(namespace=namespace, airflow=airflow)
 
         self._readers.follow()
-        self.instances.serve(self._admission, self.queue.users, changed)
+        self.instances.serve(self._admission, self._missing_runs, self.queue.users, changed)
         self.instances.start()
         self._begun = True
 

@@ -426,6 +426,10 @@ class Meter(Protocol):
         """Whether an AirflowInstance is ready; None: it is not there any more."""
         ...
 
+    def runs_vanished(self, airflow: str, runs: int) -> None:
+        """So many runs are missing in an Airflow from which many have vanished at once; 0: they have not."""
+        ...
+
     def places(self, airflow: str, active: int, waiting: int) -> None:
         """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +22,7 @@ from .core.phases import FINISHED_TASK, TERMINAL_PHASES
 from .core.redaction import Redaction
 from .core.run_key import RunKey
 from .core.situation import LIST_AGAIN_AFTER, Situation
+from .core.vanishing import MissingRuns, explained
 from .errors import (
     AirflowError,
     AirflowForbidden,
@@ -69,10 +71,18 @@ class Reconciler:
         clock: Now.
         prefix: Of dag run ids.
         cancel_fallback: How long the cancellation DAG has before REST does it.
+        lost_before: Runs that are missing and were submitted before this time are lost for good, by Airflow.
     """
 
     def __init__(
-        self, airflows: Airflows, jobs: JobStore, clock: Clock, *, prefix: str, cancel_fallback: timedelta
+        self,
+        airflows: Airflows,
+        jobs: JobStore,
+        clock: Clock,
+        *,
+        prefix: str,
+        cancel_fallback: timedelta,
+        lost_before: Mapping[str, datetime] | None = None,
     ) -> None:
         self._airflows = airflows
         self._jobs = jobs
@@ -82,6 +92,8 @@ class Reconciler:
         self._started_at = clock()
         self.admission = AdmissionQueue()
         """Who has a run in which Airflow, and who waits for one."""
+        self.missing_runs = MissingRuns(lost_before)
+        """Which runs are missing in which Airflow, and whether that counts."""
         self.confs = Confs(jobs, clock)
         """What runs get, and what of it must not be told."""
         self._admitted: list[Key] = []
@@ -109,7 +121,15 @@ class Reconciler:
             cancel_fallback=self._cancel_fallback,
             around=self._airflows.surroundings(job.namespace),
         )
-        full = [airflow for airflow in {situation.airflow, situation.target} if self._full(situation, airflow)]
+        airflows = {situation.airflow, situation.target}
+        if vanished := {
+            airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)
+        }:
+            not_ready = {**situation.around.not_ready, **vanished}
+            situation = replace(situation, around=replace(situation.around, not_ready=not_ready))
+        if self.missing_runs.withholds(job.key):
+            situation = replace(situation, absence_withheld=True)
+        full = [airflow for airflow in airflows if self._full(situation, airflow)]
         return replace(situation, around=replace(situation.around, full=full)) if full else situation
 
     def _full(self, situation: Situation, airflow: str) -> bool:
@@ -123,13 +143,33 @@ class Reconciler:
         """An Airflow's base URL for people."""
         return self._airflows.ui_url(airflow)
 
+    def doubt(self, airflow: str) -> None:
+        """Something of an Airflow has changed that its status tells."""
+        self._airflows.doubt(airflow)
+
     def reserve(self, situation: Situation) -> None:
         """Note what an MLJob has or wants in this situation."""
+        self._follow(situation)
         self.admission.reserve(situation.job.key, situation.reservation, _created(situation.job))
+
+    def _follow(self, situation: Situation) -> None:
+        """Note whether the MLJob's run is there or missing."""
+        key = situation.job.key
+        if not situation.followed:
+            self.missing_runs.forget(key)
+            return
+        self.missing_runs.follow(
+            key,
+            situation.airflow,
+            missed_at=situation.ledger.missed_at,
+            answered_at=situation.effort.looked_up_at,
+            submitted_at=situation.job.status.submit_time,
+        )
 
     def drop(self, key: Key) -> None:
         """An MLJob is gone, or has nothing more to do."""
         self.admission.release(key)
+        self.missing_runs.forget(key)
         self.confs.forget(key)
 
     def admitted(self) -> list[Key]:
@@ -144,6 +184,7 @@ class Reconciler:
 
     def _admission(self, progress: Progress) -> Situation:
         """The situation once it is known whether the MLJob may submit its run."""
+        self._follow(self.situation(progress))
         situation = self.situation(progress)
         key, wanted = situation.job.key, situation.reservation
         self.admission.reserve(key, wanted, _created(situation.job))

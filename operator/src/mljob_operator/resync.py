@@ -22,7 +22,7 @@ from .core import attempts
 from .core.backfill import Member
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.job import Key
-from .core.ledger import GRACE
+from .core.ledger import ABSENCE_TAKES, GRACE
 from .core.run_key import RunKey
 from .errors import AirflowError, backoff
 from .job_queue import JobQueue
@@ -167,7 +167,8 @@ class Resync:
         first_pass = self._watermark is None
         self._watermark = started + self._dag_runs.clock_offset
         await self._look_after_queued(lives)
-        await self._take_census(submitted, started, of_run, first_pass=first_pass)
+        in_progress = [live for live in lives if live.submitted and not live.ledger.over]
+        await self._take_census(submitted, in_progress, started, of_run, first_pass=first_pass)
 
     async def _follow(self, backfills: dict[RunKey, Live], since: datetime, now: datetime) -> None:
         """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
@@ -208,21 +209,31 @@ class Resync:
                 self._queue.pause_seen(live.job.key, paused=is_paused)
 
     async def _take_census(
-        self, submitted: dict[Key, Live], now: datetime, seen: Collection[RunKey], *, first_pass: bool
+        self,
+        submitted: dict[Key, Live],
+        in_progress: Collection[Live],
+        now: datetime,
+        seen: Collection[RunKey],
+        *,
+        first_pass: bool,
     ) -> None:
         """Ask for runs one by one only where something doesn't add up; and follow those that were cleared while nobody read the feed."""
         for key, live in submitted.items():
             if first_pass and live.run not in seen and not live.ledger.complete:
                 self._queue.doubt(key)
-        if self._census_at is not None and now < self._census_at + CENSUS_INTERVAL:
+        every = ABSENCE_TAKES if self._queue.wants_census(self._airflow) else CENSUS_INTERVAL
+        if self._census_at is not None and now < self._census_at + every:
             return
-        self._census_at = now
         active = await self._dag_runs.active_runs()
+        self._census_at = now
         for change in active:
             of = self._key(change.run_id)
-            if of is not None and of not in submitted:
+            found = of is not None and of in submitted and submitted[of].ledger.missed_at is not None
+            if of is not None and (found or of not in submitted):
                 self._queue.show(of, self._run(change), Snapshot(now, run=change.fact))
         there = {self._run(change) for change in active}
+        unlisted = [live.job.key for live in in_progress if live.backfill or live.run not in there]
+        self._queue.census(self._airflow, now, unlisted)
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
             missing = live.run not in there and not live.ledger.over

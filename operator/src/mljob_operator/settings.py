@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import re
 import ssl
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mljob_contract.airflow_instance import AccessRule, DagGlob
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
 from .core.credentials import fits_header
+from .core.instance import OWN
 
 PREFIX = "MLJOB_"
 _ACCESS = TypeAdapter(tuple[AccessRule, ...])
@@ -102,6 +113,8 @@ class Settings(BaseSettings):
     airflow_access: Annotated[tuple[AccessRule, ...] | None, NoDecode, Field(min_length=1, max_length=64)] = None
     """Who may run what in that Airflow: a list of access rules in JSON, as in ``spec.access`` of an AirflowInstance. Absent: everybody may run
     everything as long as there is no AirflowInstance, and nobody otherwise."""
+    airflow_accept_vanished_runs_before: AwareDatetime | None = None
+    """Where many runs have vanished from that Airflow at once: those that were submitted before this time (RFC 3339) are lost and count as deleted."""
     airflow_instances: bool = True
     """Whether to look after AirflowInstances; it takes rights that are not bound to namespaces."""
     credentials_namespace: str = "mljob-system"
@@ -215,6 +228,11 @@ class Settings(BaseSettings):
                 f"{variable('kafka_security_protocol')}={self.kafka_security_protocol} needs {', '.join(missing)}"
             )
         return self
+
+    def lost_before(self) -> dict[str, datetime]:
+        """Before when runs were submitted that count as lost where they are missing, by Airflow."""
+        before = self.airflow_accept_vanished_runs_before
+        return {OWN: before} if before is not None else {}
 
     def kafka(self) -> dict[str, Any]:
         """Librdkafka's settings for the brokers; only those that are set."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -40,6 +40,8 @@ class World:
     """The access rules of that Airflow."""
     watches_namespaces = True
     """Whether the operator watches namespaces."""
+    lost_before: Mapping[str, datetime] | None = None
+    """Before when runs were submitted that count as lost where they are missing, by Airflow."""
     reserved: Sequence[str] = ()
     """Globs of further DAGs that no MLJob may run."""
 
@@ -71,10 +73,17 @@ class World:
             watches_namespaces=self.watches_namespaces,
         )
         self.reconciler = Reconciler(
-            self.instances, self.jobs, self.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
+            self.instances,
+            self.jobs,
+            self.clock,
+            prefix="mljob",
+            cancel_fallback=timedelta(seconds=20),
+            lost_before=self.lost_before,
         )
         self.queue = JobQueue(self.reconciler, self.jobs, self.clock, self.meter, min_interval=0)
-        self.instances.serve(self.reconciler.admission, self.queue.users, self.queue.reconsider)
+        self.instances.serve(
+            self.reconciler.admission, self.reconciler.missing_runs, self.queue.users, self.queue.reconsider
+        )
         self.resync = self.resync_of(OWN)
 
     def resync_of(self, airflow: str) -> Resync:

@@ -72,6 +72,12 @@ class Metrics:
             ["airflow"],
             registry=self.registry,
         )
+        self._vanished = Gauge(
+            "mljob_airflow_runs_vanished",
+            "Runs that are missing in an Airflow from which many have vanished at once; 0: they have not",
+            ["airflow"],
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
         )
@@ -117,8 +123,12 @@ class Metrics:
         if ready is not None:
             self._ready.labels(airflow).set(ready)
             return
-        for gauge in (self._ready, self._active, self._waiting):
+        for gauge in (self._ready, self._active, self._waiting, self._vanished):
             gauge.remove_by_labels({"airflow": airflow})
+
+    def runs_vanished(self, airflow: str, runs: int) -> None:
+        """Many runs have vanished from an Airflow at once, or have not (0)."""
+        self._vanished.labels(airflow).set(runs)
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
         """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""

@@ -219,7 +219,7 @@ def cancel_the_run(s: Situation) -> Action | None:
     effort, now = s.effort, s.now
     if (retry_at := s.retry_at) is not None and now < retry_at:
         return Wait(_soonest(retry_at, s.deletion_deadline))
-    if s.ledger.run is None:
+    if s.ledger.run is None or s.vanished:
         # After a restart, or stopped before the submission was answered: is there a run at all?
         return LookUpRun()
     by_dag = s.cancelled_by_dag and effort.cancel_dag_refused is None and not s.late
@@ -262,7 +262,13 @@ def _cancel_directly_at(s: Situation) -> datetime:
 def pause_or_resume(s: Situation) -> Action | None:
     """A backfill is suspended by pausing it."""
     course = s.ledger.course
-    if s.pause is None or s.over or s.ledger.over or (course is not None and course.backfill.paused is s.pause):
+    if (
+        s.pause is None
+        or s.over
+        or s.ledger.over
+        or s.vanished
+        or (course is not None and course.backfill.paused is s.pause)
+    ):
         return None
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)

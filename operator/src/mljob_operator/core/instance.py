@@ -12,7 +12,14 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from mljob_contract.airflow_instance import FINALIZER, IS_DEFAULT, AirflowInstanceSpec, AirflowInstanceStatus
+from mljob_contract.airflow_instance import (
+    ACCEPT_VANISHED_RUNS,
+    FINALIZER,
+    IS_DEFAULT,
+    MAX_ACCEPTED,
+    AirflowInstanceSpec,
+    AirflowInstanceStatus,
+)
 
 from .fitting import fitting, in_one_sentence
 
@@ -28,6 +35,7 @@ class Instance:
 
     Attributes:
         annotated: Whether it is annotated as the default.
+        accepts: What an administrator has put into the annotation that accepts vanished runs as lost, each time something else.
         stored_status: The status as the apiserver has it, which a patch has to start from.
         problem: What in the spec doesn't fit the API, for people; the instance is not used then. None: all of it fits.
     """
@@ -40,6 +48,7 @@ class Instance:
     deleting: bool
     created_at: datetime | None
     annotated: bool
+    accepts: str | None
     spec: AirflowInstanceSpec
     status: AirflowInstanceStatus
     stored_status: Mapping[str, Any]
@@ -65,7 +74,7 @@ class Instance:
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, stand_in=_STAND_IN)
         status, _ = fitting(AirflowInstanceStatus, body.get("status"), "status", bounds={}, stand_in={})
-        created = meta.get("creationTimestamp")
+        created, annotations = meta.get("creationTimestamp"), meta.get("annotations") or {}
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -74,7 +83,8 @@ class Instance:
             finalizers=tuple(meta.get("finalizers") or ()),
             deleting=meta.get("deletionTimestamp") is not None,
             created_at=datetime.fromisoformat(created) if created else None,
-            annotated=(meta.get("annotations") or {}).get(IS_DEFAULT) == "true",
+            annotated=annotations.get(IS_DEFAULT) == "true",
+            accepts=annotations.get(ACCEPT_VANISHED_RUNS, "")[:MAX_ACCEPTED] or None,
             spec=spec,
             status=status,
             stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},

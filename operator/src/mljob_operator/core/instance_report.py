@@ -56,6 +56,7 @@ class View:
         users: The MLJobs that need it still; they are told while it is being deleted.
         logins: What is wrong with the credentials of its access rules; None: nothing. Those that have not been read yet are not there.
         namespaces: All namespaces, by their names.
+        accepted: What the annotation that accepts vanished runs had as value when it was last acted on.
     """
 
     instance: Instance
@@ -69,6 +70,7 @@ class View:
     now: datetime
     logins: Mapping[Credentials, LoginProblem | None] = field(default_factory=dict)
     namespaces: Collection[str] = ()
+    accepted: str | None = None
 
 
 def report(view: View) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def report(view: View) -> dict[str, Any]:
         active_runs=view.active,
         waiting_jobs=view.waiting if _is_limited(instance) else None,
         last_probe_time=old.last_probe_time,
+        last_accepted_vanished_runs=view.accepted or old.last_accepted_vanished_runs,
         conditions=transition(old.conditions, _conditions(view), instance.generation, view.now),
     )
     answered = view.version is not None

@@ -44,7 +44,7 @@ class Surroundings:
 
     Attributes:
         instances: AirflowInstances by name; the Airflow of the settings has no entry.
-        not_ready: Why an instance can't be used now, by its name.
+        not_ready: Why an Airflow can't be used now, by its name.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow; None: the settings have none.
         default: The Airflow for MLJobs that name none; ``NOWHERE`` where there is none.
@@ -167,7 +167,10 @@ def _refused(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None
 
 def _not_ready(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
     why = around.not_ready.get(airflow)
-    return Obstacle("AirflowInstanceNotReady", f"AirflowInstance {airflow} is not ready. {why}") if why else None
+    if not why:
+        return None
+    name = _Words.of(airflow).airflow
+    return Obstacle("AirflowInstanceNotReady", f"{name[0].upper()}{name[1:]} is not ready. {why}")
 
 
 def _no_login(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:

@@ -189,6 +189,13 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
             if s.airflow != OWN
             else "The run is in the Airflow of the operator's settings, where MLJOB_AIRFLOW_URL is not set any more: set it again to have the run followed.",
         )
+    if s.vanished and s.airflow in s.around.not_ready:
+        return Story(
+            Phase.RUNNING if status.phase is Phase.RUNNING else Phase.QUEUED,
+            "RunsVanished",
+            f"Airflow says that it has no such {_what(s)}. It says so of many MLJobs at once, so the {_what(s)} does not count as deleted, and is asked for "
+            "again each minute. Whoever runs the platform can say how to go on.",
+        )
     if (end := s.end_unasked) is not None and not ledger.over:
         why = f" {trouble.message}" if (trouble := s.effort.trouble) is not None else ""
         return Story(

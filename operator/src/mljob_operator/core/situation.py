@@ -36,6 +36,9 @@ LIST_AGAIN_AFTER = timedelta(seconds=1)
 OUTPUTS_WITHIN = timedelta(seconds=30)
 """How long the verdict on a run that has ended waits for the run's tasks and outputs: who waits for the verdict reads the outputs next."""
 
+VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
+"""How often a run is asked for again that is missing, while that does not count."""
+
 _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
 
 
@@ -58,6 +61,7 @@ class Situation:
         prefix: Of dag run ids.
         cancel_fallback: How long the cancellation DAG has before the operator cancels through REST itself.
         around: The Airflows, and what they say of this MLJob.
+        absence_withheld: Whether it does not count that Airflow has no such run: too many runs are missing there, or may be.
     """
 
     job: Job
@@ -67,6 +71,7 @@ class Situation:
     prefix: str = "mljob"
     cancel_fallback: timedelta = timedelta(seconds=20)
     around: Surroundings = field(default_factory=Surroundings)
+    absence_withheld: bool = False
 
     # The attempt
 
@@ -129,6 +134,16 @@ class Situation:
         """The Airflow that the spec names, or else the default."""
         reference = self.job.spec.airflow_ref
         return reference.name if reference is not None else self.around.default
+
+    @property
+    def followed(self) -> bool:
+        """Whether the MLJob has a run in Airflow that is not known to be over."""
+        return self.open and self.submitted and not self.ledger.over
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the run is missing, and that does not count."""
+        return self.followed and self.ledger.missed_at is not None and self.absence_withheld
 
     @property
     def by_clearing(self) -> bool:
@@ -489,6 +504,8 @@ class Situation:
             return None
         if unknown_until is not None and missed_at < unknown_until:
             return unknown_until
+        if self.vanished and self.ledger.gone:
+            return (self.effort.looked_up_at or missed_at) + VANISHED_LOOK_UP_EVERY
         return missed_at + ABSENCE_TAKES
 
     # The end
@@ -497,10 +514,13 @@ class Situation:
     def absent(self) -> bool:
         """Whether it is proved that Airflow has no such run, and none that is still on its way.
 
-        Airflow has said so twice, both times when a submission would have arrived; or once, and this process knows that it sent none.
+        Airflow has said so twice, both times when a submission would have arrived; or once, and this process knows that it sent none. Where many runs are
+        missing at once, nothing is proved.
         """
         missed_at, unknown_until = self.ledger.missed_at, self.effort.unknown_until
         if missed_at is None:
+            return False
+        if self.vanished:
             return False
         if self.unsent and not self.by_clearing:
             return True

@@ -1,0 +1,181 @@
+"""Runs that vanish: how many count as many, and when the absence of one counts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mljob_operator.core.vanishing import MissingRuns, many, reported
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = [("team-a", f"job-{number}") for number in range(10)]
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+class Runs:
+    """The runs of some MLJobs in one Airflow."""
+
+    def __init__(self, number: int, **lost_before: datetime) -> None:
+        self.known = MissingRuns(lost_before)
+        self.keys = NAMES[:number]
+        for key in self.keys:
+            self.found(key, 0)
+
+    def found(self, key: tuple[str, str], seconds: float) -> None:
+        self.known.follow(key, "prod", missed_at=None, answered_at=at(seconds), submitted_at=T0)
+
+    def missed(self, key: tuple[str, str], seconds: float) -> None:
+        self.known.follow(key, "prod", missed_at=at(seconds), answered_at=at(seconds), submitted_at=T0)
+
+    def census(self, seconds: float, *unlisted: tuple[str, str]) -> None:
+        self.known.census("prod", at(seconds), unlisted)
+
+    @property
+    def counting(self) -> list[tuple[str, str]]:
+        """Those whose absence counts."""
+        return [key for key in self.known.missing("prod") if not self.known.withholds(key)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "followed", "is_many"),
+    [
+        (1, 1, False),
+        (2, 2, False),
+        (3, 3, True),
+        (3, 6, True),
+        (3, 7, False),
+        (50, 100, True),
+        (49, 100, False),
+        (0, 0, False),
+    ],
+)
+def test_many_is_three_and_half_of_those_that_are_followed(missing: int, followed: int, *, is_many: bool) -> None:
+    assert many(missing, followed) is is_many
+
+
+class TestOneThatIsMissing:
+    @pytest.mark.parametrize("followed", [1, 2])
+    def test_counts_without_a_census_where_there_are_too_few_to_vanish(self, followed: int) -> None:
+        runs = Runs(followed)
+        runs.missed(runs.keys[0], 1)
+        assert runs.counting == [runs.keys[0]]
+        assert not runs.known.wants_census("prod")
+
+    def test_does_not_count_before_a_census_has_told_of_the_others(self) -> None:
+        runs = Runs(5)
+        runs.missed(runs.keys[0], 1)
+        assert runs.counting == []
+        assert runs.known.wants_census("prod")
+        runs.census(2, runs.keys[0])
+        assert runs.counting == [runs.keys[0]]
+        assert not runs.known.wants_census("prod")
+
+    def test_does_not_count_by_a_census_that_listed_it(self) -> None:
+        runs = Runs(5)
+        runs.census(1)
+        runs.missed(runs.keys[0], 2)
+        assert runs.counting == []
+
+    def test_does_not_count_while_others_that_were_not_listed_have_not_been_looked_up(self) -> None:
+        runs = Runs(6)
+        gone, ended, third, *_ = runs.keys
+        runs.census(1, gone, ended, third)
+        runs.missed(gone, 2)
+        assert runs.counting == []
+        assert not runs.known.surveyed("prod")
+        runs.found(third, 2)
+        assert runs.counting == [gone]
+        runs.known.forget(ended)
+        assert runs.counting == [gone]
+        assert runs.known.surveyed("prod")
+
+    def test_an_answer_to_an_earlier_request_than_the_census_finds_nothing(self) -> None:
+        runs = Runs(3)
+        runs.census(5, *runs.keys)
+        runs.found(runs.keys[0], 4)
+        assert not runs.known.surveyed("prod")
+
+
+class TestManyThatAreMissing:
+    def vanished(self, missing: int = 4, followed: int = 5) -> Runs:
+        runs = Runs(followed)
+        runs.census(1, *runs.keys[:missing])
+        for key in runs.keys[:missing]:
+            runs.missed(key, 2)
+        return runs
+
+    def test_none_of_them_counts_and_how_many_is_told(self) -> None:
+        runs = self.vanished()
+        assert runs.counting == []
+        vanished = runs.known.vanished("prod")
+        assert vanished is not None
+        assert (vanished.missing, vanished.followed, vanished.since) == (4, 5, at(2))
+        assert "4 of the 5 MLJobs" in reported("prod", vanished, "http://prod")
+
+    def test_have_not_vanished_from_another_airflow(self) -> None:
+        runs = self.vanished()
+        assert not runs.known.have_vanished("staging")
+
+    def test_go_on_being_many_until_the_last_one_is_found(self) -> None:
+        runs = self.vanished()
+        for key in runs.keys[:3]:
+            runs.found(key, 3)
+        assert runs.known.have_vanished("prod")
+        assert runs.counting == []
+        runs.found(runs.keys[3], 3)
+        assert not runs.known.have_vanished("prod")
+
+    def test_count_once_they_are_accepted_as_lost(self) -> None:
+        runs = self.vanished()
+        assert runs.known.accept("prod") == 4
+        assert runs.counting == runs.keys[:4]
+        assert not runs.known.have_vanished("prod")
+
+    def test_what_is_missed_after_that_is_not_accepted(self) -> None:
+        runs = self.vanished(missing=4, followed=8)
+        runs.known.accept("prod")
+        runs.census(3, *runs.keys)
+        for key in runs.keys[4:]:
+            runs.missed(key, 4)
+        assert runs.counting == runs.keys[:4]
+        assert runs.known.have_vanished("prod")
+
+    def test_one_that_was_accepted_and_is_found_again_is_as_any_other(self) -> None:
+        runs = self.vanished()
+        runs.known.accept("prod")
+        runs.found(runs.keys[0], 3)
+        runs.missed(runs.keys[0], 4)
+        assert runs.keys[0] not in runs.counting
+
+    def test_those_submitted_before_a_time_that_was_set_are_lost(self) -> None:
+        runs = Runs(4, prod=at(60))
+        runs.census(1, *runs.keys)
+        for key in runs.keys:
+            runs.missed(key, 2)
+        assert runs.counting == runs.keys
+        assert not runs.known.have_vanished("prod")
+
+    def test_those_submitted_after_that_time_are_not(self) -> None:
+        runs = Runs(4, prod=T0)
+        runs.census(1, *runs.keys)
+        for key in runs.keys:
+            runs.missed(key, 2)
+        assert runs.counting == []
+
+    def test_a_process_that_is_told_so_waits_for_its_own_census(self) -> None:
+        runs = Runs(3)
+        runs.known.hold("prod")
+        assert runs.known.have_vanished("prod")
+        runs.census(1)
+        assert not runs.known.have_vanished("prod")
+
+    def test_changes_are_told_once(self) -> None:
+        runs = self.vanished()
+        assert runs.known.changes() == ["prod"]
+        assert runs.known.changes() == []
+        runs.known.accept("prod")
+        assert runs.known.changes() == ["prod"]

@@ -1,0 +1,291 @@
+"""Many runs vanish at once from an Airflow: nothing is judged or started there until they are found, or somebody says that they are lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mljob_contract.mljob import Condition, MLJobStatus
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.phases import RunState
+from mljob_operator.settings import Settings
+
+from .conftest import World
+
+NAMES = [f"job-{number}" for number in range(5)]
+
+
+class Cluster(World):
+    """Five MLJobs, each with a run in the same Airflow."""
+
+    name = OWN
+
+    async def begin(self) -> None:
+        """Their runs begin."""
+        self.there = self.airflow
+        if self.name != OWN:
+            self.there = await self.add_instance(self.name, default=True)
+        for name in NAMES:
+            self.jobs.create(name, {"dagId": "train"}, at=self.clock().isoformat())
+        await self.see_all()
+        for run in self.there.runs.values():
+            self.there.begin(run)
+        self.feed = self.resync_of(self.name)
+        await self.settle()
+        await self.read()
+
+    async def read(self) -> None:
+        """A pass over the change feed, and what follows from it."""
+        await self.feed.pass_once()
+        await self.settle()
+
+    async def minutes(self, number: int = 2) -> None:
+        """Time passes, and the operator does all that it does by itself."""
+        for _ in range(number * 12):
+            await self.later(5)
+            await self.read()
+            await self.look_after(*self.instance_objects.objects)
+            await self.settle()
+
+    async def start_again(self) -> None:
+        """Another process."""
+        await self.restart()
+        self.feed = self.resync_of(self.name)
+        await self.read()
+
+    def empty(self, *, keep: int = 0) -> dict[Any, Any]:
+        """Somebody empties the database, or restores one that knows of some runs only."""
+        runs = dict(self.there.runs)
+        self.there.runs = dict(list(runs.items())[:keep])
+        return runs
+
+    def of(self, name: str) -> MLJobStatus:
+        """An MLJob's status."""
+        return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
+
+    @property
+    def reasons(self) -> list[str | None]:
+        """Of all MLJobs."""
+        return [self.of(name).reason for name in NAMES]
+
+    @property
+    def submissions(self) -> int:
+        """How many there were."""
+        return self.there.calls.count("submit")
+
+    @property
+    def ready(self) -> Condition:
+        """The condition of the AirflowInstance."""
+        [found] = [c for c in self.instance_objects.get(self.name).status.conditions or () if c.type == "Ready"]
+        return found
+
+
+class ClusterWithInstance(Cluster):
+    """The Airflow is an AirflowInstance."""
+
+    name = "prod"
+    has_own_airflow = False
+
+
+async def started(world: Cluster) -> AsyncIterator[Cluster]:
+    await world.begin()
+    yield world
+    await world.queue.close()
+    assert not world.jobs.broken
+
+
+@pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
+async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """Either of the two."""
+    async for world in started(request.param()):
+        yield world
+
+
+@pytest.fixture
+async def prod() -> AsyncIterator[Cluster]:
+    """An AirflowInstance."""
+    async for world in started(ClusterWithInstance()):
+        yield world
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[Cluster]:
+    """The settings' Airflow."""
+    async for world in started(Cluster()):
+        yield world
+
+
+class TestAnEmptiedDatabase:
+    async def test_judges_no_mljob(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.minutes()
+        assert cluster.reasons == ["RunsVanished"] * 5
+        assert {cluster.of(name).phase for name in NAMES} == {"Running"}
+        assert cluster.meter.vanished[cluster.name] == 5
+
+    async def test_judges_none_after_a_restart(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.start_again()
+        await cluster.minutes()
+        assert cluster.reasons == ["RunsVanished"] * 5
+
+    async def test_judges_none_where_the_airflow_answers_one_after_another(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.later(60)
+        cluster.there.down_for["get"] = 4
+        await cluster.read()
+        await cluster.minutes()
+        assert cluster.reasons == ["RunsVanished"] * 5
+
+    async def test_starts_no_run(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.minutes()
+        before = cluster.submissions
+        cluster.jobs.create("later", {"dagId": "train"}, at=cluster.clock().isoformat())
+        await cluster.see_all()
+        await cluster.minutes(1)
+        assert cluster.submissions == before
+        status = cluster.of("later")
+        assert status.reason == "AirflowInstanceNotReady"
+        assert "RunsVanished" in (status.message or "")
+
+    async def test_asks_for_each_run_once_a_minute(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.minutes()
+        before = cluster.there.calls.count("get")
+        await cluster.minutes(2)
+        assert cluster.there.calls.count("get") - before <= 3 * len(NAMES)
+
+    async def test_all_goes_on_when_the_runs_are_found_again(self, cluster: Cluster) -> None:
+        runs = cluster.empty()
+        await cluster.minutes()
+        cluster.there.runs = runs
+        await cluster.minutes()
+        assert not {"RunsVanished", "DagRunDeleted"} & set(cluster.reasons)
+        assert cluster.meter.vanished[cluster.name] == 0
+
+    async def test_keeps_an_mljob_that_is_deleted_until_its_time_is_up(self, cluster: Cluster) -> None:
+        cluster.empty()
+        await cluster.minutes()
+        key = ("team-a", NAMES[0])
+        before = list(cluster.there.runs)
+        cluster.jobs.user_deletes(key, cluster.clock())
+        await cluster.see_all()
+        await cluster.minutes(1)
+        assert key in cluster.jobs.objects
+        assert list(cluster.there.runs) == before
+        await cluster.minutes(5)
+        assert key not in cluster.jobs.objects
+        assert "CancellationAbandoned" in cluster.told
+
+
+class TestFewRunsThatVanish:
+    @pytest.mark.parametrize("deleted", [1, 2])
+    async def test_were_deleted(self, cluster: Cluster, deleted: int) -> None:
+        cluster.empty(keep=len(NAMES) - deleted)
+        await cluster.minutes()
+        assert cluster.reasons.count("DagRunDeleted") == deleted
+        assert "RunsVanished" not in cluster.reasons
+
+    async def test_were_deleted_where_others_end_at_the_same_time(self, cluster: Cluster) -> None:
+        cluster.empty(keep=4)
+        for run in cluster.there.runs.values():
+            cluster.there.end(run, RunState.SUCCESS)
+        await cluster.minutes()
+        assert sorted(str(reason) for reason in cluster.reasons) == ["DagRunDeleted", *["Succeeded"] * 4]
+
+
+class TestTheAirflowInstance:
+    async def test_is_not_ready_and_says_why_and_what_to_do(self, prod: Cluster) -> None:
+        prod.empty()
+        await prod.minutes()
+        assert (prod.ready.status, prod.ready.reason) == ("False", "RunsVanished")
+        assert "5 of the 5 MLJobs" in prod.ready.message
+        assert "kubectl annotate airflowinstance prod --overwrite mljob.dev/accept-vanished-runs=" in prod.ready.message
+        assert ("prod", "Warning", "RunsVanished") in [
+            (name, n.type, n.reason) for name, n in prod.instance_objects.notices
+        ]
+
+    async def test_is_ready_when_the_runs_are_found_again(self, prod: Cluster) -> None:
+        runs = prod.empty()
+        await prod.minutes()
+        prod.there.runs = runs
+        await prod.minutes()
+        assert prod.ready.reason == "Ready"
+
+    async def test_the_annotation_makes_what_is_missing_count_as_deleted(self, prod: Cluster) -> None:
+        prod.empty()
+        await prod.minutes()
+        prod.instance_objects.accept_vanished_runs("prod", "now")
+        await prod.see_all()
+        await prod.minutes(1)
+        assert prod.reasons == ["DagRunDeleted"] * 5
+        assert prod.ready.reason == "Ready"
+        assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs == "now"
+
+    async def test_the_annotation_counts_once(self, prod: Cluster) -> None:
+        prod.empty(keep=0)
+        await prod.minutes()
+        prod.instance_objects.accept_vanished_runs("prod", "now")
+        await prod.see_all()
+        await prod.minutes(1)
+        for number in range(3):
+            prod.jobs.create(f"more-{number}", {"dagId": "train"}, at=prod.clock().isoformat())
+        await prod.see_all()
+        await prod.minutes(1)
+        prod.empty()
+        await prod.start_again()
+        await prod.minutes()
+        assert {prod.of(f"more-{number}").reason for number in range(3)} == {"RunsVanished"}
+
+    async def test_an_annotation_from_before_does_not_count(self, prod: Cluster) -> None:
+        prod.instance_objects.accept_vanished_runs("prod", "yesterday")
+        await prod.see_all()
+        await prod.minutes(1)
+        prod.empty()
+        await prod.minutes()
+        assert prod.reasons == ["RunsVanished"] * 5
+
+    async def test_some_that_are_not_found_again_are_not_judged_after_a_restart(self, prod: Cluster) -> None:
+        runs = prod.empty()
+        await prod.minutes()
+        prod.there.runs = dict(list(runs.items())[:4])
+        await prod.minutes(1)
+        await prod.start_again()
+        await prod.minutes()
+        assert prod.reasons.count("RunsVanished") == 1
+        assert "DagRunDeleted" not in prod.reasons
+
+
+class TestTheSettingsAirflow:
+    async def test_runs_from_before_the_time_that_is_set_count_as_deleted(self, own: Cluster) -> None:
+        own.empty()
+        await own.minutes()
+        own.lost_before = {OWN: own.clock()}
+        await own.start_again()
+        await own.minutes(1)
+        assert own.reasons == ["DagRunDeleted"] * 5
+
+    async def test_runs_from_after_that_time_do_not(self, own: Cluster) -> None:
+        own.lost_before = {OWN: datetime(2020, 1, 1, tzinfo=UTC)}
+        await own.start_again()
+        own.empty()
+        await own.minutes()
+        assert own.reasons == ["RunsVanished"] * 5
+
+
+class TestTheSetting:
+    def test_is_a_time_with_a_zone_for_the_settings_airflow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLJOB_AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE", "2026-01-31T12:00:00Z")
+        assert Settings().lost_before() == {OWN: datetime(2026, 1, 31, 12, tzinfo=UTC)}
+
+    def test_is_absent_by_default(self) -> None:
+        assert Settings().lost_before() == {}
+
+    def test_without_a_zone_is_refused(self) -> None:
+        with pytest.raises(ValidationError, match="timezone"):
+            Settings(airflow_accept_vanished_runs_before=datetime(2026, 1, 31))  # noqa: DTZ001
