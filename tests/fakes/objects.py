@@ -73,7 +73,11 @@ class StoredObjects(Generic[K]):
         return body
 
     def _patch_status(self, body: dict[str, Any], patch: Mapping[str, Any]) -> None:
-        body["status"] = _merged(body.get("status", {}), patch)
+        merged = _merged(body.get("status", {}), patch)
+        if merged == body.get("status", {}):
+            # What changes nothing is stored by nobody, and has no version of its own.
+            return
+        body["status"] = merged
         self.patches.append(deepcopy(dict(patch)))
         self._touch(body)
 

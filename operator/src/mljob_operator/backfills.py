@@ -28,12 +28,20 @@ SHORT = 3
 
 Conf = Callable[[Situation], Awaitable[tuple[Mapping[str, Any], Iterable[str]]]]
 """Makes the conf that the spec asks for, and names the texts in it that must not be told."""
+Confirm = Callable[[], Awaitable[None]]
+"""Makes sure that this is the MLJob's latest version, before anything is changed in Airflow."""
 Step = tuple[Ledger, Effort]
 """What is known, and what was tried, after an action."""
 
 
 async def act(
-    action: Action, s: Situation, dag_runs: DagRuns, conf: Conf, clock: Clock, settled_after: timedelta
+    action: Action,
+    s: Situation,
+    dag_runs: DagRuns,
+    conf: Conf,
+    confirm: Confirm,
+    clock: Clock,
+    settled_after: timedelta,
 ) -> Step:
     """Carry an action out.
 
@@ -41,13 +49,17 @@ async def act(
 
     Raises:
         AirflowError: Airflow can't, or won't.
+        Conflict: This is not the MLJob's latest version.
     """
     match action:
         case Submit(conf_of):
-            return await _create(s, dag_runs, *await _order(s, dag_runs, conf, conf_of))
+            order, hidden = await _order(s, dag_runs, conf, conf_of)
+            await confirm()
+            return await _create(s, dag_runs, order, hidden)
 
         case ClearFailed():
             order, hidden = await _order(s, dag_runs, conf, s.run_id)
+            await confirm()
             return await _create(s, dag_runs, order.of_failed(), hidden)
 
         case LookUpRun() | ListTasks():
@@ -62,11 +74,13 @@ async def act(
         case Pause(paused):
             course = s.ledger.course
             assert course is not None
+            await confirm()
             await dag_runs.backfills.pause(course.backfill.id, paused=paused)
             backfill = replace(course.backfill, paused=paused)
             return replace(s.ledger, course=replace(course, backfill=backfill)), s.effort
 
         case CancelDirectly():
+            await confirm()
             await _cancel(s, dag_runs)
             look_at_once = s.now - LOOK_UP_EVERY
             return s.ledger, replace(s.effort, cancelled_directly_at=s.now, looked_up_at=look_at_once)

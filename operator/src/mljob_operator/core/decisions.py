@@ -46,6 +46,11 @@ class BeginAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Announce that this process submits the attempt's run: from then on the process that announced the attempt doesn't."""
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
     """Write the status before going on: what is done next must be known to whoever carries on after a crash."""
 
@@ -130,6 +135,7 @@ Action = (
     AddFinalizer
     | CountRuns
     | BeginAttempt
+    | TakeOver
     | Store
     | Submit
     | ClearFailed
@@ -179,6 +185,17 @@ def _until_stored(s: Situation, deadline: datetime) -> Action | None:
     again_at = (s.effort.looked_up_at or s.now - LIST_AGAIN_AFTER) + LIST_AGAIN_AFTER
     at = max(again_at, s.retry_at or again_at)
     return LookUpRun() if s.now >= at else Wait(min(at, deadline))
+
+
+def take_over(s: Situation) -> Action | None:
+    """An attempt that another process has announced and not submitted is taken over before anything else is done for it: at once after a start,
+    later where that process may be at work.
+    """
+    if not s.open or s.submitted or s.effort.attempt is not None:
+        return None
+    if s.effort.left_until is not None and s.now < s.effort.left_until:
+        return Wait(s.effort.left_until)
+    return TakeOver()
 
 
 def store_what_is_next(s: Situation) -> Action | None:
@@ -332,6 +349,7 @@ def follow(s: Situation) -> Action | None:
 
 POLICIES: tuple[Policy, ...] = (
     let_deletion_through,
+    take_over,
     store_what_is_next,
     follow_what_was_cleared,
     cancel_the_run,

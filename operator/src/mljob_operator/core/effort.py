@@ -38,6 +38,7 @@ class Effort:
         kept_by: What last kept its run from being started, for people.
         newest: How many runs Airflow has of an MLJob's spec that another MLJob may have run before (OncePerSpec); None: not asked yet.
         unknown_until: A submission went out without an answer and may still take effect until then.
+        left_until: Until when the attempt is left to the process that announced it while this one was at work.
         cleared_nothing: The run to be retried has no failed task that could be cleared.
         cancel_dag_at: When the cancellation DAG was triggered.
         cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
@@ -55,6 +56,7 @@ class Effort:
     kept_by: str | None = None
     newest: int | None = None
     unknown_until: datetime | None = None
+    left_until: datetime | None = None
     cleared_nothing: bool = False
     cancel_dag_at: datetime | None = None
     cancel_dag_checked_at: datetime | None = None
