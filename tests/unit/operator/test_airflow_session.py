@@ -185,7 +185,9 @@ async def test_a_login_that_brings_what_no_header_can_hold_is_not_shown(
 ) -> None:
     server.answers["/auth/token"] = (201, json.dumps({"access_token": token}))
     airflow = connect(server.url)
-    with pytest.raises(AirflowUnavailable, match=r"a token that can't be in an HTTP header|access_token is a") as raised:
+    with pytest.raises(
+        AirflowUnavailable, match=r"a token that can't be in an HTTP header|access_token is a"
+    ) as raised:
         await airflow.probe()
     assert "s3cr3t" not in str(raised.value)
     await airflow.close()
