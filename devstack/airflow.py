@@ -170,7 +170,7 @@ class Airflow:
     def _command(self, *arguments: str) -> Command:
         # Tasks and the parsing of DAGs are children of these two. Behind everything else in the queue for a processor, they
         # can't starve the API servers, whose clients then time out.
-        polite = ("nice", "-n", "5") if arguments[0] in ("scheduler", "dag-processor") else ()
+        polite = ("nice", "-n", "10") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
             (*polite, str(self._installed / "bin" / "airflow"), *arguments),
             self.environment(),

@@ -36,7 +36,7 @@ class PreloadedOperators:
 
     def __enter__(self) -> PreloadedOperators:
         self._process = subprocess.Popen(
-            (sys.executable, __file__),
+            (sys.executable, "-P", __file__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._environment | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},

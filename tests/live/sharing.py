@@ -25,15 +25,17 @@ TOGETHER = {
 }
 ORDER = (
     "tests/e2e/test_crashes.py",
+    "tests/e2e/test_monitoring.py",
+    "tests/e2e/test_events.py",
     "tests/e2e/test_instances.py",
+    "tests/e2e/test_parity.py",
     "tests/e2e/test_backfill.py",
     "tests/e2e/test_examples.py",
-    "tests/e2e/test_parity.py",
-    "tests/e2e/test_monitoring.py",
     "tests/e2e/test_attempts.py",
-    "tests/e2e/test_events.py",
 )
-"""The files that take longest, which begin first, so that no worker is left alone with one of them."""
+"""The files that take longest, which begin first, so that no worker is left alone with one of them. The crash matrix keeps a processor busy, so it
+begins beside files that mostly wait.
+"""
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
