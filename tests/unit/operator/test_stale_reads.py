@@ -131,4 +131,4 @@ class TestReadsThatDoNotCatchUp:
         world.soon(world.process.list_again)
         world.run(1)
         (live,) = world.process.queue.live("")
-        assert live.dag_id == "predict"
+        assert live.run.dag_id == "predict"
