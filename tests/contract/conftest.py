@@ -1,4 +1,4 @@
-"""Each port in two worlds: in memory, and real. A test that takes a port runs on both."""
+"""Each port in its worlds: in memory, and real; Airflow's also behind the fake's REST API. A test that takes a port runs on all of them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from mljob_operator.core.phases import TaskState
 from mljob_operator.ports import Airflow as AirflowPort
 from mljob_operator.ports import InstanceStore, JobStore
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
+from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.fakes.instances import FakeInstances
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.meter import SilentMeter
@@ -30,7 +31,9 @@ from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
 
-WORLDS = ["memory", pytest.param("real", marks=pytest.mark.live)]
+REAL = pytest.param("real", marks=pytest.mark.live)
+WORLDS = ["memory", REAL]
+AIRFLOWS = ["memory", "http", REAL]
 DAGS = {
     "parity_params": ("echo",),
     "parity_paused": ("waits",),
@@ -48,6 +51,19 @@ def now() -> datetime:
 def new_run_id() -> str:
     """A run id that was never used."""
     return str(dag_run_id("mljob", "contract", "job", uuid.uuid4().hex))
+
+
+def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
+    """A task of ``people_approve`` asks whether to deploy the model."""
+    run = airflow.runs["people_approve", run_id]
+    airflow.begin(run)
+    airflow.set_task(run, "approve", TaskState.AWAITING_INPUT)
+    run.questions["approve", -1] = f"Deploy {model}?"
+
+
+def adapter(url: str, user: str, password: str) -> Airflow:
+    """The operator's, logged in there as this user."""
+    return Airflow(OWN, url, SilentMeter(), user=user, password=password, prefix="mljob", cancel_dag_id=CANCEL_DAG)
 
 
 class AirflowWorld(Protocol):
@@ -83,10 +99,30 @@ class MemoryAirflow:
         return self.dag_runs.runs[dag_id, run_id].conf
 
     async def until_asked(self, run_id: str, model: str) -> None:
-        run = self.dag_runs.runs["people_approve", run_id]
-        self.dag_runs.begin(run)
-        self.dag_runs.set_task(run, "approve", TaskState.AWAITING_INPUT)
-        run.questions["approve", -1] = f"Deploy {model}?"
+        ask(self.dag_runs, run_id, model)
+
+
+class HttpAirflow(MemoryAirflow):
+    """The fake one, asked through its REST API by the operator's own adapter."""
+
+    dag_runs: Any
+    stranger: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fake = self.dag_runs
+        self.server = AirflowServer(AirflowApi(self._fake, user="operator", password="right"))
+        self.dag_runs = adapter(self.server.url, "operator", "right")
+        self.stranger = adapter(self.server.url, "operator", "wrong")
+
+    async def pause(self, dag_id: str, *, paused: bool) -> None:
+        (self._fake.paused.add if paused else self._fake.paused.discard)(dag_id)
+
+    async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        return self._fake.runs[dag_id, run_id].conf
+
+    async def until_asked(self, run_id: str, model: str) -> None:
+        ask(self._fake, run_id, model)
 
 
 class RealAirflow:
@@ -121,24 +157,23 @@ def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
     return airflow
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=AIRFLOWS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
-    """Both Airflows in turn."""
+    """All Airflows in turn."""
     if request.param == "memory":
         yield MemoryAirflow()
+        return
+    if request.param == "http":
+        world = HttpAirflow()
+        with world.server:
+            yield world
+            await world.dag_runs.close()
+            await world.stranger.close()
         return
     stack: Stack = request.getfixturevalue("stack")
     env = stack.env
     real, stranger = (
-        Airflow(
-            OWN,
-            env["AIRFLOW_URL"],
-            SilentMeter(),
-            user=env["AIRFLOW_USER"],
-            password=password,
-            prefix="mljob",
-            cancel_dag_id=CANCEL_DAG,
-        )
+        adapter(env["AIRFLOW_URL"], env["AIRFLOW_USER"], password)
         for password in (env["AIRFLOW_PASSWORD"], "not-the-password")
     )
     yield RealAirflow(real, stranger, request.getfixturevalue("airflow_with_dags"))

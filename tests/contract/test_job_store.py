@@ -61,6 +61,18 @@ async def test_a_patch_of_an_older_version_is_refused(cluster: Cluster, name: st
         await cluster.store.set_finalizer(old, present=True)
 
 
+async def test_a_patch_that_changes_nothing_tells_whether_a_version_is_the_latest(cluster: Cluster, name: str) -> None:
+    job = await cluster.create(name, SPEC)
+    old = await cluster.store.write_status(job, {"phase": "Pending"})
+    assert (await cluster.store.write_status(old, {})).resource_version == old.resource_version
+    new = await cluster.edit(old.key, {"conf": {"epochs": 4}})
+    with pytest.raises(Conflict):
+        await cluster.store.write_status(old, {})
+    await cluster.delete(new.key)
+    with pytest.raises(Gone):
+        await cluster.store.write_status(new, {})
+
+
 async def test_a_patch_of_an_mljob_that_is_gone_says_so(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     await cluster.delete(job.key)

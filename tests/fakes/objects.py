@@ -75,7 +75,11 @@ class StoredObjects(Generic[K]):
         return body
 
     def _patch_status(self, body: dict[str, Any], patch: Mapping[str, Any]) -> None:
-        body["status"] = merged(body.get("status", {}), patch)
+        status = merged(body.get("status", {}), patch)
+        if status == body.get("status", {}):
+            # What changes nothing is stored by nobody, and has no version of its own.
+            return
+        body["status"] = status
         self.patches.append(deepcopy(dict(patch)))
         self._touch(body)
 

@@ -69,7 +69,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
     paused = job.is_backfill and status.phase is Phase.SUSPENDED
     if (finished or (status.phase is Phase.SUSPENDED and not paused)) and set(going) - set(by_hand):
         yield f"its run goes on: {going}"
-    if len(set(going) - {status.dag_run_id} - set(by_hand)) > 0:
+    wanted = [run_id for run_id in going if run_id not in by_hand]
+    if set(wanted) - {status.dag_run_id} or len(wanted) > 1:
         yield f"an older run goes on: {going}"
     if (
         spec.run_policy is not RunPolicy.ONCE

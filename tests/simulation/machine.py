@@ -54,6 +54,9 @@ whiles = st.sampled_from([0.4, 1.5, 4.0, 11.0, 21.0, 45.0])
 indexes = st.integers(0, 30)
 tasks = st.sampled_from(["extract", "fit", "work", "invented"])
 tries = st.sampled_from([1, 2, 7])
+servers = st.sampled_from(["airflow", "kubernetes"])
+which = st.sampled_from([0, 0, 1])
+"""Which operator: mostly the older one, or the only one."""
 specs = st.runner().flatmap(lambda machine: machine.specs)
 edits = st.runner().flatmap(lambda machine: machine.edits)
 
@@ -197,7 +200,7 @@ class Machine(RuleBasedStateMachine):
 
     # The network
 
-    @rule(who=st.sampled_from(["airflow", "kubernetes"]), then=moments)
+    @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
         """Airflow, or the apiserver."""
         self.world.network.down ^= {who}
@@ -210,7 +213,7 @@ class Machine(RuleBasedStateMachine):
         self._then("kafka_down_or_up", then)
 
     @rule(
-        who=st.sampled_from(["airflow", "kubernetes"]),
+        who=servers,
         faults=st.lists(st.sampled_from([None, *Fault]), min_size=1, max_size=4),
         then=moments,
     )
@@ -252,6 +255,13 @@ class Machine(RuleBasedStateMachine):
         self.world.lands(stray)
         self._then("a_request_arrives_very_late", then)
 
+    @precondition(lambda self: not self.world.cluster.is_behind)
+    @rule(versions=st.sampled_from([0, 1, 3, 10]), seconds=whiles, then=moments)
+    def the_apiserver_falls_behind(self, versions: int, seconds: float, then: float) -> None:
+        """List, get and watch answer from an older version for a while."""
+        self.world.fall_behind(versions, seconds)
+        self._then("the_apiserver_falls_behind", then)
+
     @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
     def the_watch(self, how: str, then: float) -> None:
         """Stalls, goes on, or lists again."""
@@ -270,16 +280,16 @@ class Machine(RuleBasedStateMachine):
 
     # The process
 
-    @rule(then=moments)
-    def kill(self, then: float) -> None:
+    @rule(which=which, then=moments)
+    def kill(self, which: int, then: float) -> None:
         """SIGKILL, wherever it is."""
-        self.world.kill()
+        self.world.kill(which)
         self._then("kill", then)
 
-    @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), then=whiles)
-    def die_at_a_request(self, calls: int, when: When, then: float) -> None:
+    @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), which=which, then=whiles)
+    def die_at_a_request(self, calls: int, when: When, which: int, then: float) -> None:
         """Between any two side effects."""
-        self.world.die_at(calls, when)
+        self.world.die_at(calls, when, which)
         self._then("die_at_a_request", then)
 
     @precondition(lambda self: self.world.process is None)
@@ -288,6 +298,20 @@ class Machine(RuleBasedStateMachine):
         """Another process."""
         self.world.start()
         self._then("start", then)
+
+    @precondition(lambda self: len(self.world.processes) == 1)
+    @rule(then=whiles)
+    def a_second_operator_starts(self, then: float) -> None:
+        """A rolling update that overlaps, or an old leader that does not know yet: both act."""
+        self.world.start(beside=True)
+        self._then("a_second_operator_starts", then)
+
+    @precondition(lambda self: len(self.world.processes) > 1)
+    @rule(which=which, who=servers, then=moments)
+    def one_operator_is_cut_off_or_back(self, which: int, who: str, then: float) -> None:
+        """One hears nothing, the other does."""
+        self.world.processes[which].wire.cut ^= {who}
+        self._then("one_operator_is_cut_off_or_back", then)
 
     # Time
 
@@ -350,9 +374,12 @@ class Machine(RuleBasedStateMachine):
         world.clock.skew = world.airflow_clock.skew
         while world.topic.under_way:
             world.topic.arrives(0, 1)
+        world.cluster.catch_up()
+        world.kill(1)
         world.start()
         assert world.process is not None
         world.process.wire.dies_at = None
+        world.process.wire.cut.clear()
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:

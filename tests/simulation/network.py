@@ -80,6 +80,7 @@ class Wire:
     Attributes:
         calls: How many requests it has made.
         dies_at: At which request it dies, and when.
+        cut: Who does not hear this process, and others hear: airflow, kubernetes.
     """
 
     def __init__(self, network: Network, after_effect: Callable[[], None], die: Callable[[], None]) -> None:
@@ -89,6 +90,11 @@ class Wire:
         self.dead = False
         self.calls = 0
         self.dies_at: tuple[int, When] | None = None
+        self.cut: set[str] = set()
+
+    def is_down(self, who: str) -> bool:
+        """Whether this process gets no answer from them."""
+        return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
         """Make a request."""
@@ -107,7 +113,7 @@ class Wire:
                 network.stray(name, effect)
             raise
         fault = network.faults[to].pop(0) if network.faults[to] else None
-        if to in network.down or fault is Fault.REFUSED:
+        if self.is_down(to) or fault is Fault.REFUSED:
             raise _unavailable(to, f"no answer to {name}", outcome_unknown=False)
         if fault is Fault.LATE:
             network.stray(name, effect)

@@ -21,6 +21,7 @@ class Topic:
         log: What the broker has stored.
         committed: Where a new member of the group begins; None: at the end.
         down: Whether the broker gives nothing to read.
+        members: Who reads it as one group; the partition is the newest member's.
     """
 
     name = PARTITION[0]
@@ -30,6 +31,7 @@ class Topic:
         self.log: list[bytes] = []
         self.committed: int | None = None
         self.down = False
+        self.members: list[Reader] = []
 
     def send(self, message: bytes) -> None:
         """A producer sends."""
@@ -63,13 +65,16 @@ class Reader:
     ) -> None:
         """Read what there is, then what comes."""
         self._revoked = revoked
+        for member in self._topic.members:
+            member.lose()
+        self._topic.members.append(self)
         self._task = asyncio.create_task(self._read(deliver), name="kafka")
 
     async def _read(self, deliver: Callable[[Sequence[Message]], None]) -> None:
         while True:
             await asyncio.sleep(2 * ONE_WAY)
             new = self._topic.log[self._position :]
-            if not new or self._paused or self._topic.down:
+            if not new or self._paused or self._topic.down or not self._assigned:
                 self.news.clear()
                 await self.news.wait()
                 continue
@@ -77,17 +82,41 @@ class Reader:
             self._position += len(new)
             deliver(messages)
 
+    @property
+    def _assigned(self) -> bool:
+        return self._topic.members[-1:] == [self]
+
     def rebalance(self) -> None:
         """The group gives the partition to somebody else and back: reading begins at the committed offset."""
+        self.lose()
+        self.gain()
+
+    def lose(self) -> None:
+        """The group gives the partition to somebody else."""
         self._revoked([PARTITION])
+
+    def gain(self) -> None:
+        """The group gives the partition to this member."""
         self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
         self.news.set()
+
+    def leave(self) -> None:
+        """The member is dead; where it had the partition, the one before gets it."""
+        if self._task is not None:
+            self._task.cancel()
+        if self in self._topic.members:
+            had_it = self._assigned
+            self._topic.members.remove(self)
+            if had_it and self._topic.members:
+                self._topic.members[-1].gain()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit without waiting."""
 
         def stored() -> None:
-            self._topic.committed = offsets.get(PARTITION, self._topic.committed)
+            # Of a member that has not got the partition any more, the broker takes no offset.
+            if self._assigned:
+                self._topic.committed = offsets.get(PARTITION, self._topic.committed)
 
         self._wire.at_once(stored)
 
@@ -102,5 +131,4 @@ class Reader:
 
     async def close(self) -> None:
         """Leave the group."""
-        if self._task is not None:
-            self._task.cancel()
+        self.leave()

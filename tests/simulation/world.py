@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
@@ -45,13 +46,58 @@ class Cluster(GuardedJobs):
         specs: The last spec of each uid.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, time: Callable[[], float]) -> None:
         super().__init__()
+        self._time = time
         self.changes: list[tuple[str, dict[str, Any]]] = []
         self.announced: dict[str, set[str]] = defaultdict(set)
         self.told: set[str] = set()
         self.specs: dict[str, dict[str, Any]] = {}
         self._published: dict[Key, dict[str, Any]] = {}
+        self._versions_of_all: list[tuple[int, dict[Key, dict[str, Any]]]] = [(0, {})]
+        self._behind: tuple[int, dict[Key, dict[str, Any]]] | None = None
+        self._behind_until = 0.0
+
+    # Reads, which may be stale
+
+    def fall_behind(self, versions: int, seconds: float) -> None:
+        """For so many seconds every read answers from so many versions ago; writes go to the newest version, as etcd's do."""
+        self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
+        self._behind_until = self._time() + seconds
+
+    @property
+    def versions(self) -> int:
+        """How many versions there have been."""
+        return len(self._versions_of_all)
+
+    def catch_up(self) -> None:
+        """Reads answer from the newest version again."""
+        self._behind_until = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether reads are stale."""
+        return self._time() < self._behind_until
+
+    @property
+    def readable(self) -> dict[Key, dict[str, Any]]:
+        """The objects that a read answers from."""
+        return self._behind[1] if self._behind is not None and self.is_behind else self.objects
+
+    @property
+    def watchable(self) -> int:
+        """How many of the changes a watch tells of."""
+        return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
+
+    async def list(self) -> AsyncIterator[Job]:
+        """All, as a read answers."""
+        for body in tuple(self.readable.values()):
+            yield Job.from_object(deepcopy(body))
+
+    async def get(self, key: Key) -> Job | None:
+        """One, as a read answers."""
+        body = self.readable.get(key)
+        return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
         """Let watches know what has changed."""
@@ -65,6 +111,8 @@ class Cluster(GuardedJobs):
                 self._published[key] = deepcopy(body)
                 self.changes.append(("MODIFIED" if known else "ADDED", self._published[key]))
                 self.specs[body["metadata"]["uid"]] = self._published[key]["spec"]
+        if len(self.changes) > self._versions_of_all[-1][0]:
+            self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> list[Job]:
         """All MLJobs, in one answer."""
@@ -108,7 +156,12 @@ class Process:
             topic=world.topic.name,
         )
         reconciler = Reconciler(
-            self.instances, self.jobs, world.clock, prefix="mljob", cancel_fallback=timedelta(seconds=20)
+            self.instances,
+            self.jobs,
+            world.clock,
+            prefix="mljob",
+            cancel_fallback=timedelta(seconds=20),
+            process=f"operator-{next(world.numbers)}",
         )
         self.queue = JobQueue(reconciler, self.jobs, world.clock, meter, min_interval=0.1)
         self.readers = Readers(
@@ -127,7 +180,7 @@ class Process:
             self.queue.reconsider(namespace=namespace, airflow=airflow)
 
         self.instances.serve(reconciler.admission, reconciler.missing_runs, self.queue.users, changed)
-        self._seen = len(world.cluster.changes)
+        self._seen = world.cluster.watchable
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
         self._do(self._start(), "start")
@@ -164,8 +217,8 @@ class Process:
             await self._news.wait()
             self._news.clear()
             await asyncio.sleep(self.world.watch_takes)
-            connected = self.watching and "kubernetes" not in self.world.network.down
-            while connected and self._seen < len(changes):
+            connected = self.watching and not self.wire.is_down("kubernetes")
+            while connected and self._seen < self.world.cluster.watchable:
                 kind, body = changes[self._seen]
                 self._seen += 1
                 job = Job.from_object(deepcopy(body))
@@ -179,7 +232,7 @@ class Process:
         there: dict[str, Instance] = {}
         while True:
             await asyncio.sleep(0.5)
-            if "kubernetes" in self.world.network.down:
+            if self.wire.is_down("kubernetes"):
                 continue
             now = {name: self.world.instance_objects.get(name) for name in self.world.instance_objects.objects}
             for name, instance in there.items():
@@ -196,9 +249,9 @@ class Process:
 
     def list_again(self) -> None:
         """The watch was lost for so long that it begins anew: what is gone meanwhile is not told."""
-        self._seen = len(self.world.cluster.changes)
+        self._seen = self.world.cluster.watchable
         self.watching = True
-        for body in self.world.cluster.objects.values():
+        for body in self.world.cluster.readable.values():
             self.queue.observe(Job.from_object(deepcopy(body)))
 
     def end(self) -> None:
@@ -217,9 +270,8 @@ class Process:
                 slot.timer.cancel()
         for task in [*self.queue._background, *self.instances._background]:
             task.cancel()
-        if self.reader._task is not None:
-            self.reader._task.cancel()
-        self.world.process = None
+        self.reader.leave()
+        self.world.processes.remove(self)
 
 
 class World:
@@ -230,7 +282,8 @@ class World:
         airflow_clock: Airflow's and the cluster's.
         airflow: That of the operator's settings.
         airflows: By the names of their AirflowInstances.
-        process: The operator; None while there is none.
+        processes: The operators, oldest first: one, none, or two at once.
+        overlapped: Whether two operators were ever there at once, or one that read what was not so any more: places are counted by one that sees all.
         broken: Promises that were broken, in words.
         by_hand: Ids of runs that somebody cleared in Airflow.
         limit: How many runs may be active in the other Airflow.
@@ -251,9 +304,11 @@ class World:
         self.airflows = {OWN: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
         self.instance_objects = FakeInstances()
         self.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
-        self.cluster = Cluster()
+        self.cluster = Cluster(self.loop.time)
         self.network = Network()
-        self.process: Process | None = None
+        self.processes: list[Process] = []
+        self.numbers = itertools.count(1)
+        self.overlapped = False
         self.by_hand: set[str] = set()
         self.limit: int | None = None
         self.watch_takes = 2 * ONE_WAY
@@ -262,20 +317,31 @@ class World:
         logging.getLogger("mljob_operator").addHandler(self.defects)
         self.start()
 
-    def start(self) -> None:
-        """Start an operator, if none runs."""
-        if self.process is None:
+    @property
+    def process(self) -> Process | None:
+        """The oldest operator; None while there is none."""
+        return self.processes[0] if self.processes else None
+
+    def start(self, *, beside: bool = False) -> None:
+        """Start an operator, if none runs; ``beside`` one that does, a second one."""
+        if len(self.processes) < 1 + beside:
 
             async def start() -> None:
-                self.process = Process(self)
+                self.processes.append(Process(self))
 
             self.loop.run_until_complete(start())
+            self.overlapped |= len(self.processes) > 1
 
-    def kill(self) -> None:
+    def kill(self, which: int = 0) -> None:
         """SIGKILL, wherever it is."""
-        if self.process is not None:
-            self.process.end()
+        if which < len(self.processes):
+            self.processes[which].end()
             self.run(0)
+
+    def fall_behind(self, versions: int, seconds: float) -> None:
+        """For so many seconds the API server's reads answer from so many versions ago."""
+        self.cluster.fall_behind(versions, seconds)
+        self.overlapped = True
 
     def soon(self, what: Callable[[], None]) -> None:
         """Let something happen to the process as soon as time goes on."""
@@ -301,7 +367,8 @@ class World:
 
     def close(self) -> None:
         """The end of the world."""
-        self.kill()
+        while self.processes:
+            self.kill()
         logging.getLogger("mljob_operator").removeHandler(self.defects)
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
@@ -316,12 +383,13 @@ class World:
         by_job: dict[str, list[str]] = defaultdict(list)
         for name, run_id in self.at_work():
             for uid in self.cluster.announced[run_id]:
-                by_job[uid].append(name)
+                if run_id not in self.by_hand:
+                    by_job[uid].append(name)
             if not self.cluster.announced[run_id]:
                 self._broken.append(f"{name} was started before any status said so")
-        for uid, run_ids in by_job.items():
-            if len(set(run_ids) - self.by_hand) > 1:
-                self._broken.append(f"{uid} has several active runs: {', '.join(run_ids)}")
+        for uid, names in by_job.items():
+            if len(names) > 1:
+                self._broken.append(f"{uid} has several active runs: {', '.join(names)}")
         for airflow in self.airflows.values():
             # Of a run that was deleted before any status told of its submission, nobody can know.
             self._broken += [f"{run_id} was used twice" for run_id in airflow.reused if run_id in self.cluster.told]
@@ -330,14 +398,14 @@ class World:
             airflow.backfills.twice.clear()
         self._broken += self._crowded()
         self._broken += [f"left behind: {name}" for name in self.left_behind()]
-        if self.process is not None:
-            self.process.look()
+        for process in list(self.processes):
+            process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
         """What goes on in Airflow for MLJobs, runs and backfills: what to call it, and the id in the status that announced it."""
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
-            found += [(run.run_id, run.run_id) for run in airflow.ours() if active(run)]
+            found += [(f"{run.run_id} of {run.dag_id}", run.run_id) for run in airflow.ours() if active(run)]
             found += airflow.backfills.at_work()
         return found
 
@@ -358,7 +426,7 @@ class World:
         """Whether the other Airflow has more runs of MLJobs than it may; of one that is gone, and left its run behind on purpose, none has the place."""
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
-        if self.limit is not None and active_there > self.limit:
+        if self.limit is not None and active_there > self.limit and not self.overlapped:
             return [f"{active_there} active runs where {self.limit} are allowed"]
         return []
 
@@ -386,16 +454,17 @@ class World:
     @property
     def broken(self) -> list[str]:
         """Promises that were broken, in words."""
-        return [*self.cluster.broken, *self._broken, *self.defects.found]
+        return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:
         """As stored."""
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
-    def die_at(self, calls: int, when: When) -> None:
-        """Let the operator die at one of its next requests."""
-        if self.process is not None:
-            self.process.wire.dies_at = (self.process.wire.calls + calls, when)
+    def die_at(self, calls: int, when: When, which: int = 0) -> None:
+        """Let an operator die at one of its next requests."""
+        if which < len(self.processes):
+            wire = self.processes[which].wire
+            wire.dies_at = (wire.calls + calls, when)
 
 
 class Defects(logging.Handler):

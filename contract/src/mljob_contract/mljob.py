@@ -453,6 +453,8 @@ class MLJobStatus(_Model):
     """How many attempts failed, of those that backoffLimit counts: cancelled ones are not among them."""
     spec_hash: str | None = None
     """Pins dagId, conf, confFrom, airflowRef and backfill as the attempt was started with."""
+    submitted_by: str | None = None
+    """The operator process that submits the attempt's run, stored before the run is submitted. No other process submits it."""
     active_since: Time | None = None
     """From when activeDeadlineSeconds counts; absent while suspended."""
     submit_time: Time | None = None

@@ -7,6 +7,7 @@ conf whose it is: one that does is looked for before another is made, and a crea
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from .confs import Confs
@@ -21,22 +22,28 @@ from .ports import Clock, DagRuns
 Action = Submit | ClearFailed | LookUpRun | ListTasks | Pause | CancelDirectly
 """What is done in another way for a backfill. All else is the same for every MLJob, and is not for here."""
 
+Confirm = Callable[[], Awaitable[None]]
+"""Makes sure that this is the MLJob's latest version, before anything is changed in Airflow."""
 Step = tuple[Ledger, Effort]
 """What is known, and what was tried, after an action."""
 
 
-async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, clock: Clock) -> Step:
+async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, confirm: Confirm, clock: Clock) -> Step:
     """Carry an action out.
 
     Raises:
         AirflowError: Airflow can't, or won't.
+        Conflict: This is not the MLJob's latest version.
     """
     match action:
         case Submit(conf_of):
-            return await _create(s, dag_runs, await _order(s, dag_runs, confs, conf_of))
+            order = await _order(s, dag_runs, confs, conf_of)
+            await confirm()
+            return await _create(s, dag_runs, order)
 
         case ClearFailed():
             order = await _order(s, dag_runs, confs, s.run_id)
+            await confirm()
             return await _create(s, dag_runs, order.of_failed())
 
         case LookUpRun() | ListTasks():
@@ -50,11 +57,13 @@ async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, clo
         case Pause(paused):
             course = s.ledger.course
             assert course is not None
+            await confirm()
             await dag_runs.backfills.pause(course.backfill.id, paused=paused)
             backfill = replace(course.backfill, paused=paused)
             return replace(s.ledger, course=replace(course, backfill=backfill)), s.effort
 
         case CancelDirectly():
+            await confirm()
             await _cancel(s, dag_runs)
             look_at_once = s.now - LOOK_UP_EVERY
             return s.ledger, replace(s.effort, cancelled_directly_at=s.now, looked_up_at=look_at_once)

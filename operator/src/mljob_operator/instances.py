@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -383,10 +382,10 @@ class Instances:
         while True:
             member.wanted.clear()
             delay = await self._guarded_look(member)
-            member.asked_at = time.monotonic()
+            member.asked_at = asyncio.get_running_loop().time()
             try:
                 await asyncio.wait_for(member.wanted.wait(), delay)
-                await asyncio.sleep(member.asked_at + PROBE_AT_MOST_EVERY - time.monotonic())
+                await asyncio.sleep(member.asked_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
             except TimeoutError:
                 pass
 

@@ -123,28 +123,28 @@ class JobQueue:
                 if job.expires_at is not None and (expiry is None or not expiry.knows(job)):
                     self._expire_in((job.expires_at - self._clock()).total_seconds(), job)
                 return
-            slot = self._slots[job.key] = Slot()
+            slot = self._slots[job.key] = Slot(self._reconciler.elsewhere)
             slot.begin(job, self._reconciler.effort(job))
             # Before any of them takes a step, so that each has its turn.
             self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
-        known = slot.job
+        known, begun = slot.job, slot.begun
         if known is None:
             slot.begin(job, self._reconciler.effort(job))
+        elif not job.newer_than(known):
+            return
         elif known.uid != job.uid:
             # Deleted and created again under the same name, while the watch was lost: another story.
             slot.forget()
             slot.begin(job, Effort())
-            known = None
-        elif not job.newer_than(known):
-            return
-        slot.job = job
+        else:
+            slot.see(job)
         # Most versions are our own status patches coming back: they are nothing to act on.
-        if known is None or (known.generation, known.deleted_at, known.held) != (
-            job.generation,
-            job.deleted_at,
-            job.held,
+        if (
+            known is None
+            or slot.begun != begun
+            or (known.generation, known.deleted_at, known.held) != (job.generation, job.deleted_at, job.held)
         ):
             self._wake(job.key)
 
@@ -165,7 +165,7 @@ class JobQueue:
 
     def tell(self, key: Key, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
         """An event said something of one of these runs; ``done`` is called once that is stored, or known to concern nobody."""
-        slot = self._slots.setdefault(key, Slot())
+        slot = self._slots.setdefault(key, Slot(self._reconciler.elsewhere))
         slot.facts.append((meant, fact))
         slot.done.append(done)
         self._wake(key)
@@ -201,7 +201,7 @@ class JobQueue:
             self._others[run] = snapshot.run.created
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
-            slot = self._slots[key] = Slot()
+            slot = self._slots[key] = Slot(self._reconciler.elsewhere)
         if slot is not None:
             slot.snapshots.append((run, snapshot))
             self._wake(key)
@@ -316,7 +316,7 @@ class JobQueue:
             return
         if (expiry := self._expiries.pop(key, None)) is not None:
             expiry.timer.cancel()
-            self._slots.setdefault(key, Slot())
+            self._slots.setdefault(key, Slot(self._reconciler.elsewhere))
         slot = self._slots.get(key)
         if slot is None:
             return
@@ -371,16 +371,15 @@ class JobQueue:
         """One step; seconds until the next one is due, or None."""
         try:
             until = await self._step(key, slot)
-        except Conflict:
-            if (refused := slot.job) is not None:
-                slot.learn(await self._read_again(key, slot), refused)
-            slot.waiting = True
-            return None
+        except Conflict as conflict:
+            return await self._read_again(key, slot, conflict)
         except Gone:
             slot.job = None
             slot.forget()
             return None
         except StoreError as error:
+            if isinstance(error, Refused) and slot.job is not None:
+                self._forget_what_was_refused(slot, slot.job, error)
             slot.failures += 1
             delay = backoff(error, slot.failures)
             log.warning("%s/%s: %s; again in %.1f s", *key, error, delay, extra=_extra(key))
@@ -393,13 +392,29 @@ class JobQueue:
         slot.failures = 0
         return until
 
-    async def _read_again(self, key: Key, slot: Slot) -> Job | None:
+    async def _read_again(self, key: Key, slot: Slot, refused: Conflict) -> float | None:
+        """The version that a request was about is not the latest: read that one, and decide again; seconds until then, or None for at once.
+
+        What was refused for its version is there. An answer that has no later version, or says that there is none, is from before.
+        """
+        before = slot.job
+        error: StoreError = refused
         try:
-            return await self._jobs.get(key)
-        except StoreError as error:
-            log.warning("%s/%s: %s", *key, error, extra=_extra(key))
-            await asyncio.sleep(backoff(error, slot.failures + 1))
-            return slot.job
+            latest = await self._jobs.get(key)
+        except StoreError as failed:
+            latest, error = None, failed
+        if before is not None and latest is not None:
+            slot.learn(latest, before)
+        slot.waiting = True
+        if slot.job is not before:
+            return None
+        slot.failures += 1
+        if slot.failures == 1:
+            # The watch may have brought the latest version before the refusal came.
+            return None
+        delay = backoff(error, slot.failures - 1)
+        log.warning("%s/%s: no later version could be read: %s; again in %.1f s", *key, error, delay, extra=_extra(key))
+        return delay
 
     async def _step(self, key: Key, slot: Slot) -> float | None:
         if slot.job is None:
@@ -419,10 +434,16 @@ class JobQueue:
         slot.take_in(self._situation(slot))
 
         while True:
-            before = slot.job
-            progress, action = await self._reconciler.advance(Progress(before, slot.ledger, slot.effort, slot.outputs))
+            before, begun = slot.job, slot.begun
+            progress, action = await self._reconciler.advance(
+                Progress(before, slot.ledger, slot.effort, slot.outputs, slot.written_at)
+            )
             if not slot.learn(progress.job, before):
                 # It went meanwhile. If another one has its name by now, the watch has told of that, and the next step is about it.
+                return None
+            if slot.begun != begun:
+                # Another process has begun an attempt meanwhile: what was learned here is of an earlier one.
+                slot.waiting = True
                 return None
             slot.ledger, slot.effort, slot.outputs = progress.ledger, progress.effort, progress.outputs
             stores = isinstance(action, Store)
@@ -431,15 +452,15 @@ class JobQueue:
             except Refused as error:
                 if slot.job is None or slot.job.uid != before.uid:
                     return None
+                if not (isinstance(action, Release) and before.deleting):
+                    raise
+                # It goes, and its status with it.
                 self._forget_what_was_refused(slot, slot.job, error)
-                if isinstance(action, Release) and before.deleting:
-                    # It goes, and its status with it.
-                    return await self._release(slot, action)
-                raise
+                return await self._release(slot, action)
             if slot.job is None or slot.job.uid != before.uid:
                 return None
-            # One that has finished by this may have a time to live.
-            if not stores and not (changed and slot.job.settled):
+            # What is stored by now may have begun a deadline, or a time to live.
+            if not stores and not (changed and _begins(before) != _begins(slot.job)):
                 break
             assert changed, "what is to be stored is stored already"
         slot.acknowledge()
@@ -554,12 +575,12 @@ class JobQueue:
             if self._clock() < slot.refined_at + REFINEMENT_WAITS:
                 return False
         slot.refined_at = None
-        started = time.perf_counter()
+        started, asked_at = time.perf_counter(), asyncio.get_running_loop().time()
         written = await self._jobs.write_status(job, patch)
         slot.learn(written, job)
         if slot.effort.refused:
             slot.effort = replace(slot.effort, refused=False)
-        slot.written_at = asyncio.get_running_loop().time()
+        slot.written_at = asked_at
         self._meter.status_written(time.perf_counter() - started)
         self._tell(written, job.status, written.status)
         return True
@@ -620,6 +641,11 @@ class JobQueue:
             await self._jobs.record(job, notice)
         except OperatorError as error:
             log.warning("%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=_extra(job.key))
+
+
+def _begins(job: Job) -> tuple[datetime | None, bool]:
+    """From when deadlines count, and whether a time to live does."""
+    return job.status.active_since, job.settled
 
 
 def _extra(key: Key) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import secrets
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -77,6 +79,7 @@ class Operator:
             prefix=settings.run_id_prefix,
             cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
             lost_before=settings.lost_before(),
+            process=f"{socket.gethostname()}-{secrets.token_hex(3)}",
         )
         self.queue = JobQueue(reconciler, self._jobs, now, self._metrics, min_interval=settings.status_interval_seconds)
         self._readers = Readers(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -32,6 +34,7 @@ from .errors import (
     NothingToClear,
     OperatorError,
     ReferenceMissing,
+    Refused,
     backoff,
 )
 from .logs import redacted_logger
@@ -41,6 +44,10 @@ log = redacted_logger(__name__)
 
 UNKNOWN_FOR = timedelta(seconds=30)
 """How long a submission without an answer may still take effect: Airflow's api-server has given up on it by then."""
+
+LATEST_FOR = 2.0
+"""Seconds for which a version that the API server has confirmed is taken for the latest. A submission that is sent by then has arrived, or never will,
+``UNKNOWN_FOR`` after another process has changed the MLJob."""
 
 SETTLED_AFTER = timedelta(seconds=10)
 """When the tasks of an ended run are taken as they are. A worker may store the end of its task after the run's end, so a first list may still
@@ -54,12 +61,14 @@ class Progress:
     Attributes:
         job: As last read or written; None when it is gone.
         outputs: What the run's tasks published, once they were asked for.
+        written_at: When a write that the API server accepted was sent, in the event loop's seconds: ``job`` was the latest version then.
     """
 
     job: Job | None
     ledger: Ledger = field(default_factory=Ledger)
     effort: Effort = field(default_factory=Effort)
     outputs: Outputs | None = None
+    written_at: float = float("-inf")
 
 
 class Reconciler:
@@ -72,6 +81,7 @@ class Reconciler:
         prefix: Of dag run ids.
         cancel_fallback: How long the cancellation DAG has before REST does it.
         lost_before: Runs that are missing and were submitted before this time are lost for good, by Airflow.
+        process: What tells this process from any other one; by default a random text.
     """
 
     def __init__(
@@ -83,13 +93,14 @@ class Reconciler:
         prefix: str,
         cancel_fallback: timedelta,
         lost_before: Mapping[str, datetime] | None = None,
+        process: str | None = None,
     ) -> None:
         self._airflows = airflows
         self._jobs = jobs
         self._clock = clock
         self._prefix = prefix
         self._cancel_fallback = cancel_fallback
-        self._started_at = clock()
+        self._process = process or random.token_hex(4)
         self.admission = AdmissionQueue()
         """Who has a run in which Airflow, and who waits for one."""
         self.missing_runs = MissingRuns(lost_before)
@@ -103,10 +114,15 @@ class Reconciler:
 
         A run that was announced and has no answer may be on its way: the process before this one may have died waiting for it.
         """
-        announced = attempts.current(job.status) is not None and not attempts.closed(job.status)
-        if announced and job.status.submit_time is None and job.status.phase not in TERMINAL_PHASES:
-            return Effort(unknown_until=self._started_at + UNKNOWN_FOR)
-        return Effort()
+        return Effort(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else Effort()
+
+    def elsewhere(self, job: Job) -> Effort | None:
+        """What is known to have been tried for an attempt that another process has begun while this one was at work; None: this one has begun it."""
+        attempt = attempts.current(job.status)
+        if attempt is not None and attempt.submitter == self._process:
+            return None
+        effort = self.effort(job)
+        return replace(effort, left_until=effort.unknown_until)
 
     def situation(self, progress: Progress) -> Situation:
         """What there is to decide on, now."""
@@ -245,10 +261,29 @@ class Reconciler:
         run_id, dag_id, now = situation.run_id, situation.dag_id, situation.now
         if isinstance(action, decisions.Submit | decisions.ClearFailed):
             self.admission.reserve(job.key, situation.active_reservation, _created(job))
+
+        async def confirm() -> None:
+            nonlocal progress
+            progress = await self._confirm(progress)
+
         if job.is_backfill and isinstance(action, backfills.Action):
-            ledger, effort = await backfills.act(action, situation, self._dag_runs(situation), self.confs, self._clock)
+            ledger, effort = await backfills.act(
+                action, situation, self._dag_runs(situation), self.confs, confirm, self._clock
+            )
             return replace(progress, ledger=ledger, effort=effort)
         match action:
+            case decisions.TakeOver():
+                assert situation.attempt is not None
+                sent_at = asyncio.get_running_loop().time()
+                taken = await self._jobs.write_status(job, {"submittedBy": self._process})
+                # From here on no other process submits the run. What one has sent before may be under way.
+                effort = Effort(
+                    attempt=replace(situation.attempt, submitter=self._process),
+                    paused=effort.paused,
+                    unknown_until=self._clock() + UNKNOWN_FOR,
+                )
+                return replace(progress, job=taken, effort=effort, written_at=sent_at)
+
             case decisions.AddFinalizer():
                 return replace(progress, job=await self._jobs.set_finalizer(job, present=True))
 
@@ -260,7 +295,8 @@ class Reconciler:
                 newest = counted if now >= since + ABSENCE_TAKES else None
                 return replace(progress, effort=replace(effort, counted=counted, counted_at=since, newest=newest))
 
-            case decisions.BeginAttempt(attempt):
+            case decisions.BeginAttempt(next_one):
+                attempt = replace(next_one, submitter=self._process)
                 begun = Effort(attempt=attempt, paused=effort.paused, unknown_until=effort.unknown_until)
                 another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != situation.run_key
                 if another or situation.attempt is None:
@@ -270,11 +306,12 @@ class Reconciler:
                 return replace(progress, ledger=ledger, effort=begun)
 
             case decisions.Submit(conf_of):
-                run = await self._submit(situation, conf_of)
+                run = await self._submit(situation, conf_of, confirm)
                 self._log(situation, logging.INFO, "submitted run %s of DAG %s", run_id, dag_id)
                 return replace(progress, ledger=observe(ledger, Snapshot(now, run=run)))
 
             case decisions.ClearFailed():
+                await confirm()
                 try:
                     run = await self._dag_runs(situation).clear_failed(
                         dag_id, run_id, since=attempts.run_facts_since(job.status)
@@ -325,6 +362,7 @@ class Reconciler:
 
             case decisions.TriggerCancellation():
                 reason = f"MLJob {job.namespace}/{job.name}: {situation.stop}"
+                await confirm()
                 try:
                     await self._operators_own(situation).trigger_cancellation(dag_id, run_id, reason)
                 except DagRefused as error:
@@ -339,6 +377,7 @@ class Reconciler:
                 return replace(progress, effort=replace(effort, cancel_dag_checked_at=now, cancel_dag_running=running))
 
             case decisions.CancelDirectly():
+                await confirm()
                 await self._dag_runs(situation).cancel(dag_id, run_id)
                 await self._operators_own(situation).drop_cancellation(run_id)
                 self._log(situation, logging.INFO, "cancelled run %s through REST", run_id)
@@ -355,7 +394,26 @@ class Reconciler:
         run = replace(situation, effort=replace(situation.effort, newest=number)).next_attempt()
         return await self._dag_runs(situation).get(run.dag_id, run.run_id) is not None
 
-    async def _submit(self, situation: Situation, conf_of: str | None) -> RunFact:
+    async def _confirm(self, progress: Progress) -> Progress:
+        """Make sure that this is the latest version, before anything is changed in Airflow for it: a list or a watch may be behind, and another
+        process may have gone on. A patch that changes nothing asks the one who knows: it compares versions first, so an answer that what is stored is
+        invalid says that this is the latest.
+
+        Raises:
+            Conflict: It is not.
+            Gone: It is not there any more.
+        """
+        assert progress.job is not None
+        sent_at = asyncio.get_running_loop().time()
+        if sent_at - progress.written_at <= LATEST_FOR:
+            return progress
+        try:
+            latest = await self._jobs.write_status(progress.job, {})
+        except Refused:
+            latest = progress.job
+        return replace(progress, job=latest, written_at=sent_at)
+
+    async def _submit(self, situation: Situation, conf_of: str | None, confirm: backfills.Confirm) -> RunFact:
         """Make the conf, check it, trigger the run."""
         job, dag_id, run_id = situation.job, situation.dag_id, situation.run_id
         note = f"MLJob {job.namespace}/{job.name}"
@@ -364,6 +422,7 @@ class Reconciler:
             conf = await self.confs.reuse(situation, await dag_runs.conf(dag_id, conf_of))
         else:
             conf = await self.confs.make(situation, dag_runs)
+        await confirm()
         return await dag_runs.submit(dag_id, run_id, conf, note)
 
     def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
@@ -392,6 +451,13 @@ class Reconciler:
     def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
         job = situation.job
         log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": situation.run_id})
+
+
+def _announced(job: Job) -> bool:
+    """Whether the status speaks of an attempt that it does not say is submitted."""
+    status = job.status
+    open_attempt = attempts.current(status) is not None and not attempts.closed(status)
+    return open_attempt and status.submit_time is None and status.phase not in TERMINAL_PHASES
 
 
 def _created(job: Job) -> datetime:

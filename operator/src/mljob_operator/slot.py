@@ -25,6 +25,7 @@ class Slot:
     """What is known of one MLJob, what has arrived, and the step under way.
 
     Attributes:
+        elsewhere: What is known to have been tried for an attempt that another process has begun; None: this process has.
         job: Its latest version; None: not known, it is to be read.
         ledger: What is known of its run.
         effort: What was tried for it.
@@ -43,8 +44,10 @@ class Slot:
         written_at: When its status was last written, in the event loop's seconds.
         refined_at: Since when the stored status is only less exact than what is known.
         failures: Steps in a row that failed.
+        begun: How many times what is known began anew.
     """
 
+    elsewhere: Callable[[Job], Effort | None]
     job: Job | None = None
     ledger: Ledger = field(default_factory=Ledger)
     effort: Effort = field(default_factory=Effort)
@@ -63,10 +66,23 @@ class Slot:
     written_at: float = float("-inf")
     refined_at: datetime | None = None
     failures: int = 0
+    begun: int = 0
 
     def begin(self, job: Job, effort: Effort) -> None:
         """What is known from here on is of this MLJob; what has arrived and waits may be of it."""
         self.job, self.ledger, self.effort, self.outputs = job, remember(job.status), effort, None
+        self.written_at = float("-inf")
+        self.begun += 1
+
+    def see(self, job: Job) -> None:
+        """A later version. Where another process has begun an attempt in it, what is known here is of an earlier one."""
+        assert self.job is not None
+        same = attempts.current(job.status) == attempts.current(self.job.status)
+        effort = None if same else self.elsewhere(job)
+        if effort is None:
+            self.job = job
+        else:
+            self.begin(job, effort)
 
     def learn(self, answer: Job | None, of: Job) -> bool:
         """What a request about the version ``of`` brought, None: it is gone; whether the slot is still of this MLJob.
@@ -78,11 +94,13 @@ class Slot:
             return False
         if answer is None:
             self.job = None
+        elif not answer.newer_than(known):
+            pass
         elif answer.uid != of.uid:
             self.forget()
             self.begin(answer, Effort())
-        elif answer.newer_than(known):
-            self.job = answer
+        else:
+            self.see(answer)
         return self.job is not None and self.job.uid == of.uid
 
     def take_in(self, situation: Situation) -> None:

@@ -7,6 +7,7 @@ from mljob_operator.core.phases import RunState
 
 from .conftest import World
 from .runs import begin, end, newest, runs
+from .simulated import KEY, apply, simulation
 
 
 class TestDeadlines:
@@ -79,3 +80,10 @@ class TestDeadlines:
         await world.later(31)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
         assert "never" in (world.status.message or ""), "it says what it waited for"
+
+
+def test_a_deadline_that_the_first_status_sets_passes_though_nothing_else_happens() -> None:
+    with simulation() as simulated:
+        apply(simulated, airflowRef={"name": "nobody-made-it"}, activeDeadlineSeconds=20)
+        simulated.run(30)
+        assert simulated.status(KEY).reason == "DeadlineExceeded"

@@ -49,6 +49,7 @@ class Attempt:
         run_id: The dag run's id; the one of the attempt before where that run's failed tasks are cleared.
         spec_hash: What of the spec it runs.
         airflow: The Airflow that its run is in, by the name of its AirflowInstance; ``OWN``: that of the operator's settings.
+        submitter: The operator process that submits its run; None: not chosen yet, or not known.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Attempt:
     run_id: str
     spec_hash: str
     airflow: str = OWN
+    submitter: str | None = None
 
 
 def current(status: MLJobStatus) -> Attempt | None:
@@ -63,7 +65,12 @@ def current(status: MLJobStatus) -> Attempt | None:
     if not status.attempts or status.dag_run_id is None or status.dag_id is None:
         return None
     return Attempt(
-        status.attempts, status.dag_id, status.dag_run_id, status.spec_hash or "", status.airflow_instance or OWN
+        status.attempts,
+        status.dag_id,
+        status.dag_run_id,
+        status.spec_hash or "",
+        status.airflow_instance or OWN,
+        status.submitted_by,
     )
 
 
@@ -169,6 +176,7 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
         "airflow_instance": attempt.airflow or None,
         "dag_run_id": attempt.run_id,
         "spec_hash": attempt.spec_hash,
+        "submitted_by": attempt.submitter,
         "dag_run_url": None,
         "submit_time": None,
         "completion_time": None,

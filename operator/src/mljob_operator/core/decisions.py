@@ -44,6 +44,11 @@ class BeginAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Announce that this process submits the attempt's run: from then on the process that announced the attempt doesn't."""
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
     """Write the status before going on: what is done next must be known to whoever carries on after a crash."""
 
@@ -128,6 +133,7 @@ Action = (
     AddFinalizer
     | CountRuns
     | BeginAttempt
+    | TakeOver
     | Store
     | Submit
     | ClearFailed
@@ -173,6 +179,21 @@ def let_deletion_through(s: Situation) -> Action | None:
     if s.late and s.asked_in_vain:
         return Release(abandoned=True)
     return None
+
+
+def take_over(s: Situation) -> Action | None:
+    """An attempt that another process has announced and not submitted is taken over before anything else is done for it: at once after a start,
+    later where that process may be at work.
+
+    Where the API server refuses the status of an MLJob that is being deleted, its run is cancelled all the same.
+    """
+    if s.job.deleting and s.effort.refused:
+        return None
+    if not s.open or s.submitted or s.effort.attempt is not None:
+        return None
+    if s.effort.left_until is not None and s.now < s.effort.left_until:
+        return Wait(s.effort.left_until)
+    return TakeOver()
 
 
 def store_what_is_next(s: Situation) -> Action | None:
@@ -355,6 +376,7 @@ def follow(s: Situation) -> Action | None:
 
 POLICIES: tuple[Policy, ...] = (
     let_deletion_through,
+    take_over,
     store_what_is_next,
     cancel_what_arrived_late,
     follow_what_was_cleared,

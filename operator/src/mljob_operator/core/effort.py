@@ -40,6 +40,7 @@ class Effort:
         counted: How many of them Airflow has named so far.
         counted_at: When it first said that it has no more of them.
         unknown_until: A submission went out without an answer and may still take effect until then.
+        left_until: Until when the attempt is left to the process that announced it while this one was at work.
         cleared_nothing: The run to be retried has no failed task that could be cleared.
         cancel_dag_at: When the cancellation DAG was triggered.
         cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
@@ -60,6 +61,7 @@ class Effort:
     counted: int = 0
     counted_at: datetime | None = None
     unknown_until: datetime | None = None
+    left_until: datetime | None = None
     cleared_nothing: bool = False
     cancel_dag_at: datetime | None = None
     cancel_dag_checked_at: datetime | None = None

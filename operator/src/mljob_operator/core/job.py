@@ -108,8 +108,8 @@ class Job:
         )
 
     def newer_than(self, other: Job | None) -> bool:
-        """Whether this is a later version than ``other``; a watch may deliver what a patch's answer already said."""
-        return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
+        """Whether this is a later version than ``other``, or a later MLJob of that name; a watch may deliver what a patch's answer already said."""
+        return other is None or int(self.resource_version) > int(other.resource_version)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -37,7 +37,7 @@ async def test_a_token_that_is_none_is_named_and_is_in_no_message(world: Platfor
     await world.see_all()
     await world.look_after("prod")
     status, reason, message = world.instance_says("prod")
-    assert (status, reason) == ("False", "SecretMissing")
+    assert (status, reason) == ("False", "InvalidCredentials")
     assert "Key token of Secret prod" in message
     assert token not in message
 

@@ -1,0 +1,65 @@
+"""An MLJob in the simulation, for a test that plays one case of it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mljob_operator.core.job import Key
+from tests.fakes.airflow import FakeRun
+from tests.simulation.airflow import active
+from tests.simulation.world import World
+
+KEY: Key = ("team-a", "churn")
+
+
+@contextmanager
+def simulation() -> Iterator[World]:
+    """A world with one operator that has been there for a while; no promise is broken in it."""
+    world = World()
+    try:
+        world.run(1)
+        yield world
+        assert not world.broken
+    finally:
+        world.close()
+
+
+def apply(world: World, **spec: Any) -> None:
+    """Create the MLJob."""
+    at = world.airflow_clock().replace(microsecond=0).isoformat()
+    world.cluster.create(KEY[1], {"dagId": "train", **spec}, at=at)
+    world.look()
+
+
+def edit(world: World, **spec: Any) -> None:
+    """Change its spec."""
+    world.cluster.edit(KEY, spec)
+    world.look()
+
+
+def delete(world: World) -> None:
+    """Delete it."""
+    world.cluster.user_deletes(KEY, world.airflow_clock().replace(microsecond=0))
+    world.look()
+
+
+def dags_at_work(world: World) -> list[str]:
+    """The DAGs of the runs that are active."""
+    return [run.dag_id for run in world.airflow.ours() if active(run)]
+
+
+def run(world: World) -> FakeRun:
+    """The newest run."""
+    return world.airflow.ours()[-1]
+
+
+def version(world: World) -> int:
+    """How many versions of the cluster there have been; see :func:`go_back_to`."""
+    return world.cluster.versions
+
+
+def go_back_to(world: World, then: int, seconds: float) -> None:
+    """For so many seconds, reads answer as they did then."""
+    world.fall_behind(version(world) - then, seconds)

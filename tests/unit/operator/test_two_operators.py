@@ -1,0 +1,122 @@
+"""Two operators at once: a rolling update that overlaps, or an old leader that does not know yet that it is none any more. Both act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mljob_contract.mljob import Phase
+from mljob_operator.core.phases import RunState
+from tests.simulation.network import Fault
+from tests.simulation.world import World
+
+from .simulated import KEY, apply, dags_at_work, delete, edit, run, simulation
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with simulation() as world:
+        world.start(beside=True)
+        world.run(1)
+        yield world
+
+
+def submitter(world: World) -> str | None:
+    return world.status(KEY).submitted_by
+
+
+class TestOneRun:
+    """At most one is active, whoever submits it."""
+
+    def test_one_of_them_submits_the_run(self, world: World) -> None:
+        apply(world)
+        world.run(20)
+        assert dags_at_work(world) == ["train"]
+        assert world.status(KEY).phase is Phase.QUEUED
+        assert [run.run_id for run in world.airflow.ours()] == [world.status(KEY).dag_run_id]
+
+    def test_one_that_is_cut_off_from_kubernetes_submits_no_run_of_an_older_spec(self, world: World) -> None:
+        world.network.down.add("airflow")
+        apply(world)
+        world.run(1)
+        old, new = world.processes
+        if submitter(world) != "operator-1":
+            old, new = new, old
+        old.wire.cut.add("kubernetes")
+        edit(world, dagId="predict")
+        world.run(40)
+        new.wire.cut.add("airflow")
+        world.network.down.clear()
+        world.run(60)
+        assert dags_at_work(world) == []
+        new.wire.cut.clear()
+        world.run(60)
+        assert dags_at_work(world) == ["predict"]
+
+    def test_a_submission_of_the_other_that_is_under_way_is_waited_for(self, world: World) -> None:
+        """The spec changes while a request of one operator is on its way; the other one, which has sent nothing, can't know that there is none.
+        It arrives, so its run is the one that counts.
+        """
+        world.network.faults["airflow"] = [None, Fault.LATE]
+        apply(world)
+        world.run(1)
+        (stray,) = [stray for stray in world.network.strays if stray.name == "submit"]
+        edit(world, dagId="predict")
+        world.run(20)
+        world.lands(stray)
+        world.run(60)
+        assert dags_at_work(world) == ["train"]
+
+
+class TestTakingOver:
+    """An attempt belongs to the process that announced it, until another one says that it is its own."""
+
+    def test_a_process_that_is_at_work_is_left_alone_for_a_while(self, world: World) -> None:
+        world.network.down.add("airflow")
+        apply(world)
+        world.run(20)
+        first = submitter(world)
+        assert first in ("operator-1", "operator-2")
+        world.run(30)
+        assert submitter(world) != first
+
+    def test_after_a_start_nobody_is_waited_for(self, world: World) -> None:
+        world.kill(1)
+        world.network.down.add("airflow")
+        apply(world)
+        world.run(1)
+        assert submitter(world) == "operator-1"
+        world.kill()
+        world.start()
+        world.network.down.clear()
+        world.run(1)
+        assert submitter(world) == "operator-3"
+        assert dags_at_work(world) == ["train"]
+
+
+class TestStatus:
+    """Each knows something; what is stored only goes on."""
+
+    def test_an_attempt_that_the_other_has_begun_is_not_written_over(self, world: World) -> None:
+        apply(world, backoffLimit=2)
+        world.run(5)
+        first, _ = world.processes
+        first.wire.cut.add("kubernetes")
+        world.airflow.finish(run(world), RunState.FAILED)
+        world.run(40)
+        assert world.status(KEY).attempts == 2
+        first.wire.cut.clear()
+        world.run(30)
+        assert world.status(KEY).attempts == 2
+        world.airflow.finish(run(world), RunState.SUCCESS)
+        world.run(30)
+        assert world.status(KEY).phase is Phase.SUCCEEDED
+
+    def test_a_deletion_waits_for_the_end_of_the_run_whoever_cancels_it(self, world: World) -> None:
+        apply(world, cancellation={"strategy": "Api"})
+        world.run(5)
+        delete(world)
+        world.run(30)
+        assert KEY not in world.cluster.objects
+        assert dags_at_work(world) == []
