@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
-from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.adapters.airflow.dag_runs import AirflowRuns
 from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.adapters.kubernetes import Jobs
 from mljob_operator.main import main
@@ -38,20 +38,20 @@ def _mid_run(patch: Mapping[str, Any]) -> bool:
 CALLS: dict[str, tuple[type, str, Which]] = {
     "add the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present: present),
     "write the attempt": (Jobs, "write_status", _patch(lambda patch: "dagRunId" in patch)),
-    "trigger the run": (Airflow, "submit", _any),
+    "trigger the run": (AirflowRuns, "submit", _any),
     "write the submission": (Jobs, "write_status", _patch(lambda patch: "submitTime" in patch)),
     "write a status in mid-run": (Jobs, "write_status", _patch(_mid_run)),
     "commit offsets": (KafkaEvents, "_commit", _any),
-    "list the tasks": (Airflow, "tasks", _any),
-    "read the outputs": (Airflow, "outputs", _any),
+    "list the tasks": (AirflowRuns, "tasks", _any),
+    "read the outputs": (AirflowRuns, "outputs", _any),
     "write the end": (Jobs, "write_status", _patch(lambda patch: patch.get("phase") in TERMINAL)),
     "remove the finalizer": (Jobs, "set_finalizer", lambda _self, _job, *, present: not present),
     "write the failed attempt": (Jobs, "write_status", _patch(lambda patch: patch.get("reason") == "RetryBackoff")),
     "write the second attempt": (Jobs, "write_status", _patch(lambda patch: patch.get("attempts") == 2)),
-    "clear the failed tasks": (Airflow, "clear_failed", _any),
+    "clear the failed tasks": (AirflowRuns, "clear_failed", _any),
     "write the cancellation": (Jobs, "write_status", _patch(lambda patch: patch.get("phase") == "Cancelling")),
-    "trigger the cancellation": (Airflow, "trigger_cancellation", _any),
-    "cancel through REST": (Airflow, "cancel", _any),
+    "trigger the cancellation": (AirflowRuns, "trigger_cancellation", _any),
+    "cancel through REST": (AirflowRuns, "cancel", _any),
     "delete the MLJob": (Jobs, "delete", _any),
 }
 """The method that makes each call, and which of its calls is meant."""
