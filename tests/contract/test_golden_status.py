@@ -83,6 +83,6 @@ def test_both_producers_tell_of_a_task_what_either_alone_tells(run: str, rng: ra
 def test_airflows_own_producer_tells_how_the_run_ended(run: str) -> None:
     answer = json.loads((GOLDEN / "rest" / f"{run}.run.json").read_text(encoding="utf-8"))
     ledger = fold(Ledger(), facts(run, PRODUCERS["official"]))
-    assert ledger.run is not None
-    if ledger.run.state in TERMINAL_RUN:
-        assert ledger.run.state == answer["state"]
+    assert ledger.heard is not None
+    if ledger.heard.state in TERMINAL_RUN:
+        assert ledger.heard.state == answer["state"]

@@ -87,6 +87,7 @@ def test_a_forged_end_ends_nothing(
     assert airflow.ended(LONG, status["dagRunId"])["state"] == "failed"
 
 
+@pytest.mark.disruptive  # others assert that they have read no such message
 @pytest.mark.parametrize(
     ("name", "fields"),
     [

@@ -240,6 +240,8 @@ class AirflowApi:
     def task_instances(self, request: Request) -> Answer:
         """Task instances, of one run or of all (``~``), that changed since a time."""
         dag_id, run_id = request.parts
+        if run_id != "~" and (dag_id, run_id) not in self.airflow.runs:
+            raise Refused(404, f"DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")
         runs = [self._run(request)] if run_id != "~" else self._runs(Request((dag_id,), request.query))
         since, prefix = request.time("updated_at_gte"), request.one("run_id_prefix_pattern") or ""
         rows = [
@@ -265,8 +267,11 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/hitlDetails")
     def questions(self, request: Request) -> Answer:
-        """What tasks ask of people, and nobody has answered."""
-        run = self._run(request)
+        """What tasks ask of people, and nobody has answered; an empty list for a run that is not there."""
+        dag_id, run_id = request.parts
+        run = self.airflow.runs.get((dag_id, run_id))
+        if run is None:
+            return 200, _page(request, "hitl_details", [])
         rows = [
             {"task_instance": _task_row(run, run.tasks[key]), "subject": subject, "response_received": False}
             for key, subject in run.questions.items()
@@ -276,8 +281,11 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries")
     def xcoms(self, request: Request) -> Answer:
-        """The XComs of one task or of all (``~``) that have a key."""
-        run, task_id, wanted = self._run(request), request.parts[2], request.one("xcom_key")
+        """The XComs of one task or of all (``~``) that have a key; an empty list for a run that is not there."""
+        dag_id, run_id, task_id = request.parts
+        run, wanted = self.airflow.runs.get((dag_id, run_id)), request.one("xcom_key")
+        if run is None:
+            return 200, _page(request, "xcom_entries", [])
         stamp = run.changed.isoformat()
         rows = [
             {"key": key, "task_id": of, "map_index": -1, "run_id": run.run_id, "dag_id": run.dag_id, "timestamp": stamp}
@@ -325,7 +333,7 @@ class AirflowApi:
         try:
             return 200, _backfill_row(_now(backfills.post(body["dag_id"], marker, order)))
         except DagNotFound as error:
-            raise Refused(404, str(error)) from error
+            raise Refused(404, f"Could not find dag {body['dag_id']}") from error
         except BackfillActive as error:
             raise Refused(409, str(error)) from error
         except ValidationFailed as error:

@@ -73,7 +73,7 @@ def test_the_person_at_the_terminal_reads_which_setting_and_where(
     monkeypatch.setenv("MLJOB_AIRFLOW_TOKEN", "token")
     monkeypatch.setenv("MLJOB_AIRFLOW_ACCESS", '[{"dag": ["train"]}]')
     assert main() == 2
-    assert "MLJOB_AIRFLOW_ACCESS: Value error, 0.dag: Extra inputs are not permitted" in capsys.readouterr().err
+    assert "MLJOB_AIRFLOW_ACCESS: 0.dag: Extra inputs are not permitted" in capsys.readouterr().err
 
 
 def test_reserved_dags_are_globs() -> None:

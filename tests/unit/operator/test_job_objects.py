@@ -85,7 +85,7 @@ async def test_a_handler_keeps_what_goes_wrong_from_kopf(caplog: pytest.LogCaptu
     class Broken:
         queue = instances = None
 
-    made = registry(Broken(), with_instances=True)  # type: ignore[arg-type]
+    made = registry(Broken(), lambda: None, with_instances=True)  # type: ignore[arg-type]
     handlers = [handler.fn for handler in made._watching.get_all_handlers()]
     assert len(handlers) == 3
     body = kopf.Body({"kind": "MLJob", "metadata": {"namespace": "a", "name": "b", "uid": "u"}, "spec": {}})

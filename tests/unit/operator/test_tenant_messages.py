@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +11,14 @@ from airflow_client.client import BackfillApi, DAGApi, DagRunApi, ImportErrorApi
 
 from mljob_contract.backfill_marker import CONF_KEY, Marker
 from mljob_contract.mljob import ReprocessBehavior
+from mljob_operator.adapters.airflow.absence import NEVER, Absence
+from mljob_operator.adapters.airflow.answers import Absent, Answer
 from mljob_operator.adapters.airflow.backfills import AirflowBackfills
 from mljob_operator.adapters.airflow.cancellation import Cancellation
+from mljob_operator.adapters.airflow.lanes import Work
 from mljob_operator.adapters.airflow.refusals import Refusals
+from mljob_operator.adapters.airflow.rows import Row
 from mljob_operator.adapters.airflow.runs import Runs
-from mljob_operator.adapters.airflow.session import Answer
 from mljob_operator.core.backfill import Order
 from mljob_operator.errors import BackfillActive, DagRefused
 
@@ -48,8 +51,16 @@ class FakeSession:
 
         return ask
 
-    def ask(self, request: Callable[[], Any]) -> Any:
-        return request()
+    def ask(self, method: Callable[..., Any], *_: Any, absent: Absence = NEVER, **__: Any) -> Row:
+        try:
+            return Row(method(), "Airflow")
+        except Answer as answer:
+            if answer.status == 404 and absent is not NEVER:
+                raise Absent(answer.status, answer.detail) from answer
+            raise
+
+    def pages(self, field: str, method: Callable[..., Any], *_: Any, **__: Any) -> Iterator[Row]:
+        yield from self.ask(method).rows(field)
 
     def assert_backfills(self) -> None:
         """It has them."""
@@ -126,7 +137,7 @@ async def test_who_has_the_dags_backfill_is_told_within_a_namespace_only(
         },
     )
 
-    async def here(_: str, function: Callable[..., Any], *args: Any) -> Any:
+    async def here(_work: Work, _operation: str, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
     backfills = AirflowBackfills(session, here, None, prefix="mljob")  # type: ignore[arg-type]
