@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -492,6 +493,15 @@ def _xcoms(run: FakeRun) -> dict[tuple[str, str], Any]:
     return published | run.xcoms
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone does not wait for its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class AirflowServer:
     """An :class:`AirflowApi` on a port of this machine, from ``with`` to its end.
 
@@ -521,8 +531,7 @@ class AirflowServer:
 
             do_GET = do_POST = do_PATCH = do_PUT = _serve  # noqa: N815  # http.server's names
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="fake Airflow", daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -90,7 +90,7 @@ def differences(one: dict[str, Object], other: dict[str, Object], outcome: Outco
 
 def surprises(operator: Installation) -> list[dict[str, Any]]:
     """What the operator calls an error."""
-    return [record for record in operator.operator.records() if record["level"] in ("ERROR", "CRITICAL")]
+    return [record for record in operator.operator.records() if record["level"] in ("error", "critical")]
 
 
 class TestMLJobs:

@@ -171,7 +171,7 @@ class Generator:
             elif kind in (words.MAX_REPEAT, words.MIN_REPEAT):
                 least, most, of = what
                 for _ in range(max(least, min(int(most), length) if self._rng.random() < 0.8 else least)):
-                    parts += self._parts(of, 1)
+                    parts += self._parts(of, length if most == 1 else 1)
             elif kind is not words.AT:
                 raise AssertionError(f"the walk does not know {kind} in a pattern")
         return parts

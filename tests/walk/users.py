@@ -15,7 +15,7 @@ from mljob_contract.mljob import API_VERSION, GROUP, VERSION
 
 Object = dict[str, Any]
 
-SIDE_BY_SIDE = 16
+SIDE_BY_SIDE = 8
 """Requests at a time."""
 LOOK_EVERY = 2.0
 """Seconds between two looks at all objects."""
@@ -70,21 +70,28 @@ class Users:
     async def apply(self, name: str, spec: Mapping[str, Any]) -> str | None:
         """Create or change one; why the API server refuses it, or None."""
         body = {"apiVersion": API_VERSION, "kind": self._kind, "metadata": {"name": name}, "spec": dict(spec)}
-        try:
-            await self._patch(name=name, body=body, field_manager=MANAGER, force=True, _content_type=APPLY)
-        except ApiException as error:
-            if error.status not in (400, 422):
-                raise
-            return str(error.body)
-        return None
+        ask = partial(self._patch, name=name, body=body, field_manager=MANAGER, force=True, _content_type=APPLY)
+        refused = await self._asked(ask, 400, 422)
+        return str(refused.body) if refused is not None else None
 
     async def delete(self, name: str) -> None:
         """Delete one, without waiting until it is gone."""
-        try:
-            await self._delete(name=name)
-        except ApiException as error:
-            if error.status != 404:
-                raise
+        await self._asked(partial(self._delete, name=name), 404)
+
+    async def _asked(self, ask: Callable[[], Awaitable[Any]], *expected: int) -> ApiException | None:
+        """Ask, and ask again where the API server has too much to do; an answer that is expected, and no success."""
+        deadline = time.monotonic() + self._within
+        while True:
+            try:
+                await ask()
+            except ApiException as error:
+                if error.status in expected:
+                    return error
+                if error.status not in (429, 500, 503, 504) or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(1)
+            else:
+                return None
 
     async def all(self) -> dict[str, Object]:
         """Those that are there, by name."""
