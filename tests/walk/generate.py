@@ -17,6 +17,8 @@ from typing import Any
 Schema = Mapping[str, Any]
 Choice = Callable[[random.Random], Any]
 
+CLASSES = {r"\p{L}": "a-zA-Zéжλ数", r"\p{N}": "0-9٣"}
+"""Unicode's classes, which Python's own expressions don't know, by some of their characters."""
 HINTED = 0.8
 """How often a field with known values of its own has one of those."""
 PATTERNED = 0.95
@@ -153,6 +155,8 @@ class Generator:
 
     def _fitting(self, pattern: str, length: int) -> str:
         """A text of about this length that fits a pattern."""
+        for unicode_class, some in CLASSES.items():
+            pattern = pattern.replace(unicode_class, some)
         return "".join(self._parts(parser.parse(pattern), length))
 
     def _parts(self, parsed: Sequence[Any], length: int) -> list[str]:
