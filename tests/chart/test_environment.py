@@ -20,6 +20,7 @@ EVERYTHING: dict[str, Any] = {
     "airflow": {
         "url": "https://airflow.example",
         "uiUrl": "https://ui.example",
+        "acceptVanishedRunsBefore": "2026-01-31T12:00:00Z",
         "existingSecret": "airflow-credentials",
         "tls": {"ca": {"existingSecret": "airflow-ca"}},
         "access": [{"dags": ["train_*"]}],
