@@ -108,7 +108,7 @@ def test_a_run_that_is_told_impossible_things_of_ends_right_and_can_be_deleted(
     reader: Installation, send: Send
 ) -> None:
     """A number that no database holds, and times out of the calendar: each made every later status invalid."""
-    reader.jobs.submit("told", "parity_deferral")
+    reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")
     event = {
         "mljob_version": 1,
