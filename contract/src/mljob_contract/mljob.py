@@ -10,9 +10,9 @@ kstatus (sigs.k8s.io/cli-utils) for the conditions Reconciling and Stalled.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from mljob_contract.airflow_id import AirflowId
@@ -163,6 +163,12 @@ class ConfSource(_Model):
     """A Secret. The operator sends its values to Airflow and redacts them everywhere else: in the status, Events and its log, also where a task's
     error or output quotes them. Airflow stores a run's conf and shows it to whoever may read the run: for credentials, an Airflow Connection
     is the better place."""
+
+    @model_validator(mode="after")
+    def _names_one_source(self) -> Self:
+        if (self.config_map_ref is None) == (self.secret_ref is None):
+            raise ValueError("name exactly one of configMapRef and secretRef")
+        return self
 
 
 class OutputSource(_Model):

@@ -221,6 +221,18 @@ class TestWaysBack:
         await end(world)
         assert PASSWORD not in everything(world, caplog)
 
+    async def test_after_a_restart_with_a_spec_that_cannot_be_read(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What of it can't be read may have named the Secret."""
+        await apply(world)
+        world.jobs.edit(KEY, {"confFrom": [{"secretReference": {"name": "warehouse"}}]})
+        await restart(world)
+        assert world.condition("SpecApplied") == "False"
+        await way(world, QUOTES)
+        await end(world)
+        assert PASSWORD not in everything(world, caplog)
+
     async def test_while_airflow_is_away(self, world: World, way: Way, caplog: pytest.LogCaptureFixture) -> None:
         await apply(world)
         await world.restart()
