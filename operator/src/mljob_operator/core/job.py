@@ -90,6 +90,8 @@ class Job:
         """Read an object as the apiserver sends it."""
         meta = body["metadata"]
         spec, problems = fitting(MLJobSpec, body.get("spec"), "spec", bounds={"conf": CONF}, stand_in=_STAND_IN)
+        if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
+            problems = ("spec.backfill belongs to the type Backfill, and that type needs it",)
         status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
         return cls(
             namespace=meta["namespace"],
