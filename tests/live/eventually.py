@@ -12,13 +12,13 @@ INTERVAL = 0.2
 
 
 def eventually(
-    question: Callable[[], T], what: str, *, within: float = 60.0, evidence: Callable[[], object] | None = None
+    question: Callable[[], T], what: str, *, within: float = 180.0, evidence: Callable[[], object] | None = None
 ) -> T:
     """The first answer that is true; an answer that raises AssertionError counts as no.
 
     Args:
         what: What is waited for, for the message when it doesn't come.
-        within: Seconds.
+        within: Seconds; they cost time only where the test fails.
         evidence: Asked when it doesn't come: what there is instead.
     """
     deadline = time.monotonic() + within
