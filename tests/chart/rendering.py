@@ -61,15 +61,17 @@ class Rendered:
 
     @property
     def env(self) -> dict[str, str | tuple[str, str]]:
-        """Each variable's value, or (Secret, key)."""
+        """Each variable's value, or (Secret, key), or ("fieldRef", path)."""
         read: dict[str, str | tuple[str, str]] = {}
         for each in self.container["env"]:
             assert each["name"] not in read, f"{each['name']} is set twice"
             if "value" in each:
                 read[each["name"]] = each["value"]
             else:
-                reference = each["valueFrom"]["secretKeyRef"]
-                read[each["name"]] = (reference["name"], reference["key"])
+                ((kind, reference),) = each["valueFrom"].items()
+                read[each["name"]] = (
+                    (kind, reference["fieldPath"]) if kind == "fieldRef" else (reference["name"], reference["key"])
+                )
         return read
 
 

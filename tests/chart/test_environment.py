@@ -51,9 +51,12 @@ def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_res
         "MLJOB_NAMESPACES": "",
         "MLJOB_RUN_ID_PREFIX": "mljob",
         "MLJOB_RESYNC_INTERVAL_SECONDS": "5",
+        "MLJOB_ORPHANED_RUNS": "Report",
         "MLJOB_STATUS_INTERVAL_SECONDS": "0.1",
         "MLJOB_LOG_FORMAT": "json",
         "MLJOB_LOG_LEVEL": "info",
+        "MLJOB_POD_NAME": ("fieldRef", "metadata.name"),
+        "MLJOB_POD_UID": ("fieldRef", "metadata.uid"),
         "MLJOB_HTTP_HOST": "0.0.0.0",
         "MLJOB_HTTP_PORT": "8080",
     }
@@ -122,6 +125,7 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
         pytest.param(
             {"operator": {"resyncIntervalSeconds": 0.5}}, "RESYNC_INTERVAL_SECONDS", "0.5", id="resync interval"
         ),
+        pytest.param({"operator": {"orphanedRuns": "Cancel"}}, "ORPHANED_RUNS", "Cancel", id="orphaned runs"),
         pytest.param({"operator": {"statusIntervalSeconds": 0}}, "STATUS_INTERVAL_SECONDS", "0", id="status interval"),
         pytest.param(
             {"airflow": {"cancelFallbackSeconds": 60}}, "CANCEL_FALLBACK_SECONDS", "60", id="cancellation's time"
@@ -346,7 +350,7 @@ def test_the_operator_accepts_what_the_chart_sets(
 def test_the_charts_defaults_are_the_operators(render: Render, settings: Callable[[Rendered], Settings]) -> None:
     read = settings(render(merged(WITH_TOKEN, {"kafka": KAFKA})))
 
-    said = {"airflow_url", "airflow_token", "kafka_bootstrap_servers"}
+    said = {"airflow_url", "airflow_token", "kafka_bootstrap_servers", "pod_name", "pod_uid"}
     assert {name: getattr(read, name) for name in Settings.model_fields if name not in said} == {
         name: field.default for name, field in Settings.model_fields.items() if name not in said
     }
@@ -357,6 +361,7 @@ def test_the_charts_defaults_are_the_operators(render: Render, settings: Callabl
     [
         pytest.param(("operator", "logFormat"), "log_format", id="log format"),
         pytest.param(("operator", "logLevel"), "log_level", id="log level"),
+        pytest.param(("operator", "orphanedRuns"), "orphaned_runs", id="orphaned runs"),
         pytest.param(("kafka", "securityProtocol"), "kafka_security_protocol", id="security protocol"),
     ],
 )

@@ -88,14 +88,18 @@ def test_without_instances_nothing_is_granted_for_them(render: Render) -> None:
 def test_for_chosen_namespaces_there_is_a_role_in_each_and_nothing_cluster_wide(render: Render) -> None:
     rendered = render({"operator": {"namespaces": ["team-a", "team-b"]}})
 
-    assert grants(rendered) - USER_ROLES == {("Role", "mljob-operator"), ("RoleBinding", "mljob-operator")}
-    assert [each["metadata"]["namespace"] for each in rendered.all("Role")] == ["team-a", "team-b"]
-    assert [each["metadata"]["namespace"] for each in rendered.all("RoleBinding")] == ["team-a", "team-b"]
-    for role in rendered.all("Role"):
-        assert role["rules"] == [MLJOBS, STATUS, EVENTS, CONF]
-    for binding in rendered.all("RoleBinding"):
+    names = ["mljob-operator", "mljob-operator", "mljob-operator-events"]
+    namespaces = ["team-a", "team-b", "mljob-system"]
+    for kind in ("Role", "RoleBinding"):
+        there = [(each["metadata"]["name"], each["metadata"]["namespace"]) for each in rendered.all(kind)]
+        assert there == list(zip(names, namespaces, strict=True))
+    assert {kind for kind, _ in grants(rendered) - USER_ROLES} == {"Role", "RoleBinding"}
+    *of_jobs, of_its_own = rendered.all("Role")
+    assert [role["rules"] for role in of_jobs] == [[MLJOBS, STATUS, EVENTS, CONF]] * 2
+    assert of_its_own["rules"] == [EVENTS]
+    for name, binding in zip(names, rendered.all("RoleBinding"), strict=True):
         assert binding["subjects"] == SUBJECTS
-        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "mljob-operator"}
+        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,24 @@ async def test_a_cancelled_run_is_over_with_all_its_tasks(airflow_world: Airflow
     await airflow_world.dag_runs.cancel(DAG, run_id)
 
 
+async def test_the_note_of_an_active_run_is_told_and_can_be_changed(airflow_world: AirflowWorld) -> None:
+    run_id, silent = new_run_id(), new_run_id()
+    await airflow_world.dag_runs.submit(DAG, run_id, {}, "MLJob team-a/churn")
+    await airflow_world.dag_runs.submit(DAG, silent, {}, "")
+
+    async def told() -> dict[str, str | None]:
+        return {run.run_id: run.note for run in await airflow_world.dag_runs.active_runs()}
+
+    notes = await told()
+    assert (notes[run_id], notes[silent]) == ("MLJob team-a/churn", None)
+    await airflow_world.dag_runs.set_note(DAG, run_id, "another")
+    run = await airflow_world.dag_runs.get(DAG, run_id)
+    assert run is not None
+    assert run.state in (RunState.QUEUED, RunState.RUNNING)
+    assert (await told()).get(run_id) in ("another", None)
+    await airflow_world.dag_runs.set_note(DAG, new_run_id(), "of none")
+
+
 async def test_cancelling_a_run_that_is_not_there_is_no_error(airflow_world: AirflowWorld) -> None:
     await airflow_world.dag_runs.cancel(DAG, new_run_id())
     await airflow_world.dag_runs.drop_cancellation(new_run_id())

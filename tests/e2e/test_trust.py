@@ -17,8 +17,10 @@ from confluent_kafka import Producer
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.e2e.parity import differences
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import Platform
+from tests.live.airflow_instances import CREDENTIALS, Platform
 from tests.live.eventually import eventually
 from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
 from tests.live.installation import Installation
@@ -254,3 +256,62 @@ def test_an_instance_that_answers_nonsense_is_not_ready_and_nobody_else_notices(
     instances.jobs.apply(in_instance(platform, "sound", "beside-nonsense", 0))
     ended = instances.jobs.until_finished("beside-nonsense")["beside-nonsense"]["status"]
     assert ended["phase"] == "Succeeded"
+
+
+def test_where_many_runs_vanish_nothing_is_judged_until_they_are_found_again(
+    platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
+) -> None:
+    """The URL leads to another Airflow for a while, in which there are the same DAGs and no runs."""
+    env, jobs = stack.env, instances.jobs
+    another = FakeAirflow(lambda: datetime.now(UTC), {WAIT: ("wait",)})
+    api = AirflowApi(another, user=env["AIRFLOW_USER"], password=env["AIRFLOW_PASSWORD"])
+    elsewhere = gateways.enter_context(AirflowServer(api)).url
+    gateway = gateways.enter_context(HttpGateway(env["AIRFLOW_URL"]))
+    platform.make("moved", url=gateway.url)
+    platform.until("moved", "Ready")
+    names = [f"moved-{number}" for number in range(3)]
+    jobs.apply(*(in_instance(platform, "moved", name, 600, backoffLimit=2) for name in names))
+    runs = {name: jobs.until_phase(name, "Running")["dagRunId"] for name in names}
+
+    gateway.target = elsewhere
+    platform.until("moved", "RunsVanished", within=200)
+    jobs.apply(in_instance(platform, "moved", "later", 0))
+    jobs.until("later", lambda status: status.get("reason") == "AirflowInstanceNotReady", "it waits")
+    looks = asked(instances, "active_runs")
+    eventually(lambda: asked(instances, "active_runs") >= looks + 2, "another census is taken")
+    assert not another.runs
+    for name in names:
+        status = jobs.status(name)
+        assert (status["phase"], status["reason"], status["attempts"]) == ("Running", "RunsVanished", 1)
+        assert jobs.get(name)["metadata"]["finalizers"]
+
+    gateway.target = env["AIRFLOW_URL"]
+    platform.until("moved", "Ready", within=200)
+    assert jobs.until_finished("later")["later"]["status"]["phase"] == "Succeeded"
+    assert {airflow.run(WAIT, run_id)["state"] for run_id in runs.values()} == {"running"}  # type: ignore[index]
+    jobs.remove_all()
+    jobs.until_gone(*names)
+
+
+def test_a_run_that_is_left_without_its_mljob_is_found_and_cancelled(
+    installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
+) -> None:
+    """As one whose submission took effect after the deletion."""
+    orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
+    orphans.jobs.submit("gone", LONG)
+    run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]
+    orphans.operator.kill()
+    orphans.jobs.kubectl("patch", "mljob", "gone", "--type=merge", '--patch={"metadata": {"finalizers": null}}')
+    orphans.jobs.kubectl("delete", "mljob", "gone", "--timeout=60s")
+    assert airflow.run(LONG, run_id)["state"] == "running"  # type: ignore[index]
+
+    orphans.operator.start()
+    assert airflow.ended(LONG, run_id)["state"] == "failed"
+
+    events = json.loads(
+        kubectl.within(CREDENTIALS)("get", "events", "--field-selector=reason=OrphanedRun", "--output=json")
+    )
+    (message,) = [event["message"] for event in events["items"] if run_id in event["message"]]
+    assert "The operator cancels it." in message
+    gauge = ("mljob_airflow_orphaned_runs", "")
+    eventually(lambda: orphans.operator.metrics().get(gauge) == 0, "there is none any more")

@@ -48,6 +48,7 @@ class FakeRun:
     date: datetime | None = None
     backfill: int | None = None
     questions: dict[TaskKey, str] = field(default_factory=dict)
+    note: str | None = None
 
 
 class FakeUser:
@@ -132,7 +133,7 @@ class FakeAirflow:
             raise DagNotFound(f"no DAG {dag_id}")
         if missing := [name for name in self.required.get(dag_id, ()) if name not in conf]:
             raise ValidationFailed(f"Invalid input for param {missing[0]}")
-        run = self.runs.get((dag_id, run_id)) or self.queue(dag_id, run_id, conf)
+        run = self.runs.get((dag_id, run_id)) or self.queue(dag_id, run_id, conf, note)
         if self.lose_answers:
             self.lose_answers -= 1
             raise AirflowUnavailable("the answer was lost", outcome_unknown=True)
@@ -224,6 +225,12 @@ class FakeAirflow:
                     run.tasks[key] = replace(task, state=TaskState.FAILED, at=now, seen=now, end=now)
             self.end(run, RunState.FAILED)
 
+    async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Another note."""
+        self.asked("set_note")
+        if (run := self.runs.get((dag_id, run_id))) is not None:
+            run.note, run.changed = note, self._clock()
+
     async def drop_cancellation(self, run_id: str) -> None:
         """A cancellation run that waits."""
         self.asked("drop_cancellation")
@@ -254,7 +261,7 @@ class FakeAirflow:
 
     def _ours(self) -> list[RunChange]:
         return [
-            RunChange(run.dag_id, run.run_id, self.fact(run))
+            RunChange(run.dag_id, run.run_id, self.fact(run), run.note)
             for run in self.runs.values()
             if run.run_id.startswith("mljob.")
         ]
@@ -288,10 +295,10 @@ class FakeAirflow:
             return True
         return False
 
-    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
+    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> FakeRun:
         """There is a new run."""
         now = self._clock()
-        run = FakeRun(dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now)
+        run = FakeRun(dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now, note=note or None)
         run.tasks = {
             (task_id, -1): TaskFact(task_id, -1, 0, TaskState.NONE, StatusSource.REST, now, now)
             for task_id in self.dags[dag_id]

@@ -199,7 +199,7 @@ class AirflowApi:
             raise Refused(400, f"Invalid input for param {missing[0]}: None is not of type 'integer'")
         if (dag_id, run_id) in self.airflow.runs:
             raise Refused(409, "Unique constraint violation")
-        return 200, _run_row(self.airflow.queue(dag_id, run_id, conf))
+        return 200, _run_row(self.airflow.queue(dag_id, run_id, conf, body.get("note")))
 
     @_route("GET", "/dags/{}/dagRuns")
     def runs(self, request: Request) -> Answer:
@@ -214,8 +214,13 @@ class AirflowApi:
 
     @_route("PATCH", "/dags/{}/dagRuns/{}")
     def set_run(self, request: Request) -> Answer:
-        """Set a run's state: what runs fails with it, what waits is skipped."""
-        run, state = self._run(request), RunState(request.body["state"])
+        """Set a run's note, or its state: what runs fails with it, what waits is skipped."""
+        run = self._run(request)
+        if "note" in request.body:
+            _now(self.airflow.set_note(run.dag_id, run.run_id, request.body["note"]))
+        if "state" not in request.body:
+            return 200, _run_row(run)
+        state = RunState(request.body["state"])
         if run.state is state:
             raise Refused(409, f"Dag Run already in {state} state")
         for task in list(run.tasks.values()):
@@ -449,7 +454,7 @@ def _run_row(run: FakeRun) -> Json:
         "run_type": _run_type(run),
         "state": run.state.value,
         "conf": run.conf,
-        "note": None,
+        "note": run.note,
     }
 
 

@@ -11,15 +11,21 @@ class SilentMeter:
     Attributes:
         disbelieved: How many events Airflow has contradicted.
         vanished: How many runs are missing, by Airflow, where many have vanished at once.
+        orphaned: How many runs no MLJob follows, by Airflow.
     """
 
     def __init__(self) -> None:
         self.disbelieved = 0
         self.vanished: dict[str, int] = {}
+        self.orphaned: dict[str, int] = {}
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """Runs are missing."""
         self.vanished[airflow] = runs
+
+    def orphaned_runs(self, airflow: str, runs: int) -> None:
+        """Runs are orphaned."""
+        self.orphaned[airflow] = runs
 
     def events_disbelieved(self, number: int) -> None:
         """Airflow has contradicted events."""

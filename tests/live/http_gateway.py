@@ -34,12 +34,17 @@ class HttpGateway:
     Args:
         target: The URL that it leads to.
         answer: What it says instead, from the beginning.
+
+    Attributes:
+        target: As above; from a change on it leads to another service.
+        instead: What it says instead; None: it passes everything on.
     """
 
     def __init__(self, target: str, answer: Answer | None = None) -> None:
+        self.target = target
         self.instead = answer
         self._http = urllib3.PoolManager(retries=False, timeout=30)
-        self._server = http.server.ThreadingHTTPServer((HOST, 0), _handler(self, target.rstrip("/")))
+        self._server = http.server.ThreadingHTTPServer((HOST, 0), _handler(self))
         self._server.daemon_threads = True
 
     def __enter__(self) -> HttpGateway:
@@ -56,20 +61,20 @@ class HttpGateway:
         """Its own URL."""
         return f"http://{HOST}:{self._server.server_address[1]}"
 
-    def pass_on(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+    def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         """The service's answer."""
-        answer = self._http.request(method, url, headers=headers, body=body, redirect=False)
+        answer = self._http.request(method, self.target.rstrip("/") + path, headers=headers, body=body, redirect=False)
         return Answer(answer.status, answer.data, answer.headers.get("content-type", ""))
 
 
-def _handler(gateway: HttpGateway, target: str) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(gateway: HttpGateway) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name: value for name, value in self.headers.items() if name.lower() in KEPT}
-            answer = gateway.instead or gateway.pass_on(self.command, target + self.path, headers, body)
+            answer = gateway.instead or gateway.pass_on(self.command, self.path, headers, body)
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Content-Length", str(len(answer.body)))

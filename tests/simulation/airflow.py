@@ -72,9 +72,9 @@ class BusyAirflow(FakeAirflow):
                     self.reused.append(run_id)
                 self.created.add((dag_id, run_id))
 
-    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> FakeRun:
+    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> FakeRun:
         """As the fake; tasks have retries."""
-        run = super().queue(dag_id, run_id, conf)
+        run = super().queue(dag_id, run_id, conf, note)
         run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
         return run
 

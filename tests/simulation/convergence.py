@@ -32,7 +32,7 @@ def unkept(world: World) -> Iterator[str]:
         yield from (
             f"{job.name} ({job.uid}, {job.status.phase}, {job.status.reason}): {what}" for what in _of(job, world)
         )
-    yield from (f"left behind: {name}" for name in world.left_behind())
+    yield from (f"left behind: {name}" for name in world.left_behind(in_the_end=True))
 
 
 def _of(job: Job, world: World) -> Iterator[str]:

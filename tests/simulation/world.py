@@ -20,11 +20,13 @@ from mljob_operator.core.job import Job, Key
 from mljob_operator.errors import StoreError
 from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
+from mljob_operator.orphans import Orphans
 from mljob_operator.readers import Readers
 from mljob_operator.reconciler import UNKNOWN_FOR, Reconciler
 from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
+from tests.fakes.operator import FakeOperator
 
 from .airflow import BusyAirflow, Step, active
 from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs
@@ -169,6 +171,7 @@ class Process:
             self.queue,
             world.clock,
             meter,
+            Orphans(self.instances, self.jobs, world.operator, meter, prefix="mljob", cancel=True),
             subscribe=lambda _: self.reader,
             do=self._do,
             prefix="mljob",
@@ -303,6 +306,7 @@ class World:
         self.airflow = BusyAirflow(self.airflow_clock, self.topic)
         self.airflows = {OWN: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
         self.instance_objects = FakeInstances()
+        self.operator = FakeOperator()
         self.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
         self.cluster = Cluster(self.loop.time)
         self.network = Network()
@@ -430,11 +434,14 @@ class World:
             return [f"{active_there} active runs where {self.limit} are allowed"]
         return []
 
-    def left_behind(self) -> list[str]:
+    def left_behind(self, *, in_the_end: bool = False) -> list[str]:
         """What goes on though its MLJob is gone, and nobody wanted it to or was warned of it.
 
-        A submission that arrives later than the operator waits for it, when its MLJob is gone, is nobody's: that can't be known in time.
+        A submission that arrives later than the operator waits for it, when its MLJob is gone, can't be known in time. In the end it has to be: but
+        for backfills, which no census lists.
         """
+        backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
+        too_early = self.late & backfills if in_the_end else self.late
         there = self.cluster.uids
         warned = " ".join(
             notice.message for _, notice in self.cluster.notices if notice.reason == "CancellationAbandoned"
@@ -444,7 +451,7 @@ class World:
             for name, run_id in self.at_work()
             if not self.cluster.announced[run_id] & there
             and run_id not in self.by_hand
-            and name not in self.late
+            and name not in too_early
             and run_id not in warned
             and not any(
                 self.cluster.specs[uid].get("deletionPolicy") == "Retain" for uid in self.cluster.announced[run_id]

@@ -84,6 +84,8 @@ so that the operator's own default holds.
   value: {{ .runIdPrefix | quote }}
 - name: MLJOB_RESYNC_INTERVAL_SECONDS
   value: {{ .resyncIntervalSeconds | quote }}
+- name: MLJOB_ORPHANED_RUNS
+  value: {{ .orphanedRuns | quote }}
 - name: MLJOB_STATUS_INTERVAL_SECONDS
   value: {{ .statusIntervalSeconds | quote }}
 - name: MLJOB_LOG_FORMAT
@@ -91,6 +93,14 @@ so that the operator's own default holds.
 - name: MLJOB_LOG_LEVEL
   value: {{ .logLevel | quote }}
 {{- end }}
+- name: MLJOB_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: MLJOB_POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
 - name: MLJOB_HTTP_HOST
   value: "0.0.0.0"
 - name: MLJOB_HTTP_PORT

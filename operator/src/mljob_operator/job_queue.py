@@ -260,6 +260,10 @@ class JobQueue:
         """Whether a run is missing, and whether that counts depends on the others."""
         return self._reconciler.missing_runs.wants_census(airflow)
 
+    def have_vanished(self, airflow: str) -> bool:
+        """Whether many runs have vanished from an Airflow at once, so that nothing is proved of any run there."""
+        return self._reconciler.missing_runs.have_vanished(airflow)
+
     def live(self, airflow: str) -> list[Live]:
         """MLJobs that are not finished and have an attempt in an Airflow; those that wait for their first one have nothing there to read."""
 

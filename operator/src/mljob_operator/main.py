@@ -21,7 +21,7 @@ from . import logs
 from .adapters.airflow.client import Airflow
 from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents, refusal
-from .adapters.kubernetes import Jobs, connect
+from .adapters.kubernetes import Jobs, OperatorEvents, connect
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
 from .core.instance import OWN, Instance
@@ -30,6 +30,7 @@ from .handlers import ignore_signals, registry
 from .instances import Instances, OwnAirflow
 from .job_queue import JobQueue
 from .logins import Login
+from .orphans import Orphans
 from .readers import Readers
 from .reconciler import Reconciler
 from .settings import KAFKA_PROPERTIES, Settings, explained, unusable_files, variable
@@ -87,6 +88,7 @@ class Operator:
             self.queue,
             now,
             self._metrics,
+            self._orphans(),
             subscribe=self._subscribe if settings.kafka_bootstrap_servers else None,
             do=self._do,
             prefix=settings.run_id_prefix,
@@ -148,6 +150,18 @@ class Operator:
             settings.airflow_ui_url or settings.airflow_url,
             settings.airflow_access,
             self._connect_own,
+        )
+
+    def _orphans(self) -> Orphans:
+        settings = self._settings
+        return Orphans(
+            self.instances,
+            self._jobs,
+            OperatorEvents(self._api, settings.credentials_namespace, settings.pod_name, settings.pod_uid),
+            self._metrics,
+            prefix=settings.run_id_prefix,
+            namespaces=settings.namespaces,
+            cancel=settings.orphaned_runs == "Cancel",
         )
 
     def _connect_own(self, login: Login) -> Airflow:

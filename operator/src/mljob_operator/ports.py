@@ -36,11 +36,16 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunChange:
-    """A run in a list of Airflow's."""
+    """A run in a list of Airflow's.
+
+    Attributes:
+        note: What the run's note says; None: the run has none.
+    """
 
     dag_id: str
     run_id: str
     fact: RunFact
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,10 @@ class DagRuns(Protocol):
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Set the run's unfinished task instances failed, then the run."""
+        ...
+
+    async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Change the run's note; no change where Airflow has no such run."""
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
@@ -341,6 +350,14 @@ class JobStore(Protocol):
         ...
 
 
+class OperatorStore(Protocol):
+    """The operator itself in the Kubernetes API."""
+
+    async def record(self, notice: Notice) -> None:
+        """Create a Kubernetes Event about the operator, in its own namespace."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A Kafka message.
@@ -428,6 +445,10 @@ class Meter(Protocol):
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """So many runs are missing in an Airflow from which many have vanished at once; 0: they have not."""
+        ...
+
+    def orphaned_runs(self, airflow: str, runs: int) -> None:
+        """So many runs of ours go on in an Airflow, and no MLJob follows them."""
         ...
 
     def places(self, airflow: str, active: int, waiting: int) -> None:

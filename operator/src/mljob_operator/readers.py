@@ -13,6 +13,7 @@ from typing import Any
 
 from .instances import Instances
 from .job_queue import JobQueue
+from .orphans import Orphans
 from .ports import Clock, EventSource, Meter
 from .resync import Resync
 from .status_pipeline import StatusPipeline
@@ -26,6 +27,7 @@ class Readers:
     """The readers of all Airflows.
 
     Args:
+        orphans: Finds runs that no MLJob follows.
         subscribe: Makes the reader of a topic; None: there is no Kafka.
         do: Starts a duty that is not to end by itself.
         interval: Seconds between two looks at a change feed.
@@ -38,6 +40,7 @@ class Readers:
         queue: JobQueue,
         clock: Clock,
         meter: Meter,
+        orphans: Orphans,
         *,
         subscribe: Callable[[str], EventSource] | None,
         do: Do,
@@ -49,6 +52,7 @@ class Readers:
         self._queue = queue
         self._clock = clock
         self._meter = meter
+        self._orphans = orphans
         self._subscribe = subscribe
         self._do = do
         self._prefix = prefix
@@ -88,6 +92,7 @@ class Readers:
             self._queue,
             self._clock,
             self._meter,
+            self._orphans,
             prefix=self._prefix,
             interval=self._interval,
         )

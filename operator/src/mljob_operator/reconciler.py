@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from . import backfills
 from .confs import Confs
-from .core import attempts, decisions
+from .core import attempts, decisions, orphans
 from .core.admission import AdmissionQueue
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
 from .core.disclosure import disclosed
@@ -386,6 +386,13 @@ class Reconciler:
                     effort=replace(effort, cancelled_directly_at=now, looked_up_at=now - decisions.LOOK_UP_EVERY),
                 )
 
+            case decisions.NoteRetention():
+                try:
+                    await self._dag_runs(situation).set_note(dag_id, run_id, orphans.note_of_retained(job.key))
+                except AirflowError as error:
+                    self._log(situation, logging.WARNING, "the run's note does not say that it is retained: %s", error)
+                return replace(progress, effort=replace(effort, retention_noted=True))
+
             case _:  # pragma: no cover  # the others are the caller's
                 raise AssertionError(action)
 
@@ -416,14 +423,13 @@ class Reconciler:
     async def _submit(self, situation: Situation, conf_of: str | None, confirm: backfills.Confirm) -> RunFact:
         """Make the conf, check it, trigger the run."""
         job, dag_id, run_id = situation.job, situation.dag_id, situation.run_id
-        note = f"MLJob {job.namespace}/{job.name}"
         dag_runs = self._dag_runs(situation)
         if conf_of is not None:
             conf = await self.confs.reuse(situation, await dag_runs.conf(dag_id, conf_of))
         else:
             conf = await self.confs.make(situation, dag_runs)
         await confirm()
-        return await dag_runs.submit(dag_id, run_id, conf, note)
+        return await dag_runs.submit(dag_id, run_id, conf, orphans.note(job.key))
 
     def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
         """Remember what went wrong, and when to try again."""

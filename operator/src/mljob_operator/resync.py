@@ -27,6 +27,7 @@ from .core.run_key import RunKey
 from .errors import AirflowError, backoff
 from .job_queue import JobQueue
 from .live import Live
+from .orphans import Orphans
 from .ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Resync:
         airflow: Its name.
         airflows: Where it is.
         queue: Who wants to know.
+        orphans: Looks at each census.
         prefix: Of our dag run ids.
         interval: Seconds between passes.
         hot_interval: Seconds between passes while a change is expected at any moment.
@@ -60,6 +62,7 @@ class Resync:
         queue: JobQueue,
         clock: Clock,
         meter: Meter,
+        orphans: Orphans,
         *,
         prefix: str,
         interval: float,
@@ -70,6 +73,7 @@ class Resync:
         self._queue = queue
         self._clock = clock
         self._meter = meter
+        self._orphans = orphans
         self._prefix = prefix
         self._interval = interval
         self._hot_interval = min(hot_interval, interval)
@@ -168,7 +172,9 @@ class Resync:
         self._watermark = started + self._dag_runs.clock_offset
         await self._look_after_queued(lives)
         in_progress = [live for live in lives if live.submitted and not live.ledger.over]
-        await self._take_census(submitted, in_progress, started, of_run, first_pass=first_pass)
+        await self._take_census(
+            submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass
+        )
 
     async def _follow(self, backfills: dict[RunKey, Live], since: datetime, now: datetime) -> None:
         """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
@@ -214,6 +220,7 @@ class Resync:
         in_progress: Collection[Live],
         now: datetime,
         seen: Collection[RunKey],
+        followed: Collection[RunKey],
         *,
         first_pass: bool,
     ) -> None:
@@ -239,6 +246,8 @@ class Resync:
             missing = live.run not in there and not live.ledger.over
             if age > OVERLAP and (missing or not live.ledger.complete):
                 self._queue.doubt(key)
+        if not self._queue.have_vanished(self._airflow):
+            await self._orphans.census(self._airflow, now, active, followed)
 
     def _run(self, change: RunChange | TaskChange) -> RunKey:
         return RunKey(self._airflow, change.dag_id, change.run_id)

@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     """Whether to look after AirflowInstances; it takes rights that are not bound to namespaces."""
     credentials_namespace: str = "mljob-system"
     """Where the Secrets are that AirflowInstances name: the operator's own namespace."""
+    pod_name: str | None = None
+    """The operator's Pod, in ``credentials_namespace``: Events that are about no MLJob and no AirflowInstance are about it. Absent: about that namespace."""
+    pod_uid: str | None = None
+    """Its uid, by which ``kubectl describe pod`` finds these Events."""
     cancel_dag_id: str = "mljob_cancel"
     """The cancellation DAG. No MLJob may run it."""
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
@@ -156,6 +160,8 @@ class Settings(BaseSettings):
     """First part of dag run ids; clusters that share one Airflow need different ones."""
     resync_interval_seconds: Annotated[float, Field(gt=0)] = 5.0
     """Seconds between two looks at Airflow's change feed. A transition that gives no event is in the status within twice that."""
+    orphaned_runs: Literal["Report", "Cancel"] = "Report"
+    """What becomes of runs with our prefix that no MLJob follows: they are reported, or reported and cancelled."""
     status_interval_seconds: Annotated[float, Field(ge=0)] = 0.1
     """Seconds between two patches of one MLJob's status: a burst of events is one patch. The first is never delayed."""
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()

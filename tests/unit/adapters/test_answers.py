@@ -232,6 +232,7 @@ CELLS = [
         detail=NO_RUN.replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
         absent=fine,
     ),
+    Cell("set_note", "patch run", lambda a: a.set_note(DAG, RUN, "a note"), detail=NO_RUN, absent=fine),
     # Setting the run failed ends its tasks too.
     Cell("cancel", "patch tasks", lambda a: a.cancel(DAG, RUN), otherwise=dict.fromkeys(EVERY - REFUSED.keys(), fine)),
     Cell("changed_runs", "list changed runs", lambda a: a.changed_runs(DAY)),

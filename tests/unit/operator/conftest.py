@@ -16,12 +16,14 @@ from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.run_key import RunKey
 from mljob_operator.instances import Instances, Login, OwnAirflow
 from mljob_operator.job_queue import JobQueue
+from mljob_operator.orphans import Orphans
 from mljob_operator.reconciler import Reconciler
 from mljob_operator.resync import Resync
 from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
+from tests.fakes.operator import FakeOperator
 from tests.simulation.promises import GuardedJobs
 
 KEY = ("team-a", "churn")
@@ -42,6 +44,10 @@ class World:
     """Whether the operator watches namespaces."""
     lost_before: Mapping[str, datetime] | None = None
     """Before when runs were submitted that count as lost where they are missing, by Airflow."""
+    cancels_orphans = False
+    """Whether runs that no MLJob follows are cancelled."""
+    namespaces: Sequence[str] = ()
+    """Namespaces that are watched; none: all."""
     reserved: Sequence[str] = ()
     """Globs of further DAGs that no MLJob may run."""
 
@@ -55,6 +61,7 @@ class World:
         self.users: dict[str, FakeUser] = {}
         self.done: list[int] = []
         self.meter = SilentMeter()
+        self.operator = FakeOperator()
         self.start()
 
     def start(self) -> None:
@@ -84,11 +91,22 @@ class World:
         self.instances.serve(
             self.reconciler.admission, self.reconciler.missing_runs, self.queue.users, self.queue.reconsider
         )
+        self.orphans = Orphans(
+            self.instances,
+            self.jobs,
+            self.operator,
+            self.meter,
+            prefix="mljob",
+            namespaces=self.namespaces,
+            cancel=self.cancels_orphans,
+        )
         self.resync = self.resync_of(OWN)
 
     def resync_of(self, airflow: str) -> Resync:
         """The reader of an Airflow's change feed."""
-        return Resync(airflow, self.instances, self.queue, self.clock, SilentMeter(), prefix="mljob", interval=5)
+        return Resync(
+            airflow, self.instances, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
+        )
 
     def _connect(self, instance: Instance, login: Login) -> Any:
         airflow = self.airflows[instance.spec.url]

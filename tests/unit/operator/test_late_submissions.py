@@ -8,9 +8,11 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState
+from tests.simulation.network import Fault
 
 from .conftest import KEY, World
 from .runs import active, newest, runs
+from .simulated import apply, dags_at_work, delete, simulation
 
 
 async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[None]]:
@@ -71,3 +73,24 @@ async def test_one_of_an_mljob_that_ran_out_of_time_is_cancelled(world: World) -
     await arrives()
     assert (world.status.phase, active(world)) == (Phase.FAILED, 0)
     assert KEY in world.jobs.objects
+
+
+@pytest.mark.parametrize("late_by", [0, 40], ids=["while the operator waits for it", "later"])
+def test_one_of_an_mljob_that_is_gone_is_not_left_behind(late_by: int) -> None:
+    with simulation() as world:
+        world.network.faults["airflow"] = [None, Fault.LATE]
+        apply(world)
+        world.run(1)
+        (stray,) = [stray for stray in world.network.strays if stray.name == "submit"]
+        delete(world)
+        world.run(20)
+        if late_by:
+            world.run(late_by)
+            assert KEY not in world.cluster.objects
+            world.kill()
+            world.start()
+        world.lands(stray)
+        assert dags_at_work(world) == ["train"]
+        world.run(200)
+        assert dags_at_work(world) == []
+        assert not world.left_behind(in_the_end=True)

@@ -9,7 +9,7 @@ import pytest
 
 from mljob_operator.adapters.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes import PAGE, Jobs, connect
-from mljob_operator.errors import Gone, StoreError, StoreUnavailable
+from mljob_operator.errors import StoreError, StoreUnavailable
 from tests.fakes.kubernetes_api import (
     INSTANCES,
     MLJOBS,
@@ -95,7 +95,11 @@ async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given
             StoreError,
             'the Kubernetes API answered 403 Forbidden: mljobs.mljob.dev is forbidden: User "system:anonymous" cannot list',
         ),
-        ((404, "404 page not found\n"), Gone, "the Kubernetes API answered 404 Not Found: 404 page not found"),
+        (
+            (404, "404 page not found\n"),
+            StoreUnavailable,
+            "the Kubernetes API answered 404 Not Found: 404 page not found",
+        ),
         (status(410, "too old"), StoreError, "the Kubernetes API answered 410 Gone: too old"),
         ((429, '{"error": 1}'), StoreUnavailable, "the Kubernetes API answered 429 Too Many Requests"),
         ((502, "<html>\n<b>Bad Gateway"), StoreUnavailable, "the Kubernetes API answered 502 Bad Gateway"),

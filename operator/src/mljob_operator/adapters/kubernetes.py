@@ -64,7 +64,11 @@ class Jobs:
                     yield job
 
     async def get(self, key: Key) -> Job | None:
-        """An MLJob as it is now; None when there is none in the namespaces that we watch: events tell of others, too."""
+        """An MLJob as it is now; None when there is none in the namespaces that we watch: events tell of others, too.
+
+        Raises:
+            StoreUnavailable: No answer, a server error, or an MLJob that can't be read.
+        """
         if self._namespaces and key[0] not in self._namespaces:
             return None
         try:
@@ -73,7 +77,9 @@ class Jobs:
             )
         except Gone:
             return None
-        return read(body)
+        if (job := read(body)) is None:
+            raise StoreUnavailable(f"MLJob {key[0]}/{key[1]} is there, and can't be read")
+        return job
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
         """Patch ``/status`` of exactly this version.
@@ -251,6 +257,28 @@ async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
     return page
 
 
+class OperatorEvents:
+    """Events about the operator itself.
+
+    Args:
+        namespace: Its own.
+        pod: The name of its Pod; None: it runs in none, and the Events are about the namespace.
+        uid: That Pod's uid.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, pod: str | None, uid: str | None) -> None:
+        self._core = client.CoreV1Api(api)
+        self._about = {"apiVersion": "v1", "namespace": namespace}
+        self._about |= (
+            {"kind": "Pod", "name": pod, "uid": uid or ""} if pod else {"kind": "Namespace", "name": namespace}
+        )
+
+    async def record(self, notice: Notice) -> None:
+        """Create an Event about the operator."""
+        body = event(self._about, notice)
+        await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
+
+
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
     """Call the client, mapping what it raises.
 
@@ -337,7 +365,8 @@ def _mapped(error: ApiException) -> StoreError:
     status, body = error.status or 0, str(error.body or "")
     text = explanation(status, error.reason, body)
     if status == 404:
-        return Gone(text)
+        # A proxy's word, or that of an API server without our CRDs, says nothing of an object.
+        return Gone(text) if _json(body).get("reason") == "NotFound" else StoreUnavailable(text)
     if status == 409:
         return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)
     if status in (429, 0) or status >= 500:

@@ -78,6 +78,12 @@ class Metrics:
             ["airflow"],
             registry=self.registry,
         )
+        self._orphaned = Gauge(
+            "mljob_airflow_orphaned_runs",
+            "Runs of the operator's that go on in an Airflow, and that no MLJob follows",
+            ["airflow"],
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
         )
@@ -123,12 +129,16 @@ class Metrics:
         if ready is not None:
             self._ready.labels(airflow).set(ready)
             return
-        for gauge in (self._ready, self._active, self._waiting, self._vanished):
+        for gauge in (self._ready, self._active, self._waiting, self._vanished, self._orphaned):
             gauge.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """Many runs have vanished from an Airflow at once, or have not (0)."""
         self._vanished.labels(airflow).set(runs)
+
+    def orphaned_runs(self, airflow: str, runs: int) -> None:
+        """Runs go on, and no MLJob follows them."""
+        self._orphaned.labels(airflow).set(runs)
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
         """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""

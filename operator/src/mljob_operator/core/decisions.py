@@ -107,6 +107,11 @@ class CancelDirectly:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteRetention:
+    """Have the run's note say that the run goes on without its MLJob on purpose; tried once, for the deletion does not wait for Airflow."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Write the status, then take our finalizer away.
 
@@ -144,6 +149,7 @@ Action = (
     | TriggerCancellation
     | CheckCancellation
     | CancelDirectly
+    | NoteRetention
     | Release
     | Expire
     | Wait
@@ -172,8 +178,11 @@ def let_deletion_through(s: Situation) -> Action | None:
         return None
     if not s.job.held:
         return Wait()
-    if not s.open or s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
+    if not s.open:
         return Release()
+    if s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
+        has_run = s.needs_airflow and not s.over and not s.ledger.over and not s.job.is_backfill
+        return NoteRetention() if has_run and s.reachable and not s.effort.retention_noted else Release()
     if s.over or s.ledger.over:
         return Release()
     if s.late and s.asked_in_vain:

@@ -45,7 +45,15 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
         return duties[-1]
 
     readers = Readers(
-        world.instances, world.queue, world.clock, SilentMeter(), subscribe=None, do=do, prefix="mljob", interval=0.02
+        world.instances,
+        world.queue,
+        world.clock,
+        SilentMeter(),
+        world.orphans,
+        subscribe=None,
+        do=do,
+        prefix="mljob",
+        interval=0.02,
     )
     world.airflows["http://stuck:8080"] = Stuck(world.clock)
     world.instance_objects.secrets["stuck"] = {"user": "mljob", "password": "right"}
@@ -117,7 +125,15 @@ async def test_one_that_is_none_is_not_ready_and_ends_nothing(
         return duties[-1]
 
     readers = Readers(
-        world.instances, world.queue, world.clock, SilentMeter(), subscribe=None, do=do, prefix="mljob", interval=0.02
+        world.instances,
+        world.queue,
+        world.clock,
+        SilentMeter(),
+        world.orphans,
+        subscribe=None,
+        do=do,
+        prefix="mljob",
+        interval=0.02,
     )
     world.instance_objects.secrets["none"] = {"user": "mljob", "password": "right"}
     spec = {"url": server.url, "credentials": {"passwordSecretRef": {"name": "none"}}}

@@ -42,6 +42,7 @@ async def test_the_dead_letter_topic_is_not_read_whoever_names_it(
         world.queue,
         world.clock,
         SilentMeter(),
+        world.orphans,
         subscribe=lambda topic: Silent(topic, []),  # type: ignore[arg-type,return-value]
         do=do,
         prefix="mljob",
@@ -72,6 +73,7 @@ async def test_readers_come_and_go_with_the_instances(world: Platform) -> None:
         world.queue,
         world.clock,
         SilentMeter(),
+        world.orphans,
         subscribe=lambda topic: Silent(topic, closed),  # type: ignore[arg-type,return-value]
         do=do,
         prefix="mljob",

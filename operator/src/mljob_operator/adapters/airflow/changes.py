@@ -74,7 +74,7 @@ class Changes:
         )
 
         def change(row: Row) -> RunChange:
-            return RunChange(row.text("dag_id"), row.text("dag_run_id"), run_fact(row, seen))
+            return RunChange(row.text("dag_id"), row.text("dag_run_id"), run_fact(row, seen), row.prose("note") or None)
 
         return list(self._session.each(self._ours(rows), change))
 

@@ -92,6 +92,10 @@ class AirflowRuns:
         """As :meth:`.Cancellation.cancel`."""
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
 
+    async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """As :meth:`.Runs.set_note`."""
+        await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
+
     async def drop_cancellation(self, run_id: str) -> None:
         """As :meth:`.Cancellation.drop`."""
         await self._run(Work.CANCELLATIONS, "drop_cancellation", self._cancellation.drop, run_id)

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_client.client import DAGApi, DagRunApi, DAGRunClearBody, TaskInstanceApi, TriggerDAGRunPostBody
+from airflow_client.client import (
+    DAGApi,
+    DagRunApi,
+    DAGRunClearBody,
+    DAGRunPatchBody,
+    TaskInstanceApi,
+    TriggerDAGRunPostBody,
+)
 
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.phases import TERMINAL_RUN
@@ -122,6 +129,22 @@ class Runs:
         if after is not None and after.state in TERMINAL_RUN and after.created == before.created:
             raise NothingToClear(f"run {run_id} has no failed task")
         return after
+
+    def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """``PATCH /dags/{dag_id}/dagRuns/{run_id}``; no change where there is no such run."""
+        body = DAGRunPatchBody(note=note)
+        try:
+            row = self._session.ask(
+                self._runs.patch_dag_run_without_preload_content,
+                dag_id,
+                run_id,
+                body,
+                update_mask=["note"],
+                absent=absence.PATCH_RUN.about(dag_id=dag_id, run_id=run_id),
+            )
+        except Absent:
+            return
+        assert_about(row, dag_id, run_id)
 
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
         """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there is no such run."""

@@ -1,0 +1,89 @@
+"""Orphaned runs: runs of ours that go on, and that no MLJob follows.
+
+A submission may take effect after the operator has given up waiting for its answer, when its MLJob is gone or has gone on to another attempt. A
+cancellation may have been given up (CancellationAbandoned). Nothing is in the Kubernetes API then that tells of the run; Airflow's list of
+active runs is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from mljob_contract.run_id import RunId
+
+from . import attempts
+from .identity import dag_run_id, pin
+from .instance import OWN
+from .job import Job, Key
+from .notices import WARNING, Notice
+from .run_key import RunKey
+
+SEEN_FOR = timedelta(seconds=60)
+"""How long a run has to be listed without an MLJob before the API server is asked for that MLJob: submissions and clearings under way have ended by then."""
+
+
+def note(key: Key) -> str:
+    """The note of a run that is submitted for an MLJob. By the run id alone it can't be told from the run of another DAG that somebody gave the same id."""
+    return f"MLJob {key[0]}/{key[1]}"
+
+
+def note_of_retained(key: Key) -> str:
+    """The note of a run that goes on without its MLJob because ``deletionPolicy: Retain`` says so: nobody is to take it for an orphan."""
+    return f"{note(key)}, deleted with deletionPolicy Retain"
+
+
+def follows(job: Job, run: RunKey) -> bool:
+    """Whether an MLJob follows a run, or is about to: the run of its attempt, the one that its first attempt will take over, or an
+    earlier attempt's that somebody has cleared in Airflow.
+    """
+    attempt = attempts.current(job.status)
+    if attempt is None:
+        parsed = RunId.parse(run.run_id)
+        return parsed is not None and parsed.digest == dag_run_id(parsed.prefix, *job.key, pin(job)).digest
+    if run == (attempt.airflow, attempt.dag_id, attempt.run_id):
+        return True
+    # One without a start had not begun when its attempt ended: it was submitted late.
+    return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
+
+
+def reported(run: RunKey, key: Key, *, cancelled: bool) -> Notice:
+    """The Event about an orphaned run."""
+    where = f"AirflowInstance {run.airflow}" if run.airflow != OWN else "the Airflow of the operator's settings"
+    what_next = (
+        "The operator cancels it."
+        if cancelled
+        else "Cancel it in Airflow; with operator.orphanedRuns: Cancel in the chart's values the operator does that."
+    )
+    return Notice(
+        WARNING,
+        "OrphanedRun",
+        f"Run {run.run_id} of DAG {run.dag_id} goes on in {where}, and no MLJob follows it: MLJob {key[0]}/{key[1]} is gone, or has another run. "
+        f"The run was submitted late, or its cancellation was given up. {what_next}",
+    )
+
+
+@dataclass(slots=True)
+class Suspects:
+    """Runs of one Airflow that may be orphaned.
+
+    Attributes:
+        since: When a census first listed each of them, or since when an MLJob is known to follow it.
+        orphaned: Those that no MLJob follows, as the API server says.
+    """
+
+    since: dict[RunKey, datetime] = field(default_factory=dict)
+    orphaned: set[RunKey] = field(default_factory=set)
+
+    def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
+        """Note which runs a census listed that nobody follows here; those to ask the API server for, those that were listed first at the beginning."""
+        self.since = {run: self.since.get(run, at) for run in runs}
+        self.orphaned &= self.since.keys()
+        due = [run for run, since in self.since.items() if at - since >= SEEN_FOR and run not in self.orphaned]
+        return sorted(due, key=lambda run: self.since[run])
+
+    def clear(self, run: RunKey, at: datetime) -> None:
+        """An MLJob follows the run after all."""
+        self.orphaned.discard(run)
+        self.since[run] = at

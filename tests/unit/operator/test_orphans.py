@@ -1,0 +1,240 @@
+"""Runs of ours that no MLJob follows: found by the census, reported, and cancelled where the settings say so. And what is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from mljob_operator.core.identity import dag_run_id, pin
+from mljob_operator.core.instance import OWN
+from mljob_operator.core.job import Job, Key
+from mljob_operator.core.phases import RunState
+from mljob_operator.errors import StoreUnavailable
+from mljob_operator.orphans import CANCELLATIONS
+from tests.fakes.airflow import FakeRun
+
+from .conftest import KEY, World
+from .runs import active, begin, end, newest, runs
+
+NAMESPACE, NAME = KEY
+
+
+class Cancelling(World):
+    """The settings say that orphaned runs are cancelled."""
+
+    cancels_orphans = True
+
+
+@pytest.fixture
+async def cancelling() -> AsyncIterator[World]:
+    world = Cancelling()
+    yield world
+    await world.queue.close()
+
+
+async def minutes(world: World, number: int = 2) -> None:
+    """So many censuses after the first one."""
+    for _ in range(12 * number + 1):
+        await world.look()
+        await world.later(5)
+
+
+def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
+    """A submission for an MLJob that was deleted takes effect."""
+    run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
+    return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
+
+
+def orphaned(world: World) -> int:
+    return world.meter.orphaned.get(OWN, 0)
+
+
+class TestAnOrphan:
+    async def test_it_is_reported_once_and_goes_on(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        run = stray(world)
+        await minutes(world, 4)
+        (notice,) = world.operator.notices
+        assert (notice.type, notice.reason) == ("Warning", "OrphanedRun")
+        assert f"Run {run.run_id} of DAG train goes on in the Airflow of the operator's settings" in notice.message
+        assert "MLJob team-a/churn is gone" in notice.message
+        assert [r.levelname for r in caplog.records if r.message == notice.message] == ["WARNING"]
+        assert orphaned(world) == 1
+        assert "cancel" not in world.airflow.calls
+
+    async def test_it_is_cancelled_where_the_settings_say_so(self, cancelling: World) -> None:
+        run = stray(cancelling)
+        await minutes(cancelling)
+        assert run.state is RunState.FAILED
+        (notice,) = cancelling.operator.notices
+        assert "The operator cancels it." in notice.message
+        await minutes(cancelling, 1)
+        assert orphaned(cancelling) == 0
+
+    async def test_one_census_does_not_make_it_one(self, world: World) -> None:
+        """It may have been submitted a moment ago, by an operator that has not stored more of it."""
+        stray(world)
+        await world.look()
+        await world.later(59)
+        await world.look()
+        assert not world.operator.notices
+
+    async def test_the_run_of_an_mljob_that_was_there_before_under_the_same_name(self, cancelling: World) -> None:
+        run = stray(cancelling)
+        await cancelling.apply()
+        await minutes(cancelling)
+        assert run.state is RunState.FAILED
+        assert active(cancelling) == 1
+        assert cancelling.status.dag_run_id != run.run_id
+
+    async def test_the_run_of_an_attempt_that_ended_without_it(self, cancelling: World) -> None:
+        """Submitted for the first attempt, it takes effect when the second one is under way."""
+        await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
+        late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
+        late.run_id = late.run_id[:-1] + "7"
+        cancelling.airflow.runs = {(late.dag_id, late.run_id): late}
+        await cancelling.edit(suspend=False)
+        await minutes(cancelling)
+        assert late.state is RunState.FAILED
+        assert active(cancelling) == 1
+
+    async def test_many_are_cancelled_a_few_at_a_time(self, cancelling: World) -> None:
+        for number in range(2 * CANCELLATIONS + 1):
+            stray(cancelling, f"job-{number}")
+        await minutes(cancelling, 1)
+        assert active(cancelling) == CANCELLATIONS + 1
+        await minutes(cancelling, 2)
+        assert active(cancelling) == 0
+
+    async def test_a_cancellation_that_fails_is_tried_again(self, cancelling: World) -> None:
+        run = stray(cancelling)
+        cancelling.airflow.down_for["cancel"] = 2
+        await minutes(cancelling, 2)
+        assert run.state is RunState.QUEUED
+        await minutes(cancelling, 2)
+        assert run.state is RunState.FAILED
+
+    async def test_an_event_that_can_not_be_recorded_holds_up_nothing(
+        self, cancelling: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(_: object) -> None:
+            raise StoreUnavailable("no")
+
+        monkeypatch.setattr(cancelling.operator, "record", refuse)
+        run = stray(cancelling)
+        await minutes(cancelling)
+        assert run.state is RunState.FAILED
+
+
+def another_note(run: FakeRun) -> None:
+    run.note = "mine"
+
+
+def no_note(run: FakeRun) -> None:
+    """As the run of a TriggerDagRunOperator that was given its parent's run id."""
+    run.note = None
+
+
+def note_of_another(run: FakeRun) -> None:
+    run.note = "MLJob team-b/churn"
+
+
+def ended(run: FakeRun) -> None:
+    run.state = RunState.SUCCESS
+
+
+class TestWhatIsNone:
+    @pytest.mark.parametrize("change", [another_note, no_note, note_of_another, ended])
+    async def test_what_is_not_submitted_for_an_mljob_or_is_over(
+        self, cancelling: World, change: Callable[[FakeRun], None]
+    ) -> None:
+        run = stray(cancelling)
+        change(run)
+        await minutes(cancelling)
+        assert "cancel" not in cancelling.airflow.calls
+        assert not cancelling.operator.notices
+
+    async def test_a_run_in_a_namespace_that_another_operator_watches(self, cancelling: World) -> None:
+        cancelling.namespaces = ("team-b",)
+        cancelling.start()
+        stray(cancelling)
+        await minutes(cancelling)
+        assert not cancelling.operator.notices
+
+    async def test_the_run_of_an_mljob(self, cancelling: World) -> None:
+        await cancelling.apply()
+        await begin(cancelling)
+        await minutes(cancelling)
+        assert active(cancelling) == 1
+        assert not cancelling.operator.notices
+
+    async def test_the_run_that_an_mljob_is_about_to_take_over(self, cancelling: World) -> None:
+        await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
+        run = stray(cancelling, uid=pin(Job.from_object(cancelling.jobs.objects[KEY])))
+        await minutes(cancelling)
+        assert run.state is RunState.QUEUED
+        await cancelling.edit(suspend=False)
+        await minutes(cancelling)
+        assert cancelling.status.dag_run_id == run.run_id
+        assert run.state is RunState.QUEUED
+
+    async def test_an_earlier_run_that_somebody_cleared(self, cancelling: World) -> None:
+        await cancelling.apply(backoffLimit=3, retryStrategy="NewRun")
+        await begin(cancelling)
+        first = newest(cancelling)
+        await end(cancelling, RunState.FAILED)
+        await cancelling.later(15)
+        await cancelling.look()
+        await cancelling.later(15)
+        assert len(runs(cancelling)) == 2
+        cancelling.airflow.clear(first)
+        await minutes(cancelling)
+        assert first.state is RunState.QUEUED
+        assert not cancelling.operator.notices
+
+    async def test_nothing_is_concluded_while_the_api_server_does_not_answer(
+        self, cancelling: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Silent:
+            async def get(self, _: Key) -> None:
+                raise StoreUnavailable("no answer")
+
+        run = stray(cancelling)
+        with monkeypatch.context() as patch:
+            patch.setattr(cancelling.orphans, "_jobs", Silent())
+            await minutes(cancelling)
+        assert run.state is RunState.QUEUED
+        await minutes(cancelling, 1)
+        assert run.state is RunState.FAILED
+
+
+class TestRetained:
+    """``deletionPolicy: Retain`` leaves a run to itself on purpose."""
+
+    async def test_it_is_none(self, cancelling: World) -> None:
+        await cancelling.apply(deletionPolicy="Retain")
+        await begin(cancelling)
+        await cancelling.delete()
+        assert not cancelling.exists
+        await minutes(cancelling)
+        assert newest(cancelling).state is RunState.RUNNING
+        assert newest(cancelling).note == "MLJob team-a/churn, deleted with deletionPolicy Retain"
+        assert not cancelling.operator.notices
+
+    async def test_its_deletion_does_not_wait_for_airflow(
+        self, cancelling: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await cancelling.apply(deletionPolicy="Retain")
+        await begin(cancelling)
+        cancelling.airflow.down = True
+        await cancelling.delete()
+        assert not cancelling.exists
+        assert "the run's note does not say that it is retained" in caplog.text
+
+    async def test_one_that_is_over_is_left_as_it_is(self, world: World) -> None:
+        await world.apply(deletionPolicy="Retain")
+        await begin(world)
+        await end(world, RunState.SUCCESS)
+        await world.delete()
+        assert not world.exists
+        assert "set_note" not in world.airflow.calls
