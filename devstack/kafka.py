@@ -56,7 +56,9 @@ class Kafka:
         return (
             jars.java(),
             f"-Xmx{memory}",
-            "-XX:+UseG1GC",
+            # A broker that lives for minutes gains nothing from what the second compiler does in them.
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
             f"-Djava.io.tmpdir={self._directory}",
             f"-Dlog4j2.configurationFile={settings}",
             "-cp",

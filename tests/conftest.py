@@ -26,6 +26,7 @@ import pytest
 from devstack import binaries
 from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, OLDEST
 from devstack.caches import locked, remove_tree
+from devstack.processes import Launch
 from devstack.progress import say
 from devstack.stack import DEFAULT_TOPIC, Stack
 from tests.live import sharing
@@ -34,6 +35,7 @@ from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs
 from tests.live.operators import OperatorProcess
+from tests.live.preloaded import PreloadedOperators
 
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORIES = {NEWEST: ROOT / ".dev-test", OLDEST: ROOT / ".dev-test-oldest"}
@@ -49,6 +51,7 @@ PARALLELISM = 10
 
 AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "tests" / "live" / "airflow_plugins"),
     # Every task of every DAG tells of itself, also in DAGs that know nothing of MLJobs ...
     "AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS": "True",
     # ... and so does Airflow's own producer, on the same topic: what both say has to come to the same status.
@@ -74,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=NEWEST,
         help="with which Airflow to run the tests that it is for",
     )
+    parser.addoption("--stack", help="the folder of the stack, where another session may have the usual one")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -130,12 +134,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The whole development stack, without its operator. The first worker that asks for the stack brings it up."""
-    directory = DIRECTORIES[request.config.getoption("airflow")]
+    directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
         # Datasets and models of the example DAGs: those of a demo must not make a test succeed. Airflow's processes inherit the variable.
         environment.setenv("MLJOB_DATA_DIR", str(directory / "data"))
         _bring_up(request.config, directory)
         yield Stack(directory)
+
+
+def _directory(config: pytest.Config) -> Path:
+    """Where the session's stack is."""
+    chosen = config.getoption("stack")
+    return ROOT / chosen if chosen else DIRECTORIES[config.getoption("airflow")]
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
@@ -165,7 +175,7 @@ def _said_of(directory: Path) -> list[str]:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove the stack when every worker has ended, and keep its logs where a test has failed."""
-    directory = DIRECTORIES[session.config.getoption("airflow")]
+    directory = _directory(session.config)
     if sharing.is_worker(session.config) or os.environ[SESSION] not in _said_of(directory):
         return
     with _shown(session.config):
@@ -207,24 +217,33 @@ class NewInstallation(Protocol):
 
 
 @pytest.fixture(scope="session")
-def new_installation(stack: Stack, kubectl: Kubectl) -> Iterator[NewInstallation]:
+def launch(stack: Stack) -> Iterator[Launch]:
+    """Makes the processes of operators."""
+    with PreloadedOperators({"KUBECONFIG": stack.operator_env()["KUBECONFIG"]}) as operators:
+        yield operators.launch
+
+
+@pytest.fixture(scope="session")
+def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
     """Operators that run until the session ends; for whoever wants one for a while, ``installation``."""
     with ExitStack() as at_the_end:
-        yield _installer(stack, kubectl, at_the_end.callback)
+        yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
 @pytest.fixture
-def installation(stack: Stack, kubectl: Kubectl) -> Iterator[NewInstallation]:
+def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
     """Operators that run until the test ends."""
     with ExitStack() as at_the_end:
-        yield _installer(stack, kubectl, at_the_end.callback)
+        yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
-def _installer(stack: Stack, kubectl: Kubectl, at_the_end: Callable[[Callable[[], Any]], Any]) -> NewInstallation:
+def _installer(
+    stack: Stack, kubectl: Kubectl, launch: Launch, at_the_end: Callable[[Callable[[], Any]], Any]
+) -> NewInstallation:
     def make(name: str, *, start: bool = True, **overrides: str) -> Installation:
         namespace = f"{name}-{secrets.token_hex(3)}"
         kubectl("create", "namespace", namespace)
-        operator = OperatorProcess(stack, name, namespace, overrides)
+        operator = OperatorProcess(stack, name, namespace, overrides, launch)
         at_the_end(operator.stop)
         if start:
             operator.start()

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from devstack.caches import cache_directory
 from devstack.progress import elapsed, say
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +70,7 @@ CHECKS = Part(
     (
         (".venv/bin/ruff", "format", "--check", "."),
         (".venv/bin/ruff", "check", "."),
-        (".venv/bin/mypy",),
+        (".venv/bin/mypy", "--cache-dir", str(cache_directory() / "mypy")),
         (".venv/bin/lint-imports",),
         (".venv/bin/codespell",),
         (".venv/bin/python", "crds/generate.py", "--check"),
@@ -98,13 +99,16 @@ PROVIDER = tuple(
     )
     for suffix in ("", "-oldest")
 )
-LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE),))
-FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive"),))
+LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
+"""Where tests are that are live, and others; to collect the unit tests for each worker would take seconds of a processor."""
+LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),))
+FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),))
+"""They have a stack of their own, for they run beside the others."""
 LIVE_OLDEST = Part("live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),))
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, FAULTS), (CHECKS, *PROVIDER, UNIT, GITOPS, LIVE_OLDEST)),
+    "all": ((LIVE,), (CHECKS, *PROVIDER, UNIT, GITOPS, LIVE_OLDEST, FAULTS)),
 }
 """The lanes of each suite."""
 
@@ -172,6 +176,7 @@ class Suite:
             stdin=subprocess.DEVNULL,
             stdout=out,  # type: ignore[call-overload]
             stderr=subprocess.STDOUT,
+            env=_environment(),
             start_new_session=True,
         )
         self._running[part.name] = time.monotonic(), process
@@ -191,6 +196,11 @@ class Suite:
         self._over.set()
         for _, process in list(self._running.values()):
             os.killpg(process.pid, signal.SIGINT)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, but for a wish that no byte code be kept: every worker of every part would compile the tests again."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:

@@ -25,7 +25,6 @@ from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import Object, finished
-from tests.live.preloaded import PreloadedOperators
 
 PROGRAM = crashing_operator.__file__
 CANCELLER = "mljob_cancel"
@@ -141,12 +140,6 @@ def matrix(stack: Stack) -> Iterator[list[Cell]]:
     say(f"\n{table(cells)}")
 
 
-@pytest.fixture(scope="module")
-def preloaded(stack: Stack) -> Iterator[PreloadedOperators]:
-    with PreloadedOperators({"KUBECONFIG": stack.operator_env()["KUBECONFIG"]}) as operators:
-        yield operators
-
-
 @pytest.mark.parametrize("number", range(-(-2 * len(CALLS) // SIDE_BY_SIDE)))
 def test_killed_at_any_call_all_ends_right(
     number: int,
@@ -154,7 +147,6 @@ def test_killed_at_any_call_all_ends_right(
     kubectl: Kubectl,
     airflow: AirflowRest,
     matrix: list[Cell],
-    preloaded: PreloadedOperators,
 ) -> None:
     both = [(when, call) for call in CALLS for when in ("before", "after")]
     cells = [
@@ -164,8 +156,8 @@ def test_killed_at_any_call_all_ends_right(
     matrix += cells
     cluster = Cluster(kubectl)
     try:
-        live(cells, cluster, preloaded)
-        start(cells, preloaded, "-m", "mljob_operator")
+        live(cells, cluster)
+        start(cells, "-m", "mljob_operator")
         end(cells, cluster)
         for cell in cells:
             cell.problems += problems(cell, airflow)
@@ -179,9 +171,9 @@ def test_killed_at_any_call_all_ends_right(
     assert not wrong
 
 
-def live(cells: list[Cell], cluster: Cluster, preloaded: PreloadedOperators) -> None:
+def live(cells: list[Cell], cluster: Cluster) -> None:
     """Each MLJob lives until its operator is dead."""
-    start(cells, preloaded, PROGRAM)
+    start(cells, PROGRAM)
     for cell in cells:
         cell.installation.jobs.submit(NAME, **cell.story.spec)
 
@@ -200,11 +192,11 @@ def live(cells: list[Cell], cluster: Cluster, preloaded: PreloadedOperators) -> 
     eventually(all_dead, "all operators are dead", within=300, evidence=lambda: evidence(cells))
 
 
-def start(cells: list[Cell], preloaded: PreloadedOperators, *program: str) -> None:
+def start(cells: list[Cell], *program: str) -> None:
     """Start all operators, then wait for them: they take their time, and each takes it by itself."""
     for cell in cells:
         fate = (cell.when, cell.call) if program == (PROGRAM,) else ()
-        cell.installation.operator.begin(*program, *fate, launch=preloaded.launch)
+        cell.installation.operator.begin(*program, *fate)
     for cell in cells:
         operator = cell.installation.operator
         eventually(operator.is_ready, f"the operator of {cell.title} is ready", within=180, evidence=operator.log_end)

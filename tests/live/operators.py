@@ -26,13 +26,22 @@ class OperatorProcess:
         name: Tells it from the other operators of the stack: its log, its port, its consumer group, its run ids.
         namespaces: What it watches.
         overrides: Environment variables in which it differs from the stack's own operator.
+        launch: Makes the process; None: a Python that begins with the imports.
     """
 
-    def __init__(self, stack: Stack, name: str, namespaces: str, overrides: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        name: str,
+        namespaces: str,
+        overrides: Mapping[str, str] | None = None,
+        launch: Launch | None = None,
+    ) -> None:
         self.name = name
         self._stack = stack
         self._namespaces = namespaces
         self._overrides = dict(overrides or {})
+        self._launch = launch
         self._process = ManagedProcess(stack.directory, f"operator-{name}")
         self._http = urllib3.PoolManager(retries=False, timeout=5)
         # One that a session before this one has left behind reads the same topic and holds the same port.
@@ -70,9 +79,9 @@ class OperatorProcess:
         eventually(self.is_ready, f"operator {self.name} is ready", within=180, evidence=self.log_end)
         return self
 
-    def begin(self, *program: str, launch: Launch | None = None) -> None:
+    def begin(self, *program: str) -> None:
         """Start this in its place, and don't wait for it."""
-        self._process.start(Command((sys.executable, *program), self.environment()), launch)
+        self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def stop(self) -> None:
         """Ask it to end, as the kubelet does."""

@@ -1,6 +1,6 @@
 """Operators that are forked from a process which has imported the operator already.
 
-The imports cost more than two seconds of a processor, and the crash matrix starts 68 operators. A forked operator is a process like any other: it
+The imports cost more than two seconds of a processor, and the live tests start more than a hundred operators. A forked operator is a process like any other: it
 has a session, an environment, a log and a death of its own.
 
 Run as a program, this module is that process: it reads requests from standard input, a JSON object a line, and answers each with the id of

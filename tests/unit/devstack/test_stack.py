@@ -18,7 +18,7 @@ from tests.live.eventually import eventually
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+def bare_stack(tmp_path: Path) -> Stack:
     return Stack(tmp_path / "stack")
 
 
@@ -27,17 +27,17 @@ def sleeper(name: str, *, ready=lambda: True, needs: tuple[str, ...] = (), bound
 
 
 @pytest.fixture
-def run(stack, monkeypatch):
+def run(bare_stack, monkeypatch):
     """Run parts as `up` does, and end what they started."""
     names: list[str] = []
 
     def run(*parts):
         names.extend(part.name for part in parts)
-        stack._run(list(parts))
+        bare_stack._run(list(parts))
 
     yield run
     for name in names:
-        stack._process(name).kill()
+        bare_stack._process(name).kill()
 
 
 def test_a_part_starts_after_what_it_needs(run):
@@ -60,32 +60,32 @@ def test_a_need_that_nobody_meets_is_named(run):
         run(Step("operator", lambda: None, needs=("airflow",)))
 
 
-def test_nobody_waits_for_the_others_when_one_part_fails(run, stack):
+def test_nobody_waits_for_the_others_when_one_part_fails(run, bare_stack):
     def fail():
-        eventually(lambda: stack.pid("slow"), "the other part starts", within=10)
+        eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=10)
         raise StackError("helm failed")
 
     began = time.monotonic()
     with pytest.raises(StackError, match="helm failed"):
         run(sleeper("slow", ready=lambda: False, bound=60), Step("chart", fail))
     assert time.monotonic() - began < 20
-    assert stack.pid("slow") is not None, "the next `up` finds it"
+    assert bare_stack.pid("slow") is not None, "the next `up` finds it"
 
 
-def test_a_part_that_is_interrupted_interrupts_the_others(run, stack):
+def test_a_part_that_is_interrupted_interrupts_the_others(run, bare_stack):
     def interrupt():
-        eventually(lambda: stack.pid("slow"), "the other part starts", within=10)
+        eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=10)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(sleeper("slow", ready=lambda: False, bound=60), Step("binaries", interrupt))
 
 
-def test_after_a_failure_the_next_up_goes_on(run, stack):
+def test_after_a_failure_the_next_up_goes_on(run, bare_stack):
     with pytest.raises(NotReadyError, match="not ready after"):
         run(sleeper("kafka", ready=lambda: False, bound=0.2))
     run(sleeper("kafka"))
-    assert stack.pid("kafka") is not None
+    assert bare_stack.pid("kafka") is not None
 
 
 def test_a_part_that_ends_while_it_starts_shows_its_log(run):
@@ -94,25 +94,25 @@ def test_a_part_that_ends_while_it_starts_shows_its_log(run):
         run(dying)
 
 
-def test_what_would_be_started_differently_is_started_anew(run, stack):
+def test_what_would_be_started_differently_is_started_anew(run, bare_stack):
     run(sleeper("kafka"))
-    before = stack.pid("kafka")
+    before = bare_stack.pid("kafka")
     run(sleeper("kafka"))
-    assert stack.pid("kafka") == before
+    assert bare_stack.pid("kafka") == before
     run(Component("kafka", lambda: Command(("sleep", "301")), lambda: True))
-    assert stack.pid("kafka") not in (before, None)
+    assert bare_stack.pid("kafka") not in (before, None)
 
 
-def test_down_ends_everything_and_keeps_the_data(run, stack):
+def test_down_ends_everything_and_keeps_the_data(run, bare_stack):
     run(sleeper("kafka"), sleeper("etcd"))
-    stack.down()
-    assert (stack.pid("kafka"), stack.pid("etcd")) == (None, None)
-    assert stack.log("kafka").exists()
+    bare_stack.down()
+    assert (bare_stack.pid("kafka"), bare_stack.pid("etcd")) == (None, None)
+    assert bare_stack.log("kafka").exists()
 
 
-def test_down_where_nothing_was_ever_started_is_fine(stack):
-    stack.down()
-    assert not stack.directory.exists()
+def test_down_where_nothing_was_ever_started_is_fine(bare_stack):
+    bare_stack.down()
+    assert not bare_stack.directory.exists()
 
 
 def test_the_stacks_own_variables_are_not_the_operators(monkeypatch):
@@ -136,18 +136,18 @@ def airflows(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def started(stack, airflows, monkeypatch):
+def started(bare_stack, airflows, monkeypatch):
     """The stack, as far as which Airflow it is: a database, and nothing that runs."""
-    database = stack.directory / "airflow" / "migrated"
+    database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
-    monkeypatch.setattr(stack, "_run", lambda _: database.touch())
-    monkeypatch.setattr(stack, "_write_env", lambda: None)
-    return stack
+    monkeypatch.setattr(bare_stack, "_run", lambda _: database.touch())
+    monkeypatch.setattr(bare_stack, "_write_env", lambda: None)
+    return bare_stack
 
 
-def airflow_of(stack):
+def airflow_of(bare_stack):
     """The program that its API server would be."""
-    return Stack(stack.directory)._component("airflow-api-server").command().arguments[0]
+    return Stack(bare_stack.directory)._component("airflow-api-server").command().arguments[0]
 
 
 def test_a_stack_keeps_to_the_airflow_that_it_was_started_with(started, airflows):
@@ -169,10 +169,10 @@ def test_an_airflow_that_is_not_installed_is_named_with_what_makes_it(started, a
         started.up(operator=False, airflow=OLDEST)
 
 
-def test_what_coverage_is_asked_for_reaches_airflow_and_not_the_operator(monkeypatch, stack):
+def test_what_coverage_is_asked_for_reaches_airflow_and_not_the_operator(monkeypatch, bare_stack):
     monkeypatch.setenv("COVERAGE_PROCESS_START", "coverage.ini")
     monkeypatch.setenv("COVERAGE_FILE", "lines")
-    stack._choices.environment = stack_module._overrides({})
-    assert stack._airflow.environment()["COVERAGE_PROCESS_START"] == "coverage.ini"
-    assert stack._airflow.environment()["COVERAGE_FILE"] == "lines"
-    assert not any(name.startswith("COVERAGE") for name in stack._operator.environment())
+    bare_stack._choices.environment = stack_module._overrides({})
+    assert bare_stack._airflow.environment()["COVERAGE_PROCESS_START"] == "coverage.ini"
+    assert bare_stack._airflow.environment()["COVERAGE_FILE"] == "lines"
+    assert not any(name.startswith("COVERAGE") for name in bare_stack._operator.environment())
