@@ -24,6 +24,7 @@ from .core.decisions import Expire, Release, Store, Wait
 from .core.disclosure import disclosed
 from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
+from .core.instance import OWN
 from .core.job import Job, Key
 from .core.ledger import started_by
 from .core.news import REFINEMENT_WAITS, tells_news
@@ -291,7 +292,13 @@ class JobQueue:
                 situation.needs_airflow or (situation.open and slot.task is not None)
             )
 
-        return [key for key, needed in self._of_each(needs_it) if needed]
+        answers = dict(self._of_each(needs_it))
+
+        def told(slot: Slot) -> bool:
+            """What the stored status says, of an MLJob that has no answer because of a defect: its Airflow must not go because of that."""
+            return slot.job is not None and (slot.job.status.airflow_instance or OWN) == airflow
+
+        return [key for key, slot in self._slots.items() if answers.get(key, told(slot))]
 
     def wanted(self, airflow: str) -> asyncio.Event:
         """Set when something is worth a look at an Airflow's change feed before its time."""

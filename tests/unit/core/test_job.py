@@ -237,6 +237,7 @@ statuses: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "attempts": huge,
         "failedAttempts": huge,
         "specHash": words,
+        "submittedBy": words,
         "activeSince": dates,
         "submitTime": dates,
         "startTime": dates,

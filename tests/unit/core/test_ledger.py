@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
+from mljob_operator.core import ledger as ledger_module
 from mljob_operator.core.facts import Failure, RunFact, Snapshot
 from mljob_operator.core.ledger import GRACE, Ledger, fold, observe
 from mljob_operator.core.phases import FINISHED_TASK, RunState, TaskState
@@ -174,6 +175,17 @@ def test_a_running_answer_does_not_undo_an_uncertain_failure() -> None:
     ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=False, seconds=10)])
     ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, seconds=10.5), seconds=10.5))
     assert state_of(ledger, "fit") is TaskState.FAILED
+
+
+def test_events_invent_no_more_tasks_than_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "MAX_TASKS", 3)
+    events = [event(f"task-{number}", TaskState.RUNNING) for number in range(5)]
+    ledger = fold(Ledger(), events)
+    assert len(ledger.tasks) == 3
+    ledger = fold(ledger, [event("task-0", TaskState.SUCCESS, seconds=1)])
+    assert state_of(ledger, "task-0") is TaskState.SUCCESS
+    ledger = observe(ledger, snapshot(*(rest(f"task-{number}", TaskState.RUNNING) for number in range(5))))
+    assert len(ledger.tasks) == 5
 
 
 def test_a_complete_list_drops_what_it_lacks() -> None:

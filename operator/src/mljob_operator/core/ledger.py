@@ -47,6 +47,9 @@ CONFIRMED_WITHIN = timedelta(seconds=30)
 """How long an event is shown without a word of REST's on it: several times the change feed's interval, which confirms most events."""
 ABSENCE_TAKES = timedelta(seconds=3)
 """How far apart Airflow must have said twice that it has no such run, until that counts."""
+MAX_TASKS = 20_000
+"""Task instances of one run up to which events may add others. Those of a larger run come from REST, and so can't be invented by whoever may write
+to the topic."""
 MAX_DENIED = 100
 """Events of one run to remember as contradicted by REST; of more, the oldest are forgotten."""
 
@@ -175,6 +178,8 @@ def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger
         heard = _heard(ledger, heard, started_by(fact))
         known = ledger.tasks if tasks is None else tasks
         old = known.get(fact.key)
+        if old is None and len(known) >= MAX_TASKS:
+            continue
         new = fact if old is None else _merge(old, fact, past=_of_before(fact, ledger.run))
         if new is not old:
             if tasks is None:

@@ -53,8 +53,9 @@ def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     if new.submit_time and (again or not old.submit_time):
         run = f"backfill {new.backfill.id}" if new.backfill else f"run {new.dag_run_id}"
         told.append(Notice(NORMAL, "Submitted", f"Submitted {run} of DAG {new.dag_id}: {new.dag_run_url}"))
-    if (refused := _condition(new, "SpecApplied")) is not None and _condition(old, "SpecApplied") is None:
-        told.append(Notice(WARNING, "SpecChangeRefused", refused.message))
+    if (unapplied := _condition(new, "SpecApplied")) is not None and _condition(old, "SpecApplied") is None:
+        waits = new.observed_generation == old.observed_generation
+        told.append(Notice(WARNING, unapplied.reason if waits else "SpecChangeRefused", unapplied.message))
     told.extend(_failed_tasks(old, new))
     told.extend(_failed_runs(old, new))
     told.extend(_waits(old, new))

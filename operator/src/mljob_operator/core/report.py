@@ -74,7 +74,8 @@ def report(
     ended = story.phase in TERMINAL_PHASES
 
     new: dict[str, Any] = {
-        "observed_generation": s.job.generation,
+        # A finished MLJob that waits to run another spec is not done with that: it is looked at again, also after a restart.
+        "observed_generation": s.job.generation if s.kept_from_running_again is None else old.observed_generation,
         "phase": story.phase,
         "reason": story.reason,
         "message": story.message,
@@ -428,6 +429,10 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
         wanted.append(Wanted("Suspended", suspended, "Suspended" if suspended else "Resumed", message))
     unapplied = _unapplied(s)
     wanted += unapplied
+    if (waits_for := s.kept_from_running_again) is not None:
+        wanted.append(Wanted("SpecApplied", False, waits_for.reason, waits_for.message))
+        wanted.append(Wanted("Reconciling", not waits_for.stalls, waits_for.reason, waits_for.message))
+        return [*wanted, Wanted("Stalled", waits_for.stalls, waits_for.reason, waits_for.message)]
     # What does not hold needs no explanation; `kubectl describe` stays short.
     moving = not ended and not suspended and not stuck
     wanted.append(Wanted("Reconciling", moving, story.reason, story.message if moving else ""))

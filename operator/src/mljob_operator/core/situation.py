@@ -175,6 +175,11 @@ class Situation:
         return self.finished and not self.job.deleting and not self.job.spec.cancel and self.spec_renewed
 
     @property
+    def kept_from_running_again(self) -> Obstacle | None:
+        """What keeps a finished MLJob from running the other spec that it has got; None: nothing, or there is none."""
+        return self.obstacle if self.run_again and self.due else None
+
+    @property
     def cleared_in_airflow(self) -> bool:
         """Whether somebody cleared the run after its end: it was queued again."""
         run, ended, queued = self.ledger.run, attempts.ended_at(self.job.status), self.job.status.submit_time

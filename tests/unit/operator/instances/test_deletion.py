@@ -7,6 +7,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.errors import AirflowInstanceNotFound
 
+from ..conftest import KEY
 from .conftest import Platform
 
 
@@ -25,6 +26,19 @@ async def test_one_in_use_is_not_gone_until_its_runs_are_over(world: Platform) -
     assert world.status.phase is Phase.SUCCEEDED
     await world.instances.look("prod")
     assert "prod" not in world.instance_objects.objects
+
+
+async def test_one_in_use_by_an_mljob_with_a_defect_is_not_gone(
+    world: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run_in("prod")
+
+    def broken(_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(world.queue, "_situation", broken)
+    assert world.queue.users("prod") == [KEY]
+    assert world.queue.users("staging") == []
 
 
 async def test_one_that_nobody_uses_is_gone_at_once(world: Platform) -> None:
