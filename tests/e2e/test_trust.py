@@ -1,13 +1,12 @@
-"""What surroundings say is not believed: forged and impossible events, a child run under the same id, a gateway that has lost Airflow.
+"""What surroundings say is not believed: forged and impossible events, a child run under the same id, a conf that is too deep, a run without its MLJob.
 
-What one tenant may do to another is in ``test_tenancy.py``, what comes back of Secrets in ``test_secrets.py``.
+Gateways are in ``test_gateways.py``. What one tenant may do to another is in ``test_tenancy.py``, what comes back of Secrets in ``test_secrets.py``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,15 +16,12 @@ from confluent_kafka import Producer
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.e2e.parity import differences
-from tests.fakes.airflow import FakeAirflow
-from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import CREDENTIALS, Platform
+from tests.live.airflow_instances import CREDENTIALS
 from tests.live.eventually import eventually
-from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
-from tests.live.mljobs import MLJobs, Object, holds, manifest
+from tests.live.mljobs import Object, holds, manifest
 
 LONG = "parity_long_running"
 WAIT = "attempts_wait"
@@ -169,128 +165,6 @@ def test_a_conf_that_is_too_deep_is_refused_and_hurts_nobody(installation: NewIn
     assert not [record for record in deep.operator.records() if "unexpected error" in record["message"]]
     deep.jobs.apply(manifest("deep", WAIT, {"seconds": 0}))
     assert deep.jobs.until_finished("deep")["deep"]["status"]["phase"] == "Succeeded"
-
-
-@pytest.fixture(scope="module")
-def instances(new_installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow."""
-    return new_installation("trust-instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
-
-
-@pytest.fixture(scope="module")
-def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    platform = Platform(kubectl, stack)
-    yield platform
-    instances.jobs.remove_all()
-    instances.jobs.until_gone(*instances.jobs.all())
-    platform.close()
-    instances.operator.stop()
-
-
-@pytest.fixture
-def gateways() -> Iterator[ExitStack]:
-    with ExitStack() as gateways:
-        yield gateways
-
-
-def in_instance(platform: Platform, short: str, name: str, seconds: float, **spec: Any) -> Object:
-    spec.setdefault("cancellation", {"strategy": "Api"})
-    return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)
-
-
-def asked(installation: Installation, operation: str) -> float:
-    """How many requests of a kind an operator has made."""
-    return installation.operator.requests().get(operation, 0)
-
-
-def test_a_gateway_that_says_404_releases_no_run_and_starts_no_second(
-    platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
-) -> None:
-    jobs: MLJobs = instances.jobs
-    gateway = gateways.enter_context(HttpGateway(stack.env["AIRFLOW_URL"]))
-    platform.make("gateway", url=gateway.url)
-    platform.until("gateway", "Ready")
-    jobs.apply(in_instance(platform, "gateway", "to-delete", 600), in_instance(platform, "gateway", "to-suspend", 600))
-    runs = {name: jobs.until_phase(name, "Running")["dagRunId"] for name in ("to-delete", "to-suspend")}
-
-    gateway.instead = NOT_FOUND
-    jobs.kubectl("delete", "mljob", "to-delete", "--wait=false")
-    jobs.kubectl("patch", "mljob", "to-suspend", "--type=merge", '--patch={"spec": {"suspend": true}}')
-    platform.until("gateway", "Unreachable")
-    jobs.kubectl("patch", "mljob", "to-suspend", "--type=merge", '--patch={"spec": {"suspend": false}}')
-    looks = asked(instances, "probe")
-    eventually(lambda: asked(instances, "probe") >= looks + 3, "the gateway is asked thrice more", within=120)
-    assert jobs.exists("to-delete")
-    assert airflow.run(WAIT, runs["to-delete"])["state"] == "running"  # type: ignore[index]
-    assert len(airflow.runs(instances.run_prefix("to-suspend"))) == 1
-
-    gateway.instead = None
-    jobs.until_gone("to-delete")
-    assert airflow.ended(WAIT, runs["to-delete"])["state"] == "failed"
-    jobs.kubectl("delete", "mljob", "to-suspend", "--timeout=150s", timeout=180)
-    states = [run["state"] for run in airflow.runs(instances.run_prefix("to-suspend"))]
-    assert "running" not in states
-    assert "queued" not in states
-
-
-def test_an_instance_that_answers_nonsense_is_not_ready_and_nobody_else_notices(
-    platform: Platform, instances: Installation, gateways: ExitStack, stack: Stack
-) -> None:
-    nonsense = gateways.enter_context(HttpGateway(stack.env["AIRFLOW_URL"], EMPTY_OBJECT))
-    platform.make("nonsense", url=nonsense.url)
-    platform.make("sound")
-    platform.until("sound", "Ready")
-
-    found = eventually(
-        lambda: [
-            each
-            for each in (platform.get("nonsense").get("status") or {}).get("conditions") or ()
-            if (each["type"], each["status"]) == ("Ready", "False") and each["reason"] != "NotAskedYet"
-        ],
-        "it says why it is not ready",
-    )
-    assert nonsense.url in found[0]["message"]
-    looks = asked(instances, "probe")
-    eventually(lambda: asked(instances, "probe") >= looks + 4, "it is looked after again", within=120)
-    assert instances.operator.get("/livez")[0] == 200
-    instances.jobs.apply(in_instance(platform, "sound", "beside-nonsense", 0))
-    ended = instances.jobs.until_finished("beside-nonsense")["beside-nonsense"]["status"]
-    assert ended["phase"] == "Succeeded"
-
-
-def test_where_many_runs_vanish_nothing_is_judged_until_they_are_found_again(
-    platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
-) -> None:
-    """The URL leads to another Airflow for a while, in which there are the same DAGs and no runs."""
-    env, jobs = stack.env, instances.jobs
-    another = FakeAirflow(lambda: datetime.now(UTC), {WAIT: ("wait",)})
-    api = AirflowApi(another, user=env["AIRFLOW_USER"], password=env["AIRFLOW_PASSWORD"])
-    elsewhere = gateways.enter_context(AirflowServer(api)).url
-    gateway = gateways.enter_context(HttpGateway(env["AIRFLOW_URL"]))
-    platform.make("moved", url=gateway.url)
-    platform.until("moved", "Ready")
-    names = [f"moved-{number}" for number in range(3)]
-    jobs.apply(*(in_instance(platform, "moved", name, 600, backoffLimit=2) for name in names))
-    runs = {name: jobs.until_phase(name, "Running")["dagRunId"] for name in names}
-
-    gateway.target = elsewhere
-    platform.until("moved", "RunsVanished", within=200)
-    jobs.apply(in_instance(platform, "moved", "later", 0))
-    jobs.until("later", lambda status: status.get("reason") == "AirflowInstanceNotReady", "it waits")
-    looks = asked(instances, "active_runs")
-    eventually(lambda: asked(instances, "active_runs") >= looks + 2, "another census is taken")
-    assert not another.runs
-    for name in names:
-        status = jobs.status(name)
-        assert (status["phase"], status["reason"], status["attempts"]) == ("Running", "RunsVanished", 1)
-        assert jobs.get(name)["metadata"]["finalizers"]
-
-    gateway.target = env["AIRFLOW_URL"]
-    platform.until("moved", "Ready", within=200)
-    assert jobs.until_finished("later")["later"]["status"]["phase"] == "Succeeded"
-    assert {airflow.run(WAIT, run_id)["state"] for run_id in runs.values()} == {"running"}  # type: ignore[index]
-    jobs.remove_all()
-    jobs.until_gone(*names)
 
 
 def test_a_run_that_is_left_without_its_mljob_is_found_and_cancelled(

@@ -17,7 +17,7 @@ TOGETHER = {
     # The operator of that file looks after every AirflowInstance of the cluster.
     "tests/contract/test_instance_store.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_tenancy.py": "tests/e2e/test_instances.py",
-    "tests/e2e/test_trust.py": "tests/e2e/test_instances.py",
+    "tests/e2e/test_gateways.py": "tests/e2e/test_instances.py",
     # That file unpauses a DAG whose runs are to stay queued in this one.
     "tests/contract/test_dag_runs.py": "tests/e2e/test_submission.py",
     # That file pauses the cancellation DAG, on the oldest Airflow in one session with the others.
@@ -26,12 +26,13 @@ TOGETHER = {
 }
 ORDER = (
     "tests/e2e/test_crashes.py",
-    "tests/e2e/test_monitoring.py",
-    "tests/e2e/test_events.py",
     "tests/e2e/test_instances.py",
-    "tests/e2e/test_parity.py",
+    "tests/e2e/test_monitoring.py",
     "tests/e2e/test_backfill.py",
     "tests/e2e/test_examples.py",
+    "tests/e2e/test_trust.py",
+    "tests/e2e/test_events.py",
+    "tests/e2e/test_parity.py",
     "tests/e2e/test_attempts.py",
 )
 """The files that take longest, which begin first, so that no worker is left alone with one of them. The crash matrix keeps a processor busy, so it
