@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.live.airflow_instances import CREDENTIALS
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
-from tests.live.mljobs import Object, holds, manifest
+from tests.live.mljobs import MLJobs, Object, holds, manifest
 
 LONG = "parity_long_running"
 WAIT = "attempts_wait"
@@ -70,15 +71,35 @@ def read_by(installation: Installation) -> float:
     return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
 
 
-@pytest.mark.parametrize("dag_id", [None, "some_other_dag"], ids=["its DAG", "another DAG"])
-@pytest.mark.parametrize("event", ["dag_run.success", "dag_run.failed"])
+FORGERIES = [(event, dag_id) for event in ("dag_run.success", "dag_run.failed") for dag_id in (None, "some_other_dag")]
+"""An end, and the DAG that it is told of; None: the run's own."""
+
+
+def victim(event: str, dag_id: str | None) -> str:
+    return f"forged-{event.rpartition('.')[2]}-{'own' if dag_id is None else 'other'}"
+
+
+@pytest.fixture(scope="module")
+def victims(with_kafka: Installation) -> dict[str, Object]:
+    """MLJobs that are under way, and their statuses."""
+    jobs, names = with_kafka.jobs, [victim(*forgery) for forgery in FORGERIES]
+    for name in names:
+        jobs.submit(name, WAIT, {"seconds": 600}, backoffLimit=1, cancellation={"strategy": "Api"})
+    return {name: jobs.until_phase(name, "Running") for name in names}
+
+
+@pytest.mark.parametrize(("event", "dag_id"), FORGERIES, ids=[victim(*forgery) for forgery in FORGERIES])
 def test_a_forged_end_ends_nothing(
-    event: str, dag_id: str | None, with_kafka: Installation, forger: Forger, airflow: AirflowRest
+    event: str,
+    dag_id: str | None,
+    with_kafka: Installation,
+    victims: dict[str, Object],
+    forger: Forger,
+    airflow: AirflowRest,
 ) -> None:
     """The MLJob stays in progress, keeps its finalizer, and its deletion waits until the run is over."""
-    jobs, name = with_kafka.jobs, f"forged-{event.rpartition('.')[2]}-{'own' if dag_id is None else 'other'}"
-    jobs.submit(name, LONG, backoffLimit=1, cancellation={"strategy": "Api"})
-    status = jobs.until(name, lambda status: status.get("taskCounts", {}).get("running") == 3, "its three tasks run")
+    jobs, name = with_kafka.jobs, victim(event, dag_id)
+    status = victims[name]
     forged = {} if dag_id is None else {"dag_id": dag_id}
 
     forger.tell_until(lambda: read_by(with_kafka), status, event, **forged)
@@ -91,7 +112,7 @@ def test_a_forged_end_ends_nothing(
     assert [run["state"] for run in airflow.runs(with_kafka.run_prefix(name))] == ["running"]
 
     jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
-    assert airflow.ended(LONG, status["dagRunId"])["state"] == "failed"
+    assert airflow.ended(WAIT, status["dagRunId"])["state"] == "failed"
 
 
 @pytest.mark.disruptive  # others assert that they have read no such message
@@ -126,23 +147,52 @@ def test_an_impossible_event_is_unreadable_and_the_rest_goes_on(
     reader.jobs.kubectl("delete", "mljob", "job", "--timeout=60s")
 
 
-@pytest.mark.parametrize("child_fails", [False, True], ids=["succeeds", "fails"])
+@dataclass
+class Parent:
+    """An MLJob whose run triggers a child under its own run id, and what was seen.
+
+    Attributes:
+        run_id: Of both runs.
+        phase: The MLJob's, when the child was over.
+    """
+
+    jobs: MLJobs
+    name: str
+    run_id: str = ""
+    child_state: str = ""
+    phase: str = ""
+
+
+@pytest.fixture(scope="module")
+def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
+    """All of them at once: each goes on for a while after its child's end."""
+    found = {
+        (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")
+        for source, installation in (("with_kafka", with_kafka), ("rest_only", rest_only))
+        for outcome in ("succeeds", "fails")
+    }
+    for (_, outcome), parent in found.items():
+        parent.jobs.submit(parent.name, "trust_parent", {"child_fails": outcome == "fails"}, backoffLimit=1)
+    for parent in found.values():
+        parent.run_id = parent.jobs.until_phase(parent.name, "Running")["dagRunId"]
+        eventually(lambda run_id=parent.run_id: airflow.run("trust_child", run_id), "the child is there")  # type: ignore[misc]
+        parent.child_state = airflow.ended("trust_child", parent.run_id)["state"]
+        parent.phase = parent.jobs.status(parent.name)["phase"]
+    return found
+
+
+@pytest.mark.parametrize("outcome", ["succeeds", "fails"])
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
 def test_a_child_run_under_the_same_run_id_changes_nothing(
-    source: str, child_fails: bool, airflow: AirflowRest, request: pytest.FixtureRequest
+    source: str, outcome: str, parents: dict[tuple[str, str], Parent]
 ) -> None:
-    installation: Installation = request.getfixturevalue(source)
-    jobs, name = installation.jobs, f"parent-of-one-that-{'fails' if child_fails else 'succeeds'}"
-    jobs.submit(name, "trust_parent", {"child_fails": child_fails}, backoffLimit=1)
-    run_id = jobs.until_phase(name, "Running")["dagRunId"]
-    eventually(lambda: airflow.run("trust_child", run_id), "the child is there", within=120)
-    assert airflow.ended("trust_child", run_id)["state"] == ("failed" if child_fails else "success")
+    parent = parents[source, outcome]
+    assert (parent.child_state, parent.phase) == ("failed" if outcome == "fails" else "success", "Running")
 
-    assert jobs.status(name)["phase"] == "Running"
-    status = jobs.until_finished(name)[name]["status"]
+    status = parent.jobs.until_finished(parent.name)[parent.name]["status"]
 
     assert (status["phase"], status["attempts"]) == ("Succeeded", 1)
-    assert status["dagId"] == "trust_parent"
+    assert (status["dagId"], status["dagRunId"]) == ("trust_parent", parent.run_id)
     assert {task["taskId"] for task in status["tasks"]} == {"trigger", "train"}
 
 

@@ -42,4 +42,4 @@ with DAG(
         trigger_run_id="{{ run_id }}",
         conf={"fails": "{{ dag_run.conf.get('child_fails', False) }}"},
     )
-    trigger >> nap.override(task_id="train")(15)
+    trigger >> nap.override(task_id="train")(45)
