@@ -21,28 +21,30 @@ from .notices import WARNING, Notice
 from .run_key import RunKey
 
 SEEN_FOR = timedelta(seconds=60)
-"""How long a run has to be listed without an MLJob before the API server is asked for that MLJob: submissions and clearings under way have ended by then."""
+"""How long censuses have to list a run that no MLJob here follows before the API server is asked for the MLJob: a run that was submitted a moment ago
+is told of by then."""
 
 
 def note(key: Key) -> str:
-    """The note of a run that is submitted for an MLJob. By the run id alone it can't be told from the run of another DAG that somebody gave the same id."""
+    """The note of a run that is submitted for an MLJob. The run id alone would not do: somebody may have given the same id to the run of another DAG."""
     return f"MLJob {key[0]}/{key[1]}"
 
 
 def note_of_retained(key: Key) -> str:
-    """The note of a run that goes on without its MLJob because ``deletionPolicy: Retain`` says so: nobody is to take it for an orphan."""
+    """The note of a run that goes on without its MLJob because ``deletionPolicy: Retain`` says so. Such a run is not orphaned."""
     return f"{note(key)}, deleted with deletionPolicy Retain"
 
 
 def follows(job: Job, run: RunKey) -> bool:
     """Whether an MLJob follows a run, or is about to: the run of its attempt, the one that its first attempt will take over, or an
-    earlier attempt's that somebody has cleared in Airflow.
+    earlier attempt's that somebody has cleared in Airflow. The Airflow's name doesn't count: two AirflowInstances may lead to one Airflow, and
+    each lists the other's runs.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
         parsed = RunId.parse(run.run_id)
         return parsed is not None and parsed.digest == dag_run_id(parsed.prefix, *job.key, pin(job)).digest
-    if run == (attempt.airflow, attempt.dag_id, attempt.run_id):
+    if (run.dag_id, run.run_id) == (attempt.dag_id, attempt.run_id):
         return True
     # One without a start had not begun when its attempt ended: it was submitted late.
     return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
@@ -77,7 +79,7 @@ class Suspects:
     orphaned: set[RunKey] = field(default_factory=set)
 
     def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Note which runs a census listed that nobody follows here; those to ask the API server for, those that were listed first at the beginning."""
+        """Note the runs that a census listed and that no MLJob here follows; of which to ask the API server, the longest suspected first."""
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
         due = [run for run, since in self.since.items() if at - since >= SEEN_FOR and run not in self.orphaned]
