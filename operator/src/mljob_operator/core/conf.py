@@ -11,12 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
-
 from mljob_contract.mljob import MLJobSpec
 
 from .bounds import CONF
+from .param_schemas import Checks
 from .redaction import texts
+from .storable import cut
+
+MAX_PROBLEMS = 20
+"""Problems of one conf that are told of."""
+MAX_PROBLEM = 2000
+"""Characters of each. It quotes the value and the schema, whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
 
 
 def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """What Airflow would refuse, each as ``spec.conf.<path>: why``. Params that the conf doesn't name have their default; keys that no
-    param names are allowed, as in Airflow.
+    """What Airflow would refuse, each as ``spec.conf.<path>: why``, as far as that is checked here (:mod:`.param_schemas`). Params that the conf
+    doesn't name have their default; keys that no param names are allowed, as in Airflow.
 
     Args:
         conf: As it would be submitted.
@@ -91,20 +96,18 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
         for name, value in conf.items()
         if r"\u0000" in json.dumps([name, value]).replace("\\\\", "")
     ]
+    checks = Checks()
     for name, param in params.items():
-        schema = param.get("schema") or {}
-        value = conf.get(name, param.get("value"))
-        try:
-            jsonschema.validate(value, schema, format_checker=jsonschema.FormatChecker())
-        except jsonschema.ValidationError as error:
-            if name in conf:
-                found.append(f"spec.conf.{name}{error.json_path[1:]}: {error.message}")
-            else:
-                kind = schema.get("type")
-                found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
-        except jsonschema.SchemaError:
-            # The DAG's own mistake; Airflow says what it makes of it.
-            continue
+        rules: Mapping[str, Any] = param if isinstance(param, Mapping) else {}
+        schema = rules.get("schema")
+        error = checks.problem(conf.get(name, rules.get("value")), schema)
+        if error is not None and name in conf:
+            found.append(f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}")
+        elif error is not None:
+            kind = schema.get("type") if isinstance(schema, Mapping) else None
+            found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
+        if len(found) >= MAX_PROBLEMS:
+            break
     return found
 
 
