@@ -79,6 +79,31 @@ async def test_an_answer_without_end_is_cut(server: ScriptedAirflow, connect: Co
         await connect(server).get(DAG, RUN)
 
 
+@pytest.mark.parametrize("filling", ["[],", "{},", "1,", '{"a":1},', '"",'])
+async def test_an_answer_of_very_many_values_is_not_read(
+    filling: str, server: ScriptedAirflow, connect: Connect
+) -> None:
+    """They would take many times the answer's bytes in memory, and all the time that there is."""
+    many = filling * (4_000_000 // len(filling))
+    server.told["get run"] = Says(200, f'{{"conf": [{many}1]}}')
+    with pytest.raises(AirflowUnreadable, match="answered with more than 419430 values"):
+        await connect(server).get(DAG, RUN)
+
+
+async def test_a_page_of_very_many_values_is_asked_for_in_parts(server: ScriptedAirflow, connect: Connect) -> None:
+    """A tenant's conf may have as many values as there is room for."""
+    conf = {"key": [1] * 120_000}
+
+    every = [run_row(run_id=f"mljob.a.b.aaaaaaaaaa-{number}", conf=conf) for number in range(1, 21)]
+
+    def cut(query: Mapping[str, list[str]]) -> Told:
+        first, limit = int(query["offset"][0]), int(query["limit"][0])
+        return said(200, dag_runs=every[first : first + limit], total_entries=len(every))
+
+    server.told["list changed runs"] = cut
+    assert len(await connect(server).changed_runs(DAY)) == 20
+
+
 async def test_an_answer_that_drips_is_not_waited_for(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

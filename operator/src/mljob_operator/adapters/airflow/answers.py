@@ -28,6 +28,13 @@ MAX_OBJECT_BYTES = 4 * 1024 * 1024
 """Of an answer about one thing: a run with its conf, a DAG with its params and documentation."""
 MAX_ERROR_BYTES = 64 * 1024
 """What is read of an answer that is an error."""
+BYTES_A_VALUE = 10
+"""Bytes of an answer for each value in it, on average at least. Many small ones (``[],``) take thirty times their bytes in memory, and minutes to be
+read, while nothing else is done."""
+FEW_VALUES = 1_000
+"""So many may always be there."""
+MANY_VALUES = 1_000_000
+"""More may never be."""
 MAX_BODY_SECONDS = 60.0
 """How long an answer may take from its first byte to its last."""
 MAX_RETRY_AFTER = 120.0
@@ -64,7 +71,7 @@ class Absent(Answer):
 
 
 class TooLarge(AirflowUnreadable):
-    """The answer has more bytes than it may have."""
+    """The answer has more bytes, or more values, than it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Reply:
         """Take an answer in, no further than ``most`` bytes.
 
         Raises:
-            TooLarge: It succeeded, and is larger.
+            TooLarge: It succeeded, and is larger, or holds more values than an answer of ``most`` bytes may.
             AirflowUnavailable: It did not end in time.
             urllib3.exceptions.HTTPError: It broke off.
         """
@@ -103,6 +110,8 @@ class Reply:
         body, whole = _body(response, most if succeeded else MAX_ERROR_BYTES, url)
         if succeeded and not whole:
             raise TooLarge(f"{url} answered with more than {most} bytes.", outcome_unknown=True)
+        if succeeded and _values(body) > (values := min(max(most // BYTES_A_VALUE, FEW_VALUES), MANY_VALUES)):
+            raise TooLarge(f"{url} answered with more than {values} values.", outcome_unknown=True)
         headers = response.headers
         return cls(
             url,
@@ -297,6 +306,11 @@ def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[byte
                 f"{url} had not answered whole after {MAX_BODY_SECONDS:.0f} s.", outcome_unknown=True
             )
     return b"".join(chunks), True
+
+
+def _values(body: bytes) -> int:
+    """How many values JSON holds, at most: what is in texts is counted as well."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _problem(item: Any) -> str:
