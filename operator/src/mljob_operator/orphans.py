@@ -79,7 +79,7 @@ class Orphans:
                     suspects.orphaned.add(run)
                     await self._report(run, keys[run])
             if self._cancel:
-                for run in sorted(suspects.orphaned)[:CANCELLATIONS]:
+                for run in suspects.next_to_end(CANCELLATIONS, at):
                     await self._end(run, keys[run], at)
         except StoreError as error:
             log.debug("orphaned runs are not looked for: %s", error)

@@ -10,7 +10,7 @@ from mljob_operator.core.identity import dag_run_id, pin
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.job import Job, Key
 from mljob_operator.core.phases import RunState
-from mljob_operator.errors import StoreUnavailable
+from mljob_operator.errors import AirflowForbidden, StoreUnavailable
 from mljob_operator.orphans import CANCELLATIONS
 from tests.fakes.airflow import FakeRun
 
@@ -112,6 +112,27 @@ class TestAnOrphan:
         await minutes(cancelling, 2)
         assert run.state is RunState.QUEUED
         await minutes(cancelling, 2)
+        assert run.state is RunState.FAILED
+
+    async def test_those_that_can_not_be_cancelled_hold_up_no_others(
+        self, cancelling: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody's DAG was deleted while it ran, or the operator's user may not change it."""
+        cancel = cancelling.airflow.cancel
+
+        async def of_most(dag_id: str, run_id: str) -> None:
+            if dag_id == "forbidden":
+                raise AirflowForbidden("no")
+            if dag_id == "train":
+                await cancel(dag_id, run_id)
+
+        monkeypatch.setattr(cancelling.airflow, "cancel", of_most)
+        cancelling.airflow.dags |= dict.fromkeys(("forbidden", "gone"), cancelling.airflow.dags["train"])
+        for number in range(CANCELLATIONS):
+            stray(cancelling, f"a-{number}", dag_id="forbidden")
+            stray(cancelling, f"b-{number}", dag_id="gone")
+        run = stray(cancelling, "z")
+        await minutes(cancelling, 4)
         assert run.state is RunState.FAILED
 
     async def test_an_event_that_can_not_be_recorded_holds_up_nothing(

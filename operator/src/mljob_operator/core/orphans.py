@@ -73,17 +73,26 @@ class Suspects:
     Attributes:
         since: When a census first listed each of them, or since when an MLJob is known to follow it.
         orphaned: Those that no MLJob follows, as the API server says.
+        tried: When each of those was last to be cancelled.
     """
 
     since: dict[RunKey, datetime] = field(default_factory=dict)
     orphaned: set[RunKey] = field(default_factory=set)
+    tried: dict[RunKey, datetime] = field(default_factory=dict)
 
     def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
         """Note the runs that a census listed and that no MLJob here follows; of which to ask the API server, the longest suspected first."""
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
+        self.tried = {run: tried for run, tried in self.tried.items() if run in self.orphaned}
         due = [run for run, since in self.since.items() if at - since >= SEEN_FOR and run not in self.orphaned]
         return sorted(due, key=lambda run: self.since[run])
+
+    def next_to_end(self, most: int, at: datetime) -> list[RunKey]:
+        """Orphaned runs to cancel now, at most so many. Those that were tried go behind all others: it may be that nobody can cancel them."""
+        found = sorted(self.orphaned, key=lambda run: (run in self.tried, self.tried.get(run, at), run))[:most]
+        self.tried |= dict.fromkeys(found, at)
+        return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
         """An MLJob follows the run after all."""
