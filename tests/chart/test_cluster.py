@@ -214,8 +214,11 @@ def test_for_one_namespace_it_has_what_it_needs_there_and_nothing_anywhere_else(
     cluster: Cluster, bound_release: Release, nobody: str, team: str
 ) -> None:
     assert cluster.rules(bound_release.user, team) - cluster.rules(nobody, team) == NEEDED
-    for where in ("kube-system", "default", bound_release.namespace):
+    for where in ("kube-system", "default"):
         assert cluster.rules(bound_release.user, where) == cluster.rules(nobody, where)
+    # Events about itself.
+    own = cluster.rules(bound_release.user, bound_release.namespace) - cluster.rules(nobody, bound_release.namespace)
+    assert own == {("", "events", "create")}
 
 
 ALLOWED, DENIED = True, False
