@@ -108,7 +108,7 @@ LIVE_OLDEST = Part("live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FIL
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE,), (CHECKS, *PROVIDER, UNIT, GITOPS, LIVE_OLDEST, FAULTS)),
+    "all": ((LIVE,), (FAULTS, LIVE_OLDEST), (CHECKS, *PROVIDER, UNIT, GITOPS)),
 }
 """The lanes of each suite."""
 
