@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LOOK_UPS = 20
 """MLJobs that the API server is asked for in one census, at most."""
+SECONDS = 10.0
+"""How long a census waits for what is done about orphaned runs. The change feed is read after that, so it is held up for so long at most."""
 CANCELLATIONS = 5
 """Orphaned runs that are cancelled in one census, at most: they wait behind everything that somebody waits for."""
 
@@ -73,16 +76,18 @@ class Orphans:
             for change in active
             if (key := self._noted(change)) is not None
         }
+        due = suspects.listed(keys.keys() - set(followed), at)[:LOOK_UPS]
         try:
-            for run in suspects.listed(keys.keys() - set(followed), at)[:LOOK_UPS]:
-                if await self._is_orphaned(run, keys[run], at):
-                    suspects.orphaned.add(run)
-                    await self._report(run, keys[run])
-            if self._cancel:
-                for run in suspects.next_to_end(CANCELLATIONS, at):
-                    await self._end(run, keys[run], at)
-        except StoreError as error:
-            log.debug("orphaned runs are not looked for: %s", error)
+            async with asyncio.timeout(SECONDS):
+                for run in due:
+                    if await self._is_orphaned(run, keys[run], at):
+                        suspects.orphaned.add(run)
+                        await self._report(run, keys[run])
+                if self._cancel:
+                    for run in suspects.next_to_end(CANCELLATIONS, at):
+                        await self._end(run, keys[run], at)
+        except (StoreError, TimeoutError) as error:
+            log.debug("orphaned runs are left for the next census: %s", error or "out of time")
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _noted(self, change: RunChange) -> Key | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from mljob_operator import orphans
 from mljob_operator.core.identity import dag_run_id, pin
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.job import Job, Key
@@ -134,6 +136,20 @@ class TestAnOrphan:
         run = stray(cancelling, "z")
         await minutes(cancelling, 4)
         assert run.state is RunState.FAILED
+
+    async def test_an_airflow_that_does_not_answer_holds_up_the_change_feed_for_a_while_only(
+        self, cancelling: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def hangs(*_: str) -> None:
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(orphans, "SECONDS", 0.05)
+        with monkeypatch.context() as patch:
+            patch.setattr(cancelling.airflow, "cancel", hangs)
+            runs = [stray(cancelling, name) for name in ("one", "two")]
+            await minutes(cancelling)
+        await minutes(cancelling)
+        assert {run.state for run in runs} == {RunState.FAILED}
 
     async def test_an_event_that_can_not_be_recorded_holds_up_nothing(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
