@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -266,3 +267,26 @@ def _strings(value: Any) -> list[str]:
             return [text for item in value for text in _strings(item)]
         case _:
             return []
+
+
+LINES = [f"{number * 7919 % 100_003:05}&'key' of a file" for number in range(500)]
+
+
+def test_many_texts_are_searched_for_a_long_secret_without_holding_up_others() -> None:
+    """A key file, and a run with a thousand tasks that failed: each has a text, and each new status tells of them all."""
+    redaction = Redaction(frozenset({"\n".join(LINES)}))
+    failures = [f"Task {number} failed: {'some words of an exception, ' * 36}" for number in range(400)]
+    assert redaction.text(f"no such key: {LINES[400]}.") == "no such key: ***."
+    assert redaction.text(f"no such key: {LINES[400][:12]}...") == "no such key: ***..."
+    begun = time.process_time()
+    for _ in range(5):
+        assert [redaction.text(text) for text in failures] == failures
+    assert time.process_time() - begun < 3
+
+
+def test_a_text_that_begins_as_all_of_a_secret_does_takes_no_longer() -> None:
+    redaction = Redaction(frozenset({"\n".join("a" * 40 + line for line in LINES)}))
+    begun = time.process_time()
+    for number in range(20):
+        assert "!" in redaction.text("a" * (980 + number) + "!" + "... aaaa" * 8)
+    assert time.process_time() - begun < 3

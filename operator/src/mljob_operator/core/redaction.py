@@ -13,6 +13,8 @@ import base64
 import html
 import json
 import re
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,8 +37,11 @@ MAX_CHARACTERS = 4 * 1024 * 1024
 _CUT = re.compile(r"\.\.\.|…|\Z")
 """Where a text may have been cut: at the dots that stand for the rest, and at its end."""
 _CUTS = 8
-"""Places of a text that are taken for such, the last ones; and at each, how many possible beginnings of a hidden text are compared."""
-_STARTS = 64
+"""Places of a text that are taken for such, the last ones."""
+_MEMORY = 500
+"""Texts of which it is remembered what may be told. Each new status of a run asks for the texts of all its tasks again."""
+_MEMORABLE = 4000
+"""Characters of the longest of them."""
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
@@ -69,7 +74,14 @@ class Redaction:
             return text
         if self._forms is None:
             return WITHHELD
-        return _replaced(text, _merged(sorted(self._found(text, *self._forms))))
+        if (told := self._told.get(text)) is not None:
+            return told
+        told = _replaced(text, _merged(sorted(self._found(text, *self._forms))))
+        if len(text) <= _MEMORABLE:
+            if len(self._told) >= _MEMORY:
+                self._told.clear()
+            self._told[text] = told
+        return told
 
     def outside(self, text: str) -> str:
         """The same for a text that a task of the run wrote."""
@@ -90,7 +102,11 @@ class Redaction:
                 return HIDDEN if str(value) in self.hidden else value
 
     @cached_property
-    def _forms(self) -> tuple[list[str], re.Pattern[str] | None] | None:
+    def _told(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
         """Spellings that are found inside words, and words; None: too many."""
         forms: set[str] = set()
         size = 0
@@ -103,22 +119,51 @@ class Redaction:
                 return None
         words = sorted((form for form in forms if len(form) < MIN_LENGTH), key=len, reverse=True)
         pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)") if words else None
-        return [form for form in forms if len(form) >= MIN_LENGTH], pattern
+        return _Forms(form for form in forms if len(form) >= MIN_LENGTH), pattern
 
     @staticmethod
-    def _found(text: str, forms: list[str], words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
+    def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
         """Where something hidden begins and ends."""
-        cuts = [cut.start() for cut in _CUT.finditer(text)][-_CUTS:]
-        for form in forms:
+        begin = forms.begin_in(text)
+        for form in begin:
             at = text.find(form)
             while at >= 0:
                 yield at, at + len(form)
                 at = text.find(form, at + len(form))
-            for cut in cuts:
-                if (start := _beginning(text, cut, form)) is not None:
+        if begin:
+            for cut in [cut.start() for cut in _CUT.finditer(text)][-_CUTS:]:
+                if (start := forms.beginning(text, cut)) is not None:
                     yield start, cut
         if words is not None:
             yield from (found.span() for found in words.finditer(text))
+
+
+class _Forms:
+    """Spellings, found by how they begin: hundreds of texts are searched for thousands of spellings, and hardly any occurs."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        self._sorted = sorted(forms)
+        self._longest = max(map(len, self._sorted), default=0)
+        self._by_start: defaultdict[str, list[str]] = defaultdict(list)
+        for form in self._sorted:
+            self._by_start[form[:MIN_LENGTH]].append(form)
+
+    def begin_in(self, text: str) -> list[str]:
+        """The spellings whose beginning is in a text."""
+        starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
+        return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
+
+    def beginning(self, text: str, cut: int) -> int | None:
+        """Where the beginning of a spelling stands that goes on beyond the place where the text was cut."""
+        for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
+            if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
+                return at
+        return None
+
+    def _is_beginning(self, text: str) -> bool:
+        """Whether a spelling begins so: those that do follow the text in alphabetical order."""
+        place = bisect_left(self._sorted, text)
+        return place < len(self._sorted) and self._sorted[place].startswith(text)
 
 
 OPEN = Redaction()
@@ -180,18 +225,6 @@ def _password(url: str) -> str | None:
         return urlsplit(url.strip()).password
     except ValueError:
         return None
-
-
-def _beginning(text: str, cut: int, form: str) -> int | None:
-    """Where the beginning of a form stands that goes on beyond the place where the text was cut."""
-    at = text.find(form[:MIN_LENGTH], max(0, cut - len(form)), cut)
-    for _ in range(_STARTS):
-        if at < 0:
-            return None
-        if form.startswith(text[at:cut]):
-            return at
-        at = text.find(form[:MIN_LENGTH], at + 1, cut)
-    return None
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
