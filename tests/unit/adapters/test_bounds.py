@@ -262,6 +262,7 @@ ODD_RUNS = {
     "state": [5, {}, "x" * 2000, "\ud800"],
     "queued_at": ["yesterday", "2026-01-02T03:04:05", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", 5],
     "start_date": [[], True],
+    "end_date": ["3000-01-01T00:00:00Z", "1899-12-31T23:59:59Z"],
     "dag_run_id": ["another-run", None, 5],
     "dag_id": ["another-dag"],
 }

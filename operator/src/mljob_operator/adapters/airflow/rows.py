@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mljob_contract.mljob import StatusSource
+from mljob_contract.times import FIRST_YEAR, LAST_YEAR
 
 from ...core.facts import RunFact, TaskFact
 from ...core.phases import run_state, task_state
@@ -20,8 +21,8 @@ MAX_PROSE = 4000
 MAX_LEVELS = 64
 """How deep what tasks and people put into JSON may be nested. A conf of an MLJob has 32 levels at most."""
 _INT32 = 1 << 31
-_YEARS = range(2, 9999)
-"""What a delay can be added to or taken from without an overflow."""
+_YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
+"""What a status can hold."""
 
 
 class Row:
