@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .airflow_id import GLOB_PATTERN, MAX_ID_LENGTH
 from .mljob import GROUP, Condition, ObjectName, _Model
@@ -153,7 +154,23 @@ class AccessRule(_Model):
     """Which MLJobs go first when some have to wait for maxActiveRuns: those with the higher number. With the same number, namespaces take turns."""
 
 
-Url = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$")]
+def _with_host(url: str) -> str:
+    """What the pattern can't say: the host and the port are ones."""
+    try:
+        parts = urlsplit(url)
+        there = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        there = False
+    if not there:
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
+    return url
+
+
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$"),
+    AfterValidator(_with_host),
+]
 """Without query, fragment and white space; not \\s, which is ASCII's in Go and Unicode's in pydantic."""
 
 

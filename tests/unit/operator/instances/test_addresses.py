@@ -1,0 +1,46 @@
+"""Addresses that the API server takes and Python does not: the AirflowInstance says so, whoever logs in there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.core.instance import Instance
+from mljob_operator.instances import Login
+from tests.fakes.meter import SilentMeter
+
+from .conftest import Platform
+
+
+class RealAdapters(Platform):
+    def _connect(self, instance: Instance, login: Login) -> Any:
+        return Airflow(
+            instance.name,
+            instance.spec.url,
+            SilentMeter(),
+            user=login.user,
+            password="right",
+            prefix="mljob",
+            cancel_dag_id="mljob_cancel",
+        )
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://\u2100:80", "http://a:99999999", "http://:80", "http://@"])
+@pytest.mark.parametrize("access", [[{}], [{"credentials": {"passwordSecretRef": {"name": "team"}}}]])
+async def test_an_address_that_is_none_is_told(
+    url: str, access: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = RealAdapters()
+    for secret in ("odd", "team"):
+        world.instance_objects.secrets[secret] = {"user": secret, "password": "right"}
+    spec = {"url": url, "credentials": {"passwordSecretRef": {"name": "odd"}}, "access": access}
+    world.instance_objects.create("odd", spec, at="2026-01-01T00:00:00Z")
+    await world.see_all()
+    await world.look_after("odd")
+    status, _, message = world.instance_says("odd")
+    assert status == "False"
+    assert "spec.url" in message
+    assert "unexpected error" not in caplog.text
+    await world.queue.close()
