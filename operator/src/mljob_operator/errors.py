@@ -70,15 +70,22 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """Airflow is out of reach: no answer, a server error, or an answer that is not Airflow's."""
+    """Airflow is out of reach: no answer, a server error, or an answer that is not Airflow's.
+
+    Attributes:
+        of_one_request: Airflow failed at this request (500), and other requests may be answered: what fails may be somebody's DAG.
+    """
 
     reason = "AirflowUnavailable"
     longest_delay = 15.0
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, outcome_unknown: bool = False, retry_after: float = 0.0, of_one_request: bool = False
+    ) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
         self.retry_after = retry_after
+        self.of_one_request = of_one_request
 
 
 class AirflowUnreadable(AirflowUnavailable):

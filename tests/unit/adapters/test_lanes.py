@@ -236,3 +236,19 @@ def test_delays_vary_and_are_never_shorter_than_airflow_asks_for(
 
 def test_by_default_two_who_fail_together_do_not_try_again_together() -> None:
     assert len({backoff(OperatorError(), 10) for _ in range(20)}) > 1
+
+
+async def test_what_fails_of_one_request_closes_no_lane(server: ScriptedAirflow, connect: Connect) -> None:
+    """Airflow fails at somebody's DAG, again and again; others submit in the same lane."""
+    airflow = connect(server)
+    server.told["trigger"] = Says(500, "Internal Server Error", "text/plain")
+    for _ in range(2 * FAILURES):
+        with pytest.raises(AirflowUnavailable, match="answered 500"):
+            await airflow.submit(DAG, RUN, {}, "")
+    del server.told["trigger"]
+    assert await airflow.submit(DAG, RUN, {}, "")
+    server.told["trigger"] = Says(503, "", "text/plain")
+    for _ in range(2 * FAILURES):
+        with pytest.raises(AirflowUnavailable, match="answered 503"):
+            await airflow.submit(DAG, RUN, {}, "")
+    assert server.asked.count("trigger") == 3 * FAILURES + 1

@@ -205,7 +205,10 @@ class Reply:
                 return AirflowUnavailable(f"{self.url} answered 429: {told}", retry_after=self.retry_after)
             case status if status >= 500:
                 return AirflowUnavailable(
-                    f"{self.url} answered {status}: {told}", outcome_unknown=True, retry_after=self.retry_after
+                    f"{self.url} answered {status}: {told}",
+                    outcome_unknown=True,
+                    retry_after=self.retry_after,
+                    of_one_request=status == 500,
                 )
             case status if 300 <= status < 400:
                 return AirflowUnavailable(

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from ...errors import AirflowError, AirflowUnavailable, AirflowUnreadable, backoff
 from .answers import Answer
@@ -108,6 +108,13 @@ class Circuit:
                 self._closed_until = self._clock() + backoff(error, self._failures - FAILURES + 1, self._jitter)
 
 
+def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
+    """Whether an error tells that Airflow is out of reach, for whatever request."""
+    return (
+        isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
+    )
+
+
 class Lane:
     """Does one kind of work in one Airflow.
 
@@ -151,7 +158,7 @@ class Lane:
         try:
             result = self._mapped(function, *args)
         except (Answer, AirflowError) as error:
-            if isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable):
+            if _is_no_answer(error):
                 self._circuit.failed(error)
             else:
                 self._circuit.answered()

@@ -301,11 +301,11 @@ class Session:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """What fails in here fails before the request that it is for: that has certainly no effect."""
+    """What fails in here fails before the request that it is for: that has certainly no effect. It is needed for every other request as well."""
     try:
         yield
     except AirflowUnavailable as error:
-        error.outcome_unknown = False
+        error.outcome_unknown = error.of_one_request = False
         raise
 
 
