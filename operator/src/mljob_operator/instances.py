@@ -427,7 +427,11 @@ class Instances:
             if held is None:
                 return
             self._learn(member, held)
+        generation = member.instance.generation
         readiness = await self._ask(member)
+        if member.instance.generation != generation:
+            # The spec was edited meanwhile, and the next look, which is due already, is about the new one.
+            return
         self._accept_vanished_runs(member)
         self._conclude(member, self._unless_runs_vanished(member.instance, readiness))
         instance = member.instance
@@ -435,7 +439,8 @@ class Instances:
             # Where its address or its rules can't be read, nobody is to log in.
             address = instance.spec.url, instance.spec.tls
             await self._refresh_logins(name, partial(self._connect, instance), address, ask=readiness.ready)
-        await self._tell(member)
+        if member.instance.generation == generation:
+            await self._tell(member)
 
     async def _tend_own(self) -> None:
         """The logins of the settings' access rules, until cancelled."""

@@ -6,6 +6,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.logins import read_login
+from mljob_operator.ports import Pulse
 
 from .conftest import Platform
 
@@ -69,6 +70,20 @@ async def test_one_that_does_not_answer_is_not_ready_until_it_does(world: Platfo
     world.prod.down = False
     await world.look_after("prod")
     assert world.status.phase is Phase.QUEUED
+
+
+async def test_what_is_said_of_a_spec_was_learned_of_that_spec(world: Platform) -> None:
+    probe = world.prod.probe
+
+    async def edited_meanwhile() -> Pulse:
+        world.instance_objects.edit("prod", {"url": "http://nobody:8080"})
+        await world.see_all()
+        return await probe()
+
+    world.prod.probe = edited_meanwhile  # type: ignore[method-assign]
+    await world.look_after("prod")
+    edited = world.instance_objects.get("prod")
+    assert edited.status.observed_generation == edited.generation - 1
 
 
 async def test_a_status_that_says_the_same_is_not_written_again(world: Platform) -> None:
