@@ -31,6 +31,15 @@ async def test_a_name_that_is_not_there_is_waited_for(world: Platform) -> None:
     assert world.status.airflow_instance == "test"
 
 
+async def test_what_was_refused_before_does_not_stall_one_that_waits_for_its_airflow(world: Platform) -> None:
+    world.prod.required["train"] = ("count",)
+    await world.run_in("prod")
+    assert (world.says, world.condition("Stalled")) == ((Phase.PENDING, "ValidationFailed"), "True")
+    await world.edit(airflowRef={"name": "test"})
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotFound")
+    assert (world.condition("Reconciling"), world.condition("Stalled")) == ("True", "False")
+
+
 # A changed airflowRef
 
 
