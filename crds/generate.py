@@ -174,6 +174,13 @@ REQUIREMENT_RULES: Rules = [
         "message": "values are required with In and NotIn, and must be absent with Exists and DoesNotExist",
     },
 ]
+OUTPUT_RULES: Rules = [
+    {
+        "rule": "self.taskId != '.' && self.taskId != '..'",
+        "message": "taskId must not be . or ..: no URL can name such a task",
+        "fieldPath": ".taskId",
+    },
+]
 NAME_RULE = {
     "rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
     "message": f"metadata.name must have at most {MAX_NAME_LENGTH} characters: it is a part of the dag run id, which Airflow bounds at 250",
@@ -250,6 +257,7 @@ def jobs() -> Resource:
     spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES
     sources, outputs = spec["properties"]["confFrom"], spec["properties"]["outputs"]
     sources["items"]["x-kubernetes-validations"] = SOURCE_RULES
+    outputs["items"]["x-kubernetes-validations"] = OUTPUT_RULES
     # Both are ordered; a field manager that owns one owns all of it.
     sources["x-kubernetes-list-type"] = "atomic"
     outputs["x-kubernetes-list-type"] = "map"

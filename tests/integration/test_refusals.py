@@ -156,6 +156,8 @@ SPECS: list[tuple[str, Object, str]] = [
     ("an output of no task", {"outputs": [{"name": "score"}]}, "spec.outputs[0].taskId: Required value"),
     ("an output of a task with a space", output(taskId="evaluate model"), AIRFLOW_ID),
     ("an output of a task with a slash", output(taskId="group/evaluate"), AIRFLOW_ID),
+    ("an output of a task that is a dot", output(taskId="."), "taskId must not be . or .."),
+    ("an output of a task that is two dots", output(taskId=".."), "taskId must not be . or .."),
     ("an output without a key", output(key=""), "spec.outputs[0].key in body should be at least 1 chars long"),
     (
         "thirty-three outputs",
