@@ -16,6 +16,7 @@ from mljob_contract.mljob import DeletionPolicy
 
 from .attempts import Attempt, same_run
 from .ledger import ABSENCE_TAKES, unasked
+from .placement import NOWHERE
 from .situation import FOR_EVER, LIST_AGAIN_AFTER, Situation
 
 LOOK_UP_EVERY = timedelta(seconds=5)
@@ -340,7 +341,8 @@ def start_the_run(s: Situation) -> Action | None:
         return Release() if s.job.held else Wait()
     if s.start_at is not None and not s.due:
         return Wait(s.start_at if s.start_at < FOR_EVER else None)
-    if s.obstacle is not None:
+    # One that had finished says first that it is to run again: what has finished and says nothing of that would be forgotten.
+    if s.obstacle is not None and not (s.run_again and s.target != NOWHERE):
         return _clear_up(s)
     if not s.job.held:
         return AddFinalizer()

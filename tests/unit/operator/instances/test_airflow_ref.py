@@ -108,3 +108,16 @@ async def test_where_the_first_may_have_a_run_it_is_asked_before(world: Platform
 
 def test_a_spec_without_airflow_ref_hashes_as_before() -> None:
     assert spec_hash(MLJobSpec.model_validate({"dagId": "train", "conf": {"a": 1}})) == "sjtzyfbgop"
+
+
+async def test_one_that_has_finished_waits_for_the_airflow_of_its_new_spec(world: Platform) -> None:
+    await world.run_in("prod", runPolicy="OnChange")
+    await world.end(world.prod)
+    assert world.status.phase is Phase.SUCCEEDED
+    await world.edit(airflowRef={"name": "test"})
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotFound")
+    assert [entry.phase for entry in world.status.history] == [Phase.SUCCEEDED]
+    test = await world.add_instance("test")
+    assert (world.status.airflow_instance, world.status.attempts) == ("test", 2)
+    await world.end(test)
+    assert world.status.phase is Phase.SUCCEEDED
