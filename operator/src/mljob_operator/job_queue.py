@@ -296,7 +296,8 @@ class JobQueue:
 
         def told(slot: Slot) -> bool:
             """What the stored status says, of an MLJob that has no answer because of a defect: its Airflow must not go because of that."""
-            return slot.job is not None and (slot.job.status.airflow_instance or OWN) == airflow
+            status = slot.job.status if slot.job is not None else None
+            return status is not None and status.dag_run_id is not None and (status.airflow_instance or OWN) == airflow
 
         return [key for key, slot in self._slots.items() if answers.get(key, told(slot))]
 

@@ -16,7 +16,6 @@ from mljob_contract.mljob import DeletionPolicy
 
 from .attempts import Attempt, same_run
 from .ledger import ABSENCE_TAKES, unasked
-from .placement import NOWHERE
 from .situation import FOR_EVER, LIST_AGAIN_AFTER, Situation
 
 LOOK_UP_EVERY = timedelta(seconds=5)
@@ -309,9 +308,12 @@ def pause_or_resume(s: Situation) -> Action | None:
 def take_stock(s: Situation) -> Action | None:
     """When the run has ended, its tasks are listed once in full; a finished MLJob then owes and is owed nothing.
 
-    A run that was cleared after a cancellation is under way again and none of ours: it is not waited for.
+    A run that was cleared after a cancellation is under way again and none of ours: it is not waited for. Nor is the old run of an MLJob that is about to
+    run another spec.
     """
-    listing = s.ledger.over or (s.finished and s.attempt is not None and s.submitted and s.ledger.run is None)
+    listing = not s.run_again and (
+        s.ledger.over or (s.finished and s.attempt is not None and s.submitted and s.ledger.run is None)
+    )
     if listing and s.job.held and not s.ledger.listed and not s.ledger.gone:
         if s.retry_at is not None and s.now < s.retry_at:
             return Wait(_soonest(s.retry_at, s.verdict_at))
@@ -342,7 +344,7 @@ def start_the_run(s: Situation) -> Action | None:
     if s.start_at is not None and not s.due:
         return Wait(s.start_at if s.start_at < FOR_EVER else None)
     # One that had finished says first that it is to run again: what has finished and says nothing of that would be forgotten.
-    if s.obstacle is not None and not (s.run_again and s.target != NOWHERE):
+    if s.obstacle is not None and (not s.run_again or s.kept_from_running_again is not None):
         return _clear_up(s)
     if not s.job.held:
         return AddFinalizer()

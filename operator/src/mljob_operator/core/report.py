@@ -415,11 +415,9 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
     phase, trouble, obstacle = story.phase, s.effort.trouble, s.obstacle
     ended = phase in TERMINAL_PHASES
     suspended = phase is Phase.SUSPENDED
-    if s.due and obstacle is not None:
-        # As in the story, what is in the way now counts, whatever went wrong before.
-        hopeless = obstacle.stalls
-    else:
-        hopeless = trouble is not None and trouble.retry_at is None
+    # As in the story, what is in the way now counts, whatever went wrong before.
+    in_the_way = obstacle if s.due else None
+    hopeless = in_the_way.stalls if in_the_way else trouble is not None and trouble.retry_at is None
     stuck = phase is Phase.PENDING and hopeless
     wanted = []
     if phase is Phase.SUCCEEDED:

@@ -7,7 +7,6 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState
 
-from ..conftest import KEY
 from .conftest import Platform
 
 
@@ -27,33 +26,38 @@ async def test_it_waits_and_says_for_what(world: Platform, state: RunState, *, r
     await seconds(world, 5)
     if restarted:
         await world.restart()
-    assert (world.status.phase, world.status.observed_generation) == (ended.phase, 1)
-    assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
-    (reason,) = [found.reason for found in world.status.conditions or () if found.type == "SpecApplied"]
-    assert reason == "AirflowInstanceNotReady"
-    assert world.told.count("AirflowInstanceNotReady") == 1
-    assert world.condition("Stalled") == "False"
+    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
+    assert [entry.phase for entry in world.status.history or ()] == [ended.phase]
+    assert (world.condition("Reconciling"), world.condition("Stalled")) == ("True", "False")
+    assert (world.condition("Complete"), world.condition("Failed")) == (None, None)
 
     world.prod.down = False
     await world.look_after("prod")
     await seconds(world, 10)
     assert (world.status.phase, world.status.attempts, world.status.observed_generation) == (Phase.QUEUED, 2, 2)
-    assert world.condition("SpecApplied") is None
     assert [run.conf for run in world.prod.runs.values()][-1] == {"alpha": 2}
 
 
-async def test_one_that_is_taken_back_is_no_change(world: Platform) -> None:
-    await world.run_in("prod", runPolicy="OncePerSpec")
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_without_an_airflow_to_go_to_it_says_that_the_spec_waits(world: Platform, *, restarted: bool) -> None:
+    """No attempt can begin in no Airflow, so the phase stays; whoever waits for the spec sees that it was not acted on."""
+    await world.run_in("prod", runPolicy="OnChange")
     await seconds(world, 10)
     await world.end(world.prod)
     await seconds(world, 20)
-    world.prod.down = True
-    await world.look_after("prod")
-    await world.edit(conf={"alpha": 2})
-    await world.edit(conf={})
+    await world.edit(airflowRef=None, conf={"alpha": 2})
     await seconds(world, 5)
-    assert (world.status.phase, world.status.observed_generation) == (Phase.SUCCEEDED, 3)
-    assert KEY not in world.queue._slots
+    if restarted:
+        await world.restart()
+    assert (world.status.phase, world.status.observed_generation) == (Phase.SUCCEEDED, 1)
+    assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
+    (reason,) = [found.reason for found in world.status.conditions or () if found.type == "SpecApplied"]
+    assert reason == "NoDefaultAirflow"
+    assert world.told.count(reason) == 1
+    third = await world.add_instance("third", default=True)
+    await seconds(world, 10)
+    assert (world.status.airflow_instance, world.status.attempts) == ("third", 2)
+    assert (world.condition("SpecApplied"), len(third.runs)) == (None, 1)
 
 
 async def seconds(world: Platform, number: int) -> None:
