@@ -94,6 +94,7 @@ class FakeAirflow:
         daily: DAGs that have a schedule.
         down: Whether requests get no answer.
         locked: Whether it refuses the credentials.
+        version: Which one it is.
         unhealthy: Its parts that are not well.
         down_for: How many requests of a kind get none.
         lose_answers: How many submissions take effect without an answer.
@@ -112,6 +113,7 @@ class FakeAirflow:
         self.runs: dict[tuple[str, str], FakeRun] = {}
         self.down = False
         self.locked = False
+        self.version = "3.3.2"
         self.unhealthy: set[str] = set()
         self.down_for: dict[str, int] = {}
         self.lose_answers = 0
@@ -276,7 +278,7 @@ class FakeAirflow:
         self.asked("probe")
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
-        return Pulse("3.3.2", InstanceHealth(**health))
+        return Pulse(self.version, InstanceHealth(**health))
 
     async def close(self) -> None:
         """Nothing is under way."""

@@ -12,13 +12,19 @@ INTERVAL = 0.2
 
 
 def eventually(
-    question: Callable[[], T], what: str, *, within: float = 180.0, evidence: Callable[[], object] | None = None
+    question: Callable[[], T],
+    what: str,
+    *,
+    within: float = 180.0,
+    every: float = INTERVAL,
+    evidence: Callable[[], object] | None = None,
 ) -> T:
     """The first answer that is true; an answer that raises AssertionError counts as no.
 
     Args:
         what: What is waited for, for the message when it doesn't come.
         within: Seconds; they cost time only where the test fails.
+        every: Seconds between two questions, for those that cost much.
         evidence: Asked when it doesn't come: what there is instead.
     """
     deadline = time.monotonic() + within
@@ -36,4 +42,4 @@ def eventually(
                 f"not within {within:g} s: {what}{complaint or f' (the last answer: {answer!r})'}"
                 + (f"\n{evidence()}" if evidence else "")
             )
-        time.sleep(INTERVAL)
+        time.sleep(every)

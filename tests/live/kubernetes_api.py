@@ -1,7 +1,7 @@
-"""The Kubernetes API, read over HTTP as the cluster's administrator.
+"""The Kubernetes API over HTTP, as the cluster's administrator.
 
 What a user does is done with kubectl. What a test asks while it waits is asked here: a kubectl process costs a tenth of a second of a processor,
-and tests that wait ask several times a second.
+and tests that wait ask several times a second. Tests that change hundreds of objects do so here as well.
 """
 
 from __future__ import annotations
@@ -34,26 +34,63 @@ class KubernetesApi:
         """The same object for everybody who asks for the same cluster."""
         return KubernetesApi(kubeconfig)
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return str(self._client.configuration.host)
+
+    @property
+    def certificate(self) -> str:
+        """The certificate (PEM) that vouches for it."""
+        return Path(self._client.configuration.ssl_ca_cert).read_text()
+
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """An object or a list, without ``managedFields``, as kubectl shows it.
 
         Raises:
             AssertionError: The API answered with an error.
         """
-        request = self._client.param_serialize(
-            "GET",
-            path,
-            query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
-            auth_settings=["BearerToken"],
-        )
-        answer = self._client.call_api(*request, _request_timeout=TIMEOUT)
-        body = answer.read()
-        assert answer.status == 200, f"GET {path}: {answer.status} {body[:300]!r}"
+        status, body = self._ask("GET", path, query)
+        assert status == 200, f"GET {path}: {status} {body[:300]!r}"
         found: dict[str, Any] = json.loads(body)
         for each in found.get("items", [found]):
             _forget_managers(each)
         return found
+
+    def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> str | None:
+        """Server-Side Apply: create an object or change it. Why the API refuses it, or None.
+
+        Raises:
+            AssertionError: The API answered with another error.
+        """
+        query = {"fieldManager": manager, "force": "true"}
+        status, answer = self._ask("PATCH", path, query, json.dumps(body), "application/apply-patch+yaml")
+        assert status in (200, 201, 400, 422), f"PATCH {path}: {status} {answer[:300]!r}"
+        return None if status < 400 else str(json.loads(answer)["message"])
+
+    def delete(self, path: str, **query: str) -> None:
+        """Delete an object, or those of a list, without waiting until they are gone.
+
+        Raises:
+            AssertionError: The API answered with an error.
+        """
+        status, answer = self._ask("DELETE", path, query)
+        assert status in (200, 202), f"DELETE {path}: {status} {answer[:300]!r}"
+
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, str], body: str | None = None, content_type: str | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        request = self._client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {}),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = self._client.call_api(*request, _request_timeout=TIMEOUT)
+        return answer.status, answer.read()
 
 
 def _forget_managers(found: Mapping[str, Any]) -> None:

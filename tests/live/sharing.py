@@ -18,6 +18,7 @@ TOGETHER = {
     "tests/contract/test_instance_store.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_tenancy.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_gateways.py": "tests/e2e/test_instances.py",
+    "tests/integration/test_instance_walk.py": "tests/e2e/test_instances.py",
     # That file unpauses a DAG whose runs are to stay queued in this one.
     "tests/contract/test_dag_runs.py": "tests/e2e/test_submission.py",
     # That file pauses the cancellation DAG, on the oldest Airflow in one session with the others.

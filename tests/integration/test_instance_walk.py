@@ -1,0 +1,97 @@
+"""A walk with AirflowInstances: as that with MLJobs. Some of them lead to an Airflow that lets the operator in, others to what is none or is too old, with
+credentials that are right, wrong or not there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from mljob_contract.airflow_instance import CREDENTIALS_LABEL, KIND, PLURAL
+from tests.conftest import NewInstallation
+from tests.live.airflow_instances import CREDENTIALS
+from tests.live.http_gateway import EMPTY_OBJECT, HttpGateway
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.walk import instances
+from tests.walk.airflow import WorkingAirflow
+from tests.walk.users import Users
+from tests.walk.walk import INSTANCES, SEED, TIMEOUT, differences, surprises, walk
+
+log = logging.getLogger(__name__)
+
+pytestmark = pytest.mark.timeout(2 * TIMEOUT)
+
+
+@pytest.fixture
+def airflow() -> Iterator[WorkingAirflow]:
+    with WorkingAirflow().at_work() as airflow:
+        yield airflow
+
+
+@pytest.fixture
+def urls(airflow: WorkingAirflow) -> Iterator[list[str]]:
+    """Where AirflowInstances lead to: an Airflow, one that is too old, one that is not well, and a server that answers {} to everything."""
+    old, ill = WorkingAirflow(), WorkingAirflow()
+    old.fake.version = "2.11.0"
+    ill.fake.unhealthy.add("scheduler")
+    with old.at_work(), ill.at_work(), HttpGateway(airflow.url, EMPTY_OBJECT) as none:
+        yield [airflow.url, old.url, ill.url, none.url]
+
+
+@pytest.fixture
+def operator(installation: NewInstallation) -> Installation:
+    """One whose settings name no Airflow."""
+    return installation(
+        "walk-instances",
+        MLJOB_AIRFLOW_INSTANCES="true",
+        MLJOB_AIRFLOW_URL="",
+        MLJOB_KAFKA_BOOTSTRAP_SERVERS="",
+        MLJOB_LOG_LEVEL="debug",
+    )
+
+
+@pytest.fixture
+def users(operator: Installation, airflow: WorkingAirflow, kubectl: Kubectl) -> Iterator[Users]:
+    right = {"user": airflow.user, "password": airflow.password, "token": airflow.token}
+    secrets = {
+        instances.RIGHT: right,
+        instances.WRONG: {"user": airflow.user, "password": "an0ther", "token": "an0ther"},
+        instances.UNLABELLED: right,
+        instances.BROKEN: {"user": airflow.user, "token": "not a\ntoken"},
+    }
+    kubectl.within(CREDENTIALS).apply(
+        *(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {
+                    "name": name,
+                    "labels": {} if name == instances.UNLABELLED else {CREDENTIALS_LABEL: "true"},
+                },
+                "stringData": data,
+            }
+            for name, data in secrets.items()
+        )
+    )
+    users = Users(kubectl.api, KIND, PLURAL, within=TIMEOUT, evidence=operator.operator.log_end)
+    yield users
+    users.delete_all()
+
+
+def test_an_instance_that_was_edited_and_rolled_back_is_as_one_that_never_was(
+    operator: Installation, users: Users, urls: list[str], kubectl: Kubectl
+) -> None:
+    edits = instances.edits(SEED, [*urls, kubectl.api.url], kubectl.api.certificate)
+
+    compared = walk(users, edits, INSTANCES, instances.settled)
+
+    reached = Counter(instances.reason(one.fresh) for one in compared if one.fresh is not None)
+    log.info("%d AirflowInstances came to %s", len(compared), reached)
+    assert differences(compared, instances.outcome) == {}
+    assert reached.keys() >= instances.OUTCOMES, "a walk that sees much"
+    users.delete_all()
+    assert surprises(operator.operator.log(), operator.operator.records()) == []

@@ -1,0 +1,93 @@
+"""A walk with MLJobs, on a real Kubernetes API, with the real operator before a simulated Airflow: each that was edited and rolled back comes to what
+a fresh one comes to, none surprises the operator, and none is in another one's way.
+
+``WALK_OBJECTS`` walks with more of them, ``WALK_SEED`` with others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from mljob_contract.mljob import KIND, PLURAL
+from tests.conftest import NewInstallation
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.walk import mljobs
+from tests.walk.airflow import SUCCEEDS, WorkingAirflow
+from tests.walk.users import Users
+from tests.walk.walk import INSTANCES, OBJECTS, SEED, TIMEOUT, differences, surprises, walk
+
+log = logging.getLogger(__name__)
+
+pytestmark = pytest.mark.timeout(2 * TIMEOUT)
+
+
+@pytest.fixture
+def airflow() -> Iterator[WorkingAirflow]:
+    with WorkingAirflow().at_work() as airflow:
+        yield airflow
+
+
+@pytest.fixture
+def operator(airflow: WorkingAirflow, installation: NewInstallation) -> Installation:
+    return installation(
+        "walk",
+        MLJOB_AIRFLOW_URL=airflow.url,
+        MLJOB_AIRFLOW_USER=airflow.user,
+        MLJOB_AIRFLOW_PASSWORD=airflow.password,
+        MLJOB_KAFKA_BOOTSTRAP_SERVERS="",
+        MLJOB_RESYNC_INTERVAL_SECONDS="2",
+        MLJOB_LOG_LEVEL="debug",
+    )
+
+
+@pytest.fixture
+def users(operator: Installation, kubectl: Kubectl) -> Users:
+    operator.jobs.kubectl.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": mljobs.CONFIG_MAP}, "data": {"rate": "0.1"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": mljobs.SECRET}, "stringData": {"user": "me"}},
+    )
+    namespace, evidence = operator.jobs.namespace, operator.operator.log_end
+    return Users(kubectl.api, KIND, PLURAL, namespace, within=TIMEOUT, evidence=evidence)
+
+
+@pytest.fixture
+def canaries(operator: Installation, kubectl: Kubectl) -> Users:
+    namespace, evidence = operator.jobs.namespace, operator.operator.log_end
+    return Users(kubectl.api, KIND, PLURAL, namespace, within=TIMEOUT, evidence=evidence)
+
+
+def test_an_mljob_that_was_edited_and_rolled_back_is_as_one_that_never_was(
+    operator: Installation, airflow: WorkingAirflow, users: Users, canaries: Users
+) -> None:
+    numbers = itertools.count()
+
+    def meanwhile() -> None:
+        """An MLJob like any other ends while the others are on their way."""
+        name = f"canary-{next(numbers)}"
+        assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}
+        canaries.until(mljobs.finished, [name], "an MLJob ends beside the others")
+
+    compared = walk(users, mljobs.edits(SEED), OBJECTS - INSTANCES, mljobs.settled, meanwhile)
+
+    # With runPolicy Once the spec that was submitted first counts, which may be the edited one.
+    undone = [one for one in compared if one.rolled_back is not None and not mljobs.applied(one.rolled_back)]
+    done = [one for one in compared if one not in undone]
+    reached = Counter("deleted" if one.fresh is None else mljobs.reason(one.fresh) for one in done)
+    log.info("%d MLJobs came to %s; %d to another spec", len(compared), reached, len(undone))
+    assert differences(done, mljobs.outcome) == {}
+    assert {one.rolled_back["spec"]["runPolicy"] for one in undone if one.rolled_back} <= {"Once"}
+    assert len(undone) < len(compared) / 4
+    assert reached.keys() >= mljobs.OUTCOMES, "a walk that sees much"
+
+    retained = {
+        body["status"].get("dagRunId") for body in users.all().values() if body["spec"]["deletionPolicy"] == "Retain"
+    }
+    users.delete_all()
+    assert set(airflow.active()) <= retained
+    assert surprises(operator.operator.log(), operator.operator.records()) == []

@@ -1,0 +1,84 @@
+"""AirflowInstances of a walk. What an AirflowInstance is depends on nothing that it was before, but for the version that it remembers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+
+from .generate import Choice, Generator, fixed
+from .users import Object, Spec
+from .walk import Edit, changed, spec_schema
+
+RIGHT, WRONG, UNLABELLED, BROKEN = "walk-right", "walk-wrong", "walk-unlabelled", "walk-broken"
+"""Secrets that are there; others that an AirflowInstance may name are not."""
+NOBODY_LISTENS = ("http://127.0.0.1:9", "https://127.0.0.1:9/airflow")
+NO_ADDRESSES = ("http://[::1", "http://127.0.0.1:port")
+NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+OUTCOMES = {
+    "Ready",
+    "Unauthorized",
+    "Unreachable",
+    "NotAirflow",
+    "Unsupported",
+    "SecretMissing",
+    "SecretUnlabelled",
+    "InvalidCredentials",
+    "ValidationFailed",
+}
+"""Reasons of the condition Ready that every walk comes to."""
+
+
+def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
+    """Without end; not all of them are accepted by the API server.
+
+    Args:
+        urls: Those of Airflows, and of what is none; the first one is an Airflow that lets RIGHT in.
+        certificate: One that is valid.
+    """
+    rng = random.Random(seed)
+    secret = fixed(RIGHT, RIGHT, RIGHT, RIGHT, WRONG, UNLABELLED, BROKEN, "nobody-made-it")
+    hints: dict[str, Choice] = {".tls.caBundle": fixed(certificate, certificate, NO_CERTIFICATE)}
+    for owner in (".credentials", ".access[].credentials"):
+        hints |= {
+            f"{owner}.passwordSecretRef.name": secret,
+            f"{owner}.passwordSecretRef.userKey": fixed("user"),
+            f"{owner}.passwordSecretRef.passwordKey": fixed("password"),
+            f"{owner}.tokenSecretRef.name": secret,
+            f"{owner}.tokenSecretRef.key": fixed("token"),
+        }
+    schema, generator = spec_schema("airflowinstances"), Generator(rng, hints)
+
+    def spec() -> Spec:
+        # Names that nobody has are asked of a name server, which is not for a test to bother.
+        return generator.some(schema, rng.choice((0.1, 0.4, 0.8))) | {
+            "url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))
+        }
+
+    while True:
+        first = spec()
+        yield Edit(first, changed(rng, first, spec(), needed=schema["required"]))
+
+
+def settled(body: Object) -> bool:
+    """Whether the operator has looked at it as it is, as far as its status says."""
+    status = body.get("status", {})
+    seen = status.get("observedGeneration") == body["metadata"]["generation"]
+    return seen and all(condition["reason"] != "NotAskedYet" for condition in status.get("conditions", ()))
+
+
+def outcome(body: Object) -> Mapping[str, object]:
+    """What has to be the same in one that was edited and rolled back and in one that never was."""
+    status = body["status"]
+    return {
+        "spec": body["spec"],
+        "finalizers": body["metadata"].get("finalizers"),
+        "conditions": {
+            found["type"]: (found["status"], found["reason"], found["message"]) for found in status["conditions"]
+        },
+        "health": status.get("health"),
+    }
+
+
+def reason(body: Object) -> str:
+    """Why it is ready, or is not."""
+    return next(str(found["reason"]) for found in body["status"]["conditions"] if found["type"] == "Ready")

@@ -1,0 +1,108 @@
+"""Those who apply and delete objects of one kind, as GitOps tools do: by Server-Side Apply, several at a time."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from mljob_contract.mljob import API_VERSION
+from tests.live.eventually import eventually
+from tests.live.kubernetes_api import KubernetesApi
+
+Object = dict[str, Any]
+Spec = dict[str, Any]
+
+SIDE_BY_SIDE = 6
+"""Requests at a time."""
+LOOK_EVERY = 2.0
+"""Seconds between two looks at all objects, which are megabytes."""
+LABEL = "mljob.dev/walk"
+"""Its value tells the objects of one walk from others."""
+
+
+class Users:
+    """Users of one kind.
+
+    Args:
+        namespace: Where the objects are; None: the kind has no namespaces.
+        within: Seconds that may pass until what is waited for is so.
+        evidence: What the operator said last.
+    """
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        kind: str,
+        plural: str,
+        namespace: str | None = None,
+        *,
+        within: float,
+        evidence: Callable[[], str],
+    ) -> None:
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        self._api = api
+        self._kind = kind
+        self._path = f"/apis/{API_VERSION}{scope}/{plural}"
+        self._walk = secrets.token_hex(3)
+        self._within = within
+        self._evidence = evidence
+
+    def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
+        """Create or change objects, by name; why the API server refuses some of them."""
+
+        def one(name: str) -> str | None:
+            meta = {"name": self._full(name), "labels": {LABEL: self._walk}}
+            body = {"apiVersion": API_VERSION, "kind": self._kind, "metadata": meta, "spec": specs[name]}
+            return self._api.apply(f"{self._path}/{self._full(name)}", body, manager="walk")
+
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            answers = zip(specs, pool.map(one, specs), strict=True)
+            return {name: refusal for name, refusal in answers if refusal is not None}
+
+    def all(self) -> dict[str, Object]:
+        """Those that are there, by name."""
+        found = self._api.get(self._path, labelSelector=f"{LABEL}={self._walk}")["items"]
+        return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
+
+    def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
+        """Each object as it is when it is first seen to be done; None: it is not there any more."""
+        late = dict.fromkeys(names)
+        found: dict[str, Object | None] = {}
+
+        def look() -> bool:
+            there = self.all()
+            for name in list(late):
+                if name not in there or done(there[name]):
+                    found[name] = there.get(name)
+                    del late[name]
+                else:
+                    late[name] = there[name]
+            return not late
+
+        eventually(look, what, within=self._within, every=LOOK_EVERY, evidence=lambda: self._told(late))
+        return found
+
+    def delete_all(self) -> None:
+        """Delete all objects, and wait until they are gone."""
+        self._api.delete(self._path, labelSelector=f"{LABEL}={self._walk}")
+        eventually(
+            lambda: not self.all(),
+            "all are gone",
+            within=self._within,
+            every=LOOK_EVERY,
+            evidence=lambda: self._told(self.all()),
+        )
+
+    def _full(self, name: str) -> str:
+        """Unique in the cluster: some kinds have no namespaces."""
+        return f"{name}-{self._walk}"
+
+    def _told(self, late: Mapping[str, Object | None]) -> str:
+        """What some of those say that are waited for, and the operator."""
+        shown = [
+            f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"
+            for name, body in late.items()
+        ]
+        return "\n".join([f"{len(late)} are late:", *shown[:10], self._evidence()])
