@@ -241,6 +241,39 @@ async def test_pages_that_do_not_end_or_are_none_are_refused(
         await connect(server).changed_runs(DAY)
 
 
+@pytest.mark.parametrize("cursors", [False, True])
+async def test_a_run_that_is_too_large_by_itself_hides_no_other(
+    cursors: bool,
+    server: ScriptedAirflow,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever may trigger a DAG in Airflow may give the run any conf, and an id that looks like ours."""
+    monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
+    names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
+    confs = {names[0]: {"x": "x" * 20_000}, names[4]: {"x": "x" * 20_000}}
+    every = [run_row(run_id=name, conf=confs.get(name, {})) for name in names]
+
+    def cut(query: Mapping[str, list[str]]) -> Says:
+        limit = int(query["limit"][0])
+        by_cursor = cursors and "cursor" in query
+        first = int(query["cursor"][0] or 0) if by_cursor else int(query["offset"][0])
+        rows = every[first : first + limit]
+        after = str(first + limit) if first + limit < len(every) else None
+        more = {"next_cursor": after} if by_cursor else {"total_entries": len(every)}
+        return said(200, dag_runs=rows, **more)
+
+    server.told["list changed runs"] = cut
+    airflow = connect(server)
+    for _ in range(2):
+        found = {change.run_id for change in await airflow.changed_runs(DAY)}
+        assert found == set(names) - confs.keys()
+    assert [record.message for record in caplog.records if "too large to be read" in record.message] == [
+        f"a row is left out: dag_runs of {server.url}, row {row}: it is too large to be read" for row in (1, 5)
+    ]
+
+
 async def test_pages_that_are_too_large_are_asked_for_in_parts(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,9 @@ from ...ports import RunChange, TaskChange
 from .rows import Row, now, run_fact, task_fact
 from .session import Session
 
+MAX_NOTE = 300
+"""Characters of a note that are kept; ours has at most 211."""
+
 
 class Changes:
     """The changes of one Airflow's runs. A row that can't be read is one run's affair: it is left out, and the others count.
@@ -46,6 +49,7 @@ class Changes:
             "~",
             "~",
             cursors=True,
+            of_many=True,
             updated_at_gte=since,
             run_id_prefix_pattern=self._prefix,
         )
@@ -69,12 +73,15 @@ class Changes:
             self._runs.get_dag_runs_without_preload_content,
             "~",
             cursors=True,
+            of_many=True,
             run_id_prefix_pattern=self._prefix,
             **which,
         )
 
         def change(row: Row) -> RunChange:
-            return RunChange(row.text("dag_id"), row.text("dag_run_id"), run_fact(row, seen), row.prose("note") or None)
+            return RunChange(
+                row.text("dag_id"), row.text("dag_run_id"), run_fact(row, seen), row.prose("note", MAX_NOTE) or None
+            )
 
         return list(self._session.each(self._ours(rows), change))
 

@@ -40,8 +40,8 @@ T = TypeVar("T")
 
 PAGE = 100
 """Rows of an answer: Airflow's default ``[api] maximum_page_limit``. It may be set lower, so a page with fewer is not the last one."""
-MAX_PAGES = 10_000
-"""Of one list: a million rows. An Airflow with more is not read to the end."""
+MAX_PAGES = 2_000
+"""Of one list: 200,000 rows, which take more than 100 MB. An Airflow with more is not read to the end."""
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
 MAX_CLOCK_OFFSET = timedelta(days=1)
@@ -150,6 +150,7 @@ class Session:
         *args: Any,
         cursors: bool = False,
         absent: Absence = NEVER,
+        of_many: bool = False,
         **query: Any,
     ) -> Iterator[Row]:
         """All rows of a list, which ``field`` of each page holds. Where the list ends is Airflow's to say.
@@ -160,6 +161,7 @@ class Session:
             args: Of the method.
             cursors: Whether the list has cursors since Airflow 3.2. 3.1 ignores them and follows the offset, which later versions ignore in turn.
             absent: How Airflow says that what is asked for is not there.
+            of_many: Whether the rows are of many runs: a row that is too large by itself is left out then, for somebody's conf must not hide the others.
             query: Arguments of the method.
 
         Raises:
@@ -173,10 +175,15 @@ class Session:
             try:
                 page = self.ask(method, *args, absent=absent, most=MAX_PAGE_BYTES, **place, **query)
             except TooLarge:
-                if place["limit"] == 1:
+                if place["limit"] > 1:
+                    # Somebody's conf is large: fewer at a time.
+                    place["limit"] = max(1, place["limit"] // 10)
+                    continue
+                if not of_many:
                     raise
-                # Somebody's conf is large: fewer at a time.
-                place["limit"] = max(1, place["limit"] // 10)
+                self._say_once(f"{field} of {self._at}, row {place['offset'] + 1}: it is too large to be read")
+                # A cursor leads from one row to the next, and this one can't be had. Without a cursor Airflow counts.
+                place = {"limit": PAGE, "offset": place["offset"] + 1}
                 continue
             rows = page.rows(field)
             if len(rows) > place["limit"]:
@@ -204,11 +211,15 @@ class Session:
             try:
                 found = read(row)
             except AirflowUnreadable as error:
-                if str(error) not in self._unreadable and len(self._unreadable) < _REPEATED:
-                    self._unreadable.add(str(error))
-                    log.warning("a row is left out: %s", error)
+                self._say_once(str(error))
                 continue
             yield found
+
+    def _say_once(self, why: str) -> None:
+        """Log that a row is left out."""
+        if why not in self._unreadable and len(self._unreadable) < _REPEATED:
+            self._unreadable.add(why)
+            log.warning("a row is left out: %s", why)
 
     def assert_backfills(self) -> None:
         """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it may have been upgraded."""
