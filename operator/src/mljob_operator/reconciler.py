@@ -30,6 +30,7 @@ from .errors import (
     AirflowForbidden,
     AirflowUnauthorized,
     AirflowUnavailable,
+    AirflowUnreadable,
     DagRefused,
     NothingToClear,
     OperatorError,
@@ -44,6 +45,9 @@ log = redacted_logger(__name__)
 
 UNKNOWN_FOR = timedelta(seconds=30)
 """How long a submission without an answer may still take effect: Airflow's api-server has given up on it by then."""
+
+MAX_RUNS_OF_A_SPEC = 1000
+"""Runs that an MLJob of this spec may have taken before (OncePerSpec). An Airflow that says yes to whatever it is asked would be asked for ever."""
 
 LATEST_FOR = 2.0
 """Seconds for which a version that the API server has confirmed is taken for the latest. A submission that is sent by then has arrived, or never will,
@@ -291,6 +295,10 @@ class Reconciler:
                 counted = effort.counted
                 while await self._is_there(situation, counted + 1):
                     counted += 1
+                    if counted >= MAX_RUNS_OF_A_SPEC:
+                        raise AirflowUnreadable(
+                            f"Airflow says that it has {counted} runs of this spec, which nobody has. Is it Airflow's api-server?"
+                        )
                 since = effort.counted_at if counted == effort.counted and effort.counted_at is not None else now
                 newest = counted if now >= since + ABSENCE_TAKES else None
                 return replace(progress, effort=replace(effort, counted=counted, counted_at=since, newest=newest))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from mljob_contract.mljob import Phase
+from mljob_operator.core.facts import RunFact
 from mljob_operator.core.phases import RunState
 
 from .conftest import KEY, World
@@ -111,6 +114,20 @@ class TestRunPolicy:
         await world.later(15)
         await world.later(3)
         assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 1)
+
+    async def test_once_per_spec_an_airflow_that_has_every_run_is_not_asked_for_ever(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = world.airflow.queue("train", "of somebody else", {})
+
+        async def yes(*_: str) -> RunFact:
+            return world.airflow.fact(run)
+
+        monkeypatch.setattr(world.airflow, "get", yes)
+        await apply_counted(world)
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "AirflowUnavailable")
+        await world.delete()
+        assert not world.exists
 
     async def test_once_per_spec_deleted_while_airflow_is_away_goes_at_once(self, world: World) -> None:
         world.airflow.down = True
