@@ -6,7 +6,7 @@ The stack is in ``.dev-test`` and goes when the session ends; the logs stay in `
 ``pytest --airflow oldest`` runs the tests that are marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is
 supported, in ``.dev-test-oldest``. The newest Airflow runs all tests but those of ``oldest_airflow``.
 
-A test that uses the stack is marked ``live``. ``pytest -n 3 --dist loadfile -m "live and not disruptive"`` runs live tests side by side: each worker has
+A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not disruptive"`` runs live tests side by side: each worker has
 operators of its own on the one stack, and the tests of one file stay together (:mod:`tests.live.sharing`).
 """
 

@@ -1,4 +1,4 @@
-"""How live tests share one stack when several workers of pytest-xdist run them: ``pytest -m "live and not disruptive" -n 3 --dist loadfile``.
+"""How live tests share one stack when several workers of pytest-xdist run them: ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
 The tests of a file stay together, since they share MLJobs that a fixture has made, and so do files that use the same part of Airflow. A file that
 is marked ``disruptive`` takes something away from all (Kafka, Airflow's api-server, the cancellation DAG): its tests are for a session without

@@ -43,7 +43,7 @@ def until_it_is_gone(process: psutil.Process) -> None:
     eventually(
         lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
         f"{process.pid} is gone",
-        within=10,
+        within=60,
     )
 
 
@@ -63,7 +63,7 @@ def test_stopping_ends_it_and_forgets_it(managed):
 def test_stopping_ends_what_it_started(managed):
     managed.start(Command(("bash", "-c", "sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
-    eventually(leader.children, "it has a child", within=10)
+    eventually(leader.children, "it has a child", within=60)
     (child,) = leader.children()
     managed.stop()
     assert not child.is_running()
@@ -72,10 +72,10 @@ def test_stopping_ends_what_it_started(managed):
 def test_what_outlived_its_leader_is_ended_too(managed):
     managed.start(Command(("bash", "-c", "setsid sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
-    eventually(leader.children, "it has a child", within=10)
+    eventually(leader.children, "it has a child", within=60)
     (child,) = leader.children()
     leader.kill()
-    eventually(lambda: managed.pid is None, "it has ended", within=10)
+    eventually(lambda: managed.pid is None, "it has ended", within=60)
     assert child.is_running()
     managed.stop()
     until_it_is_gone(child)
@@ -112,7 +112,7 @@ def test_an_unreadable_record_is_no_process(managed, tmp_path, content):
 def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_path):
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
-    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=10)
+    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=60)
     (tmp_path / "processes" / "sleeper.json").unlink()
     end_marked(tmp_path)
     until_it_is_gone(process)
@@ -122,7 +122,7 @@ def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_pat
 def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
     """`.dev` and `.dev-test` stand side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
-        eventually(psutil.Process(other.pid).environ, "it has an environment", within=10)
+        eventually(psutil.Process(other.pid).environ, "it has an environment", within=60)
         end_marked(tmp_path)
         assert other.poll() is None
         other.kill()
@@ -130,7 +130,7 @@ def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
 
 def test_what_it_prints_is_in_its_log(managed):
     managed.start(Command((sys.executable, "-c", "print('said')")))
-    eventually(lambda: managed.pid is None, "it has ended", within=10)
+    eventually(lambda: managed.pid is None, "it has ended", within=60)
     assert "said" in managed.log.read_text()
 
 
@@ -140,7 +140,7 @@ def test_a_callers_own_setup_does_not_reach_it(managed, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
-    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=10)
+    eventually(process.environ, "it has an environment: for a moment after exec it has none", within=60)
     environment = process.environ()
     assert environment["AIRFLOW__CORE__PARALLELISM"] == "3"
     assert {"PYTHONDONTWRITEBYTECODE", "KUBECONFIG"}.isdisjoint(environment)

@@ -51,7 +51,7 @@ def test_a_part_starts_after_what_it_needs(run):
 
 
 def test_independent_parts_run_at_the_same_time(run):
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     run(Step("one", both.wait), Step("other", both.wait))
 
 
@@ -62,7 +62,7 @@ def test_a_need_that_nobody_meets_is_named(run):
 
 def test_nobody_waits_for_the_others_when_one_part_fails(run, bare_stack):
     def fail():
-        eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=10)
+        eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
         raise StackError("helm failed")
 
     began = time.monotonic()
@@ -74,7 +74,7 @@ def test_nobody_waits_for_the_others_when_one_part_fails(run, bare_stack):
 
 def test_a_part_that_is_interrupted_interrupts_the_others(run, bare_stack):
     def interrupt():
-        eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=10)
+        eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

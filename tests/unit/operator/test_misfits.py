@@ -218,6 +218,6 @@ async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
     world.queue.tell(
         KEY, {RunKey(OWN, "train", newest(world).run_id)}, event("fit", TaskState.SUCCESS, seconds=5), stored.set
     )
-    await asyncio.wait_for(stored.wait(), 5)
+    await asyncio.wait_for(stored.wait(), 60)
     assert world.status.progress == "1/2"
     caplog.clear()

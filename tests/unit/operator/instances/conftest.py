@@ -77,8 +77,8 @@ async def limited(world: Platform, count: int, limit: int = 2, **spec: Any) -> N
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what happens in tasks of its own."""
-    for _ in range(300):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("not within 3 s")
+    raise AssertionError("not within 60 s")
