@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from .airflow import DAGS, DAYS, FAILS, MISSING, WAITS
 from .generate import Choice, Generator, fixed
 from .users import Object, Spec
-from .walk import Edit, changed, spec_schema
+from .walk import Comparison, Edit, changed, seen, spec_schema
 
 CONFIG_MAP, SECRET = "walk-settings", "walk-login"
 """They are there; others that ``confFrom`` may name are not."""
@@ -121,8 +121,10 @@ def finished(body: Object) -> bool:
 def settled(body: Object) -> bool:
     """Whether nothing but somebody's doing will change it, as far as its status says."""
     status, spec = body.get("status", {}), body["spec"]
-    if status.get("observedGeneration") != body["metadata"]["generation"]:
+    if not seen(body):
         return False
+    if waits(body):
+        return True
     match status.get("phase"), status.get("reason"):
         case "Suspended", _:
             return True
@@ -141,9 +143,24 @@ def settled(body: Object) -> bool:
             return finished(body) and spec.get("ttlSecondsAfterFinished") != 0
 
 
+def waits(body: Object) -> bool:
+    """Whether it has finished, and something else than ``runPolicy: Once`` keeps it from running its changed spec."""
+    return finished(body) and any(
+        condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
+        for condition in body["status"]["conditions"]
+    )
+
+
 def applied(body: Object) -> bool:
     """Whether what runs, or has run, is what the spec says."""
     return all(condition["type"] != "SpecApplied" for condition in body["status"]["conditions"])
+
+
+def ended_otherwise(one: Comparison) -> bool:
+    """Whether the story of the one that was rolled back was over before the rollback could count."""
+    if one.rolled_back is None:
+        return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0
+    return not applied(one.rolled_back)
 
 
 def reason(body: Object) -> str:

@@ -78,10 +78,10 @@ def walk(
     meanwhile()
     _edit(users, made, "hasty")
     _roll_back(users, made, "hasty")
-    users.until(_seen, _names(made, "patient"), "the operator acts on what was created")
+    users.until(seen, _names(made, "patient"), "the operator acts on what was created")
     _edit(users, made, "patient")
     meanwhile()
-    users.until(_seen, _names(made, "patient"), "the operator acts on what was edited")
+    users.until(seen, _names(made, "patient"), "the operator acts on what was edited")
     _roll_back(users, made, "patient")
     meanwhile()
     found = users.until(settled, _names(made, *KINDS), "all settle")
@@ -171,6 +171,8 @@ def _names(made: Iterable[int], *kinds: str) -> list[str]:
     return [f"{kind}-{number}" for kind in kinds for number in made]
 
 
-def _seen(body: Object) -> bool:
-    """Whether the operator has acted on the spec as it is."""
-    return bool(body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"])
+def seen(body: Object) -> bool:
+    """Whether the operator has looked at the spec as it is, also if the spec has to wait."""
+    status = body.get("status", {})
+    generations = [told.get("observedGeneration") for told in (status, *status.get("conditions", ()))]
+    return body["metadata"]["generation"] in generations

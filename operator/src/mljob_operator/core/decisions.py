@@ -329,8 +329,8 @@ def take_stock(s: Situation) -> Action | None:
 
 
 def expire(s: Situation) -> Action | None:
-    """A finished MLJob goes when its time is up."""
-    if s.expires_at is not None and s.now >= s.expires_at and not s.job.held:
+    """A finished MLJob goes when its time is up, unless it has got another spec to run."""
+    if s.expires_at is not None and s.now >= s.expires_at and not s.job.held and not s.run_again:
         return Expire()
     return None
 
@@ -343,8 +343,7 @@ def start_the_run(s: Situation) -> Action | None:
         return Release() if s.job.held else Wait()
     if s.start_at is not None and not s.due:
         return Wait(s.start_at if s.start_at < FOR_EVER else None)
-    # One that had finished says first that it is to run again: what has finished and says nothing of that would be forgotten.
-    if s.obstacle is not None and (not s.run_again or s.kept_from_running_again is not None):
+    if s.obstacle is not None:
         return _clear_up(s)
     if not s.job.held:
         return AddFinalizer()

@@ -176,8 +176,8 @@ class Situation:
 
     @property
     def kept_from_running_again(self) -> Obstacle | None:
-        """What keeps a finished MLJob from beginning another attempt with the spec that it has got; None: nothing, or it has got none."""
-        return self.obstacle if self.run_again and self.due and self.target == NOWHERE else None
+        """What keeps a finished MLJob from running the other spec that it has got; None: nothing, or it has got none."""
+        return self.obstacle if self.run_again and self.due else None
 
     @property
     def cleared_in_airflow(self) -> bool:

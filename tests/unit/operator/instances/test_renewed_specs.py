@@ -26,10 +26,12 @@ async def test_it_waits_and_says_for_what(world: Platform, state: RunState, *, r
     await seconds(world, 5)
     if restarted:
         await world.restart()
-    assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
-    assert [entry.phase for entry in world.status.history or ()] == [ended.phase]
-    assert (world.condition("Reconciling"), world.condition("Stalled")) == ("True", "False")
-    assert (world.condition("Complete"), world.condition("Failed")) == (None, None)
+    assert (world.status.phase, world.status.observed_generation) == (ended.phase, 1)
+    assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
+    (reason,) = [found.reason for found in world.status.conditions or () if found.type == "SpecApplied"]
+    assert reason == "AirflowInstanceNotReady"
+    assert world.told.count(reason) == 1
+    assert world.condition("Stalled") == "False"
 
     world.prod.down = False
     await world.look_after("prod")
@@ -38,9 +40,20 @@ async def test_it_waits_and_says_for_what(world: Platform, state: RunState, *, r
     assert [run.conf for run in world.prod.runs.values()][-1] == {"alpha": 2}
 
 
+async def test_one_that_waits_is_not_deleted_because_its_time_is_up(world: Platform) -> None:
+    await world.run_in("prod", runPolicy="OnChange", ttlSecondsAfterFinished=30)
+    await seconds(world, 10)
+    await world.end(world.prod)
+    await seconds(world, 10)
+    await world.edit(airflowRef={"name": "test"})
+    await seconds(world, 60)
+    assert world.exists
+    test = await world.add_instance("test")
+    assert len(test.runs) == 1
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_without_an_airflow_to_go_to_it_says_that_the_spec_waits(world: Platform, *, restarted: bool) -> None:
-    """No attempt can begin in no Airflow, so the phase stays; whoever waits for the spec sees that it was not acted on."""
     await world.run_in("prod", runPolicy="OnChange")
     await seconds(world, 10)
     await world.end(world.prod)
