@@ -41,12 +41,13 @@ class Part:
     """Commands that run one after the other; all of them run, also after one that failed.
 
     Attributes:
-        polite: Whether other lanes come first at the processor: live tests have bounds that a machine without a free core does not keep.
+        nice: How far the part stands behind others at the processor (nice(1)): the lane that takes longest comes first, and tests that wait for
+            real parts come before those that only compute.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
-    polite: bool = False
+    nice: int = 0
 
 
 @dataclass
@@ -75,11 +76,11 @@ CHECKS = Part(
         (".venv/bin/codespell",),
         (".venv/bin/python", "crds/generate.py", "--check"),
     ),
-    polite=True,
+    nice=19,
 )
 NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "auto")
-UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), polite=True)
-GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), polite=True)
+UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), nice=19)
+GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), nice=19)
 """Builds a Go program around the libraries of the GitOps tools, which takes minutes where nothing is cached."""
 PROVIDER = tuple(
     Part(
@@ -95,16 +96,18 @@ PROVIDER = tuple(
                 "tests/airflow",
             ),
         ),
-        polite=True,
+        nice=19,
     )
     for suffix in ("", "-oldest")
 )
 LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Where tests are that are live, and others; to collect the unit tests for each worker would take seconds of a processor."""
 LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),))
-FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),))
+FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),), nice=5)
 """They have a stack of their own, for they run beside the others."""
-LIVE_OLDEST = Part("live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),))
+LIVE_OLDEST = Part(
+    "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), nice=5
+)
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
@@ -171,7 +174,7 @@ class Suite:
         if "pytest" in command:
             arguments += [f"--junitxml={report}", "-o", "junit_duration_report=total"]
         process = subprocess.Popen(
-            ["nice", "-n", "19", *arguments] if part.polite else arguments,
+            ["nice", "-n", str(part.nice), *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=out,  # type: ignore[call-overload]
