@@ -105,6 +105,25 @@ class TestRunPolicy:
         assert world.status.dag_run_id == runs(world)[1]
         assert len(runs(world)) == 2
 
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_once_per_spec_an_edit_that_is_taken_back_before_its_run_runs_nothing(
+        self, world: World, *, restarted: bool
+    ) -> None:
+        await apply_counted(world, conf={"day": 1})
+        await end(world, RunState.SUCCESS)
+        await world.edit(conf={"day": 1}, dagId="missing")
+        assert (world.status.phase, world.status.reason) == (Phase.PENDING, "DagNotFound")
+        if restarted:
+            await world.restart()
+            await world.later(40)
+        await world.edit(conf={"day": 1}, dagId="train")
+        for _ in range(12):
+            await world.later(5)
+            await world.look()
+        assert world.status.phase is Phase.SUCCEEDED
+        assert len(runs(world)) == 1
+        assert [entry.phase for entry in world.status.history or ()] == [Phase.SUCCEEDED, Phase.CANCELLED]
+
     async def test_once_per_spec_waits_for_airflow_before_it_says_which_run(self, world: World) -> None:
         world.airflow.down = True
         await world.apply(runPolicy="OncePerSpec")

@@ -161,6 +161,9 @@ def close(
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
     """The status of an attempt that is about to be submitted."""
     finished = status.phase in TERMINAL_PHASES
+    if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:
+        why = "The spec changed before the run was submitted."
+        status = close(status, Phase.CANCELLED, "SpecChanged", why, now)
     if finished and not closed(status):
         # What failed for good was counted when it did.
         status = close(
