@@ -208,7 +208,8 @@ class Situation:
             # Announced and not submitted: the spec has changed, or the run to go on with has nothing to clear.
             unused = None if self.by_clearing else last.run_id
             attempt = self._next_run(last, last.number, unused)
-            taken_over = bool(status.history) and status.history[-1].dag_run_id == attempt.run_id
+            before = (status.history or [])[-1:]
+            taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
             # The spec is again what has succeeded. With the number of what was announced, it would look like the same run cleared.
             return replace(attempt, number=last.number + 1) if taken_over else attempt
         ended = status.history[-1] if status.history and attempts.closed(status) else None
