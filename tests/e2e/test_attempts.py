@@ -194,7 +194,7 @@ def test_once_another_spec_is_refused(with_kafka: Installation) -> None:
 
     status = jobs.until("once", lambda status: holds(status, "SpecApplied") is False, "the change is refused")
     assert (status["phase"], status["dagRunId"]) == ("Succeeded", before["dagRunId"])
-    assert "SpecChangeRefused" in [event["reason"] for event in jobs.events("once")]
+    eventually(lambda: "SpecChangeRefused" in [event["reason"] for event in jobs.events("once")], "an Event says so")
 
 
 def test_what_expired_and_is_created_again_takes_over_its_run(with_kafka: Installation, airflow: AirflowRest) -> None:

@@ -378,13 +378,14 @@ class Instances:
         member.task = asyncio.create_task(self._tend(member), name=f"AirflowInstance {member.instance.name}")
 
     async def _tend(self, member: _Member) -> None:
-        """One look after another, until cancelled."""
-        while True:
+        """One look after another, until cancelled or gone: where Python 3.11 waits with a timeout, a cancellation may be lost (gh-86296)."""
+        while self._members.get(member.instance.name) is member:
             member.wanted.clear()
             delay = await self._guarded_look(member)
             member.asked_at = asyncio.get_running_loop().time()
             try:
-                await asyncio.wait_for(member.wanted.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await member.wanted.wait()
                 await asyncio.sleep(member.asked_at + PROBE_AT_MOST_EVERY - asyncio.get_running_loop().time())
             except TimeoutError:
                 pass
@@ -429,8 +430,8 @@ class Instances:
             self._learn(member, held)
         generation = member.instance.generation
         readiness = await self._ask(member)
-        if member.instance.generation != generation:
-            # The spec was edited meanwhile, and the next look, which is due already, is about the new one.
+        if self._members.get(name) is not member or member.instance.generation != generation:
+            # It has gone meanwhile; or the spec was edited, and the next look, which is due already, is about the new one.
             return
         self._accept_vanished_runs(member)
         self._conclude(member, self._unless_runs_vanished(member.instance, readiness))
@@ -455,7 +456,8 @@ class Instances:
                 log.exception("access rules of the settings: unexpected error")
             await asyncio.sleep(PROBE_AT_MOST_EVERY)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._own_wanted.wait(), PROBE_INTERVAL)
+                async with asyncio.timeout(PROBE_INTERVAL):
+                    await self._own_wanted.wait()
 
     async def look_at_own(self) -> None:
         """Read the Secrets that the settings' access rules name.

@@ -91,7 +91,8 @@ class Resync:
                 await asyncio.sleep(self._hot_interval)
                 continue
             try:
-                await asyncio.wait_for(wanted.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await wanted.wait()
                 # Let a burst of first events gather before the feed is asked.
                 await asyncio.sleep(self._hot_interval / 4)
             except TimeoutError:

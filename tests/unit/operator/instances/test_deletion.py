@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.errors import AirflowInstanceNotFound
+from mljob_operator.errors import AirflowInstanceNotFound, AirflowUnavailable
+from mljob_operator.ports import Pulse
 
 from ..conftest import KEY
 from .conftest import Platform
@@ -26,6 +30,29 @@ async def test_one_in_use_is_not_gone_until_its_runs_are_over(world: Platform) -
     assert world.status.phase is Phase.SUCCEEDED
     await world.instances.look("prod")
     assert "prod" not in world.instance_objects.objects
+
+
+async def test_one_that_is_gone_is_not_looked_after_though_its_cancellation_was_lost(
+    world: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = asyncio.Event()
+
+    async def probe() -> Pulse:
+        # As a wait that ends in the moment of the cancellation.
+        with suppress(asyncio.CancelledError):
+            await gone.wait()
+        raise AirflowUnavailable("no answer")
+
+    monkeypatch.setattr(world.prod, "probe", probe)
+    world.instances.start()
+    task = world.instances._members["prod"].task
+    assert task is not None
+    await asyncio.sleep(0)
+    uid = world.instance_objects.objects.pop("prod")["metadata"]["uid"]
+    world.instances.vanished("prod", uid)
+    await asyncio.wait([task], timeout=60)
+    assert task.done()
+    assert "unexpected error" not in caplog.text
 
 
 async def test_one_in_use_by_an_mljob_with_a_defect_is_not_gone(

@@ -139,7 +139,9 @@ class Lane:
         """
         work = self._threads.submit(self._guarded, function, *args)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(work), PATIENCE)
+            # Not wait_for, which loses a cancellation that comes in the moment in which the wait ends (gh-86296, mended in Python 3.12).
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.wrap_future(work)
         except TimeoutError:
             raise AirflowUnavailable(
                 f"Airflow has not answered for {PATIENCE:.0f} s, or other requests have kept it busy.",
