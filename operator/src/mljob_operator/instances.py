@@ -379,9 +379,11 @@ class Instances:
 
     async def _tend(self, member: _Member) -> None:
         """One look after another, until cancelled or gone: where Python 3.11 waits with a timeout, a cancellation may be lost (gh-86296)."""
-        while self._members.get(member.instance.name) is member:
+        while True:
             member.wanted.clear()
             delay = await self._guarded_look(member)
+            if self._members.get(member.instance.name) is not member:
+                return
             member.asked_at = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(delay):
