@@ -89,7 +89,7 @@ def test_suspending_ends_the_run_and_resuming_starts_another(
     assert status["attempts"] == 2
     runs = airflow.runs(with_kafka.run_prefix("to-suspend"))
     assert [run["dag_run_id"] for run in runs if run["state"] in ACTIVE] == [status["dagRunId"]]
-    reasons = [event["reason"] for event in jobs.events("to-suspend")]
+    reasons = jobs.until_told("to-suspend", "Submitted", "Submitted", "Suspended", "Resumed")
     assert [reasons.count(reason) for reason in ("Submitted", "Suspended", "Resumed")] == [2, 1, 1]
 
 
@@ -162,7 +162,7 @@ def test_a_run_that_somebody_clears_in_airflow_is_followed(retried: MLJobs, airf
     status = retried.until_finished("by-hand")["by-hand"]["status"]
     assert status["phase"] == "Succeeded"
     assert holds(status, "Failed") is None
-    assert "ClearedInAirflow" in [event["reason"] for event in retried.events("by-hand")]
+    retried.until_told("by-hand", "ClearedInAirflow")
 
 
 def test_a_change_of_the_spec_runs_anew_with_one_run_at_a_time(
@@ -194,7 +194,7 @@ def test_once_another_spec_is_refused(with_kafka: Installation) -> None:
 
     status = jobs.until("once", lambda status: holds(status, "SpecApplied") is False, "the change is refused")
     assert (status["phase"], status["dagRunId"]) == ("Succeeded", before["dagRunId"])
-    eventually(lambda: "SpecChangeRefused" in [event["reason"] for event in jobs.events("once")], "an Event says so")
+    jobs.until_told("once", "SpecChangeRefused")
 
 
 def test_what_expired_and_is_created_again_takes_over_its_run(with_kafka: Installation, airflow: AirflowRest) -> None:

@@ -84,7 +84,7 @@ def test_it_is_followed_as_runs_done_of_all(jobs: MLJobs, airflow: AirflowRest) 
     assert {day: (run["state"], run["conf"]) for day, run in january.items()} == {
         f"2026-01-0{day}": ("success", {"seconds": 1, "mljob": marker}) for day in range(1, 7)
     }
-    reasons = [event["reason"] for event in jobs.events("followed")]
+    reasons = jobs.until_told("followed", "Submitted", "Running", "Succeeded")
     assert [reasons.count(reason) for reason in ("Submitted", "Running", "Succeeded")] == [1, 1, 1]
 
 
@@ -125,7 +125,7 @@ def test_what_failed_is_named_and_run_again(jobs: MLJobs, airflow: AirflowRest) 
     assert [row["reprocess_behavior"] for row in backfills_of(airflow, status)] == ["completed", "failed"]
     attempts = {day: run["conf"]["mljob"]["attempt"] for day, run in runs_of(airflow, "backfill_retried").items()}
     assert attempts == {"2026-01-01": 1, "2026-01-02": 2, "2026-01-03": 1, "2026-01-04": 2}
-    assert [event["reason"] for event in jobs.events("retried")].count("RunFailed") == 2
+    assert jobs.until_told("retried", "RunFailed", "RunFailed").count("RunFailed") == 2
 
 
 def test_suspended_it_is_paused_and_goes_on_where_it_was(jobs: MLJobs, airflow: AirflowRest) -> None:
@@ -148,7 +148,7 @@ def test_suspended_it_is_paused_and_goes_on_where_it_was(jobs: MLJobs, airflow: 
     status = jobs.until_finished("paused")["paused"]["status"]
     assert (status["phase"], status["attempts"], status["progress"]) == ("Succeeded", 1, "4/4")
     assert len(backfills_of(airflow, status)) == 1
-    reasons = [event["reason"] for event in jobs.events("paused")]
+    reasons = jobs.until_told("paused", "Submitted", "Suspended", "Resumed")
     assert [reasons.count(reason) for reason in ("Submitted", "Suspended", "Resumed")] == [1, 1, 1]
 
 
@@ -203,7 +203,7 @@ def test_an_airflow_whose_runs_can_not_be_told_apart_is_refused(jobs: MLJobs, ai
     assert status["phase"] == "Pending"
     assert status["message"].startswith("MLJobs of type Backfill need Airflow 3.2 or later; Airflow at ")
     assert f" is version {version}. " in status["message"]
-    assert "AirflowUnsupported" in [event["reason"] for event in jobs.events("refused")]
+    jobs.until_told("refused", "AirflowUnsupported")
     assert airflow.get("/backfills", dag_id="backfill_followed")["backfills"] == []
 
 

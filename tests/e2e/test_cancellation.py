@@ -37,7 +37,7 @@ def test_the_cancellation_dag_ends_the_run(
     phases = [status.get("phase") for status in watch.statuses("by-dag")]
     assert "Cancelling" in phases
     assert phases[-1] == "Cancelled"
-    assert {"Cancelling", "Cancelled"} <= {event["reason"] for event in jobs.events("by-dag")}
+    jobs.until_told("by-dag", "Cancelling", "Cancelled")
 
 
 def test_with_strategy_api_no_cancellation_dag_is_needed(

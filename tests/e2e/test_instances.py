@@ -140,7 +140,7 @@ def test_one_that_is_cut_off_turns_unready_and_ready_again(platform: Platform) -
     platform.until("cut", "Unreachable", within=40)
     way.mend()
     platform.until("cut", "Ready", within=40)
-    assert {"Ready", "Unreachable"} <= set(platform.events("cut"))
+    eventually(lambda: {"Ready", "Unreachable"} <= set(platform.events("cut")), "Events tell of both")
 
 
 def test_a_rotated_secret_needs_no_restart(platform: Platform, jobs: MLJobs, instances: Installation) -> None:

@@ -24,6 +24,7 @@ def test_an_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
     assert "not_deployed_yet" in status["message"]
     assert "submitTime" not in status
     assert "dagRunUrl" not in status
+    with_kafka.jobs.until_told("early", "DagNotFound")
     assert "Warning" in [event["type"] for event in with_kafka.jobs.events("early") if event["reason"] == "DagNotFound"]
 
 
@@ -97,7 +98,7 @@ def test_the_run_of_a_paused_dag_waits_and_says_so(
     assert holds(status, "Reconciling") is True
     assert paused_dag in status["message"]
     assert "unpause" in status["message"].lower()
-    assert "DagPaused" in [event["reason"] for event in jobs.events("paused")]
+    jobs.until_told("paused", "DagPaused")
 
     airflow.pause(paused_dag, paused=False)
     status = jobs.until_finished("paused")["paused"]["status"]

@@ -232,10 +232,13 @@ def test_a_run_that_is_left_without_its_mljob_is_found_and_cancelled(
     orphans.operator.start()
     assert airflow.ended(LONG, run_id)["state"] == "failed"
 
-    events = json.loads(
-        kubectl.within(CREDENTIALS)("get", "events", "--field-selector=reason=OrphanedRun", "--output=json")
-    )
-    (message,) = [event["message"] for event in events["items"] if run_id in event["message"]]
+    def told() -> list[str]:
+        events = json.loads(
+            kubectl.within(CREDENTIALS)("get", "events", "--field-selector=reason=OrphanedRun", "--output=json")
+        )
+        return [event["message"] for event in events["items"] if run_id in event["message"]]
+
+    (message,) = eventually(told, "an Event tells of it")
     assert "The operator cancels it." in message
     gauge = ("mljob_airflow_orphaned_runs", "")
     eventually(lambda: orphans.operator.metrics().get(gauge) == 0, "there is none any more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +68,16 @@ class MLJobs:
             fieldSelector=f"involvedObject.name={name},involvedObject.kind={KIND}",
         )
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
+
+    def until_told(self, name: str, *reasons: str) -> list[str]:
+        """The reasons of the Events about an MLJob, as soon as these are among them, each as often as it is named: no status waits for its Event."""
+
+        def told() -> list[str]:
+            found = [event["reason"] for event in self.events(name)]
+            assert Counter(reasons) <= Counter(found), found
+            return found
+
+        return eventually(told, f"Events of MLJob {name}: {', '.join(reasons)}")
 
     def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:
         """The status, as soon as it fulfils the condition."""
