@@ -100,7 +100,7 @@ class Users:
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:
-        """What some of those say that are waited for, and the operator."""
+        """The statuses of some objects that have not settled, and the end of the operator's log."""
         shown = [
             f"{name}: {body and {**body, 'metadata': body['metadata'].get('generation')}}"
             for name, body in late.items()
