@@ -46,6 +46,9 @@ SESSION = "MLJOB_TEST_SESSION"
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
 
+LINES_OF_UNWELL = 30
+"""How much of the log of a component that is not well a failed test shows."""
+
 PARALLELISM = 10
 """Tasks that run at the same time in the tests' Airflow. Each is a process; more of them would only wait for each other."""
 
@@ -118,17 +121,28 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails shows the last lines of the operators that it used; those that another one has shown are not shown again."""
+    """A test that fails shows the last lines of the operators that it used, and of what of the stack is not well; no lines twice."""
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, Stack):
+                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _unwell(value)]
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
                 log = value.operator.log_end()
                 if log not in shown:
                     report.sections.append((f"operator of {name}", log))
                 shown.add(log)
     return report
+
+
+def _unwell(stack: Stack) -> Iterator[tuple[str, str, str]]:
+    """The components that should be ready and are not: the name, the state, and the end of the log of each."""
+    for name, state in stack.states().items():
+        if state != "ready" and name != "operator":
+            log = stack.log(name)
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            yield name, state, "\n".join(lines[-LINES_OF_UNWELL:])
 
 
 @pytest.fixture(scope="session")
