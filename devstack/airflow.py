@@ -127,6 +127,9 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._home / "passwords.json"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
+            # The api-server checks each token in its event loop, by a connection of the pool. With fewer connections than it has threads (40) the event
+            # loop waits for connections that only it can give back: 30 s of silence, then 500.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "45",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": self._secrets["airflow-session"],
