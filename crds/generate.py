@@ -158,8 +158,8 @@ INSTANCE_RULES: Rules = [
 ]
 CREDENTIALS_RULES: Rules = [
     {
-        "rule": "has(self.passwordSecretRef) != has(self.tokenSecretRef)",
-        "message": "credentials names exactly one of passwordSecretRef (user and password) and tokenSecretRef",
+        "rule": "[has(self.passwordSecretRef), has(self.tokenSecretRef), has(self.tokenFile), has(self.oauth2)].filter(x, x).size() == 1",
+        "message": "credentials names exactly one of passwordSecretRef (user and password), tokenSecretRef, tokenFile and oauth2",
     },
 ]
 CA_RULES: Rules = [

@@ -153,6 +153,11 @@ def test_a_value_becomes_its_setting(render: Render, values: dict[str, Any], nam
             {"TOKEN": "jwt"},
             id="token under another key",
         ),
+        pytest.param(
+            {"existingSecret": "creds", "auth": "OAuth2"},
+            {"OAUTH2_CLIENT_ID": "client-id", "OAUTH2_CLIENT_SECRET": "client-secret"},
+            id="an OAuth 2 client",
+        ),
         pytest.param({"auth": "Token"}, {}, id="no Secret, no credentials"),
     ],
 )
@@ -164,9 +169,54 @@ def test_credentials_for_airflow_come_from_the_named_secret(
     credentials = {
         name: env[name]
         for name in env
-        if name in ("MLJOB_AIRFLOW_USER", "MLJOB_AIRFLOW_PASSWORD", "MLJOB_AIRFLOW_TOKEN")
+        if name.removeprefix("MLJOB_AIRFLOW_")
+        in ("USER", "PASSWORD", "TOKEN", "TOKEN_FILE", "OAUTH2_CLIENT_ID", "OAUTH2_CLIENT_SECRET")
     }
     assert credentials == {f"MLJOB_AIRFLOW_{name}": ("creds", key) for name, key in expected.items()}
+
+
+def test_an_oauth2_provider_is_named(render: Render) -> None:
+    oauth2 = {"tokenUrl": "https://login.example.com/token", "scopes": ["airflow", "openid"], "audience": "ml"}
+    env = render({"airflow": {"existingSecret": "creds", "auth": "OAuth2", "oauth2": oauth2}}).env
+    named = {
+        name: value for name, value in env.items() if name.startswith("MLJOB_AIRFLOW_OAUTH2") and "SECRET" not in name
+    }
+    assert named == {
+        "MLJOB_AIRFLOW_OAUTH2_CLIENT_ID": ("creds", "client-id"),
+        "MLJOB_AIRFLOW_OAUTH2_TOKEN_URL": "https://login.example.com/token",
+        "MLJOB_AIRFLOW_OAUTH2_SCOPES": "airflow openid",
+        "MLJOB_AIRFLOW_OAUTH2_AUDIENCE": "ml",
+        "MLJOB_AIRFLOW_OAUTH2_CLIENT_AUTHENTICATION": "Basic",
+    }
+
+
+def test_a_token_file_and_headers_are_mounted_whole(render: Render) -> None:
+    """So that a change of the token's Secret reaches the Pod."""
+    rendered = render(
+        {"airflow": {"existingSecret": "creds", "auth": "TokenFile", "headers": {"existingSecret": "gateway"}}}
+    )
+    assert rendered.env["MLJOB_AIRFLOW_TOKEN_FILE"] == "/etc/mljob-operator/airflow-token/token"
+    assert rendered.env["MLJOB_AIRFLOW_HEADERS_DIR"] == "/etc/mljob-operator/airflow-headers"
+    volumes = {volume["name"]: volume for volume in rendered.pod["volumes"]}
+    assert volumes["airflow-token"]["secret"]["items"] == [{"key": "token", "path": "token"}]
+    assert volumes["airflow-headers"]["secret"] == {"secretName": "gateway", "defaultMode": 0o440}
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.container["volumeMounts"]}
+    assert mounts["airflow-token"] == "/etc/mljob-operator/airflow-token"
+    assert mounts["airflow-headers"] == "/etc/mljob-operator/airflow-headers"
+
+
+def test_more_volumes_are_mounted_for_token_files(render: Render) -> None:
+    volume = {"name": "tokens", "csi": {"driver": "secrets-store.csi.k8s.io"}}
+    rendered = render(
+        {
+            "airflowInstances": {"tokenFiles": "/var/run/tokens"},
+            "extraVolumes": [volume],
+            "extraVolumeMounts": [{"name": "tokens", "mountPath": "/var/run/tokens", "readOnly": True}],
+        }
+    )
+    assert rendered.env["MLJOB_AIRFLOW_TOKEN_FILES"] == "/var/run/tokens"
+    assert volume in rendered.pod["volumes"]
+    assert {"name": "tokens", "mountPath": "/var/run/tokens", "readOnly": True} in rendered.container["volumeMounts"]
 
 
 @pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
@@ -329,15 +379,36 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], Settings]:
 
 
 WITH_TOKEN = {"airflow": {"existingSecret": "creds", "auth": "Token"}}
+WITH_TOKEN_FILE = {
+    "airflow": {"existingSecret": "creds", "auth": "TokenFile"},
+    "airflowInstances": {"tokenFiles": "/var/run/tokens"},
+}
+WITH_OAUTH2 = {
+    "airflow": {
+        "existingSecret": "creds",
+        "auth": "OAuth2",
+        "oauth2": {"tokenUrl": "https://login.example.com/token", "scopes": ["airflow"], "audience": "ml"},
+    }
+}
 
 
 def test_the_chart_sets_every_setting_of_the_operator_and_no_other(render: Render) -> None:
-    assert render(EVERYTHING).env.keys() | render(WITH_TOKEN).env.keys() == {
+    headers = {"airflow": {"headers": {"existingSecret": "gateway"}}}
+    ways = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers)
+    assert {name for values in ways for name in render(values).env} == {
         f"MLJOB_{field.upper()}" for field in Settings.model_fields
     }
 
 
-@pytest.mark.parametrize("values", [pytest.param(EVERYTHING, id="everything"), pytest.param(WITH_TOKEN, id="token")])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(EVERYTHING, id="everything"),
+        pytest.param(WITH_TOKEN, id="token"),
+        pytest.param(WITH_TOKEN_FILE, id="token file"),
+        pytest.param(WITH_OAUTH2, id="OAuth 2 client"),
+    ],
+)
 def test_the_operator_accepts_what_the_chart_sets(
     render: Render, settings: Callable[[Rendered], Settings], values: dict[str, Any]
 ) -> None:

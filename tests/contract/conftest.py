@@ -26,6 +26,7 @@ from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
 from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.fakes.instances import FakeInstances
 from tests.fakes.jobs import FakeJobs
+from tests.fakes.logins import login
 from tests.fakes.meter import SilentMeter
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -63,7 +64,7 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
 
 def adapter(url: str, user: str, password: str) -> Airflow:
     """The operator's, logged in there as this user."""
-    return Airflow(OWN, url, SilentMeter(), user=user, password=password, prefix="mljob", cancel_dag_id=CANCEL_DAG)
+    return Airflow(OWN, url, SilentMeter(), login(user, password), prefix="mljob", cancel_dag_id=CANCEL_DAG)
 
 
 class AirflowWorld(Protocol):

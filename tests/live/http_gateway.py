@@ -1,10 +1,17 @@
-"""An HTTP gateway in front of a real service, which passes everything on, or answers by itself as gateways do that have lost the service."""
+"""An HTTP gateway in front of a real service, which passes everything on, or answers by itself as gateways do that have lost the service.
+
+It may stand where gateways stand: behind TLS, under a path, with a rule of its own for who gets in, slow, and in front of a service that gives short pages.
+"""
 
 from __future__ import annotations
 
 import http.server
+import ssl
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import urllib3
 
@@ -21,7 +28,11 @@ class Answer:
     status: int
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
+
+Guard = Callable[[Mapping[str, str]], Answer | None]
+"""Whom the gateway lets in, by the headers of a request (their names in lower case): None, or what it says instead."""
 
 NOT_FOUND = Answer(404, b"404 page not found\n", "text/plain")
 """As Traefik and Go's own servers answer while they have no backend for a path."""
@@ -34,18 +45,40 @@ class HttpGateway:
     Args:
         target: The URL that it leads to.
         answer: What it says instead, from the beginning.
+        tls: Its certificate; None: plain HTTP.
+        prefix: The path that it stands under, such as ``/airflow``. What is not under it is not found.
+        guard: Whom it lets in.
+        most_rows: A smaller ``limit`` of lists than was asked for, as where Airflow's ``[api] maximum_page_limit`` is low.
+        latency: Seconds that a request takes more.
 
     Attributes:
         target: As above; from a change on it leads to another service.
+        guard: As above.
         instead: What it says instead; None: it passes everything on.
     """
 
-    def __init__(self, target: str, answer: Answer | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        answer: Answer | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        prefix: str = "",
+        guard: Guard | None = None,
+        most_rows: int | None = None,
+        latency: float = 0.0,
+    ) -> None:
         self.target = target
         self.instead = answer
+        self.guard = guard
+        self._prefix = prefix
+        self._most_rows = most_rows
+        self._latency = latency
+        self._scheme = "https" if tls is not None else "http"
         self._http = urllib3.PoolManager(retries=False, timeout=30)
-        self._server = http.server.ThreadingHTTPServer((HOST, 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, 0), _handler(self))
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     def __enter__(self) -> HttpGateway:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -59,12 +92,45 @@ class HttpGateway:
     @property
     def url(self) -> str:
         """Its own URL."""
-        return f"http://{HOST}:{self._server.server_address[1]}"
+        return f"{self._scheme}://{HOST}:{self._server.server_address[1]}{self._prefix}"
 
-    def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Its answer to a request."""
+        time.sleep(self._latency)
+        if self.instead is not None:
+            return self.instead
+        if not path.startswith(f"{self._prefix}/"):
+            return NOT_FOUND
+        if self.guard is not None and (refused := self.guard(headers)) is not None:
+            return refused
+        kept = {name: value for name, value in headers.items() if name in KEPT}
+        return self._pass_on(method, self._shortened(path.removeprefix(self._prefix)), kept, body)
+
+    def _shortened(self, path: str) -> str:
+        """The path with a smaller limit, where lists are short."""
+        parts = urlsplit(path)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if self._most_rows is None or "limit" not in query:
+            return path
+        pairs = [
+            (name, str(min(int(value), self._most_rows)) if name == "limit" else value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        ]
+        return parts._replace(query=urlencode(pairs)).geturl()
+
+    def _pass_on(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """The service's answer."""
-        answer = self._http.request(method, self.target.rstrip("/") + path, headers=headers, body=body, redirect=False)
+        answer = self._http.request(
+            method, self.target.rstrip("/") + path, headers=dict(headers), body=body, redirect=False
+        )
         return Answer(answer.status, answer.data, answer.headers.get("content-type", ""))
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Who does not trust its certificate ends the handshake."""
 
 
 def _handler(gateway: HttpGateway) -> type[http.server.BaseHTTPRequestHandler]:
@@ -73,10 +139,11 @@ def _handler(gateway: HttpGateway) -> type[http.server.BaseHTTPRequestHandler]:
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name: value for name, value in self.headers.items() if name.lower() in KEPT}
-            answer = gateway.instead or gateway.pass_on(self.command, self.path, headers, body)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = gateway.answer(self.command, self.path, headers, body)
             self.send_response(answer.status)
-            self.send_header("Content-Type", answer.content_type)
+            for name, value in {"Content-Type": answer.content_type, **answer.headers}.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)

@@ -15,10 +15,11 @@ from typing import Any
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
+from mljob_operator.core.credentials import Login
 from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.job import Job, Key
 from mljob_operator.errors import StoreError
-from mljob_operator.instances import Instances, Login, OwnAirflow
+from mljob_operator.instances import Instances, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.orphans import Orphans
 from mljob_operator.readers import Readers

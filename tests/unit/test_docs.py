@@ -237,7 +237,7 @@ def test_the_printer_columns_are_named(kind: str) -> None:
 
 
 def test_each_setting_is_explained_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(MLJOB_[A-Z_]+)` \| (.*?) \|", section(OPERATIONS, "Settings"), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(MLJOB_[A-Z0-9_]+)` \| (.*?) \|", section(OPERATIONS, "Settings"), re.MULTILINE))
     assert set(rows) == {f"MLJOB_{name.upper()}" for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         told = rows[f"MLJOB_{name.upper()}"]

@@ -19,10 +19,36 @@ so that the operator's own default holds.
 {{- if .existingSecret }}
 {{- if eq .auth "Token" }}
 {{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_TOKEN" .existingSecret .secretKeys.token) }}
+{{- else if eq .auth "TokenFile" }}
+- name: MLJOB_AIRFLOW_TOKEN_FILE
+  value: /etc/mljob-operator/airflow-token/token
+{{- else if eq .auth "OAuth2" }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_OAUTH2_CLIENT_ID" .existingSecret .secretKeys.clientId) }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_OAUTH2_CLIENT_SECRET" .existingSecret .secretKeys.clientSecret) }}
 {{- else }}
 {{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_USER" .existingSecret .secretKeys.user) }}
 {{ include "mljob-operator.secretEnv" (list "MLJOB_AIRFLOW_PASSWORD" .existingSecret .secretKeys.password) }}
 {{- end }}
+{{- end }}
+{{- if eq .auth "OAuth2" }}
+{{- with .oauth2.tokenUrl }}
+- name: MLJOB_AIRFLOW_OAUTH2_TOKEN_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .oauth2.scopes }}
+- name: MLJOB_AIRFLOW_OAUTH2_SCOPES
+  value: {{ join " " . | quote }}
+{{- end }}
+{{- with .oauth2.audience }}
+- name: MLJOB_AIRFLOW_OAUTH2_AUDIENCE
+  value: {{ . | quote }}
+{{- end }}
+- name: MLJOB_AIRFLOW_OAUTH2_CLIENT_AUTHENTICATION
+  value: {{ .oauth2.clientAuthentication | quote }}
+{{- end }}
+{{- if .headers.existingSecret }}
+- name: MLJOB_AIRFLOW_HEADERS_DIR
+  value: /etc/mljob-operator/airflow-headers
 {{- end }}
 {{- if kindIs "slice" .access }}
 - name: MLJOB_AIRFLOW_ACCESS
@@ -44,6 +70,10 @@ so that the operator's own default holds.
   value: {{ .cancelDagId | quote }}
 - name: MLJOB_CANCEL_FALLBACK_SECONDS
   value: {{ .cancelFallbackSeconds | quote }}
+{{- end }}
+{{- with .Values.airflowInstances.tokenFiles }}
+- name: MLJOB_AIRFLOW_TOKEN_FILES
+  value: {{ . | quote }}
 {{- end }}
 - name: MLJOB_KAFKA_BOOTSTRAP_SERVERS
   value: {{ .Values.kafka.bootstrapServers | quote }}
@@ -128,6 +158,14 @@ a renewed certificate arrives without a restart of the Pod.
 {{- with .Values.airflow.tls.ca }}
 {{- if .existingSecret }}
 {{- $volumes = append $volumes (dict "name" "airflow-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
+{{- end }}
+{{- end }}
+{{- with .Values.airflow }}
+{{- if and .existingSecret (eq .auth "TokenFile") }}
+{{- $volumes = append $volumes (dict "name" "airflow-token" "secret" .existingSecret "items" (list (dict "key" .secretKeys.token "path" "token"))) }}
+{{- end }}
+{{- with .headers.existingSecret }}
+{{- $volumes = append $volumes (dict "name" "airflow-headers" "secret" .) }}
 {{- end }}
 {{- end }}
 {{- if .Values.kafka.bootstrapServers }}

@@ -35,6 +35,26 @@ CREDENTIALS_LABEL = f"{GROUP}/airflow-credentials"
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 
 
+def _with_host(url: str) -> str:
+    """What the pattern can't say: the host and the port are ones."""
+    try:
+        parts = urlsplit(url)
+        there = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        there = False
+    if not there:
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
+    return url
+
+
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$"),
+    AfterValidator(_with_host),
+]
+"""Without query, fragment and white space; not \\s, which is ASCII's in Go and Unicode's in pydantic."""
+
+
 class PasswordSecret(_Model):
     """A Secret with a user and a password."""
 
@@ -55,26 +75,87 @@ class TokenSecret(_Model):
     """Under which key the token is."""
 
 
+class TokenFile(_Model):
+    """A file with a token, which something beside the operator keeps fresh."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")]
+    """The file's name in the folder that the operator's setting MLJOB_AIRFLOW_TOKEN_FILES names."""
+
+
+Scope = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
+"""RFC 6749, 3.3."""
+
+
+class ClientSecret(_Model):
+    """A Secret with an OAuth 2 client's id and secret."""
+
+    name: ObjectName
+    """The Secret's name."""
+    client_id_key: SecretKey = "client-id"
+    """Under which key the client id is."""
+    client_secret_key: SecretKey = "client-secret"  # noqa: S105  # a key's name
+    """Under which key the client secret is."""
+
+
+class ClientAuthentication(StrEnum):
+    """How a client shows its secret to a token endpoint (RFC 6749, 2.3.1)."""
+
+    BASIC = "Basic"
+    POST = "Post"
+
+
+class OAuth2(_Model):
+    """OAuth 2 client credentials (RFC 6749, 4.4)."""
+
+    client_secret_ref: ClientSecret
+    """Client id and client secret."""
+    token_url: Url | None = None
+    """The token endpoint. Absent: Airflow's own POST /auth/token, which takes client credentials where Keycloak is Airflow's auth manager."""
+    scopes: Annotated[tuple[Scope, ...], Field(max_length=32)] = ()
+    """Scopes to ask for."""
+    audience: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """The parameter audience, which some providers want."""
+    client_authentication: ClientAuthentication = ClientAuthentication.BASIC
+    """Basic: in an Authorization header. Post: in the request's body."""
+
+
+class HeadersSecret(_Model):
+    """A Secret whose keys are names of HTTP headers."""
+
+    name: ObjectName
+    """The Secret's name."""
+
+
 class Credentials(_Model):
-    """How the operator logs in."""
+    """How the operator logs in: by exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2."""
 
     password_secret_ref: PasswordSecret | None = None
     """User and password, for Airflow's POST /auth/token. The token that it gives is renewed when Airflow refuses it."""
     token_secret_ref: TokenSecret | None = None
     """A bearer token, sent as it is."""
+    token_file: TokenFile | None = None
+    """A bearer token in a file, which is read again when it changes."""
+    oauth2: OAuth2 | None = None
+    """A bearer token from an OAuth 2 provider, renewed before it expires and when Airflow refuses it."""
+    headers_secret_ref: HeadersSecret | None = None
+    """HTTP headers for every request to Airflow, beside the token: what a gateway in front of it asks for, such as an API key."""
 
     @model_validator(mode="after")
-    def _names_one_secret(self) -> Self:
-        if (self.password_secret_ref is None) == (self.token_secret_ref is None):
-            raise ValueError("name exactly one of passwordSecretRef and tokenSecretRef")
+    def _has_one_login(self) -> Self:
+        ways = (self.password_secret_ref, self.token_secret_ref, self.token_file, self.oauth2)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("name exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2")
         return self
 
     @property
-    def secret(self) -> str:
-        """The Secret's name."""
-        reference = self.password_secret_ref or self.token_secret_ref
+    def source(self) -> str:
+        """Where the login is kept, for people."""
+        if self.token_file is not None:
+            return f"token file {self.token_file.name}"
+        by_client = self.oauth2.client_secret_ref if self.oauth2 is not None else None
+        reference = self.password_secret_ref or self.token_secret_ref or by_client
         assert reference is not None, "validated above"
-        return reference.name
+        return f"Secret {reference.name}"
 
 
 class Tls(_Model):
@@ -152,26 +233,6 @@ class AccessRule(_Model):
     """How many runs of MLJobs under this rule may be active at a time; those of all namespaces together count. Absent: any number."""
     priority: Annotated[int, Field(ge=-1000000, le=1000000)] = 0
     """Which MLJobs go first when some have to wait for maxActiveRuns: those with the higher number. With the same number, namespaces take turns."""
-
-
-def _with_host(url: str) -> str:
-    """What the pattern can't say: the host and the port are ones."""
-    try:
-        parts = urlsplit(url)
-        there = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        there = False
-    if not there:
-        raise ValueError("must name a host, and a port from 1 to 65535 if any")
-    return url
-
-
-Url = Annotated[
-    str,
-    Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$"),
-    AfterValidator(_with_host),
-]
-"""Without query, fragment and white space; not \\s, which is ASCII's in Go and Unicode's in pydantic."""
 
 
 class AirflowInstanceSpec(_Model):

@@ -20,6 +20,7 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 
 from .core.access import OUR_DAGS, Namespace
 from .core.admission import AdmissionQueue, Limits
+from .core.credentials import Login
 from .core.instance import OWN, Instance, defaults
 from .core.instance_report import Readiness, View, notices, report
 from .core.job import Key
@@ -39,7 +40,7 @@ from .errors import (
     StoreError,
     backoff,
 )
-from .logins import AccessLogins, Login, read_login, reason
+from .logins import AccessLogins, Logins, reason
 from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse, User
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Instances:
         topic: The topic of the settings.
         reserved: Globs of DAG ids that no MLJob may run, beside those that come with the Airflow provider.
         watches_namespaces: Whether namespaces are watched; otherwise access rules know them by their names alone.
+        token_files: The folder of token files; None: there is none.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class Instances:
         topic: str,
         reserved: Sequence[str] = (),
         watches_namespaces: bool = True,
+        token_files: str | None = None,
     ) -> None:
         self._store = store
+        self._login_reader = Logins(store, token_files)
         self._connect = connect
         self._clock = clock
         self._meter = meter
@@ -472,7 +476,7 @@ class Instances:
             await self._refresh_logins(OWN, own.connect, None, ask=True)
 
     def _new_logins(self) -> AccessLogins:
-        return AccessLogins(partial(read_login, self._store))
+        return AccessLogins(self._login_reader.read)
 
     async def _refresh_logins(
         self, name: str, connect: Callable[[Login], Airflow], address: object, *, ask: bool
@@ -505,7 +509,7 @@ class Instances:
         if instance.problem is not None:
             return Readiness(False, "ValidationFailed", f"{instance.problem}. Change the spec to have it used.")
         try:
-            login = await read_login(self._store, instance.spec.credentials)
+            login = await self._login_reader.read(instance.spec.credentials)
             made_of = (instance.spec.url, instance.spec.tls, login)
             if member.airflow is None or member.made_of != made_of:
                 # The one before is left to those who are still waiting for its answers.

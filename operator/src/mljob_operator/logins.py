@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import Credentials
 
-from .core.credentials import fits_header
+from .core.credentials import Login, OAuth2Client, fits_header, unfit_headers
 from .core.instance_report import LoginProblem
 from .errors import (
     AirflowError,
@@ -49,52 +49,77 @@ def reason(error: OperatorError) -> str:
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """What a Secret holds: a user and a password, or a token.
+class Logins:
+    """Reads what credentials name.
 
-    Attributes:
-        secret: The Secret's name.
+    Args:
+        store: Where the Secrets are.
+        token_files: The folder of token files; None: there is none.
     """
 
-    user: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
-    secret: str = ""
+    def __init__(self, store: InstanceStore, token_files: str | None = None) -> None:
+        self._store = store
+        self._token_files = token_files
 
+    async def read(self, credentials: Credentials) -> Login:
+        """What the Secrets hold.
 
-async def read_login(store: InstanceStore, credentials: Credentials) -> Login:
-    """What the Secret holds.
+        Raises:
+            ReferenceMissing: A Secret is not there, may not be read, is not for Airflow, or lacks a key.
+            InvalidCredentials: What they hold can't be sent.
+            StoreError: The Kubernetes API fails.
+        """
+        login = await self._login(credentials)
+        if (reference := credentials.headers_secret_ref) is None:
+            return login
+        headers = {name: value.strip() for name, value in (await self._store.secret(reference.name)).items()}
+        if (why := unfit_headers(headers)) is not None:
+            raise InvalidCredentials(f"Secret {reference.name} (credentials.headersSecretRef) can't be used: {why}.")
+        return replace(login, headers=tuple((name, SecretStr(value)) for name, value in sorted(headers.items())))
 
-    Raises:
-        ReferenceMissing: The Secret is not there, may not be read, is not for Airflow, or lacks a key.
-        InvalidCredentials: Its token can't be sent.
-        StoreError: The Kubernetes API fails.
-    """
-    secret = credentials.secret
-    if (by_token := credentials.token_secret_ref) is not None:
-        (token,) = (found.strip() for found in await _values(store, secret, by_token.key))
-        if not fits_header(token):
-            raise InvalidCredentials(
-                f"Key {by_token.key} of Secret {secret} (credentials) holds no token: it is empty, or has characters that can't be in an HTTP "
-                "header, such as a line break within it."
+    async def _login(self, credentials: Credentials) -> Login:
+        source = credentials.source
+        if (by_token := credentials.token_secret_ref) is not None:
+            (token,) = (found.strip() for found in await self._values(by_token.name, by_token.key))
+            if not fits_header(token):
+                raise InvalidCredentials(
+                    f"Key {by_token.key} of {source} (credentials) holds no token: it is empty, or has characters that can't be in an HTTP "
+                    "header, such as a line break within it."
+                )
+            return Login(token=SecretStr(token), source=source)
+        if (file := credentials.token_file) is not None:
+            if self._token_files is None:
+                raise InvalidCredentials(
+                    f"credentials.tokenFile is {file.name}, and the operator has no folder of token files: see airflowInstances.tokenFiles in its "
+                    "chart's values (MLJOB_AIRFLOW_TOKEN_FILES)."
+                )
+            return Login(token_file=f"{self._token_files.rstrip('/')}/{file.name}", source=source)
+        if (oauth2 := credentials.oauth2) is not None:
+            reference = oauth2.client_secret_ref
+            client_id, secret = await self._values(reference.name, reference.client_id_key, reference.client_secret_key)
+            client = OAuth2Client(
+                client_id.strip(),
+                SecretStr(secret),
+                oauth2.token_url,
+                oauth2.scopes,
+                oauth2.audience,
+                oauth2.client_authentication,
             )
-        return Login(token=SecretStr(token), secret=secret)
-    by_password = credentials.password_secret_ref
-    assert by_password is not None, "the model sees to it"
-    user, password = await _values(store, secret, by_password.user_key, by_password.password_key)
-    return Login(user.strip(), SecretStr(password), secret=secret)
+            return Login(oauth2=client, source=source)
+        by_password = credentials.password_secret_ref
+        assert by_password is not None, "the model sees to it"
+        user, password = await self._values(by_password.name, by_password.user_key, by_password.password_key)
+        return Login(user.strip(), SecretStr(password), source=source)
 
-
-async def _values(store: InstanceStore, secret: str, *keys: str) -> list[str]:
-    data = await store.secret(secret)
-    # An editor's newline at the end of a file is nobody's password.
-    values = [data.get(key, "").rstrip("\r\n") for key in keys]
-    if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
-        raise ReferenceMissing(
-            f"Secret {secret} (credentials) has no key {' and no key '.join(missing)}; it has {', '.join(sorted(data)) or 'none'}."
-        )
-    return values
+    async def _values(self, secret: str, *keys: str) -> list[str]:
+        data = await self._store.secret(secret)
+        # An editor's newline at the end of a file is nobody's password.
+        values = [data.get(key, "").rstrip("\r\n") for key in keys]
+        if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
+            raise ReferenceMissing(
+                f"Secret {secret} (credentials) has no key {' and no key '.join(missing)}; it has {', '.join(sorted(data)) or 'none'}."
+            )
+        return values
 
 
 @dataclass(slots=True)
@@ -140,7 +165,7 @@ class AccessLogins:
             return account.airflow
         if account is not None and account.problem is not None:
             raise AirflowUnauthorized(account.problem.message)
-        raise AirflowInstanceNotReady(f"Secret {credentials.secret} has not been read yet.")
+        raise AirflowInstanceNotReady(f"{credentials.source[0].upper()}{credentials.source[1:]} has not been read yet.")
 
     def doubt(self, credentials: Credentials) -> None:
         """Airflow refused them, or did not answer: try them with the next look."""
@@ -189,7 +214,7 @@ class AccessLogins:
                 await account.airflow.probe()
                 account.suspect, account.problem = False, None
         except (AirflowUnauthorized, AirflowForbidden, InvalidCredentials, ReferenceMissing) as error:
-            why = f"The credentials of the access rule (Secret {credentials.secret}) can't be used. {error}"
+            why = f"The credentials of the access rule ({credentials.source}) can't be used. {error}"
             account.problem = LoginProblem(reason(error), why)
         except AirflowError:
             # That the Airflow can't be reached is no news of the login.

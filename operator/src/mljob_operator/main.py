@@ -24,12 +24,12 @@ from .adapters.kafka import KafkaEvents, refusal
 from .adapters.kubernetes import Jobs, OperatorEvents, connect
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
+from .core.credentials import Login
 from .core.instance import OWN, Instance
 from .errors import CannotStart, StoreError, backoff
 from .handlers import ignore_signals, registry
 from .instances import Instances, OwnAirflow
 from .job_queue import JobQueue
-from .logins import Login
 from .orphans import Orphans
 from .readers import Readers
 from .reconciler import Reconciler
@@ -72,6 +72,7 @@ class Operator:
             topic=settings.events_topic,
             reserved=(settings.cancel_dag_id, *settings.reserved_dags),
             watches_namespaces=settings.airflow_instances,
+            token_files=settings.airflow_token_files,
         )
         reconciler = Reconciler(
             self.instances,
@@ -144,9 +145,8 @@ class Operator:
         settings = self._settings
         if settings.airflow_url is None:
             return None
-        own = Login(settings.airflow_user, settings.airflow_password, settings.airflow_token)
         return OwnAirflow(
-            self._connect_own(own),
+            self._connect_own(settings.airflow_login()),
             settings.airflow_ui_url or settings.airflow_url,
             settings.airflow_access,
             self._connect_own,
@@ -176,17 +176,12 @@ class Operator:
     def _airflow(
         self, name: str, url: str, login: Login, *, ca_file: str | None = None, ca_bundle: str | None = None
     ) -> Airflow:
-        password = login.password.get_secret_value() if login.password else None
-        token = login.token.get_secret_value() if login.token else None
-        logs.hide(f"{name} {login.secret}", password, token)
+        logs.hide(f"{name} {login.source}", *login.secrets())
         return Airflow(
             name,
             url,
             self._metrics,
-            user=login.user,
-            password=password,
-            token=token,
-            secret=login.secret,
+            login,
             ca_file=ca_file,
             ca_bundle=ca_bundle,
             prefix=self._settings.run_id_prefix,
@@ -305,8 +300,8 @@ def main() -> int:
         return _refuse(explained(error))
     if problems := unusable_files(settings) or _refused_by_kafka(settings):
         return _refuse(problems)
-    secret = (settings.airflow_password, settings.airflow_token, settings.kafka_sasl_password)
-    logs.hide("settings", *(value.get_secret_value() for value in secret if value is not None))
+    kafka = settings.kafka_sasl_password
+    logs.hide("settings", *settings.airflow_login().secrets(), kafka.get_secret_value() if kafka is not None else None)
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -20,10 +21,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mljob_contract.airflow_instance import AccessRule, DagGlob
+from mljob_contract.airflow_instance import AccessRule, ClientAuthentication, DagGlob, Scope
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
-from .core.credentials import fits_header
+from .core.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
 from .core.instance import OWN
 
 PREFIX = "MLJOB_"
@@ -41,6 +42,7 @@ KAFKA_PROPERTIES = {
 """librdkafka's properties, and the settings that they come from."""
 _FILES = {
     "airflow_ca_file": True,
+    "airflow_token_file": False,
     "kafka_ssl_ca_file": True,
     "kafka_ssl_certificate_file": False,
     "kafka_ssl_key_file": False,
@@ -108,6 +110,25 @@ class Settings(BaseSettings):
     """Its password."""
     airflow_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """A bearer token, instead of user and password."""
+    airflow_token_file: str | None = None
+    """A file with a bearer token, instead of user and password; it is read again when it changes."""
+    airflow_oauth2_client_id: str | None = None
+    """A client of an OAuth 2 provider (client credentials, RFC 6749, 4.4), with ``airflow_oauth2_client_secret``, instead of user and password."""
+    airflow_oauth2_client_secret: SecretStr | None = None
+    """Its secret."""
+    airflow_oauth2_token_url: Url | None = None
+    """The provider's token endpoint. Absent: Airflow's own ``POST /auth/token``, which takes client credentials where Keycloak is its auth manager."""
+    airflow_oauth2_scopes: Annotated[tuple[Scope, ...], NoDecode, Field(max_length=32)] = ()
+    """Scopes to ask for, separated by spaces."""
+    airflow_oauth2_audience: Annotated[str, Field(max_length=1024)] | None = None
+    """The parameter ``audience``, which some providers want."""
+    airflow_oauth2_client_authentication: ClientAuthentication = ClientAuthentication.BASIC
+    """``Basic``: the secret is in an Authorization header. ``Post``: in the request's body."""
+    airflow_headers_dir: str | None = None
+    """A folder, such as a mounted Secret, each file of which is an HTTP header for every request to that Airflow: the file's name is the header's. It
+    is read at the start."""
+    airflow_token_files: str | None = None
+    """The folder of the files that AirflowInstances and access rules name with ``credentials.tokenFile``. Absent: they can't name any."""
     airflow_ca_file: str | None = None
     """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
     airflow_access: Annotated[tuple[AccessRule, ...] | None, NoDecode, Field(min_length=1, max_length=64)] = None
@@ -200,6 +221,11 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("airflow_oauth2_scopes", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        return tuple(value.split()) if isinstance(value, str) else value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
@@ -220,8 +246,18 @@ class Settings(BaseSettings):
             if not self.airflow_instances:
                 raise ValueError("set MLJOB_AIRFLOW_URL, or MLJOB_AIRFLOW_INSTANCES to true")
             return self
-        if self.airflow_token is None and (self.airflow_user is None or self.airflow_password is None):
-            raise ValueError("set MLJOB_AIRFLOW_TOKEN, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD")
+        ways = {
+            "MLJOB_AIRFLOW_TOKEN": self.airflow_token is not None,
+            "MLJOB_AIRFLOW_TOKEN_FILE": self.airflow_token_file is not None,
+            "both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD": None
+            not in (self.airflow_user, self.airflow_password),
+            "both MLJOB_AIRFLOW_OAUTH2_CLIENT_ID and MLJOB_AIRFLOW_OAUTH2_CLIENT_SECRET": None
+            not in (self.airflow_oauth2_client_id, self.airflow_oauth2_client_secret),
+        }
+        there = [way for way, is_set in ways.items() if is_set]
+        if len(there) != 1:
+            found = f"; set are {' and '.join(there)}" if there else ""
+            raise ValueError(f"set exactly one of {', or '.join(ways)}{found}")
         return self
 
     @model_validator(mode="after")
@@ -234,6 +270,32 @@ class Settings(BaseSettings):
                 f"{variable('kafka_security_protocol')}={self.kafka_security_protocol} needs {', '.join(missing)}"
             )
         return self
+
+    def airflow_login(self) -> Login:
+        """How to log in to ``airflow_url``.
+
+        Raises:
+            ValueError: ``airflow_headers_dir`` can't be read, or a header can't be sent.
+        """
+        client = None
+        if self.airflow_oauth2_client_id is not None and self.airflow_oauth2_client_secret is not None:
+            client = OAuth2Client(
+                self.airflow_oauth2_client_id,
+                self.airflow_oauth2_client_secret,
+                self.airflow_oauth2_token_url,
+                self.airflow_oauth2_scopes,
+                self.airflow_oauth2_audience,
+                self.airflow_oauth2_client_authentication,
+            )
+        headers = _headers(Path(self.airflow_headers_dir)) if self.airflow_headers_dir is not None else {}
+        return Login(
+            self.airflow_user,
+            self.airflow_password,
+            self.airflow_token,
+            self.airflow_token_file,
+            client,
+            tuple((name, SecretStr(value)) for name, value in headers.items()),
+        )
 
     def lost_before(self) -> dict[str, datetime]:
         """Before when runs were submitted that count as lost where they are missing, by Airflow."""
@@ -250,9 +312,34 @@ class Settings(BaseSettings):
         }
 
 
+def _headers(folder: Path) -> dict[str, str]:
+    """Name and value of each header that a folder holds.
+
+    Raises:
+        ValueError: A header can't be read, or not be sent.
+    """
+    headers = {}
+    try:
+        # Where a Secret is mounted, names that begin with a dot are the kubelet's.
+        for file in sorted(file for file in folder.iterdir() if not file.name.startswith(".")):
+            with file.open("rb") as content:
+                headers[file.name] = content.read(MAX_HEADER + 1).decode(errors="replace").strip()
+    except OSError as error:
+        raise ValueError(f"{error.filename or folder} can't be read: {error.strerror}") from None
+    if (why := unfit_headers(headers)) is not None:
+        raise ValueError(f"{folder} can't be used: {why}")
+    return headers
+
+
 def unusable_files(settings: Settings) -> list[str]:
     """What is wrong with the files that the settings name, a sentence for each."""
     problems = []
+    try:
+        settings.airflow_login()
+    except ValueError as error:
+        problems.append(f"{variable('airflow_headers_dir')}: {error}")
+    if (tokens := settings.airflow_token_files) is not None and not Path(tokens).is_dir():
+        problems.append(f"{variable('airflow_token_files')}: {tokens} is no folder")
     for name, is_bundle in _FILES.items():
         if (path := getattr(settings, name)) is None:
             continue

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mljob_operator.adapters.airflow.client import Airflow
+from tests.fakes import logins
 from tests.fakes.meter import SilentMeter
 from tests.scripted_airflow import CANCEL_DAG, ScriptedAirflow
 
@@ -30,10 +31,8 @@ async def connect() -> AsyncIterator[Connect]:
     made: list[Airflow] = []
 
     def connect(server: ScriptedAirflow, **how: Any) -> Airflow:
-        login = {} if "token" in how else {"user": "mljob", "password": "right"}
-        made.append(
-            Airflow("prod", server.url, SilentMeter(), prefix="mljob", cancel_dag_id=CANCEL_DAG, **{**login, **how})
-        )
+        login, ca = logins.split(how, user="mljob", password="right")
+        made.append(Airflow("prod", server.url, SilentMeter(), login, prefix="mljob", cancel_dag_id=CANCEL_DAG, **ca))
         return made[-1]
 
     yield connect

@@ -11,10 +11,11 @@ import pytest
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus
+from mljob_operator.core.credentials import Login
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.run_key import RunKey
-from mljob_operator.instances import Instances, Login, OwnAirflow
+from mljob_operator.instances import Instances, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.orphans import Orphans
 from mljob_operator.reconciler import Reconciler
@@ -110,7 +111,7 @@ class World:
 
     def _connect(self, instance: Instance, login: Login) -> Any:
         airflow = self.airflows[instance.spec.url]
-        if login.secret != instance.spec.credentials.secret:
+        if login.source != instance.spec.credentials.source:
             return self._log_in(login, airflow)
         assert login.password is not None
         airflow.locked = login.password.get_secret_value() != "right"

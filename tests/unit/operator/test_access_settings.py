@@ -29,7 +29,7 @@ def test_access_rules_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert access[0].namespace_selector.match_labels == {"team": "churn"}
     assert (access[0].dags, access[0].max_active_runs, access[0].priority) == (["train_*"], 3, 2)
     assert access[1].credentials is not None
-    assert access[1].credentials.secret == "others"
+    assert access[1].credentials.source == "Secret others"
 
 
 def test_without_them_there_are_none() -> None:

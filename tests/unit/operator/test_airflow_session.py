@@ -27,6 +27,7 @@ from mljob_operator.errors import (
     AirflowUnsupported,
     NothingToClear,
 )
+from tests.fakes import logins
 from tests.fakes.meter import SilentMeter
 
 HEALTH = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
@@ -117,8 +118,8 @@ Connect = Callable[..., Airflow]
 @pytest.fixture
 def connect() -> Connect:
     def connect(url: str, **how: Any) -> Airflow:
-        login = how or {"user": "mljob", "password": "right"}
-        return Airflow("prod", url, SilentMeter(), prefix="mljob", cancel_dag_id="mljob_cancel", **login)
+        login, ca = logins.split(how, user="mljob", password="right")
+        return Airflow("prod", url, SilentMeter(), login, prefix="mljob", cancel_dag_id="mljob_cancel", **ca)
 
     return connect
 

@@ -38,9 +38,8 @@ def setting(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Setti
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
 def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, around: str) -> None:
-    given = (
-        AIRFLOW | SASL | {"AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET, "HTTP_PORT": "8081", "NAMESPACES": "a,b"}
-    )
+    login = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET}
+    given = login | SASL | {"HTTP_PORT": "8081", "NAMESPACES": "a,b"}
     assert setting(monkeypatch, {name: around.format(value) for name, value in given.items()}) == setting(
         monkeypatch, given
     )
@@ -61,7 +60,36 @@ REFUSED = {
     ),
     "no credentials": (
         {"AIRFLOW_URL": "http://airflow"},
-        "set MLJOB_AIRFLOW_TOKEN, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD",
+        "set exactly one of MLJOB_AIRFLOW_TOKEN, or MLJOB_AIRFLOW_TOKEN_FILE, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD, "
+        "or both MLJOB_AIRFLOW_OAUTH2_CLIENT_ID and MLJOB_AIRFLOW_OAUTH2_CLIENT_SECRET",
+    ),
+    "two logins": (
+        {**AIRFLOW, "AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET},
+        "set exactly one of MLJOB_AIRFLOW_TOKEN, or MLJOB_AIRFLOW_TOKEN_FILE, or both MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD, "
+        "or both MLJOB_AIRFLOW_OAUTH2_CLIENT_ID and MLJOB_AIRFLOW_OAUTH2_CLIENT_SECRET; set are MLJOB_AIRFLOW_TOKEN and both "
+        "MLJOB_AIRFLOW_USER and MLJOB_AIRFLOW_PASSWORD",
+    ),
+    "half an OAuth 2 client": (
+        {"AIRFLOW_URL": "http://airflow", "AIRFLOW_OAUTH2_CLIENT_ID": "mljob"},
+        "set exactly one of MLJOB_AIRFLOW_TOKEN",
+    ),
+    "a token endpoint without a scheme": (
+        {
+            "AIRFLOW_URL": "http://airflow",
+            "AIRFLOW_OAUTH2_CLIENT_ID": "mljob",
+            "AIRFLOW_OAUTH2_CLIENT_SECRET": SECRET,
+            "AIRFLOW_OAUTH2_TOKEN_URL": "login.example.com/token",
+        },
+        "MLJOB_AIRFLOW_OAUTH2_TOKEN_URL: is not a URL such as",
+    ),
+    "no way of showing a client's secret": (
+        {
+            "AIRFLOW_URL": "http://airflow",
+            "AIRFLOW_OAUTH2_CLIENT_ID": "mljob",
+            "AIRFLOW_OAUTH2_CLIENT_SECRET": SECRET,
+            "AIRFLOW_OAUTH2_CLIENT_AUTHENTICATION": "basic",
+        },
+        "MLJOB_AIRFLOW_OAUTH2_CLIENT_AUTHENTICATION: Input should be 'Basic' or 'Post'",
     ),
     "a URL without a scheme": (
         {**AIRFLOW, "AIRFLOW_URL": "airflow:8080"},

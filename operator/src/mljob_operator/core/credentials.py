@@ -1,10 +1,42 @@
-"""What credentials may be made of."""
+"""What the operator logs in with: user and password, a bearer token, a file with one, or an OAuth 2 client; and HTTP headers beside that."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from mljob_contract.airflow_instance import ClientAuthentication
+
+MAX_HEADERS = 16
+"""HTTP headers that requests to one Airflow may have from a Secret."""
+MAX_HEADER = 8 * 1024
+"""Characters of a header's value; most servers take no more for all of them."""
+RESERVED_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "referer",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that a request has, or must not have, for HTTP's or Airflow's own reasons."""
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 def fits_header(token: str) -> bool:
@@ -14,3 +46,66 @@ def fits_header(token: str) -> bool:
     Source: RFC 6750, section 2.1, which allows less.
     """
     return _VISIBLE.fullmatch(token) is not None
+
+
+def unfit_header(name: str, value: str) -> str | None:
+    """Why a header can't be sent with each request to Airflow, for people; None where it can. The value is not in it.
+
+    Source: RFC 9110, sections 5.1 and 5.5.
+    """
+    if _HEADER_NAME.fullmatch(name) is None:
+        return f"{name!r} is no name of an HTTP header"
+    if name.lower() in RESERVED_HEADERS:
+        return f"the header {name} is not for a Secret to set"
+    if len(value) > MAX_HEADER:
+        return f"the header {name} has more than {MAX_HEADER} characters"
+    if _HEADER_VALUE.fullmatch(value) is None:
+        return f"the header {name} is empty, or has characters that no HTTP header can have, such as a line break within it"
+    return None
+
+
+def unfit_headers(headers: Mapping[str, str]) -> str | None:
+    """The same of all headers together."""
+    if len(headers) > MAX_HEADERS:
+        return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
+    return next((why for name, value in headers.items() if (why := unfit_header(name, value)) is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2Client:
+    """A client of an OAuth 2 provider.
+
+    Attributes:
+        token_url: The token endpoint; None: Airflow's own ``/auth/token``.
+    """
+
+    client_id: str
+    client_secret: SecretStr
+    token_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    audience: str | None = None
+    authentication: ClientAuthentication = ClientAuthentication.BASIC
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in to an Airflow: by user and password, by ``token``, by ``token_file`` or by ``oauth2``.
+
+    Attributes:
+        token_file: A file's path.
+        headers: Name and value of each HTTP header that all requests have.
+        source: Where that is kept, for people.
+    """
+
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    token_file: str | None = None
+    oauth2: OAuth2Client | None = None
+    headers: tuple[tuple[str, SecretStr], ...] = ()
+    source: str = "the Secret that the operator's settings name"
+
+    def secrets(self) -> Iterator[str]:
+        """All that must not be in a log."""
+        held = [self.password, self.token, self.oauth2.client_secret if self.oauth2 else None]
+        yield from (value.get_secret_value() for value in (*held, *(value for _, value in self.headers)) if value)

@@ -178,7 +178,7 @@ def _no_login(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | Non
     if credentials is None:
         return None
     if (airflow, credentials) not in around.logins:
-        return Obstacle("Submitting", f"Secret {credentials.secret} is being read.")
+        return Obstacle("Submitting", f"{credentials.source[0].upper()}{credentials.source[1:]} is being read.")
     why = around.logins[airflow, credentials]
     return Obstacle("AirflowUnauthorized", why) if why is not None else None
 

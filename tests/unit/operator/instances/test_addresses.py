@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.core.credentials import Login
 from mljob_operator.core.instance import Instance
-from mljob_operator.instances import Login
 from tests.fakes.meter import SilentMeter
 
 from .conftest import Platform
@@ -20,8 +20,7 @@ class RealAdapters(Platform):
             instance.name,
             instance.spec.url,
             SilentMeter(),
-            user=login.user,
-            password="right",
+            login,
             prefix="mljob",
             cancel_dag_id="mljob_cancel",
         )

@@ -9,10 +9,11 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.core.credentials import Login
 from mljob_operator.core.instance import Instance
 from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.instances import Login
 from mljob_operator.readers import Readers
+from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.meter import SilentMeter
 from tests.scripted_airflow import Says, ScriptedAirflow
@@ -91,7 +92,12 @@ class WithARealOne(Platform):
         if instance.spec.url != self._server.url:
             return super()._connect(instance, login)
         return Airflow(
-            instance.name, instance.spec.url, SilentMeter(), token="a-token", prefix="mljob", cancel_dag_id="c"
+            instance.name,
+            instance.spec.url,
+            SilentMeter(),
+            logins.login(token="a-token"),
+            prefix="mljob",
+            cancel_dag_id="c",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.logins import read_login
+from mljob_operator.logins import Logins
 from mljob_operator.ports import Pulse
 
 from .conftest import Platform
@@ -163,6 +163,6 @@ async def test_white_space_that_an_editor_left_is_no_part_of_credentials(
     world.instance_objects.secrets["prod"] = secret
     ref = "tokenSecretRef" if "token" in secret else "passwordSecretRef"
     instance = world.instance_objects.edit("prod", {"url": "http://prod:8080", "credentials": {ref: {"name": "prod"}}})
-    found = await read_login(world.instance_objects, instance.spec.credentials)
+    found = await Logins(world.instance_objects).read(instance.spec.credentials)
     hidden = [secret and secret.get_secret_value() for secret in (found.password, found.token)]
     assert (found.user, *hidden) == login

@@ -49,6 +49,8 @@ MAX_KIND = 60
 
 _NO_RESULT = (401, 403, 404, 408, 429)
 """Statuses that say nothing about what was asked for: 404 only in words that prove it."""
+_BAD_TOKEN = frozenset({"Invalid JWT token", "Token Expired"})
+"""What Airflow says of a token with 403 as well as with 401 (``core_api/security.py``, resolve_user_from_token)."""
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -192,7 +194,7 @@ class Reply:
         """What an answer means that is neither a success nor for the operation to interpret."""
         told = detail or self._quote
         match self.status:
-            case 401:
+            case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
                 return AirflowUnauthorized(
                     f"Airflow refused the operator's credentials: {told}. Check {source}{self._stranger(detail) or '.'}"
                 )

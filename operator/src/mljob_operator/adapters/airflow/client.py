@@ -11,6 +11,7 @@ from airflow_client.client import DAGApi, MonitorApi, VersionApi
 
 from mljob_contract.airflow_instance import InstanceHealth
 
+from ...core.credentials import Login
 from ...errors import AirflowError
 from ...ports import DagRuns, Meter, Pulse
 from .answers import Answer
@@ -27,9 +28,7 @@ class Airflow(AirflowRuns):
     Args:
         name: Of its AirflowInstance, for metrics.
         url: Base URL, without ``/api/v2``.
-        user: For ``POST /auth/token``, with ``password``.
-        token: A bearer token instead of user and password.
-        secret: The Secret that these are from, for messages; empty: the operator's settings.
+        login: How to log in.
         ca_file: CA bundle for https, in a file.
         ca_bundle: CA bundle for https (PEM).
         prefix: Of our dag run ids.
@@ -44,11 +43,8 @@ class Airflow(AirflowRuns):
         name: str,
         url: str,
         meter: Meter,
+        login: Login,
         *,
-        user: str | None = None,
-        password: str | None = None,
-        token: str | None = None,
-        secret: str = "",
         ca_file: str | None = None,
         ca_bundle: str | None = None,
         prefix: str,
@@ -56,16 +52,7 @@ class Airflow(AirflowRuns):
     ) -> None:
         self._name = name
         self._meter = meter
-        session = Session(
-            url,
-            user=user,
-            password=password,
-            token=token,
-            secret=secret,
-            ca_file=ca_file,
-            ca_bundle=ca_bundle,
-            connections=CONNECTIONS,
-        )
+        session = Session(url, login, ca_file=ca_file, ca_bundle=ca_bundle, connections=CONNECTIONS)
         self._lanes = {
             work: Lane(f"airflow {name} {work}", threads, None if work is Work.PROBE else Circuit())
             for work, threads in THREADS.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,18 +20,13 @@ from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
-from ...core.credentials import fits_header
-from ...errors import (
-    AirflowForbidden,
-    AirflowUnauthorized,
-    AirflowUnavailable,
-    AirflowUnreadable,
-    AirflowUnsupported,
-)
+from ...core.credentials import Login
+from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
 from .absence import NEVER, Absence
 from .answers import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, Answer, Reply, TooLarge, clock_offset, without_user
 from .rows import Row
 from .single_flight import SingleFlight
+from .tokens import tokens_of
 from .versions import assert_backfills, supported, warn_if_untested, without_api
 
 log = logging.getLogger(__name__)
@@ -46,9 +41,6 @@ TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
 MAX_CLOCK_OFFSET = timedelta(days=1)
 """An answer's date that is further away than this is no clock's."""
-MAX_TOKEN = 16 * 1024
-"""Characters; Airflow's own have a few hundred."""
-
 MAX_CURSOR = 4096
 
 _REPEATED = 100
@@ -60,48 +52,31 @@ class Session:
 
     Args:
         url: Base URL, without ``/api/v2``.
-        user: For ``POST /auth/token``, with ``password``.
-        token: A bearer token instead of user and password.
-        secret: The Secret that these are from, for messages; empty: the operator's settings.
+        login: How to log in.
         ca_file: CA bundle for https, in a file.
         ca_bundle: CA bundle for https (PEM).
         connections: How many are kept open. A thread that finds none free opens another and waits for nobody.
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        user: str | None,
-        password: str | None,
-        token: str | None,
-        secret: str = "",
-        ca_file: str | None,
-        ca_bundle: str | None,
-        connections: int = 1,
+        self, url: str, login: Login, *, ca_file: str | None, ca_bundle: str | None, connections: int = 1
     ) -> None:
         self._url = url.rstrip("/")
         self._at = without_user(self._url)
-        self._user = user
-        self._password = password
-        self._fixed_token = token.strip() if token is not None else None
-        self._source = f"Secret {secret}" if secret else "the Secret that the operator's settings name"
-        self._configuration = Configuration(
-            host=self._url,
-            access_token=self._fixed_token or "",
-            ssl_ca_cert=ca_file,
-            ca_cert_data=ca_bundle,
-            retries=False,
-        )
-        self._configuration.connection_pool_maxsize = connections
-        self.client = ApiClient(self._configuration)
+        self._source = login.source
+        self._headers = {name: value.get_secret_value() for name, value in login.headers}
+        self._trusted = (ca_file, ca_bundle)
+        configuration = Configuration(host=self._url, ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False)
+        configuration.connection_pool_maxsize = connections
+        self.client = ApiClient(configuration)
         """For the client's API classes."""
+        self.client.default_headers.update(self._headers)
         pool = self.client.rest_client.pool_manager
         # The client has no setting for this, and urllib3 follows redirects unless it is told not to.
         pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
+        self._tokens = tokens_of(login, self._ask_token, self._ask_provider)
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
-        self._logins: SingleFlight[str] = SingleFlight()
         self._unreadable: set[str] = set()
         self.clock_offset = timedelta(0)
         """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
@@ -134,14 +109,7 @@ class Session:
         """
         with _nothing_sent():
             self._supported()
-            token = self._log_in(stale=None)
-        reply = self._send(method, *args, most=most, **query)
-        if reply.status in (401, 403) and self._fixed_token is None:
-            # A token that has expired, or that a restarted Airflow doesn't know, is answered with either.
-            with _nothing_sent():
-                self._log_in(stale=token)
-            reply = self._send(method, *args, most=most, **query)
-        return self._result(reply, absent)
+        return self._result(self._with_token(method, *args, most=most, **query), absent)
 
     def pages(
         self,
@@ -231,6 +199,25 @@ class Session:
             self._version = None
             raise
 
+    def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
+        """The answer to one request, with another token where the first one was refused."""
+        with _nothing_sent():
+            token = self._use(self._tokens.token())
+        reply = self._send(method, *args, **query)
+        if reply.status in (401, 403):
+            # A token that has expired, or that a restarted Airflow doesn't know, is answered with either.
+            with _nothing_sent():
+                another = self._tokens.token(refused=token)
+            if another != token:
+                self._use(another)
+                reply = self._send(method, *args, **query)
+        return reply
+
+    def _use(self, token: str) -> str:
+        """Send this token with all requests that follow: also with those that Airflow answers to everybody, for a gateway may not."""
+        self.client.default_headers["Authorization"] = f"Bearer {token}"
+        return token
+
     def _result(self, reply: Reply, absent: Absence = NEVER) -> Row:
         result = reply.result(absent, self._source)
         if reply.date is not None and abs(offset := clock_offset(reply.date, datetime.now(UTC))) <= MAX_CLOCK_OFFSET:
@@ -239,60 +226,46 @@ class Session:
 
     def _send(self, method: Callable[..., Any], *args: Any, most: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
         query.setdefault("_request_timeout", TIMEOUT)
-        try:
+        with _reaching(f"Airflow at {self._at}"):
             return Reply.read(method(*args, **query), self._at, most)
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            raise AirflowUnavailable(f"Airflow at {self._at} can't be reached: {_cause(error)}") from error
-        except (ApiException, ssl.SSLError) as error:
-            # The client has no other use for its exception before there is an answer.
-            raise AirflowUnavailable(
-                f"Airflow at {self._at} can't be trusted: {_cause(error)}. Check the CA bundle."
-            ) from error
-        except urllib3.exceptions.HTTPError as error:
-            refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
-            raise AirflowUnavailable(
-                f"Airflow at {self._at} did not answer: {_cause(error)}", outcome_unknown=not refused
-            ) from error
-        except OSError as error:
-            raise AirflowUnavailable(f"Airflow at {self._at} did not answer: {error}", outcome_unknown=True) from error
 
     def _supported(self) -> tuple[Version, str]:
         """The version, which is asked for once; one that is too old is asked for again the next time."""
         return self._version or self._versions.do(self._ask_version)
 
     def _ask_version(self) -> tuple[Version, str]:
-        version = self._without_token("GET", "/api/v2/version").text("version")
+        version = self._first_answer(self._with_token(self._call, "GET", "/api/v2/version")).text("version")
         found = supported(version, self._at), version
         if self._version is None:
             warn_if_untested(*found, self._at)
         self._version = found
         return found
 
-    def _log_in(self, stale: str | None) -> str:
-        """Make sure that there is a token, and not the stale one; the token."""
-        if self._fixed_token is not None:
-            if not fits_header(self._fixed_token):
-                raise AirflowUnauthorized(
-                    f"The token is empty, or has characters that can't be in an HTTP header. Check {self._source}."
+    def _ask_token(self, body: Mapping[str, Any]) -> Row:
+        """Airflow's own login."""
+        return self._first_answer(self._send(self._call, "POST", "/auth/token", body))
+
+    def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """A request to an OAuth 2 provider, which gets nothing that is for Airflow."""
+        at = without_user(url)
+        with _reaching(f"The token endpoint {at}"):
+            context = ssl.create_default_context(cafile=self._trusted[0], cadata=self._trusted[1])
+            context.load_default_certs()
+            with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
+                connect, read = TIMEOUT
+                response = pool.request(
+                    "POST",
+                    url,
+                    body=body,
+                    headers=headers,
+                    redirect=False,
+                    preload_content=False,
+                    timeout=urllib3.Timeout(connect=connect, read=read),
                 )
-            return self._fixed_token
-        token: str | None = self._configuration.access_token
-        return token if token and token != stale else self._logins.do(self._ask_token)
+                return Reply.read(response, at, MAX_OBJECT_BYTES)
 
-    def _ask_token(self) -> str:
-        try:
-            row = self._without_token("POST", "/auth/token", {"username": self._user, "password": self._password})
-        except (AirflowUnauthorized, AirflowForbidden) as error:
-            raise AirflowUnauthorized(f"Airflow refused the login of user {self._user!r}. {error}") from error
-        token = row.text("access_token", MAX_TOKEN)
-        if not fits_header(token):
-            raise AirflowUnreadable(f"Airflow at {self._at} gave a token that can't be in an HTTP header.")
-        self._configuration.access_token = token
-        return token
-
-    def _without_token(self, method: str, path: str, body: Any = None) -> Row:
+    def _first_answer(self, reply: Reply) -> Row:
         """What is asked before anything else can be. An error is not for the operation to interpret that it is asked for."""
-        reply = self._send(self._call, method, path, body)
         if reply.status == 404:
             raise without_api(reply.answered)
         try:
@@ -301,13 +274,37 @@ class Session:
             raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
 
     def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
-        """A request without the token."""
-        headers = {"Accept": "application/json", **({"Content-Type": "application/json"} if body is not None else {})}
+        """A request that the client's API classes don't have, or that is without the token."""
+        headers = {**self.client.default_headers, "Accept": "application/json"}
+        if body is not None:
+            # A login: a token would be one that was refused.
+            headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}
         answer = self.client.call_api(
             method, f"{self._url}{path}", header_params=headers, body=body, _request_timeout=_request_timeout
         )
         response: urllib3.BaseHTTPResponse = answer.response
         return response
+
+
+@contextmanager
+def _reaching(who: str) -> Iterator[None]:
+    """Say in our own terms why there is no answer of somebody's.
+
+    Raises:
+        AirflowUnavailable: There is none.
+    """
+    try:
+        yield
+    except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+        raise AirflowUnavailable(f"{who} can't be reached: {_cause(error)}") from error
+    except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
+        # The client has no other use for its exception before there is an answer.
+        raise AirflowUnavailable(f"{who} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
+    except urllib3.exceptions.HTTPError as error:
+        refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
+        raise AirflowUnavailable(f"{who} did not answer: {_cause(error)}", outcome_unknown=not refused) from error
+    except OSError as error:
+        raise AirflowUnavailable(f"{who} did not answer: {error}", outcome_unknown=True) from error
 
 
 @contextmanager

@@ -1,0 +1,252 @@
+"""Bearer tokens: where they come from, and when there is another one.
+
+Each source gives the token that it has. Asked for another one than the token that Airflow has refused, a source makes or reads a new one where it can.
+Sources: Airflow's "Public API authentication"; RFC 6749 for OAuth 2 client credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote_plus, urlencode
+
+from mljob_contract.airflow_instance import ClientAuthentication
+
+from ...core.credentials import Login, OAuth2Client, fits_header
+from ...core.storable import cut
+from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
+from .answers import Reply
+from .rows import Row
+from .single_flight import SingleFlight
+
+MAX_TOKEN = 16 * 1024
+"""Characters; Airflow's own have a few hundred."""
+RENEWED_BEFORE = 60.0
+"""Seconds before its end at which a token of OAuth 2 is renewed; of a short life, when a tenth of it is left."""
+MAX_LIFE = 24 * 3600.0
+"""Seconds for which a token is used at most, whatever its provider says."""
+MAX_ERROR = 200
+"""Characters of what a provider says of an error."""
+
+_IS_IT = "Is it the OAuth 2 provider's token endpoint?"
+
+AskAirflow = Callable[[Mapping[str, Any]], Row]
+"""``POST /auth/token`` of Airflow with this body; raises AirflowUnauthorized, AirflowForbidden and AirflowUnavailable."""
+Post = Callable[[str, bytes, Mapping[str, str]], Reply]
+"""Sends a body with headers to a URL that is not Airflow's; raises AirflowUnavailable."""
+
+
+class Tokens(Protocol):
+    """Where tokens come from. Threads may share one."""
+
+    def token(self, refused: str | None = None) -> str:
+        """A token that fits an HTTP header, and another one than ``refused`` where there is another.
+
+        Raises:
+            AirflowUnauthorized: There is none.
+            AirflowUnavailable: Whoever gives it does not answer.
+        """
+        ...
+
+
+def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
+    """Where the tokens of a login come from."""
+    if login.token is not None:
+        return FixedToken(login.token.get_secret_value().strip(), login.source)
+    if login.token_file is not None:
+        return FileToken(login.token_file)
+    if login.oauth2 is not None and login.oauth2.token_url is not None:
+        return ProviderToken(login.oauth2, login.oauth2.token_url, login.source, post)
+    return AirflowToken(login, ask_airflow)
+
+
+class FixedToken:
+    """One that does not change."""
+
+    def __init__(self, token: str, source: str) -> None:
+        self._token = token
+        self._source = source
+
+    def token(self, refused: str | None = None) -> str:
+        """The token, also where that was refused."""
+        del refused
+        if not fits_header(self._token):
+            raise AirflowUnauthorized(
+                f"The token is empty, or has characters that can't be in an HTTP header. Check {self._source}."
+            )
+        return self._token
+
+
+class FileToken:
+    """One in a file that something else keeps fresh: the file is read again when it has changed."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._read: tuple[tuple[int, int, int], str] | None = None
+
+    def token(self, refused: str | None = None) -> str:
+        """What the file holds now."""
+        del refused
+        try:
+            with open(self._path, "rb") as file:
+                about = os.fstat(file.fileno())
+                version = (about.st_ino, about.st_mtime_ns, about.st_size)
+                if self._read is not None and self._read[0] == version:
+                    return self._read[1]
+                content = file.read(MAX_TOKEN + 1)
+        except OSError as error:
+            raise AirflowUnauthorized(f"The token file {self._path} can't be read: {error.strerror}.") from None
+        token = content.decode("ascii", errors="replace").strip()
+        if len(content) > MAX_TOKEN or not fits_header(token):
+            raise AirflowUnauthorized(
+                f"The token file {self._path} holds no token: it is empty or too large, or has characters that can't be in an HTTP header."
+            )
+        self._read = version, token
+        return token
+
+
+class _RenewedToken:
+    """One that is asked for, and again when it was refused or is about to end."""
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+        self._until = 0.0
+        self._asked: SingleFlight[str] = SingleFlight()
+
+    def token(self, refused: str | None = None) -> str:
+        """The token that there is, or a new one."""
+        token = self._token
+        if token is not None and token != refused and time.monotonic() < self._until:
+            return token
+        return self._asked.do(self._renew)
+
+    def _renew(self) -> str:
+        token, life = self._ask()
+        if not fits_header(token):
+            raise AirflowUnreadable(f"{self._giver} gave a token that can't be in an HTTP header.")
+        life = min(life, MAX_LIFE)
+        self._token, self._until = token, time.monotonic() + life - min(RENEWED_BEFORE, life / 10)
+        return token
+
+    @property
+    def _giver(self) -> str:
+        """Whoever gives the token, for people."""
+        raise NotImplementedError
+
+    def _ask(self) -> tuple[str, float]:
+        """A new token, and how many seconds it lives."""
+        raise NotImplementedError
+
+
+class AirflowToken(_RenewedToken):
+    """Airflow's own, for user and password, or for a client of the Keycloak that is Airflow's auth manager."""
+
+    def __init__(self, login: Login, ask_airflow: AskAirflow) -> None:
+        super().__init__()
+        self._login = login
+        self._ask_airflow = ask_airflow
+
+    @property
+    def _giver(self) -> str:
+        return "Airflow"
+
+    def _ask(self) -> tuple[str, float]:
+        login, client = self._login, self._login.oauth2
+        if client is not None:
+            who, body = (
+                f"client {client.client_id!r}",
+                {
+                    "grant_type": "client_credentials",
+                    "client_id": client.client_id,
+                    "client_secret": client.client_secret.get_secret_value(),
+                },
+            )
+        else:
+            password = login.password.get_secret_value() if login.password is not None else ""
+            who, body = f"user {login.user!r}", {"username": login.user or "", "password": password}
+        try:
+            row = self._ask_airflow(body)
+        except (AirflowUnauthorized, AirflowForbidden) as error:
+            raise AirflowUnauthorized(f"Airflow refused the login of {who}. {error}") from error
+        return row.text("access_token", MAX_TOKEN), MAX_LIFE
+
+
+class ProviderToken(_RenewedToken):
+    """A token of an OAuth 2 provider's, for client credentials (RFC 6749, 4.4)."""
+
+    def __init__(self, client: OAuth2Client, url: str, source: str, post: Post) -> None:
+        super().__init__()
+        self._client = client
+        self._url = url
+        self._source = source
+        self._post = post
+
+    @property
+    def _giver(self) -> str:
+        return f"The token endpoint {self._url}"
+
+    def _ask(self) -> tuple[str, float]:
+        reply = self._post(self._url, *self._request())
+        if not reply.succeeded:
+            raise self._refusal(reply)
+        try:
+            row = Row(reply.json(), self._url)
+            kind, token = row.text_or_none("token_type"), row.text("access_token", MAX_TOKEN)
+        except AirflowUnavailable:
+            raise AirflowUnreadable(f"{reply.answered}, in which there is no token. {_IS_IT}") from None
+        if kind is not None and kind.lower() != "bearer":
+            raise AirflowUnreadable(f"{self._giver} gave a token of type {cut(kind, MAX_ERROR)!r}, not a bearer token.")
+        return token, _life(row)
+
+    def _request(self) -> tuple[bytes, dict[str, str]]:
+        """Body and headers."""
+        client, secret = self._client, self._client.client_secret.get_secret_value()
+        form = {"grant_type": "client_credentials"}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        if client.scopes:
+            form["scope"] = " ".join(client.scopes)
+        if client.audience is not None:
+            form["audience"] = client.audience
+        if client.authentication is ClientAuthentication.BASIC:
+            pair = f"{quote_plus(client.client_id)}:{quote_plus(secret)}"
+            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        else:
+            form |= {"client_id": client.client_id, "client_secret": secret}
+        return urlencode(form).encode(), headers
+
+    def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
+        """What an answer means that brings no token (RFC 6749, 5.2)."""
+        said = _oauth2_error(reply)
+        if 400 <= reply.status < 500 and reply.status != 429 and said is not None:
+            # A provider that quotes the request would tell the secret.
+            secret = self._client.client_secret.get_secret_value()
+            return AirflowUnauthorized(
+                f"{self._giver} refused client {self._client.client_id!r}: {said.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
+            )
+        return AirflowUnavailable(f"{reply.answered}, and gave no token. {_IS_IT}", retry_after=reply.retry_after)
+
+
+def _life(row: Row) -> float:
+    """Seconds for which a token counts. RFC 6749 only recommends to say that; one that doesn't say counts until it is refused."""
+    life = row.anything("expires_in") if row.has("expires_in") else None
+    if isinstance(life, bool) or not isinstance(life, int | float) or not math.isfinite(life) or life <= 0:
+        return MAX_LIFE
+    return float(life)
+
+
+def _oauth2_error(reply: Reply) -> str | None:
+    """What a provider says of an error, in one line; None where that is no answer of OAuth 2's."""
+    try:
+        found = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("error"), str):
+        return None
+    description = found.get("error_description")
+    told = f"{found['error']} ({description})" if isinstance(description, str) else found["error"]
+    return cut(" ".join(told.split()), MAX_ERROR)

@@ -1,0 +1,328 @@
+"""How the operator logs in: by a token, a file, an OAuth 2 client, with a gateway in front of Airflow that wants something as well."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+import pytest
+from pydantic import SecretStr
+
+from devstack import certificates
+from mljob_contract.airflow_instance import ClientAuthentication
+from mljob_operator.adapters.airflow import tokens
+from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.core.credentials import OAuth2Client
+from mljob_operator.errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
+from tests.live.http_gateway import Answer, Guard, HttpGateway
+from tests.scripted_airflow import HOST, Says, ScriptedAirflow, refused, said
+
+Connect = Callable[..., Airflow]
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
+CLIENT_ID, CLIENT_SECRET = "mljob:operator", "s3cr3t+/ü"
+
+
+def only_with(token: str) -> Guard:
+    """A gateway that lets in whoever has this token, whatever they ask for."""
+
+    def guard(headers: Mapping[str, str]) -> Answer | None:
+        if headers.get("authorization") == f"Bearer {token}":
+            return None
+        return Answer(401, b"<html>Unauthorized</html>", "text/html")
+
+    return guard
+
+
+class Provider:
+    """A token endpoint that gives ``tokens`` one after the other, or says what it is told to.
+
+    Attributes:
+        says: What it says instead.
+        asked: Form and headers of each request; header names are in lower case.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tokens = iter(["first", "second", "third"])
+        self.life: Any = 3600
+        self.says: Says | None = None
+        self.asked: list[tuple[dict[str, str], dict[str, str]]] = []
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                provider.asked.append((form, {name.lower(): value for name, value in self.headers.items()}))
+                told = provider.says or said(
+                    200, access_token=next(provider.tokens), token_type="Bearer", expires_in=provider.life
+                )
+                self.send_response_only(told.status)
+                for name, value in {"Content-Type": told.content_type, **told.headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(told.body.encode())))
+                self.end_headers()
+                self.wfile.write(told.body.encode())
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://{HOST}:{self._server.server_address[1]}/token"
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.close()
+
+
+def client(url: str | None, **fields: Any) -> OAuth2Client:
+    return OAuth2Client(CLIENT_ID, SecretStr(CLIENT_SECRET), url, **fields)
+
+
+async def test_a_gateway_may_want_the_token_with_every_request(server: ScriptedAirflow, connect: Connect) -> None:
+    """Airflow tells its version to everybody; this one does not."""
+    with HttpGateway(server.url, guard=only_with("a-token")) as gateway:
+        assert (await connect(gateway, token="a-token").probe()).version == "3.3.2"
+        with pytest.raises(AirflowUnauthorized, match=r"refused the operator's credentials: .*does a proxy at"):
+            await connect(gateway, token="another").probe()
+
+
+async def test_a_redirect_to_a_login_page_is_named(server: ScriptedAirflow, connect: Connect) -> None:
+    page = Answer(302, b"", "text/html", {"Location": "https://login.example.com/realms/ml"})
+    with (
+        HttpGateway(server.url, guard=lambda _: page) as gateway,
+        pytest.raises(AirflowUnavailable, match=r"302, a redirect to login\.example\.com\. .*login page"),
+    ):
+        await connect(gateway, token="a-token").probe()
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "means"),
+    [
+        pytest.param(401, "Token Expired", AirflowUnauthorized, id="expired"),
+        pytest.param(403, "Invalid JWT token", AirflowUnauthorized, id="no token of Airflow's"),
+        pytest.param(403, "Forbidden", AirflowForbidden, id="a permission is missing"),
+    ],
+)
+async def test_a_wrong_token_is_told_from_a_missing_permission(
+    status: int, detail: str, means: type[Exception], server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["list dags"] = refused(status, detail)
+    with pytest.raises((AirflowUnauthorized, AirflowForbidden)) as caught:
+        await connect(server, token="a-token", source="Secret prod").probe()
+    assert type(caught.value) is means
+    assert detail in str(caught.value)
+    assert "Secret prod" in str(caught.value)
+
+
+async def test_headers_go_with_every_request_also_with_the_login(server: ScriptedAirflow, connect: Connect) -> None:
+    seen: list[str | None] = []
+
+    def key(headers: Mapping[str, str]) -> Answer | None:
+        seen.append(headers.get("x-api-key"))
+        return None
+
+    with HttpGateway(server.url, guard=key) as gateway:
+        airflow = connect(gateway, user="mljob", password="right", headers={"X-Api-Key": "a-key"})
+        await airflow.probe()
+        await airflow.changed_runs(DAY)
+    assert server.asked[:2] == ["login", "version"]
+    assert set(seen) == {"a-key"}
+    assert len(seen) == len(server.asked)
+
+
+async def test_a_token_file_is_read_again_when_it_changes(
+    server: ScriptedAirflow, connect: Connect, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    with HttpGateway(server.url, guard=only_with("old")) as gateway:
+        airflow = connect(gateway, token_file=str(file))
+        await airflow.probe()
+        gateway.guard = only_with("renewed")
+        with pytest.raises(AirflowUnauthorized):
+            await airflow.probe()
+        file.write_text("renewed\n")
+        await airflow.probe()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(None, "can't be read: No such file", id="not there"),
+        pytest.param(b"", "holds no token: it is empty", id="empty"),
+        pytest.param(b"two\nlines", "holds no token", id="two lines"),
+        pytest.param("tökén".encode(), "holds no token", id="not ASCII"),
+        pytest.param(b"x" * 20_000, "holds no token: it is empty or too large", id="too large"),
+    ],
+)
+async def test_a_token_file_that_holds_none_is_named(
+    content: bytes | None, says: str, server: ScriptedAirflow, connect: Connect, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(AirflowUnauthorized, match=says) as caught:
+        await connect(server, token_file=str(file)).probe()
+    assert str(file) in str(caught.value)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("authentication", ClientAuthentication)
+async def test_an_oauth2_client_gets_a_token_and_uses_it_until_it_ends(
+    authentication: ClientAuthentication, server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    oauth2 = client(provider.url, scopes=("airflow", "openid"), audience="ml", authentication=authentication)
+    with HttpGateway(server.url, guard=only_with("first")) as gateway:
+        airflow = connect(gateway, oauth2=oauth2, headers={"X-Api-Key": "for-the-gateway"})
+        await airflow.probe()
+        await airflow.probe()
+    ((form, headers),) = provider.asked
+    shown = {name: form.pop(name) for name in ("client_id", "client_secret") if name in form}
+    assert form == {"grant_type": "client_credentials", "scope": "airflow openid", "audience": "ml"}
+    if authentication is ClientAuthentication.BASIC:
+        pair = b64decode(headers["authorization"].removeprefix("Basic ")).decode()
+        assert [unquote_plus(part) for part in pair.split(":")] == [CLIENT_ID, CLIENT_SECRET]
+        assert not shown
+    else:
+        assert shown == {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        assert "authorization" not in headers
+    assert "x-api-key" not in headers, "what is for the gateway is for nobody else"
+
+
+async def test_it_gets_another_one_when_airflow_refuses_the_one_it_has(
+    server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    with HttpGateway(server.url, guard=only_with("first")) as gateway:
+        airflow = connect(gateway, oauth2=client(provider.url))
+        await airflow.probe()
+        gateway.guard = only_with("second")
+        await airflow.probe()
+    assert len(provider.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("life", "passed", "renewed"),
+    [
+        (3600, 3500, False),
+        (3600, 3550, True),
+        (60, 50, False),
+        (60, 55, True),
+        (None, 80_000, False),
+        (1e12, 80_000, False),
+        (1e12, 90_000, True),
+        (-5, 80_000, False),
+    ],
+)
+async def test_it_is_renewed_a_little_before_it_ends(
+    life: Any,
+    passed: float,
+    renewed: bool,
+    server: ScriptedAirflow,
+    connect: Connect,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider.life = life
+    now = [1000.0]
+    monkeypatch.setattr(tokens.time, "monotonic", lambda: now[0])
+    airflow = connect(server, oauth2=client(provider.url))
+    await airflow.probe()
+    now[0] += passed
+    await airflow.probe()
+    assert len(provider.asked) == 1 + renewed
+
+
+@pytest.mark.parametrize(
+    ("says", "means", "words"),
+    [
+        pytest.param(
+            said(401, error="invalid_client", error_description=f"{CLIENT_SECRET} is wrong"),
+            AirflowUnauthorized,
+            r"refused client 'mljob:operator': invalid_client \(\*\*\* is wrong\)\. Check Secret oauth",
+            id="refused",
+        ),
+        pytest.param(
+            said(404), AirflowUnavailable, r"answered 404 .*OAuth 2 provider's token endpoint\?", id="another URL"
+        ),
+        pytest.param(said(503), AirflowUnavailable, "answered 503", id="out of order"),
+        pytest.param(Says(200, "<html>", "text/html"), AirflowUnavailable, "in which there is no token", id="a page"),
+        pytest.param(said(200, token_type="Bearer"), AirflowUnavailable, "in which there is no token", id="none"),
+        pytest.param(said(200, access_token="a\nb"), AirflowUnavailable, "can't be in an HTTP header", id="unfit"),
+        pytest.param(said(200, access_token="x" * 20_000), AirflowUnavailable, "there is no token", id="too long"),
+        pytest.param(said(200, access_token="a", token_type="mac"), AirflowUnavailable, "not a bearer token", id="mac"),
+        pytest.param(
+            Says(302, headers={"Location": "https://login.example.com/"}),
+            AirflowUnavailable,
+            "answered 302",
+            id="redirect",
+        ),
+    ],
+)
+async def test_what_a_provider_says_wrong_is_said_without_the_secret(
+    says: Says, means: type[Exception], words: str, server: ScriptedAirflow, connect: Connect, provider: Provider
+) -> None:
+    provider.says = says
+    with pytest.raises(means, match=words) as caught:
+        await connect(server, oauth2=client(provider.url), source="Secret oauth").probe()
+    assert CLIENT_SECRET not in str(caught.value)
+    assert provider.url in str(caught.value)
+    assert not server.asked
+
+
+async def test_a_provider_out_of_reach_is_named(server: ScriptedAirflow, connect: Connect, provider: Provider) -> None:
+    provider.close()
+    with pytest.raises(AirflowUnavailable, match=r"The token endpoint http://\S+/token can't be reached") as caught:
+        await connect(server, oauth2=client(provider.url)).submit("train", "mljob.a.b.aaaaaaaaaa-1", {}, "")
+    assert not caught.value.outcome_unknown, "nothing was asked of Airflow"
+
+
+async def test_a_provider_is_trusted_by_the_same_bundle(
+    server: ScriptedAirflow, connect: Connect, tmp_path: Path
+) -> None:
+    certificates.make(tmp_path, "10.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    provider = Provider(context)
+    try:
+        airflow = connect(server, oauth2=client(provider.url), ca_bundle=(tmp_path / "ca.crt").read_text())
+        assert (await airflow.probe()).version == "3.3.2"
+        with pytest.raises(AirflowUnavailable, match=r"token endpoint .* can't be trusted: .*Check the CA bundle"):
+            await connect(server, oauth2=client(provider.url)).probe()
+    finally:
+        provider.close()
+
+
+async def test_without_a_provider_airflow_itself_takes_client_credentials(
+    server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Keycloak is its auth manager."""
+    bodies: list[Any] = []
+    answer = server.answer
+
+    def answered(method: str, path: str, body: Mapping[str, Any]) -> Any:
+        if path == "/auth/token":
+            bodies.append(dict(body))
+        return answer(method, path, body)
+
+    monkeypatch.setattr(server, "answer", answered)
+    await connect(server, oauth2=client(None)).probe()
+    assert bodies == [{"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}]
+    server.told["login"] = Says(403, json.dumps({"detail": "Client authentication failed"}))
+    with pytest.raises(AirflowUnauthorized, match="refused the login of client 'mljob:operator'"):
+        await connect(server, oauth2=client(None)).probe()
