@@ -108,6 +108,21 @@ SPEC_RULES: Rules = [
         "fieldPath": ".type",
     },
     {
+        "rule": "self.type != 'Backfill' || !has(self.logicalDate)",
+        "message": "a backfill's runs have the dates of its range: leave logicalDate out",
+        "fieldPath": ".logicalDate",
+    },
+    {
+        "rule": "!has(self.logicalDate) || self.retryStrategy != 'NewRun'",
+        "message": "a DAG has one run of a logical date, so a retry can't be a new run: with logicalDate, retryStrategy has to be ClearFailed, the default",
+        "fieldPath": ".retryStrategy",
+    },
+    {
+        "rule": f"!has(self.logicalDate) || (self.logicalDate >= timestamp('{FIRST_YEAR}-01-02T00:00:00Z') && self.logicalDate < timestamp('{LAST_YEAR}-12-31T00:00:00Z'))",
+        "message": f"logicalDate must be in the years {FIRST_YEAR} to {LAST_YEAR}, as 2026-01-01T00:00:00Z",
+        "fieldPath": ".logicalDate",
+    },
+    {
         "rule": "self.type != 'Backfill' || self.retryStrategy != 'NewRun'",
         "message": "with type Backfill a retry runs the failed runs again, and no others: retryStrategy has to be ClearFailed, the default",
         "fieldPath": ".retryStrategy",

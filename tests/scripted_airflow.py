@@ -155,7 +155,7 @@ REQUESTS = [
         "get_xcom_entry",
         said(200, value='{"a": 1}'),
     ),
-    Request("get dag", "GET", _DAG, "get_dag", said(200, is_paused=False)),
+    Request("get dag", "GET", _DAG, "get_dag", said(200, is_paused=False, is_stale=False)),
     Request(
         "list changed runs",
         "GET",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 from datetime import timedelta
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from mljob_operator.core.identity import cancel_run_id
 from mljob_operator.core.outputs import Outputs
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
-from mljob_operator.errors import AirflowUnauthorized, DagNotFound, ValidationFailed
+from mljob_operator.errors import AirflowUnauthorized, DagNotFound, LogicalDateTaken, ValidationFailed
 from tests.fakes.airflow import CANCEL_DAG
 
 from .conftest import AirflowWorld, new_run_id, now
@@ -33,6 +35,17 @@ async def test_eight_submissions_of_one_id_are_one_run(airflow_world: AirflowWor
     run_id = new_run_id()
     runs = await asyncio.gather(*(airflow_world.dag_runs.submit(DAG, run_id, {}, "") for _ in range(8)))
     assert len({run.created for run in runs}) == 1
+
+
+async def test_a_dag_has_one_run_of_a_logical_date(airflow_world: AirflowWorld) -> None:
+    """The same run again is adopted; another one is refused with the name of the run that is there."""
+    first, second = new_run_id(), new_run_id()
+    date = now().replace(microsecond=0) - timedelta(days=secrets.randbelow(300_000))
+    run = await airflow_world.dag_runs.submit(DAG, first, {}, "", date)
+    assert (await airflow_world.dag_runs.submit(DAG, first, {}, "", date)).created == run.created
+    with pytest.raises(LogicalDateTaken, match=re.escape(first)):
+        await airflow_world.dag_runs.submit(DAG, second, {}, "", date)
+    assert await airflow_world.dag_runs.get(DAG, second) is None
 
 
 async def test_an_unknown_dag_is_not_found(airflow_world: AirflowWorld) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.mljob import OutputSource, StatusSource
 from mljob_operator.core.facts import Question, RunFact, TaskFact, TaskKey
+from mljob_operator.core.halt import Halt
 from mljob_operator.core.identity import cancel_run_id
 from mljob_operator.core.outputs import Outputs
 from mljob_operator.core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
@@ -19,6 +20,7 @@ from mljob_operator.errors import (
     AirflowUnavailable,
     DagNotFound,
     DagRefused,
+    LogicalDateTaken,
     NothingToClear,
     ValidationFailed,
 )
@@ -91,6 +93,7 @@ class FakeAirflow:
         required: Names that a DAG's conf must have, or Airflow refuses it.
         dag_params: Params by DAG id.
         paused: DAGs that are paused.
+        stale: DAGs that are in no file any more.
         daily: DAGs that have a schedule.
         down: Whether requests get no answer.
         locked: Whether it refuses the credentials.
@@ -108,6 +111,7 @@ class FakeAirflow:
         self.required: dict[str, tuple[str, ...]] = {}
         self.dag_params: dict[str, dict[str, Any]] = {}
         self.paused: set[str] = set()
+        self.stale: set[str] = set()
         self.daily: set[str] = {"days"}
         self.backfills = FakeBackfills(self, clock)
         self.runs: dict[tuple[str, str], FakeRun] = {}
@@ -128,14 +132,19 @@ class FakeAirflow:
 
     # DagRuns
 
-    async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+    async def submit(
+        self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
+    ) -> RunFact:
         """As Airflow: 404 for an unknown DAG, 400 for a conf that doesn't fit, 409 adopts."""
         self.asked("submit")
         if dag_id not in self.dags:
             raise DagNotFound(f"no DAG {dag_id}")
         if missing := [name for name in self.required.get(dag_id, ()) if name not in conf]:
             raise ValidationFailed(f"Invalid input for param {missing[0]}")
-        run = self.runs.get((dag_id, run_id)) or self.queue(dag_id, run_id, conf, note)
+        run = self.runs.get((dag_id, run_id))
+        if run is None and (other := self.of_date(dag_id, logical_date)) is not None:
+            raise LogicalDateTaken(f"DAG {dag_id!r} has run {other.run_id} of that date")
+        run = run or self.queue(dag_id, run_id, conf, note, logical_date)
         if self.lose_answers:
             self.lose_answers -= 1
             raise AirflowUnavailable("the answer was lost", outcome_unknown=True)
@@ -154,7 +163,9 @@ class FakeAirflow:
             raise ValidationFailed(f"no run {run_id}")
         return dict(run.conf)
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
+    async def clear_failed(
+        self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
+    ) -> RunFact | None:
         """The failed tasks again."""
         self.asked("clear_failed")
         run = self._seen(dag_id, run_id)
@@ -268,6 +279,14 @@ class FakeAirflow:
             if run.run_id.startswith("mljob.")
         ]
 
+    async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
+        """Why each schedules nothing."""
+        self.asked("halts")
+        return {
+            dag_id: Halt.STALE if dag_id in self.stale else Halt.PAUSED if dag_id in self.paused else None
+            for dag_id in dag_ids
+        }
+
     async def paused_dags(self) -> set[str]:
         """Paused DAGs."""
         self.asked("paused_dags")
@@ -297,10 +316,24 @@ class FakeAirflow:
             return True
         return False
 
-    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> FakeRun:
+    def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
+        """A DAG's run of a logical date."""
+        runs = (run for run in self.runs.values() if run.dag_id == dag_id)
+        return next((run for run in runs if date is not None and run.date == date), None)
+
+    def queue(
+        self,
+        dag_id: str,
+        run_id: str,
+        conf: Mapping[str, Any],
+        note: str | None = None,
+        date: datetime | None = None,
+    ) -> FakeRun:
         """There is a new run."""
         now = self._clock()
-        run = FakeRun(dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now, note=note or None)
+        run = FakeRun(
+            dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now, note=note or None, date=date
+        )
         run.tasks = {
             (task_id, -1): TaskFact(task_id, -1, 0, TaskState.NONE, StatusSource.REST, now, now)
             for task_id in self.dags[dag_id]

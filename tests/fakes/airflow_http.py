@@ -199,7 +199,10 @@ class AirflowApi:
             raise Refused(400, f"Invalid input for param {missing[0]}: None is not of type 'integer'")
         if (dag_id, run_id) in self.airflow.runs:
             raise Refused(409, "Unique constraint violation")
-        return 200, _run_row(self.airflow.queue(dag_id, run_id, conf, body.get("note")))
+        date = datetime.fromisoformat(body["logical_date"]) if body["logical_date"] else None
+        if self.airflow.of_date(dag_id, date) is not None:
+            raise Refused(409, "Unique constraint violation")
+        return 200, _run_row(self.airflow.queue(dag_id, run_id, conf, body.get("note"), date))
 
     @_route("GET", "/dags/{}/dagRuns")
     def runs(self, request: Request) -> Answer:
@@ -397,7 +400,7 @@ class AirflowApi:
             "dag_id": dag_id,
             "dag_display_name": dag_id,
             "is_paused": dag_id in self.airflow.paused,
-            "is_stale": False,
+            "is_stale": dag_id in self.airflow.stale,
             "has_import_errors": False,
         }
 
@@ -440,7 +443,9 @@ def _fits_run(run: FakeRun, request: Request) -> bool:
 
 
 def _run_type(run: FakeRun) -> str:
-    return "manual" if run.date is None else "scheduled" if run.backfill is None else "backfill"
+    if run.backfill is not None:
+        return "backfill"
+    return "scheduled" if run.run_id.startswith("scheduled__") else "manual"
 
 
 def _run_row(run: FakeRun) -> Json:

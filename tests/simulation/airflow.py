@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -72,9 +72,9 @@ class BusyAirflow(FakeAirflow):
                     self.reused.append(run_id)
                 self.created.add((dag_id, run_id))
 
-    def queue(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> FakeRun:
+    def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
         """As the fake; tasks have retries."""
-        run = super().queue(dag_id, run_id, conf, note)
+        run = super().queue(dag_id, run_id, *args)
         run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
         return run
 

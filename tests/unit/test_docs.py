@@ -25,6 +25,7 @@ from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.core.halt import Halt
 from mljob_operator.core.phases import TRANSITIONS
 from mljob_operator.core.situation import Stop
 from mljob_operator.errors import AirflowError, OperatorError
@@ -199,7 +200,7 @@ def drawn_transitions(text: str) -> set[tuple[str, str]]:
 
 def test_each_reason_is_explained_and_no_other() -> None:
     errors = {error.reason for error in tree(OperatorError)}
-    stories = words_passed_to("Story", 1, *STORIES) | set(Stop)
+    stories = words_passed_to("Story", 1, *STORIES) | set(Stop) | set(Halt)
     stories |= words_passed_to("Obstacle", 0, mljob_operator.core.placement)
     told = section(API, "Reasons")
     assert {reason for reason in errors | stories if f"`{reason}`" not in told} == set()

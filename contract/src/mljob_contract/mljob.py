@@ -214,11 +214,15 @@ class MLJobSpec(_Model):
     conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
     """ConfigMaps and Secrets that the conf is made from: merged in order, a later one wins, and spec.conf wins over all of them. They
     are read when a run is submitted; a later change of theirs doesn't touch it."""
+    logical_date: Time | None = None
+    """The run's logical date, which templates such as {{ ds }} need: an RFC 3339 date-time, as 2026-01-01T00:00:00Z. A DAG has one run of a date: where it
+    has another one, the MLJob waits with reason LogicalDateTaken. So a retry can't be a new run: retryStrategy has to be ClearFailed. Absent: the run has no
+    logical date, and templates that need one fail."""
     airflow_ref: AirflowReference | None = None
     """The AirflowInstance to run in; absent: the default one, or else the Airflow of the operator's settings. Which one that was is kept in
     status.airflowInstance for as long as the run is of interest."""
     run_policy: RunPolicy = RunPolicy.ONCE
-    """Once: one run for each MLJob; a later change of dagId, conf, confFrom, airflowRef or backfill is refused, and a condition says so. OnChange: such a
+    """Once: one run for each MLJob; a later change of dagId, conf, confFrom, airflowRef, backfill or logicalDate is refused, and a condition says so. OnChange: such a
     change cancels the run in progress and starts a new one. OncePerSpec: like OnChange, and an MLJob that was deleted and created
     again with the same namespace, name and spec takes over the run that is there instead of running again."""
     suspend: bool = False
@@ -237,6 +241,10 @@ class MLJobSpec(_Model):
     this is for the run as a whole."""
     retry_strategy: RetryStrategy = RetryStrategy.CLEAR_FAILED
     """What a retry runs. ClearFailed: the failed tasks of the same run, and those that could not run because of them. NewRun: everything, in a new run."""
+    retry_on_latest_version: bool | None = None
+    """With retryStrategy ClearFailed: whether a retry runs the latest version of the DAG's bundle. false: the version that the run began with, also where the
+    DAG was mended since. Absent: as Airflow is set ([core] rerun_with_latest_version and the DAG's own rerun_with_latest_version, which 3.1 does not
+    have), which is false by default. Of a backfill, nothing."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """Seconds after its end at which the MLJob is deleted; absent: never. The run stays in Airflow. Use runPolicy OncePerSpec where a GitOps
     tool creates again what was deleted."""

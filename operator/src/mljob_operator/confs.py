@@ -78,7 +78,8 @@ class Confs:
             raise ValidationFailed(over)
         if found := problems(conf, await dag_runs.params(dag_id)):
             raise ValidationFailed(
-                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(found)}. Change it to try again."
+                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(found)}. Change it, or the DAG's params. "
+                "The operator tries again every few minutes, and at once when the spec changes."
             )
         return conf
 

@@ -17,7 +17,9 @@
     │   ├── DagRefused              a DAG that can't be triggered (paused for cancellation, ...): retried
     │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
     │   ├── NothingToClear          a failed run has no failed task: the retry needs a run of its own
-    │   └── ValidationFailed        Airflow refused the conf: stalls until the spec changes
+    │   ├── SubmissionRefused       Airflow's settings or the DAG's allow no such run: retried slowly, they may be changed
+    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly, the other run may be deleted
+    │   └── ValidationFailed        Airflow refused the conf: stalls, and is retried slowly, for the DAG may be changed instead of the spec
     ├── ReferenceMissing            a ConfigMap or Secret is not there, or not readable: retried
     │   └── SecretUnlabelled        a Secret lacks the label of those that are for Airflow: retried
     └── StoreError
@@ -44,7 +46,7 @@ class OperatorError(Exception):
 
     Attributes:
         reason: What goes into conditions and Events.
-        stalls: Waiting can't help; only a change of the spec can.
+        stalls: Waiting alone can't help: somebody has to change the spec, or what it is checked against.
         first_delay: Seconds before the first retry; it doubles with each.
         longest_delay: Seconds that the delay doesn't exceed, but for ``retry_after``.
         retry_after: Seconds that the other side asks to be left alone for (HTTP's ``Retry-After``); 0 where it doesn't.
@@ -186,11 +188,29 @@ class NothingToClear(AirflowError):
     reason = "NothingToClear"
 
 
+class SubmissionRefused(AirflowError):
+    """Airflow takes no such run, whatever its conf: the DAG allows scheduled runs only, or a setting allows no such run id."""
+
+    reason = "SubmissionRefused"
+    first_delay = 30.0
+    longest_delay = 180.0
+
+
+class LogicalDateTaken(AirflowError):
+    """The DAG has another run of this logical date, and Airflow allows one."""
+
+    reason = "LogicalDateTaken"
+    first_delay = 30.0
+    longest_delay = 180.0
+
+
 class ValidationFailed(AirflowError):
     """Airflow refused the run: its conf does not fit the DAG's params."""
 
     reason = "ValidationFailed"
     stalls = True
+    first_delay = 60.0
+    longest_delay = 180.0
 
 
 class ReferenceMissing(OperatorError):

@@ -24,6 +24,7 @@ from .core.decisions import Expire, Release, Store, Wait
 from .core.disclosure import disclosed
 from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
+from .core.halt import Halt
 from .core.instance import OWN
 from .core.job import Job, Key
 from .core.ledger import started_by
@@ -213,10 +214,10 @@ class JobQueue:
             slot.doubt = True
             self._wake(key)
 
-    def pause_seen(self, key: Key, *, paused: bool) -> None:
-        """The run's DAG is paused, or not any more."""
+    def halt_seen(self, key: Key, halt: Halt | None) -> None:
+        """The run's DAG schedules nothing for this reason, or it does (None)."""
         if (slot := self._slots.get(key)) is not None:
-            slot.paused = paused
+            slot.halts = (halt,)
             self._wake(key)
 
     def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from .core.halt import Halt
 from .core.job import Job
 from .core.ledger import Ledger
-from .core.phases import RunState
+from .core.phases import ACTIVE_TASK
 from .core.run_key import RunKey
 from .core.situation import Situation
 
@@ -23,7 +24,7 @@ class Live:
     Attributes:
         run: Its dag run.
         ledger: What is known of the run.
-        paused: Whether the run's DAG was paused when last looked at.
+        halt: Why the run's DAG schedules nothing, as far as is known.
         submitted: Whether there is a run in progress.
         stopping: Whether that is being cancelled.
         backfill: Whether it is a backfill.
@@ -33,7 +34,7 @@ class Live:
     job: Job
     run: RunKey
     ledger: Ledger
-    paused: bool
+    halt: Halt | None
     submitted: bool
     stopping: bool
     backfill: bool
@@ -48,7 +49,7 @@ class Live:
             s.job,
             s.run_key,
             s.ledger,
-            s.effort.paused,
+            s.effort.halt,
             submitted,
             stopping=submitted and s.stop is not None,
             backfill=s.job.is_backfill,
@@ -56,9 +57,14 @@ class Live:
         )
 
     @property
-    def queued(self) -> bool:
-        """Whether the run waits for its first task."""
-        return self.ledger.run is not None and self.ledger.run.state is RunState.QUEUED
+    def in_progress(self) -> bool:
+        """Whether there is a run that has not ended, as far as is known."""
+        return self.submitted and self.ledger.run is not None and not self.ledger.over
+
+    @property
+    def still(self) -> bool:
+        """Whether no task of the run is at work, as when its DAG schedules nothing."""
+        return not any(fact.state in ACTIVE_TASK for fact in self.ledger.tasks.values())
 
     @property
     def hot(self) -> bool:

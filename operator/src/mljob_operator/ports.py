@@ -18,6 +18,7 @@ from .core.admission import Limits
 from .core.backfill import Backfill, Member, Order
 from .core.conf import Source
 from .core.facts import Question, RunFact, TaskFact, TaskKey
+from .core.halt import Halt
 from .core.instance import Instance
 from .core.job import Job, Key
 from .core.notices import Notice
@@ -116,8 +117,18 @@ class DagRuns(Protocol):
         """How far Airflow's clock is ahead of ours, as its last answer said; to a second."""
         ...
 
-    async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
-        """Trigger a run, or adopt the one that has this id."""
+    async def submit(
+        self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
+    ) -> RunFact:
+        """Trigger a run, or adopt the one that has this id.
+
+        Raises:
+            DagNotFound: There is no such DAG, yet.
+            DagImportError: The DAG's file does not import.
+            SubmissionRefused: Airflow takes no such run.
+            LogicalDateTaken: The DAG has another run of this logical date.
+            ValidationFailed: The DAG's params refuse the conf.
+        """
         ...
 
     async def params(self, dag_id: str) -> dict[str, Any]:
@@ -132,9 +143,12 @@ class DagRuns(Protocol):
         """
         ...
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
+    async def clear_failed(
+        self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
+    ) -> RunFact | None:
         """Have the failed tasks of an ended run run again, and those that failed with them; a run that was queued again at or after
-        ``since`` (Airflow's clock) is left as it is. None when Airflow has no such run.
+        ``since`` (Airflow's clock) is left as it is. None when Airflow has no such run. ``latest_version``: whether they run the latest version of
+        the DAG's bundle; None: as Airflow is set.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -191,6 +205,10 @@ class DagRuns(Protocol):
 
     async def active_runs(self) -> list[RunChange]:
         """Runs with our prefix that are queued or running."""
+        ...
+
+    async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
+        """Why each of these DAGs schedules nothing; None: it does. A DAG that can't be read is not there."""
         ...
 
     async def paused_dags(self) -> set[str]:

@@ -283,7 +283,7 @@ class Reconciler:
                 # From here on no other process submits the run. What one has sent before may be under way.
                 effort = Effort(
                     attempt=replace(situation.attempt, submitter=self._process),
-                    paused=effort.paused,
+                    halt=effort.halt,
                     unknown_until=self._clock() + UNKNOWN_FOR,
                 )
                 return replace(progress, job=taken, effort=effort, written_at=sent_at)
@@ -305,7 +305,7 @@ class Reconciler:
 
             case decisions.BeginAttempt(next_one):
                 attempt = replace(next_one, submitter=self._process)
-                begun = Effort(attempt=attempt, paused=effort.paused, unknown_until=effort.unknown_until)
+                begun = Effort(attempt=attempt, halt=effort.halt, unknown_until=effort.unknown_until)
                 another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != situation.run_key
                 if another or situation.attempt is None:
                     return replace(progress, ledger=Ledger(), effort=begun, outputs=None)
@@ -322,7 +322,10 @@ class Reconciler:
                 await confirm()
                 try:
                     run = await self._dag_runs(situation).clear_failed(
-                        dag_id, run_id, since=attempts.run_facts_since(job.status)
+                        dag_id,
+                        run_id,
+                        since=attempts.run_facts_since(job.status),
+                        latest_version=job.spec.retry_on_latest_version,
                     )
                 except NothingToClear:
                     return replace(progress, effort=replace(effort, cleared_nothing=True))
@@ -437,7 +440,7 @@ class Reconciler:
         else:
             conf = await self.confs.make(situation, dag_runs)
         await confirm()
-        return await dag_runs.submit(dag_id, run_id, conf, orphans.note(job.key))
+        return await dag_runs.submit(dag_id, run_id, conf, orphans.note(job.key), job.spec.logical_date)
 
     def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
         """Remember what went wrong, and when to try again."""
@@ -451,8 +454,9 @@ class Reconciler:
         failures = last.failures + 1 if last and last.reason == error.reason else 1
         # A cancellation is owed whatever Airflow says of it: until its deadline it is tried again.
         stalls = error.stalls and situation.stop is None
-        retry_at = None if stalls else now + timedelta(seconds=backoff(error, failures))
-        return replace(effort, trouble=Trouble(error.reason, str(error), job.generation, retry_at, failures, starting))
+        retry_at = now + timedelta(seconds=backoff(error, failures))
+        trouble = Trouble(error.reason, str(error), job.generation, retry_at, failures, starting, stalls)
+        return replace(effort, trouble=trouble)
 
     def _dag_runs(self, situation: Situation) -> DagRuns:
         """Those of the Airflow that the attempt's run is in, with the credentials of the access rule that the MLJob comes under."""

@@ -21,6 +21,7 @@ from mljob_contract.run_id import RunId
 from .core import attempts
 from .core.backfill import Member
 from .core.facts import RunFact, Snapshot, TaskFact
+from .core.halt import Halt
 from .core.job import Key
 from .core.ledger import ABSENCE_TAKES, GRACE
 from .core.run_key import RunKey
@@ -38,6 +39,11 @@ SKEW = timedelta(seconds=5)
 """How far the clocks of Airflow's hosts may differ: who queues a run and who changes its tasks are not the same."""
 CENSUS_INTERVAL = timedelta(seconds=60)
 """How often runs in progress are listed: a deleted run is in no change feed, and one that was cleared while no operator ran is in an old part of it."""
+
+HALTS_EVERY = timedelta(seconds=4)
+"""How often DAGs with runs in progress are asked for."""
+HALTS_A_LOOK = 20
+"""How many of them are asked for one by one at a time; of the others, a list says which are paused."""
 
 assert OVERLAP > 2 * GRACE
 
@@ -80,6 +86,9 @@ class Resync:
         self._watermark: datetime | None = None
         self._census_at: datetime | None = None
         self._failures = 0
+        self._halts_at: datetime | None = None
+        self._halts_asked: dict[str, int] = {}
+        self._looks = 1
 
     async def run(self) -> None:
         """Pass after pass, until cancelled."""
@@ -171,7 +180,7 @@ class Resync:
         await self._follow(backfills, since, started)
         first_pass = self._watermark is None
         self._watermark = started + self._dag_runs.clock_offset
-        await self._look_after_queued(lives)
+        await self._look_for_halts(lives, started)
         in_progress = [live for live in lives if live.submitted and not live.ledger.over]
         await self._take_census(
             submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass
@@ -204,16 +213,33 @@ class Resync:
         submitted = [live.job.status.submit_time for live in lives if live.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
-    async def _look_after_queued(self, lives: list[Live]) -> None:
-        """A run of a paused DAG stays queued and gives no sign: one request tells for all of them."""
-        queued = [live for live in lives if live.queued or live.paused]
-        if not queued:
+    async def _look_for_halts(self, lives: list[Live], now: datetime) -> None:
+        """A run whose DAG is paused, or is in no file any more, stays as it is and gives no sign. DAGs are asked for, however many runs they have: first those
+        whose runs stand still, then whichever was not asked for longest.
+        """
+        watched = [live for live in lives if live.in_progress or live.halt is not None]
+        if not watched or (self._halts_at is not None and now < self._halts_at + HALTS_EVERY):
             return
-        paused = await self._dag_runs.paused_dags()
-        for live in queued:
-            is_paused = live.run.dag_id in paused
-            if is_paused is not live.paused:
-                self._queue.pause_seen(live.job.key, paused=is_paused)
+        self._halts_at = now
+        moving = {live.run.dag_id for live in watched if not live.still}
+        dag_ids = {live.run.dag_id for live in watched}
+        self._halts_asked = {dag_id: self._halts_asked.get(dag_id, 0) for dag_id in dag_ids}
+        ordered = sorted(dag_ids, key=lambda dag_id: (dag_id in moving, self._halts_asked[dag_id], dag_id))
+        first, others = ordered[:HALTS_A_LOOK], set(ordered[HALTS_A_LOOK:])
+        found = await self._dag_runs.halts(first)
+        self._halts_asked |= dict.fromkeys(first, self._looks)
+        self._looks += 1
+        paused = await self._dag_runs.paused_dags() if others else set()
+        for live in watched:
+            dag_id = live.run.dag_id
+            if dag_id in found:
+                seen = found[dag_id]
+            elif dag_id in others and Halt.STALE is not live.halt:
+                seen = Halt.PAUSED if dag_id in paused else None
+            else:
+                continue
+            if seen is not live.halt:
+                self._queue.halt_seen(live.job.key, seen)
 
     async def _take_census(
         self,

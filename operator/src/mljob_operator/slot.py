@@ -11,6 +11,7 @@ from .core import attempts
 from .core.backfill import Member
 from .core.effort import Effort
 from .core.facts import EventId, RunFact, Snapshot, TaskFact
+from .core.halt import Halt
 from .core.job import Job
 from .core.ledger import Ledger, fold, observe, remember
 from .core.outputs import Outputs
@@ -35,7 +36,7 @@ class Slot:
         disbelieved: Events that Airflow has contradicted, as far as they are counted.
         done: To be called when the facts that came with them are stored.
         owed: The same, of facts that are folded.
-        paused: Whether the run's DAG was seen paused; None: not looked at since the last step.
+        halts: What was seen of the run's DAG since the last step: why it schedules nothing, or that it does (None); empty: it was not looked at.
         doubt: Whether the run is to be asked for.
         anew: Whether something around it has changed, so that what stood in its way may not any more.
         waiting: Whether there is a reason for another step.
@@ -57,7 +58,7 @@ class Slot:
     disbelieved: frozenset[EventId] = frozenset()
     done: list[Done] = field(default_factory=list)
     owed: list[Done] = field(default_factory=list)
-    paused: bool | None = None
+    halts: tuple[Halt | None, ...] = ()
     doubt: bool = False
     anew: bool = False
     waiting: bool = False
@@ -117,9 +118,9 @@ class Slot:
         for meant, snapshot in snapshots:
             if meant == run:
                 self.ledger = observe(self.ledger, snapshot)
-        if self.paused is not None:
-            self.effort = replace(self.effort, paused=self.paused)
-            self.paused = None
+        if self.halts:
+            self.effort = replace(self.effort, halt=self.halts[-1])
+            self.halts = ()
         if self.doubt:
             self.effort = replace(self.effort, doubt=True)
             self.doubt = False

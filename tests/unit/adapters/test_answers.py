@@ -20,6 +20,7 @@ from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.airflow.dag_runs import AirflowRuns
 from mljob_operator.adapters.airflow.session import Session
 from mljob_operator.core.backfill import Backfill, Order
+from mljob_operator.core.halt import Halt
 from mljob_operator.core.outputs import Outputs
 from mljob_operator.errors import (
     AirflowError,
@@ -239,6 +240,14 @@ CELLS = [
     Cell("changed_tasks", "list changed tasks", lambda a: a.changed_tasks(DAY)),
     Cell("active_runs", "list active runs", lambda a: a.active_runs()),
     Cell("paused_dags", "list dags", lambda a: a.paused_dags()),
+    Cell(
+        "halts",
+        "get dag",
+        lambda a: a.halts([DAG]),
+        detail=NO_DAG,
+        absent=equals({DAG: Halt.STALE}),
+        otherwise=dict.fromkeys([*UNREADABLE, "403"], equals({})),
+    ),
     Cell("probe", "version", lambda a: a.probe(), otherwise=ANY_404),
     Cell("probe", "list dags", lambda a: a.probe()),
     # An Airflow that is asked for its health alone may have none of the parts.

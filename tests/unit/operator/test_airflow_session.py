@@ -335,7 +335,7 @@ async def test_a_refusal_names_the_secret(
     server: Server, connect: Connect, answer: tuple[int, str], how: dict[str, str]
 ) -> None:
     server.answers["/auth/token"] = server.answers["/dags"] = answer
-    airflow = connect(server.url, secret="airflow-churn", **how)
+    airflow = connect(server.url, source="Secret airflow-churn", **how)
     with pytest.raises((AirflowUnauthorized, AirflowForbidden), match="Secret airflow-churn"):
         await airflow.probe()
     await airflow.close()

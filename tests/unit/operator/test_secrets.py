@@ -265,7 +265,7 @@ class TestSubmission:
     async def test_what_airflow_says_of_a_conf(
         self, world: World, error: type[AirflowError], caplog: pytest.LogCaptureFixture
     ) -> None:
-        async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], note: str) -> None:
+        async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], *_: Any) -> None:
             raise error(f"Airflow refused {json.dumps(conf)}")
 
         world.airflow.submit = refuse  # type: ignore[method-assign,assignment]
@@ -288,7 +288,7 @@ class TestSubmission:
         await our_event_of_a_failure(world, QUOTES)
         await end(world)
 
-        async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], note: str) -> None:
+        async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], *_: Any) -> None:
             raise ValidationFailed(f"Airflow refused {json.dumps(conf)}")
 
         world.airflow.submit = refuse  # type: ignore[method-assign,assignment]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .attempts import Attempt
+from .halt import Halt
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Trouble:
         reason: One CamelCase word.
         message: What is wrong and what to do about it.
         generation: The spec's generation that it happened to; another one deserves another try.
-        retry_at: When to try again; None: waiting can't help, only a change of the spec can.
+        retry_at: When to try again.
+        stalls: Waiting alone doesn't help: somebody has to change the spec, or what it is checked against.
         failures: How many times in a row.
         starting: Whether it was in starting the run; a cancellation does not wait for that.
     """
@@ -24,9 +26,10 @@ class Trouble:
     reason: str
     message: str
     generation: int
-    retry_at: datetime | None
+    retry_at: datetime
     failures: int = 1
     starting: bool = False
+    stalls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Effort:
         looked_up_at: When the run was last asked for.
         over_since: When the ended run's tasks and outputs were first read.
         doubt: The run was missed, or not all of its tasks are known: ask for both.
-        paused: Whether the run's DAG is paused.
+        halt: Why the run's DAG schedules nothing.
         refused: Whether the Kubernetes API refused the status as invalid: what it was made of is forgotten, and nothing can be announced.
     """
 
@@ -73,5 +76,5 @@ class Effort:
     looked_up_at: datetime | None = None
     over_since: datetime | None = None
     doubt: bool = False
-    paused: bool = False
+    halt: Halt | None = None
     refused: bool = False

@@ -33,13 +33,13 @@ def pin(job: Job) -> str:
 
 
 def spec_hash(spec: MLJobSpec) -> str:
-    """Ten characters that change with what is run: dagId, conf, confFrom, airflowRef and backfill. A field that a later version adds must not change it
+    """Ten characters that change with what is run: dagId, conf, confFrom, airflowRef, backfill and logicalDate. A field that a later version adds must not change it
     where it is not set, or an upgrade would start runs again; hence defaults are left out.
     """
     relevant = spec.model_dump(
         mode="json",
         by_alias=True,
-        include={"dag_id", "conf", "conf_from", "airflow_ref", "backfill"},
+        include={"dag_id", "conf", "conf_from", "airflow_ref", "backfill", "logical_date"},
         exclude_defaults=True,
     )
     return _digest(json.dumps(relevant, sort_keys=True, separators=(",", ":")))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
+from .halt import Halt
 from .phases import TERMINAL_PHASES
 from .situation import Stop
 
@@ -38,6 +39,10 @@ class Notice:
     message: str
 
 
+_TROUBLED = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
+"""Phases in which another reason is news; in others only that the DAG schedules nothing is."""
+
+
 def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     """What to tell of the step from ``old`` to ``new``."""
     told: list[Notice] = []
@@ -61,7 +66,7 @@ def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     told.extend(_waits(old, new))
     if new.phase != old.phase:
         told.extend(_phase_change(old, new))
-    elif new.reason != old.reason and new.phase in (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING) and new.message:
+    elif new.reason != old.reason and new.message and (new.phase in _TROUBLED or new.reason in set(Halt)):
         told.extend(_trouble(new))
     return told
 

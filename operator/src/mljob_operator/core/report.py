@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
-from . import attempts, backfill_report
+from . import attempts, backfill_report, halt
 from .conditions import Wanted, transition
 from .disclosure import disclosed
 from .facts import RunFact, TaskFact
@@ -25,7 +25,7 @@ from .storable import cut, stored_size
 from .story import Story
 
 _REFUSED = (
-    "dagId, conf, confFrom, airflowRef or backfill changed after the run was submitted, and runPolicy is Once: the change is not acted on. "
+    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change is not acted on. "
     "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
 )
 _UNREADABLE = "{}. A run that is there is not touched by it. Change the spec to have it acted on."
@@ -213,12 +213,8 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     if ledger.course is not None and s.pause and ledger.course.backfill.paused:
         return backfill_report.suspended(ledger.course)
     if run_phase(run.state) is Phase.QUEUED:
-        if s.effort.paused:
-            return Story(
-                Phase.QUEUED,
-                "DagPaused",
-                f"The {_what(s)} waits because DAG {s.dag_id} is paused. Unpause it in Airflow's UI or with `airflow dags unpause {s.dag_id}`.",
-            )
+        if s.effort.halt is not None:
+            return Story(Phase.QUEUED, s.effort.halt, halt.told(s.effort.halt, s.dag_id, _what(s)))
         if ledger.course is not None:
             return backfill_report.under_way(ledger.course)
         return Story(Phase.QUEUED, "Queued", "Airflow has accepted the run; its first task has not started.")
@@ -231,6 +227,8 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
             "CollectingOutputs",
             f"The run has ended ({run.state}); its tasks and outputs are being read.{why}",
         )
+    if s.effort.halt is not None:
+        return Story(Phase.RUNNING, s.effort.halt, halt.told(s.effort.halt, s.dag_id, _what(s)))
     return _running(ledger, summary, url)
 
 
@@ -309,10 +307,8 @@ def _why(s: Situation, stop: Stop) -> str:
         case Stop.DEADLINE:
             return f"The MLJob was active for longer than activeDeadlineSeconds ({spec.active_deadline_seconds} s)."
         case Stop.PRE_RUNNING:
-            why = (
-                f" {s.effort.kept_by}" if s.effort.kept_by else f" DAG {s.dag_id} is paused." if s.effort.paused else ""
-            )
-            return f"No task had started after preRunningDeadlineSeconds ({spec.pre_running_deadline_seconds} s).{why}"
+            why = s.effort.kept_by or (halt.told(s.effort.halt, s.dag_id, _what(s)) if s.effort.halt else "")
+            return f"No task had started after preRunningDeadlineSeconds ({spec.pre_running_deadline_seconds} s). {why}".rstrip()
         case Stop.SUSPEND:
             return "The MLJob was suspended."
         case Stop.SPEC_CHANGED:
@@ -417,7 +413,7 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
     suspended = phase is Phase.SUSPENDED
     # As in the story, what is in the way now counts, whatever went wrong before.
     in_the_way = obstacle if s.due else None
-    hopeless = in_the_way.stalls if in_the_way else trouble is not None and trouble.retry_at is None
+    hopeless = in_the_way.stalls if in_the_way else trouble is not None and trouble.stalls
     stuck = phase is Phase.PENDING and hopeless
     wanted = []
     if phase is Phase.SUCCEEDED:

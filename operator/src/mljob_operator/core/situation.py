@@ -247,7 +247,7 @@ class Situation:
         """When a run is to be started: after what failed last, and after the pause before a retry; None: at once."""
         trouble, times = self.effort.trouble, [] if self.open else [self.next_attempt_at]
         if trouble is not None and trouble.generation == self.job.generation:
-            times.append(trouble.retry_at or FOR_EVER)
+            times.append(trouble.retry_at)
         return max((at for at in times if at is not None), default=None)
 
     @property

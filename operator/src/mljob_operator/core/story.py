@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from mljob_contract.mljob import Phase
 
 
+def sentence(text: str) -> str:
+    """What somebody else says, such as Airflow, with the full stop that it may lack: our own words follow."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?")) or not text else f"{text}."
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """Phase, reason (one CamelCase word) and message (a sentence)."""

@@ -17,6 +17,7 @@ from mljob_contract.backfill_marker import CONF_KEY, Marker
 from mljob_contract.run_id import RunId
 
 from ...core.backfill import Backfill, Member, Order
+from ...core.story import sentence
 from ...errors import AirflowError, BackfillActive, ValidationFailed
 from ...ports import MemberChange
 from . import absence
@@ -151,7 +152,8 @@ class AirflowBackfills:
             return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
             return ValidationFailed(
-                f"Airflow refused the backfill of DAG {dag_id!r}: {answer.detail} Change spec.backfill or spec.conf to try again."
+                f"Airflow refused the backfill of DAG {dag_id!r}: {sentence(answer.detail)} Change spec.backfill, the conf or the DAG. "
+                "The operator tries again every few minutes, and at once when the spec changes."
             )
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 

@@ -18,7 +18,15 @@ from ...core.facts import TaskKey
 from ...core.identity import cancel_run_id
 from ...core.phases import ACTIVE_TASK, FINISHED_TASK, RunState
 from ...core.task_order import upstream_first
-from ...errors import AirflowUnavailable, AirflowUnreadable, DagImportError, DagNotFound, DagRefused, ValidationFailed
+from ...errors import (
+    AirflowUnavailable,
+    AirflowUnreadable,
+    DagImportError,
+    DagNotFound,
+    DagRefused,
+    SubmissionRefused,
+    ValidationFailed,
+)
 from . import absence
 from .answers import MAX_PAGE_BYTES, Absent, Answer
 from .rows import assert_about
@@ -67,7 +75,7 @@ class Cancellation:
         conf = {"dag_id": dag_id, "dag_run_id": run_id, "reason": reason}
         try:
             self._runs.submit(by, cancel_run_id(run_id), conf, reason)
-        except (DagNotFound, DagImportError, ValidationFailed) as error:
+        except (DagNotFound, DagImportError, SubmissionRefused, ValidationFailed) as error:
             # Its file is the platform's, and the message is for a tenant.
             log.warning("the cancellation DAG %s can't be run: %s", by, error)
             raise DagRefused(f"the cancellation DAG {by} can't be run ({error.reason})") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from airflow_client.client import DAGApi, DagRunApi, TaskInstanceApi
 
+from ...core.halt import Halt
 from ...core.phases import RunState
+from ...errors import AirflowForbidden, AirflowUnreadable
 from ...ports import RunChange, TaskChange
+from . import absence
+from .answers import Absent
 from .rows import Row, now, run_fact, task_fact
 from .session import Session
 
@@ -58,6 +62,22 @@ class Changes:
             return TaskChange(row.text("dag_id"), row.text("dag_run_id"), task_fact(row, seen))
 
         return list(self._session.each(self._ours(rows), change))
+
+    def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
+        """``GET /dags/{dag_id}`` for each; one that the operator's user may not read is left out."""
+        found: dict[str, Halt | None] = {}
+        for dag_id in dag_ids:
+            try:
+                dag = self._session.ask(
+                    self._dags.get_dag_without_preload_content, dag_id, absent=absence.GET_DAG.about(dag_id=dag_id)
+                )
+                paused, stale = dag.flag("is_paused"), dag.flag("is_stale")
+            except Absent:
+                paused, stale = False, True
+            except (AirflowForbidden, AirflowUnreadable):
+                continue
+            found[dag_id] = Halt.STALE if stale else Halt.PAUSED if paused else None
+        return found
 
     def paused_dags(self) -> set[str]:
         """``GET /dags?paused=true``, all pages."""

@@ -9,6 +9,7 @@ from typing import Any
 from mljob_contract.mljob import OutputSource
 
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
+from ...core.halt import Halt
 from ...core.outputs import Outputs
 from ...ports import RunChange, TaskChange
 from .backfills import AirflowBackfills
@@ -47,9 +48,11 @@ class AirflowRuns:
         """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
         return self._session.clock_offset
 
-    async def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+    async def submit(
+        self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
+    ) -> RunFact:
         """As :meth:`.Runs.submit`."""
-        return await self._run(Work.SUBMISSIONS, "submit", self._runs.submit, dag_id, run_id, conf, note)
+        return await self._run(Work.SUBMISSIONS, "submit", self._runs.submit, dag_id, run_id, conf, note, logical_date)
 
     async def params(self, dag_id: str) -> dict[str, Any]:
         """As :meth:`.Runs.params`."""
@@ -59,9 +62,12 @@ class AirflowRuns:
         """As :meth:`.Runs.conf`."""
         return await self._run(Work.SUBMISSIONS, "conf", self._runs.conf, dag_id, run_id)
 
-    async def clear_failed(self, dag_id: str, run_id: str, *, since: datetime | None) -> RunFact | None:
+    async def clear_failed(
+        self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
+    ) -> RunFact | None:
         """As :meth:`.Runs.clear_failed`."""
-        return await self._run(Work.SUBMISSIONS, "clear_failed", self._runs.clear_failed, dag_id, run_id, since)
+        clear = self._runs.clear_failed
+        return await self._run(Work.SUBMISSIONS, "clear_failed", clear, dag_id, run_id, since, latest_version)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
         """As :meth:`.Runs.get`."""
@@ -111,6 +117,10 @@ class AirflowRuns:
     async def active_runs(self) -> list[RunChange]:
         """As :meth:`.Changes.active_runs`."""
         return await self._run(Work.FEED, "active_runs", self._changes.active_runs)
+
+    async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
+        """As :meth:`.Changes.halts`."""
+        return await self._run(Work.FEED, "halts", self._changes.halts, dag_ids)
 
     async def paused_dags(self) -> set[str]:
         """As :meth:`.Changes.paused_dags`."""

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from airflow_client.client import DAGApi, ImportErrorApi
 
 from ...core.storable import cut
-from ...errors import AirflowError, DagImportError, DagNotFound, ValidationFailed
+from ...core.story import sentence
+from ...errors import AirflowError, DagImportError, DagNotFound, SubmissionRefused, ValidationFailed
 from . import absence
 from .answers import MAX_PAGE_BYTES, Absent, Answer
 from .rows import Row
@@ -21,6 +22,10 @@ MAX_CAUSE = 300
 """Characters of the last line of a traceback."""
 MAX_PATH = 4000
 """Characters of a file's path; Airflow's column has 2000."""
+_NO_MANUAL_RUNS = "does not allow manual runs"
+"""``routes/public/dag_run.py``, trigger_dag_run, since 3.2."""
+_RUN_ID = "does not match regex pattern"
+"""``serialization/definitions/dag.py``, create_dagrun: of a run id."""
 
 
 class Refusals:
@@ -46,9 +51,20 @@ class Refusals:
                 f"DAG {dag_id!r} has import errors and can't be run: fix its file{f' ({broken})' if broken else ''}; "
                 "`airflow dags list-import-errors` shows the traceback."
             )
+        if answer.status == 400 and _NO_MANUAL_RUNS in detail.lower():
+            return SubmissionRefused(
+                f"DAG {dag_id!r} allows no manual runs, and an MLJob's run is one: Airflow says: {sentence(detail)} Add manual to the DAG's "
+                "allowed_run_types. The operator tries again every few minutes."
+            )
+        if answer.status in (400, 422) and _RUN_ID in detail:
+            return SubmissionRefused(
+                f"Airflow allows no run id as MLJobs have them: {sentence(detail)} Whoever runs Airflow has to let [scheduler] allowed_run_id_pattern match "
+                "such ids too. The operator tries again every few minutes."
+            )
         if answer.status in (400, 422):
             return ValidationFailed(
-                f"Airflow refused spec.conf for DAG {dag_id!r}: {detail} Change spec.conf to try again."
+                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)} Change spec.conf or what spec.confFrom names, or the DAG's params. "
+                "The operator tries again every few minutes, and at once when the spec changes."
             )
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 

@@ -18,9 +18,16 @@ from airflow_client.client import (
 
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.phases import TERMINAL_RUN
-from ...errors import AirflowForbidden, AirflowUnavailable, NothingToClear, ValidationFailed, after_effect
+from ...errors import (
+    AirflowForbidden,
+    AirflowUnavailable,
+    LogicalDateTaken,
+    NothingToClear,
+    ValidationFailed,
+    after_effect,
+)
 from . import absence
-from .answers import Absent, Answer
+from .answers import MAX_PAGE_BYTES, Absent, Answer
 from .refusals import Refusals
 from .rows import Row, assert_about, now, run_fact, task_fact
 from .session import Session
@@ -43,16 +50,20 @@ class Runs:
         self._tasks = TaskInstanceApi(session.client)
         self._dags = DAGApi(session.client)
 
-    def submit(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> RunFact:
+    def submit(
+        self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
+    ) -> RunFact:
         """``POST /dags/{dag_id}/dagRuns``; 409 means that the run is there, so it is adopted.
 
         Raises:
             DagNotFound: No such DAG, yet.
             DagImportError: Its file does not import.
+            SubmissionRefused: It allows no manual runs, or Airflow no such run id.
+            LogicalDateTaken: It has another run of this logical date.
             ValidationFailed: Its params refuse the conf.
             AirflowUnavailable: No answer; ``outcome_unknown`` when the run may be there all the same.
         """
-        body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=None)
+        body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=logical_date)
         seen = now()
         try:
             row = self._session.ask(
@@ -67,6 +78,11 @@ class Runs:
                     adopted = self.get(dag_id, run_id)
                 if adopted is not None:
                     return adopted
+                if logical_date is not None and (other := self._of_date(dag_id, logical_date)) is not None:
+                    raise LogicalDateTaken(
+                        f"DAG {dag_id!r} has run {other} of logical date {logical_date.isoformat()} already, and Airflow allows one run of a date. Delete that "
+                        "run in Airflow, or create an MLJob with another spec.logicalDate. The operator tries again every few minutes."
+                    ) from answer
                 raise AirflowUnavailable(
                     f"Airflow refused run {run_id} of DAG {dag_id!r} because it exists, and says now that it doesn't: {answer.detail} "
                     "Was it deleted this moment?",
@@ -75,6 +91,18 @@ class Runs:
             raise self._refusals.of_submission(dag_id, answer) from answer
         assert_about(row, dag_id, run_id)
         return run_fact(row, seen)
+
+    def _of_date(self, dag_id: str, date: datetime) -> str | None:
+        """The id of the run that a DAG has of a logical date."""
+        page = self._session.ask(
+            self._runs.get_dag_runs_without_preload_content,
+            dag_id,
+            logical_date_gte=date,
+            logical_date_lte=date,
+            limit=1,
+            most=MAX_PAGE_BYTES,
+        )
+        return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
     def params(self, dag_id: str) -> dict[str, Any]:
         """``GET /dags/{dag_id}/details``: its params; none where there is no such DAG."""
@@ -102,7 +130,9 @@ class Runs:
             )
         return row.content("conf")
 
-    def clear_failed(self, dag_id: str, run_id: str, since: datetime | None) -> RunFact | None:
+    def clear_failed(
+        self, dag_id: str, run_id: str, since: datetime | None, latest_version: bool | None = None
+    ) -> RunFact | None:
         """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``; None when Airflow has no such run.
 
         Raises:
@@ -115,7 +145,7 @@ class Runs:
         if again or before.state not in TERMINAL_RUN:
             return before
         # Without only_new, which Airflow 3.1 refuses as a field that it does not know.
-        body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None)
+        body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None, run_on_latest_version=latest_version)
         row = self._session.ask(
             self._runs.clear_dag_run_without_preload_content,
             dag_id,
