@@ -106,10 +106,16 @@ class Job(Generic[Params]):
 
         They are published all the same: hours of training must not be lost to a misspelt name.
         """
-        values = as_json(outputs)
-        for complaint in self._complaints(values):
+        try:
+            complaints = list(self._complaints(as_json(outputs)[0]))
+        except Exception as error:
+            # A validator of the model's own.
+            complaints = [
+                f"The outputs could not be compared with {self.dag.dag_id}'s model: {type(error).__name__}: {error}."
+            ]
+        for complaint in complaints:
             log.warning("%s It is published nevertheless.", complaint)
-        publish_outputs(**values)
+        publish_outputs(**outputs)
 
     def _complaints(self, values: Mapping[str, Any]) -> Iterable[str]:
         if self._outputs is None:

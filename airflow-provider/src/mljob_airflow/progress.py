@@ -3,6 +3,8 @@
 A training loop may report after every batch; a status needs a few reports a second at most. So reports are thinned out:
 one is sent at once and the next not before :data:`MIN_INTERVAL_SECONDS` have passed. What came in between is not lost
 but kept, the newest number of each name, and goes with the next report, or just before the event of the task's end.
+
+Each number is checked by itself: one that can't be sent is left out and named in the task's log, and the rest is sent.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from mljob_airflow import left_out
 from mljob_airflow.compatibility import assert_supported, installed_version
 from mljob_contract.events import EventName, TaskEvent
 
@@ -25,6 +29,8 @@ MIN_INTERVAL_SECONDS = 0.5
 """Between two reports of one task: what a person watching can tell apart, and two status writes a second at most."""
 MAX_METRICS = 20
 MAX_METRIC_NAME_LENGTH = 63
+ROUNDING = 1e-6
+"""How far a sum of fractions may be beside 0 or 1; that is cut."""
 
 TaskKey = tuple[str, str, str, int, int]
 
@@ -36,9 +42,11 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
     that the same training code runs anywhere.
 
     Args:
-        progress: Share of this task's work that is done, 0 to 1; what lies outside is cut. ``None``: unchanged.
-        metrics: Numbers to show beside it, such as epoch, loss, rows written: at most 20 names of at most 63 characters.
-            Numbers that JSON can't say (NaN, infinity) are left out.
+        progress: Fraction of this task's work that is done, from 0 to 1: 0.5 is half of it, and 50 is left out. ``None``: unchanged.
+        metrics: Numbers to show beside it, such as epoch, loss, rows written: at most 20 names, each cut to 63 characters.
+
+    What can't be sent is left out with a warning in the task's log, once: what is no number, NaN, an infinity, a progress that is not
+    from 0 to 1, names beyond the 20th. The rest is sent. NumPy's numbers are numbers.
     """
     context = _current_context()
     if context is None:
@@ -49,9 +57,12 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
     from mljob_airflow.callbacks import event_from_context
 
     with producer.harmless("progress report"):
+        share, numbers = clean_progress(progress), clean_metrics(metrics)
+        if share is None and numbers is None:
+            return
         event = event_from_context(
             EventName.TASK_PROGRESS, context, source=settings.source(), now=datetime.now(UTC)
-        ).model_copy(update={"progress": clean_progress(progress), "metrics": clean_metrics(metrics)})
+        ).model_copy(update={"progress": share, "metrics": numbers})
         due = _throttle.offer(event, now=time.monotonic())
         if due is not None:
             producer.send(due)
@@ -62,21 +73,67 @@ def take_pending(end: TaskEvent) -> TaskEvent | None:
     return _throttle.take(end)
 
 
-def clean_progress(progress: float | None) -> float | None:
-    """``progress`` as an event carries it: a finite number, cut to 0 to 1."""
-    if progress is None or not math.isfinite(progress):
+def clean_progress(progress: object) -> float | None:
+    """``progress`` as an event carries it: a number from 0 to 1. Anything else is left out, with a warning."""
+    if progress is None:
         return None
-    return min(1.0, max(0.0, float(progress)))
+    try:
+        share = _number(progress)
+        if not -ROUNDING <= share <= 1 + ROUNDING:
+            raise ValueError("progress is a fraction from 0 to 1, and half of the work is 0.5")
+    except ValueError as error:
+        left_out.warn("report(): progress", str(error), value=progress)
+        return None
+    return min(1.0, max(0.0, share))
 
 
-def clean_metrics(metrics: Mapping[str, float] | None) -> dict[str, float] | None:
-    """``metrics`` as an event carries them: finite numbers, bounded in count and in the length of their names."""
-    if not metrics:
+def clean_metrics(metrics: object) -> dict[str, float] | None:
+    """``metrics`` as an event carries them: finite numbers, bounded in count and in the length of their names. What is no such number, and
+    names beyond the bound, are left out, with a warning.
+    """
+    if metrics is None:
         return None
-    finite = {
-        str(name)[:MAX_METRIC_NAME_LENGTH]: float(value) for name, value in metrics.items() if math.isfinite(value)
-    }
-    return dict(list(finite.items())[:MAX_METRICS]) or None
+    if not isinstance(metrics, Mapping):
+        left_out.warn("report(): metrics", f"{left_out.kind(metrics)} is not a dict of names and numbers")
+        return None
+    kept: dict[str, float] = {}
+    for given, value in metrics.items():
+        try:
+            name, number = _name(given), _number(value)
+            if name not in kept and len(kept) == MAX_METRICS:
+                raise ValueError(f"a report has at most {MAX_METRICS} metrics")
+        except Exception as error:
+            left_out.warn(f"report(): metric {left_out.shown(given)}", str(error))
+        else:
+            kept[name] = number
+    return kept or None
+
+
+def _number(value: object) -> float:
+    """A number of Python's, NumPy's or a tensor's with one element.
+
+    Raises:
+        ValueError: It is none, or JSON can't say it.
+    """
+    item = getattr(value, "item", None)
+    try:
+        plain: Any = item() if callable(item) else value
+        # A text of digits is a text, though float() would read it.
+        number = None if isinstance(plain, str | bytes | bytearray) else float(plain)
+    except Exception:
+        number = None
+    if number is None:
+        raise ValueError(f"{left_out.kind(value)} is not a number")
+    if not math.isfinite(number):
+        raise ValueError(f"JSON has no {number}")
+    return number
+
+
+def _name(given: object) -> str:
+    name = str(given).encode("utf-8", "replace").decode()[:MAX_METRIC_NAME_LENGTH]
+    if not name:
+        raise ValueError("a metric needs a name")
+    return name
 
 
 @dataclass

@@ -494,7 +494,8 @@ class MLJobStatus(_Model):
     """What the run's tasks published as outputs (``mljob_airflow.publish_outputs``) and what spec.outputs names, at most 16 KiB. They
     are there before the condition Complete is True, unless Airflow could not be asked for them within 30 seconds of the run's end."""
     outputs_omitted: list[str] | None = None
-    """Names of outputs that are left out because all of them together are larger than 16 KiB: the largest ones. They are XComs in Airflow."""
+    """Names of outputs that are left out: the largest ones, where all of them together are larger than 16 KiB, and those that ``publish_outputs`` could
+    not publish, because they are no JSON or too large; the task's log says which."""
     backfill: BackfillStatus | None = None
     """With type Backfill: its runs."""
     history: list[AttemptStatus] | None = None

@@ -363,7 +363,7 @@ class Reconciler:
                 read = await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs)
                 outputs = bounded(read.values, read.omitted)
                 if outputs.omitted:
-                    self._log(situation, logging.WARNING, "outputs that are too large: %s", ", ".join(outputs.omitted))
+                    self._log(situation, logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
                 effort = replace(effort, over_since=effort.over_since or asked_at)
                 return replace(progress, ledger=ledger, effort=effort, outputs=outputs)
 

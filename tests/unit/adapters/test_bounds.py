@@ -139,6 +139,40 @@ async def test_an_output_that_is_too_large_is_named_and_the_others_are_there(
     assert bounded(found.values, found.omitted) == found, "and so the status says"
 
 
+async def test_what_a_task_left_out_of_its_outputs_is_named(server: ScriptedAirflow, connect: Connect) -> None:
+    values = iter([{"a": 1, "b": 1, "mljob_outputs_omitted": ["c", "d"]}, {"c": 3, "mljob_outputs_omitted": ["b"]}])
+    server.told["list xcoms"] = xcoms("fit", "fit")
+    server.told["get xcom"] = lambda _: said(200, value=json.dumps(next(values)))
+    found = await connect(server).outputs(DAG, RUN, [])
+    assert found == Outputs({"a": 1, "c": 3}, ("d", "b")), "the later XCom's word counts"
+
+
+async def test_an_xcom_that_is_asked_for_is_there_though_the_task_left_out_an_output_of_its_name(
+    server: ScriptedAirflow, connect: Connect
+) -> None:
+    values = iter([{"mljob_outputs_omitted": ["score"]}, 0.9])
+    server.told["get xcom"] = lambda _: said(200, value=json.dumps(next(values)))
+    found = await connect(server).outputs(
+        DAG, RUN, [OutputSource.model_construct(name="score", task_id="~", key="mljob_outputs")]
+    )
+    assert found == Outputs({"score": 0.9})
+
+
+@pytest.mark.parametrize("omitted", [None, 1, "abc", {"a": 1}, [1, None, ["x"]]], ids=repr)
+async def test_names_of_what_was_left_out_that_are_no_names_count_as_none(
+    omitted: object, server: ScriptedAirflow, connect: Connect
+) -> None:
+    server.told["get xcom"] = said(200, value=json.dumps({"a": 1, "mljob_outputs_omitted": omitted}))
+    assert await connect(server).outputs(DAG, RUN, []) == Outputs({"a": 1})
+
+
+async def test_names_of_what_was_left_out_are_bounded(server: ScriptedAirflow, connect: Connect) -> None:
+    server.told["get xcom"] = said(200, value=json.dumps({"mljob_outputs_omitted": [f"o{n}" for n in range(1000)]}))
+    found = await connect(server).outputs(DAG, RUN, [])
+    assert len(found.omitted) == outputs.MAX_OMITTED
+    assert len(bounded(found.values, found.omitted).omitted) == 32
+
+
 async def test_all_xcoms_of_a_run_together_are_bounded(
     server: ScriptedAirflow, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from mljob_airflow import jobs
 from mljob_contract.job_type import JobType
@@ -37,7 +37,7 @@ def job(outputs=Outputs):
 
 def test_outputs_as_declared_are_published_without_a_word(published, caplog, tmp_path):
     job().publish(accuracy=0.5, model_path=tmp_path / "model")
-    assert published == {"accuracy": 0.5, "model_path": str(tmp_path / "model")}
+    assert published == {"accuracy": 0.5, "model_path": tmp_path / "model"}
     assert caplog.records == []
 
 
@@ -59,6 +59,21 @@ def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published
     [record] = caplog.records
     assert warning in record.getMessage()
     assert record.getMessage().endswith("It is published nevertheless.")
+
+
+def test_a_models_own_validator_that_fails_does_not_fail_the_task(published, caplog):
+    class Careless(BaseModel):
+        accuracy: float
+
+        @field_validator("accuracy")
+        @classmethod
+        def compare(cls, value):
+            raise RuntimeError("no reference")
+
+    with caplog.at_level(logging.WARNING):
+        job(Careless).publish(accuracy=0.5)
+    assert published == {"accuracy": 0.5}
+    assert "could not be compared with train's model: RuntimeError: no reference" in caplog.text
 
 
 def test_a_job_that_declares_no_outputs_may_publish_any(published, caplog):

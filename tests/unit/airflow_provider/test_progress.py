@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from mljob_airflow import publish_outputs, report
+from mljob_airflow import left_out, publish_outputs, report
 from mljob_airflow.progress import MAX_METRICS, Throttle, clean_metrics, clean_progress
 from mljob_contract.events import EventName, TaskEvent
 
@@ -26,22 +27,104 @@ def progress(share=None, metrics=None, *, task_id="fit", name=EventName.TASK_PRO
     )
 
 
+@pytest.fixture(autouse=True)
+def nothing_said_before(monkeypatch):
+    monkeypatch.setattr(left_out, "_said", set())
+
+
+class Scalar:
+    """A number as NumPy and PyTorch have it."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def item(self):
+        if isinstance(self.value, list):
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        return self.value
+
+
 @pytest.mark.parametrize(
-    ("given", "kept"),
-    [(0.5, 0.5), (1, 1.0), (-0.1, 0.0), (1.01, 1.0), (math.nan, None), (math.inf, None), (None, None)],
+    ("given", "kept"), [(0.5, 0.5), (1, 1.0), (0, 0.0), (1 + 1e-9, 1.0), (-1e-9, 0.0), (Scalar(0.5), 0.5), (None, None)]
 )
-def test_progress_is_a_share(given, kept):
+def test_progress_is_a_fraction(given, kept, caplog):
     assert clean_progress(given) == kept
+    assert caplog.records == []
 
 
-def test_metrics_that_json_cannot_say_are_left_out():
-    assert clean_metrics({"epoch": 3, "loss": math.nan, "gain": math.inf}) == {"epoch": 3.0}
-    assert clean_metrics({"loss": math.nan}) is None
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (50, "progress 50 is left out: progress is a fraction from 0 to 1, and half of the work is 0.5"),
+        (1.01, "progress 1.01 is left out"),
+        (-0.1, "progress -0.1 is left out"),
+        (math.nan, "progress nan is left out: JSON has no nan"),
+        (math.inf, "JSON has no inf"),
+        ("half", "progress 'half' is left out: str is not a number"),
+        (Scalar([0.1, 0.2]), "Scalar is not a number"),
+        (10**400, "is not a number"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_fraction_is_left_out_and_named(given, why, caplog):
+    assert clean_progress(given) is None
+    assert why in caplog.text
+
+
+def test_a_loop_is_warned_once(caplog):
+    for percent in range(2, 100):
+        clean_progress(percent)
+        clean_metrics({"loss": math.nan})
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+def test_a_metric_that_is_no_number_is_left_out_and_the_rest_is_kept(caplog):
+    class Rude:
+        def __str__(self):
+            raise RuntimeError("no name")
+
+    given = {
+        "loss": 0.2,
+        "name": "x",
+        "digits": "3",
+        "": 1,
+        "nan": math.nan,
+        "inf": -math.inf,
+        "rows": Scalar(3),
+        Rude(): 1,
+    }
+    given |= {"none": None, "array": Scalar([1, 2]), 5: 1, "half \ud800": 1}
+    assert clean_metrics(given) == {"loss": 0.2, "rows": 3.0, "5": 1.0, "half ?": 1.0}
+    for text in (
+        "metric 'name' is left out: str is not a number",
+        "metric 'digits' is left out: str is not a number",
+        "metric '' is left out: a metric needs a name",
+        "metric 'nan' is left out: JSON has no nan",
+        "metric 'inf' is left out: JSON has no -inf",
+        "metric 'none' is left out: NoneType is not a number",
+        "metric 'array' is left out: tests.Scalar is not a number",
+        "is left out: no name",
+    ):
+        assert text in caplog.text
+
+
+@pytest.mark.parametrize("given", [[("loss", 0.2)], "loss", 3, Scalar([1, 2])], ids=lambda value: type(value).__name__)
+def test_metrics_that_are_no_dict_are_left_out_and_named(given, caplog):
+    assert clean_metrics(given) is None
+    assert "report(): metrics is left out:" in caplog.text
+    assert "is not a dict of names and numbers" in caplog.text
+
+
+def test_no_metrics_are_none(caplog):
     assert clean_metrics({}) is None
+    assert clean_metrics(None) is None
+    assert caplog.records == []
 
 
-def test_metrics_are_bounded():
+def test_metrics_are_bounded(caplog):
     kept = clean_metrics({f"{number:02}{'x' * 100}": number for number in range(100)})
+    assert "is left out: a report has at most 20 metrics" in caplog.text
+    assert max(len(record.getMessage()) for record in caplog.records) < 250
     assert kept is not None
     assert len(kept) == MAX_METRICS
     assert max(map(len, kept)) == 63
@@ -82,8 +165,26 @@ def test_outside_of_a_task_nothing_happens_but_a_debug_line(caplog):
     assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG"]
 
 
-def test_an_output_has_to_be_json():
-    with pytest.raises(TypeError, match="JSON value"):
-        publish_outputs(model=object())
-    with pytest.raises(ValueError, match="JSON"):
-        publish_outputs(loss=math.nan)
+@pytest.fixture
+def sent(monkeypatch):
+    """Be in a task; what its reports send."""
+    ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
+    events = []
+    monkeypatch.setattr("mljob_airflow.progress._current_context", lambda: {"ti": ti})
+    monkeypatch.setattr("mljob_airflow.progress._throttle", Throttle(0.0))
+    monkeypatch.setattr("mljob_airflow.producer.send", events.append)
+    monkeypatch.setattr("mljob_airflow.settings.source", lambda: "test")
+    return events
+
+
+def test_a_report_is_sent_without_what_is_wrong_in_it(sent):
+    report(progress=50, metrics={"loss": 0.2, "name": "x"})
+    report(progress=0.5, metrics=Scalar([1, 2]))
+    assert [(event.progress, event.metrics) for event in sent] == [(None, {"loss": 0.2}), (0.5, None)]
+    for event in sent:
+        assert TaskEvent.model_validate_json(event.model_dump_json()) == event, "and the operator reads it"
+
+
+def test_a_report_of_nothing_is_not_sent(sent):
+    report(progress=50)
+    assert sent == []

@@ -19,7 +19,7 @@ class Outputs:
 
     Attributes:
         values: By name; in a status at most 16 KiB of JSON.
-        omitted: Names of those that are left out because they are too large; in a status where they are more than 32, the last says how many more.
+        omitted: Names of those that are left out because they are too large or were not published; in a status where they are more than 32, the last says how many more.
     """
 
     values: Mapping[str, Any]
@@ -31,7 +31,7 @@ def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Output
 
     Args:
         outputs: By name.
-        too_large: Names of those that were not even read.
+        too_large: Names of those that were not even read, or not published.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]

@@ -20,6 +20,10 @@ from .session import Session
 
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
+OMITTED_KEY = "mljob_outputs_omitted"
+"""Within that XCom: the names of the outputs that ``publish_outputs`` left out, because they are not JSON or too large."""
+MAX_OMITTED = 100
+"""Names of one task's outputs that are left out. The status has 32 of all tasks together."""
 MAX_XCOM_BYTES = 1024 * 1024
 """Of one XCom. A status holds 16 KiB of outputs, but of one task's some may be small."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
@@ -66,13 +70,17 @@ class XComOutputs:
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """What all tasks published, merged in the order in which it was pushed, then the XComs that are asked for.
 
-        What is too large to be read is named in ``omitted``: an output by its name, what a task published by the task's.
+        What is too large to be read is named in ``omitted``: an output by its name, what a task published by the task's. So is what a task left
+        out of what it published, unless another task published it later.
         """
         reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
         values: dict[str, Any] = {}
+        left_out: dict[str, None] = {}
         for _, value in self._entries(reading, "~", OUTPUTS_KEY, name=None):
             if isinstance(value, dict):
-                values |= value
+                names = _names(value.pop(OMITTED_KEY, None))
+                _replace(values, value, left_out)
+                _replace(left_out, names, values)
         for source in sources:
             found = sorted(
                 self._entries(reading, source.task_id, source.key, name=source.name),
@@ -81,7 +89,8 @@ class XComOutputs:
             if found:
                 mapped = any(xcom.map_index >= 0 for xcom, _ in found)
                 values[source.name] = [value for _, value in found] if mapped else found[0][1]
-        return Outputs(values, tuple(dict.fromkeys(reading.omitted)))
+                left_out.pop(source.name, None)
+        return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
         """Each XCom of this key with its value, in the order in which they were pushed; none where one of an output's is too large."""
@@ -132,6 +141,19 @@ class XComOutputs:
         value = row.anything("value")
         reading.room -= row.size
         return _plain(value)
+
+
+def _names(value: Any) -> dict[str, None]:
+    """The names of a task's outputs that it left out: whatever else is there is no name."""
+    names = value[:MAX_OMITTED] if isinstance(value, list) else []
+    return {name: None for name in names if isinstance(name, str)}
+
+
+def _replace(place: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
+    """Put what is newer into its place, and take it from the other: an output is published or left out, as its last task says."""
+    place |= newer
+    for name in newer:
+        other.pop(name, None)
 
 
 def _plain(value: Any) -> Any:
