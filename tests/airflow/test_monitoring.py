@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from devstack.slack import TOKEN, WEBHOOK, slack_server
 from mljob_airflow import settings
 from mljob_airflow.compatibility import read_dag_files, skip_exception
+from mljob_airflow.monitoring import look as looking
 from mljob_airflow.monitoring import tasks
 from mljob_airflow.monitoring.memory import Notice, Occasion
 from mljob_airflow.monitoring.messages import message
@@ -191,6 +193,25 @@ def test_slack_out_of_reach_is_an_error(monkeypatch, slack):
 def test_another_connection_is_refused():
     with pytest.raises(ValueError, match="must be slack"):
         messenger("x", "http")
+
+
+@pytest.mark.parametrize(
+    ("variable", "mutes", "problems"),
+    [('[{"dags": "x", "until": "2026-06-01T00:00:00Z", "reason": "y"}]', 1, 0), ("{", 0, 1)],
+)
+def test_a_look_has_the_mutes_of_the_variable_and_goes_on_without_those_that_cannot_be_read(
+    monkeypatch, variable, mutes, problems
+):
+    points = []
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MLJOB_AIRFLOW", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "t"}'
+    )
+    monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MONITOR", "{}")
+    monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MUTES", variable)
+    monkeypatch.setattr(looking, "watch", lambda _airflow, _thresholds, point: points.append(point) or report())
+    tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "watch", 24)
+    [point] = points
+    assert (len(point.mutes.entries), len(point.mutes.problems)) == (mutes, problems)
 
 
 @pytest.mark.parametrize("part", [tasks.write_page, tasks.send_event])

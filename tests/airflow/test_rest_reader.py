@@ -153,10 +153,13 @@ def test_dags_are_asked_for_by_their_last_run_stale_ones_included(server):
                 "is_stale": True,
                 "timetable_summary": None,
                 "relative_fileloc": "c.py",
+                "tags": [{"name": "mljob-mute", "dag_id": "churn"}],
             }
         ],
     )
-    assert server.reader.dags_in_use(NOW).rows == [Dag("churn", ("a",), is_stale=True, file="c.py")]
+    assert server.reader.dags_in_use(NOW).rows == [
+        Dag("churn", ("a",), is_stale=True, file="c.py", tags=("mljob-mute",))
+    ]
     [(_, query)] = server.asked
     assert query["exclude_stale"] == ["False"] or query["exclude_stale"] == ["false"]
     assert query["dag_run_start_date_gte"][0].startswith("2026-05-04T12:00:00")

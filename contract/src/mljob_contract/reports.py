@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,6 +44,8 @@ class FindingKind(StrEnum):
     """Tasks that have a slot wait for a worker."""
     MANY_RETRIES = "many_retries"
     """A task often needs more than one try."""
+    MUTE_UNREADABLE = "mute_unreadable"
+    """A mute of findings can't be read, and mutes nothing."""
 
 
 class Severity(StrEnum):
@@ -121,6 +124,26 @@ class Series(_Model):
     unit: str = ""
 
 
+class Mute(_Model):
+    """Findings that nobody is told of."""
+
+    place: str
+    """Where it is: ``mljob_mutes[0]``, an entry of the Variable, or ``tag mljob-mute of churn``."""
+    dags: tuple[str, ...] = ()
+    """Globs of DAG ids."""
+    kinds: tuple[FindingKind, ...] = ()
+    """None: all."""
+    until: datetime | None = None
+    """When it ends, with a time zone; a tag has no end."""
+    reason: str = ""
+    ended: bool = False
+    """Whether it has ended, and mutes nothing."""
+    findings: int = 0
+    """How many findings it mutes."""
+    keys: tuple[str, ...] = ()
+    """Their identities; of all mutes together at most 500."""
+
+
 class MonitoringReport(_Model):
     """One look at Airflow."""
 
@@ -136,7 +159,16 @@ class MonitoringReport(_Model):
     """The most severe first."""
     tables: tuple[Table, ...] = ()
     series: tuple[Series, ...] = ()
+    muted: int = 0
+    """How many findings are muted, and not among ``findings``."""
+    mutes: tuple[Mute, ...] = ()
+    """What mutes them, and mutes that have ended."""
     incomplete: dict[FindingKind, str] = Field(default_factory=dict)
     """Kinds of which this report may miss some, and why: their absence here does not mean that all is well."""
     requests: int = 0
     """Requests to Airflow that the look took."""
+
+    @cached_property
+    def muted_keys(self) -> frozenset[str]:
+        """The identities of the muted findings."""
+        return frozenset(key for mute in self.mutes for key in mute.keys)

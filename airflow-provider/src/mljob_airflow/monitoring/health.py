@@ -102,7 +102,7 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
     affected = f" Its DAGs keep their last version: {some(sorted(dag.dag_id for dag in dags))}." if dags else ""
     return Finding(
         kind=FindingKind.IMPORT_ERROR,
-        subject=f"{file.bundle}/{file.file}" if file.bundle else file.file,
+        subject=subject_of(file.bundle, file.file),
         severity=Severity.CRITICAL if waiting else Severity.WARNING,
         owners=tuple(owners),
         title=f"{file.file} can't be imported",
@@ -112,6 +112,11 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
         url=links.dag(dags[0].dag_id) if dags else f"{links.base_url.rstrip('/')}/dags",
         numbers={"dags": len(dags), "runs_waiting": len(waiting)},
     )
+
+
+def subject_of(bundle: str | None, file: str) -> str:
+    """What a finding about a DAG file names."""
+    return f"{bundle}/{file}" if bundle else file
 
 
 def _last_line(traceback: str) -> str:

@@ -29,6 +29,10 @@ class Links:
         mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
         return f"{self.run(dag_id, run_id)}/tasks/{quote(task_id, safe='')}{mapped}"
 
+    def variables(self) -> str:
+        """The list of Variables."""
+        return f"{self.base_url.rstrip('/')}/variables"
+
     def pools(self) -> str:
         """The list of pools."""
         return f"{self.base_url.rstrip('/')}/pools"

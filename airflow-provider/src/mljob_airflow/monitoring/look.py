@@ -15,8 +15,17 @@ from typing import Any, Protocol
 
 from mljob_airflow.monitoring import bottlenecks, failures, outliers
 from mljob_airflow.monitoring.fingerprints import ErrorText
-from mljob_airflow.monitoring.health import Health, Need, grouped_by_dag, health_findings, minutes_since, suspects
+from mljob_airflow.monitoring.health import (
+    Health,
+    Need,
+    grouped_by_dag,
+    health_findings,
+    minutes_since,
+    subject_of,
+    suspects,
+)
 from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.mutes import Mutes, without_muted
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.thresholds import Thresholds
@@ -67,6 +76,7 @@ class Point:
         run_id_prefix: The first part of MLJobs' run ids.
         links: Addresses.
         now: The clock.
+        mutes: Findings that are not told.
     """
 
     monitor: str
@@ -74,6 +84,7 @@ class Point:
     run_id_prefix: str
     links: Links
     now: datetime
+    mutes: Mutes = field(default_factory=Mutes)
 
     def before(self, **span: float) -> datetime:
         """A moment ago."""
@@ -125,9 +136,19 @@ class _Gathered:
             self.dags[dag_id] = known or Dag(dag_id)
         return self.dags[dag_id]
 
+    def _dags_of(self, finding: Finding) -> list[Dag]:
+        """The DAGs that a finding is about: of a file that can't be imported, all those that are in use."""
+        if finding.kind is FindingKind.IMPORT_ERROR:
+            return [
+                dag for dag in self.dags.values() if dag.file and subject_of(dag.bundle, dag.file) == finding.subject
+            ]
+        return [self.dags.get(finding.dag_id, Dag(finding.dag_id))] if finding.dag_id else []
+
     def report(self, tables: tuple[Table, ...] = (), series: tuple[Series, ...] = ()) -> MonitoringReport:
-        """The report: the most severe first, and no more than it may hold."""
-        ordered = sorted(self.findings, key=lambda finding: (-finding.severity.rank, finding.kind, finding.subject))
+        """The report: without what is muted, the most severe first, and no more than it may hold."""
+        told = without_muted(self.findings, self.point.mutes, self._dags_of, self.point.links, self.point.now)
+        self.gap(f"of the muted findings, the report names the first {MAX_FINDINGS}", *told.cut)
+        ordered = sorted(told.findings, key=lambda finding: (-finding.severity.rank, finding.kind, finding.subject))
         if len(ordered) > MAX_FINDINGS:
             kinds = {finding.kind for finding in ordered[MAX_FINDINGS:]}
             self.gap(f"{len(ordered)} findings, of which a report holds {MAX_FINDINGS}", *kinds)
@@ -138,6 +159,8 @@ class _Gathered:
             findings=tuple(ordered[:MAX_FINDINGS]),
             tables=tables,
             series=series,
+            muted=sum(mute.findings for mute in told.mutes),
+            mutes=told.mutes,
             incomplete=self.incomplete,
             requests=self.airflow.requests,
         )

@@ -2,10 +2,11 @@
 
 An owner has one conversation: a message that says what is wrong, and its thread. Something new, or worse, is said in the thread and shown
 in the channel; what is over is said in the thread alone. When nothing changes nothing is said, until a quiet period has passed: then what is still
-wrong is said in a new message. Three guards keep it quiet:
+wrong is said in a new message. Four guards keep it quiet:
 
 - what is not found any more is over only when it stays away for a while: it may flicker;
 - what a report could not look at in full is never over by its absence;
+- what is muted is forgotten without a word, and told anew when its mute ends;
 - a task that was slow once is not "over" when no run of it was slow since: it is forgotten without a word.
 
 Pure: memory in, memory out. It is kept in an Airflow Variable, which Airflow 3.1 has as well as 3.3; its size is bounded.
@@ -149,7 +150,7 @@ def _news_for(
 
 def _is_over(key: str, known: Told, report: MonitoringReport, quiet: Quiet) -> bool:
     kind = kind_of(key)
-    if kind is None or kind in PASSING or kind in report.incomplete:
+    if kind is None or kind in PASSING or kind in report.incomplete or key in report.muted_keys:
         return False
     return report.at - known.seen >= quiet.settle
 
@@ -179,7 +180,7 @@ def seen(memory: Memory, report: MonitoringReport, quiet: Quiet) -> Memory:
 
 def _is_worth_keeping(key: str, told: Told, report: MonitoringReport, quiet: Quiet) -> bool:
     kind = kind_of(key)
-    if kind is None:
+    if kind is None or key in report.muted_keys:
         return False
     if kind in PASSING:
         return report.at - told.seen < quiet.repeat_after

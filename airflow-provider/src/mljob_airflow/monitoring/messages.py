@@ -43,6 +43,7 @@ NAMES = {
     FindingKind.POOL_SATURATED: "full pool",
     FindingKind.WORKERS_SATURATED: "missing workers",
     FindingKind.MANY_RETRIES: "task with many retries",
+    FindingKind.MUTE_UNREADABLE: "unreadable mute",
 }
 """A kind, in words for people, in the singular."""
 _PLURALS = {

@@ -32,6 +32,7 @@ class Dag:
     bundle: str | None = None
     file: str | None = None
     max_active_runs: int | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from html import escape
 from mljob_airflow.monitoring import plots
 from mljob_airflow.monitoring.memory import PLATFORM, by_owner
 from mljob_airflow.monitoring.messages import NAMES
+from mljob_airflow.monitoring.wording import count
 from mljob_contract.reports import Finding, MonitoringReport, Severity, Table
 
 _STYLE = """
@@ -54,6 +55,7 @@ def page(report: MonitoringReport) -> str:
         f"{report.requests} requests</p>",
         *_gaps(report),
         *_findings(report),
+        *_mutes(report),
         *_plots(report),
         *(_table(table) for table in report.tables if table.rows),
     ]
@@ -67,11 +69,12 @@ def page(report: MonitoringReport) -> str:
 
 
 def _verdict(report: MonitoringReport) -> str:
+    muted = f", {report.muted} muted" if report.muted else ""
     if not report.findings:
-        return "nothing is wrong"
+        return f"nothing is wrong{muted}"
     number = {severity: sum(f.severity is severity for f in report.findings) for severity in reversed(Severity)}
     words = {Severity.CRITICAL: "critical", Severity.WARNING: "to look at", Severity.INFO: "to know"}
-    return ", ".join(f"{count} {words[severity]}" for severity, count in number.items() if count)
+    return ", ".join(f"{count} {words[severity]}" for severity, count in number.items() if count) + muted
 
 
 def _gaps(report: MonitoringReport) -> Iterable[str]:
@@ -80,6 +83,22 @@ def _gaps(report: MonitoringReport) -> Iterable[str]:
         reasons.setdefault(why, []).append(NAMES[kind])
     for why, kinds in reasons.items():
         yield f'<div class="card gap"><b>Not all was looked at</b> ({escape(", ".join(kinds))})<p class="soft">{escape(why)}</p></div>'
+
+
+def _mutes(report: MonitoringReport) -> Iterable[str]:
+    if report.mutes:
+        yield f'<h2>Muted <span class="soft">{report.muted}</span></h2>'
+    for mute in report.mutes:
+        until = f" until {mute.until:%Y-%m-%d %H:%M} {mute.until.tzname() or ''}".rstrip() if mute.until else ""
+        what = f"{', '.join(mute.dags)}: {', '.join(NAMES[kind] for kind in mute.kinds) or 'all'}"
+        said = f"{count(mute.findings, 'finding')} muted{until}"
+        if mute.ended:
+            said = f"Ended: it muted{until}. Take it out, or give it a later end"
+        reason = f"<p>{escape(mute.reason)}</p>" if mute.reason else ""
+        yield (
+            f'<div class="card gap"><span class="kind">{escape(mute.place)}</span><b>{escape(what)}</b>{reason}'
+            f'<p class="soft">{escape(said)}</p></div>'
+        )
 
 
 def _findings(report: MonitoringReport) -> Iterable[str]:

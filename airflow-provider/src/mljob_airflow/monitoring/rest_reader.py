@@ -290,6 +290,7 @@ def _dag(row: Answer) -> Dag:
         bundle=row.get("bundle_name"),
         file=row.get("relative_fileloc"),
         max_active_runs=row.get("max_active_runs"),
+        tags=tuple(str(tag["name"]) for tag in row.get("tags") or ()),
     )
 
 

@@ -27,7 +27,10 @@ DAGS_ASKED = 3
 
 def observe(context: Mapping[str, Any], look: str, quiet_hours: int) -> dict[str, Any]:
     """Look at Airflow; the report as JSON."""
+    from airflow.sdk import Variable
+
     from mljob_airflow.monitoring import look as looking
+    from mljob_airflow.monitoring import mutes
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
     endpoint = _endpoint()
@@ -37,12 +40,13 @@ def observe(context: Mapping[str, Any], look: str, quiet_hours: int) -> dict[str
         run_id_prefix=settings.run_id_prefix(),
         links=Links(settings.ui_url() or endpoint.base_url),
         now=datetime.now(UTC),
+        mutes=mutes.read(Variable.get(mutes.VARIABLE, default=None)),
     )
     make: looking.Look = getattr(looking, look)
     report = make(AirflowReader(endpoint), _thresholds(context, quiet_hours), point)
     for finding in report.findings:
         log.info("%s: %s %s", finding.severity.value, finding.title, finding.detail)
-    log.info("%d finding(s) with %d requests.", len(report.findings), report.requests)
+    log.info("%d finding(s), and %d muted, with %d requests.", len(report.findings), report.muted, report.requests)
     for kind, why in report.incomplete.items():
         log.warning("%s: may be incomplete, %s", kind.value, why)
     return report.model_dump(mode="json")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from mljob_airflow.monitoring import look as looking
 from mljob_airflow.monitoring.fingerprints import ErrorText
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.look import Point, survey, watch
+from mljob_airflow.monitoring.mutes import read
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest import AirflowApiError
@@ -250,3 +252,23 @@ def test_a_survey_has_tables_and_charts():
     report = survey(FakeAirflow(tasks=tasks), Thresholds(), POINT)
     assert [table.title for table in report.tables] == ["Tasks that took most time", "Pools", "Most retries"]
     assert [series.title for series in report.series] == ["Pool default_pool"]
+
+
+def test_what_is_muted_is_counted_and_not_among_the_findings():
+    paused = [Dag(name, ("team-a",), is_paused=True, schedule="@daily") for name in ("churn", "reports")]
+    tagged = Dag("tagged", is_paused=True, schedule="@daily", tags=("mljob-mute:paused",))
+    mutes = read('[{"dags": "ch*", "until": "2026-06-01T00:00:00Z", "reason": "x"}]')
+    report = watch(FakeAirflow([*paused, tagged]), Thresholds(), replace(POINT, mutes=mutes))
+    assert [finding.subject for finding in report.findings] == ["reports"]
+    assert report.muted == 2
+    assert report.muted_keys == {"dag_paused:churn", "dag_paused:tagged"}
+    assert "muted_keys" not in report.model_dump()
+
+
+def test_a_file_is_muted_where_all_of_its_dags_are():
+    broken = BrokenFile("f.py", "b", NOW, "ImportError: x")
+    dags = [Dag(name, bundle="b", file="f.py", schedule="@daily") for name in ("churn", "reports")]
+    for glob, muted in (("churn", 0), ("*", 1)):
+        mutes = read(json.dumps([{"dags": glob, "until": "2026-06-01T00:00:00Z", "reason": "x"}]))
+        report = watch(FakeAirflow(dags, broken=[broken]), Thresholds(), replace(POINT, mutes=mutes))
+        assert (report.muted, len(report.findings)) == (muted, 1 - muted)

@@ -1,0 +1,204 @@
+"""Mutes: what is muted is not told, and a mute that has ended or can't be read mutes nothing and is."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from mljob_airflow.monitoring import memory as remembering
+from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.memory import Conversation, Quiet, Told
+from mljob_airflow.monitoring.mutes import MAX_BYTES, MAX_MUTES, read, without_muted
+from mljob_airflow.monitoring.observations import Dag
+from mljob_airflow.monitoring.page import page
+from mljob_contract.reports import FindingKind, Mute, Severity
+from tests.unit.airflow_provider.monitoring.reports import NOW, finding, report
+
+LINKS = Links("https://airflow.example")
+LATER, EARLIER = "2026-06-01T00:00:00Z", "2026-05-01T02:00:00+02:00"
+CHURN = finding("churn")
+
+
+def entry(**fields):
+    return {"dags": "churn", "until": LATER, "reason": "on purpose"} | fields
+
+
+def told(*findings, mutes=(), tags=()):
+    text = mutes if isinstance(mutes, str) else json.dumps(list(mutes))
+    return without_muted(
+        findings,
+        read(text),
+        lambda of: [Dag(of.dag_id, ("team-a",), tags=tuple(tags))] if of.dag_id else [],
+        LINKS,
+        NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    "mute",
+    [
+        entry(),
+        entry(dags="ch*"),
+        entry(dags=["other", "?hurn"]),
+        entry(kinds="dag_paused"),
+        entry(kinds=["paused", "stale"]),
+        entry(until="2026-05-04T12:00:01+00:00"),
+    ],
+    ids=["id", "glob", "globs", "kind", "short names of kinds", "a second before its end"],
+)
+def test_what_a_mute_covers_is_not_told_and_is_counted(mute):
+    found = told(CHURN, finding("reports"), mutes=[mute])
+    assert [kept.subject for kept in found.findings] == ["reports"]
+    [reported] = found.mutes
+    assert (reported.place, reported.findings, reported.keys) == ("mljob_mutes[0]", 1, (CHURN.key,))
+    assert (reported.reason, reported.ended) == ("on purpose", False)
+
+
+@pytest.mark.parametrize(
+    "mute",
+    [entry(dags="chur"), entry(dags="CHURN"), entry(kinds="dag_stale"), entry(until="2026-05-04T12:00:00Z")],
+    ids=["another DAG", "another case", "another kind", "its end"],
+)
+def test_what_a_mute_does_not_cover_is_told(mute):
+    found = told(CHURN, mutes=[mute])
+    assert [kept.key for kept in found.findings] == [CHURN.key]
+    assert found.mutes[0].findings == 0
+
+
+def test_a_mute_that_has_ended_is_reported_and_the_finding_says_so():
+    found = told(CHURN, finding("reports"), mutes=[entry(until=EARLIER)])
+    assert [kept.detail for kept in found.findings] == [
+        "Unpause it. It was muted until 2026-05-01 00:00 UTC: on purpose.",
+        "Unpause it.",
+    ]
+    assert found.mutes[0].ended
+
+
+def test_what_is_about_no_dag_is_not_muted():
+    pool = finding("pool", kind=FindingKind.POOL_SATURATED, dag_id=None)
+    assert told(pool, mutes=[entry(dags="*")]).findings == [pool]
+
+
+def test_what_is_about_several_dags_is_muted_where_each_of_them_is():
+    broken = finding("file.py", kind=FindingKind.IMPORT_ERROR)
+    for dags, kept in ((["a"], []), (["a", "b"], [broken])):
+        found = without_muted(
+            [broken], read(json.dumps([entry(dags="a")])), lambda _, dags=dags: [Dag(dag) for dag in dags], LINKS, NOW
+        )
+        assert found.findings == kept
+
+
+@pytest.mark.parametrize("tag", ["mljob-mute", "mljob-mute:dag_paused", "mljob-mute:paused"])
+def test_a_tag_mutes(tag):
+    found = told(CHURN, tags=["nightly", tag])
+    assert found.findings == []
+    assert found.mutes == (Mute(place=f"tag {tag} of churn", dags=("churn",), findings=1, keys=(CHURN.key,)),)
+
+
+@pytest.mark.parametrize("tag", ["mljob-mute:stale", "mljob-muted", "mute", "mljob"])
+def test_another_tag_does_not(tag):
+    assert told(CHURN, tags=[tag]).findings == [CHURN]
+
+
+def test_a_tag_that_names_no_kind_mutes_nothing_and_its_owner_is_told():
+    kept = told(CHURN, tags=["mljob-mute:pausd"]).findings
+    assert kept[0] == CHURN
+    [complaint] = kept[1:]
+    assert (complaint.kind, complaint.owners) == (FindingKind.MUTE_UNREADABLE, ("team-a",))
+    assert complaint.title == "The tag mljob-mute:pausd of churn mutes nothing"
+    assert "dag_paused, dag_stale" in complaint.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "why"),
+    [
+        ("{not json", "mljob_mutes", "It is not JSON"),
+        ("[" * 100_000, "mljob_mutes", "It is not JSON"),
+        ('{"dags": "x"}', "mljob_mutes", "It is a dict: it must be a JSON list of objects with dags, until and reason."),
+        ("[" + " " * MAX_BYTES + "]", "mljob_mutes", f"and may have {MAX_BYTES}"),
+        ("[1]", "mljob_mutes[0]", "Input should be"),
+        ([{"dags": "churn", "reason": "x"}], "mljob_mutes[0]", "Field until is required."),
+        ([{"dags": "churn", "until": LATER}], "mljob_mutes[0]", "Field reason is required."),
+        ([entry(reason="")], "mljob_mutes[0]", "Field reason: String should have at least 1 character."),
+        ([{"until": LATER, "reason": "x"}], "mljob_mutes[0]", "Field dags is required."),
+        ([entry(dags=[])], "mljob_mutes[0]", "Field dags:"),
+        ([entry(dags="")], "mljob_mutes[0]", "Field dags.0:"),
+        ([entry(kinds=["paused", "slow"])], "mljob_mutes[0]", "Field kinds.1: 'slow' is no kind of finding: dag_paused"),
+        ([entry(kinds="mute_unreadable")], "mljob_mutes[0]", "is no kind of finding"),
+        ([entry(until="2026-06-01")], "mljob_mutes[0]", "'2026-06-01' is not a date and a time with a time zone, for example 2026-06-01T00:00:00Z."),
+        ([entry(until="2026-06-01T00:00:00")], "mljob_mutes[0]", "for example 2026-06-01T00:00:00Z"),
+        ([entry(until=1780000000)], "mljob_mutes[0]", "1780000000 is not a date and a time"),
+        ([entry(unti=LATER)], "mljob_mutes[0]", "Field unti: Extra inputs are not permitted"),
+    ],
+)  # fmt: skip
+def test_a_mute_that_cannot_be_read_mutes_nothing_and_is_told(text, place, why):
+    kept = told(CHURN, mutes=text).findings
+    assert kept[0] == CHURN
+    [complaint] = kept[1:]
+    assert (complaint.kind, complaint.subject, complaint.owners) == (FindingKind.MUTE_UNREADABLE, place, ())
+    assert complaint.title == f"{place} can't be read, and mutes nothing"
+    assert why in complaint.detail
+    assert len(complaint.detail) < 400
+
+
+def test_one_mute_that_cannot_be_read_leaves_the_others():
+    found = told(CHURN, mutes=[entry(until="tomorrow"), entry()])
+    assert [kept.kind for kept in found.findings] == [FindingKind.MUTE_UNREADABLE]
+
+
+def test_the_complaint_about_a_mute_is_not_muted():
+    found = told(mutes=[entry(dags="*"), {}], tags=["mljob-mute"])
+    assert [kept.subject for kept in found.findings] == ["mljob_mutes[1]"]
+
+
+def test_mutes_are_bounded():
+    found = told(CHURN, mutes=[entry(dags="x")] * MAX_MUTES + [entry()])
+    assert [kept.subject for kept in found.findings] == ["churn", "mljob_mutes"]
+    assert "only the first 100 are read" in found.findings[1].detail
+
+
+@pytest.mark.parametrize("text", [None, "", " ", "[]"])
+def test_no_mutes_are_none(text):
+    assert without_muted([CHURN], read(text), lambda _: [Dag("churn")], LINKS, NOW).findings == [CHURN]
+
+
+def test_a_report_names_so_many_muted_findings_and_says_of_which_kinds_there_are_more():
+    found = told(*(finding(f"d{number}") for number in range(600)), mutes=[entry(dags="*")])
+    assert (found.mutes[0].findings, len(found.mutes[0].keys)) == (600, 500)
+    assert found.cut == {FindingKind.DAG_PAUSED}
+
+
+class TestMemory:
+    """Muting is not mending."""
+
+    MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
+    MEMORY = {  # noqa: RUF012
+        "team-a": Conversation("#a", "C1", "1.0", NOW, {CHURN.key: Told("churn is paused", Severity.WARNING, NOW)})
+    }
+
+    def test_what_is_muted_is_not_said_to_be_over(self):
+        assert remembering.news(self.MEMORY, report(minutes=120), Quiet()) != []
+        assert remembering.news(self.MEMORY, self.MUTED, Quiet()) == []
+
+    def test_what_is_muted_is_told_anew_when_its_mute_ends(self):
+        memory = remembering.seen(self.MEMORY, self.MUTED, Quiet())
+        [notice] = remembering.news(memory, report(CHURN, minutes=135), Quiet())
+        assert notice.fresh == (CHURN,)
+
+    def test_what_flickers_is_remembered(self):
+        assert remembering.seen(self.MEMORY, report(minutes=15), Quiet()) == self.MEMORY
+
+
+def test_the_page_says_how_many_findings_are_muted_by_what_and_which_mutes_have_ended():
+    ended = Mute(place="mljob_mutes[0]", dags=("a<b",), until=NOW - timedelta(days=1), reason="R&D", ended=True)
+    active = Mute(place="tag mljob-mute of x", dags=("x",), kinds=(FindingKind.DAG_PAUSED,), findings=3)
+    text = page(report(muted=3, mutes=(ended, active)))
+    assert "<title>mljob_monitor: nothing is wrong, 3 muted</title>" in text
+    assert 'Muted <span class="soft">3</span>' in text
+    assert "a&lt;b: all" in text
+    assert "R&amp;D" in text
+    assert "Ended: it muted until 2026-05-03 12:00 UTC. Take it out, or give it a later end" in text
+    assert "x: paused DAG" in text
+    assert "3 findings muted" in text
