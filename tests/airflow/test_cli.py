@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import subprocess
 import sys
@@ -130,7 +131,10 @@ def test_what_is_required_is_to_be_filled_in(dag_file):
         (["manifests", "--dag", "train_model", "--set", "epoch=3"], "no param 'epoch': did you mean 'epochs'?"),
         (["manifests", "--dag", "train_model", "--set", "epochs=0"], "epochs=0: 0 is less than the minimum of 1"),
         (["manifests", "--all", "--name", "x"], "--name and --set are for one DAG"),
-        (["explain", "train_model.epoch"], "train_model has no 'epoch'; it has model_id, epochs"),
+        (["explain", "train_modle.epochs"], "no DAG 'train_modle': did you mean 'train_model'?"),
+        (["explain", "zzz.epochs"], "no DAG 'zzz': there are daily_predictions, daily_statistics"),
+        (["manifests", "--dag", "train_model", "--set", "epochs=2h"], "in seconds 7200 for 2h"),
+        (["explain", "train_model.epoch"], "train_model has no 'epoch': did you mean 'epochs'?"),
     ],
 )
 def test_a_request_that_cannot_be_met_says_what_can(arguments, complaint):
@@ -143,6 +147,7 @@ def test_explain_walks_to_a_param(dag_file):
     done = run("explain", "train_model.learning_rate")
     assert done.stdout.startswith("DAG:      train_model\nPARAM:    learning_rate <number>\n\nDESCRIPTION:\n")
     assert "    more than 0\n    default 0.001\n" in done.stdout
+    assert "  epochs\t<integer>\n    1 to 1000, default 20\n    Passes over" in run("explain", "train_model").stdout
     assert run("explain", "team.import.source", dags=dag_file).stdout.endswith("PARAM:    source <string> -required-\n")
 
 
@@ -162,9 +167,49 @@ def test_a_file_that_airflow_cannot_import_is_told_and_fails_the_command(tmp_pat
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG, nothing_of_that_name\n")
     done = run("list", dags=tmp_path)
     assert done.returncode == 1
-    assert "broken_dag.py is no DAG file that Airflow can import" in done.stderr
-    assert "nothing_of_that_name" in done.stderr
+    assert (
+        f"warning: Airflow can't import {tmp_path}/broken_dag.py: line 1: ImportError: cannot import name"
+        in done.stderr
+    )
+    # Before it is what Airflow logs, which was imported with its own settings.
+    assert "Traceback" not in done.stderr.partition("warning: ")[2]
     assert "team.import" in done.stdout
+
+
+def test_an_id_with_dots_that_is_misspelt_is_told(dag_file):
+    assert (
+        "no DAG 'team.imprt': did you mean 'team.import'?" in run("explain", "team.imprt.source", dags=dag_file).stderr
+    )
+
+
+def test_of_many_dags_a_message_names_some(tmp_path):
+    (tmp_path / "many.py").write_text(
+        "from airflow.sdk import DAG\nfor n in range(30):\n    globals()[f'd{n}'] = DAG(f'd{n:02}')\n"
+    )
+    done = run("explain", "zzzzzz", dags=tmp_path)
+    assert done.stderr.endswith("d18, d19 and 10 more, which `mljob-airflow list` shows\n")
+
+
+def test_the_whole_traceback_is_shown_where_it_is_asked_for(tmp_path):
+    (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
+    done = run("list", "--traceback", dags=tmp_path)
+    assert "broken_dag.py: \n    Traceback (most recent call last)" in done.stderr
+
+
+def test_the_console_script_tells_of_a_broken_file_once(tmp_path):
+    (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
+    done = subprocess.run([COMMAND, "list", "--dags", tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if "broken_dag.py" in line or "ZeroDivisionError" in line]
+    assert told == [
+        f"warning: Airflow can't import {tmp_path}/broken_dag.py: line 2: ZeroDivisionError: division by zero"
+    ]
+
+
+def test_the_garbage_collector_goes_on_after_a_look(dag_file):
+    assert gc.isenabled()
+    run("list", dags=dag_file)
+    assert gc.isenabled()
 
 
 def test_without_paths_the_configured_bundles_are_read(monkeypatch, tmp_path, dag_file):

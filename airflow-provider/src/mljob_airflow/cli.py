@@ -10,13 +10,17 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mljob_airflow import catalog
+from mljob_airflow.broken_files import gist
 from mljob_airflow.catalog import Catalog, DagEntry
 from mljob_airflow.explanations import UnknownPath, explain
 from mljob_airflow.manifests import ManifestError, manifest, missing, set_values
+
+MAX_NAMED = 20
+"""DAGs that a message names."""
 
 
 class UsageError(Exception):
@@ -28,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     found = catalog.load(options.dags)
     for file, why in found.broken.items():
-        _say(f"warning: {file} is no DAG file that Airflow can import:\n{_indented(why)}")
+        _say(f"warning: Airflow can't import {file}: {_indented(why) if options.traceback else gist(file, why)}")
+    if found.broken and not options.traceback:
+        _say("note: --traceback shows the whole tracebacks")
     try:
         options.command(found, options)
     except (UsageError, UnknownPath, ManifestError) as error:
@@ -50,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="PATH",
         help="a DAG file, or a folder of them; repeatable. By default the DAG bundles that Airflow is configured with",
+    )
+    common.add_argument(
+        "--traceback", action="store_true", help="the whole traceback of each file that Airflow can't import"
     )
 
     listing = commands.add_parser("list", parents=[common], help="the DAGs, with their params and outputs")
@@ -99,16 +108,14 @@ def _explain(found: Catalog, options: argparse.Namespace) -> None:
         if entry is not None:
             print(explain(entry, parts[end:]), end="")
             return
-    raise UsageError(_no_dag(parts[0], found))
+    raise UsageError(_no_dag(options.path, found))
 
 
 def _manifests(found: Catalog, options: argparse.Namespace) -> None:
     if options.all:
         entries = [entry for entry in found.dags.values() if entry.is_job]
         if not entries:
-            raise UsageError(
-                f"no DAG is declared with mljob_dag; name one with --dag: {', '.join(found.dags) or 'none'}"
-            )
+            raise UsageError(f"no DAG is declared with mljob_dag; name one with --dag: there are {_names(found.dags)}")
     else:
         entries = [_entry(found, dag_id) for dag_id in options.dag]
     if len(entries) != 1 and (options.name or options.set):
@@ -132,14 +139,26 @@ def _entry(found: Catalog, dag_id: str) -> DagEntry:
     return entry
 
 
-def _no_dag(dag_id: str, found: Catalog) -> str:
-    close = difflib.get_close_matches(dag_id, found.dags, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {_names(found.dags)}"
-    return f"no DAG {dag_id!r}: {hint}"
+def _no_dag(path: str, found: Catalog) -> str:
+    parts = path.split(".")
+    # Of a path to a param: what of it is most like the id of a DAG.
+    beginnings = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    close = [(given, dag_id) for given in beginnings for dag_id in difflib.get_close_matches(given, found.dags, n=1)]
+    if close:
+        given, dag_id = max(close, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())
+        return f"no DAG {given!r}: did you mean {dag_id!r}?"
+    return f"no DAG {beginnings[-1]!r}: there are {_names(found.dags)}"
 
 
-def _names(dags: Iterable[str]) -> str:
-    return ", ".join(dags) or "none at all; name a DAG file or a folder with --dags"
+def _names(dags: Collection[str]) -> str:
+    if not dags:
+        return "none at all; name a DAG file or a folder with --dags"
+    named = ", ".join(list(dags)[:MAX_NAMED])
+    return (
+        named
+        if len(dags) <= MAX_NAMED
+        else f"{named} and {len(dags) - MAX_NAMED} more, which `mljob-airflow list` shows"
+    )
 
 
 def _existing(text: str) -> Path:
@@ -157,7 +176,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.strip().splitlines())
+    return "".join(f"\n    {line}" for line in text.strip().splitlines())
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +113,8 @@ def _of_dag(entry: DagEntry) -> Iterator[str]:
     yield from _description(entry.description)
     yield "PARAMS:" if entry.params else "PARAMS: none"
     for spec in entry.params:
-        yield from _field(spec.name, spec.schema, required=spec.required, description=spec.description)
+        default = {} if spec.required else {"default": spec.default}
+        yield from _field(spec.name, {**spec.schema, **default}, required=spec.required, description=spec.description)
     if entry.outputs:
         yield "OUTPUTS:"
         for spec in entry.outputs:
@@ -135,8 +137,7 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
         seen.append(part)
     yield from _head(DAG=entry.dag_id, PARAM=f"{'.'.join(seen)} <{_type_in(schema, root)}>{_mark(required)}")
     yield from _description(description or schema.get("description") or "")
-    facts = bounds(schema)
-    facts += [f"default {json.dumps(default, ensure_ascii=False)}"] if has_default else []
+    facts = _facts({**schema, **({"default": default} if has_default else {})}, has_default=has_default)
     if facts:
         yield "VALUE:"
         for fact in facts:
@@ -168,6 +169,8 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
 
 
 def _nothing(of: str, part: str, fields: list[str]) -> str:
+    if close := difflib.get_close_matches(part, fields, n=1):
+        return f"{of} has no {part!r}: did you mean {close[0]!r}?"
     return f"{of} has no {part!r}" + (f"; it has {', '.join(fields)}" if fields else "; it has no fields")
 
 
@@ -219,9 +222,14 @@ def _mark(required: bool) -> str:
     return " -required-" if required else ""
 
 
+def _facts(schema: Schema, *, has_default: bool = True) -> list[str]:
+    """What the schema allows beside the type, and its default."""
+    shown = has_default and "default" in schema
+    return bounds(schema) + ([f"default {json.dumps(schema['default'], ensure_ascii=False)}"] if shown else [])
+
+
 def _field(name: str, schema: Schema, *, required: bool, description: str | None) -> Iterator[str]:
     yield f"  {name}\t<{type_name(schema)}>{_mark(required)}"
-    if "enum" in schema:
-        yield f"  enum: {', '.join(_json(value) for value in schema['enum'])}"
+    yield from (f"    {line}" for line in wrapped(", ".join(_facts(schema)), WIDTH - 4))
     yield from (f"    {line}".rstrip() for line in wrapped(description or "", WIDTH - 4))
     yield ""

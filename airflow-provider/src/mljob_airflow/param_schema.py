@@ -21,6 +21,8 @@ from pydantic import BaseModel, RootModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
+from mljob_airflow import spellings
+
 Schema = Mapping[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -131,7 +133,22 @@ def problems(value: Any, schema: Schema) -> list[str]:
     from jsonschema import FormatChecker, validators
 
     validator = validators.validator_for(schema)(schema, format_checker=FormatChecker())
-    return [f"{error.json_path[2:]}: {error.message}".removeprefix(": ") for error in validator.iter_errors(value)]
+    return [_told(error) for error in validator.iter_errors(value)]
+
+
+def _told(error: Any) -> str:
+    """What jsonschema refuses, and how to write it."""
+    hint = ""
+    if error.validator == "format":
+        hint = spellings.for_format(error.validator_value)
+    elif error.validator == "type" and {"integer", "number"} & {*_as_list(error.validator_value)}:
+        hint = spellings.for_number(error.instance)
+    text = f"{error.json_path[2:]}: {error.message}".removeprefix(": ")
+    return f"{text}: {hint}" if hint else text
+
+
+def _as_list(kinds: str | list[str]) -> list[str]:
+    return [kinds] if isinstance(kinds, str) else kinds
 
 
 class _Generator(GenerateJsonSchema):
@@ -192,7 +209,8 @@ def _made(field: Any) -> Any:
 def _complaints(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False):
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-        yield f"conf{path}: {problem['msg']}"
+        hint = spellings.for_problem(problem["type"], problem["input"])
+        yield f"conf{path}: {problem['msg']}" + (f": {hint}" if hint else "")
 
 
 _OF_SCHEMAS_BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})

@@ -77,9 +77,12 @@ def test_a_dag_is_explained_with_params_and_outputs():
 
             PARAMS:
               model_id\t<string> -required-
+                pattern ^[a-z]+$
                 Id under which the model is published.
 
               families\t<[]string>
+                at least 1 items, each one of a, b, default ["a"]
+
             """
         )
     )
@@ -124,8 +127,9 @@ def test_lists_and_recursive_models_can_be_walked(path):
 
 
 def test_fields_are_listed():
-    assert "FIELDS:\n  kind\t<string>\n  enum: constant, cosine\n\n  warmup\t<integer>\n" in explain(
-        ENTRY, ["schedule"]
+    assert (
+        'FIELDS:\n  kind\t<string>\n    one of constant, cosine, default "cosine"\n\n  warmup\t<integer>\n'
+        in explain(ENTRY, ["schedule"])
     )
     assert "  label\t<string> -required-" in explain(ENTRY, ["tree"])
 
@@ -134,7 +138,7 @@ def test_fields_are_listed():
     ("path", "complaint"),
     [
         (["epochs"], "train_model has no 'epochs'; it has model_id, families"),
-        (["schedule", "warm"], "train_model.schedule has no 'warm'; it has kind, warmup"),
+        (["schedule", "warm"], "train_model.schedule has no 'warm': did you mean 'warmup'?"),
         (["model_id", "x"], "train_model.model_id has no 'x'; it has no fields"),
     ],
 )

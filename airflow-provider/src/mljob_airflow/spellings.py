@@ -1,0 +1,44 @@
+"""Durations and dates as people write them, and how a conf wants them: the way out for a value that is refused. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|s|sec|m|min|h|d|w)", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_TIME = "for example 2026-01-01T00:00:00Z"
+
+_OF_FORMATS = {
+    "date-time": f"write a date, a time and a time zone, {_TIME}",
+    "date": "write a date, for example 2026-01-01",
+    "duration": "write it as in ISO 8601, for example PT2H for two hours",
+}
+"""By the format of a JSON Schema."""
+_OF_PROBLEMS = {
+    "timezone_aware": _OF_FORMATS["date-time"],
+    "datetime_from_date_parsing": _OF_FORMATS["date-time"],
+    "datetime_parsing": _OF_FORMATS["date-time"],
+    "datetime_type": _OF_FORMATS["date-time"],
+    "date_from_datetime_parsing": _OF_FORMATS["date"],
+    "date_parsing": _OF_FORMATS["date"],
+    "time_delta_parsing": _OF_FORMATS["duration"],
+}
+"""By pydantic's type of an error (its documentation: "Validation Errors")."""
+
+
+def for_number(value: object) -> str:
+    """How to write a duration, where a number is wanted and ``2h`` is given; empty where the value is none."""
+    if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
+        return ""
+    seconds = float(match[1]) * _SECONDS[match[2].lower()]
+    return f"write a duration as a number, in seconds {seconds:.15g} for {value.strip()}"
+
+
+def for_format(name: object) -> str:
+    """How to write a text of this format of a JSON Schema; empty for other formats."""
+    return _OF_FORMATS.get(str(name), "")
+
+
+def for_problem(kind: str, value: object) -> str:
+    """How to write what pydantic refuses with an error of this type; empty for other errors."""
+    return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")
