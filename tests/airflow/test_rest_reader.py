@@ -170,7 +170,7 @@ def test_what_is_not_there_is_nothing(server):
     assert server.reader.owner_links("gone") == {}
     assert server.reader.running_runs("gone") == 0
     assert server.reader.task_history("gone", "fit", 10) == []
-    assert server.reader.used_by_mljobs("gone", "mljob", NOW) is False
+    assert server.reader.mljob_runs("gone", "mljob", NOW) == []
 
 
 def test_a_prefix_that_airflow_matches_too_well_is_looked_at_again(server):
@@ -178,9 +178,9 @@ def test_a_prefix_that_airflow_matches_too_well_is_looked_at_again(server):
         "dag_runs",
         [{"dag_run_id": "mljob2.a.b.abcdefg234-1"}, {"dag_run_id": "mljob_x"}],
     )
-    assert not server.reader.used_by_mljobs("churn", "mljob", NOW)
+    assert server.reader.mljob_runs("churn", "mljob", NOW) == []
     server.lists["/dags/churn/dagRuns"][1].append({"dag_run_id": "mljob.a.b.abcdefg234-1"})
-    assert server.reader.used_by_mljobs("churn", "mljob", NOW)
+    assert server.reader.mljob_runs("churn", "mljob", NOW) == ["mljob.a.b.abcdefg234-1"]
 
 
 def test_assets_tell_which_dags_feed_which(server):

@@ -179,7 +179,8 @@ def test_each_owner_is_told_once_and_then_only_what_changes(monitoring: Monitori
     paused, failing, stuck = (found[name] for name in ("monitored_paused", "monitored_failing.load", "monitored_stuck"))
     assert (paused.kind, paused.owners) == (FindingKind.DAG_PAUSED, ("team-ml",))
     assert paused.numbers["runs_waiting"] >= 1
-    assert "MLJobs run it." in paused.detail
+    assert "MLJobs run it: team/churn. " in paused.detail
+    assert "team/churn" in paused.mljobs
     assert failing.kind is FindingKind.RECURRING_FAILURE
     assert failing.detail.startswith("ValueError: row ")
     assert (stuck.kind, stuck.owners) == (FindingKind.STUCK_QUEUED, ("team-data",))

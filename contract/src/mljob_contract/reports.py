@@ -91,6 +91,8 @@ class Finding(_Model):
     """The page in Airflow's UI on which to look further."""
     numbers: dict[str, float] = Field(default_factory=dict)
     """What the title and the detail say in words. Seconds, counts and shares from 0 to 1."""
+    mljobs: tuple[str, ...] = ()
+    """``namespace/name`` of the MLJobs whose runs it is about, at most 10; ``numbers["mljobs"]`` is how many there are."""
     history: tuple[float, ...] = ()
     """The subject's past in seconds, oldest first and the newest last: at most 60 values."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, Pool, TaskInstance
 from mljob_airflow.monitoring.statistics import quantile
 from mljob_airflow.monitoring.thresholds import Thresholds
@@ -189,18 +190,21 @@ def _many_retries(
     found = []
     for dag_id, task_id in often_retried(instances, thresholds):
         group = groups[dag_id, task_id]
-        retried = sum(ti.try_number > 1 for ti in group)
+        retried = [ti for ti in group if ti.try_number > 1]
         found.append(
             Finding(
                 kind=FindingKind.MANY_RETRIES,
                 subject=f"{dag_id}.{task_id}",
                 owners=owners.get(dag_id, Dag(dag_id)).owners,
-                title=f"{dag_id}.{task_id} needed retries in {retried} of {count(len(group), 'run')}",
-                detail=f"{sum(ti.try_number - 1 for ti in group if ti.try_number > 1)} tries more than runs.",
+                title=f"{dag_id}.{task_id} needed retries in {len(retried)} of {count(len(group), 'run')}",
                 dag_id=dag_id,
                 task_id=task_id,
                 url=links.task(dag_id, task_id),
-                numbers={"retried": retried, "runs": len(group)},
+                **about(
+                    (ti.run_id for ti in retried),
+                    f"{sum(ti.try_number - 1 for ti in retried)} tries more than runs.",
+                    {"retried": len(retried), "runs": len(group)},
+                ),
             )
         )
     return found

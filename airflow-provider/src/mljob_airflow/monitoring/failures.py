@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mljob_airflow.monitoring.fingerprints import ErrorText
 from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_contract.reports import Finding, FindingKind, Severity
 
@@ -83,10 +84,13 @@ def _finding(failures: Failures, instances: Sequence[TaskInstance], variant: str
         severity=Severity.CRITICAL if every else Severity.WARNING,
         owners=failures.dag.owners,
         title=f"{dag_id}.{failures.task_id} failed in {len(instances)} of its last {len(failures.run_ids)} runs",
-        detail=text,
         dag_id=dag_id,
         task_id=failures.task_id,
         since=min((instance.end for instance in instances if instance.end), default=None),
         url=links.task_instance(dag_id, newest.run_id, failures.task_id, newest.map_index),
-        numbers={"failures": len(instances), "runs": len(failures.run_ids)},
+        **about(
+            (instance.run_id for instance in instances),
+            text,
+            {"failures": len(instances), "runs": len(failures.run_ids)},
+        ),
     )

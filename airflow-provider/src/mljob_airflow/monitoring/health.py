@@ -13,6 +13,7 @@ from datetime import datetime
 
 from mljob_airflow.monitoring.fingerprints import shortened
 from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, QueuedRun
 from mljob_airflow.monitoring.wording import count, some
 from mljob_contract.reports import Finding, FindingKind, Severity
@@ -24,7 +25,8 @@ class Need:
 
     waiting: Sequence[QueuedRun] = ()
     """Runs of it that have not begun, the oldest first."""
-    used_by_mljobs: bool = False
+    mljob_runs: Sequence[str] = ()
+    """Ids of runs of it that MLJobs made lately."""
     feeds: Collection[str] = ()
     """DAGs whose schedules wait for assets that it makes."""
 
@@ -56,7 +58,7 @@ def health_findings(health: Health, links: Links) -> list[Finding]:
         need = health.needs.get(dag.dag_id, Need())
         if dag.dag_id in told or not (dag.is_paused or dag.is_stale):
             continue
-        if dag.schedule or need.waiting or need.used_by_mljobs or need.feeds:
+        if dag.schedule or need.waiting or need.mljob_runs or need.feeds:
             found.append(_unavailable(dag, need, links))
     return found
 
@@ -77,11 +79,15 @@ def _unavailable(dag: Dag, need: Need, links: Links) -> Finding:
         severity=Severity.CRITICAL if need.waiting else Severity.WARNING,
         owners=dag.owners,
         title=title,
-        detail=f"{_reasons(dag, need)} {cause}".strip(),
         dag_id=dag.dag_id,
         since=need.waiting[0].since if need.waiting else None,
         url=links.dag(dag.dag_id),
-        numbers={"runs_waiting": len(need.waiting)},
+        **about(
+            _mljob_runs(need),
+            f"{_reasons(dag, need)} {cause}".strip(),
+            {"runs_waiting": len(need.waiting)},
+            lead="MLJobs run it",
+        ),
     )
 
 
@@ -89,8 +95,6 @@ def _reasons(dag: Dag, need: Need) -> str:
     said = []
     if dag.schedule:
         said.append(f"Schedule: {dag.schedule}.")
-    if need.used_by_mljobs:
-        said.append("MLJobs run it.")
     if need.feeds:
         said.append(f"Schedules depend on it: {some(sorted(need.feeds))}.")
     return " ".join(said)
@@ -106,12 +110,21 @@ def _broken_file(file: BrokenFile, dags: Sequence[Dag], needs: Mapping[str, Need
         severity=Severity.CRITICAL if waiting else Severity.WARNING,
         owners=tuple(owners),
         title=f"{file.file} can't be imported",
-        detail=f"{shortened(_last_line(file.text), 200)}.{affected}".replace("..", "."),
         dag_id=dags[0].dag_id if dags else None,
         since=file.at,
         url=links.dag(dags[0].dag_id) if dags else f"{links.base_url.rstrip('/')}/dags",
-        numbers={"dags": len(dags), "runs_waiting": len(waiting)},
+        **about(
+            (run_id for dag in dags for run_id in _mljob_runs(needs.get(dag.dag_id, Need()))),
+            f"{shortened(_last_line(file.text), 200)}.{affected}".replace("..", "."),
+            {"dags": len(dags), "runs_waiting": len(waiting)},
+            lead="MLJobs run its DAGs",
+        ),
     )
+
+
+def _mljob_runs(need: Need) -> list[str]:
+    """Runs that may be MLJobs', those that wait first."""
+    return [*(run.run_id for run in need.waiting), *need.mljob_runs]
 
 
 def subject_of(bundle: str | None, file: str) -> str:

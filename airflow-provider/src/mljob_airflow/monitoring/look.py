@@ -56,7 +56,7 @@ class Airflow(Protocol):
     def asset_feeds(self) -> Mapping[str, frozenset[str]]: ...  # noqa: D102
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]: ...  # noqa: D102
     def running_runs(self, dag_id: str) -> int: ...  # noqa: D102
-    def used_by_mljobs(self, dag_id: str, prefix: str, since: datetime) -> bool: ...  # noqa: D102
+    def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]: ...  # noqa: D102
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]: ...  # noqa: D102
     def waiting_tasks(self) -> Listing[TaskInstance]: ...  # noqa: D102
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]: ...  # noqa: D102
@@ -227,7 +227,7 @@ def _watch_health(gathered: _Gathered, queued: Sequence[QueuedRun]) -> None:
     needs = {}
     for dag in suspected[:MAX_SUSPECTS]:
         runs = waiting.get(dag.dag_id, [])
-        ours = any(_is_ours(run.run_id, point) for run in runs) or airflow.used_by_mljobs(
+        ours = [run.run_id for run in runs if _is_ours(run.run_id, point)] or airflow.mljob_runs(
             dag.dag_id, point.run_id_prefix, since
         )
         needs[dag.dag_id] = Need(runs, ours, feeds.get(dag.dag_id, frozenset()))

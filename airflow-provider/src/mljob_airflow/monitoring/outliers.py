@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_airflow.monitoring.statistics import Past, left_its_past
 from mljob_airflow.monitoring.wording import duration
@@ -111,11 +112,14 @@ def _finding(
         severity=Severity.WARNING,
         owners=dag.owners,
         title=title,
-        detail=f"Limit from its last {runs} runs: {duration(past.limit)}.{where}",
         dag_id=dag.dag_id,
         task_id=task_id,
         since=newest.start,
         url=links.task_instance(dag.dag_id, newest.run_id, task_id, newest.map_index),
-        numbers={"seconds": values[0], "median_seconds": past.median, "limit_seconds": past.limit, "runs": runs},
+        **about(
+            [newest.run_id],
+            f"Limit from its last {runs} runs: {duration(past.limit)}.{where}",
+            {"seconds": values[0], "median_seconds": past.median, "limit_seconds": past.limit, "runs": runs},
+        ),
         history=tuple(round(value, 1) for value in reversed(values[:SHOWN])),
     )

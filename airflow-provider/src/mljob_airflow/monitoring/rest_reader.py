@@ -127,8 +127,8 @@ class AirflowReader:
         )
         return int((answer or {}).get("total_entries") or 0)
 
-    def used_by_mljobs(self, dag_id: str, prefix: str, since: datetime) -> bool:
-        """Whether a run of the DAG since then was an MLJob's."""
+    def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
+        """The ids of those of the DAG's runs since then that were MLJobs', of the newest 20."""
         answer = self._found(
             f"look for MLJobs' runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
@@ -140,7 +140,7 @@ class AirflowReader:
             limit=20,
         )
         ids = [RunId.parse(row["dag_run_id"]) for row in (answer or {}).get("dag_runs") or ()]
-        return any(run_id is not None and run_id.prefix == prefix for run_id in ids)
+        return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix]
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
         """Task instances that have failed since then."""

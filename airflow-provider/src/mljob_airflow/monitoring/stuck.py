@@ -7,6 +7,7 @@ from datetime import datetime
 
 from mljob_airflow.monitoring.health import grouped_by_dag, minutes_since
 from mljob_airflow.monitoring.links import Links
+from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.wording import count, duration, some
 from mljob_contract.reports import Finding, FindingKind, Severity
@@ -52,11 +53,14 @@ def stuck_runs(
                 severity=Severity.CRITICAL,
                 owners=dag.owners,
                 title=f"{dag_id}: {count(len(late), 'run')} queued for {_longest(late[0].since, now)}",
-                detail=cause,
                 dag_id=dag_id,
                 since=late[0].since,
                 url=links.run(dag_id, late[0].run_id),
-                numbers={"runs": len(late), "seconds": (now - late[0].since).total_seconds()},
+                **about(
+                    (run.run_id for run in late),
+                    cause,
+                    {"runs": len(late), "seconds": (now - late[0].since).total_seconds()},
+                ),
             )
         )
     return found
@@ -90,11 +94,14 @@ def _stuck_tasks(
         severity=Severity.CRITICAL,
         owners=dag.owners,
         title=f"{dag_id}: {count(len(late), 'task')} waiting for {_longest(since, now)}",
-        detail=f"{some(names)}. {_cause({task.state for task in tasks}, {task.pool for task in tasks})}",
         dag_id=dag_id,
         since=since,
         url=links.task_instance(dag_id, first.run_id, first.task_id, first.map_index),
-        numbers={"tasks": len(late), "seconds": (now - since).total_seconds()},
+        **about(
+            (task.run_id for task in tasks),
+            f"{some(names)}. {_cause({task.state for task in tasks}, {task.pool for task in tasks})}",
+            {"tasks": len(late), "seconds": (now - since).total_seconds()},
+        ),
     )
 
 

@@ -56,10 +56,10 @@ class TestHealth:
         assert health_of(Dag("churn", is_paused=True)) == []
 
     def test_runs_that_wait_for_a_paused_dag_make_it_critical(self):
-        [finding] = health_of(Dag("churn", is_paused=True), Need([run(minutes=50)], used_by_mljobs=True))
+        [finding] = health_of(Dag("churn", is_paused=True), Need([run(minutes=50)], ["mljob.team.churn.abcdefg234-1"]))
         assert finding.severity is Severity.CRITICAL
         assert finding.title == "churn is paused, 1 run waiting"
-        assert "MLJobs run it." in finding.detail
+        assert finding.detail == "MLJobs run it: team/churn. Unpause it, or end what waits."
         assert finding.since == ago(minutes=50)
 
     def test_other_dags_schedules_are_a_need(self):

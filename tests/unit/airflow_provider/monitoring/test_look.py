@@ -72,9 +72,9 @@ class FakeAirflow:
         self._asked("running")
         return 0
 
-    def used_by_mljobs(self, dag_id: str, prefix: str, since: datetime) -> bool:
+    def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
         self._asked("mljobs")
-        return dag_id in self.ours
+        return [f"{prefix}.team.churn.abcdefg234-1"] if dag_id in self.ours else []
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
         self._asked("failed")
@@ -149,17 +149,25 @@ def test_all_is_found_with_its_owner_the_most_severe_first():
 
 def test_a_paused_dag_without_schedule_matters_when_mljobs_use_it():
     airflow = FakeAirflow(dags=[Dag("a", is_paused=True), Dag("b", is_paused=True)], ours={"b"})
-    assert [finding.subject for finding in look(airflow).findings] == ["b"]
+    [finding] = look(airflow).findings
+    assert (finding.subject, finding.mljobs) == ("b", ("team/churn",))
+    assert finding.detail == "MLJobs run it: team/churn. Unpause it."
 
 
 @pytest.mark.parametrize(
-    ("run_id", "said"),
-    [("mljob.team.churn.abcdefg234-1", True), ("other.team.churn.abcdefg234-1", False), ("manual", False)],
+    ("run_id", "mljobs"),
+    [
+        ("mljob.team.churn.abcdefg234-1", ("team/churn",)),
+        ("other.team.churn.abcdefg234-1", ("team/churn",)),
+        ("manual", ()),
+    ],
+    ids=["ours", "another cluster's", "nobody's"],
 )
-def test_a_queued_run_tells_by_its_id_that_an_mljob_waits(run_id, said):
+def test_a_queued_run_tells_by_its_id_which_mljob_waits(run_id, mljobs):
     airflow = FakeAirflow(dags=[Dag("churn", is_paused=True)], queued=[QueuedRun("churn", run_id, NOW)])
     [finding] = look(airflow).findings
-    assert ("MLJobs run it." in finding.detail) is said
+    assert finding.mljobs == mljobs
+    assert ("MLJobs run it: team/churn." in finding.detail) is bool(mljobs)
 
 
 def test_only_so_many_logs_are_read_and_that_is_said():
