@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,17 @@ def test_the_dags_import_and_run_only_when_triggered(folder):
         # One that can be backfilled has a schedule, which has ended.
         assert dag.schedule is None or (dag.end_date < datetime.now(UTC) and not dag.catchup)
         assert dag.is_paused_upon_creation is (dag.dag_id in PAUSED)
+
+
+def test_the_readmes_dags_import_and_run(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
+    written = [block for block in blocks if re.search(r"\bDAG\(|\bmljob_dag\(", block)]
+    for number, block in enumerate(written):
+        (tmp_path / f"readme_{number}.py").write_text(block)
+    bag = load(tmp_path)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"train", "train_model"}
+    bag.dags["train"].get_task("fit").python_callable()
 
 
 def test_a_broken_dag_is_an_import_error():

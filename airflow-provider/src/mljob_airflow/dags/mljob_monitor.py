@@ -5,7 +5,8 @@
 - tasks that take longer, or wait longer, than they used to.
 
 Slack, a page and a Kafka event are each off until they are configured: ``slack_conn_id``, ``report_dir`` and ``report_topic`` in the section
-``[mljob]``. Thresholds are fields of the Variable ``mljob_monitor`` (JSON), or params of a run. ``[mljob] monitor_schedule`` is another schedule, or ``none``.
+``[mljob]``. Thresholds are fields of the Variable ``mljob_monitor`` (JSON), or params of a run. Findings are muted by
+entries of the Variable ``mljob_mutes`` and by the tag ``mljob-mute`` of a DAG. ``[mljob] monitor_schedule`` is another schedule, or ``none``.
 
 To use it, put a file with this line into a DAG folder, and unpause the DAG::
 
