@@ -6,6 +6,7 @@ import base64
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
@@ -22,12 +23,27 @@ PARTITIONS = 4
 
 
 class Kafka:
-    """The broker of one stack."""
+    """The broker of one stack.
 
-    def __init__(self, directory: Path, ports: Ports, topic: str) -> None:
+    Args:
+        listeners: Further listeners beside the one without TLS and login, each with its port.
+        properties: Further settings of the broker, those of the listeners among them.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        ports: Ports,
+        topic: str,
+        *,
+        listeners: Mapping[str, int] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> None:
         self._directory = directory / "kafka"
         self._ports = ports
         self._topic = topic
+        self._listeners = dict(listeners or {})
+        self._properties = dict(properties or {})
 
     @property
     def bootstrap_servers(self) -> str:
@@ -73,12 +89,13 @@ class Kafka:
     def _prepare(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         broker, controller = self._ports["kafka"], self._ports["kafka-controller"]
-        settings = {
+        further = "".join(f",{name}://{HOST}:{port}" for name, port in self._listeners.items())
+        settings: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{HOST}:{controller}",
-            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
+            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}{further}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}{further}",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": self._directory / "data",
             "auto.create.topics.enable": "false",
@@ -92,6 +109,7 @@ class Kafka:
             "share.coordinator.state.topic.min.isr": 1,
             # A group's first member need not wait for others: tests start one consumer and want its messages.
             "group.initial.rebalance.delay.ms": 0,
+            **self._properties,
         }
         file = self._directory / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
