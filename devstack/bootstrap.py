@@ -159,12 +159,14 @@ def _read(stamp: Path) -> dict[str, object]:
 def lock() -> None:
     """Resolve `requirements/*.in` again; operator first, since it constrains the development environment."""
     installer, variables = uv(), uv_environment()
-    for name in ("uv", "go", "jdk", "kubectl", "maven", "operator", "dev", "airflow", "airflow-oldest"):
+    for name in ("uv", "go", "jdk", "kubectl", "maven", "operator", "msk", "dev", "airflow", "airflow-oldest"):
         # What kubectl is packed into needs a library of a hundred megabytes, which nobody calls here.
         alone = ["--no-deps"] if name == "kubectl" else []
+        overrides = REQUIREMENTS / f"{name}.overrides"
+        overridden = ["--override", overrides.name] if overrides.exists() else []
         with step(f"requirements/{name}.txt", "resolving"):
             run([installer, "pip", "compile", "--quiet", "--generate-hashes", "--universal", "--python-version", "3.11", "--no-header",
-                 "--no-emit-index-url", "--no-emit-find-links", *alone, f"{name}.in", "-o", f"{name}.txt"],
+                 "--no-emit-index-url", "--no-emit-find-links", *alone, *overridden, f"{name}.in", "-o", f"{name}.txt"],
                 f"Resolving {name}.in", variables, cwd=REQUIREMENTS)  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,39 @@ EVERYTHING: dict[str, Any] = {
         SASL,
         {
             "deadLetterTopic": "dead",
-            "tls": {"ca": {"existingSecret": "kafka-ca"}, "client": {"existingSecret": "kafka-client"}},
+            "tls": {
+                "ca": {"existingSecret": "kafka-ca"},
+                "client": {"existingSecret": "kafka-client", "privateKeyPasswordKey": "key-password"},
+            },
+            "extraConfig": {"socket.timeout.ms": 30000, "socket.keepalive.enable": True, "client.id": "mljob"},
+            "extraConfigSecret": {"existingSecret": "kafka-extra"},
         },
     ),
     "operator": {"namespaces": ["team-a", "team-b"]},
 }
 """Values that make the chart say all that it can say at once (a token instead of a password aside)."""
+
+OIDC = merged(
+    SASL,
+    {
+        "sasl": {
+            "mechanism": "OAUTHBEARER",
+            "oauth": {
+                "method": "OIDC",
+                "oidc": {
+                    "tokenEndpoint": "https://login.example/token",
+                    "scope": "kafka",
+                    "extensions": "logicalCluster=lkc-1,identityPoolId=pool-1",
+                    "ca": {"existingSecret": "login-ca"},
+                },
+            },
+        }
+    },
+)
+MSK = KAFKA | {
+    "securityProtocol": "SASL_SSL",
+    "sasl": {"mechanism": "OAUTHBEARER", "oauth": {"method": "MSK_IAM", "awsRegion": "eu-west-1"}},
+}
 
 CA = [{"key": "ca.crt", "path": "ca.crt"}]
 
@@ -317,7 +345,7 @@ def test_all_at_once_no_variable_and_no_volume_comes_twice(render: Render) -> No
     rendered = render(EVERYTHING)
 
     volumes = [each["name"] for each in rendered.pod["volumes"]]
-    assert sorted(volumes) == sorted({*volumes}) == ["airflow-ca", "kafka-ca", "kafka-client", "tmp"]
+    assert sorted(volumes) == sorted({*volumes}) == ["airflow-ca", "kafka-ca", "kafka-client", "kafka-extra", "tmp"]
     assert len(rendered.env) == len(rendered.container["env"])
 
 
@@ -394,7 +422,7 @@ WITH_OAUTH2 = {
 
 def test_the_chart_sets_every_setting_of_the_operator_and_no_other(render: Render) -> None:
     headers = {"airflow": {"headers": {"existingSecret": "gateway"}}}
-    ways = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers)
+    ways = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers, {"kafka": OIDC}, {"kafka": MSK})
     assert {name for values in ways for name in render(values).env} == {
         f"MLJOB_{field.upper()}" for field in Settings.model_fields
     }
@@ -407,6 +435,8 @@ def test_the_chart_sets_every_setting_of_the_operator_and_no_other(render: Rende
         pytest.param(WITH_TOKEN, id="token"),
         pytest.param(WITH_TOKEN_FILE, id="token file"),
         pytest.param(WITH_OAUTH2, id="OAuth 2 client"),
+        pytest.param(merged(WITH_TOKEN, {"kafka": OIDC}), id="tokens for Kafka"),
+        pytest.param(merged(WITH_TOKEN, {"kafka": MSK}), id="MSK"),
     ],
 )
 def test_the_operator_accepts_what_the_chart_sets(
@@ -434,11 +464,90 @@ def test_the_charts_defaults_are_the_operators(render: Render, settings: Callabl
         pytest.param(("operator", "logLevel"), "log_level", id="log level"),
         pytest.param(("operator", "orphanedRuns"), "orphaned_runs", id="orphaned runs"),
         pytest.param(("kafka", "securityProtocol"), "kafka_security_protocol", id="security protocol"),
+        pytest.param(("kafka", "sasl", "mechanism"), "kafka_sasl_mechanism", id="SASL mechanism"),
+        pytest.param(("kafka", "sasl", "oauth", "method"), "kafka_oauth_method", id="source of tokens"),
     ],
 )
-def test_the_schema_offers_the_choices_that_the_operator_has(path: tuple[str, str], field: str) -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    section, key = path
+def test_the_schema_offers_the_choices_that_the_operator_has(path: tuple[str, ...], field: str) -> None:
+    node = json.loads((CHART / "values.schema.json").read_text())
+    for key in path:
+        node = node["properties"][key]
+    choices = re.findall(r"'([^']+)'", str(Settings.model_fields[field].annotation))
 
-    offered = schema["properties"][section]["properties"][key]["enum"]
-    assert tuple(offered) == get_args(Settings.model_fields[field].annotation)
+    assert [choice for choice in node["enum"] if choice] == choices
+
+
+def test_a_user_name_that_no_secret_holds_is_a_value(render: Render) -> None:
+    """Strimzi's Secret of a KafkaUser has a password alone."""
+    env = render({"kafka": merged(SASL, {"sasl": {"username": "mljob-operator"}})}).env
+
+    assert env["MLJOB_KAFKA_SASL_USERNAME"] == "mljob-operator"
+    assert env["MLJOB_KAFKA_SASL_PASSWORD"] == ("kafka-user", "password")
+
+
+def test_extra_variables_win_over_the_charts_and_none_is_there_twice(render: Render) -> None:
+    """The API server takes no list with one name twice (server-side apply), and Helm 4 applies so."""
+    extra = [
+        {"name": "MLJOB_KAFKA_SASL_USERNAME", "value": "first"},
+        {"name": "MLJOB_LOG_LEVEL", "value": "debug"},
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "MLJOB_KAFKA_SASL_USERNAME", "value": "last"},
+    ]
+    rendered = render({"kafka": SASL, "extraEnv": extra})
+
+    assert (
+        rendered.env.items()
+        >= {
+            "MLJOB_KAFKA_SASL_USERNAME": "last",
+            "MLJOB_LOG_LEVEL": "debug",
+            "HTTPS_PROXY": "http://proxy:3128",
+        }.items()
+    )
+    names = [each["name"] for each in rendered.container["env"]]
+    assert names[-3:] == ["MLJOB_KAFKA_SASL_USERNAME", "MLJOB_LOG_LEVEL", "HTTPS_PROXY"]
+
+
+def test_tokens_for_kafka_take_their_client_from_the_secret_and_their_ca_from_another(
+    render: Render, settings: Callable[[Rendered], Settings]
+) -> None:
+    rendered = render(merged(WITH_TOKEN, {"kafka": OIDC}))
+
+    assert (
+        rendered.env.items()
+        >= {
+            "MLJOB_KAFKA_OAUTH_METHOD": "OIDC",
+            "MLJOB_KAFKA_OIDC_TOKEN_ENDPOINT": "https://login.example/token",
+            "MLJOB_KAFKA_OIDC_CLIENT_ID": ("kafka-user", "client-id"),
+            "MLJOB_KAFKA_OIDC_CLIENT_SECRET": ("kafka-user", "client-secret"),
+            "MLJOB_KAFKA_OIDC_SCOPE": "kafka",
+            "MLJOB_KAFKA_OIDC_CA_FILE": "/etc/mljob-operator/oidc-ca/ca.crt",
+        }.items()
+    )
+    assert "MLJOB_KAFKA_SASL_PASSWORD" not in rendered.env
+    [volume] = [each for each in rendered.pod["volumes"] if each["name"] == "oidc-ca"]
+    assert (volume["secret"]["secretName"], volume["secret"]["items"]) == ("login-ca", CA)
+    given = settings(rendered).kafka()
+    assert given["sasl.oauthbearer.method"] == "oidc"
+    assert given["sasl.oauthbearer.extensions"] == "logicalCluster=lkc-1,identityPoolId=pool-1"
+
+
+def test_msk_takes_no_secret(render: Render) -> None:
+    env = render({"kafka": MSK}).env
+
+    assert env["MLJOB_KAFKA_AWS_REGION"] == "eu-west-1"
+    assert not [name for name, value in env.items() if "KAFKA" in name and isinstance(value, tuple)]
+
+
+def test_further_properties_of_librdkafkas_arrive_as_they_are(
+    render: Render, settings: Callable[[Rendered], Settings]
+) -> None:
+    rendered = render(EVERYTHING)
+
+    assert settings(rendered).kafka_extra_config == {
+        "socket.timeout.ms": "30000",
+        "socket.keepalive.enable": "true",
+        "client.id": "mljob",
+    }
+    assert rendered.env["MLJOB_KAFKA_EXTRA_CONFIG_FILE"] == "/etc/mljob-operator/kafka-extra/kafka.properties"
+    [volume] = [each for each in rendered.pod["volumes"] if each["name"] == "kafka-extra"]
+    assert volume["secret"]["items"] == [{"key": "kafka.properties", "path": "kafka.properties"}]

@@ -86,6 +86,51 @@ def test_without_airflows_address_the_message_says_how_to_give_it(refusal: Refus
             id="a client certificate without TLS",
         ),
         pytest.param(
+            {
+                "kafka": {
+                    "securityProtocol": "SASL_SSL",
+                    "sasl": {"mechanism": "OAUTHBEARER", "existingSecret": "u"},
+                }
+            },
+            "kafka.sasl.mechanism is OAUTHBEARER, but kafka.sasl.oauth.method is not set",
+            id="OAUTHBEARER without a source of tokens",
+        ),
+        pytest.param(
+            {"kafka": {"sasl": {"oauth": {"method": "MSK_IAM", "awsRegion": "eu-west-1"}}}},
+            "kafka.sasl.oauth.method is MSK_IAM, but kafka.securityProtocol is PLAINTEXT",
+            id="a source of tokens that nobody asks for",
+        ),
+        pytest.param(
+            {
+                "kafka": {
+                    "securityProtocol": "SASL_SSL",
+                    "sasl": {"mechanism": "OAUTHBEARER", "existingSecret": "u", "oauth": {"method": "OIDC"}},
+                }
+            },
+            "kafka.sasl.oauth.oidc.tokenEndpoint is not set",
+            id="OIDC without an endpoint",
+        ),
+        pytest.param(
+            {
+                "kafka": {
+                    "securityProtocol": "SASL_SSL",
+                    "sasl": {"mechanism": "OAUTHBEARER", "oauth": {"method": "MSK_IAM"}},
+                }
+            },
+            "kafka.sasl.oauth.awsRegion is not set",
+            id="MSK without a region",
+        ),
+        pytest.param(
+            {"kafka": {"extraConfig": {"ssl.keystore.password": "geheim"}}},
+            "kafka.extraConfig has ssl.keystore.password, which everyone who may read Deployments would see",
+            id="a secret among the further properties",
+        ),
+        pytest.param(
+            {"kafka": {"tls": {"client": {"privateKeyPasswordKey": "p"}}}},
+            "kafka.tls.client.privateKeyPasswordKey is set, but kafka.tls.client.existingSecret is not",
+            id="a password for no key",
+        ),
+        pytest.param(
             {"serviceAccount": {"create": False}}, "serviceAccount.name is not set", id="no ServiceAccount at all"
         ),
     ],
@@ -153,6 +198,8 @@ def test_values_that_contradict_each_other(refusal: Refusal, values: dict[str, A
         pytest.param({"kafka": {"eventsTopic": "a b"}}, "/kafka/eventsTopic", id="impossible topic"),
         pytest.param({"kafka": {"securityProtocol": "TLS"}}, "/kafka/securityProtocol", id="unknown protocol"),
         pytest.param({"kafka": {"sasl": {"mechanism": "MD5"}}}, "/kafka/sasl/mechanism", id="unknown mechanism"),
+        pytest.param({"kafka": {"extraConfig": {"a": []}}}, "/kafka/extraConfig/a", id="property that is a list"),
+        pytest.param({"kafka": {"extraConfig": {"A B": "c"}}}, "A B", id="property with an impossible name"),
         pytest.param({"operator": {"namespaces": "team-a"}}, "/operator/namespaces", id="namespaces that are no list"),
         pytest.param({"operator": {"namespaces": ["Team_A"]}}, "/operator/namespaces/0", id="impossible namespace"),
         pytest.param({"operator": {"namespaces": ["a", "a"]}}, "/operator/namespaces", id="one namespace twice"),

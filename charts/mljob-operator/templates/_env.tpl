@@ -2,7 +2,7 @@
 The operator's settings: every value which it understands, as its environment. What is not set is left out,
 so that the operator's own default holds.
 */}}
-{{- define "mljob-operator.env" -}}
+{{- define "mljob-operator.ownEnv" -}}
 - name: MLJOB_AIRFLOW_INSTANCES
   value: {{ include "mljob-operator.instances" . | eq "true" | quote }}
 - name: MLJOB_CREDENTIALS_NAMESPACE
@@ -92,8 +92,17 @@ so that the operator's own default holds.
 {{- if include "mljob-operator.kafkaSasl" $ }}
 - name: MLJOB_KAFKA_SASL_MECHANISM
   value: {{ .sasl.mechanism | quote }}
+{{- if eq .sasl.mechanism "OAUTHBEARER" }}
+{{- include "mljob-operator.oauthEnv" .sasl | nindent 0 }}
+{{- else }}
+{{- if .sasl.username }}
+- name: MLJOB_KAFKA_SASL_USERNAME
+  value: {{ .sasl.username | quote }}
+{{- else }}
 {{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_SASL_USERNAME" .sasl.existingSecret .sasl.usernameKey) }}
+{{- end }}
 {{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_SASL_PASSWORD" .sasl.existingSecret .sasl.passwordKey) }}
+{{- end }}
 {{- end }}
 {{- if .tls.ca.existingSecret }}
 - name: MLJOB_KAFKA_SSL_CA_FILE
@@ -104,6 +113,17 @@ so that the operator's own default holds.
   value: /etc/mljob-operator/kafka-client/tls.crt
 - name: MLJOB_KAFKA_SSL_KEY_FILE
   value: /etc/mljob-operator/kafka-client/tls.key
+{{- with .tls.client.privateKeyPasswordKey }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_SSL_KEY_PASSWORD" $.Values.kafka.tls.client.existingSecret .) }}
+{{- end }}
+{{- end }}
+{{- with .extraConfig }}
+- name: MLJOB_KAFKA_EXTRA_CONFIG
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- if .extraConfigSecret.existingSecret }}
+- name: MLJOB_KAFKA_EXTRA_CONFIG_FILE
+  value: /etc/mljob-operator/kafka-extra/kafka.properties
 {{- end }}
 {{- end }}
 {{- end }}
@@ -135,8 +155,58 @@ so that the operator's own default holds.
   value: "0.0.0.0"
 - name: MLJOB_HTTP_PORT
   value: "8080"
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
+{{- end }}
+
+{{/* These, and extraEnv, which wins: a name that is there twice would be refused by the API server (server-side apply), or by Helm. */}}
+{{- define "mljob-operator.env" -}}
+{{- $extra := dict }}
+{{- range .Values.extraEnv }}
+{{- $_ := set $extra .name . }}
+{{- end }}
+{{- $env := list }}
+{{- range include "mljob-operator.ownEnv" . | fromYamlArray }}
+{{- if not (hasKey $extra .name) }}
+{{- $env = append $env . }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if hasKey $extra .name }}
+{{- $env = append $env (get $extra .name) }}
+{{- $_ := unset $extra .name }}
+{{- end }}
+{{- end }}
+{{- toYaml $env }}
+{{- end }}
+
+{{/* How tokens for OAUTHBEARER are had; of kafka.sasl. */}}
+{{- define "mljob-operator.oauthEnv" -}}
+- name: MLJOB_KAFKA_OAUTH_METHOD
+  value: {{ .oauth.method | quote }}
+{{- if eq .oauth.method "OIDC" }}
+- name: MLJOB_KAFKA_OIDC_TOKEN_ENDPOINT
+  value: {{ .oauth.oidc.tokenEndpoint | quote }}
+{{- if .oauth.oidc.clientId }}
+- name: MLJOB_KAFKA_OIDC_CLIENT_ID
+  value: {{ .oauth.oidc.clientId | quote }}
+{{- else }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_OIDC_CLIENT_ID" .existingSecret .oauth.oidc.clientIdKey) }}
+{{- end }}
+{{ include "mljob-operator.secretEnv" (list "MLJOB_KAFKA_OIDC_CLIENT_SECRET" .existingSecret .oauth.oidc.clientSecretKey) }}
+{{- with .oauth.oidc.scope }}
+- name: MLJOB_KAFKA_OIDC_SCOPE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .oauth.oidc.extensions }}
+- name: MLJOB_KAFKA_OIDC_EXTENSIONS
+  value: {{ . | quote }}
+{{- end }}
+{{- if .oauth.oidc.ca.existingSecret }}
+- name: MLJOB_KAFKA_OIDC_CA_FILE
+  value: /etc/mljob-operator/oidc-ca/ca.crt
+{{- end }}
+{{- else }}
+- name: MLJOB_KAFKA_AWS_REGION
+  value: {{ .oauth.awsRegion | quote }}
 {{- end }}
 {{- end }}
 
@@ -177,6 +247,18 @@ a renewed certificate arrives without a restart of the Pod.
 {{- with .Values.kafka.tls.client }}
 {{- if .existingSecret }}
 {{- $volumes = append $volumes (dict "name" "kafka-client" "secret" .existingSecret "items" (list (dict "key" .certificateKey "path" "tls.crt") (dict "key" .privateKeyKey "path" "tls.key"))) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.kafka.bootstrapServers }}
+{{- with .Values.kafka.sasl.oauth.oidc.ca }}
+{{- if and .existingSecret (include "mljob-operator.kafkaOidc" $) }}
+{{- $volumes = append $volumes (dict "name" "oidc-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
+{{- end }}
+{{- end }}
+{{- with .Values.kafka.extraConfigSecret }}
+{{- if .existingSecret }}
+{{- $volumes = append $volumes (dict "name" "kafka-extra" "secret" .existingSecret "items" (list (dict "key" .key "path" "kafka.properties"))) }}
 {{- end }}
 {{- end }}
 {{- end }}

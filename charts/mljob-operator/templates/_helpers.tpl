@@ -55,3 +55,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "mljob-operator.kafkaTls" -}}
 {{- if hasSuffix "SSL" .Values.kafka.securityProtocol }}true{{ end }}
 {{- end }}
+
+{{/* Whether tokens come from an OpenID Connect provider: "true" or nothing. */}}
+{{- define "mljob-operator.kafkaOidc" -}}
+{{- $sasl := .Values.kafka.sasl }}
+{{- if and (include "mljob-operator.kafkaSasl" .) (eq $sasl.mechanism "OAUTHBEARER") (eq $sasl.oauth.method "OIDC") }}true{{ end }}
+{{- end }}
+
+{{/* Whether the operator logs in to the brokers with its AWS identity: "true" or nothing. */}}
+{{- define "mljob-operator.kafkaMsk" -}}
+{{- $sasl := .Values.kafka.sasl }}
+{{- if and (include "mljob-operator.kafkaSasl" .) (eq $sasl.mechanism "OAUTHBEARER") (eq $sasl.oauth.method "MSK_IAM") }}true{{ end }}
+{{- end }}

@@ -31,11 +31,33 @@ names the value and what to do about it.
 
 {{- $protocol := .Values.kafka.securityProtocol }}
 {{- $sasl := include "mljob-operator.kafkaSasl" . }}
-{{- if and $sasl (not .Values.kafka.sasl.existingSecret) }}
-{{- fail (printf "kafka.securityProtocol is %s, but kafka.sasl.existingSecret is not set: name the Secret which holds the user name and the password" $protocol) }}
+{{- $msk := include "mljob-operator.kafkaMsk" . }}
+{{- if and $sasl (not $msk) (not .Values.kafka.sasl.existingSecret) }}
+{{- fail (printf "kafka.securityProtocol is %s, but kafka.sasl.existingSecret is not set: name the Secret which holds the password" $protocol) }}
 {{- end }}
 {{- if and .Values.kafka.sasl.existingSecret (not $sasl) }}
 {{- fail (printf "kafka.sasl.existingSecret is set, but kafka.securityProtocol is %s: set it to SASL_SSL or SASL_PLAINTEXT, or remove the Secret" $protocol) }}
+{{- end }}
+{{- $oauth := .Values.kafka.sasl.oauth }}
+{{- if and $sasl (eq .Values.kafka.sasl.mechanism "OAUTHBEARER") (not $oauth.method) }}
+{{- fail "kafka.sasl.mechanism is OAUTHBEARER, but kafka.sasl.oauth.method is not set: set it to OIDC or MSK_IAM, where the tokens come from" }}
+{{- end }}
+{{- if and $oauth.method (not (and $sasl (eq .Values.kafka.sasl.mechanism "OAUTHBEARER"))) }}
+{{- fail (printf "kafka.sasl.oauth.method is %s, but kafka.securityProtocol is %s and kafka.sasl.mechanism %s: set them to SASL_SSL and OAUTHBEARER, or leave it out" $oauth.method $protocol .Values.kafka.sasl.mechanism) }}
+{{- end }}
+{{- if and (eq $oauth.method "OIDC") (not $oauth.oidc.tokenEndpoint) }}
+{{- fail "kafka.sasl.oauth.method is OIDC, but kafka.sasl.oauth.oidc.tokenEndpoint is not set: give the URL of the provider's token endpoint" }}
+{{- end }}
+{{- if and (eq $oauth.method "MSK_IAM") (not $oauth.awsRegion) }}
+{{- fail "kafka.sasl.oauth.method is MSK_IAM, but kafka.sasl.oauth.awsRegion is not set: give the AWS region of the brokers" }}
+{{- end }}
+{{- range $name, $_ := .Values.kafka.extraConfig }}
+{{- if regexMatch "password|secret|passphrase|key\\.pem$" $name }}
+{{- fail (printf "kafka.extraConfig has %s, which everyone who may read Deployments would see: put it into a Secret and name that in kafka.extraConfigSecret.existingSecret" $name) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.kafka.tls.client.privateKeyPasswordKey (not .Values.kafka.tls.client.existingSecret) }}
+{{- fail "kafka.tls.client.privateKeyPasswordKey is set, but kafka.tls.client.existingSecret is not: name the Secret which holds the key and its password" }}
 {{- end }}
 {{- range $part := list "ca" "client" }}
 {{- if and (index $.Values.kafka.tls $part "existingSecret") (not (include "mljob-operator.kafkaTls" $)) }}

@@ -40,6 +40,7 @@ from .errors import (
     StoreError,
     backoff,
 )
+from .event_links import EventLinks
 from .logins import AccessLogins, Logins, reason
 from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse, User
 
@@ -105,6 +106,7 @@ class Instances:
         reserved: Globs of DAG ids that no MLJob may run, beside those that come with the Airflow provider.
         watches_namespaces: Whether namespaces are watched; otherwise access rules know them by their names alone.
         token_files: The folder of token files; None: there is none.
+        links: Whether the brokers are connected that events are on; None: there is no Kafka.
     """
 
     def __init__(
@@ -119,7 +121,11 @@ class Instances:
         reserved: Sequence[str] = (),
         watches_namespaces: bool = True,
         token_files: str | None = None,
+        links: EventLinks | None = None,
     ) -> None:
+        self._links = links
+        if links is not None:
+            links.serve(self._link_changed)
         self._store = store
         self._login_reader = Logins(store, token_files)
         self._connect = connect
@@ -373,6 +379,12 @@ class Instances:
             found = self._origins[topic, source] = frozenset(named or others)
         return found
 
+    def _link_changed(self, topic: str) -> None:
+        """The status of each AirflowInstance whose events are there says so."""
+        for member in self._members.values():
+            if self._topic_of(member.instance) == topic:
+                member.wanted.set()
+
     def _topic_of(self, instance: Instance) -> str:
         return instance.spec.kafka.topic or self._topic
 
@@ -582,6 +594,7 @@ class Instances:
                 member.logins.problems,
                 self._namespaces,
                 member.accepted,
+                self._links.of(self._topic_of(instance)) if self._links is not None else None,
             )
         )
         patch: dict[str, Any] = merge_patch(instance.stored_status, status)

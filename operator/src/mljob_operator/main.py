@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import kopf
 from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
-from . import logs
+from . import kafka_properties, logs
+from .adapters import msk
 from .adapters.airflow.client import Airflow
 from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents, refusal
@@ -27,13 +29,15 @@ from .adapters.watch import Watch
 from .core.credentials import Login
 from .core.instance import OWN, Instance
 from .errors import CannotStart, StoreError, backoff
+from .event_links import EventLinks
 from .handlers import ignore_signals, registry
 from .instances import Instances, OwnAirflow
 from .job_queue import JobQueue
+from .kafka_properties import secrets as kafka_secrets
 from .orphans import Orphans
 from .readers import Readers
 from .reconciler import Reconciler
-from .settings import KAFKA_PROPERTIES, Settings, explained, unusable_files, variable
+from .settings import Settings, explained, unusable_files, variable
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +67,8 @@ class Operator:
         self._metrics = Metrics()
         self._jobs = Jobs(api, settings.namespaces)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
+        self._kafka = kafka(settings)
+        self._links = EventLinks(settings.kafka_bootstrap_servers, self._metrics)
         self.instances = Instances(
             self._instance_objects,
             self._connect,
@@ -73,6 +79,7 @@ class Operator:
             reserved=(settings.cancel_dag_id, *settings.reserved_dags),
             watches_namespaces=settings.airflow_instances,
             token_files=settings.airflow_token_files,
+            links=self._links,
         )
         reconciler = Reconciler(
             self.instances,
@@ -192,11 +199,12 @@ class Operator:
         settings = self._settings
         own = topic == settings.events_topic
         return KafkaEvents(
-            settings.kafka(),
+            self._kafka,
             topic=topic,
             # A group for each topic: a reader that comes or goes stops no other.
             group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
             dead_letter_topic=settings.dead_letter_topic,
+            linked=partial(self._links.told, topic),
         )
 
     async def _learn_all(self) -> None:
@@ -300,8 +308,7 @@ def main() -> int:
         return _refuse(explained(error))
     if problems := unusable_files(settings) or _refused_by_kafka(settings):
         return _refuse(problems)
-    kafka = settings.kafka_sasl_password
-    logs.hide("settings", *settings.airflow_login().secrets(), kafka.get_secret_value() if kafka is not None else None)
+    logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()))
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a
@@ -319,12 +326,34 @@ def main() -> int:
     return 0
 
 
+def kafka(settings: Settings) -> dict[str, Any]:
+    """Librdkafka's properties, with what it asks for tokens where the settings name a source of them that it does not know itself.
+
+    Raises:
+        CannotStart: That source is not installed.
+    """
+    if settings.kafka_bootstrap_servers is None:
+        return {}
+    asked = settings.kafka()
+    if settings.kafka_oauth_method == "MSK_IAM":
+        assert settings.kafka_aws_region is not None, "validated"
+        asked["oauth_cb"] = msk.tokens(settings.kafka_aws_region)
+    return asked
+
+
 def _refused_by_kafka(settings: Settings) -> list[str]:
     """What librdkafka has against the settings, with the variables that it means."""
-    if settings.kafka_bootstrap_servers is None or (why := refusal(settings.kafka())) is None:
+    if settings.kafka_bootstrap_servers is None:
         return []
-    named = [variable(name) for key, name in KAFKA_PROPERTIES.items() if key in why]
-    return [f"{', '.join(named) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
+    try:
+        why = refusal(kafka(settings))
+    except CannotStart as error:
+        return [str(error)]
+    if why is None:
+        return []
+    named = [variable(name) for key, name in kafka_properties.SETTINGS.items() if key in why]
+    extra = [variable(name) for name in ("kafka_extra_config", "kafka_extra_config_file") if getattr(settings, name)]
+    return [f"{', '.join(named or extra) or variable('kafka_*')}: librdkafka refuses the settings for Kafka: {why}"]
 
 
 def _refuse(problems: Sequence[str]) -> int:

@@ -392,6 +392,20 @@ class Message:
     timestamp_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Whether the brokers that a topic is on are connected.
+
+    Attributes:
+        brokers: As they are configured, for people.
+        problem: Why not, once that has lasted for long enough to be told to people.
+    """
+
+    connected: bool
+    brokers: str
+    problem: str | None = None
+
+
 class EventSource(Protocol):
     """The topic, read as one member of a consumer group."""
 
@@ -471,6 +485,10 @@ class Meter(Protocol):
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
         """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
+        ...
+
+    def kafka_connected(self, topic: str, connected: bool | None) -> None:
+        """Whether the brokers that a topic is read from are connected; None: it is not read any more."""
         ...
 
     def in_flight(self, messages: int) -> None:

@@ -26,26 +26,18 @@ from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
 from .core.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
 from .core.instance import OWN
+from .kafka_properties import Unusable, from_json
+from .kafka_properties import properties as kafka_properties
 
 PREFIX = "MLJOB_"
 _ACCESS = TypeAdapter(tuple[AccessRule, ...])
-KAFKA_PROPERTIES = {
-    "bootstrap.servers": "kafka_bootstrap_servers",
-    "security.protocol": "kafka_security_protocol",
-    "sasl.mechanism": "kafka_sasl_mechanism",
-    "sasl.username": "kafka_sasl_username",
-    "sasl.password": "kafka_sasl_password",
-    "ssl.ca.location": "kafka_ssl_ca_file",
-    "ssl.certificate.location": "kafka_ssl_certificate_file",
-    "ssl.key.location": "kafka_ssl_key_file",
-}
-"""librdkafka's properties, and the settings that they come from."""
 _FILES = {
     "airflow_ca_file": True,
     "airflow_token_file": False,
     "kafka_ssl_ca_file": True,
     "kafka_ssl_certificate_file": False,
     "kafka_ssl_key_file": False,
+    "kafka_oidc_ca_file": True,
 }
 """The settings that name files, and whether each is a CA bundle."""
 _SPACE = re.compile(r"\s")
@@ -160,18 +152,40 @@ class Settings(BaseSettings):
     """The consumer group; operators of different clusters need different ones."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """As librdkafka's ``security.protocol``."""
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     """As librdkafka's ``sasl.mechanism``; required with SASL_PLAINTEXT and SASL_SSL."""
     kafka_sasl_username: str | None = None
-    """SASL user."""
+    """SASL user; of all mechanisms but OAUTHBEARER."""
     kafka_sasl_password: SecretStr | None = None
-    """SASL password."""
+    """SASL password; likewise."""
+    kafka_oauth_method: Literal["OIDC", "MSK_IAM"] | None = None
+    """Where the tokens for OAUTHBEARER come from: an OpenID Connect provider, or the operator's AWS identity, for Amazon MSK. Required with OAUTHBEARER."""
+    kafka_oidc_token_endpoint: Url | None = None
+    """The provider's token endpoint; required with OIDC."""
+    kafka_oidc_client_id: str | None = None
+    """The client's id there; required with OIDC."""
+    kafka_oidc_client_secret: SecretStr | None = None
+    """Its secret (grant ``client_credentials``); required with OIDC."""
+    kafka_oidc_scope: str | None = None
+    """The scope to ask for, where the provider has no default one."""
+    kafka_oidc_extensions: str | None = None
+    """SASL extensions for the brokers, ``name=value``, comma-separated."""
+    kafka_oidc_ca_file: str | None = None
+    """CA bundle (PEM) for an https token endpoint; by default the system's."""
+    kafka_aws_region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d{1,2}$", max_length=63)] | None = None
+    """The AWS region of the brokers; required with MSK_IAM."""
     kafka_ssl_ca_file: str | None = None
     """CA bundle (PEM) for the brokers."""
     kafka_ssl_certificate_file: str | None = None
     """Client certificate (PEM), for mutual TLS."""
     kafka_ssl_key_file: str | None = None
     """Its key (PEM)."""
+    kafka_ssl_key_password: SecretStr | None = None
+    """The key's password, where the key is encrypted."""
+    kafka_extra_config: Annotated[dict[str, str], NoDecode] = {}
+    """Further properties of librdkafka's: a JSON object. Those that have a setting, or that the operator depends on, are refused."""
+    kafka_extra_config_file: str | None = None
+    """A file with such properties, for those that are secret: lines ``name=value``. It wins over ``kafka_extra_config``."""
     dead_letter_topic: str | None = None
     """Where messages go that can't be read; absent: they are counted and logged only."""
 
@@ -215,6 +229,11 @@ class Settings(BaseSettings):
         except ValidationError as error:
             found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
             raise ValueError("; ".join(f"{where}: {what}" if where else what for where, what in found)) from error
+
+    @field_validator("kafka_extra_config", mode="before")
+    @classmethod
+    def _properties(cls, value: Any) -> Any:
+        return from_json(value) if isinstance(value, str) else value
 
     @field_validator("namespaces", "reserved_dags", mode="before")
     @classmethod
@@ -264,11 +283,11 @@ class Settings(BaseSettings):
     def _kafka_login(self) -> Self:
         if self.kafka_bootstrap_servers is None or not self.kafka_security_protocol.startswith("SASL_"):
             return self
-        needed = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
-        if missing := [variable(name) for name in needed if getattr(self, name) is None]:
-            raise ValueError(
-                f"{variable('kafka_security_protocol')}={self.kafka_security_protocol} needs {', '.join(missing)}"
-            )
+        if missing := [variable(name) for name in self._needed_to_log_in() if getattr(self, name) is None]:
+            asking = [f"{variable('kafka_security_protocol')}={self.kafka_security_protocol}"]
+            if self.kafka_sasl_mechanism == "OAUTHBEARER":
+                asking.append(f"{variable('kafka_sasl_mechanism')}=OAUTHBEARER")
+            raise ValueError(f"{' with '.join(asking)} needs {', '.join(missing)}")
         return self
 
     def airflow_login(self) -> Login:
@@ -303,13 +322,19 @@ class Settings(BaseSettings):
         return {OWN: before} if before is not None else {}
 
     def kafka(self) -> dict[str, Any]:
-        """Librdkafka's settings for the brokers; only those that are set."""
-        values = {key: getattr(self, name) for key, name in KAFKA_PROPERTIES.items()}
-        return {
-            key: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for key, value in values.items()
-            if value is not None
-        }
+        """Librdkafka's properties for the brokers; only those that are set.
+
+        Raises:
+            Unusable: The file with further ones can't be read, or holds what must not be there.
+        """
+        return kafka_properties(self)
+
+    def _needed_to_log_in(self) -> tuple[str, ...]:
+        if self.kafka_sasl_mechanism != "OAUTHBEARER":
+            return ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+        if self.kafka_oauth_method == "OIDC":
+            return ("kafka_oidc_token_endpoint", "kafka_oidc_client_id", "kafka_oidc_client_secret")
+        return ("kafka_oauth_method", "kafka_aws_region") if self.kafka_oauth_method else ("kafka_oauth_method",)
 
 
 def _headers(folder: Path) -> dict[str, str]:
@@ -351,6 +376,10 @@ def unusable_files(settings: Settings) -> list[str]:
             problems.append(f"{variable(name)}: {path} holds no CA certificate in PEM: {error.reason or error}")
         except OSError as error:
             problems.append(f"{variable(name)}: {path} can't be read: {error.strerror}")
+    try:
+        settings.kafka()
+    except Unusable as error:
+        problems.append(f"{variable('kafka_extra_config_file')}: {error}")
     return problems
 
 

@@ -12,6 +12,7 @@ from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstance
 from mljob_operator.core.instance import Instance, defaults, sends_in_the_clear
 from mljob_operator.core.instance_report import LoginProblem, Readiness, View, notices, report
 from mljob_operator.core.patches import merge_patch
+from mljob_operator.ports import Link
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
 
@@ -213,3 +214,34 @@ def test_those_that_do_not_are_named_with_their_rules() -> None:
 )
 def test_who_waits_is_counted_where_there_is_a_limit(spec: dict[str, Any], counted: bool) -> None:
     assert ("waitingJobs" in report(view(instance=specified(**spec)))) is counted
+
+
+BROKERS = "kafka-0:9092,kafka-1:9092"
+REFUSED = "kafka-0:9092: Connection refused"
+
+
+def test_whether_events_arrive_is_a_condition_beside_ready() -> None:
+    away = report(view(brokers=Link(False, BROKERS, REFUSED)))
+    assert condition(away, "Ready")["status"] == "True"
+    said = condition(away, "EventsConnected")
+    assert (said["status"], said["reason"]) == ("False", "BrokersUnreachable")
+    assert said["message"] == (
+        f"The brokers {BROKERS} are not connected, so statuses come from Airflow's REST API, seconds later: {REFUSED}"
+    )
+    there = report(view(away, brokers=Link(True, BROKERS)))
+    assert condition(there, "EventsConnected")["status"] == "True"
+    assert told({}, there) == [("Normal", "Ready")], "as it should be from the beginning"
+    assert told(there, away) == [("Warning", "BrokersUnreachable")]
+    assert told(away, there) == [("Normal", "EventsConnected")]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_brokers_that_are_away_for_a_moment_or_are_not_known_yet_change_no_condition(connected: bool) -> None:
+    before = report(view(brokers=Link(connected, BROKERS, None if connected else REFUSED)))
+    assert merge_patch(before, report(view(before, brokers=Link(False, BROKERS)))) == {}
+    assert condition(report(view(brokers=Link(False, BROKERS))), "EventsConnected") is None
+
+
+def test_without_kafka_nothing_is_said_of_brokers() -> None:
+    before = report(view(brokers=Link(True, BROKERS)))
+    assert condition(report(view(before)), "EventsConnected") is None

@@ -15,6 +15,7 @@ from mljob_operator.core.credentials import Login
 from mljob_operator.core.facts import RunFact, TaskFact
 from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.run_key import RunKey
+from mljob_operator.event_links import EventLinks
 from mljob_operator.instances import Instances, OwnAirflow
 from mljob_operator.job_queue import JobQueue
 from mljob_operator.orphans import Orphans
@@ -70,6 +71,7 @@ class World:
         own = (
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
+        self.links = EventLinks("kafka:9092", self.meter)
         self.instances = Instances(
             self.instance_objects,
             self._connect,
@@ -79,6 +81,7 @@ class World:
             topic="airflow.events",
             reserved=self.reserved,
             watches_namespaces=self.watches_namespaces,
+            links=self.links,
         )
         self.reconciler = Reconciler(
             self.instances,

@@ -10,7 +10,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from pydantic import ValidationError
 
-from mljob_operator.adapters.kafka import DEAD_LETTER_BYTES, KafkaEvents
+from mljob_operator.adapters.dead_letters import MAX_BYTES as DEAD_LETTER_BYTES
+from mljob_operator.adapters.dead_letters import DeadLetters
+from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.ports import Message
 from mljob_operator.settings import Settings
 
@@ -33,8 +35,10 @@ def dead(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def events(brokers: str, dead: str) -> KafkaEvents:
-    return KafkaEvents({"bootstrap.servers": brokers}, topic=EVENTS, group_id="g", dead_letter_topic=dead)
+async def events(brokers: str, dead: str) -> KafkaEvents:
+    events = KafkaEvents({"bootstrap.servers": brokers}, topic=EVENTS, group_id="g", dead_letter_topic=dead)
+    events.start(lambda _: None, lambda _: None)
+    return events
 
 
 def message(value: bytes, key: bytes | None = b"k") -> Message:
@@ -78,11 +82,11 @@ async def test_what_is_small_is_kept_as_it_is(events: KafkaEvents, brokers: str,
 
 
 def test_where_no_broker_takes_them_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    config = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
-    events = KafkaEvents(config, topic=EVENTS, group_id="g", dead_letter_topic="dead")
+    letters = DeadLetters("dead")
+    letters.open({"bootstrap.servers": "127.0.0.1:9", "log_level": 0})
     with caplog.at_level(logging.WARNING, "mljob_operator"):
         for _ in range(600):
-            events.dead_letter(message(b"v" * DEAD_LETTER_BYTES), "invalid: no")
+            letters.send(message(b"v" * DEAD_LETTER_BYTES), "invalid: no")
     lines = [record.message for record in caplog.records if "dead-letter" in record.message]
     assert len(lines) == 1
     assert lines[0].startswith("message airflow.events/1/7 and more like it are not sent")

@@ -54,6 +54,10 @@ class Process:
         except urllib3.exceptions.HTTPError:
             return 0
 
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+        return self._http.request("GET", f"http://{HOST}:{self.port}/metrics").data.decode()
+
     @property
     def log(self) -> str:
         return self._errors.read_text()
@@ -193,4 +197,31 @@ def test_without_a_kubeconfig_the_operator_ends_with_a_sentence(start: Callable[
     operator = start("http://nowhere", KUBECONFIG=str(tmp_path / "nothing"))
     assert operator.exit_code() == 2
     assert operator.lines("the operator can't start: KUBECONFIG", str(tmp_path / "nothing"))
+    assert "Traceback" not in operator.log
+
+
+def test_brokers_that_are_away_are_a_metric_and_keep_nobody_from_being_ready(
+    start: Callable[..., Process], closed: int, tmp_path: Path
+) -> None:
+    brokers = f"{HOST}:{Ports(tmp_path)['kafka']}"
+    with KubernetesApi() as api:
+        operator = start(
+            api.url,
+            MLJOB_AIRFLOW_URL=f"http://{HOST}:{closed}",
+            MLJOB_AIRFLOW_TOKEN="t",
+            MLJOB_KAFKA_BOOTSTRAP_SERVERS=brokers,
+        )
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
+        )
+        eventually(
+            lambda: 'mljob_kafka_connected{topic="airflow.events"} 0.0' in operator.metrics(),
+            "the metric says so",
+            within=WITHIN,
+            evidence=lambda: operator.log,
+        )
+        eventually(lambda: operator.lines("Kafka:"), "the log says so", within=WITHIN, evidence=lambda: operator.log)
+        assert len(operator.lines(f"Kafka: the brokers {brokers} have not been connected", "Connection refused")) == 1
+        assert len(operator.lines("rdkafka")) == 0
+        assert operator.told_to_end() == 0
     assert "Traceback" not in operator.log

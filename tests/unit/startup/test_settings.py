@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from mljob_operator import main as composition
+from mljob_operator.adapters.kafka import refusal
+from mljob_operator.kafka_properties import HELD, secrets
 from mljob_operator.settings import Settings
+from tests.live.authority import Authority
 
 SECRET = "s3cr3t-t0k3n"
 AIRFLOW = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_TOKEN": SECRET}
@@ -20,6 +24,13 @@ SASL = {
     "KAFKA_SASL_MECHANISM": "PLAIN",
     "KAFKA_SASL_USERNAME": "mljob",
     "KAFKA_SASL_PASSWORD": SECRET,
+}
+OAUTH = {**KAFKA, "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"}
+OIDC = {
+    "KAFKA_OAUTH_METHOD": "OIDC",
+    "KAFKA_OIDC_TOKEN_ENDPOINT": "https://login/token",
+    "KAFKA_OIDC_CLIENT_ID": "mljob",
+    "KAFKA_OIDC_CLIENT_SECRET": SECRET,
 }
 
 
@@ -146,7 +157,79 @@ REFUSED = {
     ),
     "an unknown mechanism": (
         {**SASL, "KAFKA_SASL_MECHANISM": "SCRAM"},
-        "MLJOB_KAFKA_SASL_MECHANISM: Input should be 'PLAIN', 'SCRAM-SHA-256' or 'SCRAM-SHA-512'",
+        "MLJOB_KAFKA_SASL_MECHANISM: Input should be 'PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512' or 'OAUTHBEARER'",
+    ),
+    "OAUTHBEARER without a source of tokens": (
+        OAUTH,
+        "MLJOB_KAFKA_SECURITY_PROTOCOL=SASL_SSL with MLJOB_KAFKA_SASL_MECHANISM=OAUTHBEARER needs MLJOB_KAFKA_OAUTH_METHOD",
+    ),
+    "OIDC without a client": (
+        {**OAUTH, "KAFKA_OAUTH_METHOD": "OIDC", "KAFKA_OIDC_TOKEN_ENDPOINT": "https://login/token"},
+        "MLJOB_KAFKA_SECURITY_PROTOCOL=SASL_SSL with MLJOB_KAFKA_SASL_MECHANISM=OAUTHBEARER needs "
+        "MLJOB_KAFKA_OIDC_CLIENT_ID, MLJOB_KAFKA_OIDC_CLIENT_SECRET",
+    ),
+    "MSK without a region": (
+        {**OAUTH, "KAFKA_OAUTH_METHOD": "MSK_IAM"},
+        "MLJOB_KAFKA_SECURITY_PROTOCOL=SASL_SSL with MLJOB_KAFKA_SASL_MECHANISM=OAUTHBEARER needs MLJOB_KAFKA_AWS_REGION",
+    ),
+    "a CA of the token endpoint that is none": (
+        {**OAUTH, **OIDC, "KAFKA_OIDC_CA_FILE": __file__},
+        f"MLJOB_KAFKA_OIDC_CA_FILE: {__file__} holds no CA certificate in PEM",
+    ),
+    "MSK without AWS's library": (
+        {**OAUTH, "KAFKA_OAUTH_METHOD": "MSK_IAM", "KAFKA_AWS_REGION": "eu-west-1"},
+        "MLJOB_KAFKA_OAUTH_METHOD=MSK_IAM needs the Python package botocore, which is not installed: "
+        "use an image that was built with --build-arg EXTRAS=msk, or pip install 'mljob-operator[msk]'",
+    ),
+    "a property that librdkafka does not know": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"socket.timeout": 1}'},
+        'MLJOB_KAFKA_EXTRA_CONFIG: librdkafka refuses the settings for Kafka: No such configuration property: "socket.timeout"',
+    ),
+    "a property with a value that librdkafka does not take": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"socket.timeout.ms": "soon"}'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: librdkafka refuses the settings for Kafka: Invalid value for configuration property "
+        '"socket.timeout.ms"',
+    ),
+    "a property that the operator depends on": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"enable.auto.commit": true}'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: enable.auto.commit can't be set: "
+        "the operator commits an offset when the status that holds the event is stored. Leave it out",
+    ),
+    "a property that has a setting": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": f'{{"sasl.password": "{SECRET}"}}'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: sasl.password has a setting of its own, MLJOB_KAFKA_SASL_PASSWORD: use that one",
+    ),
+    "a property of Python's": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"error_cb": "print"}'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: error_cb can't be set: the operator needs it for itself. Leave it out",
+    ),
+    "a property twice": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"client.id": "a", "client.id": "b"}'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: client.id is there twice",
+    ),
+    "properties that are no JSON object": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '["client.id"]'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: is not a JSON object of librdkafka's properties, such as ",
+    ),
+    "properties without an end": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": "[" * 50_000},
+        "MLJOB_KAFKA_EXTRA_CONFIG: is not a JSON object of librdkafka's properties, such as ",
+    ),
+    "properties that are too large": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": json.dumps({"ssl.ca.pem": "x" * 65_536})},
+        "MLJOB_KAFKA_EXTRA_CONFIG: is larger than 65536 bytes",
+    ),
+    "a property that is an object": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"client.id": {"a": 1}}'},
+        "MLJOB_KAFKA_EXTRA_CONFIG: the value of client.id is neither a text, a number nor a boolean",
+    ),
+    "a file of properties that is none": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG_FILE": "/nowhere/kafka.properties"},
+        "MLJOB_KAFKA_EXTRA_CONFIG_FILE: /nowhere/kafka.properties can't be read: No such file or directory",
+    ),
+    "a file of other things": (
+        {**KAFKA, "KAFKA_EXTRA_CONFIG_FILE": __file__},
+        f"MLJOB_KAFKA_EXTRA_CONFIG_FILE: {__file__}: line 1 is not name=value",
     ),
     "a namespace that can't be one": (
         {"NAMESPACES": "team-a,team_b"},
@@ -190,3 +273,68 @@ def test_secrets_are_not_in_what_is_printed_of_the_settings(monkeypatch: pytest.
     settings = setting(monkeypatch, AIRFLOW | SASL | {"AIRFLOW_PASSWORD": SECRET})
     assert SECRET not in f"{settings!r} {settings}"
     assert settings.kafka()["sasl.password"] == SECRET
+
+
+def test_what_the_operator_depends_on_is_refused_in_every_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in HELD:
+        with pytest.raises(ValidationError, match="can't be set"):
+            setting(monkeypatch, KAFKA | {"KAFKA_EXTRA_CONFIG": json.dumps({name: "1"})})
+    for name in ("metadata.broker.list", "sasl.mechanisms", "group.id", "sasl.oauthbearer.method"):
+        with pytest.raises(ValidationError, match="has a setting of its own"):
+            setting(monkeypatch, KAFKA | {"KAFKA_EXTRA_CONFIG": json.dumps({name: "1"})})
+
+
+def test_further_properties_come_from_json_and_from_a_file_which_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text("# secret\n\nssl.keystore.password = a=b\nclient.id=file\nssl.ca.pem=BEGIN\\nEND\n")
+    more = {"KAFKA_EXTRA_CONFIG": '{"client.id": "json", "socket.keepalive.enable": true, "socket.timeout.ms": 30000}'}
+    given = setting(monkeypatch, SASL | more | {"KAFKA_EXTRA_CONFIG_FILE": str(file)}).kafka()
+    assert (
+        given.items()
+        >= {
+            "client.id": "file",
+            "socket.keepalive.enable": "true",
+            "socket.timeout.ms": "30000",
+            "ssl.keystore.password": "a=b",
+            "ssl.ca.pem": "BEGIN\nEND",
+        }.items()
+    )
+    assert sorted(secrets(given)) == ["a=b", SECRET]
+
+
+def test_the_client_of_an_openid_provider_is_told_to_librdkafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    extensions = {"KAFKA_OIDC_SCOPE": "kafka", "KAFKA_OIDC_EXTENSIONS": "logicalCluster=lkc-1"}
+    settings = setting(monkeypatch, OAUTH | OIDC | extensions)
+    assert settings.kafka() == {
+        "bootstrap.servers": "kafka:9092",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": "https://login/token",
+        "sasl.oauthbearer.client.id": "mljob",
+        "sasl.oauthbearer.client.secret": SECRET,
+        "sasl.oauthbearer.scope": "kafka",
+        "sasl.oauthbearer.extensions": "logicalCluster=lkc-1",
+    }
+    assert SECRET not in f"{settings!r}"
+    assert refusal(settings.kafka()) is None
+
+
+@pytest.mark.parametrize(("password", "refused"), [("geheim", False), ("wrong", True), (None, True)])
+def test_an_encrypted_key_needs_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, password: str | None, refused: bool
+) -> None:
+    authority = Authority("a CA")
+    certificate, key = authority.client("mljob", password=b"geheim")
+    (tmp_path / "tls.crt").write_bytes(certificate)
+    (tmp_path / "tls.key").write_bytes(key)
+    files = {
+        "KAFKA_SSL_CERTIFICATE_FILE": str(tmp_path / "tls.crt"),
+        "KAFKA_SSL_KEY_FILE": str(tmp_path / "tls.key"),
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+    }
+    given = {"KAFKA_SSL_KEY_PASSWORD": password} if password is not None else {}
+    why = refusal(setting(monkeypatch, KAFKA | files | given).kafka())
+    assert (why is not None) is refused

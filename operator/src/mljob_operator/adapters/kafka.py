@@ -12,79 +12,120 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from ..core.offsets import Partition
-from ..ports import Message
+from ..ports import Link, Message
+from .dead_letters import PROPERTIES as DEAD_LETTER_PROPERTIES
+from .dead_letters import DeadLetters
+from .kafka_connection import Connection, quietly
+from .kafka_files import Files
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 """How long the thread waits for a message before it commits what is to be committed, or ends."""
 BATCH = 500
-DEAD_LETTER_BYTES = 64 * 1024
-"""Of the value and of the key of a message in the dead-letter topic; the rest is cut off, and a header has the size that it had."""
-DEAD_LETTERS_KEPT_KB = 16 * 1024
-"""Of dead letters that no broker has taken yet; further ones are dropped."""
 SESSION_TIMEOUT_MS = 10_000
 """Milliseconds without a heartbeat, which is sent every 3 s, after which another member of the group gets the partitions."""
 
 
+RETRY_SECONDS = 10.0
+"""Until a consumer that could not be made is tried again: a file may be half written, or a token not to be had."""
+LOOK_AT_FILES_SECONDS = 10.0
+"""Between two looks at certificates on disk; the kubelet itself needs up to a minute to bring new ones."""
+STATISTICS_MS = 1_000
+"""How soon a lost connection is noticed."""
+FILES = (
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "https.ca.location",
+)
+"""Properties that name files, which librdkafka reads once for each consumer."""
+
+
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """What librdkafka has against these settings, in its own words; None: nothing. Brokers are not asked."""
+    """What librdkafka has against these properties, in its own words; None: nothing. Brokers are not asked, nor is anybody for a token."""
+    asked = {name: value for name, value in config.items() if name != "oauth_cb"}
+    if "sasl.oauthbearer.token.endpoint.url" in asked:
+        # It would ask it at once, and ending would wait for the answer.
+        asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
+    quiet = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
     try:
-        Consumer({**config, "group.id": "none", "log_level": 0}, logger=logging.getLogger("librdkafka")).close()
+        Consumer({**asked, **_CONSUMER, "group.id": "none", **quiet}).close()
+        Producer({**asked, **DEAD_LETTER_PROPERTIES, **quiet})
     except KafkaException as error:
-        return str(error.args[0].str()).removeprefix("Failed to create consumer: ")
+        return re.sub(r"^Failed to create (consumer|producer): ", "", str(error.args[0].str()))
+    except (TypeError, ValueError) as error:
+        return str(error)
     return None
+
+
+_CONSUMER = {
+    "enable.auto.commit": False,
+    # Without a committed offset there is nothing to catch up with: the resync reads the level from REST.
+    "auto.offset.reset": "latest",
+    "allow.auto.create.topics": False,
+    "statistics.interval.ms": STATISTICS_MS,
+}
+_CONSUMER_UNLESS_TOLD = {
+    "fetch.wait.max.ms": 100,
+    # Of a process that was killed, the broker keeps the partitions for this long; by default that is 45 s, in which statuses
+    # would come from the resync alone.
+    "session.timeout.ms": SESSION_TIMEOUT_MS,
+    "topic.metadata.refresh.interval.ms": 10_000,
+    "reconnect.backoff.max.ms": 2_000,
+}
 
 
 class KafkaEvents:
     """The topic, read as one member of a consumer group.
 
+    Certificates that are renewed on disk are used without a restart: a new consumer is made, and goes on from the committed offsets.
+
     Args:
-        config: librdkafka's settings: brokers, security.
+        config: librdkafka's properties: brokers, security.
         topic: Where events are.
         group_id: Members of one group share the partitions.
         dead_letter_topic: Where unreadable messages go; None: nowhere.
+        linked: Is told in the event loop whether the brokers are connected; None: it is not read any more.
+        look_at_files: Seconds between two looks at certificates on disk.
     """
 
     def __init__(
-        self, config: Mapping[str, Any], *, topic: str, group_id: str, dead_letter_topic: str | None = None
+        self,
+        config: Mapping[str, Any],
+        *,
+        topic: str,
+        group_id: str,
+        dead_letter_topic: str | None = None,
+        linked: Callable[[Link | None], None] = lambda _: None,
+        look_at_files: float = LOOK_AT_FILES_SECONDS,
     ) -> None:
         self._topic = topic
-        self._dead_letter_topic = dead_letter_topic
-        self._consumer = Consumer(
-            {
-                **config,
-                "group.id": group_id,
-                "enable.auto.commit": False,
-                # Without a committed offset there is nothing to catch up with: the resync reads the level from REST.
-                "auto.offset.reset": "latest",
-                "fetch.wait.max.ms": 100,
-                # Of a process that was killed, the broker keeps the partitions for this long; by default that is 45 s, in which statuses
-                # would come from the resync alone.
-                "session.timeout.ms": SESSION_TIMEOUT_MS,
-                "allow.auto.create.topics": False,
-                "topic.metadata.refresh.interval.ms": 10_000,
-                "reconnect.backoff.max.ms": 2_000,
-                "log_level": 3,
-            },
-            logger=logging.getLogger("librdkafka"),
-        )
-        self._producer = self._dead_letter_producer(config) if dead_letter_topic else None
+        self._dead_letters = DeadLetters(dead_letter_topic) if dead_letter_topic is not None else None
+        self._config = {**config, **self._explained(config.get("oauth_cb"))}
+        self._group_id = group_id
+        self._linked = linked
+        self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._tell_link)
+        self._files = Files([str(config[name]) for name in FILES if name in config], every=look_at_files)
+        self._consumer: Consumer | None = None
         self._stopping = threading.Event()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waits = False
         self._paused = False
         self._assigned: list[TopicPartition] = []
         self._last_error: str | None = None
-        self._lost_letters = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deliver: Callable[[Sequence[Message]], None] = lambda _: None
@@ -96,9 +137,6 @@ class KafkaEvents:
         """Subscribe and read in a thread; both callables are called in the current event loop."""
         self._loop = asyncio.get_running_loop()
         self._deliver, self._revoked = deliver, revoked
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
         self._thread = threading.Thread(target=self._read, name="kafka", daemon=True)
         self._thread.start()
 
@@ -114,59 +152,122 @@ class KafkaEvents:
 
     def dead_letter(self, message: Message, why: str) -> None:
         """Send an unreadable message on, with where it was and why as headers; it neither waits nor raises."""
-        if self._producer is None or self._dead_letter_topic is None:
-            return
-        topic, number = message.partition
-        value, key = message.value or b"", message.key
-        headers = {"mljob_error": why, "mljob_source": f"{topic}/{number}/{message.offset}"}
-        if len(value) > DEAD_LETTER_BYTES:
-            headers["mljob_size"] = str(len(value))
-        try:
-            self._producer.produce(
-                self._dead_letter_topic,
-                value[:DEAD_LETTER_BYTES],
-                key[:DEAD_LETTER_BYTES] if key is not None else None,
-                headers=[(name, text.encode(errors="replace")) for name, text in headers.items()],
-            )
-            self._producer.poll(0)
-        except (BufferError, KafkaException) as error:
-            self._lament(headers["mljob_source"], error)
-        else:
-            self._lost_letters = False
-
-    def _lament(self, place: str, error: Exception) -> None:
-        """A dead letter is lost; said once until one is taken again."""
-        if not self._lost_letters:
-            self._lost_letters = True
-            log.warning("message %s and more like it are not sent to the dead-letter topic: %s", place, error)
-
-    @staticmethod
-    def _dead_letter_producer(config: Mapping[str, Any]) -> Producer:
-        # Left to itself librdkafka writes its lines to standard error as they are, amid ours.
-        options = {"acks": "all", "log_level": 3, "queue.buffering.max.kbytes": DEAD_LETTERS_KEPT_KB}
-        return Producer({**config, **options}, logger=logging.getLogger("librdkafka"))
+        if self._dead_letters is not None:
+            self._orders.put(partial(self._dead_letters.send, message, why))
 
     async def close(self) -> None:
         """End the thread and leave the group, so that others take over at once."""
         self._stopping.set()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, 10)
-        if self._producer is not None:
-            await asyncio.to_thread(self._producer.flush, 5)
+            await asyncio.to_thread(self._thread.join, 15)
+        self._linked(None)
 
     def _read(self) -> None:
+        """The thread: consumers, one after another, until it is to end."""
+        while not self._stopping.is_set():
+            try:
+                self._open()
+                self._consume()
+            except Exception as error:
+                # Whatever librdkafka or the source of tokens has come up with: nothing else would ever read the topic again.
+                log.debug("Kafka: the consumer has failed", exc_info=error)
+                if not isinstance(error, SystemError):
+                    # That is confluent-kafka's for a token that was not to be had, and its cause is known.
+                    self._connection.failed(type(error).__name__, str(error) or type(error).__name__)
+                self._connection.lost()
+                self._wait_to_retry()
+            finally:
+                self._leave()
+
+    def _open(self) -> None:
+        """Make a consumer, and a producer for dead letters.
+
+        Raises:
+            KafkaException: A certificate or a property can't be used.
+        """
+        self._files.remember()
+        self._connection.opened()
+        config = quietly(self._config, self._connection)
+        self._consumer = Consumer(
+            {
+                **_CONSUMER_UNLESS_TOLD,
+                **config,
+                **_CONSUMER,
+                "group.id": self._group_id,
+                "stats_cb": self._connection.statistics,
+            }
+        )
+        if self._dead_letters is not None:
+            self._dead_letters.open(config)
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _consume(self) -> None:
+        """Read until it is to end, or what it was made of has changed."""
         assert self._loop is not None
+        assert self._consumer is not None
         while not self._stopping.is_set():
             self._carry_out()
             first = self._consumer.poll(POLL_SECONDS)
-            if first is None:
-                continue
-            received = [first, *self._consumer.consume(BATCH, 0)]
-            messages = [made for raw in received if (made := self._made(raw)) is not None]
-            if messages:
-                self._loop.call_soon_threadsafe(self._deliver, messages)
+            self._connection.look()
+            if self._dead_letters is not None:
+                self._dead_letters.serve()
+            if first is not None:
+                received = [first, *self._consumer.consume(BATCH, 0)]
+                messages = [made for raw in received if (made := self._made(raw)) is not None]
+                if messages:
+                    self._loop.call_soon_threadsafe(self._deliver, messages)
+            if self._files.changed() and self._usable():
+                log.info(
+                    "Kafka: the certificates on disk are new ones; topic %s is read with them from now on", self._topic
+                )
+                return
+
+    def _usable(self) -> bool:
+        """Whether librdkafka takes what is on disk now; what it does not take may be half written, and is looked at again when it changes."""
+        why = refusal(self._config)
+        if why is not None:
+            log.warning(
+                "Kafka: the certificates on disk have changed and can't be used: %s; those from before stay", why
+            )
+        return why is None
+
+    def _leave(self) -> None:
+        """Leave the group, so that whoever comes next goes on from the committed offsets."""
         self._carry_out(wait=True)
-        self._consumer.close()
+        try:
+            if self._consumer is not None:
+                self._consumer.close()
+            if self._dead_letters is not None:
+                self._dead_letters.close()
+        except Exception as error:
+            log.debug("Kafka: the consumer did not end well", exc_info=error)
+        self._consumer = None
+        self._assigned = []
+
+    def _wait_to_retry(self) -> None:
+        until = time.monotonic() + RETRY_SECONDS
+        while time.monotonic() < until and not self._stopping.wait(POLL_SECONDS):
+            self._connection.look()
+
+    def _explained(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
+        """A source of tokens whose failures are told: librdkafka would only say that there was one."""
+        if tokens is None:
+            return {}
+
+        def token(config: str | None) -> tuple[str, float]:
+            try:
+                return tokens(config)
+            except Exception as error:
+                self._connection.no_token(error)
+                raise
+
+        return {"oauth_cb": token}
+
+    def _tell_link(self, link: Link) -> None:
+        if self._loop is not None and not self._stopping.is_set():
+            self._loop.call_soon_threadsafe(self._linked, link)
 
     def _carry_out(self, *, wait: bool = False) -> None:
         """In the consumer's thread: do what the event loop has asked for; ``wait`` for commits where there is no later."""
@@ -179,6 +280,8 @@ class KafkaEvents:
             order()
 
     def _commit(self, positions: list[TopicPartition]) -> None:
+        if self._consumer is None:
+            return
         try:
             if self._waits:
                 self._consumer.commit(offsets=positions, asynchronous=False)
@@ -188,6 +291,9 @@ class KafkaEvents:
             log.info("offsets were not committed: %s", error)
 
     def _pause_or_resume(self) -> None:
+        if self._consumer is None:
+            # The next one begins as it is to be.
+            return
         act = self._consumer.pause if self._paused else self._consumer.resume
         try:
             act(self._assigned)
@@ -211,11 +317,11 @@ class KafkaEvents:
             self._last_error = error.name()
             log.warning("Kafka: %s; statuses come from Airflow's REST API until events can be read", error)
 
-    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = [*self._assigned, *partitions]
         log.info("reading %s", ", ".join(f"{p.topic}/{p.partition}" for p in self._assigned) or "no partition")
         if self._paused:
-            self._consumer.pause(partitions)
+            consumer.pause(partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Commit what is stored before somebody else begins to read."""

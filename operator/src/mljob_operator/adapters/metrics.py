@@ -84,6 +84,12 @@ class Metrics:
             ["airflow"],
             registry=self.registry,
         )
+        self._connected = Gauge(
+            "mljob_kafka_connected",
+            "Whether the brokers that a topic is read from are connected: 1 or 0",
+            ["topic"],
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
         )
@@ -144,6 +150,13 @@ class Metrics:
         """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
         self._active.labels(airflow).set(active)
         self._waiting.labels(airflow).set(waiting)
+
+    def kafka_connected(self, topic: str, connected: bool | None) -> None:
+        """Whether the brokers that a topic is read from are connected; None: it is not read any more."""
+        if connected is None:
+            self._connected.remove_by_labels({"topic": topic})
+        else:
+            self._connected.labels(topic).set(connected)
 
     def in_flight(self, messages: int) -> None:
         """How many messages are not stored yet."""

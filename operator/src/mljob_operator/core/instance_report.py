@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, Credentials, InstanceHealth
+from mljob_contract.mljob import ConditionStatus
 
 from .conditions import Wanted, transition
 from .instance import Instance, sends_in_the_clear
@@ -42,6 +43,25 @@ class LoginProblem:
     message: str
 
 
+class Brokers(Protocol):
+    """Whether the brokers that events are on are connected."""
+
+    @property
+    def connected(self) -> bool:
+        """Now."""
+        ...
+
+    @property
+    def brokers(self) -> str:
+        """Which they are, for people."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why not, where that has lasted."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """All that the status depends on.
@@ -57,6 +77,7 @@ class View:
         logins: What is wrong with the credentials of its access rules; None: nothing. Those that have not been read yet are not there.
         namespaces: All namespaces, by their names.
         accepted: What the annotation that accepts vanished runs had as value when it was last acted on.
+        brokers: The brokers that its events are on; None: there is no Kafka.
     """
 
     instance: Instance
@@ -71,6 +92,7 @@ class View:
     logins: Mapping[Credentials, LoginProblem | None] = field(default_factory=dict)
     namespaces: Collection[str] = ()
     accepted: str | None = None
+    brokers: Brokers | None = None
 
 
 def report(view: View) -> dict[str, Any]:
@@ -101,7 +123,12 @@ def notices(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Noti
         previous = before.get(condition.type)
         if previous is not None and previous.reason == condition.reason:
             continue
-        if previous is None and condition.reason in ("Healthy", "DefaultInstance", "AccessCredentials"):
+        if previous is None and condition.reason in (
+            "Healthy",
+            "DefaultInstance",
+            "AccessCredentials",
+            "EventsConnected",
+        ):
             # As it should be from the beginning.
             continue
         good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
@@ -118,6 +145,8 @@ def _conditions(view: View) -> list[Wanted]:
             if ill
             else Wanted("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
         )
+    if view.brokers is not None and (events := _events(view, view.brokers)) is not None:
+        wanted.append(events)
     if view.instance.annotated:
         wanted.append(_default(view))
     if view.instance.problem is not None:
@@ -150,6 +179,23 @@ def _ready(view: View) -> Wanted:
         "It is being deleted and takes no new runs; it goes when the runs of these MLJobs are over: "
         f"{', '.join(users[:MAX_NAMED]) or 'none any more'}{more}. Delete or cancel them to have it gone sooner.",
     )
+
+
+def _events(view: View, link: Brokers) -> Wanted | None:
+    """Whether events arrive. Without them statuses come from REST, so the instance stays ready; brokers that are away for a moment are not told of."""
+    if link.connected:
+        return Wanted("EventsConnected", True, "EventsConnected", f"The brokers {link.brokers} are connected.")
+    if link.problem is not None:
+        return Wanted(
+            "EventsConnected",
+            False,
+            "BrokersUnreachable",
+            f"The brokers {link.brokers} are not connected, so statuses come from Airflow's REST API, seconds later: {link.problem}",
+        )
+    for before in view.instance.status.conditions or ():
+        if before.type == "EventsConnected":
+            return Wanted(before.type, before.status == ConditionStatus.TRUE, before.reason, before.message)
+    return None
 
 
 def _access_credentials(view: View) -> Wanted:

@@ -8,10 +8,11 @@ from mljob_contract.mljob import Phase, StatusSource
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.core.run_key import in_any_of
+from mljob_operator.ports import Link
 from tests.strategies import event
 from tests.unit.operator.conftest import KEY
 
-from .conftest import Platform
+from .conftest import Platform, until
 
 
 async def test_an_event_says_who_is_meant(world: Platform) -> None:
@@ -58,3 +59,26 @@ async def test_where_an_event_comes_from(world: Platform, topic: str, source: st
     await world.add_instance("third", kafka={"topic": "other"})
     assert world.instances.origins(topic, source) == origins
     assert world.instances.topics() == {"airflow.events", "other"}
+
+
+async def test_brokers_that_are_not_connected_are_told_by_the_instances_whose_events_are_there(world: Platform) -> None:
+    await world.add_instance("third", kafka={"topic": "other"})
+    world.instances.start()
+    await until(lambda: world.instance_says("third")[0] == "True")
+    for topic in ("airflow.events", "other"):
+        world.links.told(topic, Link(True, "kafka:9092"))
+    world.links.told("airflow.events", Link(False, "kafka:9092", "Connection refused"))
+    await until(lambda: conditions(world, "prod").get("EventsConnected") == "False")
+    await until(lambda: conditions(world, "third").get("EventsConnected") == "True")
+    assert "Connection refused" in world.instance_says("prod", "EventsConnected")[2]
+    assert world.instance_says("prod")[0] == "True", "it is ready all the same"
+    assert world.meter.connected == {"airflow.events": False, "other": True}
+    world.links.told("airflow.events", Link(True, "kafka:9092"))
+    world.links.told("other", None)
+    await until(lambda: conditions(world, "prod").get("EventsConnected") == "True")
+    assert world.meter.connected == {"airflow.events": True, "other": None}
+    await world.instances.close()
+
+
+def conditions(world: Platform, name: str) -> dict[str, str]:
+    return {found.type: str(found.status) for found in world.instance(name).conditions or ()}

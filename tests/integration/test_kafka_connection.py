@@ -1,0 +1,326 @@
+"""The operator's consumer before a real broker that demands a login or a client certificate, and that goes away.
+
+The broker is this module's own; it takes tokens without a signature, from whoever made them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from mljob_operator.adapters import kafka, kafka_connection
+from mljob_operator.adapters.kafka import KafkaEvents
+from mljob_operator.ports import Link, Message
+from tests.live.authority import Authority
+from tests.live.broker import Broker
+from tests.live.eventually import eventually
+from tests.live.token_endpoint import TokenEndpoint, token
+
+WITHIN = 180
+SECRET = "geheim-und-lang"
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+
+UNSECURED = (
+    "org.apache.kafka.common.security.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler"
+)
+LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
+
+
+class Certificates:
+    """What the broker and the operator have on disk, and two CAs for clients, of which the second replaces the first."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.brokers = Authority("brokers")
+        self.first, self.second = Authority("clients 1"), Authority("clients 2")
+        (directory / "broker.pem").write_bytes(self.brokers.broker())
+        (directory / "ca.crt").write_bytes(self.brokers.certificate)
+        self.trust(self.first)
+
+    def trust(self, authority: Authority) -> None:
+        """Whose clients the broker lets in, from its next start on."""
+        (self.directory / "clients.pem").write_bytes(authority.certificate)
+
+    def issue(self, authority: Authority) -> None:
+        """Give the operator a certificate, as cert-manager and the kubelet renew it."""
+        certificate, key = authority.client("mljob-operator")
+        (self.directory / "tls.key").write_bytes(key)
+        (self.directory / "tls.crt").write_bytes(certificate)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Broker]:
+    oauth, tls = "listener.name.oauth", "listener.name.tls"
+    properties = {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT,TLS:SSL",
+        f"{oauth}.sasl.enabled.mechanisms": "OAUTHBEARER",
+        f"{oauth}.oauthbearer.sasl.jaas.config": f'{LOGIN} required unsecuredLoginStringClaim_sub="broker";',
+        f"{oauth}.oauthbearer.sasl.server.callback.handler.class": UNSECURED,
+        f"{tls}.ssl.client.auth": "required",
+        f"{tls}.ssl.keystore.type": "PEM",
+        f"{tls}.ssl.keystore.location": certificates.directory / "broker.pem",
+        f"{tls}.ssl.truststore.type": "PEM",
+        f"{tls}.ssl.truststore.location": certificates.directory / "clients.pem",
+    }
+    with Broker(tmp_path_factory.mktemp("kafka"), "airflow.events", ("OAUTH", "TLS"), properties) as broker:
+        yield broker
+
+
+class Reader:
+    """A topic of one partition, the operator's consumer of it, and what came of both."""
+
+    def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
+        self._broker = broker
+        self.topic = f"events-{secrets.token_hex(4)}"
+        admin = AdminClient({"bootstrap.servers": broker.plain})
+        admin.create_topics([NewTopic(self.topic, num_partitions=1, replication_factor=1)])[self.topic].result(WITHIN)
+        self.links: list[Link] = []
+        self.values: list[bytes | None] = []
+        self.events = KafkaEvents(config, topic=self.topic, group_id=self.topic, linked=self._linked, look_at_files=0.2)
+        self.events.start(self._take, lambda _: None)
+
+    def _linked(self, link: Link | None) -> None:
+        if link is not None:
+            self.links.append(link)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        self.values += [message.value for message in messages]
+        self.events.commit({messages[-1].partition: messages[-1].offset + 1})
+
+    def send(self, value: bytes) -> None:
+        producer = Producer({"bootstrap.servers": self._broker.plain})
+        producer.produce(self.topic, value)
+        assert producer.flush(WITHIN) == 0
+        producer.close()
+
+    async def reads(self) -> None:
+        """Wait until messages arrive: what is sent before the consumer has its partition is nobody's."""
+        number = len(self.values)
+
+        def arrives() -> bool:
+            self.send(b"?")
+            return len(self.values) > number
+
+        await until(arrives, "messages arrive", lambda: self.links)
+
+    @property
+    def problem(self) -> str:
+        """Why it is not connected, as far as was told."""
+        return (self.links[-1].problem or "") if self.links else ""
+
+    async def connected(self) -> None:
+        await until(lambda: bool(self.links) and self.links[-1].connected, "it is connected", lambda: self.links)
+
+
+async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
+    """Wait beside the event loop."""
+    await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
+
+
+@pytest.fixture
+async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reader]]:
+    readers: list[Reader] = []
+
+    def read(config: dict[str, Any]) -> Reader:
+        readers.append(Reader(broker, config))
+        return readers[-1]
+
+    yield read
+    for reader in readers:
+        await reader.events.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People are told at once, and what failed is tried again at once."""
+    monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
+    monkeypatch.setattr(kafka_connection, "REPEAT", 0.5)
+    monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.5)
+
+
+def oauth(broker: Broker) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": broker.address("OAUTH"),
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "OAUTHBEARER",
+    }
+
+
+def oidc(broker: Broker, endpoint: str, secret: str) -> dict[str, Any]:
+    return {
+        **oauth(broker),
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": endpoint,
+        "sasl.oauthbearer.client.id": "mljob",
+        "sasl.oauthbearer.client.secret": secret,
+        "sasl.oauthbearer.scope": "kafka",
+    }
+
+
+Read = Callable[[dict[str, Any]], Reader]
+
+
+async def test_tokens_come_from_an_openid_provider_and_are_renewed(broker: Broker, read: Read) -> None:
+    with TokenEndpoint(("mljob", SECRET), lifetime=10) as endpoint:
+        reader = read(oidc(broker, endpoint.url, SECRET))
+        await reader.reads()
+        await until(lambda: len(endpoint.asked) >= 3, "tokens are renewed")
+        await reader.reads()
+        assert set(endpoint.asked) == {"kafka"}
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_provider_that_refuses_the_client_is_named_as_the_cause(
+    broker: Broker, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TokenEndpoint(("mljob", "another"), lifetime=10) as endpoint:
+        reader = read(oidc(broker, endpoint.url, SECRET))
+        await until(lambda: "the client is unknown here" in reader.problem, "it says why")
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert any(broker.address("OAUTH") in record.getMessage() for record in told)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_source_of_tokens_is_asked_again_and_its_failure_is_told(broker: Broker, read: Read) -> None:
+    calls: list[str | None] = []
+
+    def tokens(config: str | None) -> tuple[str, float]:
+        calls.append(config)
+        if len(calls) == 1:
+            raise LookupError("AWS gives no credentials")
+        made = token("mljob", 10)
+        return made, 10 + time.time()
+
+    reader = read({**oauth(broker), "oauth_cb": tokens})
+    await until(lambda: any("AWS gives no credentials" in (link.problem or "") for link in reader.links), "it says why")
+    await reader.reads()
+    assert reader.links[-1].problem is None
+    known = len(calls)
+    await until(lambda: len(calls) > known, "the token is renewed")
+    await reader.reads()
+
+
+async def test_a_connection_that_is_lost_and_comes_back_is_two_lines(
+    broker: Broker, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mljob_operator")
+    reader = read({"bootstrap.servers": broker.plain})
+    await reader.reads()
+    broker.end()
+    await until(lambda: not reader.links[-1].connected, "it knows that it is gone")
+    await asyncio.to_thread(broker.start)
+    await reader.connected()
+    await reader.reads()
+    lines = [
+        record.getMessage().partition(":")[2].partition("(")[0].strip()
+        for record in caplog.records
+        if record.getMessage().startswith("Kafka:") or "rdkafka" in record.getMessage()
+    ]
+    assert lines == [
+        f"the brokers {broker.plain} are connected",
+        f"the connection to the brokers {broker.plain} is lost",
+        f"the brokers {broker.plain} are connected again",
+    ]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("config", "cause"),
+    [
+        pytest.param({"bootstrap.servers": "127.0.0.1:9"}, "Connection refused", id="nobody there"),
+        pytest.param({"bootstrap.servers": "nowhere.invalid:9"}, "Failed to resolve 'nowhere.invalid:9'", id="no name"),
+        pytest.param({"security.protocol": "SSL"}, "certificate verify failed", id="another CA"),
+        pytest.param(
+            {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": "mljob",
+                "sasl.password": SECRET,
+            },
+            "Unsupported SASL mechanism",
+            id="another mechanism",
+        ),
+        pytest.param(
+            {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER"},
+            "librdkafka reports no error",
+            id="silence",
+        ),
+    ],
+)
+async def test_why_brokers_are_not_connected_is_told_once(
+    broker: Broker, read: Read, caplog: pytest.LogCaptureFixture, config: dict[str, Any], cause: str
+) -> None:
+    listener = "TLS" if config.get("security.protocol") == "SSL" else "OAUTH"
+    reader = read({"bootstrap.servers": broker.address(listener), **config})
+    await until(lambda: cause in reader.problem, "it says why", lambda: reader.links)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert any(reader.links[-1].brokers in line and cause in line for line in told)
+    assert len(told) <= 2, told
+    assert SECRET not in caplog.text
+
+
+async def test_renewed_client_certificates_are_used_without_a_restart(
+    broker: Broker, read: Read, certificates: Certificates
+) -> None:
+    certificates.issue(certificates.first)
+    folder = certificates.directory
+    reader = read(
+        {
+            "bootstrap.servers": broker.address("TLS"),
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(folder / "ca.crt"),
+            "ssl.certificate.location": str(folder / "tls.crt"),
+            "ssl.key.location": str(folder / "tls.key"),
+        }
+    )
+    await reader.reads()
+    certificates.issue(certificates.second)
+    certificates.trust(certificates.second)
+    broker.end()
+    await asyncio.to_thread(broker.start)
+    # It was sent while nobody was let in with what the operator had: the new consumer goes on where the old one was.
+    reader.send(b"meanwhile")
+    await until(lambda: b"meanwhile" in reader.values, "it reads on with the new certificate", lambda: reader.links)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_certificate_that_is_half_written_stops_nothing(
+    broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificates.trust(certificates.second)
+    certificates.issue(certificates.second)
+    folder = certificates.directory
+    reader = read(
+        {
+            "bootstrap.servers": broker.address("TLS"),
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(folder / "ca.crt"),
+            "ssl.certificate.location": str(folder / "tls.crt"),
+            "ssl.key.location": str(folder / "tls.key"),
+        }
+    )
+    await reader.reads()
+    (folder / "tls.key").write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    await until(lambda: "have changed and can't be used" in caplog.text, "it says so")
+    await reader.reads()
+    caplog.set_level(logging.INFO, "mljob_operator")
+    certificates.issue(certificates.second)
+    await until(lambda: "are new ones" in caplog.text, "it takes the whole ones")
+    await reader.reads()

@@ -1,0 +1,162 @@
+"""What is told of a connection: one line when it is lost, one when it is back, and the cause once it has lasted."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from confluent_kafka import KafkaError
+
+from mljob_operator.adapters.kafka_connection import GRACE, MAX_CAUSE, REPEAT, SETTLES, Connection
+from mljob_operator.ports import Link
+
+REFUSED = "[thrd:kafka:9092/1]: kafka:9092/1: Connect failed: Connection refused (after 0ms in state CONNECT, 9 identical error(s) suppressed)"
+UNTRUSTED = "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed (after 3ms in state SSL_HANDSHAKE)"
+
+
+class Heard:
+    """A connection in a time of the test's own, and what it has told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.links: list[Link] = []
+        self.connection = Connection("kafka:9092", "events", self.links.append, clock=lambda: self.now)
+        self.connection.opened()
+
+    def state(self, state: str) -> None:
+        self.connection.statistics(json.dumps({"brokers": {}, "cgrp": {"state": state}}))
+
+    def fails(self, code: int, why: str) -> None:
+        self.connection.error(KafkaError(code, why))
+
+    def after(self, seconds: float) -> None:
+        self.now += seconds
+        self.connection.look()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture(autouse=True)
+def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "mljob_operator")
+    return caplog
+
+
+def told(lines: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [(record.levelno, record.getMessage()) for record in lines.records]
+
+
+def test_a_loss_is_one_line_and_the_return_another(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+    heard.state("up")
+    heard.after(60)
+    for _ in range(50):
+        heard.fails(KafkaError._TRANSPORT, REFUSED)
+        heard.fails(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+        heard.connection.log(logging.ERROR, "%s [%s] %s", "FAIL", "rdkafka#1", REFUSED)
+    heard.state("query-coord")
+    heard.state("query-coord")
+    heard.after(2)
+    heard.state("up")
+    assert told(lines) == [
+        (logging.INFO, "Kafka: the brokers kafka:9092 are connected (topic events)"),
+        (
+            logging.WARNING,
+            "Kafka: the connection to the brokers kafka:9092 is lost (topic events): kafka:9092/1: Connect failed: Connection refused; "
+            "statuses come from Airflow's REST API until it is back",
+        ),
+        (logging.INFO, "Kafka: the brokers kafka:9092 are connected again (topic events)"),
+    ]
+    assert [(link.connected, link.problem) for link in heard.links] == [
+        (False, None),
+        (True, None),
+        (False, None),
+        (True, None),
+    ]
+
+
+def test_brokers_that_were_never_connected_are_told_with_the_cause_once_it_has_lasted(
+    heard: Heard, lines: pytest.LogCaptureFixture
+) -> None:
+    heard.fails(KafkaError._SSL, UNTRUSTED)
+    heard.after(GRACE - 1)
+    assert told(lines) == []
+    heard.after(1)
+    heard.after(GRACE)
+    assert told(lines) == [
+        (
+            logging.WARNING,
+            "Kafka: the brokers kafka:9092 have not been connected for 30 s (topic events): "
+            "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed; "
+            "statuses come from Airflow's REST API until they are",
+        )
+    ]
+    assert heard.links[-1] == Link(
+        False, "kafka:9092", "ssl://kafka:9092/1: SSL handshake failed: certificate verify failed"
+    )
+    heard.state("up")
+    assert heard.links[-1] == Link(True, "kafka:9092")
+
+
+def test_another_cause_is_told_but_not_each_time_that_two_take_turns(
+    heard: Heard, lines: pytest.LogCaptureFixture
+) -> None:
+    heard.after(GRACE)
+    assert "librdkafka reports no error" in (heard.links[-1].problem or "")
+    for _ in range(int(REPEAT) - 1):
+        heard.fails(KafkaError._TRANSPORT, REFUSED)
+        heard.fails(KafkaError._SSL, UNTRUSTED)
+        heard.after(1)
+    assert len(told(lines)) == 1
+    heard.after(1)
+    assert len(told(lines)) == 2
+    assert "certificate verify failed" in (heard.links[-1].problem or "")
+
+
+def test_that_a_loss_lasts_is_no_further_line_but_is_told(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+    heard.state("up")
+    heard.after(SETTLES)
+    heard.fails(KafkaError._TRANSPORT, REFUSED)
+    heard.state("query-coord")
+    heard.after(GRACE)
+    assert len(told(lines)) == 2
+    assert heard.links[-1].problem == "kafka:9092/1: Connect failed: Connection refused"
+
+
+def test_a_new_consumer_is_no_loss_of_the_connection(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+    heard.state("up")
+    heard.after(60)
+    heard.connection.opened()
+    heard.state("init")
+    heard.after(2)
+    heard.state("up")
+    assert len(told(lines)) == 1
+    assert all(link.connected for link in heard.links[1:])
+    heard.connection.opened()
+    heard.after(SETTLES)
+    heard.state("init")
+    assert not heard.links[-1].connected
+
+
+def test_the_cause_of_a_missing_token_is_not_hidden_by_librdkafkas_word_for_it(heard: Heard) -> None:
+    heard.connection.no_token(LookupError("AWS gives the operator no credentials"))
+    heard.fails(KafkaError._AUTHENTICATION, "Failed to acquire SASL OAUTHBEARER token: OAuth callback raised exception")
+    heard.after(GRACE)
+    assert heard.links[-1].problem == "there is no token to log in with: AWS gives the operator no credentials"
+
+
+def test_a_cause_is_one_line_of_bounded_length(heard: Heard) -> None:
+    heard.fails(KafkaError._AUTHENTICATION, "no\nentry: " + "x" * 10_000)
+    heard.after(GRACE)
+    problem = heard.links[-1].problem or ""
+    assert problem.startswith("no entry: x")
+    assert len(problem) == MAX_CAUSE
+
+
+def test_what_else_librdkafka_has_to_say_is_a_line(heard: Heard, lines: pytest.LogCaptureFixture) -> None:
+    heard.connection.log(logging.CRITICAL, "%s [%s] %s", "MAXPOLL", "rdkafka#1", "left the group")
+    heard.connection.log(logging.WARNING, "%s [%s] %s", "CONFWARN", "rdkafka#1", "of no use")
+    assert told(lines) == [(logging.WARNING, "MAXPOLL [rdkafka#1] left the group")]
