@@ -4,9 +4,13 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 
 # The locked, hash-checked dependencies come first: they change seldom, so this layer is mostly cached.
-COPY requirements/operator.txt requirements/
+# EXTRAS=msk adds AWS's library for Amazon MSK with IAM.
+ARG EXTRAS=
+COPY requirements/operator.txt requirements/msk.txt requirements/
 RUN python -m venv /opt/mljob-operator \
- && /opt/mljob-operator/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/operator.txt
+ && for lock in operator $EXTRAS; do \
+      /opt/mljob-operator/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/$lock.txt || exit 1; \
+    done
 
 COPY contract contract
 COPY operator operator

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from confluent_kafka.cimpl import NewTopic
 
 from mljob_operator.adapters import kafka, kafka_connection
@@ -66,19 +66,23 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Broker]:
-    oauth, tls = "listener.name.oauth", "listener.name.tls"
+    oauth, tls, scram = "listener.name.oauth", "listener.name.tls", "listener.name.scram"
     properties = {
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT,TLS:SSL",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT,TLS:SSL,SCRAM:SASL_SSL",
         f"{oauth}.sasl.enabled.mechanisms": "OAUTHBEARER",
         f"{oauth}.oauthbearer.sasl.jaas.config": f'{LOGIN} required unsecuredLoginStringClaim_sub="broker";',
         f"{oauth}.oauthbearer.sasl.server.callback.handler.class": UNSECURED,
+        f"{scram}.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        f"{scram}.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        f"{scram}.ssl.keystore.type": "PEM",
+        f"{scram}.ssl.keystore.location": certificates.directory / "broker.pem",
         f"{tls}.ssl.client.auth": "required",
         f"{tls}.ssl.keystore.type": "PEM",
         f"{tls}.ssl.keystore.location": certificates.directory / "broker.pem",
         f"{tls}.ssl.truststore.type": "PEM",
         f"{tls}.ssl.truststore.location": certificates.directory / "clients.pem",
     }
-    with Broker(tmp_path_factory.mktemp("kafka"), "airflow.events", ("OAUTH", "TLS"), properties) as broker:
+    with Broker(tmp_path_factory.mktemp("kafka"), "airflow.events", ("OAUTH", "TLS", "SCRAM"), properties) as broker:
         yield broker
 
 
@@ -217,12 +221,36 @@ async def test_a_source_of_tokens_is_asked_again_and_its_failure_is_told(broker:
     await reader.reads()
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_a_password_over_tls_with_a_ca_of_its_own(
+    broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Strimzi has it."""
+    user = UserScramCredentialUpsertion(
+        "mljob", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), SECRET.encode(), b"salt-and-more-of-it"
+    )
+    admin = AdminClient({"bootstrap.servers": broker.plain})
+    admin.alter_user_scram_credentials([user])["mljob"].result(WITHIN)
+    config = {
+        "bootstrap.servers": broker.address("SCRAM"),
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "mljob",
+        "ssl.ca.location": str(certificates.directory / "ca.crt"),
+    }
+    await read({**config, "sasl.password": SECRET}).reads()
+    refused = read({**config, "sasl.password": f"not-{SECRET}"})
+    await until(lambda: "Authentication failed" in refused.problem, "it says why", lambda: refused.links)
+    assert SECRET not in caplog.text
+
+
 async def test_a_connection_that_is_lost_and_comes_back_is_two_lines(
     broker: Broker, read: Read, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "mljob_operator")
     reader = read({"bootstrap.servers": broker.plain})
     await reader.reads()
+    await reader.connected()
     broker.end()
     await until(lambda: not reader.links[-1].connected, "it knows that it is gone")
     await asyncio.to_thread(broker.start)

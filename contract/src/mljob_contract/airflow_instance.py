@@ -288,5 +288,5 @@ class AirflowInstanceStatus(_Model):
     last_accepted_vanished_runs: Annotated[str, Field(max_length=MAX_ACCEPTED)] | None = None
     """The value of the annotation mljob.dev/accept-vanished-runs that was acted on last."""
     conditions: list[Condition] | None = None
-    """Ready, Healthy; DefaultInstance where it is annotated as the default; AccessCredentials where access rules have credentials; Secure where the
-    url is not."""
+    """Ready, Healthy; EventsConnected where the operator reads Kafka; DefaultInstance where it is annotated as the default; AccessCredentials where
+    access rules have credentials; Secure where the url is not."""
