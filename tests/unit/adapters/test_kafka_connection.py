@@ -149,10 +149,10 @@ def test_the_cause_of_a_missing_token_is_not_hidden_by_librdkafkas_word_for_it(h
 
 
 def test_a_cause_is_one_line_of_bounded_length(heard: Heard) -> None:
-    heard.fails(KafkaError._AUTHENTICATION, "no\nentry: " + "x" * 10_000)
+    heard.fails(KafkaError._AUTHENTICATION, "no\n\x1b[31mentry: " + "x" * 10_000)
     heard.after(GRACE)
     problem = heard.links[-1].problem or ""
-    assert problem.startswith("no entry: x")
+    assert problem.startswith("no ?[31mentry: x")
     assert len(problem) == MAX_CAUSE
 
 

@@ -91,7 +91,9 @@ class Connection:
     def failed(self, code: str, why: str) -> None:
         """Something went wrong that may be why there is no connection."""
         self._code = code
-        self._cause = _WHEN.sub("", _WHERE.sub("", " ".join(why.split())))[:MAX_CAUSE]
+        # A token endpoint may answer whatever it likes.
+        plain = "".join(letter if letter.isprintable() else "?" for letter in " ".join(why.split()))
+        self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def look(self) -> None:
         """Say what has lasted for too long; to be called often."""
