@@ -144,7 +144,7 @@ REQUESTS = [
     Request(
         "list xcoms",
         "GET",
-        f"{_RUN}/taskInstances/~/xcomEntries",
+        f"{_RUN}/taskInstances/(?:~|fit)/xcomEntries",
         "get_xcom_entries",
         page("xcom_entries", {"task_id": "fit", "map_index": -1, "timestamp": AT}),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -138,7 +139,7 @@ class FakeAirflow:
         """As Airflow: 404 for an unknown DAG, 400 for a conf that doesn't fit, 409 adopts."""
         self.asked("submit")
         if dag_id not in self.dags:
-            raise DagNotFound(f"no DAG {dag_id}")
+            raise DagNotFound(f"no DAG {dag_id}", get_close_matches(dag_id, self.dags))
         if missing := [name for name in self.required.get(dag_id, ()) if name not in conf]:
             raise ValidationFailed(f"Invalid input for param {missing[0]}")
         run = self.runs.get((dag_id, run_id))

@@ -495,7 +495,8 @@ class MLJobStatus(_Model):
     are there before the condition Complete is True, unless Airflow could not be asked for them within 30 seconds of the run's end."""
     outputs_omitted: list[str] | None = None
     """Names of outputs that are left out: the largest ones, where all of them together are larger than 16 KiB, and those that ``publish_outputs`` could
-    not publish, because they are no JSON or too large; the task's log says which."""
+    not publish, because they are no JSON or too large; the task's log says which. "(in an object store)" behind a name: Airflow's XCom backend keeps the
+    value there, and its REST API gives the address alone."""
     backfill: BackfillStatus | None = None
     """With type Backfill: its runs."""
     history: list[AttemptStatus] | None = None

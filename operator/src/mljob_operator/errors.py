@@ -34,7 +34,7 @@ Adapters map every foreign error into this tree, chained; nothing above them see
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 SPREAD = 0.2
@@ -153,11 +153,19 @@ class InvalidCredentials(AirflowInstanceNotReady):
 
 
 class DagNotFound(AirflowError):
-    """Airflow knows no such DAG, not yet or not any more."""
+    """Airflow knows no such DAG, not yet or not any more.
+
+    Attributes:
+        similar: DAGs that Airflow knows under ids like this one, the most similar first. Whether a tenant may hear of them is for others to say.
+    """
 
     reason = "DagNotFound"
     first_delay = 2.0
     longest_delay = 30.0
+
+    def __init__(self, message: str, similar: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.similar = similar
 
 
 class DagImportError(AirflowError):

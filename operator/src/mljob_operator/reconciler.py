@@ -31,6 +31,7 @@ from .errors import (
     AirflowUnauthorized,
     AirflowUnavailable,
     AirflowUnreadable,
+    DagNotFound,
     DagRefused,
     NothingToClear,
     OperatorError,
@@ -48,6 +49,9 @@ UNKNOWN_FOR = timedelta(seconds=30)
 
 MAX_RUNS_OF_A_SPEC = 1000
 """Runs that an MLJob of this spec may have taken before (OncePerSpec). An Airflow that says yes to whatever it is asked would be asked for ever."""
+
+MAX_MEANT = 3
+"""DAGs that are named where there is none of the name that the spec has."""
 
 LATEST_FOR = 2.0
 """Seconds for which a version that the API server has confirmed is taken for the latest. A submission that is sent by then has arrived, or never will,
@@ -444,10 +448,10 @@ class Reconciler:
 
     def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
         """Remember what went wrong, and when to try again."""
-        job, effort, now = situation.job, situation.effort, self._clock()
+        job, effort, now, message = situation.job, situation.effort, self._clock(), _message(error, situation)
         starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
         if starting:
-            effort = replace(effort, kept_by=str(error))
+            effort = replace(effort, kept_by=message)
             if isinstance(error, AirflowError) and error.outcome_unknown:
                 effort = replace(effort, unknown_until=now + UNKNOWN_FOR)
         last = effort.trouble
@@ -455,7 +459,7 @@ class Reconciler:
         # A cancellation is owed whatever Airflow says of it: until its deadline it is tried again.
         stalls = error.stalls and situation.stop is None
         retry_at = now + timedelta(seconds=backoff(error, failures))
-        trouble = Trouble(error.reason, str(error), job.generation, retry_at, failures, starting, stalls)
+        trouble = Trouble(error.reason, message, job.generation, retry_at, failures, starting, stalls)
         return replace(effort, trouble=trouble)
 
     def _dag_runs(self, situation: Situation) -> DagRuns:
@@ -469,6 +473,14 @@ class Reconciler:
     def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
         job = situation.job
         log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": situation.run_id})
+
+
+def _message(error: OperatorError, situation: Situation) -> str:
+    """What went wrong, with the DAGs that may have been meant where there is none of that name: those of them that the namespace may run."""
+    if not isinstance(error, DagNotFound):
+        return str(error)
+    meant = [dag_id for dag_id in error.similar if situation.around.may_run(situation.airflow, dag_id)]
+    return f"{error} Did you mean {' or '.join(meant[:MAX_MEANT])}?" if meant else str(error)
 
 
 def _announced(job: Job) -> bool:

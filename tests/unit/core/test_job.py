@@ -43,6 +43,14 @@ class TestSpec:
     @pytest.mark.parametrize(
         ("spec", "says"),
         [
+            (
+                {"dagId": "train", "activeDeadlineSeconds": "2h"},
+                r"spec\.activeDeadlineSeconds: .*, not '2h' \(write a number of seconds, such as 7200 for two hours\)",
+            ),
+            (
+                {"dagId": "train", "logicalDate": "soon"},
+                r"spec\.logicalDate: .*, not 'soon' \(write a date, a time and a time zone, such as 2026-01-01T00:00:00Z\)",
+            ),
             ({}, "spec.dagId is missing"),
             ("train", "spec.dagId is missing"),
             ({"dagId": "my dag"}, "spec.dagId: String should match pattern .*, not 'my dag'"),

@@ -153,3 +153,14 @@ async def test_deferred_is_said_where_nothing_else_goes_on(world: World, run: Fa
     await world.look()
     assert (world.status.reason, world.status.current_task) == ("TaskDeferred", "approve")
     assert "triggerer" in (world.status.message or "")
+
+
+async def test_a_sensor_that_waits_for_its_next_look_is_not_called_running(world: World, run: FakeRun) -> None:
+    world.airflow.set_task(run, "extract", TaskState.UP_FOR_RESCHEDULE)
+    await world.look()
+    assert (world.status.reason, world.status.current_task) == ("TaskRescheduled", "extract")
+    assert "Task extract is rescheduled" in (world.status.message or "")
+    world.clock.tick(1)
+    world.airflow.set_task(run, "approve", TaskState.RUNNING)
+    await world.look()
+    assert (world.status.reason, world.status.current_task) == ("TaskRunning", "approve")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mljob_contract.mljob import Phase
 from mljob_operator.core.conf import problems
 
@@ -47,6 +49,24 @@ class TestConf:
         assert "submit" not in world.airflow.calls
         await edit(world, conf={"epochs": 3})
         assert "spec.conf.model: required, of type object" in (world.status.message or "")
+
+    @pytest.mark.parametrize(
+        ("value", "schema", "says"),
+        [
+            (
+                "2h",
+                {"type": "integer"},
+                "'2h' is not of type 'integer' (a duration is a number there; if it counts seconds, 7200 for two hours)",
+            ),
+            ("many", {"type": "integer"}, "'many' is not of type 'integer'."),
+        ],
+    )
+    async def test_a_duration_says_how_it_is_written(
+        self, world: World, value: str, schema: dict[str, str], says: str
+    ) -> None:
+        world.airflow.dag_params["train"] = {"limit": {"value": 1, "schema": schema}}
+        await world.apply(conf={"limit": value})
+        assert says in (world.status.message or "")
 
     async def test_a_secret_is_told_to_nobody(self, world: World, caplog) -> None:
         world.airflow.dag_params["train"] = {"password": {"value": "", "schema": {"type": "string", "maxLength": 3}}}

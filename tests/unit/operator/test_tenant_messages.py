@@ -20,7 +20,7 @@ from mljob_operator.adapters.airflow.refusals import Refusals
 from mljob_operator.adapters.airflow.rows import Row
 from mljob_operator.adapters.airflow.runs import Runs
 from mljob_operator.core.backfill import Order
-from mljob_operator.errors import BackfillActive, DagRefused
+from mljob_operator.errors import AirflowError, BackfillActive, DagRefused, SubmissionRefused, ValidationFailed
 
 OURS = Marker("mljob.team-a.churn.aaaaaaaaaa-1", 1)
 DAG = {"dag_id": "train", "fileloc": "/dags/a/train.py", "relative_fileloc": "a/train.py", "bundle_name": "dags"}
@@ -67,7 +67,11 @@ class FakeSession:
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:
-    answers = {(DAGApi, "get_dag"): dag, (ImportErrorApi, "get_import_errors"): {"import_errors": errors}}
+    answers = {
+        (DAGApi, "get_dag"): dag,
+        (DAGApi, "get_dags"): {"dags": [{"dag_id": dag_id} for dag_id in ("train_digits", "trains", "fraud")]},
+        (ImportErrorApi, "get_import_errors"): {"import_errors": errors},
+    }
     return Refusals(FakeSession(monkeypatch, answers))  # type: ignore[arg-type]
 
 
@@ -96,6 +100,56 @@ def test_of_import_errors_only_that_of_the_dags_file_is_told(
         assert "OTHER" not in message
         assert "secret" not in message
         assert ("Error:" in message) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "kind", "says"),
+    [
+        pytest.param(
+            400,
+            "Dag with dag_id: 'train' does not allow manual runs",
+            SubmissionRefused,
+            "does not allow manual runs. Add manual to the DAG's allowed_run_types.",
+            id="scheduled runs only",
+        ),
+        pytest.param(
+            400,
+            "The run_id provided 'mljob.a.b.c-1' does not match regex pattern '^[a-z_]+$' or '^(?:manual|scheduled)__'",
+            SubmissionRefused,
+            "or '^(?:manual|scheduled)__'. Whoever runs Airflow has to let [scheduler] allowed_run_id_pattern match",
+            id="a pattern of run ids",
+        ),
+        pytest.param(
+            400,
+            "Invalid input for param epochs: '2h' is not of type 'integer'",
+            ValidationFailed,
+            "'2h' is not of type 'integer'. (a duration is a number there; if it counts seconds, 7200 for two hours.) Change spec.conf",
+            id="a duration",
+        ),
+        pytest.param(
+            400,
+            "Invalid input for param day: '2026-01-01' is not a 'date-time'",
+            ValidationFailed,
+            "such as 2026-01-01T00:00:00Z.) Change spec.conf",
+            id="a date",
+        ),
+    ],
+)
+def test_a_refusal_names_the_true_cause_and_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, status: int, detail: str, kind: type[AirflowError], says: str
+) -> None:
+    error = refusals(monkeypatch, DAG, []).of_submission("train", Answer(status, detail))
+    assert type(error) is kind
+    assert says in str(error)
+    assert error.longest_delay >= 120
+
+
+def test_similar_dags_are_found_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a tenant may hear of them is for the access rules to say."""
+    error = refusals(monkeypatch, Answer(404, ""), []).no_dag("train_digit")
+    assert error.similar[0] == "train_digits"
+    assert "fraud" not in error.similar
+    assert "train_digits" not in str(error)
 
 
 def test_a_last_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from mljob_contract.mljob import MLJobSpec
 from .bounds import CONF
 from .param_schemas import Checks
 from .redaction import texts
+from .spelling import of_param
 from .storable import cut
 
 MAX_PROBLEMS = 20
@@ -102,7 +103,10 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
         schema = rules.get("schema")
         error = checks.problem(conf.get(name, rules.get("value")), schema)
         if error is not None and name in conf:
-            found.append(f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}")
+            hint = of_param(error.message)
+            found.append(
+                f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}{f' ({hint})' if hint else ''}"
+            )
         elif error is not None:
             kind = schema.get("type") if isinstance(schema, Mapping) else None
             found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")

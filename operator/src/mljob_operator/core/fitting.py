@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from .bounds import Bounds
+from .spelling import of_field
 from .storable import cut
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,4 +69,5 @@ def _in_words(path: str, problem: Any) -> str:
     why = str(problem["msg"]).removeprefix("Value error, ")
     shown = problem["input"]
     got = f", not {cut(repr(shown), MAX_SHOWN)}" if isinstance(shown, str | int | float | None) else ""
-    return f"{cut(field, 200)}: {why}{got}"
+    hint = of_field(str(problem["loc"][-1]) if problem["loc"] else "", str(problem["type"]))
+    return f"{cut(field, 200)}: {why}{got}{f' ({hint})' if hint else ''}"

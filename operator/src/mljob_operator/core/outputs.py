@@ -10,7 +10,8 @@ from .storable import cut, storable, stored_size, whole
 
 MAX_OUTPUTS_BYTES = 16 * 1024
 MAX_OMITTED = 32
-MAX_NAME_LENGTH = 63
+MAX_NAME_LENGTH = 100
+"""Characters of the name of an output that is left out, and of the reason behind it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ ACTIVE_TASK = frozenset(
     }
 )
 
+WITHOUT_WORKER = frozenset({TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE})
+"""Active, and no worker is at the task."""
+
 RETRY_RANK = 4
 TASK_RANK: dict[TaskState, int] = {
     TaskState.NONE: 0,

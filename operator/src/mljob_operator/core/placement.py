@@ -84,6 +84,10 @@ class Surroundings:
             return None
         return first_match(self.access(airflow), self.namespace, dag_id)
 
+    def may_run(self, airflow: str, dag_id: str) -> bool:
+        """Whether the MLJob's namespace may run a DAG in an Airflow, and hence hear of it."""
+        return not matches(self.reserved, dag_id) and self.rule(airflow, dag_id) is not None
+
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
         """The credentials of that rule; None: those of the Airflow."""
         place = self.rule(airflow, dag_id)

@@ -25,7 +25,7 @@ from mljob_contract.mljob import (
 
 from .facts import Failure, TaskFact
 from .ledger import Ledger
-from .phases import ACTIVE_TASK, FINISHED_TASK, TaskState, task_state
+from .phases import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from .storable import cut, stored_size
 
 MAX_TASKS_BYTES = 40 * 1024
@@ -128,7 +128,7 @@ def _current(facts: Iterable[TaskFact]) -> str | None:
     active = [fact for fact in facts if fact.state in ACTIVE_TASK]
     latest = max(
         active,
-        key=lambda fact: (fact.awaits_input, fact.state is not TaskState.DEFERRED, _time(fact.start), fact.key),
+        key=lambda fact: (fact.awaits_input, fact.state not in WITHOUT_WORKER, _time(fact.start), fact.key),
         default=None,
     )
     return latest.task_id if latest else None

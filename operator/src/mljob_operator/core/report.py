@@ -177,6 +177,13 @@ def _told(s: Situation, summary: Summary | None, url: str | None) -> Story:
     if (at := s.next_attempt_at) is not None and s.now < at and not s.open:
         last = (status.history or [])[-1]
         return Story(Phase.PENDING, "RetryBackoff", _retry_message(s, last.message, status.failed_attempts or 0, at))
+    if s.announced_in_vain and s.effort.unknown_until is not None and not s.absent:
+        return Story(
+            Phase.PENDING,
+            "Submitting",
+            f"Waiting until {s.effort.unknown_until:%H:%M:%S} UTC for the submission before, which may still reach Airflow; then a {_what(s)} of DAG "
+            f"{s.dag_id} is submitted.",
+        )
     return Story(Phase.PENDING, "Submitting", f"Submitting a {_what(s)} of DAG {s.dag_id}.")
 
 
@@ -332,12 +339,17 @@ def _running(ledger: Ledger, summary: Summary | None, url: str | None) -> Story:
             "TaskRetrying",
             f"Task {_name(fact)} failed at try {fact.try_number} and will be retried{': ' + error if error else '.'}",
         )
-    if deferred := _nothing_but_deferred(ledger):
-        others = f" and {len(deferred) - 1} more are" if len(deferred) > 1 else " is"
+    if deferred := _nothing_but(ledger, TaskState.DEFERRED):
         return Story(
             Phase.RUNNING,
             "TaskDeferred",
-            f"Task {_name(deferred[0])}{others} deferred: waiting in the triggerer, without a worker{_of_tasks(summary)}.",
+            f"{_all_of(deferred)} deferred: waiting in the triggerer, without a worker{_of_tasks(summary)}.",
+        )
+    if rescheduled := _nothing_but(ledger, TaskState.UP_FOR_RESCHEDULE):
+        return Story(
+            Phase.RUNNING,
+            "TaskRescheduled",
+            f"{_all_of(rescheduled)} rescheduled: waiting for the next look, without a worker{_of_tasks(summary)}.",
         )
     if summary is not None and summary.current_task:
         return Story(Phase.RUNNING, "TaskRunning", f"Task {summary.current_task} is running{_of_tasks(summary)}.")
@@ -357,12 +369,17 @@ def _awaiting_input(asking: list[TaskFact], summary: Summary | None, url: str | 
     )
 
 
-def _nothing_but_deferred(ledger: Ledger) -> list[TaskFact]:
-    """The deferred tasks, where nothing else is going on."""
+def _nothing_but(ledger: Ledger, state: TaskState) -> list[TaskFact]:
+    """The tasks in a state, where nothing else is going on."""
     active = [fact for fact in ledger.tasks.values() if fact.state in ACTIVE_TASK]
-    if any(fact.state is not TaskState.DEFERRED for fact in active):
+    if any(fact.state is not state for fact in active):
         return []
     return sorted(active, key=lambda fact: (fact.start or fact.at, fact.key))
+
+
+def _all_of(facts: list[TaskFact]) -> str:
+    """Several tasks, as the subject of a sentence."""
+    return f"Task {_name(facts[0])}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
 
 
 def _failed(ledger: Ledger) -> Story:

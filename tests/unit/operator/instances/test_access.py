@@ -68,3 +68,12 @@ async def test_a_namespace_that_is_not_known_yet_is_not_refused(world: Platform)
     world.instance_objects.labels["new"] = {"tier": "gold"}
     await world.see_all()
     assert world.jobs.objects["new", "early"]["status"]["phase"] == "Queued"
+
+
+async def test_a_misspelt_dag_is_told_which_one_may_be_meant_of_those_that_it_may_run(world: Platform) -> None:
+    world.prod.dags |= {"train_digits": ("fit",), "train_digit_x": ("fit",)}
+    world.instance_objects.edit("prod", {"access": [{"dags": ["train_digit", "train_digits"]}]})
+    await world.see_all()
+    await world.run_in("prod", dagId="train_digit")
+    assert world.says == (Phase.PENDING, "DagNotFound")
+    assert world.status.message.endswith("Did you mean train_digits?")

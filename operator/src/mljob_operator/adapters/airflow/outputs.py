@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from ...core.outputs import Outputs
 from . import absence
 from .answers import Absent, TooLarge
 from .session import Session
+from .xcom_values import plain, stored_elsewhere
 
 OUTPUTS_KEY = "mljob_outputs"
 """The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
@@ -28,6 +28,8 @@ MAX_XCOM_BYTES = 1024 * 1024
 """Of one XCom. A status holds 16 KiB of outputs, but of one task's some may be small."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
 """Of all XComs that are read for a run."""
+IN_A_STORE = "(in an object store)"
+"""Why an output is left out whose XCom an object-store backend keeps: Airflow's REST API gives the address, and not the value."""
 MAX_XCOMS = 1000
 """Of one key in a run, and of one task where it is mapped."""
 
@@ -47,7 +49,7 @@ class _Reading:
 
     Attributes:
         room: Bytes that may still be read.
-        omitted: Names of what was too large.
+        omitted: Names of what was too large, or is in an object store.
     """
 
     dag_id: str
@@ -70,7 +72,7 @@ class XComOutputs:
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
         """What all tasks published, merged in the order in which it was pushed, then the XComs that are asked for.
 
-        What is too large to be read is named in ``omitted``: an output by its name, what a task published by the task's. So is what a task left
+        What is too large to be read, or kept in an object store, is named in ``omitted``: an output by its name, what a task published by the task's. So is what a task left
         out of what it published, unless another task published it later.
         """
         reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
@@ -93,7 +95,7 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """Each XCom of this key with its value, in the order in which they were pushed; none where one of an output's is too large."""
+        """Each XCom of this key with its value, in the order in which they were pushed; none where one of an output's can't be had."""
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
         if len(xcoms) > MAX_XCOMS:
@@ -108,6 +110,11 @@ class XComOutputs:
                 continue
             except TooLarge:
                 reading.omitted.append(name or f"{OUTPUTS_KEY} of {xcom.task_id}")
+                if name is not None:
+                    return []
+                continue
+            if stored_elsewhere(value, reading.dag_id, reading.run_id, xcom.task_id):
+                reading.omitted.append(f"{name or f'{OUTPUTS_KEY} of {xcom.task_id}'} {IN_A_STORE}")
                 if name is not None:
                     return []
                 continue
@@ -140,7 +147,7 @@ class XComOutputs:
         )
         value = row.anything("value")
         reading.room -= row.size
-        return _plain(value)
+        return plain(value)
 
 
 def _names(value: Any) -> dict[str, None]:
@@ -154,13 +161,3 @@ def _replace(place: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]
     place |= newer
     for name in newer:
         other.pop(name, None)
-
-
-def _plain(value: Any) -> Any:
-    """An XCom as Airflow stores it: JSON in a string, or in older rows JSON itself."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value

@@ -6,10 +6,13 @@ their names and tracebacks are somebody else's.
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 from airflow_client.client import DAGApi, ImportErrorApi
 
+from ...core.spelling import of_param
 from ...core.storable import cut
 from ...core.story import sentence
 from ...errors import AirflowError, DagImportError, DagNotFound, SubmissionRefused, ValidationFailed
@@ -20,6 +23,8 @@ from .session import PAGE, Session
 
 MAX_CAUSE = 300
 """Characters of the last line of a traceback."""
+MAX_SIMILAR = 10
+"""DAGs with ids like one that there is not."""
 MAX_PATH = 4000
 """Characters of a file's path; Airflow's column has 2000."""
 _NO_MANUAL_RUNS = "does not allow manual runs"
@@ -49,7 +54,7 @@ class Refusals:
             broken = self._import_error_of(dag_id)
             return DagImportError(
                 f"DAG {dag_id!r} has import errors and can't be run: fix its file{f' ({broken})' if broken else ''}; "
-                "`airflow dags list-import-errors` shows the traceback."
+                "Airflow's UI shows the traceback, on the page of all DAGs."
             )
         if answer.status == 400 and _NO_MANUAL_RUNS in detail.lower():
             return SubmissionRefused(
@@ -62,8 +67,9 @@ class Refusals:
                 "such ids too. The operator tries again every few minutes."
             )
         if answer.status in (400, 422):
+            hint = of_param(detail)
             return ValidationFailed(
-                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)} Change spec.conf or what spec.confFrom names, or the DAG's params. "
+                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)}{f' ({hint}.)' if hint else ''} Change spec.conf or what spec.confFrom names, or the DAG's params. "
                 "The operator tries again every few minutes, and at once when the spec changes."
             )
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
@@ -73,9 +79,24 @@ class Refusals:
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
         return DagNotFound(
-            f"Airflow knows no DAG {dag_id!r} (spec.dagId). A new DAG file takes until the dag processor's next scan to appear; "
-            f"check the spelling with `airflow dags list`, and the file with `airflow dags list-import-errors`.{hint}"
+            f"Airflow knows no DAG {dag_id!r} (spec.dagId). A new DAG file takes until the dag processor's next scan to appear. "
+            f"Check the spelling, and the file: Airflow's UI lists all DAGs, and above them the files that it can't import.{hint}",
+            self._similar(dag_id),
         )
+
+    def _similar(self, dag_id: str) -> list[str]:
+        """DAGs whose ids are like this one, the most similar first; none where nobody tells."""
+        part = max(re.split(r"[-_.]", dag_id), key=len)
+        try:
+            page = self._session.ask(
+                self._dags.get_dags_without_preload_content,
+                dag_id_pattern=f"%{part[: max(3, len(part) // 2)]}%",
+                limit=PAGE,
+                most=MAX_PAGE_BYTES,
+            )
+            return get_close_matches(dag_id, [row.text("dag_id") for row in page.rows("dags")], n=MAX_SIMILAR)
+        except (Answer, AirflowError):
+            return []
 
     def _import_error_of(self, dag_id: str) -> str:
         """The DAG's file, and the last line of its traceback; empty where the file can be imported, is not known, or nobody tells."""

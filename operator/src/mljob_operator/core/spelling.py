@@ -1,0 +1,31 @@
+"""How a duration or a time is written that was written another way: the way out in a message."""
+
+from __future__ import annotations
+
+import re
+
+DATE_TIME = "write a date, a time and a time zone, such as 2026-01-01T00:00:00Z"
+SECONDS = "write a number of seconds, such as 7200 for two hours"
+
+_NO_NUMBER = re.compile(
+    r"'\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|sec|m|min|h|d|w)' is not of type '(?:integer|number)'", re.IGNORECASE
+)
+
+
+def of_field(name: str, problem: str) -> str | None:
+    """How to write a field of a spec.
+
+    Args:
+        name: The field's.
+        problem: Pydantic's type of the error (its documentation: "Validation Errors").
+    """
+    if name.endswith("Seconds") and problem.startswith(("int_", "float_")):
+        return SECONDS
+    return DATE_TIME if problem.startswith(("datetime_", "timezone_")) else None
+
+
+def of_param(refusal: str) -> str | None:
+    """How to write a param's value, by the words with which jsonschema refuses the value, here or in Airflow."""
+    if _NO_NUMBER.search(refusal):
+        return "a duration is a number there; if it counts seconds, 7200 for two hours"
+    return DATE_TIME if "is not a 'date-time'" in refusal else None
