@@ -11,6 +11,7 @@ from typing import Any
 
 from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.mljob import OutputSource, StatusSource
+from mljob_operator.core.children import Child
 from mljob_operator.core.facts import Question, RunFact, TaskFact, TaskKey
 from mljob_operator.core.halt import Halt
 from mljob_operator.core.identity import cancel_run_id
@@ -52,6 +53,7 @@ class FakeRun:
     backfill: int | None = None
     questions: dict[TaskKey, str] = field(default_factory=dict)
     note: str | None = None
+    children: list[Child] = field(default_factory=list)
 
 
 class FakeUser:
@@ -238,6 +240,17 @@ class FakeAirflow:
                 if task.state not in FINISHED_TASK:
                     run.tasks[key] = replace(task, state=TaskState.FAILED, at=now, seen=now, end=now)
             self.end(run, RunState.FAILED)
+
+    async def children(self, dag_id: str, run_id: str) -> list[Child]:
+        """Runs that a run's tasks claim to have started, and that have not ended."""
+        self.asked("children")
+        run = self.runs.get((dag_id, run_id))
+        claimed = run.children if run is not None else []
+        return [
+            child
+            for child in claimed
+            if (there := self.runs.get((child.dag_id, child.run_id))) is not None and there.state not in TERMINAL_RUN
+        ]
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
         """Another note."""

@@ -28,6 +28,12 @@ class AirflowRest:
     def close(self) -> None:
         self._http.clear()
 
+    def token(self) -> str:
+        """A token of this user's."""
+        self.get("/dags", limit=1)
+        assert self._token is not None
+        return self._token
+
     def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
         """Status and body of ``/api/v2<path>``."""
         if self._token is None:

@@ -32,8 +32,10 @@ class Platform:
         """A name that no session before this one used."""
         return f"{short}-{self._suffix}"
 
-    def secret(self, short: str, password: str | None = None) -> None:
+    def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
+        if token is not None:
+            data = {"token": token}
         self._kubectl.within(CREDENTIALS).apply(
             {
                 "apiVersion": "v1",
@@ -43,10 +45,19 @@ class Platform:
             }
         )
 
-    def make(self, short: str, *, default: bool = False, password: str | None = None, **spec: Any) -> TcpProxy:
+    def make(
+        self,
+        short: str,
+        *,
+        default: bool = False,
+        password: str | None = None,
+        token: str | None = None,
+        **spec: Any,
+    ) -> TcpProxy:
         """An AirflowInstance with a Secret and a way of its own; it lets everybody in, unless ``access`` says otherwise."""
         way = self._ways.enter_context(TcpProxy(self._env["AIRFLOW_URL"]))
-        self.secret(short, password)
+        self.secret(short, password, token)
+        reference = "tokenSecretRef" if token is not None else "passwordSecretRef"
         self._made.append(short)
         self._kubectl.apply(
             {
@@ -55,7 +66,7 @@ class Platform:
                 "metadata": {"name": self.name(short), "annotations": {IS_DEFAULT: "true"} if default else {}},
                 "spec": {
                     "url": way.url,
-                    "credentials": {"passwordSecretRef": {"name": self.name(short)}},
+                    "credentials": {reference: {"name": self.name(short)}},
                     "access": [{}],
                     **spec,
                 },

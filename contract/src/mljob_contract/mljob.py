@@ -70,6 +70,13 @@ class CancellationStrategy(StrEnum):
     API = "Api"
 
 
+class ChildRuns(StrEnum):
+    """What becomes of runs that a cancelled run's tasks have started."""
+
+    LEAVE = "Leave"
+    CANCEL = "Cancel"
+
+
 class RunPolicy(StrEnum):
     """How many runs an MLJob's spec is worth."""
 
@@ -122,6 +129,9 @@ class Cancellation(_Model):
     timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     """How long deletion waits for an Airflow that can't be reached, in seconds from the deletion. After that the MLJob goes,
     and a Warning event names the run that may still be active."""
+    children: ChildRuns = ChildRuns.LEAVE
+    """What becomes of runs that tasks of a cancelled run have started (TriggerDagRunOperator). Leave: they go on, as in Airflow, and an Event names them.
+    Cancel: they are cancelled as well, as far as the MLJob's namespace may run their DAGs; an Event names those that are, and those that go on."""
 
 
 MAX_COUNT = 2147483647

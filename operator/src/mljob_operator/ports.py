@@ -16,6 +16,7 @@ from mljob_contract.mljob import ConfSource, OutputSource
 
 from .core.admission import Limits
 from .core.backfill import Backfill, Member, Order
+from .core.children import Child
 from .core.conf import Source
 from .core.facts import Question, RunFact, TaskFact, TaskKey
 from .core.halt import Halt
@@ -185,6 +186,10 @@ class DagRuns(Protocol):
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """Set the run's unfinished task instances failed, then the run."""
+        ...
+
+    async def children(self, dag_id: str, run_id: str) -> list[Child]:
+        """Runs that tasks of this run, and of its children, claim to have started, and that have not ended."""
         ...
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:

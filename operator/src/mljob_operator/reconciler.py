@@ -9,16 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from mljob_contract.mljob import ChildRuns
+
 from . import backfills
 from .confs import Confs
 from .core import attempts, decisions, orphans
 from .core.admission import AdmissionQueue
+from .core.children import may_be_ended
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
 from .core.disclosure import disclosed
 from .core.effort import Effort, Trouble
 from .core.facts import RunFact, Snapshot
 from .core.job import Job, Key
 from .core.ledger import ABSENCE_TAKES, Ledger, ask, missed, observe
+from .core.notices import of_children
 from .core.outputs import Outputs, bounded
 from .core.phases import FINISHED_TASK, TERMINAL_PHASES
 from .core.redaction import Redaction
@@ -37,6 +41,7 @@ from .errors import (
     OperatorError,
     ReferenceMissing,
     Refused,
+    StoreError,
     backoff,
 )
 from .logs import redacted_logger
@@ -401,6 +406,10 @@ class Reconciler:
                     effort=replace(effort, cancelled_directly_at=now, looked_up_at=now - decisions.LOOK_UP_EVERY),
                 )
 
+            case decisions.SeeToChildren():
+                await self._see_to_children(situation)
+                return replace(progress, effort=replace(effort, children_seen_to=True))
+
             case decisions.NoteRetention():
                 try:
                     await self._dag_runs(situation).set_note(dag_id, run_id, orphans.note_of_retained(job.key))
@@ -410,6 +419,39 @@ class Reconciler:
 
             case _:  # pragma: no cover  # the others are the caller's
                 raise AssertionError(action)
+
+    async def _see_to_children(self, situation: Situation) -> None:
+        """End the runs that a cancelled run had started, or leave them, and tell of them.
+
+        Raises:
+            AirflowError: They are to be ended, and can't be.
+        """
+        job, run = situation.job, situation.run_key
+        dag_runs, cancel = self._dag_runs(situation), job.spec.cancellation.children is ChildRuns.CANCEL
+        try:
+            found = await dag_runs.children(run.dag_id, run.run_id)
+        except AirflowError as error:
+            if cancel:
+                raise
+            self._log(situation, logging.WARNING, "runs that the cancelled run had started are not known: %s", error)
+            return
+        ended = [
+            child
+            for child in found
+            if cancel
+            and may_be_ended(
+                child, run, self._prefix, allowed=situation.around.may_run(situation.airflow, child.dag_id)
+            )
+        ]
+        for child in ended:
+            await dag_runs.cancel(child.dag_id, child.run_id)
+            self._log(situation, logging.INFO, "cancelled run %s of DAG %s, a child", child.run_id, child.dag_id)
+        left = [child for child in found if child not in ended]
+        for notice in of_children(ended, left, run.run_id):
+            try:
+                await self._jobs.record(job, notice)
+            except StoreError as error:
+                self._log(situation, logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
 
     async def _is_there(self, situation: Situation, number: int) -> bool:
         """Whether Airflow has the ``number``-th run of the MLJob's spec."""

@@ -107,6 +107,11 @@ class CancelDirectly:
 
 
 @dataclass(frozen=True, slots=True)
+class SeeToChildren:
+    """Look for runs that the cancelled run's tasks had started; end them where the spec says so, and tell of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoteRetention:
     """Have the run's note say that the run goes on without its MLJob on purpose; tried once, for the deletion does not wait for Airflow."""
 
@@ -149,6 +154,7 @@ Action = (
     | TriggerCancellation
     | CheckCancellation
     | CancelDirectly
+    | SeeToChildren
     | NoteRetention
     | Release
     | Expire
@@ -170,6 +176,15 @@ def decide(situation: Situation) -> Action:
         due = [at for at in (action.until, *situation.deadlines) if at is not None]
         return Wait(min(due, default=None))
     return action
+
+
+def see_to_children(s: Situation) -> Action | None:
+    """Once a run has been cancelled, no task of it starts another one any more."""
+    if not s.has_children_to_see_to:
+        return None
+    if s.retry_at is not None and s.now < s.retry_at:
+        return Wait(_soonest(s.retry_at, s.deletion_deadline))
+    return SeeToChildren()
 
 
 def let_deletion_through(s: Situation) -> Action | None:
@@ -387,6 +402,7 @@ def follow(s: Situation) -> Action | None:
 
 
 POLICIES: tuple[Policy, ...] = (
+    see_to_children,
     let_deletion_through,
     take_over,
     store_what_is_next,

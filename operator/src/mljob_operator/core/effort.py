@@ -51,6 +51,7 @@ class Effort:
         cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
         cancelled_directly_at: When the run was cancelled through REST.
         retention_noted: Whether Airflow was told, or could not be told, that the run goes on without its MLJob.
+        children_seen_to: Whether runs that the cancelled run had started were looked for, and ended where they are to be.
         looked_up_at: When the run was last asked for.
         over_since: When the ended run's tasks and outputs were first read.
         doubt: The run was missed, or not all of its tasks are known: ask for both.
@@ -73,6 +74,7 @@ class Effort:
     cancel_dag_refused: str | None = None
     cancelled_directly_at: datetime | None = None
     retention_noted: bool = False
+    children_seen_to: bool = False
     looked_up_at: datetime | None = None
     over_since: datetime | None = None
     doubt: bool = False

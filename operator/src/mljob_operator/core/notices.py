@@ -6,10 +6,12 @@ Reasons are stable: alerts match on them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
+from .children import Child, in_words
 from .halt import Halt
 from .phases import TERMINAL_PHASES
 from .situation import Stop
@@ -69,6 +71,27 @@ def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     elif new.reason != old.reason and new.message and (new.phase in _TROUBLED or new.reason in set(Halt)):
         told.extend(_trouble(new))
     return told
+
+
+def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[Notice]:
+    """What to tell of runs that a cancelled run had started."""
+    told = []
+    if ended:
+        told.append(
+            Notice(
+                NORMAL, "ChildrenCancelled", f"Runs that run {run_id} had started were cancelled: {in_words(ended)}."
+            )
+        )
+    if left:
+        told.append(
+            Notice(
+                WARNING,
+                "ChildrenLeft",
+                f"Runs that run {run_id} had started go on: {in_words(left)}. spec.cancellation.children, set to Cancel, ends such runs, as far as the namespace "
+                "may run their DAGs.",
+            )
+        )
+    return [Notice(notice.type, notice.reason, notice.message[:1024]) for notice in told]
 
 
 def _condition(status: MLJobStatus, kind: str) -> Condition | None:

@@ -541,8 +541,18 @@ class Situation:
         if not self.open or not self.recorded:
             return False
         if self.ledger.over:
-            return self.told
+            return self.told and not self.has_children_to_see_to
         return self.absent and (self.submitted or self.stop is not None)
+
+    @property
+    def has_children_to_see_to(self) -> bool:
+        """Whether the run was cancelled, and runs that its tasks had started are to be looked for. An Airflow that is away holds up no deletion by that."""
+        run = self.ledger.run
+        cancelled = self.stop is not None and self.open and run is not None and run.state is RunState.FAILED
+        if not cancelled or run is None or self.job.is_backfill or self.effort.children_seen_to:
+            return False
+        patience = timedelta(seconds=self.job.spec.cancellation.timeout_seconds)
+        return self.reachable and not self.late and self.now < run.seen + patience
 
     @property
     def told(self) -> bool:

@@ -59,6 +59,10 @@ LIST_TASK_INSTANCES = Absence(
     NO_SERIALIZED_DAG,
 )
 """``routes/public/task_instances.py``, get_task_instances: the first one in 3.1, the second one since 3.2."""
+GET_TASK_INSTANCE = Absence(
+    "The Mapped Task Instance with dag_id: `{dag_id}`, run_id: `{run_id}`, task_id: `{task_id}`, and map_index: `{map_index}` was not found"
+)
+"""The same file, get_mapped_task_instance."""
 GET_DAG = Absence(NO_SERIALIZED_DAG, "Unable to obtain dag with id {dag_id} from session")
 """``routes/public/dags.py``, get_dag and get_dag_details."""
 LIST_TASKS = Absence(NO_SERIALIZED_DAG)

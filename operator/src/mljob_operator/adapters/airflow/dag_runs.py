@@ -8,6 +8,7 @@ from typing import Any
 
 from mljob_contract.mljob import OutputSource
 
+from ...core.children import Child
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.halt import Halt
 from ...core.outputs import Outputs
@@ -15,6 +16,7 @@ from ...ports import RunChange, TaskChange
 from .backfills import AirflowBackfills
 from .cancellation import Cancellation
 from .changes import Changes
+from .children import Children
 from .lanes import Run, Work
 from .outputs import XComOutputs
 from .refusals import Refusals
@@ -39,6 +41,7 @@ class AirflowRuns:
         self._runs = Runs(session, refusals)
         self._outputs = XComOutputs(session)
         self._cancellation = Cancellation(session, self._runs, dag_id=cancel_dag_id)
+        self._children = Children(session)
         self._changes = Changes(session, prefix=prefix)
         self.backfills = AirflowBackfills(session, run, refusals, prefix=prefix)
         """Its backfills."""
@@ -97,6 +100,10 @@ class AirflowRuns:
     async def cancel(self, dag_id: str, run_id: str) -> None:
         """As :meth:`.Cancellation.cancel`."""
         await self._run(Work.CANCELLATIONS, "cancel", self._cancellation.cancel, dag_id, run_id)
+
+    async def children(self, dag_id: str, run_id: str) -> list[Child]:
+        """As :meth:`.Children.active`."""
+        return await self._run(Work.CANCELLATIONS, "children", self._children.active, dag_id, run_id)
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
         """As :meth:`.Runs.set_note`."""

@@ -1,0 +1,139 @@
+"""An Airflow as companies run it: behind a gateway, with DAGs that need a date, are paused in mid-run, or start others."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from devstack import certificates
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.live.airflow import AirflowRest
+from tests.live.airflow_instances import Platform
+from tests.live.eventually import eventually
+from tests.live.http_gateway import Answer, HttpGateway
+from tests.live.installation import Installation
+from tests.live.kubectl import Kubectl
+from tests.live.mljobs import MLJobs, Object, manifest
+
+DAY = "2026-01-02T00:00:00Z"
+CHILD = "environments_child"
+BEHIND: Object = {}
+"""What a spec has that runs behind the gateway."""
+UNAUTHORIZED = Answer(401, b"<html>Unauthorized</html>", "text/html")
+
+
+@pytest.fixture(scope="module")
+def instances(new_installation: NewInstallation) -> Installation:
+    """An operator whose settings name no Airflow."""
+    return new_installation("environments", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="")
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[HttpGateway, str, str]]:
+    """A gateway with TLS of a CA of its own, under a path, that wants a token with every request and is slow, in front of an Airflow whose pages are
+    short; its CA, and the token.
+    """
+    folder = tmp_path_factory.mktemp("gateway")
+    certificates.make(folder, "10.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    token = airflow.token()
+
+    def guard(headers: Mapping[str, str]) -> Answer | None:
+        return None if headers.get("authorization") == f"Bearer {token}" else UNAUTHORIZED
+
+    with HttpGateway(
+        stack.env["AIRFLOW_URL"], tls=context, prefix="/teams/ml", guard=guard, most_rows=5, latency=0.05
+    ) as gateway:
+        yield gateway, Path(folder / "ca.crt").read_text(), token
+
+
+@pytest.fixture(scope="module")
+def jobs(
+    instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
+) -> Iterator[MLJobs]:
+    """MLJobs that may run behind the gateway."""
+    platform = Platform(kubectl, stack)
+    way, ca, token = gateway
+    platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)
+    platform.until("gateway", "Ready")
+    BEHIND["airflowRef"] = {"name": platform.name("gateway")}
+    yield instances.jobs
+    instances.jobs.remove_all()
+    instances.jobs.until_gone(*instances.jobs.all())
+    platform.close()
+    instances.operator.stop()
+
+
+def warnings(jobs: MLJobs, name: str) -> dict[str, Object]:
+    return {event["reason"]: event for event in jobs.events(name) if event["type"] == "Warning"}
+
+
+def test_a_whole_life_behind_a_gateway(jobs: MLJobs, airflow: AirflowRest) -> None:
+    many = [{"name": "pairs", "taskId": "publish"}]
+    jobs.apply(
+        manifest("outputs", "environments_outputs", outputs=many, **BEHIND),
+        manifest(
+            "day", "environments_ds", logicalDate=DAY, outputs=[{"name": "day", "taskId": "for_the_day"}], **BEHIND
+        ),
+        manifest("leaves", "environments_parent", **BEHIND),
+        manifest("ends", "environments_parent", cancellation={"children": "Cancel"}, **BEHIND),
+    )
+
+    ended = jobs.until_finished("outputs", "day")
+    outputs = ended["outputs"]["status"]["outputs"]
+    assert outputs == {
+        **{f"o{number}": number for number in range(7)},
+        "pairs": [[number, number] for number in range(7)],
+    }
+    assert ended["outputs"]["status"]["progress"] == "7/7"
+    assert ended["day"]["status"]["outputs"] == {"day": "2026-01-02"}
+
+    jobs.apply(manifest("the-same-day", "environments_ds", logicalDate=DAY, **BEHIND))
+    waits = jobs.until("the-same-day", lambda status: status.get("reason") == "LogicalDateTaken", "LogicalDateTaken")
+    assert ended["day"]["status"]["dagRunId"] in waits["message"]
+
+    children = {}
+    for name in ("leaves", "ends"):
+        run_id = jobs.until_phase(name, "Running")["dagRunId"]
+        children[name] = eventually(partial(child_of, airflow, run_id), f"{name} has started a child")
+        jobs.kubectl("delete", "mljob", name, "--timeout=100s")
+        assert airflow.run("environments_parent", run_id)["state"] == "failed"  # type: ignore[index]
+    assert airflow.run(CHILD, children["leaves"])["state"] == "running"  # type: ignore[index]
+    assert children["leaves"] in warnings(jobs, "leaves")["ChildrenLeft"]["message"]
+    assert airflow.ended(CHILD, children["ends"])["state"] == "failed"
+    told = {event["reason"]: event["message"] for event in jobs.events("ends")}
+    assert children["ends"] in told["ChildrenCancelled"]
+    airflow.end(CHILD, children["leaves"])
+
+
+def child_of(airflow: AirflowRest, run_id: str) -> str | None:
+    """The run that a run of environments_parent has started, once Airflow runs it."""
+    found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
+    if not any(entry["key"] == "trigger_run_id" for entry in found):
+        return None
+    path = f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries/trigger_run_id"
+    child = str(airflow.get(path)["value"]).strip('"')
+    run = airflow.run(CHILD, child)
+    return child if run is not None and run["state"] == "running" else None
+
+
+def test_a_dag_that_is_paused_in_mid_run_is_told(jobs: MLJobs, airflow: AirflowRest) -> None:
+    jobs.submit("paused-in-mid-run", "environments_two_steps", **BEHIND)
+    jobs.until("paused-in-mid-run", lambda status: status.get("currentTask") == "first", "the first task runs")
+    airflow.pause("environments_two_steps", paused=True)
+    try:
+        status = jobs.until("paused-in-mid-run", lambda status: status.get("reason") == "DagPaused", "DagPaused")
+        assert status["phase"] == "Running"
+        eventually(lambda: warnings(jobs, "paused-in-mid-run").get("DagPaused"), "a Warning tells of it")
+    finally:
+        airflow.pause("environments_two_steps", paused=False)
+    ended = jobs.until_finished("paused-in-mid-run")["paused-in-mid-run"]["status"]
+    assert ended["phase"] == "Succeeded"
