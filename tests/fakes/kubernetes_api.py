@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,7 +57,7 @@ class KubernetesApi:
         watches: Paths of the watches that were asked for.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {MLJOBS: [], INSTANCES: [], NAMESPACES: []}
         self.refuse: Callable[[str, Query], Answer | None] = lambda _path, _query: None
         self.lists: list[tuple[str, Query]] = []
@@ -76,6 +77,9 @@ class KubernetesApi:
             allow_reuse_address = True
 
         self._server = Server((HOST, port), Handler)
+        self._scheme = "https" if tls is not None else "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -90,7 +94,11 @@ class KubernetesApi:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self._server.server_port}"
+        return f"{self._scheme}://{HOST}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
 
     def _answer(self, handler: BaseHTTPRequestHandler, path: str, query: Query) -> None:
         watch = "watch" in query
@@ -145,14 +153,15 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 }
 
 
-def kubeconfig(path: Path, url: str, **user: str) -> Path:
-    """A kubeconfig for a Kubernetes API at this URL."""
+def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: str) -> Path:
+    """A kubeconfig for a Kubernetes API at this URL, and with a certificate of this authority."""
+    cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "it",
         "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        "clusters": [{"name": "it", "cluster": {"server": url}}],
+        "clusters": [{"name": "it", "cluster": cluster}],
         "users": [{"name": "it", "user": user or {"token": "t"}}],
     }
     path.write_text(yaml.safe_dump(config))

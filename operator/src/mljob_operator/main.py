@@ -19,7 +19,7 @@ from kubernetes.aio.client import ApiClient
 from pydantic import ValidationError
 
 from . import kafka_properties, logs
-from .adapters import msk
+from .adapters import msk, proxies
 from .adapters.airflow.client import Airflow
 from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents, refusal
@@ -306,9 +306,11 @@ def main() -> int:
         settings = Settings()
     except ValidationError as error:
         return _refuse(explained(error))
-    if problems := unusable_files(settings) or _refused_by_kafka(settings):
+    if problems := proxies.problems() or unusable_files(settings) or _refused_by_kafka(settings):
         return _refuse(problems)
-    logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()))
+    logs.hide(
+        "settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords()
+    )
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from devstack import certificates
 from devstack.ports import HOST, Ports
 from mljob_operator.adapters.kubernetes import PAGE
+from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import (
     MLJOBS,
     NAMESPACES,
@@ -180,6 +183,42 @@ def test_the_operator_ends_when_it_is_told_to_before_it_has_begun(start: Callabl
     eventually(lambda: operator.lines("can't be listed"), "it waits for the API", within=WITHIN)
     assert operator.told_to_end() == 0
     assert "Traceback" not in operator.log
+
+
+def test_the_watch_goes_through_the_proxy_as_well(start: Callable[..., Process], tmp_path: Path) -> None:
+    """The name of the API can be resolved by the proxy alone: an operator that is ready has listed and watched through the proxy."""
+    certificates.make(tmp_path, "10.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    url = "https://kubernetes.default.svc:6443"
+    config = kubeconfig(tmp_path / "proxied", url, authority=tmp_path / "ca.crt")
+    with KubernetesApi(tls=context) as api, HttpProxy({"kubernetes.default.svc:6443": api.port}) as proxy:
+        operator = start(
+            url,
+            KUBECONFIG=str(config),
+            HTTPS_PROXY=proxy.url,
+            NO_PROXY="10.0.0.0/8,172.30.0.0/16,.cluster.local",
+            MLJOB_LOG_LEVEL="debug",
+        )
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
+        )
+        assert operator.told_to_end() == 0
+    assert proxy.PASSWORD not in operator.log
+
+
+def test_a_proxy_that_is_away_is_named_without_its_password(start: Callable[..., Process], closed: int) -> None:
+    operator = start("https://kubernetes.default.svc:6443", HTTPS_PROXY=f"http://me:s3cret@{HOST}:{closed}")
+    told = f"the Kubernetes API did not answer through the proxy http://{HOST}:{closed} "
+    eventually(lambda: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
+    assert "s3cret" not in operator.log
+
+
+def test_a_proxy_that_is_none_ends_the_operator_with_a_sentence(start: Callable[..., Process], closed: int) -> None:
+    operator = start(f"http://{HOST}:{closed}", HTTPS_PROXY=f"socks5://me:s3cret@{HOST}:{closed}")
+    assert operator.exit_code() == 2
+    assert operator.lines("HTTPS_PROXY: is not the URL of an HTTP proxy")
+    assert "s3cret" not in operator.log
 
 
 def test_a_port_that_is_taken_ends_the_operator_with_a_sentence(start: Callable[..., Process], closed: int) -> None:

@@ -11,12 +11,10 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -29,6 +27,7 @@ from ..core.job import Job, Key
 from ..core.notices import Notice
 from ..core.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
+from .proxies import proxy_for, shown
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +37,8 @@ TIMEOUT = 15.0
 """Seconds for one request."""
 PAGE = 100
 """Objects in one answer to a list. A finished MLJob may have 64 KiB of status: a page of them is held in memory several times while it is read."""
+NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
+"""What aiohttp raises where there is no answer."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -199,7 +200,10 @@ async def connect() -> client.ApiClient:
     configuration.connection_pool_maxsize = 64
     try:
         await _configure(configuration)
-        return client.ApiClient(configuration)
+        api = client.ApiClient(configuration)
+        if configuration.proxy:
+            api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[method-assign]
+        return api
     except Exception as error:
         # Of a file that is not there, or is no kubeconfig, the client raises whatever comes to it.
         source = "the pod's ServiceAccount" if in_cluster() else os.environ.get("KUBECONFIG") or "~/.kube/config"
@@ -219,7 +223,7 @@ async def _configure(configuration: client.Configuration) -> None:
     # Left to itself, aiohttp looks for a proxy and a .netrc before every request, each in another thread: two waits for a
     # processor in the way of every status. The environment does not change, so it is read once.
     configuration.client_session_kwargs = {"trust_env": False}
-    configuration.proxy = configuration.proxy or _proxy_from_environment(configuration.host)
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host)
 
 
 async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
@@ -289,8 +293,8 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
         return await method(*args, **kwargs)
     except ApiException as error:
         raise _mapped(error) from error
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise StoreUnavailable(f"the Kubernetes API did not answer: {str(error) or type(error).__name__}") from error
+    except NO_ANSWER as error:
+        raise StoreUnavailable(unanswered(error, None)) from error
     except (ValueError, RecursionError) as error:
         raise StoreUnavailable(f"the answer of the Kubernetes API can't be read: {str(error)[:200]}") from error
 
@@ -325,10 +329,27 @@ def in_cluster() -> bool:
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
-def _proxy_from_environment(server: str) -> str | None:
-    """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say of the way to a server."""
-    url = urlsplit(server)
-    return None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
+def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The client's requests, whose errors name the proxy that they go through."""
+
+    async def through(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await request(*args, **kwargs)
+        except NO_ANSWER as error:
+            raise StoreUnavailable(unanswered(error, proxy)) from error
+
+    return through
+
+
+def unanswered(error: BaseException, proxy: str | None) -> str:
+    """Why the Kubernetes API did not answer, with the proxy that was asked to reach it."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # Its own text has the proxy's URL, with user and password.
+        cause = f"the proxy answered {error.status} {error.message}"
+    else:
+        cause = str(error) or type(error).__name__
+    way = f" through the proxy {shown(proxy)} (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)" if proxy else ""
+    return f"the Kubernetes API did not answer{way}: {cause}"
 
 
 def read(body: Mapping[str, Any]) -> Job | None:

@@ -19,7 +19,8 @@ import kopf
 from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
-from .kubernetes import explanation
+from .kubernetes import explanation, unanswered
+from .proxies import proxy_for
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Watch:
             self._unlisted |= {f"{root}/{airflow_instance.PLURAL}", "/api/v1/namespaces"}
         self._complaints: dict[str, str] = {}
         self._refusals = 0
+        self._proxy: str | None = None
 
     @property
     def listed(self) -> bool:
@@ -64,14 +66,15 @@ class Watch:
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
+        self._proxy = info.proxy_url or proxy_for(info.server)
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(self._answered)
         trace.on_request_exception.append(self._failed)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
-            proxy=info.proxy_url,
-            trust_env=info.trust_env,
+            proxy=self._proxy,
+            trust_env=False,
             trace_configs=[trace],
         )
         return kopf.AiohttpSession(
@@ -102,7 +105,7 @@ class Watch:
     ) -> None:
         error = request.exception
         if isinstance(error, Exception):
-            self._complain(request.url.path, f"the Kubernetes API did not answer: {str(error) or type(error).__name__}")
+            self._complain(request.url.path, unanswered(error, self._proxy))
 
     def _complain(self, path: str, why: str) -> None:
         """Once for each cause; kopf would repeat it with each try."""

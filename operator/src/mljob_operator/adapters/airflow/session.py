@@ -22,6 +22,7 @@ from mljob_contract.airflow_versions import Version
 
 from ...core.credentials import Login
 from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
+from ..proxies import login_headers, pool_manager, proxy_for, shown
 from .absence import NEVER, Absence
 from .answers import MAX_OBJECT_BYTES, MAX_PAGE_BYTES, Answer, Reply, TooLarge, clock_offset, without_user
 from .rows import Row
@@ -43,6 +44,12 @@ MAX_CLOCK_OFFSET = timedelta(days=1)
 """An answer's date that is further away than this is no clock's."""
 MAX_CURSOR = 4096
 
+_NOT_CONNECTED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
+)
+"""What urllib3 raises before a request is sent."""
 _REPEATED = 100
 """Kinds of rows that can't be read and are logged; the rest is silent."""
 
@@ -68,6 +75,10 @@ class Session:
         self._trusted = (ca_file, ca_bundle)
         configuration = Configuration(host=self._url, ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False)
         configuration.connection_pool_maxsize = connections
+        # Set here, because the client reads NO_PROXY by a rule of its own.
+        self._proxy = proxy_for(self._url)
+        configuration.proxy, configuration.no_proxy = self._proxy, ""
+        configuration.proxy_headers = login_headers(self._proxy) if self._proxy else None
         self.client = ApiClient(configuration)
         """For the client's API classes."""
         self.client.default_headers.update(self._headers)
@@ -226,7 +237,7 @@ class Session:
 
     def _send(self, method: Callable[..., Any], *args: Any, most: int = MAX_OBJECT_BYTES, **query: Any) -> Reply:
         query.setdefault("_request_timeout", TIMEOUT)
-        with _reaching(f"Airflow at {self._at}"):
+        with _reaching(f"Airflow at {self._at}", self._proxy):
             return Reply.read(method(*args, **query), self._at, most)
 
     def _supported(self) -> tuple[Version, str]:
@@ -248,10 +259,11 @@ class Session:
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """A request to an OAuth 2 provider, which gets nothing that is for Airflow."""
         at = without_user(url)
-        with _reaching(f"The token endpoint {at}"):
+        proxy = proxy_for(url)
+        with _reaching(f"The token endpoint {at}", proxy):
             context = ssl.create_default_context(cafile=self._trusted[0], cadata=self._trusted[1])
             context.load_default_certs()
-            with urllib3.PoolManager(ssl_context=context, retries=False) as pool:
+            with pool_manager(proxy, ssl_context=context, retries=False) as pool:
                 connect, read = TIMEOUT
                 response = pool.request(
                     "POST",
@@ -287,24 +299,27 @@ class Session:
 
 
 @contextmanager
-def _reaching(who: str) -> Iterator[None]:
-    """Say in our own terms why there is no answer of somebody's.
+def _reaching(who: str, proxy: str | None) -> Iterator[None]:
+    """Say in our own terms why there is no answer of somebody's, with the proxy on the way.
 
     Raises:
         AirflowUnavailable: There is none.
     """
+    through = f" through the proxy {shown(proxy)}" if proxy else ""
     try:
         yield
-    except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-        raise AirflowUnavailable(f"{who} can't be reached: {_cause(error)}") from error
+    except _NOT_CONNECTED as error:
+        raise AirflowUnavailable(f"{who} can't be reached{through}: {_cause(error)}") from error
     except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
         # The client has no other use for its exception before there is an answer.
         raise AirflowUnavailable(f"{who} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
     except urllib3.exceptions.HTTPError as error:
         refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
-        raise AirflowUnavailable(f"{who} did not answer: {_cause(error)}", outcome_unknown=not refused) from error
+        raise AirflowUnavailable(
+            f"{who} did not answer{through}: {_cause(error)}", outcome_unknown=not refused
+        ) from error
     except OSError as error:
-        raise AirflowUnavailable(f"{who} did not answer: {error}", outcome_unknown=True) from error
+        raise AirflowUnavailable(f"{who} did not answer{through}: {error}", outcome_unknown=True) from error
 
 
 @contextmanager
@@ -318,5 +333,5 @@ def _nothing_sent() -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or error
+    reason = getattr(error, "reason", None) or getattr(error, "original_error", None) or error
     return str(reason).rsplit(": ", 1)[-1]

@@ -1,0 +1,146 @@
+"""The HTTP proxy on the way to a server, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it.
+
+Every program that Kubernetes people know reads NO_PROXY as Go does: OpenShift writes the cluster's networks (172.30.0.0/16) and ``.svc`` into it. Python's own
+reading knows neither networks nor ports, so the rule of ``golang.org/x/net/http/httpproxy``, which client-go uses, is followed here for every server.
+
+The environment of a process does not change, so the proxy of a server is looked up once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from urllib3 import PoolManager, ProxyManager
+from urllib3.util import make_headers
+
+VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY")
+"""Of the servers with https, and with http."""
+_PORTS = {"http": 80, "https": 443}
+
+
+def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The URL of the proxy for requests to a server; None: requests go straight to the server.
+
+    Args:
+        server: URL, http or https.
+        environment: In which the variables are; a name in capitals goes before the same one in small letters.
+
+    Raises:
+        ValueError: The variable is not the URL of an HTTP proxy; see :func:`problems`.
+    """
+    url = urlsplit(server)
+    proxy = _variable(f"{url.scheme.upper()}_PROXY", environment) if url.scheme in _PORTS else ""
+    if not proxy or not url.hostname or _bypassed(url, _variable("NO_PROXY", environment)):
+        return None
+    return _checked(proxy)
+
+
+def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What is wrong with the variables, a sentence for each, without user and password."""
+    found = []
+    for name in VARIABLES:
+        try:
+            _checked(_variable(name, environment) or "http://none")
+        except ValueError as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
+def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
+    """The passwords in the variables, as they are written there and as they are meant."""
+    urls = [_variable(name, environment) for name in VARIABLES]
+    written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
+    return {text for password in written for text in (password, unquote(password)) if text}
+
+
+def login_headers(proxy: str) -> dict[str, str]:
+    """The header by which the operator logs in to the proxy, for urllib3, which does not look for user and password in a URL."""
+    url = urlsplit(proxy)
+    if url.username is None:
+        return {}
+    return make_headers(proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}")
+
+
+def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
+    """urllib3's connections, through the proxy where there is one."""
+    if proxy is None:
+        return PoolManager(**options)
+    return ProxyManager(proxy, proxy_headers=login_headers(proxy), **options)
+
+
+def shown(proxy: str) -> str:
+    """The proxy for messages: scheme, host and port, without user and password."""
+    url = urlsplit(proxy)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{url.scheme}://{host}" + (f":{url.port}" if url.port is not None else "")
+
+
+def _variable(name: str, environment: Mapping[str, str]) -> str:
+    return (environment.get(name) or environment.get(name.lower()) or "").strip()
+
+
+def _checked(proxy: str) -> str:
+    """The proxy as a URL; ``host:port`` counts as one of http."""
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("is not the URL of an HTTP proxy such as http://proxy.example.com:3128")
+    return url
+
+
+def _bypassed(url: SplitResult, no_proxy: str) -> bool:
+    host = url.hostname or ""
+    address = _address(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    port = url.port or _PORTS[url.scheme]
+    entries = [entry.strip().lower() for entry in no_proxy.split(",")]
+    return any(_matches(entry, host, address, port) for entry in entries if entry)
+
+
+def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: int) -> bool:
+    """Whether an entry of NO_PROXY means this server: ``*``, a network, an address or a domain, the last two with or without a port."""
+    if entry == "*":
+        return True
+    if (network := _network(entry)) is not None:
+        return address is not None and address in network
+    name, wanted = _split_port(entry)
+    if wanted is not None and wanted != str(port):
+        return False
+    if (known := _address(name)) is not None or address is not None:
+        return known == address
+    # A domain means itself and what is below it; with a dot or an asterisk before it, what is below it alone.
+    name = name[1:] if name.startswith("*.") else name
+    return bool(name.strip(".")) and (host == name or host.endswith(f".{name.removeprefix('.')}"))
+
+
+def _split_port(entry: str) -> tuple[str, str | None]:
+    """Host and port of ``host:port``, ``[address]:port``, ``address`` or ``host``."""
+    if _address(entry) is not None:
+        return entry, None
+    host, colon, port = entry.rpartition(":")
+    return (host.strip("[]"), port) if colon and not entry.endswith("]") else (entry.strip("[]"), None)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text, strict=False) if "/" in text else None
+    except ValueError:
+        return None
