@@ -85,7 +85,7 @@ def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_res
         "MLJOB_LOG_LEVEL": "info",
         "MLJOB_POD_NAME": ("fieldRef", "metadata.name"),
         "MLJOB_POD_UID": ("fieldRef", "metadata.uid"),
-        "MLJOB_HTTP_HOST": "0.0.0.0",
+        "MLJOB_HTTP_HOST": "::",
         "MLJOB_HTTP_PORT": "8080",
     }
 
@@ -124,6 +124,7 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
             "2026-01-31T12:00:00Z",
             id="runs that are lost",
         ),
+        pytest.param({"operator": {"httpHost": "0.0.0.0"}}, "HTTP_HOST", "0.0.0.0", id="address to listen on"),
         pytest.param({"kafka": KAFKA | {"eventsTopic": "ml.events"}}, "EVENTS_TOPIC", "ml.events", id="topic"),
         pytest.param({"kafka": KAFKA | {"groupId": "blue"}}, "KAFKA_GROUP_ID", "blue", id="consumer group"),
         pytest.param({"kafka": KAFKA | {"deadLetterTopic": "dead"}}, "DEAD_LETTER_TOPIC", "dead", id="dead letters"),

@@ -152,7 +152,7 @@ so that the operator's own default holds.
     fieldRef:
       fieldPath: metadata.uid
 - name: MLJOB_HTTP_HOST
-  value: "0.0.0.0"
+  value: {{ .Values.operator.httpHost | quote }}
 - name: MLJOB_HTTP_PORT
   value: "8080"
 {{- end }}

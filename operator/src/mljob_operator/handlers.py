@@ -19,8 +19,8 @@ from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
 from .adapters import instances as instance_objects
-from .adapters.kubernetes import PAGE, in_cluster, read
-from .adapters.watch import Patience, Watch
+from .adapters.kubernetes import PAGE, read
+from .adapters.watch import Patience, Watch, credentials
 from .instances import Instances
 from .job_queue import JobQueue
 
@@ -68,7 +68,7 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
 
     @kopf.on.login(registry=registry)
     async def log_in(**kwargs: Any) -> kopf.AiohttpSession | None:
-        info = kopf.login_with_service_account(**kwargs) if in_cluster() else kopf.login_with_kubeconfig(**kwargs)
+        info = credentials(**kwargs)
         return await operator.watch.session(info) if info is not None else None
 
     @kopf.on.cleanup(registry=registry)

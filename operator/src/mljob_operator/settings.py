@@ -26,6 +26,7 @@ from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
 from .core.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
 from .core.instance import OWN
+from .core.storable import cut
 from .kafka_properties import Unusable, from_json
 from .kafka_properties import properties as kafka_properties
 
@@ -40,23 +41,48 @@ _FILES = {
     "kafka_oidc_ca_file": True,
 }
 """The settings that name files, and whether each is a CA bundle."""
+_NUMBERS = {
+    "http_port": "is not a port: a number from 1 to 65535",
+    "cancel_fallback_seconds": "is not a number of seconds above 0, and at most 3600",
+    "resync_interval_seconds": "is not a number of seconds above 0, and at most 3600",
+    "status_interval_seconds": "is not a number of seconds from 0 to 60",
+}
+"""What is said of a number that is none, or out of range."""
 _SPACE = re.compile(r"\s")
+_API = re.compile(r"/api(/v\d+)?/?$")
 _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
 
 
 def _url(text: str) -> str:
+    if "@" in text:
+        raise ValueError("must not hold credentials: URLs are logged, and shown in statuses")
+    if (why := _misfit(text)) is not None:
+        raise ValueError(f"{cut(text, 200)!r} {why}. An example is https://airflow.example.com:8080")
+    return text
+
+
+def _misfit(text: str) -> str | None:
+    """Why this is not the base URL of an Airflow."""
+    if _SPACE.search(text):
+        return "holds white space"
+    if not text.startswith(("http://", "https://")):
+        return "begins with neither http:// nor https://"
     try:
         parts = urlsplit(text)
-        sound = (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not _SPACE.search(text)
-        )
     except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError("is not a URL such as https://airflow.example.com:8080")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials: URLs are logged, and shown in statuses")
-    return text
+        return "holds an address in brackets that is none"
+    try:
+        if parts.port == 0:
+            return "has the port 0"
+    except ValueError:
+        return "has a port that is no number from 1 to 65535"
+    if not parts.hostname:
+        return "names no host"
+    if parts.query or parts.fragment:
+        return "has a query or a fragment: leave out everything from ? or # on"
+    if (found := _API.search(parts.path)) is not None:
+        return f"ends in {found[0]}: leave that out, the operator adds it"
+    return None
 
 
 def _brokers(text: str) -> str:
@@ -140,7 +166,7 @@ class Settings(BaseSettings):
     """The cancellation DAG. No MLJob may run it."""
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
     """DAGs that no MLJob may run, beside the cancellation DAG and the monitoring DAGs: globs of their ids, comma-separated."""
-    cancel_fallback_seconds: Annotated[float, Field(gt=0)] = 20.0
+    cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
     """How long the cancellation DAG's run may wait for a slot before the operator cancels through REST itself. One that has begun has
     60 seconds."""
 
@@ -193,17 +219,18 @@ class Settings(BaseSettings):
         "mljob"
     )
     """First part of dag run ids; clusters that share one Airflow need different ones."""
-    resync_interval_seconds: Annotated[float, Field(gt=0)] = 5.0
+    resync_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
     """Seconds between two looks at Airflow's change feed. A transition that gives no event is in the status within twice that."""
     orphaned_runs: Literal["Report", "Cancel"] = "Report"
     """What becomes of runs with our prefix that no MLJob follows: they are reported, or reported and cancelled."""
-    status_interval_seconds: Annotated[float, Field(ge=0)] = 0.1
+    status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
     """Seconds between two patches of one MLJob's status: a burst of events is one patch. The first is never delayed."""
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
     """Namespaces to watch, comma-separated; absent: all."""
 
-    http_host: str = "0.0.0.0"  # noqa: S104  # the kubelet and Prometheus come from outside the pod
-    """Where ``/livez``, ``/readyz`` and ``/metrics`` listen."""
+    http_host: str = "::"
+    """Where ``/livez``, ``/readyz`` and ``/metrics`` listen: the kubelet and Prometheus come from outside the pod. ``::`` is every address, of IPv6 and of
+    IPv4; on a host without IPv6 every address of IPv4."""
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """Their port."""
     log_format: Literal["json", "text"] = "json"
@@ -390,7 +417,11 @@ def variable(name: str) -> str:
 
 def explained(error: ValidationError) -> list[str]:
     """What is wrong with the settings, a sentence for each; no value of a secret is in them."""
-    return [
-        ": ".join([*(variable(str(name)) for name in problem["loc"][:1]), problem["msg"].removeprefix("Value error, ")])
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    found: dict[str, str] = {}
+    for problem in problems:
+        name = str(next(iter(problem["loc"]), ""))
+        sentence = _NUMBERS.get(name) or problem["msg"].removeprefix("Value error, ")
+        # Of a list, several parts may be wrong: the first one is told.
+        found.setdefault(name or sentence, f"{variable(name)}: {sentence}" if name else sentence)
+    return list(found.values())

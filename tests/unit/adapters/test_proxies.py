@@ -6,13 +6,16 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import kopf
 import pytest
 from pydantic import SecretStr
 
 from devstack import certificates
+from mljob_operator.adapters import kubernetes
 from mljob_operator.adapters.airflow.session import Session
 from mljob_operator.adapters.kubernetes import Jobs, connect
 from mljob_operator.adapters.proxies import passwords, problems, proxy_for, shown
+from mljob_operator.adapters.watch import credentials
 from mljob_operator.core.credentials import Login
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from tests.fakes.http_proxy import HttpProxy
@@ -193,3 +196,22 @@ async def test_the_kubernetes_api_is_asked_through_the_proxy_and_an_error_names_
     assert str(refused.value) == (
         f"the Kubernetes API did not answer through the proxy http://{proxy.address} (HTTPS_PROXY, HTTP_PROXY, NO_PROXY): {told}"
     )
+
+
+@pytest.mark.parametrize("host", ["172.30.0.1", "fd00:10:96::1"])
+async def test_in_a_pod_the_watch_asks_the_same_address_as_every_other_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    """kopf would ask kubernetes.default.svc, which NO_PROXY may not have."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr(kubernetes, "SERVICE_ACCOUNT", tmp_path)
+    mounted = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: mounted)
+
+    info = credentials()
+
+    assert info is not None
+    assert info.server == f"https://{f'[{host}]' if ':' in host else host}:443"
+    assert info.token == "t"

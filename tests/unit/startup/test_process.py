@@ -227,7 +227,7 @@ def test_a_port_that_is_taken_ends_the_operator_with_a_sentence(start: Callable[
         taken.listen()
         port = taken.getsockname()[1]
         operator = start(f"http://{HOST}:{closed}", MLJOB_HTTP_PORT=str(port))
-        assert operator.exit_code() == 1
+        assert operator.exit_code() == 2
     assert operator.lines("the operator can't start: MLJOB_HTTP_PORT", f"another process listens on port {port}")
     assert "Traceback" not in operator.log
 

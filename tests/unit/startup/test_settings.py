@@ -104,15 +104,61 @@ REFUSED = {
     ),
     "a URL without a scheme": (
         {**AIRFLOW, "AIRFLOW_URL": "airflow:8080"},
-        "MLJOB_AIRFLOW_URL: is not a URL such as https://airflow.example.com:8080",
+        "MLJOB_AIRFLOW_URL: 'airflow:8080' begins with neither http:// nor https://. An example is https://airflow.example.com:8080",
+    ),
+    "a URL with a port out of range": (
+        {**AIRFLOW, "AIRFLOW_URL": "http://airflow:80800"},
+        "MLJOB_AIRFLOW_URL: 'http://airflow:80800' has a port that is no number from 1 to 65535",
+    ),
+    "a URL with the port 0": (
+        {**AIRFLOW, "AIRFLOW_URL": "http://airflow:0"},
+        "MLJOB_AIRFLOW_URL: 'http://airflow:0' has the port 0",
+    ),
+    "a URL with the API's path": (
+        {**AIRFLOW, "AIRFLOW_URL": "https://airflow.example/prod/api/v2/"},
+        "MLJOB_AIRFLOW_URL: 'https://airflow.example/prod/api/v2/' ends in /api/v2/: leave that out, the operator adds it",
+    ),
+    "a URL with a query": (
+        {**AIRFLOW, "AIRFLOW_UI_URL": "https://airflow.example/home?state=failed"},
+        "MLJOB_AIRFLOW_UI_URL: 'https://airflow.example/home?state=failed' has a query or a fragment",
+    ),
+    "a URL without a host": (
+        {**AIRFLOW, "AIRFLOW_URL": "http://:8080"},
+        "MLJOB_AIRFLOW_URL: 'http://:8080' names no host",
+    ),
+    "a URL with a blank": (
+        {**AIRFLOW, "AIRFLOW_URL": "http://airflow :8080"},
+        "MLJOB_AIRFLOW_URL: 'http://airflow :8080' holds white space",
+    ),
+    "a URL with half an address": (
+        {**AIRFLOW, "AIRFLOW_URL": "http://[fd00::1"},
+        "MLJOB_AIRFLOW_URL: 'http://[fd00::1' holds an address in brackets that is none",
+    ),
+    "a port that is a word": ({"HTTP_PORT": "http"}, "MLJOB_HTTP_PORT: is not a port: a number from 1 to 65535"),
+    "a port out of range": ({"HTTP_PORT": "80800"}, "MLJOB_HTTP_PORT: is not a port: a number from 1 to 65535"),
+    "a resync that never comes": (
+        {"RESYNC_INTERVAL_SECONDS": "inf"},
+        "MLJOB_RESYNC_INTERVAL_SECONDS: is not a number of seconds above 0, and at most 3600",
+    ),
+    "an interval that is no number": (
+        {"STATUS_INTERVAL_SECONDS": "nan"},
+        "MLJOB_STATUS_INTERVAL_SECONDS: is not a number of seconds from 0 to 60",
+    ),
+    "an interval with a unit": (
+        {"CANCEL_FALLBACK_SECONDS": "20s"},
+        "MLJOB_CANCEL_FALLBACK_SECONDS: is not a number of seconds above 0, and at most 3600",
+    ),
+    "two namespaces that can't be ones": (
+        {"NAMESPACES": "Team_A,Team_B"},
+        "MLJOB_NAMESPACES: String should match pattern",
     ),
     "a URL with a line break": (
         {**AIRFLOW, "AIRFLOW_URL": "http://air\nflow"},
-        "MLJOB_AIRFLOW_URL: is not a URL such as https://airflow.example.com:8080",
+        "MLJOB_AIRFLOW_URL: 'http://air\\nflow' holds white space",
     ),
     "a URL with no number for a port": (
         {**AIRFLOW, "AIRFLOW_UI_URL": "http://airflow:http"},
-        "MLJOB_AIRFLOW_UI_URL: is not a URL such as https://airflow.example.com:8080",
+        "MLJOB_AIRFLOW_UI_URL: 'http://airflow:http' has a port that is no number from 1 to 65535",
     ),
     "credentials in a URL": (
         {**AIRFLOW, "AIRFLOW_URL": f"http://mljob:{SECRET}@airflow"},

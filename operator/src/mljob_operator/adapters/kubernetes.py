@@ -202,7 +202,7 @@ async def connect() -> client.ApiClient:
         await _configure(configuration)
         api = client.ApiClient(configuration)
         if configuration.proxy:
-            api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[method-assign]
+            api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[assignment, method-assign]
         return api
     except Exception as error:
         # Of a file that is not there, or is no kubeconfig, the client raises whatever comes to it.
@@ -327,6 +327,12 @@ def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
 def in_cluster() -> bool:
     """Whether to use the pod's ServiceAccount: a kubeconfig that somebody names wins, also in a pod."""
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
+
+
+def server_in_cluster() -> str:
+    """The URL of the Kubernetes API for a pod."""
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from ..errors import CannotStart
 
 log = logging.getLogger(__name__)
 
+EVERYWHERE = "::"
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -183,16 +185,17 @@ class Endpoints:
         Raises:
             CannotStart: The port is taken, or can't be had.
         """
+        try:
+            listener = _listen(host, port)
+        except OSError as error:
+            raise CannotStart(_why_not(error, host, port), code=2) from error
         app = web.Application()
         app.router.add_get("/livez", self._probe(self._alive))
         app.router.add_get("/readyz", self._probe(self._ready))
         app.router.add_get("/metrics", self._show)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError as error:
-            raise CannotStart(_why_not(error, host, port)) from error
+        await web.SockSite(self._runner, listener).start()
         log.info("listening on %s:%d: /livez /readyz /metrics", host, port)
 
     async def stop(self) -> None:
@@ -211,11 +214,22 @@ class Endpoints:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """A listener on this address; ``::`` takes IPv4 as well, and is every address of IPv4 where there is no IPv6."""
+    if host == EVERYWHERE:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
+        host = "0.0.0.0"  # noqa: S104  # as for ::
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, *_, address = found[0]
+    return socket.create_server(address[:2], family=family)
+
+
 def _why_not(error: OSError, host: str, port: int) -> str:
     """Why nobody can listen there."""
     if error.errno == errno.EADDRINUSE:
-        return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already"
+        return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already; set another port"
     if error.errno == errno.EACCES:
-        return f"MLJOB_HTTP_PORT: the operator's user may not listen on port {port}"
+        return f"MLJOB_HTTP_PORT: the operator's user may not listen on port {port}; set one from 1024 on"
     reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
     return f"MLJOB_HTTP_HOST: the operator can't listen on {host}: {reason}"

@@ -11,7 +11,9 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import kopf
@@ -19,7 +21,7 @@ import kopf
 from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
-from .kubernetes import explanation, unanswered
+from .kubernetes import explanation, in_cluster, server_in_cluster, unanswered
 from .proxies import proxy_for
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,18 @@ class Patience:
     def __iter__(self) -> Iterator[float]:
         """One, two, four, eight, and then ten for ever."""
         return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(LONGEST_DELAY))
+
+
+def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """What kopf logs in with: the pod's ServiceAccount, or a kubeconfig.
+
+    In a pod kopf asks for ``kubernetes.default.svc``, the client for the address in the environment, as client-go does. It has to be one address: NO_PROXY
+    may have the one and not the other.
+    """
+    if not in_cluster():
+        return kopf.login_with_kubeconfig(**kwargs)
+    info = kopf.login_with_service_account(**kwargs)
+    return replace(info, server=server_in_cluster()) if info is not None else None
 
 
 class Watch:

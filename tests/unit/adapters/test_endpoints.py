@@ -1,0 +1,49 @@
+"""Where the endpoints listen: on every address of the pod, whichever families its cluster has."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+import urllib3
+
+from devstack.ports import Ports
+from mljob_operator.adapters.metrics import EVERYWHERE, Endpoints, Metrics
+
+
+async def answers(host: str, url_host: str, port: int) -> int:
+    """What ``/livez`` of endpoints on this host answers at another."""
+    endpoints = Endpoints(Metrics(), alive=lambda: True, ready=lambda: True)
+
+    def ask() -> int:
+        with urllib3.PoolManager(retries=False) as http:
+            return http.request("GET", f"http://{url_host}:{port}/livez").status
+
+    await endpoints.start(host, port)
+    try:
+        return await asyncio.to_thread(ask)
+    finally:
+        await endpoints.stop()
+
+
+@pytest.fixture
+def port(tmp_path) -> int:
+    return Ports(tmp_path)["http"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_everywhere_is_ipv4_and_ipv6(port: int, address: str) -> None:
+    if not socket.has_dualstack_ipv6() and address == "[::1]":
+        pytest.skip("this machine has no IPv6")
+    assert await answers(EVERYWHERE, address, port) == 200
+
+
+async def test_without_ipv6_everywhere_is_ipv4(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    assert await answers(EVERYWHERE, "127.0.0.1", port) == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_an_address_of_its_own_may_be_named(port: int, host: str) -> None:
+    assert await answers(host, host, port) == 200
