@@ -92,6 +92,11 @@ class KubernetesApi:
         self._thread.join()
         self._server.server_close()
 
+    def cut(self) -> None:
+        """End the watches that are open."""
+        ended, self._ended = self._ended, threading.Event()
+        ended.set()
+
     @property
     def url(self) -> str:
         return f"{self._scheme}://{HOST}:{self.port}"

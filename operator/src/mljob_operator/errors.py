@@ -257,7 +257,7 @@ class Conflict(StoreError):
 
 
 class Gone(StoreError):
-    """The object is not there any more, or another one has its name."""
+    """The object is not there any more, or another one has its name; or its namespace is being deleted, and takes no new object."""
 
 
 class CannotStart(Exception):

@@ -21,9 +21,10 @@ from pydantic import ValidationError
 from . import kafka_properties, logs
 from .adapters import msk, proxies
 from .adapters.airflow.client import Airflow
+from .adapters.authentication import Authentication
 from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents, refusal
-from .adapters.kubernetes import Jobs, OperatorEvents, connect
+from .adapters.kubernetes import Jobs, OperatorEvents, connect, credentials_advice, observed
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
 from .core.credentials import Login
@@ -63,7 +64,8 @@ class Operator:
 
     def __init__(self, settings: Settings, api: ApiClient) -> None:
         self._settings = settings
-        self._api = api
+        self._authentication = Authentication(credentials_advice(settings.credentials_namespace))
+        self._api = observed(api, self._authentication.answered)
         self._metrics = Metrics()
         self._jobs = Jobs(api, settings.namespaces)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
@@ -104,7 +106,7 @@ class Operator:
             dead_letter_topic=settings.dead_letter_topic,
         )
         self._admission, self._missing_runs = reconciler.admission, reconciler.missing_runs
-        self.watch = Watch(settings.namespaces, with_instances=settings.airflow_instances)
+        self.watch = Watch(settings.namespaces, self._authentication, with_instances=settings.airflow_instances)
         self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
         self._duties: list[asyncio.Task[None]] = []
         self._begun = self._stopped = self._crippled = False
@@ -251,7 +253,7 @@ class Operator:
             await asyncio.sleep(1)
 
     def _alive(self) -> bool:
-        return not self._crippled and time.monotonic() - self._beat < 30
+        return not self._crippled and not self._authentication.lost and time.monotonic() - self._beat < 30
 
     def _ready(self) -> bool:
         return self._begun and self.watch.listed and not self._stopped

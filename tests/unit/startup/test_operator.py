@@ -11,10 +11,10 @@ import urllib3
 
 from devstack.ports import HOST, Ports
 from mljob_operator.adapters.kubernetes import connect
-from mljob_operator.errors import CannotStart
+from mljob_operator.errors import CannotStart, StoreError
 from mljob_operator.main import Operator
 from mljob_operator.settings import Settings
-from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig
+from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig, status
 
 
 @pytest.fixture
@@ -65,6 +65,24 @@ async def test_a_duty_that_ends_by_itself_is_in_the_log_and_the_operator_is_not_
     assert told.getMessage().startswith("resync prod has ended by itself, which is a defect: /livez answers 503")
     assert (told.exc_info is not None) == (duty is fails)
     await operator.stop()
+
+
+async def test_an_operator_whose_credentials_are_refused_for_good_is_not_alive(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways to the Kubernetes API count: kopf's, and that of every other request."""
+    with KubernetesApi() as api:
+        api.refuse = lambda _path, _query: status(401, "Unauthorized")
+        operator = await an_operator(settings, tmp_path, monkeypatch, api.url)
+        await operator.listen()
+        with pytest.raises(StoreError, match="401"):
+            await anext(aiter(operator._jobs.list()))
+        assert await alive(settings) == 200
+        operator._authentication._patience = 0
+        assert await alive(settings) == 503
+        operator._authentication.answered(200)
+        assert await alive(settings) == 200
+        await operator.stop()
 
 
 @pytest.mark.parametrize("state", ["made", "listening", "learning", "begun", "without a port"])

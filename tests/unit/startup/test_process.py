@@ -178,6 +178,31 @@ def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Cal
     assert "{" not in operator.log
 
 
+def test_a_token_that_is_revoked_is_said_in_words(start: Callable[..., Process]) -> None:
+    with KubernetesApi() as api:
+        operator = start(api.url)
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
+        )
+        api.refuse = lambda _path, _query: status(401, "Unauthorized")
+        api.cut()
+        told = "does not accept the operator's credentials"
+        eventually(lambda: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
+        assert operator.lines(told, "Check the user and the token in ")
+        assert len(operator.lines("can't be read")) == 3, "once for each of what is watched"
+        assert "{" not in operator.log
+
+        api.refuse = lambda _path, _query: None
+        eventually(
+            lambda: operator.lines("accepts the operator's credentials again"),
+            "a token that counts again",
+            within=WITHIN,
+            evidence=lambda: operator.log,
+        )
+        assert operator.told_to_end() == 0
+    assert "Traceback" not in operator.log
+
+
 def test_the_operator_ends_when_it_is_told_to_before_it_has_begun(start: Callable[..., Process], closed: int) -> None:
     operator = start(f"http://{HOST}:{closed}")
     eventually(lambda: operator.lines("can't be listed"), "it waits for the API", within=WITHIN)

@@ -168,7 +168,13 @@ class Jobs:
             "uid": job.uid,
             "resourceVersion": job.resource_version,
         }
-        await call(self._core.create_namespaced_event, job.namespace, event(about, notice), _request_timeout=TIMEOUT)
+        try:
+            await call(
+                self._core.create_namespaced_event, job.namespace, event(about, notice), _request_timeout=TIMEOUT
+            )
+        except Gone as error:
+            # The MLJob's namespace is being deleted, and takes no Event any more: there is nobody left to tell.
+            log.debug("%s/%s: no Event %s: %s", job.namespace, job.name, notice.reason, error)
 
     async def _patch(self, method: Any, job: Job, body: Mapping[str, Any]) -> Job:
         answer = await call(
@@ -329,10 +335,37 @@ def in_cluster() -> bool:
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
+def credentials_advice(namespace: str) -> str:
+    """What to check where the Kubernetes API refuses the operator's credentials.
+
+    Args:
+        namespace: The operator's own.
+    """
+    if in_cluster():
+        return (
+            f"Check that the operator's ServiceAccount is in namespace {namespace}, and was not made again since the Pod was: its token counts no more "
+            "then, and a Pod that you delete comes back with a new one"
+        )
+    return f"Check the user and the token in {os.environ.get('KUBECONFIG') or '~/.kube/config'}"
+
+
 def server_in_cluster() -> str:
     """The URL of the Kubernetes API for a pod."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+
+
+def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
+    """The client, which tells of each answer's status."""
+    ask: Callable[..., Awaitable[Any]] = api.rest_client.request
+
+    async def request(*args: Any, **kwargs: Any) -> Any:
+        answer = await ask(*args, **kwargs)
+        answered(answer.status)
+        return answer
+
+    api.rest_client.request = request  # type: ignore[method-assign]
+    return api
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -388,6 +421,13 @@ def _json(text: str | bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _is_ending(answer: Mapping[str, Any]) -> bool:
+    """Whether the refusal is for the namespace's end: what is in the namespace is on its way out, and nothing can be created there."""
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())
+
+
 def _mapped(error: ApiException) -> StoreError:
     status, body = error.status or 0, str(error.body or "")
     text = explanation(status, error.reason, body)
@@ -396,6 +436,8 @@ def _mapped(error: ApiException) -> StoreError:
         return Gone(text) if _json(body).get("reason") == "NotFound" else StoreUnavailable(text)
     if status == 409:
         return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)
+    if status == 403 and _is_ending(_json(body)):
+        return Gone(text)
     if status in (429, 0) or status >= 500:
         return StoreUnavailable(text)
     if status in (400, 413, 422):

@@ -21,6 +21,7 @@ import kopf
 from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
+from .authentication import Authentication
 from .kubernetes import explanation, in_cluster, server_in_cluster, unanswered
 from .proxies import proxy_for
 
@@ -55,14 +56,16 @@ class Watch:
 
     Args:
         namespaces: Whose MLJobs; empty: all.
+        authentication: Is told of each answer.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
 
-    def __init__(self, namespaces: Iterable[str], *, with_instances: bool) -> None:
+    def __init__(self, namespaces: Iterable[str], authentication: Authentication, *, with_instances: bool) -> None:
         root = f"/apis/{GROUP}/{VERSION}"
         self._unlisted = {f"{root}/namespaces/{name}/{PLURAL}" for name in namespaces} or {f"{root}/{PLURAL}"}
         if with_instances:
             self._unlisted |= {f"{root}/{airflow_instance.PLURAL}", "/api/v1/namespaces"}
+        self._authentication = authentication
         self._complaints: dict[str, str] = {}
         self._refusals = 0
         self._proxy: str | None = None
@@ -103,6 +106,7 @@ class Watch:
         self, _: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestEndParams
     ) -> None:
         path, answer = request.url.path, request.response
+        self._authentication.answered(answer.status)
         if answer.status == 401:
             self._refusals += 1
         if answer.status >= 400:
@@ -115,10 +119,11 @@ class Watch:
             self._unlisted -= {known for known in self._unlisted if path.endswith(known)}
 
     async def _failed(
-        self, _: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestExceptionParams
+        self, session: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestExceptionParams
     ) -> None:
         error = request.exception
-        if isinstance(error, Exception):
+        # kopf closes the session when one of its requests is refused, and with that ends the others.
+        if isinstance(error, Exception) and not session.closed:
             self._complain(request.url.path, unanswered(error, self._proxy))
 
     def _complain(self, path: str, why: str) -> None:

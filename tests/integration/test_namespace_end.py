@@ -1,0 +1,47 @@
+"""A namespace that is being deleted takes no Event any more, which is no news."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.stack import Stack
+from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.core.notices import NORMAL, Notice
+from tests.live.kubectl import Kubectl
+
+
+@pytest.fixture
+def ending(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace that goes as soon as its MLJob does, which is held by a finalizer."""
+    name = f"ending-{uuid.uuid4().hex[:8]}"
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    job = {
+        "apiVersion": "mljob.dev/v1alpha1",
+        "kind": "MLJob",
+        "metadata": {"name": "job", "namespace": name, "finalizers": ["test.mljob.dev/held"]},
+        "spec": {"dagId": "nobody_runs_this"},
+    }
+    kubectl.apply(job)
+    kubectl("delete", "namespace", name, "--wait=false")
+    yield name
+    kubectl(
+        "patch", "mljob", "job", f"--namespace={name}", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}'
+    )
+
+
+async def test_an_event_in_a_namespace_that_ends_is_left_out(
+    stack: Stack, kubectl: Kubectl, ending: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
+    async with await connect() as api:
+        store = Jobs(api)
+        job = await store.get((ending, "job"))
+        assert job is not None
+        caplog.set_level(logging.DEBUG, "mljob_operator")
+        await store.record(job, Notice(NORMAL, "Canceled", "The run was canceled"))
+    assert "is being terminated" in caplog.text
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
