@@ -18,6 +18,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this is the one file that an old
 import hashlib
 import json
 import os
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -48,15 +49,41 @@ class BootstrapError(Exception):
     """An environment can't be made; the message says what to install or allow."""
 
 
+SYSTEM_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep the certificates that they trust, a company's own among them: Debian, Fedora, SUSE, Alpine and macOS."""
+
+
+def system_certificates() -> str | None:
+    """The file with the certificates that the system trusts; None where it has none."""
+    candidates = (ssl.get_default_verify_paths().cafile, *SYSTEM_CERTIFICATES)
+    return next((path for path in candidates if path and os.path.exists(path)), None)
+
+
+def pip_environment() -> dict[str, str]:
+    """pip's: an older pip trusts certificates of its own, without a company's. On macOS, where the file lacks the company's too, pip's default stays."""
+    environment = dict(os.environ)
+    trusted = environment.get("SSL_CERT_FILE") or system_certificates()
+    if trusted and sys.platform != "darwin":
+        environment.setdefault("PIP_CERT", trusted)
+    return environment
+
+
 def uv_environment() -> dict[str, str]:
-    """What uv needs to find: its cache, and the certificates that pip was told of, which uv doesn't read by itself."""
+    """What uv needs to find: its cache, and the certificates to trust."""
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")
     environment["UV_NO_CONFIG"] = "1"
     environment["UV_PYTHON_DOWNLOADS"] = "never"
-    certificates = environment.get("PIP_CERT")
-    if certificates:
-        environment.setdefault("SSL_CERT_FILE", certificates)
+    if named := environment.get("PIP_CERT"):
+        environment.setdefault("SSL_CERT_FILE", named)
+    if system_certificates() is not None:
+        # uv has certificates of its own, without a company's. A system that has none keeps uv to these.
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
     index = environment.get("PIP_INDEX_URL")
     if index:
         environment.setdefault("UV_DEFAULT_INDEX", index)
@@ -95,6 +122,7 @@ def uv() -> str:
                 [str(target.with_name("pip") / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps",
                  "--disable-pip-version-check", "--require-hashes", "--target", str(target), "-r", str(lock)],
                 "Installing uv from the package index",
+                pip_environment(),
             )  # fmt: skip
 
     return str(once(cache_directory() / f"uv-{tag}", "installing uv", make) / "bin" / "uv")

@@ -25,7 +25,7 @@ def ending(kubectl: Kubectl) -> Iterator[str]:
         "metadata": {"name": "job", "namespace": name, "finalizers": ["test.mljob.dev/held"]},
         "spec": {"dagId": "nobody_runs_this"},
     }
-    kubectl.apply(job)
+    kubectl.within(name).apply(job)
     kubectl("delete", "namespace", name, "--wait=false")
     yield name
     kubectl(
