@@ -21,6 +21,7 @@ RUN /opt/mljob-operator/bin/pip install --no-cache-dir --no-deps ./contract ./op
 FROM python:3.11-slim
 COPY --from=build /opt/mljob-operator /opt/mljob-operator
 ENV PATH=/opt/mljob-operator/bin:$PATH \
+    HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 

@@ -288,6 +288,8 @@ async def run(settings: Settings) -> None:
         await kopf.operator(
             registry=registry(operator, stop.set, with_instances=settings.airflow_instances),
             standalone=True,
+            # Left to itself, kopf asks for the user's name, and the user of a Pod may have none.
+            identity=settings.pod_name or socket.gethostname(),  # type: ignore[arg-type]  # a name of its own for str, which it keeps to itself
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             stop_flag=stop,

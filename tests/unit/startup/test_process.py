@@ -178,6 +178,20 @@ def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Cal
     assert "{" not in operator.log
 
 
+def test_a_user_whom_the_image_does_not_know_may_run_it(start: Callable[..., Process], tmp_path: Path) -> None:
+    """As in a Pod: the user is a number, on OpenShift one of the namespace's, and /etc/passwd has neither a name nor a home for it."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"
+    )
+    nameless = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "")
+    with KubernetesApi() as api:
+        operator = start(api.url, PYTHONPATH=str(tmp_path), HOME="/", **nameless)
+        eventually(
+            lambda: operator.answers("/readyz") == 200, "it is ready", within=WITHIN, evidence=lambda: operator.log
+        )
+        assert operator.told_to_end() == 0
+
+
 def test_a_token_that_is_revoked_is_said_in_words(start: Callable[..., Process]) -> None:
     with KubernetesApi() as api:
         operator = start(api.url)
