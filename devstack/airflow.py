@@ -152,6 +152,7 @@ class Airflow:
             "AIRFLOW__MLJOB__TOPIC": self._topic,
             "AIRFLOW__MLJOB__KAFKA_CONFIG_ID": "kafka_default",
             "AIRFLOW__MLJOB__SOURCE": "devstack",
+            "AIRFLOW__MLJOB__REPORT_DIR": str(self._directory / "reports"),
         } | dict(self._overrides)
 
     def _bundles(self) -> list[dict[str, object]]:

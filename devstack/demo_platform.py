@@ -92,6 +92,7 @@ def run(stack: Stack, bound: float) -> None:
         show_command(f"kubectl get mljob {waiting.name} -o wide")
         print(kubectl("get", "mljob", waiting.name, "--output=wide").rstrip())
         print(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}", flush=True)
+        print(f"\nThe same as a page: {stack.directory / 'reports' / 'mljob_monitor' / 'latest.html'}", flush=True)
     seen = waiting.watch(now, time.monotonic() + bound)
     _assert_succeeded(waiting, seen, bound)
     show_command("kubectl get mljobs -o wide")

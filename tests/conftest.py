@@ -165,7 +165,7 @@ def _directory(config: pytest.Config) -> Path:
 def _bring_up(config: pytest.Config, directory: Path) -> None:
     """Bring up the stack, unless another worker of this session has done so."""
     of_session = directory / "session"
-    settings = AIRFLOW_SETTINGS | {"AIRFLOW__MLJOB__REPORT_DIR": str(directory / "reports")}
+    settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
         if _said_of(directory) == [os.environ[SESSION], "up"]:
             return
