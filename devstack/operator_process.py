@@ -89,6 +89,8 @@ class Operator:
         with step("chart", "installing"):
             self._kubectl(
                 "upgrade", "--install", RELEASE, str(_CHART), "--namespace", NAMESPACE, "--create-namespace",
+                # The operator runs as a process: nobody pulls this.
+                "--set", "image.repository=devstack.invalid/mljob-operator",
                 "--set", f"airflow.url={self._airflow.url}",
                 "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",
                 "--set", f"kafka.eventsTopic={self._topic}",

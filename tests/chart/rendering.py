@@ -22,7 +22,8 @@ INSTANCES = CRDS / "airflowinstances.mljob.dev.yaml"
 RELEASE = "mljob-operator"
 NAMESPACE = "mljob-system"
 AIRFLOW_URL = "http://airflow-api-server.airflow:8080"
-MINIMAL: dict[str, Any] = {"airflow": {"url": AIRFLOW_URL}}
+IMAGE = "registry.example.com/mljob-operator"
+MINIMAL: dict[str, Any] = {"airflow": {"url": AIRFLOW_URL}, "image": {"repository": IMAGE}}
 """The least that the chart asks for."""
 
 

@@ -17,6 +17,7 @@ from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
 from tests.chart.rendering import CHART, CRD, CRDS, INSTANCES, MINIMAL, merged
 from tests.chart.test_environment import EVERYTHING
+from tests.chart.test_openshift import OPENSHIFT
 from tests.live.eventually import eventually
 
 RESTRICTED = {
@@ -145,6 +146,7 @@ def test_that_namespace_does_refuse_other_pods(cluster: Cluster, namespace: str)
     [
         pytest.param({}, id="the least"),
         pytest.param(EVERYTHING, id="everything"),
+        pytest.param(OPENSHIFT, id="OpenShift"),
         pytest.param(
             {
                 "nodeSelector": {"disk": "ssd"},
@@ -420,6 +422,50 @@ def test_the_definition_outlives_the_release_and_is_taken_up_by_the_next(
 
     cluster.helm("install", "again", *arguments, stdin=values)
     cluster.helm("uninstall", "again", f"--namespace={home}")
+
+
+ADOPTIONS = {
+    "take-ownership": "--take-ownership",
+    "label and annotations": None,
+}
+"""How a release takes over a definition, as the chart's README has it: an option of Helm's, or words on the definition."""
+
+
+@pytest.mark.parametrize("option", ADOPTIONS.values(), ids=ADOPTIONS.keys())
+@pytest.mark.parametrize("made_by", ["another release", "kubectl"])
+def test_a_definition_of_somebody_elses_is_taken_over(
+    cluster: Cluster, copy: Copy, home: str, made_by: str, option: str | None
+) -> None:
+    before = "default"
+    if made_by == "kubectl":
+        cluster.kubectl("apply", "--server-side", f"--filename={copy.path / 'files' / 'crds' / CRD.name}")
+    else:
+        old = install(cluster, before, {"crds": {"install": True}}, copy.path)
+        cluster.helm("uninstall", old.name, f"--namespace={before}")
+    uid = cluster.get("crd", copy.definition)["metadata"]["uid"]
+    values = json.dumps(merged(MINIMAL, {"fullnameOverride": unique("test")}))
+    arguments = ("install", "ours", str(copy.path), f"--namespace={home}", "--values=-")
+
+    with pytest.raises(CommandError, match="invalid ownership metadata"):
+        cluster.helm(*arguments, stdin=values)
+    if option is None:
+        cluster.kubectl("label", "crd", copy.definition, "--overwrite", "app.kubernetes.io/managed-by=Helm")
+        cluster.kubectl(
+            "annotate",
+            "crd",
+            copy.definition,
+            "--overwrite",
+            "meta.helm.sh/release-name=ours",
+            f"meta.helm.sh/release-namespace={home}",
+        )
+        cluster.helm(*arguments, stdin=values)
+    else:
+        cluster.helm(*arguments, option, stdin=values)
+
+    ours = cluster.get("crd", copy.definition)["metadata"]
+    assert ours["uid"] == uid, "it is the same definition, with its MLJobs"
+    assert ours["annotations"]["meta.helm.sh/release-namespace"] == home
+    cluster.helm("uninstall", "ours", f"--namespace={home}")
 
 
 def test_the_definition_goes_with_the_release_when_asked(cluster: Cluster, copy: Copy, home: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chart.conftest import Render
-from tests.chart.rendering import NAMESPACE
+from tests.chart.rendering import IMAGE, NAMESPACE
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -96,12 +96,12 @@ def test_an_operator_has_time_to_start(render: Render, given: dict[str, int], se
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        pytest.param({}, "mljob-operator:0.1.0", id="the chart's appVersion"),
-        pytest.param({"tag": "1.2.3"}, "mljob-operator:1.2.3", id="tag"),
+        pytest.param({}, f"{IMAGE}:0.1.0", id="the chart's appVersion"),
+        pytest.param({"tag": "1.2.3"}, f"{IMAGE}:1.2.3", id="tag"),
         pytest.param(
             {"repository": "images.example/ml/mljob-operator"}, "images.example/ml/mljob-operator:0.1.0", id="registry"
         ),
-        pytest.param({"digest": DIGEST, "tag": "1.2.3"}, f"mljob-operator@{DIGEST}", id="a digest wins over a tag"),
+        pytest.param({"digest": DIGEST, "tag": "1.2.3"}, f"{IMAGE}@{DIGEST}", id="a digest wins over a tag"),
     ],
 )
 def test_image(render: Render, image: dict[str, str], expected: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, RefusedError
+from tests.chart.rendering import CHART, IMAGE, RefusedError
 
 Refusal = Callable[[Mapping[str, Any]], str]
 
@@ -21,6 +21,13 @@ def test_without_airflows_address_the_message_says_how_to_give_it(refusal: Refus
     assert "airflow.url is not set" in said
     assert "--set airflowInstances.enabled=true" in said
     assert "--set airflow.url=http" in said
+
+
+def test_without_an_image_the_message_says_that_there_is_none_and_how_to_make_one(refusal: Refusal) -> None:
+    said = refusal({"image": {"repository": ""}})
+
+    assert "image.repository is not set" in said
+    assert "docker build" in said
 
 
 @pytest.mark.parametrize(
@@ -240,7 +247,14 @@ def test_vendors_versions_of_kubernetes_are_accepted(render: Render, version: st
 
 def test_the_chart_is_found_good_by_helms_linter(helm: Path) -> None:
     done = subprocess.run(
-        [str(helm), "lint", str(CHART), "--strict", "--set", "airflow.url=http://airflow:8080"],
+        [
+            str(helm),
+            "lint",
+            str(CHART),
+            "--strict",
+            "--set",
+            f"airflow.url=http://airflow:8080,image.repository={IMAGE}",
+        ],
         capture_output=True,
         text=True,
         check=False,

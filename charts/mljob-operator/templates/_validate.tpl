@@ -4,6 +4,10 @@ names the value and what to do about it.
 */}}
 {{- define "mljob-operator.validate" -}}
 
+{{- if not .Values.image.repository }}
+{{- fail "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:0.1.0 .), push it, and give its name, for example --set image.repository=registry.example.com/mljob-operator" }}
+{{- end }}
+
 {{- $url := .Values.airflow.url }}
 {{- if not (or $url (include "mljob-operator.instances" .)) }}
 {{- fail "airflow.url is not set, and airflowInstances are not looked after: give the address of Airflow's API server as a Pod of this cluster reaches it, for example --set airflow.url=http://airflow-api-server.airflow:8080, or --set airflowInstances.enabled=true" }}
