@@ -42,6 +42,7 @@ from .errors import (
 )
 from .event_links import EventLinks
 from .logins import AccessLogins, Logins, reason
+from .own_probe import OwnProbe
 from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse, User
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ class Instances:
         self._own_logins = self._new_logins()
         self._own_wanted = asyncio.Event()
         self._own_task: asyncio.Task[None] | None = None
+        self._own_probe: asyncio.Task[None] | None = None
         self._defaults: list[str] = []
         self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -177,12 +179,16 @@ class Instances:
         self._started = True
         for member in self._members.values():
             self._look_after(member)
+        if self._own is not None:
+            probe = OwnProbe(self._own.airflow, self._meter, lambda: self._missing_runs.vanished(OWN) is not None)
+            self._own_probe = asyncio.create_task(probe.run(), name="Airflow of the settings")
         if any(rule.credentials is not None for rule in self._rules(OWN)):
             self._own_task = asyncio.create_task(self._tend_own(), name="access rules of the settings")
 
     async def close(self) -> None:
         """Stop, and let requests under way end."""
-        tasks = [task for task in (self._own_task, *(m.task for m in self._members.values())) if task is not None]
+        started = (self._own_task, self._own_probe, *(member.task for member in self._members.values()))
+        tasks = [task for task in started if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics import MetricWrapperBase
 
 from ..errors import CannotStart
 
@@ -25,6 +26,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._gone: set[str] = set()
+        """AirflowInstances that are not there any more. What still comes of their last requests makes no series."""
         self._events = Counter(
             "mljob_events",
             "Kafka messages read, by outcome: applied, foreign, tombstone, unreadable",
@@ -63,7 +66,7 @@ class Metrics:
         )
         self._live = Gauge("mljob_jobs_live", "MLJobs that are not finished", registry=self.registry)
         self._ready = Gauge(
-            "mljob_airflow_ready", "Whether an AirflowInstance is ready: 1 or 0", ["airflow"], registry=self.registry
+            "mljob_airflow_ready", "Whether an Airflow is ready: 1 or 0", ["airflow"], registry=self.registry
         )
         self._active = Gauge(
             "mljob_airflow_active_runs", "MLJobs with a run in an AirflowInstance", ["airflow"], registry=self.registry
@@ -92,6 +95,15 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        self._of_airflows: tuple[MetricWrapperBase, ...] = (
+            self._requests,
+            self._resyncs,
+            self._ready,
+            self._active,
+            self._waiting,
+            self._vanished,
+            self._orphaned,
+        )
         self._in_flight = Gauge(
             "mljob_events_in_flight", "Kafka messages read whose status is not stored yet", registry=self.registry
         )
@@ -118,6 +130,8 @@ class Metrics:
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
         """A request to an Airflow has ended."""
+        if airflow in self._gone:
+            return
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def job_finished(self, phase: str) -> None:
@@ -126,6 +140,8 @@ class Metrics:
 
     def resync(self, airflow: str, outcome: str) -> None:
         """A pass over an Airflow's change feed has ended."""
+        if airflow in self._gone:
+            return
         self._resyncs.labels(airflow, outcome).inc()
 
     def live(self, jobs: int) -> None:
@@ -133,23 +149,31 @@ class Metrics:
         self._live.set(jobs)
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Whether an AirflowInstance is ready; None: it is not there any more."""
+        """Whether an Airflow is ready; None: the AirflowInstance is not there any more, and all its series go."""
         if ready is not None:
+            self._gone.discard(airflow)
             self._ready.labels(airflow).set(ready)
             return
-        for gauge in (self._ready, self._active, self._waiting, self._vanished, self._orphaned):
-            gauge.remove_by_labels({"airflow": airflow})
+        self._gone.add(airflow)
+        for metric in self._of_airflows:
+            metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
         """Many runs have vanished from an Airflow at once, or have not (0)."""
+        if airflow in self._gone:
+            return
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
         """Runs go on, and no MLJob follows them."""
+        if airflow in self._gone:
+            return
         self._orphaned.labels(airflow).set(runs)
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
         """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
+        if airflow in self._gone:
+            return
         self._active.labels(airflow).set(active)
         self._waiting.labels(airflow).set(waiting)
 

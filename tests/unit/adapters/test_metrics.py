@@ -1,0 +1,65 @@
+"""The series of an AirflowInstance go with it, and come back with another of its name."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import generate_latest
+
+from mljob_operator.adapters.metrics import Metrics
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def everything(metrics: Metrics, airflow: str) -> None:
+    """All that is told of an Airflow."""
+    metrics.airflow_request(airflow, "probe", "ok", 0.1)
+    metrics.resync(airflow, "ok")
+    metrics.runs_vanished(airflow, 0)
+    metrics.orphaned_runs(airflow, 1)
+    metrics.places(airflow, 2, 3)
+
+
+def series(metrics: Metrics, airflow: str) -> set[str]:
+    """The names of the metrics that have a series of that Airflow."""
+    return {
+        sample.name
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.labels.get("airflow") == airflow
+    }
+
+
+def test_all_series_of_a_deleted_airflow_go_and_the_others_stay(metrics: Metrics) -> None:
+    for airflow in ("prod", "staging"):
+        metrics.airflow_ready(airflow, True)
+        everything(metrics, airflow)
+    before = series(metrics, "staging")
+
+    metrics.airflow_ready("prod", None)
+
+    assert series(metrics, "prod") == set()
+    assert b"prod" not in generate_latest(metrics.registry)
+    assert series(metrics, "staging") == before
+    labelled = {
+        family.name for family in metrics.registry.collect() for sample in family.samples if "airflow" in sample.labels
+    }
+    assert len(labelled) == len(metrics._of_airflows), "a metric of an Airflow that is not told of above"
+
+
+def test_what_the_last_requests_of_a_deleted_airflow_bring_makes_no_series(metrics: Metrics) -> None:
+    metrics.airflow_ready("prod", True)
+    metrics.airflow_ready("prod", None)
+
+    everything(metrics, "prod")
+
+    assert series(metrics, "prod") == set()
+
+
+def test_another_airflow_of_that_name_has_series_again(metrics: Metrics) -> None:
+    metrics.airflow_ready("prod", None)
+    metrics.airflow_ready("prod", False)
+    everything(metrics, "prod")
+    assert {"mljob_airflow_ready", "mljob_resyncs_total", "mljob_airflow_active_runs"} <= series(metrics, "prod")

@@ -1,0 +1,72 @@
+"""The Airflow of the settings has no object: the metric says how it is, and the log why it is not well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from mljob_operator.core.instance import OWN
+from mljob_operator.errors import AirflowUnauthorized
+from mljob_operator.instances import Instances, OwnAirflow
+from mljob_operator.own_probe import OwnProbe
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.clock import FakeClock
+from tests.fakes.instances import FakeInstances
+from tests.fakes.meter import SilentMeter
+
+
+class Meter(SilentMeter):
+    """Keeps whether each Airflow is ready."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready: dict[str, bool | None] = {}
+        self.told = asyncio.Event()
+
+    def airflow_ready(self, airflow: str, ready: bool | None) -> None:
+        self.ready[airflow] = ready
+        self.told.set()
+
+
+@pytest.fixture
+def airflow() -> FakeAirflow:
+    return FakeAirflow(FakeClock())
+
+
+async def test_how_it_is_is_asked_and_each_cause_is_said_once(
+    airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused() -> None:
+        raise AirflowUnauthorized("Airflow refused the login of user 'mljob'.")
+
+    caplog.set_level(logging.INFO)
+    meter, vanished = Meter(), [False]
+    probe = OwnProbe(airflow, meter, lambda: vanished[0])
+    await probe.look()
+    assert meter.ready == {OWN: True}
+    with monkeypatch.context() as patched:
+        patched.setattr(airflow, "probe", refused)
+        await probe.look()
+        await probe.look()
+        assert meter.ready == {OWN: False}
+    await probe.look()
+    assert meter.ready == {OWN: True}
+    vanished[0] = True
+    await probe.look()
+    assert meter.ready == {OWN: False}
+    assert [record.getMessage() for record in caplog.records] == [
+        "the Airflow of the settings is not ready: AirflowUnauthorized: Airflow refused the login of user 'mljob'.",
+        "the Airflow of the settings is ready again",
+    ]
+
+
+async def test_an_operator_with_an_airflow_of_its_own_asks_that(airflow: FakeAirflow) -> None:
+    meter = Meter()
+    own = OwnAirflow(airflow, "http://airflow")
+    instances = Instances(FakeInstances(), lambda *_: airflow, FakeClock(), meter, own=own, topic="airflow.events")
+    instances.start()
+    await meter.told.wait()
+    await instances.close()
+    assert meter.ready == {OWN: True}
