@@ -61,8 +61,21 @@ def _url(text: str) -> str:
     return text
 
 
+def _base_url(text: str) -> str:
+    """One of Airflow's, to which the operator and people's links add paths."""
+    parts = urlsplit(text)
+    why = None
+    if parts.query or parts.fragment:
+        why = "has a query or a fragment: leave out everything from ? or # on"
+    elif (found := _API.search(parts.path)) is not None:
+        why = f"ends in {found[0]}: leave that out, the operator adds it"
+    if why is not None:
+        raise ValueError(f"{cut(text, 200)!r} {why}")
+    return text
+
+
 def _misfit(text: str) -> str | None:
-    """Why this is not the base URL of an Airflow."""
+    """Why this is not a URL of http or https."""
     if _SPACE.search(text):
         return "holds white space"
     if not text.startswith(("http://", "https://")):
@@ -78,10 +91,6 @@ def _misfit(text: str) -> str | None:
         return "has a port that is no number from 1 to 65535"
     if not parts.hostname:
         return "names no host"
-    if parts.query or parts.fragment:
-        return "has a query or a fragment: leave out everything from ? or # on"
-    if (found := _API.search(parts.path)) is not None:
-        return f"ends in {found[0]}: leave that out, the operator adds it"
     return None
 
 
@@ -102,6 +111,7 @@ def _token(token: SecretStr) -> SecretStr:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+BaseUrl = Annotated[Url, AfterValidator(_base_url)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
@@ -117,10 +127,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    airflow_url: Url | None = None
+    airflow_url: BaseUrl | None = None
     """Base URL of the api-server of the operator's own Airflow, without ``/api/v2``: the one for MLJobs that name no AirflowInstance where none is
     the default. Absent: there is none."""
-    airflow_ui_url: Url | None = None
+    airflow_ui_url: BaseUrl | None = None
     """Base URL of Airflow for people, in links; by default ``airflow_url``."""
     airflow_user: str | None = None
     """User for ``POST /auth/token``, with ``airflow_password``."""

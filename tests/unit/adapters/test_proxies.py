@@ -16,7 +16,7 @@ from mljob_operator.adapters.airflow.session import Session
 from mljob_operator.adapters.kubernetes import Jobs, connect
 from mljob_operator.adapters.proxies import passwords, problems, proxy_for, shown
 from mljob_operator.adapters.watch import credentials
-from mljob_operator.core.credentials import Login
+from mljob_operator.core.credentials import Login, OAuth2Client
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig
@@ -145,6 +145,16 @@ def test_airflow_is_asked_through_the_proxy_with_its_login_unless_no_proxy_says_
         proxy.asked.clear()
         session(airflow.url).assert_backfills()
         assert proxy.asked == []
+
+
+def test_the_token_endpoint_has_a_way_of_its_own(airflow: ScriptedAirflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow may be in the cluster, and the provider outside."""
+    client = OAuth2Client("mljob", SecretStr("s"), "http://login.example/token")
+    with HttpProxy({}) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with pytest.raises(AirflowUnavailable):
+            Session(airflow.url, Login(oauth2=client), ca_file=None, ca_bundle=None).assert_backfills()
+    assert proxy.asked == ["login.example"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -91,7 +91,7 @@ REFUSED = {
             "AIRFLOW_OAUTH2_CLIENT_SECRET": SECRET,
             "AIRFLOW_OAUTH2_TOKEN_URL": "login.example.com/token",
         },
-        "MLJOB_AIRFLOW_OAUTH2_TOKEN_URL: is not a URL such as",
+        "MLJOB_AIRFLOW_OAUTH2_TOKEN_URL: 'login.example.com/token' begins with neither http:// nor https://",
     ),
     "no way of showing a client's secret": (
         {
@@ -313,6 +313,17 @@ def test_a_secret_is_not_in_the_error_itself_either(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("brokers", ["kafka:9092", "kafka", "a:9092, b:9093,", "[::1]:9092", "SASL_SSL://kafka:9092"])
 def test_brokers_may_be_written_as_librdkafka_takes_them(monkeypatch: pytest.MonkeyPatch, brokers: str) -> None:
     assert setting(monkeypatch, {"KAFKA_BOOTSTRAP_SERVERS": brokers}).kafka_bootstrap_servers == brokers
+
+
+def test_a_token_endpoint_may_have_any_path_and_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = "https://login.example/tenant/api/v2?p=policy"
+    given = {
+        "AIRFLOW_URL": "http://airflow",
+        "AIRFLOW_OAUTH2_CLIENT_ID": "mljob",
+        "AIRFLOW_OAUTH2_CLIENT_SECRET": SECRET,
+        "AIRFLOW_OAUTH2_TOKEN_URL": endpoint,
+    }
+    assert setting(monkeypatch, given).airflow_oauth2_token_url == endpoint
 
 
 def test_secrets_are_not_in_what_is_printed_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
