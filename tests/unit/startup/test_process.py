@@ -158,7 +158,7 @@ def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Cal
                 "watch 403",
                 f"{MLJOBS} can't be read: the Kubernetes API answered 403 Forbidden: watching mljobs is forbidden;",
             ),
-            ("watch 401", f"{MLJOBS} can't be read: the Kubernetes API answered 401 Unauthorized: Unauthorized;"),
+            ("watch 401", f"{MLJOBS} can't be read: the Kubernetes API answered 401 Unauthorized;"),
         ):
             eventually(lambda told=told: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
             assert (operator.answers("/livez"), operator.answers("/readyz")) == (200, 503)

@@ -110,7 +110,9 @@ class Watch:
         if answer.status == 401:
             self._refusals += 1
         if answer.status >= 400:
-            self._complain(path, explanation(answer.status, answer.reason, await answer.text(errors="replace")))
+            # What Kubernetes says beside 401 is that word again, and kopf may close the session before that is read.
+            body = await answer.text(errors="replace") if answer.status != 401 else ""
+            self._complain(path, explanation(answer.status, answer.reason, body))
             return
         self._refusals = 0
         if self._complaints.pop(path, None) is not None:
