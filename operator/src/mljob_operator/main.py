@@ -312,9 +312,7 @@ def main() -> int:
         return _refuse(explained(error))
     if problems := proxies.problems() or unusable_files(settings) or _refused_by_kafka(settings):
         return _refuse(problems)
-    logs.hide(
-        "settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords()
-    )
+    logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
     # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import kopf
@@ -85,6 +86,14 @@ class Watch:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
         self._proxy = info.proxy_url or proxy_for(info.server)
         trace = aiohttp.TraceConfig()
+        answers: WeakSet[aiohttp.ClientResponse] = WeakSet()
+
+        async def note(of: aiohttp.ClientSession, _: object, request: aiohttp.TraceRequestEndParams) -> None:
+            answers.add(request.response)
+            if of.closed:
+                request.response.close()
+
+        trace.on_request_end.append(note)
         trace.on_request_end.append(self._answered)
         trace.on_request_exception.append(self._failed)
         session = aiohttp.ClientSession(
@@ -94,6 +103,7 @@ class Watch:
             trust_env=False,
             trace_configs=[trace],
         )
+        _end_what_is_read_with(session, answers)
         return kopf.AiohttpSession(
             server=info.server,
             aiohttp_session=session,
@@ -133,3 +143,19 @@ class Watch:
         if self._complaints.get(path) != why:
             self._complaints[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
+
+
+def _end_what_is_read_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
+    """Have the session's end tell whoever still reads an answer.
+
+    kopf closes the session when one of its watches is refused (401). It ends the answers that it knows, and does not know one that comes in at that moment: the
+    reader of that gets a RuntimeError of aiohttp's instead of a ClientConnectionError, and kopf ends with it.
+    """
+    close = session.close
+
+    async def closing() -> None:
+        for answer in list(answers):
+            answer.close()
+        await close()
+
+    session.close = closing  # type: ignore[method-assign]
