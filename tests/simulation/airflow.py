@@ -92,7 +92,7 @@ class BusyAirflow(FakeAirflow):
         """Runs of MLJobs, oldest first."""
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
-    def children(self) -> list[FakeRun]:
+    def child_runs(self) -> list[FakeRun]:
         """Runs that are none of MLJobs', and have the ids of such."""
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 

@@ -82,11 +82,11 @@ class Promises(Machine):
             self.world.airflow.queue(CHILD, run.run_id, {})
             self._then("a_child_is_triggered", then)
 
-    @precondition(lambda self: self.world.airflow.children())
+    @precondition(lambda self: self.world.airflow.child_runs())
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
         """Whatever becomes of it is none of the MLJob's affairs."""
-        airflow, children = self.world.airflow, self.world.airflow.children()
+        airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]
         over = child.state in TERMINAL_RUN
         if what in ("succeeds", "fails") and not over:
