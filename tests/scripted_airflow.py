@@ -21,6 +21,8 @@ HOST = "127.0.0.1"
 DAG, RUN = "train", "mljob.team-a.churn.aaaaaaaaaa-1"
 CANCEL_DAG, CANCEL_RUN = "mljob_cancel", f"cancel.{RUN}"
 BACKFILL_DAG, BACKFILL = "days", 7
+CHILD_RUN = "manual__child"
+"""Of a task of a run."""
 AT = "2026-01-02T03:04:05Z"
 HUGE = 64 * 1024 * 1024
 """Bytes of an answer that is huge: more than any may have."""
@@ -154,6 +156,20 @@ REQUESTS = [
         f"{_RUN}/taskInstances/fit/xcomEntries/mljob_outputs",
         "get_xcom_entry",
         said(200, value='{"a": 1}'),
+    ),
+    Request(
+        "get child xcom",
+        "GET",
+        f"{_RUN}/taskInstances/fit/xcomEntries/trigger_run_id",
+        "get_xcom_entry",
+        said(200, value=json.dumps(CHILD_RUN)),
+    ),
+    Request(
+        "get task",
+        "GET",
+        f"{_RUN}/taskInstances/fit/-1",
+        "get_mapped_task_instance",
+        said(200, rendered_fields={"trigger_dag_id": DAG}),
     ),
     Request("get dag", "GET", _DAG, "get_dag", said(200, is_paused=False, is_stale=False)),
     Request(

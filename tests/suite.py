@@ -78,7 +78,8 @@ CHECKS = Part(
     ),
     nice=19,
 )
-NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "auto")
+NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
+"""One worker more than there are cores: some tests wait for a process."""
 UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), nice=19)
 GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), nice=19)
 """Builds a Go program around the libraries of the GitOps tools, which takes minutes where nothing is cached."""

@@ -39,6 +39,7 @@ from tests.scripted_airflow import (
     BREAKS_OFF,
     CANCEL_DAG,
     CANCEL_RUN,
+    CHILD_RUN,
     DAG,
     HANGS,
     HUGE,
@@ -155,6 +156,10 @@ THERE = {"trigger": refused(409, "The DagRun already exists")}
 NONE_YET = {"list backfills": page("backfills")}
 AS_A_LOGIN = {"403": AirflowUnauthorized}
 ANY_404 = {name: AirflowUnavailable for name in EVERY if name.startswith("404")}
+NO_TASK = (
+    f"The Mapped Task Instance with dag_id: `{DAG}`, run_id: `{RUN}`, task_id: `fit`, and map_index: `-1` was not found"
+)
+SKIPPED = {"200 huge": equals([])}
 GOES_ON = dict.fromkeys(UNREADABLE, fine)
 
 CELLS = [
@@ -232,6 +237,19 @@ CELLS = [
         lambda a: a.drop_cancellation(RUN),
         detail=NO_RUN.replace(DAG, CANCEL_DAG).replace(RUN, CANCEL_RUN),
         absent=fine,
+    ),
+    Cell("children", "list xcoms", lambda a: a.children(DAG, RUN)),
+    Cell(
+        "children",
+        "get child xcom",
+        lambda a: a.children(DAG, RUN),
+        detail="XCom entry with key: `trigger_run_id` not found",
+        absent=equals([]),
+        otherwise=SKIPPED,
+    ),
+    Cell("children", "get task", lambda a: a.children(DAG, RUN), detail=NO_TASK, absent=equals([]), otherwise=SKIPPED),
+    Cell(
+        "children", "get run", lambda a: a.children(DAG, RUN), detail=NO_RUN.replace(RUN, CHILD_RUN), absent=equals([])
     ),
     Cell("set_note", "patch run", lambda a: a.set_note(DAG, RUN, "a note"), detail=NO_RUN, absent=fine),
     # Setting the run failed ends its tasks too.

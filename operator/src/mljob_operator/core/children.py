@@ -10,7 +10,7 @@ from mljob_contract.run_id import RunId
 from .run_key import RunKey
 
 MAX_CHILDREN = 50
-"""Runs that are looked at for one cancelled run, those of its children included."""
+"""Claims of tasks that are looked at for one cancelled run, those of its children's tasks included."""
 MAX_NAMED = 5
 """Runs that a message names."""
 

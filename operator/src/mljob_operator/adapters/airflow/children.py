@@ -38,19 +38,21 @@ class Children:
         self._runs = DagRunApi(session.client)
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """The children of a run, and theirs, that have not ended; at most ``MAX_CHILDREN``."""
+        """The children of a run, and theirs, that have not ended; of at most ``MAX_CHILDREN`` claims of tasks."""
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
-        queue = [(dag_id, run_id)]
+        queue, left = [(dag_id, run_id)], MAX_CHILDREN
         for parent in queue:
-            for claimed in islice(self._claimed(*parent), MAX_CHILDREN):
-                if claimed in found or len(found) > MAX_CHILDREN:
-                    continue
-                found[claimed] = self._run(*claimed)
-                queue.append(claimed)
+            claims = list(islice(self._claims(*parent), left))
+            left -= len(claims)
+            for task_id, map_index in claims:
+                run = self._claimed(*parent, task_id, map_index)
+                if run is not None and run not in found:
+                    found[run] = self._run(*run)
+                    queue.append(run)
         return [child for child in found.values() if child is not None]
 
-    def _claimed(self, dag_id: str, run_id: str) -> Iterator[tuple[str, str]]:
-        """DAG and run ids as tasks claim them."""
+    def _claims(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
+        """Tasks, with map indexes, that say that they have started a run."""
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
@@ -60,15 +62,16 @@ class Children:
             xcom_key=RUN_ID_KEY,
             order_by=["timestamp"],
         )
-        for row in rows:
-            task_id, map_index = row.text("task_id"), row.number("map_index")
-            try:
-                child_run = self._value(dag_id, run_id, task_id, map_index)
-                child_dag = self._dag(dag_id, run_id, task_id, map_index)
-            except (Answer, TooLarge):
-                continue
-            if _is_id(child_dag) and _is_id(child_run):
-                yield str(child_dag), str(child_run)
+        return ((row.text("task_id"), row.number("map_index")) for row in rows)
+
+    def _claimed(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
+        """DAG and run ids as a task claims them; None where there are none."""
+        try:
+            child_run = self._value(dag_id, run_id, task_id, map_index)
+            child_dag = self._dag(dag_id, run_id, task_id, map_index)
+        except (Answer, TooLarge):
+            return None
+        return (str(child_dag), str(child_run)) if _is_id(child_dag) and _is_id(child_run) else None
 
     def _value(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> object:
         row = self._session.ask(
