@@ -15,7 +15,7 @@ from . import backfills
 from .confs import Confs
 from .core import attempts, decisions, orphans
 from .core.admission import AdmissionQueue
-from .core.children import may_be_ended
+from .core.children import Child, may_be_ended
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
 from .core.disclosure import disclosed
 from .core.effort import Effort, Trouble
@@ -429,7 +429,9 @@ class Reconciler:
         job, run = situation.job, situation.run_key
         dag_runs, cancel = self._dag_runs(situation), job.spec.cancellation.children is ChildRuns.CANCEL
         try:
-            found = await dag_runs.children(run.dag_id, run.run_id)
+            if not (found := await dag_runs.children(run.dag_id, run.run_id)):
+                return
+            await self.confs.read(situation, dag_runs)
         except AirflowError as error:
             if cancel:
                 raise
@@ -447,6 +449,11 @@ class Reconciler:
             await dag_runs.cancel(child.dag_id, child.run_id)
             self._log(situation, logging.INFO, "cancelled run %s of DAG %s, a child", child.run_id, child.dag_id)
         left = [child for child in found if child not in ended]
+        # A task may have put what came from a Secret into the id of a run.
+        told = (await self.redaction(situation)).outside
+        ended, left = (
+            [Child(told(each.dag_id), told(each.run_id), each.by_task) for each in group] for group in (ended, left)
+        )
         for notice in of_children(ended, left, run.run_id):
             try:
                 await self._jobs.record(job, notice)

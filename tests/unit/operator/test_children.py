@@ -37,6 +37,18 @@ async def test_by_default_they_go_on_and_an_event_names_them(world: World, how: 
     assert "spec.cancellation.children" in notice.message
 
 
+async def test_what_came_from_a_secret_is_not_told_with_the_id_of_a_run(world: World) -> None:
+    world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
+    await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}], cancellation={"strategy": "Api"})
+    await begin(world)
+    world.airflow.queue("days", "manual__hunter2", {})
+    world.airflow.only_run().children = [Child("days", "manual__hunter2", True)]
+    await world.delete()
+    (notice,) = [notice for _, notice in world.jobs.notices if notice.reason == "ChildrenLeft"]
+    assert "hunter2" not in notice.message
+    assert "of DAG days" in notice.message
+
+
 async def test_they_are_ended_where_the_spec_says_so(world: World) -> None:
     child = await with_child(world, "Cancel")
     await world.delete()
