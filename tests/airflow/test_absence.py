@@ -16,6 +16,7 @@ FILES = {
     "CLEAR_RUN": "dag_run",
     "TRIGGER_RUN": "dag_run",
     "LIST_TASK_INSTANCES": "task_instances",
+    "GET_TASK_INSTANCE": "task_instances",
     "GET_DAG": "dags",
     "GET_XCOM": "xcom",
     "CREATE_BACKFILL": "backfills",

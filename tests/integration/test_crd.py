@@ -80,7 +80,7 @@ def test_what_is_left_out_has_a_default(kubectl: Kubectl) -> None:
         "backoffLimit": 0,
         "retryStrategy": "ClearFailed",
         "deletionPolicy": "Cancel",
-        "cancellation": {"strategy": "Dag", "timeoutSeconds": 300},
+        "cancellation": {"strategy": "Dag", "timeoutSeconds": 300, "children": "Leave"},
     }
 
 

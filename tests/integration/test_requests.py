@@ -15,7 +15,7 @@ from tests.live.installation import Installation
 from tests.live.mljobs import Object, manifest
 
 FEED = ("changed_runs", "changed_tasks")
-OF_ALL = (*FEED, "probe")
+OF_ALL = (*FEED, "probe", "halts")
 """What is asked for all runs together."""
 MANY = 120
 """More than a page of Airflow's answers holds."""

@@ -13,6 +13,7 @@ RIGHT, WRONG, UNLABELLED, BROKEN = "walk-right", "walk-wrong", "walk-unlabelled"
 """Secrets that are there; others that an AirflowInstance may name are not."""
 NOBODY_LISTENS = ("http://127.0.0.1:9", "https://127.0.0.1:9/airflow")
 NO_ADDRESSES = ("http://[::1", "http://127.0.0.1:port")
+LOGINS = (*["passwordSecretRef"] * 4, *["tokenSecretRef"] * 3, "tokenFile", "oauth2", None)
 NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
 OUTCOMES = {
     "Ready",
@@ -45,14 +46,31 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
             f"{owner}.passwordSecretRef.passwordKey": fixed("password"),
             f"{owner}.tokenSecretRef.name": secret,
             f"{owner}.tokenSecretRef.key": fixed("token"),
+            f"{owner}.oauth2.clientSecretRef.name": secret,
+            f"{owner}.oauth2.clientSecretRef.clientIdKey": fixed("user"),
+            f"{owner}.oauth2.clientSecretRef.clientSecretKey": fixed("password"),
+            f"{owner}.oauth2.tokenUrl": fixed(NOBODY_LISTENS[0]),
+            f"{owner}.headersSecretRef.name": secret,
         }
     schema, generator = spec_schema("airflowinstances"), Generator(rng, hints)
 
     def spec() -> Spec:
         # Names that nobody has are asked of a name server, which is not for a test to bother.
-        return generator.some(schema, rng.choice((0.1, 0.4, 0.8))) | {
-            "url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))
-        }
+        made = generator.some(schema, rng.choice((0.1, 0.4, 0.8)))
+        for owner in (made, *made.get("access", ())):
+            if "credentials" in owner:
+                owner["credentials"] = one_login(owner["credentials"])
+        return made | {"url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))}
+
+    def one_login(credentials: Spec) -> Spec:
+        """Mostly credentials with one login, for the API server refuses any other number of them."""
+        way = rng.choice(LOGINS)
+        if way is None:
+            return credentials
+        of_all = schema["properties"]["credentials"]["properties"][way]
+        login = credentials.get(way) or generator.some(of_all, 0.4, f".credentials.{way}")
+        headers = {name: value for name, value in credentials.items() if name == "headersSecretRef"}
+        return {way: login, **headers}
 
     while True:
         first = spec()

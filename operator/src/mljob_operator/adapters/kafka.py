@@ -31,6 +31,8 @@ from .kafka_files import Files
 
 log = logging.getLogger(__name__)
 
+LEAVE_SECONDS = 3.0
+"""How long a consumer that leaves waits for its last commits, and for the group to let it go."""
 POLL_SECONDS = 0.5
 """How long the thread waits for a message before it commits what is to be committed, or ends."""
 BATCH = 500
@@ -123,6 +125,7 @@ class KafkaEvents:
         self._stopping = threading.Event()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waits = False
+        self._commits = 0
         self._paused = False
         self._assigned: list[TopicPartition] = []
         self._last_error: str | None = None
@@ -194,6 +197,7 @@ class KafkaEvents:
                 **config,
                 **_CONSUMER,
                 "group.id": self._group_id,
+                "on_commit": self._on_commit,
                 "stats_cb": self._connection.statistics,
             }
         )
@@ -234,17 +238,34 @@ class KafkaEvents:
         return why is None
 
     def _leave(self) -> None:
-        """Leave the group, so that whoever comes next goes on from the committed offsets."""
-        self._carry_out(wait=True)
+        """Leave the group, so that whoever comes next goes on from the committed offsets.
+
+        Brokers that take no commit, because they are away or do not trust a certificate any more, keep nobody from going on: what is not committed is read
+        again, and the consumer is left to end by itself.
+        """
+        self._carry_out()
         try:
             if self._consumer is not None:
-                self._consumer.close()
+                until = time.monotonic() + LEAVE_SECONDS
+                while self._commits and time.monotonic() < until:
+                    self._consumer.poll(POLL_SECONDS)
+            self._lose(self._assigned, wait=False)
+            consumer, self._consumer, self._commits = self._consumer, None, 0
+            if consumer is not None:
+                ending = threading.Thread(target=consumer.close, name="kafka that ends", daemon=True)
+                ending.start()
+                ending.join(LEAVE_SECONDS)
             if self._dead_letters is not None:
                 self._dead_letters.close()
         except Exception as error:
             log.debug("Kafka: the consumer did not end well", exc_info=error)
         self._consumer = None
-        self._assigned = []
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        """A commit in the background has come to an end."""
+        self._commits = max(0, self._commits - 1)
+        if error is not None:
+            log.info("offsets were not committed: %s", error)
 
     def _wait_to_retry(self) -> None:
         until = time.monotonic() + RETRY_SECONDS
@@ -270,7 +291,7 @@ class KafkaEvents:
             self._loop.call_soon_threadsafe(self._linked, link)
 
     def _carry_out(self, *, wait: bool = False) -> None:
-        """In the consumer's thread: do what the event loop has asked for; ``wait`` for commits where there is no later."""
+        """In the consumer's thread: do what the event loop has asked for; ``wait`` for commits before somebody else reads on."""
         self._waits = wait
         while True:
             try:
@@ -284,9 +305,11 @@ class KafkaEvents:
             return
         try:
             if self._waits:
+                # Without an end where no broker takes the commit: only where one has just spoken.
                 self._consumer.commit(offsets=positions, asynchronous=False)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
+                self._commits += 1
         except KafkaException as error:
             log.info("offsets were not committed: %s", error)
 
@@ -323,12 +346,14 @@ class KafkaEvents:
         if self._paused:
             consumer.pause(partitions)
 
-    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Commit what is stored before somebody else begins to read."""
-        self._lose(partitions, wait=True)
+        if consumer is self._consumer:
+            self._lose(partitions, wait=True)
 
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._lose(partitions, wait=False)
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is self._consumer:
+            self._lose(partitions, wait=False)
 
     def _lose(self, partitions: list[TopicPartition], *, wait: bool) -> None:
         assert self._loop is not None

@@ -546,13 +546,15 @@ class Situation:
 
     @property
     def has_children_to_see_to(self) -> bool:
-        """Whether the run was cancelled, and runs that its tasks had started are to be looked for. An Airflow that is away holds up no deletion by that."""
+        """Whether the run was cancelled, and runs that its tasks had started are to be looked for. A time bounds that, and a deletion's deadline. Nothing that may
+        change back does: the status says how the attempt ended as soon as this is false.
+        """
         run = self.ledger.run
         cancelled = self.stop is not None and self.open and run is not None and run.state is RunState.FAILED
         if not cancelled or run is None or self.job.is_backfill or self.effort.children_seen_to:
             return False
         patience = timedelta(seconds=self.job.spec.cancellation.timeout_seconds)
-        return self.reachable and not self.late and self.now < run.seen + patience
+        return not self.late and self.now < (run.end or run.at) + patience
 
     @property
     def told(self) -> bool:
