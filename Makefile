@@ -18,7 +18,7 @@ demo: bootstrap ## Bring everything up, run an example training job, and watch i
 demo-platform: bootstrap ## The same with a platform: dataset, features, models, predictions, a paused DAG told in Slack
 	@$(STACK) demo-platform
 
-test: bootstrap ## Run every check and every test, side by side (15 minutes on two cores; the first time it also builds)
+test: bootstrap ## Run every check and every test, side by side (under half an hour on two cores; the first time it also builds)
 	@$(PYTHON) devstack/bootstrap.py oldest
 	@.venv/bin/python -m tests.suite all
 

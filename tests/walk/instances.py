@@ -90,8 +90,11 @@ def outcome(body: Object) -> Mapping[str, object]:
     return {
         "spec": body["spec"],
         "finalizers": body["metadata"].get("finalizers"),
+        # Whether the brokers are connected is the same for all of them, and told whenever it is known.
         "conditions": {
-            found["type"]: (found["status"], found["reason"], found["message"]) for found in status["conditions"]
+            found["type"]: (found["status"], found["reason"], found["message"])
+            for found in status["conditions"]
+            if found["type"] != "EventsConnected"
         },
         "health": status.get("health"),
     }

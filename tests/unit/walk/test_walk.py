@@ -33,7 +33,9 @@ def test_the_same_seed_is_the_same_walk(plural: str) -> None:
 @pytest.mark.parametrize(("plural", "model"), [("mljobs", MLJobSpec), ("airflowinstances", AirflowInstanceSpec)])
 def test_every_field_of_a_spec_is_in_some(plural: str, model: Any) -> None:
     fields = {field.alias or name for name, field in model.model_fields.items()}
-    assert {name for edit in edits(plural) for name in edit.spec} == fields
+    assert {name for edit in edits(plural) for name in edit.spec} == fields - (
+        mljobs.LEFT_OUT if plural == "mljobs" else set()
+    )
 
 
 def test_what_is_generated_fits_the_schema() -> None:
