@@ -10,6 +10,7 @@ import json
 import math
 import os
 import time
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -110,7 +111,7 @@ class FileToken:
         return token
 
 
-class _RenewedToken:
+class _RenewedToken(ABC):
     """One that is asked for, and again when it was refused or is about to end."""
 
     def __init__(self) -> None:
@@ -134,13 +135,13 @@ class _RenewedToken:
         return token
 
     @property
+    @abstractmethod
     def _giver(self) -> str:
         """Whoever gives the token, for people."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ask(self) -> tuple[str, float]:
         """A new token, and how many seconds it lives."""
-        raise NotImplementedError
 
 
 class AirflowToken(_RenewedToken):
