@@ -105,7 +105,7 @@ LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Where tests are that are live, and others; to collect the unit tests for each worker would take seconds of a processor."""
 LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),))
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),), nice=5)
-"""They have a stack of their own, for they run beside the others."""
+"""They have a stack of their own, from which they take parts away."""
 LIVE_OLDEST = Part(
     "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), nice=5
 )

@@ -304,20 +304,23 @@ async def test_why_brokers_are_not_connected_is_told_once(
     assert SECRET not in caplog.text
 
 
+def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
+    """The properties of a client whose certificate is in a folder."""
+    return {
+        "bootstrap.servers": broker.address("TLS"),
+        "security.protocol": "SSL",
+        "ssl.ca.location": str(folder / "ca.crt"),
+        "ssl.certificate.location": str(folder / "tls.crt"),
+        "ssl.key.location": str(folder / "tls.key"),
+    }
+
+
 async def test_renewed_client_certificates_are_used_without_a_restart(
     broker: Broker, read: Read, certificates: Certificates
 ) -> None:
     certificates.issue(certificates.first)
     folder = certificates.directory
-    reader = read(
-        {
-            "bootstrap.servers": broker.address("TLS"),
-            "security.protocol": "SSL",
-            "ssl.ca.location": str(folder / "ca.crt"),
-            "ssl.certificate.location": str(folder / "tls.crt"),
-            "ssl.key.location": str(folder / "tls.key"),
-        }
-    )
+    reader = read(mutual_tls(broker, folder))
     await reader.reads()
     certificates.issue(certificates.second)
     certificates.trust(certificates.second)
@@ -335,15 +338,7 @@ async def test_a_certificate_that_is_half_written_stops_nothing(
     certificates.trust(certificates.second)
     certificates.issue(certificates.second)
     folder = certificates.directory
-    reader = read(
-        {
-            "bootstrap.servers": broker.address("TLS"),
-            "security.protocol": "SSL",
-            "ssl.ca.location": str(folder / "ca.crt"),
-            "ssl.certificate.location": str(folder / "tls.crt"),
-            "ssl.key.location": str(folder / "tls.key"),
-        }
-    )
+    reader = read(mutual_tls(broker, folder))
     await reader.reads()
     (folder / "tls.key").write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
     await until(lambda: "have changed and can't be used" in caplog.text, "it says so")

@@ -240,8 +240,8 @@ class KafkaEvents:
     def _leave(self) -> None:
         """Leave the group, so that whoever comes next goes on from the committed offsets.
 
-        Brokers that take no commit, because they are away or do not trust a certificate any more, keep nobody from going on: what is not committed is read
-        again, and the consumer is left to end by itself.
+        Brokers may take no commit: they are away, or trust a certificate no longer. The next consumer does not wait for them. It reads again from the last
+        committed offset, and this one ends by itself.
         """
         self._carry_out()
         try:

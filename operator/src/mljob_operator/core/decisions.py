@@ -16,7 +16,7 @@ from mljob_contract.mljob import DeletionPolicy
 
 from .attempts import Attempt, same_run
 from .ledger import ABSENCE_TAKES, unasked
-from .situation import FOR_EVER, LIST_AGAIN_AFTER, Situation
+from .situation import LIST_AGAIN_AFTER, Situation
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
@@ -357,7 +357,7 @@ def start_the_run(s: Situation) -> Action | None:
     if s.stop is not None:
         return Release() if s.job.held else Wait()
     if s.start_at is not None and not s.due:
-        return Wait(s.start_at if s.start_at < FOR_EVER else None)
+        return Wait(s.start_at)
     if s.obstacle is not None:
         return _clear_up(s)
     if not s.job.held:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mljob_contract.backfill_marker import Marker
@@ -26,9 +26,6 @@ from .ledger import ABSENCE_TAKES, CONFIRMED_WITHIN, Ledger
 from .phases import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
 from .placement import NOWHERE, Obstacle, Surroundings, misfit, obstacle
 from .run_key import RunKey
-
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
-"""A time that doesn't come."""
 
 LIST_AGAIN_AFTER = timedelta(seconds=1)
 """How long Airflow may take to store what it has published of a run's end, before it is asked again."""

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from airflow_client.client import DagRunApi, TaskInstanceApi, XComApi
+from airflow_client.client import TaskInstanceApi, XComApi
 
 from mljob_contract.airflow_id import MAX_ID_LENGTH
 
 from ...core.children import MAX_CHILDREN, Child
 from ...core.phases import TERMINAL_RUN, run_state
 from . import absence
-from .answers import Absent, Answer, TooLarge
-from .rows import Row
+from .answers import Answer, TooLarge
+from .runs import Runs
 from .session import Session
 from .xcom_values import plain
 
@@ -29,13 +29,14 @@ class Children:
 
     Args:
         session: Logged in.
+        runs: Of the same Airflow.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, runs: Runs) -> None:
         self._session = session
         self._xcoms = XComApi(session.client)
         self._tasks = TaskInstanceApi(session.client)
-        self._runs = DagRunApi(session.client)
+        self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
         """The children of a run, and theirs, that have not ended; of at most ``MAX_CHILDREN`` claims of tasks."""
@@ -101,16 +102,8 @@ class Children:
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
         """The run, where there is one that has not ended."""
-        try:
-            row: Row = self._session.ask(
-                self._runs.get_dag_run_without_preload_content,
-                dag_id,
-                run_id,
-                absent=absence.GET_RUN.about(dag_id=dag_id, run_id=run_id),
-            )
-        except Absent:
-            return None
-        if run_state(row.word("state")) in TERMINAL_RUN:
+        row = self._runs.row(dag_id, run_id)
+        if row is None or run_state(row.word("state")) in TERMINAL_RUN:
             return None
         return Child(dag_id, run_id, row.text_or_none("triggered_by") == BY_TASK)
 

@@ -41,7 +41,7 @@ class AirflowRuns:
         self._runs = Runs(session, refusals)
         self._outputs = XComOutputs(session)
         self._cancellation = Cancellation(session, self._runs, dag_id=cancel_dag_id)
-        self._children = Children(session)
+        self._children = Children(session, self._runs)
         self._changes = Changes(session, prefix=prefix)
         self.backfills = AirflowBackfills(session, run, refusals, prefix=prefix)
         """Its backfills."""

@@ -122,7 +122,7 @@ class Runs:
         Raises:
             ValidationFailed: There is no such run.
         """
-        row = self._row(dag_id, run_id)
+        row = self.row(dag_id, run_id)
         if row is None:
             raise ValidationFailed(
                 f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed one. "
@@ -179,7 +179,7 @@ class Runs:
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
         """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there is no such run."""
         seen = now()
-        row = self._row(dag_id, run_id)
+        row = self.row(dag_id, run_id)
         return run_fact(row, seen) if row is not None else None
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
@@ -217,7 +217,8 @@ class Runs:
             log.warning("what the tasks of run %s ask of people is not known: %s", run_id, error)
             return {}
 
-    def _row(self, dag_id: str, run_id: str) -> Row | None:
+    def row(self, dag_id: str, run_id: str) -> Row | None:
+        """The run as Airflow gives it; None only where Airflow itself says that there is no such run."""
         try:
             row = self._session.ask(
                 self._runs.get_dag_run_without_preload_content,

@@ -14,7 +14,7 @@ from typing import Any
 
 CLASS, DATA = "__classname__", "__data__"
 MAX_LEVELS = 64
-"""How deep values are unwrapped. What is deeper is too deep for a status."""
+"""How deep values are unwrapped; a status holds no deeper ones."""
 
 _TIMES = frozenset({"datetime.datetime", "pendulum.datetime.DateTime"})
 _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.\w+)?")
