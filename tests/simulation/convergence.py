@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from mljob_contract.mljob import MLJobStatus, Phase, RunPolicy
+from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
 from mljob_operator.core import attempts
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.instance import OWN
@@ -83,7 +83,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
     ):
         yield "its last spec was not run"
     if job.is_backfill:
-        yield from _of_backfill(status, world)
+        yield from _of_backfill(spec, status, world)
         return
     if run is None:
         if status.phase in (Phase.QUEUED, Phase.RUNNING):
@@ -99,7 +99,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield f"Airflow says otherwise: {differs}"
 
 
-def _of_backfill(status: MLJobStatus, world: World) -> Iterator[str]:
+def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator[str]:
     """Where the status of a backfill differs from what Airflow has of it."""
     backfills, run_id = world.airflow.backfills, status.dag_run_id or ""
     finished = status.phase in TERMINAL_PHASES
@@ -116,6 +116,8 @@ def _of_backfill(status: MLJobStatus, world: World) -> Iterator[str]:
             yield "it has ended, and the status does not say so"
         return
     states = Counter(str(run.state) for run in backfills.members(run_id))
+    if states["queued"] and made[-1].paused and not made[-1].completed and not spec.suspend:
+        yield "it is paused, and spec.suspend is false"
     if states["queued"] or states["running"]:
         wanted = {Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED}
     elif states["failed"]:

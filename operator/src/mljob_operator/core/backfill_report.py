@@ -10,6 +10,7 @@ from urllib.parse import quote
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
 from .backfill import Course, Member, as_one_run
+from .effort import Trouble
 from .phases import RunState
 from .story import Story
 
@@ -78,6 +79,16 @@ def suspended(course: Course) -> Story:
         "Suspended",
         f"The backfill is paused: no other run of it starts.{rest} Set spec.suspend to false to go on.",
     )
+
+
+def resuming(trouble: Trouble | None) -> Story:
+    """A backfill that is to go on and is still paused. The phase stays Suspended until Airflow has taken the request: the phase is what says,
+    also after a restart, that the MLJob has paused the backfill and not a person in Airflow.
+    """
+    message = "The backfill is to go on."
+    if trouble is None:
+        return Story(Phase.SUSPENDED, "Suspended", message)
+    return Story(Phase.SUSPENDED, trouble.reason, f"{message} {trouble.message}")
 
 
 def succeeded(course: Course) -> Story:

@@ -191,7 +191,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     status, ledger = s.job.status, s.ledger
     if s.lost:
         return Story(
-            Phase.RUNNING if status.phase is Phase.RUNNING else Phase.QUEUED,
+            _known_phase(status),
             LOST,
             f"AirflowInstance {s.airflow}, in which the run is, was deleted: what has become of the run is not known. Create it again to have the run followed."
             if s.airflow != OWN
@@ -199,7 +199,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         )
     if s.vanished and s.airflow in s.around.not_ready:
         return Story(
-            Phase.RUNNING if status.phase is Phase.RUNNING else Phase.QUEUED,
+            _known_phase(status),
             "RunsVanished",
             f"Airflow says that it has no such {_what(s)}. It says so of many MLJobs at once, so the {_what(s)} does not count as deleted, and is asked for "
             "again each minute. Whoever runs the platform can say how to go on.",
@@ -207,7 +207,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     if (end := s.end_unasked) is not None and not ledger.over:
         why = f" {trouble.message}" if (trouble := s.effort.trouble) is not None else ""
         return Story(
-            Phase.RUNNING,
+            Phase.SUSPENDED if status.phase is Phase.SUSPENDED else Phase.RUNNING,
             "EndUnconfirmed",
             f"An event says that the {_what(s)} has ended ({end.state}). That counts when Airflow confirms it.{why}",
         )
@@ -217,8 +217,8 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
             return Story(status.phase, status.reason or "Submitted", status.message or "")
         return Story(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
-    if ledger.course is not None and s.pause and ledger.course.backfill.paused:
-        return backfill_report.suspended(ledger.course)
+    if ledger.course is not None and ledger.course.backfill.paused and s.pause is not None:
+        return backfill_report.suspended(ledger.course) if s.pause else backfill_report.resuming(s.effort.trouble)
     if run_phase(run.state) is Phase.QUEUED:
         if s.effort.halt is not None:
             return Story(Phase.QUEUED, s.effort.halt, halt.told(s.effort.halt, s.dag_id, _what(s)))
@@ -237,6 +237,11 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     if s.effort.halt is not None:
         return Story(Phase.RUNNING, s.effort.halt, halt.told(s.effort.halt, s.dag_id, _what(s)))
     return _running(ledger, summary, url)
+
+
+def _known_phase(status: MLJobStatus) -> Phase:
+    """The phase that stands while Airflow tells nothing new of the run."""
+    return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
 
 
 def _end(s: Situation, summary: Summary | None) -> Story:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.simulation.machine import Machine, hold, moments
+from mljob_operator.core.job import Key
+from tests.simulation.machine import Machine, hold, keys, moments, whiles
 
 ranges = st.fixed_dictionaries(
     {
@@ -50,6 +51,17 @@ class BackfillPromises(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.world.airflow.daily.add("missing")
+
+    # The user
+
+    @precondition(lambda self: self._any(going=False))
+    @rule(key=keys, seconds=whiles, down=st.booleans(), then=whiles)
+    def suspend_for_a_while(self, key: Key, seconds: float, down: bool, then: float) -> None:
+        """Airflow may give no answer when the MLJob is to go on."""
+        self.edit(key, {"suspend": True}, seconds)
+        if down:
+            self.world.network.down.add("airflow")
+        self.edit(key, {"suspend": False}, then)
 
     # Airflow
 

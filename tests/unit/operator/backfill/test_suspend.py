@@ -50,6 +50,20 @@ class TestSuspending:
         assert not world.airflow.backfills.made[1].paused
         assert world.status.phase is Phase.QUEUED
 
+    async def test_it_stays_suspended_until_airflow_has_let_it_go_on(self, world: World) -> None:
+        await apply(world)
+        await begin(world, runs(world)[0])
+        await edit(world, suspend=True)
+        world.airflow.down_for["pause_backfill"] = 2
+        await edit(world, suspend=False)
+        assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "AirflowUnavailable")
+        assert world.status.message == "The backfill is to go on. Airflow is down for pause_backfill"
+        await world.restart()
+        await world.later(60)
+        assert not world.airflow.backfills.made[1].paused
+        assert (world.status.phase, world.condition("Suspended")) == (Phase.RUNNING, "False")
+        assert [world.told.count(reason) for reason in ("Suspended", "Resumed")] == [1, 1]
+
     async def test_it_ends_while_it_is_suspended(self, world: World) -> None:
         await apply(world)
         await begin(world, *runs(world))
