@@ -9,6 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INTERVAL = 0.2
+"""Seconds between two questions at first."""
+MAX_INTERVAL = 1.0
+"""Seconds between two questions after a long wait: asking takes the processor from those that are waited for."""
 
 
 def eventually(
@@ -24,10 +27,10 @@ def eventually(
     Args:
         what: What is waited for, for the message when it doesn't come.
         within: Seconds; they cost time only where the test fails.
-        every: Seconds between two questions, for those that cost much.
+        every: Seconds between two questions at least, for those that cost much. They grow with the wait, so that it takes a twentieth longer at most.
         evidence: Asked when it doesn't come: what there is instead.
     """
-    deadline = time.monotonic() + within
+    since = time.monotonic()
     while True:
         complaint = ""
         answer: T | None = None
@@ -37,9 +40,10 @@ def eventually(
             complaint = f"\n{error}"
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - since
+        if waited > within:
             raise AssertionError(
                 f"not within {within:g} s: {what}{complaint or f' (the last answer: {answer!r})'}"
                 + (f"\n{evidence()}" if evidence else "")
             )
-        time.sleep(every)
+        time.sleep(max(every, min(MAX_INTERVAL, waited / 20)))

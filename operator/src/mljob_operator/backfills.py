@@ -60,7 +60,9 @@ async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, con
             await confirm()
             await dag_runs.backfills.pause(course.backfill.id, paused=paused)
             backfill = replace(course.backfill, paused=paused)
-            return replace(s.ledger, course=replace(course, backfill=backfill)), s.effort
+            return replace(s.ledger, course=replace(course, backfill=backfill)), replace(
+                s.effort, paused=(paused, s.job.generation)
+            )
 
         case CancelDirectly():
             await confirm()

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
 from .backfill import Course, Member, as_one_run
-from .effort import Trouble
 from .phases import RunState
+from .situation import Situation, Stop
 from .story import Story
 
 BACKFILLS = "backfills"
@@ -81,14 +81,13 @@ def suspended(course: Course) -> Story:
     )
 
 
-def resuming(trouble: Trouble | None) -> Story:
-    """A backfill that is to go on and is still paused. The phase stays Suspended until Airflow has taken the request: the phase is what says,
-    also after a restart, that the MLJob has paused the backfill and not a person in Airflow.
-    """
-    message = "The backfill is to go on."
-    if trouble is None:
-        return Story(Phase.SUSPENDED, "Suspended", message)
-    return Story(Phase.SUSPENDED, trouble.reason, f"{message} {trouble.message}")
+def being_paused(s: Situation) -> Story:
+    """A backfill of which Airflow has not yet taken that it is to be paused, or to go on."""
+    reason, message = (
+        (Stop.SUSPEND, "The backfill is to be paused.") if s.pause else ("Resuming", "The backfill is to go on.")
+    )
+    trouble = s.effort.trouble
+    return Story(Phase.SUSPENDED, reason, f"{message} {trouble.message}" if trouble is not None else message)
 
 
 def succeeded(course: Course) -> Story:

@@ -191,7 +191,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     status, ledger = s.job.status, s.ledger
     if s.lost:
         return Story(
-            _known_phase(status),
+            _known_phase(s),
             LOST,
             f"AirflowInstance {s.airflow}, in which the run is, was deleted: what has become of the run is not known. Create it again to have the run followed."
             if s.airflow != OWN
@@ -199,7 +199,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         )
     if s.vanished and s.airflow in s.around.not_ready:
         return Story(
-            _known_phase(status),
+            _known_phase(s),
             "RunsVanished",
             f"Airflow says that it has no such {_what(s)}. It says so of many MLJobs at once, so the {_what(s)} does not count as deleted, and is asked for "
             "again each minute. Whoever runs the platform can say how to go on.",
@@ -207,7 +207,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     if (end := s.end_unasked) is not None and not ledger.over:
         why = f" {trouble.message}" if (trouble := s.effort.trouble) is not None else ""
         return Story(
-            Phase.SUSPENDED if status.phase is Phase.SUSPENDED else Phase.RUNNING,
+            Phase.RUNNING if s.pause is None else Phase.SUSPENDED,
             "EndUnconfirmed",
             f"An event says that the {_what(s)} has ended ({end.state}). That counts when Airflow confirms it.{why}",
         )
@@ -217,8 +217,8 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
             return Story(status.phase, status.reason or "Submitted", status.message or "")
         return Story(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
-    if ledger.course is not None and ledger.course.backfill.paused and s.pause is not None:
-        return backfill_report.suspended(ledger.course) if s.pause else backfill_report.resuming(s.effort.trouble)
+    if ledger.course is not None and s.pause is not None and not (s.pause is False and s.paused_as_wanted):
+        return backfill_report.suspended(ledger.course) if s.paused_as_wanted else backfill_report.being_paused(s)
     if run_phase(run.state) is Phase.QUEUED:
         if s.effort.halt is not None:
             return Story(Phase.QUEUED, s.effort.halt, halt.told(s.effort.halt, s.dag_id, _what(s)))
@@ -239,9 +239,11 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     return _running(ledger, summary, url)
 
 
-def _known_phase(status: MLJobStatus) -> Phase:
+def _known_phase(s: Situation) -> Phase:
     """The phase that stands while Airflow tells nothing new of the run."""
-    return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
+    if s.pause is not None:
+        return Phase.SUSPENDED
+    return Phase.RUNNING if s.job.status.phase is Phase.RUNNING else Phase.QUEUED
 
 
 def _end(s: Situation, summary: Summary | None) -> Story:
@@ -432,7 +434,8 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
     """Reduce the story to conditions, in one place."""
     phase, trouble, obstacle = story.phase, s.effort.trouble, s.obstacle
     ended = phase in TERMINAL_PHASES
-    suspended = phase is Phase.SUSPENDED
+    # A backfill that is being paused is not suspended yet; one that is to go on is still.
+    suspended = phase is Phase.SUSPENDED and story.reason != Stop.SUSPEND
     # As in the story, what is in the way now counts, whatever went wrong before.
     in_the_way = obstacle if s.due else None
     hopeless = in_the_way.stalls if in_the_way else trouble is not None and trouble.stalls
@@ -445,7 +448,7 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
     before = {condition.type for condition in s.job.status.conditions or ()}
     if suspended or "Suspended" in before:
         message = story.message if suspended else ""
-        wanted.append(Wanted("Suspended", suspended, "Suspended" if suspended else "Resumed", message))
+        wanted.append(Wanted("Suspended", suspended, story.reason if phase is Phase.SUSPENDED else "Resumed", message))
     unapplied = _unapplied(s)
     wanted += unapplied
     if (waits_for := s.kept_from_running_again) is not None:
@@ -453,7 +456,7 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
         wanted.append(Wanted("Reconciling", not waits_for.stalls, waits_for.reason, waits_for.message))
         return [*wanted, Wanted("Stalled", waits_for.stalls, waits_for.reason, waits_for.message)]
     # What does not hold needs no explanation; `kubectl describe` stays short.
-    moving = not ended and not suspended and not stuck
+    moving = not (ended or stuck or (suspended and s.job.spec.suspend))
     wanted.append(Wanted("Reconciling", moving, story.reason, story.message if moving else ""))
     if phase is Phase.SUCCEEDED and unapplied:
         # Something has succeeded, and it is not what the spec says: who waits for that waits in vain, and must not take it for done.

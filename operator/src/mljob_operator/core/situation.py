@@ -376,6 +376,15 @@ class Situation:
         return False if self.job.status.phase is Phase.SUSPENDED else None
 
     @property
+    def paused_as_wanted(self) -> bool:
+        """Whether Airflow has taken what :attr:`pause` wants. What was known of the backfill before counts for less: an older answer may have come in
+        between, or another process may have paused it.
+        """
+        course = self.ledger.course
+        taken = self.effort.paused == (self.pause, self.job.generation)
+        return course is not None and taken and (not self.pause or course.backfill.paused)
+
+    @property
     def marker(self) -> Marker:
         """How the attempt's backfill says whose it is."""
         attempt = self.attempt

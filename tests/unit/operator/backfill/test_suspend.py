@@ -56,13 +56,39 @@ class TestSuspending:
         await edit(world, suspend=True)
         world.airflow.down_for["pause_backfill"] = 2
         await edit(world, suspend=False)
-        assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "AirflowUnavailable")
+        assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "Resuming")
+        assert (world.condition("Suspended"), world.condition("Reconciling")) == ("True", "True")
         assert world.status.message == "The backfill is to go on. Airflow is down for pause_backfill"
         await world.restart()
         await world.later(60)
         assert not world.airflow.backfills.made[1].paused
         assert (world.status.phase, world.condition("Suspended")) == (Phase.RUNNING, "False")
         assert [world.told.count(reason) for reason in ("Suspended", "Resumed")] == [1, 1]
+
+    async def test_it_is_suspended_once_airflow_has_paused_it(self, world: World) -> None:
+        await apply(world)
+        await begin(world, runs(world)[0])
+        world.airflow.down_for["pause_backfill"] = 1
+        await edit(world, suspend=True)
+        assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "Suspending")
+        assert world.condition("Suspended") is None
+        assert "Suspended" not in world.told
+        await world.later(60)
+        assert world.airflow.backfills.made[1].paused
+        assert (world.status.reason, world.condition("Suspended")) == ("Suspended", "True")
+        assert world.told.count("Suspended") == 1
+
+    async def test_resumed_before_airflow_has_answered_it_is_not_left_paused(self, world: World) -> None:
+        await apply(world)
+        await begin(world, runs(world)[0])
+        world.airflow.down_for["pause_backfill"] = 1
+        await edit(world, suspend=True)
+        world.airflow.backfills.set(1, paused=True)  # Airflow has done it, and its answer was lost.
+        await world.restart()
+        await edit(world, suspend=False)
+        await world.later(60)
+        assert not world.airflow.backfills.made[1].paused
+        assert world.status.phase is Phase.RUNNING
 
     async def test_it_ends_while_it_is_suspended(self, world: World) -> None:
         await apply(world)
