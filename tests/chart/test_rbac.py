@@ -12,7 +12,7 @@ from tests.chart.rendering import NAMESPACE
 MLJOBS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs"], "verbs": ["get", "list", "watch", "patch", "delete"]}
 STATUS = {"apiGroups": ["mljob.dev"], "resources": ["mljobs/status"], "verbs": ["patch"]}
 EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
-CONF = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+CONF = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "watch"]}
 
 SUBJECTS = [{"kind": "ServiceAccount", "name": "mljob-operator", "namespace": NAMESPACE}]
 INSTANCES = [

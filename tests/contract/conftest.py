@@ -15,19 +15,20 @@ from devstack.stack import Stack
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.instances import InstanceObjects
-from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.adapters.kubernetes import Jobs, WatchedSources, connect
 from mljob_operator.core.identity import dag_run_id
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.job import Job, Key
 from mljob_operator.core.phases import TaskState
 from mljob_operator.ports import Airflow as AirflowPort
-from mljob_operator.ports import InstanceStore, JobStore
+from mljob_operator.ports import InstanceStore, JobStore, SourceChanges
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
 from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.fakes.instances import FakeInstances
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.logins import login
 from tests.fakes.meter import SilentMeter
+from tests.fakes.source_changes import FakeSourceChanges
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
@@ -186,6 +187,7 @@ class Cluster(Protocol):
     """A Kubernetes API and what users do in it."""
 
     store: JobStore
+    changes: SourceChanges
 
     async def create(self, name: str, spec: dict[str, Any]) -> Job: ...
     async def edit(self, key: Key, spec: dict[str, Any]) -> Job: ...
@@ -200,6 +202,7 @@ class MemoryCluster:
 
     def __init__(self) -> None:
         self.store = FakeJobs()
+        self.changes = FakeSourceChanges(self.store)
 
     async def create(self, name: str, spec: dict[str, Any]) -> Job:
         return self.store.create(name, spec, "default")
@@ -218,14 +221,15 @@ class MemoryCluster:
         return self.store.edit(key, {})
 
     async def data(self, kind: str, name: str, data: dict[str, str]) -> None:
-        self.store.data[kind, name] = data
+        self.store.put(kind, name, data)
 
 
 class RealCluster:
     """The stack's, used with kubectl, while the store under test has the operator's own rights."""
 
-    def __init__(self, store: Jobs, kubectl: Kubectl) -> None:
+    def __init__(self, store: Jobs, changes: WatchedSources, kubectl: Kubectl) -> None:
         self.store = store
+        self.changes = changes
         self._kubectl = kubectl
 
     async def create(self, name: str, spec: dict[str, Any]) -> Job:
@@ -272,7 +276,7 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     api = await connect()
     store = Jobs(api)
     kubectl: Kubectl = request.getfixturevalue("kubectl")
-    yield RealCluster(store, kubectl)
+    yield RealCluster(store, WatchedSources(api), kubectl)
     async for job in store.list():
         if job.name.startswith("contract-"):
             if job.held:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mljob_contract.mljob import FINALIZER, UNOBSERVED, ConfSource, Reference
 from mljob_operator.core.notices import NORMAL, Notice
 from mljob_operator.errors import Conflict, Gone, ReferenceMissing, Refused
+from mljob_operator.ports import ConfObject
 
 from .conftest import Cluster
 
@@ -131,6 +134,25 @@ async def test_what_conf_is_made_from_is_read(cluster: Cluster, name: str) -> No
         found = await cluster.store.source("default", ConfSource.model_validate({field: Reference(name=name)}))
         assert found is not None
         assert (dict(found.data), found.secret) == ({"user": "reader", "more.json": "{}"}, kind == "Secret")
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+async def test_a_change_of_what_conf_is_made_from_is_told(kind: str, cluster: Cluster, name: str) -> None:
+    told = cluster.changes.of(ConfObject("default", kind, name))
+
+    appears = asyncio.ensure_future(anext(told))
+    done, _ = await asyncio.wait([appears], timeout=1)
+    assert not done, "it is not there"
+    await cluster.data(kind, name, {"user": "reader"})
+    await asyncio.wait_for(appears, 30)
+    changes = asyncio.ensure_future(anext(told))
+    await cluster.data(kind, name, {"user": "writer"})
+    await asyncio.wait_for(changes, 30)
+    await told.aclose()
+
+    again = cluster.changes.of(ConfObject("default", kind, name))
+    await asyncio.wait_for(anext(again), 30)
+    await again.aclose()
 
 
 async def test_a_deletion_is_of_exactly_this_version(cluster: Cluster, name: str) -> None:

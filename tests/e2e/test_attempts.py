@@ -241,6 +241,19 @@ def test_conf_comes_from_configmaps_and_secrets_and_secrets_go_nowhere_else(
     assert "hunter2" not in told
 
 
+def test_a_refused_conf_is_tried_again_when_its_configmap_is_mended(with_kafka: Installation) -> None:
+    jobs = with_kafka.jobs
+    source = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "seconds"}}
+    jobs.kubectl.apply({**source, "data": {"all.json": '{"seconds": -1}'}})
+    jobs.submit("mended", WAIT, confFrom=[{"configMapRef": {"name": "seconds"}}])
+    jobs.until("mended", lambda status: status.get("reason") == "ValidationFailed", "it is refused")
+
+    jobs.kubectl.apply({**source, "data": {"all.json": '{"seconds": 0}'}})
+
+    # Without a word of the ConfigMap, the operator would try again a minute after the refusal.
+    jobs.until("mended", lambda status: "dagRunState" in status, "its run is submitted", within=40)
+
+
 def test_many_inferences_at_once_on_one_dag(with_kafka: Installation) -> None:
     jobs, names = with_kafka.jobs, {f"infer-{i}": i for i in range(20)}
     outputs = [{"name": "prediction", "taskId": "predict"}, {"name": "doubled", "taskId": "double"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -26,12 +27,14 @@ class FakeJobs(StoredObjects[Key]):
         refuse: Whether a status is invalid for another reason than a number that Go doesn't have; None: none is.
         refuse_events: Whether no Event can be created.
         data: ConfigMaps' and Secrets' data, by kind and name.
+        watchers: Who watches one of them.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.notices: list[tuple[str, Notice]] = []
         self.data: dict[tuple[str, str], dict[str, str]] = {}
+        self.watchers: dict[tuple[str, str], list[asyncio.Queue[None]]] = {}
         self.reads = 0
         self.overtake = 0
         self.fail: Exception | None = None
@@ -54,6 +57,12 @@ class FakeJobs(StoredObjects[Key]):
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
         """A user deletes it; None when it is gone at once."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
+
+    def put(self, kind: str, name: str, data: dict[str, str]) -> None:
+        """Somebody creates or changes a ConfigMap or a Secret."""
+        self.data[kind, name] = data
+        for news in self.watchers.get((kind, name), []):
+            news.put_nowait(None)
 
     # JobStore
 

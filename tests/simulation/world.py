@@ -28,6 +28,7 @@ from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
 from tests.fakes.operator import FakeOperator
+from tests.fakes.source_changes import FakeSourceChanges
 
 from .airflow import BusyAirflow, Step, active
 from .network import ONE_WAY, Network, Stray, When, Wire, WiredAirflow, WiredJobs
@@ -166,7 +167,9 @@ class Process:
             cancel_fallback=timedelta(seconds=20),
             process=f"operator-{next(world.numbers)}",
         )
-        self.queue = JobQueue(reconciler, self.jobs, world.clock, meter, min_interval=0.1)
+        self.queue = JobQueue(
+            reconciler, self.jobs, world.clock, meter, FakeSourceChanges(world.cluster), min_interval=0.1
+        )
         self.readers = Readers(
             self.instances,
             self.queue,

@@ -17,7 +17,7 @@ from .core.disclosure import may_quote
 from .core.job import Job, Key
 from .core.redaction import HIDDEN, OPEN, Redaction
 from .core.situation import Situation
-from .errors import ReferenceMissing, ValidationFailed
+from .errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from .ports import Clock, DagRuns, JobStore
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
@@ -78,8 +78,7 @@ class Confs:
             raise ValidationFailed(over)
         if found := problems(conf, await dag_runs.params(dag_id)):
             raise ValidationFailed(
-                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(found)}. Change it, or the DAG's params. "
-                "The operator tries again every few minutes, and at once when the spec changes."
+                f"The conf does not fit the params of DAG {dag_id!r}: {'; '.join(found)}. Change it, or the DAG's params. {TRIED_AGAIN}"
             )
         return conf
 

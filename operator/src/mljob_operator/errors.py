@@ -260,6 +260,12 @@ class Gone(StoreError):
     """The object is not there any more, or another one has its name; or its namespace is being deleted, and takes no new object."""
 
 
+TRIED_AGAIN = (
+    "The operator tries again every few minutes, and at once when the spec or what spec.confFrom names changes."
+)
+"""How a run that was refused for its conf goes on."""
+
+
 class CannotStart(Exception):
     """The operator can't start, and waiting would not help; the message says what to change.
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from mljob_contract.mljob import MLJobStatus
 
+from .conf_sources import ConfSources, waited_for
 from .core import attempts
 from .core.backfill import Member
 from .core.decisions import Expire, Release, Store, Wait
@@ -41,7 +42,7 @@ from .core.vanishing import explained
 from .errors import Conflict, Gone, OperatorError, Refused, StoreError, backoff
 from .live import Live
 from .logs import redacted_logger, redacting
-from .ports import Clock, JobStore, Meter
+from .ports import Clock, JobStore, Meter, SourceChanges
 from .reconciler import Progress, Reconciler
 from .slot import Done, Slot
 
@@ -76,6 +77,7 @@ class JobQueue:
     Args:
         reconciler: Decides and acts.
         jobs: Where statuses are written.
+        changes: Tells when what an MLJob waits for appears or changes.
         min_interval: Seconds between two patches of one status.
     """
 
@@ -85,6 +87,7 @@ class JobQueue:
         jobs: JobStore,
         clock: Clock,
         meter: Meter,
+        changes: SourceChanges,
         *,
         min_interval: float,
     ) -> None:
@@ -101,6 +104,7 @@ class JobQueue:
         self._closing = self._held = False
         self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._vanished: set[str] = set()
+        self._conf_sources = ConfSources(changes, self._try_anew)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -157,7 +161,7 @@ class JobQueue:
         slot = self._slots.get(key)
         if slot is not None and slot.job is not None and slot.job.uid == uid:
             slot.forget()
-            self._reconciler.drop(key)
+            self._drop(key)
             self._tell_of_vanished()
             if slot.task is None:
                 del self._slots[key]
@@ -248,8 +252,7 @@ class JobQueue:
         self._of_each(reserve, situations)
         for key, waiting in self._of_each(waits, situations):
             if waiting:
-                self._slots[key].anew = True
-                self._wake(key)
+                self._try_anew(key)
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
         """An Airflow listed its active runs; those of the MLJobs in ``unlisted`` were not among them."""
@@ -314,6 +317,7 @@ class JobQueue:
         for slot in self._slots.values():
             if slot.timer is not None:
                 slot.timer.cancel()
+        await self._conf_sources.close()
         under_way = [slot.task for slot in self._slots.values() if slot.task is not None]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=5)
@@ -366,7 +370,7 @@ class JobQueue:
             return
         if slot.job is None or slot.job.settled:
             slot.forget()
-            self._reconciler.drop(key)
+            self._drop(key)
             del self._slots[key]
             if slot.job is not None and until is not None:
                 self._expire_in(until, slot.job)
@@ -486,6 +490,7 @@ class JobQueue:
             log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=_extra(key))
             return None
         situation = self._situation(slot)
+        self._conf_sources.follow(key, waited_for(situation))
         live = Live.of(situation)
         self._index(live)
         if live.hot or (situation.vanished and self._reconciler.missing_runs.needs_census(key)):
@@ -533,6 +538,17 @@ class JobQueue:
                 self.reconsider(airflow=airflow)
             for key in missing_runs.missing(airflow):
                 self._wake(key)
+
+    def _try_anew(self, key: Key) -> None:
+        """What stood in an MLJob's way may not any more."""
+        if (slot := self._slots.get(key)) is not None:
+            slot.anew = True
+            self._wake(key)
+
+    def _drop(self, key: Key) -> None:
+        """An MLJob is gone, or has nothing more to do."""
+        self._reconciler.drop(key)
+        self._conf_sources.follow(key, ())
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""

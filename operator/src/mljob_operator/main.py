@@ -24,7 +24,7 @@ from .adapters.airflow.client import Airflow
 from .adapters.authentication import Authentication
 from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents, refusal
-from .adapters.kubernetes import Jobs, OperatorEvents, connect, credentials_advice, observed
+from .adapters.kubernetes import Jobs, OperatorEvents, WatchedSources, connect, credentials_advice, observed
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
 from .core.credentials import Login
@@ -92,7 +92,14 @@ class Operator:
             lost_before=settings.lost_before(),
             process=f"{socket.gethostname()}-{secrets.token_hex(3)}",
         )
-        self.queue = JobQueue(reconciler, self._jobs, now, self._metrics, min_interval=settings.status_interval_seconds)
+        self.queue = JobQueue(
+            reconciler,
+            self._jobs,
+            now,
+            self._metrics,
+            WatchedSources(api),
+            min_interval=settings.status_interval_seconds,
+        )
         self._readers = Readers(
             self.instances,
             self.queue,

@@ -373,6 +373,41 @@ class JobStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ConfObject:
+    """A ConfigMap or Secret that an MLJob names.
+
+    Attributes:
+        kind: ConfigMap or Secret.
+    """
+
+    namespace: str
+    kind: str
+    name: str
+
+    @classmethod
+    def of(cls, namespace: str, source: ConfSource) -> ConfObject:
+        """What an entry of ``spec.confFrom`` names."""
+        named = source.secret_ref or source.config_map_ref
+        assert named is not None, "the CRD's rules ask for one of the two"
+        return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class SourceChanges(Protocol):
+    """Changes of ConfigMaps and Secrets."""
+
+    def of(self, reference: ConfObject) -> AsyncIterator[None]:
+        """One item if the object is there at first, and one each time it appears, changes or goes. May end at any time, to be asked for again.
+
+        Raises:
+            StoreError: The Kubernetes API can't be asked, or the operator may not watch the object.
+        """
+        ...
+
+
 class OperatorStore(Protocol):
     """The operator itself in the Kubernetes API."""
 

@@ -26,6 +26,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
 from tests.fakes.operator import FakeOperator
+from tests.fakes.source_changes import FakeSourceChanges
 from tests.simulation.promises import GuardedJobs
 
 KEY = ("team-a", "churn")
@@ -91,7 +92,8 @@ class World:
             cancel_fallback=timedelta(seconds=20),
             lost_before=self.lost_before,
         )
-        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, self.meter, min_interval=0)
+        self.changes = FakeSourceChanges(self.jobs)
+        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, self.meter, self.changes, min_interval=0)
         self.instances.serve(
             self.reconciler.admission, self.reconciler.missing_runs, self.queue.users, self.queue.reconsider
         )

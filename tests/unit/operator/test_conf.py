@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator import conf_sources
 from mljob_operator.core.conf import problems
+from mljob_operator.ports import ConfObject
 
 from .conftest import World
 from .runs import edit, newest
@@ -32,6 +36,35 @@ class TestConf:
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await world.later(30)
         assert newest(world).conf == {"password": "hunter2"}
+
+    async def test_what_a_run_waits_for_is_watched_until_it_is_there(self, world: World) -> None:
+        await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
+        await heard(world)
+        assert world.changes.watched == [ConfObject("team-a", "Secret", "warehouse")]
+        world.jobs.put("Secret", "warehouse", {"password": "hunter2"})
+        await heard(world)
+        assert newest(world).conf == {"password": "hunter2"}
+        assert world.changes.watched == []
+
+    async def test_a_conf_that_was_refused_is_tried_again_when_its_source_changes(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conf_sources, "PAUSE", 0)
+        world.airflow.dag_params["train"] = {"epochs": {"value": 3, "schema": {"type": "integer"}}}
+        world.jobs.put("ConfigMap", "defaults", {"more.json": '{"epochs": "many"}'})
+        await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])
+        assert world.status.reason == "ValidationFailed"
+        world.jobs.put("ConfigMap", "defaults", {"more.json": '{"epochs": 5}'})
+        await heard(world)
+        assert newest(world).conf == {"epochs": 5}
+
+    async def test_what_a_deleted_mljob_waited_for_is_watched_no_more(self, world: World) -> None:
+        await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
+        await heard(world)
+        await world.delete()
+        await heard(world)
+        assert not world.exists
+        assert world.changes.watched == []
 
     async def test_an_optional_reference_is_not_waited_for(self, world: World) -> None:
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults", "optional": True}}])
@@ -81,3 +114,10 @@ class TestConf:
 def test_a_conf_with_a_nul_is_refused_before_airflow_fails_on_it() -> None:
     found = problems({"label": {"deep": ["a\x00b"]}, "fine": "\\u0000"}, {})
     assert found == ["spec.conf.label: has a NUL character, which Airflow's database can't hold"]
+
+
+async def heard(world: World) -> None:
+    """The watches have told of what has changed, and what follows from it is done."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+        await world.settle()

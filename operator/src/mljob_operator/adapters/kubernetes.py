@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..core.job import Job, Key
 from ..core.notices import Notice
 from ..core.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
+from ..ports import ConfObject
 from .proxies import proxy_for, shown
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,10 @@ COMPONENT = "mljob-operator"
 MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT = 15.0
 """Seconds for one request."""
+WATCH = 300
+"""Seconds after which the API server is asked to end a watch of one object."""
+METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""The representation of an object without its data (Kubernetes API concepts, "Metadata-only fetches")."""
 PAGE = 100
 """Objects in one answer to a list. A finished MLJob may have 64 KiB of status: a page of them is held in memory several times while it is read."""
 NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
@@ -265,6 +271,40 @@ async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
     if not isinstance(page.get("items"), list):
         raise StoreUnavailable("the Kubernetes API answered with what is not a list; is it behind a proxy?")
     return page
+
+
+class WatchedSources:
+    """Changes of ConfigMaps and Secrets, each watched by itself and without its data.
+
+    An item comes with whatever the API server sends: what has changed is read when the conf is made.
+    """
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._core = client.CoreV1Api(api)
+
+    async def of(self, reference: ConfObject) -> AsyncIterator[None]:
+        """As :meth:`.SourceChanges.of`: ``GET /api/v1/namespaces/{namespace}/secrets?watch=true&fieldSelector=metadata.name={name}``."""
+        watch = (
+            self._core.list_namespaced_secret_without_preload_content
+            if reference.kind == "Secret"
+            else self._core.list_namespaced_config_map_without_preload_content
+        )
+        answer = await call(
+            watch,
+            reference.namespace,
+            field_selector=f"metadata.name={reference.name}",
+            watch=True,
+            timeout_seconds=WATCH,
+            _headers={"Accept": METADATA_ALONE},
+            _request_timeout=WATCH + TIMEOUT,
+        )
+        try:
+            if answer.status != HTTPStatus.OK:
+                raise StoreError(f"watching {reference}: the Kubernetes API answered {answer.status}")
+            while await call(answer.content.readany):
+                yield
+        finally:
+            answer.close()
 
 
 class OperatorEvents:

@@ -18,7 +18,7 @@ from mljob_contract.run_id import RunId
 
 from ...core.backfill import Backfill, Member, Order
 from ...core.story import sentence
-from ...errors import AirflowError, BackfillActive, ValidationFailed
+from ...errors import TRIED_AGAIN, AirflowError, BackfillActive, ValidationFailed
 from ...ports import MemberChange
 from . import absence
 from .answers import Answer
@@ -152,8 +152,7 @@ class AirflowBackfills:
             return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
             return ValidationFailed(
-                f"Airflow refused the backfill of DAG {dag_id!r}: {sentence(answer.detail)} Change spec.backfill, the conf or the DAG. "
-                "The operator tries again every few minutes, and at once when the spec changes."
+                f"Airflow refused the backfill of DAG {dag_id!r}: {sentence(answer.detail)} Change spec.backfill, the conf or the DAG. {TRIED_AGAIN}"
             )
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 

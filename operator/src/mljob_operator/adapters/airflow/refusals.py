@@ -15,7 +15,7 @@ from airflow_client.client import DAGApi, ImportErrorApi
 from ...core.spelling import of_param
 from ...core.storable import cut
 from ...core.story import sentence
-from ...errors import AirflowError, DagImportError, DagNotFound, SubmissionRefused, ValidationFailed
+from ...errors import TRIED_AGAIN, AirflowError, DagImportError, DagNotFound, SubmissionRefused, ValidationFailed
 from . import absence
 from .answers import MAX_PAGE_BYTES, Absent, Answer
 from .rows import Row
@@ -69,8 +69,7 @@ class Refusals:
         if answer.status in (400, 422):
             hint = of_param(detail)
             return ValidationFailed(
-                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)}{f' ({hint}.)' if hint else ''} Change spec.conf or what spec.confFrom names, or the DAG's params. "
-                "The operator tries again every few minutes, and at once when the spec changes."
+                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)}{f' ({hint}.)' if hint else ''} Change spec.conf or what spec.confFrom names, or the DAG's params. {TRIED_AGAIN}"
             )
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 

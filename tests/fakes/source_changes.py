@@ -1,0 +1,38 @@
+"""Changes of ConfigMaps and Secrets in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from mljob_operator.ports import ConfObject
+
+from .jobs import FakeJobs
+
+
+class FakeSourceChanges:
+    """Those that :meth:`FakeJobs.put` makes.
+
+    Attributes:
+        watched: Objects that are watched now.
+    """
+
+    def __init__(self, jobs: FakeJobs) -> None:
+        self._jobs = jobs
+        self.watched: list[ConfObject] = []
+
+    async def of(self, reference: ConfObject) -> AsyncIterator[None]:
+        """As the API server tells of them."""
+        known = (reference.kind, reference.name)
+        news: asyncio.Queue[None] = asyncio.Queue()
+        self._jobs.watchers.setdefault(known, []).append(news)
+        self.watched.append(reference)
+        try:
+            if known in self._jobs.data:
+                yield
+            while True:
+                await news.get()
+                yield
+        finally:
+            self._jobs.watchers[known].remove(news)
+            self.watched.remove(reference)
