@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from mljob_operator.ports import ConfObject
 
@@ -21,7 +21,7 @@ class FakeSourceChanges:
         self._jobs = jobs
         self.watched: list[ConfObject] = []
 
-    async def of(self, reference: ConfObject) -> AsyncIterator[None]:
+    async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """As the API server tells of them."""
         known = (reference.kind, reference.name)
         news: asyncio.Queue[None] = asyncio.Queue()

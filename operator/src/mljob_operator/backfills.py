@@ -60,9 +60,8 @@ async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, con
             await confirm()
             await dag_runs.backfills.pause(course.backfill.id, paused=paused)
             backfill = replace(course.backfill, paused=paused)
-            return replace(s.ledger, course=replace(course, backfill=backfill)), replace(
-                s.effort, paused=(paused, s.job.generation)
-            )
+            effort = replace(s.effort, resumed=None if paused else s.job.generation)
+            return replace(s.ledger, course=replace(course, backfill=backfill)), effort
 
         case CancelDirectly():
             await confirm()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from .core.job import Key
@@ -24,9 +25,11 @@ MAX_WATCHES = 100
 MAX_WATCHES_OF_A_NAMESPACE = 20
 """So that one team's MLJobs leave room for those of others."""
 PAUSE = 1.0
-"""Seconds between two wakes by one object, which somebody may change all the time; and before a watch that has ended begins again."""
+"""Seconds after a wake before the same object wakes again, and before a watch that has ended begins again. An object that somebody changes all the time
+wakes less and less often: each time after twice the pause, up to ``MAX_PAUSE``, until it has been quiet for that long.
+"""
 MAX_PAUSE = 60.0
-"""Seconds before a watch that met an unexpected error begins again."""
+"""Seconds: the longest pause, and the one after an unexpected error."""
 _WAITS = frozenset({ReferenceMissing.reason, ValidationFailed.reason})
 
 
@@ -55,9 +58,16 @@ class ConfSources:
         self._wake = wake
         self._watches: dict[ConfObject, _Watch] = {}
         self._followed: dict[Key, frozenset[ConfObject]] = {}
+        self._closed = False
 
     def follow(self, key: Key, references: Iterable[ConfObject]) -> None:
-        """An MLJob waits for these, and for no others any more."""
+        """An MLJob waits for these, and for no others any more.
+
+        An MLJob that joins a watch is woken once: the object may have changed between the MLJob's reading and now. So it is with a new watch, which
+        tells at first of an object that is there.
+        """
+        if self._closed:
+            return
         before, wanted = self._followed.pop(key, frozenset()), frozenset(references)
         for reference in before - wanted:
             watch = self._watches[reference]
@@ -65,14 +75,18 @@ class ConfSources:
             if not watch.keys:
                 watch.task.cancel()
                 del self._watches[reference]
-        followed = {reference for reference in sorted(wanted) if self._has_watch(reference)}
+        joins = wanted & self._watches.keys() - before
+        followed = frozenset(reference for reference in sorted(wanted) if self._has_watch(reference))
         for reference in followed:
             self._watches[reference].keys.add(key)
         if followed:
-            self._followed[key] = frozenset(followed)
+            self._followed[key] = followed
+        if joins:
+            asyncio.get_running_loop().call_later(PAUSE, self._wake, key)
 
     async def close(self) -> None:
-        """End all watches."""
+        """End all watches, and begin no other."""
+        self._closed = True
         tasks = [watch.task for watch in self._watches.values()]
         self._watches.clear()
         self._followed.clear()
@@ -95,11 +109,9 @@ class ConfSources:
         failures = 0
         while True:
             try:
-                async for _ in self._changes.of(reference):
-                    failures = 0
-                    for key in sorted(self._watches[reference].keys):
-                        self._wake(key)
-                    await asyncio.sleep(PAUSE)
+                async with aclosing(self._changes.of(reference)) as changes:
+                    await self._wake_by(reference, changes)
+                failures = 0
             except OperatorError as error:
                 failures += 1
                 if failures == 1:
@@ -110,6 +122,16 @@ class ConfSources:
                 log.exception("changes of %s: unexpected error", reference)
                 await asyncio.sleep(MAX_PAUSE)
             await asyncio.sleep(PAUSE)
+
+    async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
+        """Wake who waits for the object with each of its changes; those during a pause are taken together."""
+        loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
+        async for _ in changes:
+            pause = PAUSE if loop.time() > since + pause else min(MAX_PAUSE, 2 * pause)
+            for key in sorted(self._watches[reference].keys):
+                self._wake(key)
+            await asyncio.sleep(pause)
+            since = loop.time()
 
 
 def waited_for(situation: Situation) -> list[ConfObject]:

@@ -104,7 +104,7 @@ class JobQueue:
         self._closing = self._held = False
         self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._vanished: set[str] = set()
-        self._conf_sources = ConfSources(changes, self._try_anew)
+        self._conf_sources = ConfSources(changes, self._try_again)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -317,12 +317,12 @@ class JobQueue:
         for slot in self._slots.values():
             if slot.timer is not None:
                 slot.timer.cancel()
-        await self._conf_sources.close()
         under_way = [slot.task for slot in self._slots.values() if slot.task is not None]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=5)
             for task in late:
                 task.cancel()
+        await self._conf_sources.close()
         if self._background:
             await asyncio.wait(self._background, timeout=2)
 
@@ -543,6 +543,12 @@ class JobQueue:
         """What stood in an MLJob's way may not any more."""
         if (slot := self._slots.get(key)) is not None:
             slot.anew = True
+            self._wake(key)
+
+    def _try_again(self, key: Key) -> None:
+        """What was refused may not be any more. If it is, the next pause is longer all the same."""
+        if (slot := self._slots.get(key)) is not None:
+            slot.again = True
             self._wake(key)
 
     def _drop(self, key: Key) -> None:

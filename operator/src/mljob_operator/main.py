@@ -60,12 +60,14 @@ class Operator:
 
     Args:
         api: The Kubernetes API.
+        watches: The same, for watches of single objects.
     """
 
-    def __init__(self, settings: Settings, api: ApiClient) -> None:
+    def __init__(self, settings: Settings, api: ApiClient, watches: ApiClient) -> None:
         self._settings = settings
         self._authentication = Authentication(credentials_advice(settings.credentials_namespace))
         self._api = observed(api, self._authentication.answered)
+        self._watches = observed(watches, self._authentication.answered)
         self._metrics = Metrics()
         self._jobs = Jobs(api, settings.namespaces)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
@@ -97,7 +99,7 @@ class Operator:
             self._jobs,
             now,
             self._metrics,
-            WatchedSources(api),
+            WatchedSources(self._watches),
             min_interval=settings.status_interval_seconds,
         )
         self._readers = Readers(
@@ -154,6 +156,7 @@ class Operator:
         await asyncio.gather(*duties, return_exceptions=True)
         await self.queue.close()
         await self.instances.close()
+        await self._watches.close()  # type: ignore[no-untyped-call]
         await self._api.close()  # type: ignore[no-untyped-call]
         await self._endpoints.stop()
 
@@ -288,7 +291,7 @@ async def run(settings: Settings) -> None:
     Raises:
         CannotStart: The port is taken, or nothing says where the Kubernetes API is.
     """
-    operator = Operator(settings, await connect())
+    operator = Operator(settings, await connect(), await connect(for_watches=True))
     stop = asyncio.Event()
     try:
         await operator.listen()

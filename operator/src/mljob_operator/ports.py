@@ -5,7 +5,7 @@ Every method may raise from :mod:`mljob_operator.errors` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -399,7 +399,7 @@ class ConfObject:
 class SourceChanges(Protocol):
     """Changes of ConfigMaps and Secrets."""
 
-    def of(self, reference: ConfObject) -> AsyncIterator[None]:
+    def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """One item if the object is there at first, and one each time it appears, changes or goes. May end at any time, to be asked for again.
 
         Raises:

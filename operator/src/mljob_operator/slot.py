@@ -13,7 +13,7 @@ from .core.effort import Effort
 from .core.facts import EventId, RunFact, Snapshot, TaskFact
 from .core.halt import Halt
 from .core.job import Job
-from .core.ledger import Ledger, fold, observe, remember
+from .core.ledger import LONG_AGO, Ledger, fold, observe, remember
 from .core.outputs import Outputs
 from .core.run_key import RunKey
 from .core.situation import Situation
@@ -39,6 +39,7 @@ class Slot:
         halts: What was seen of the run's DAG since the last step: why it schedules nothing, or that it does (None); empty: it was not looked at.
         doubt: Whether the run is to be asked for.
         anew: Whether something around it has changed, so that what stood in its way may not any more.
+        again: Whether what was refused may be accepted now: it is tried before its time.
         waiting: Whether there is a reason for another step.
         task: The step under way.
         timer: For the next one that is due by itself.
@@ -61,6 +62,7 @@ class Slot:
     halts: tuple[Halt | None, ...] = ()
     doubt: bool = False
     anew: bool = False
+    again: bool = False
     waiting: bool = False
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
@@ -127,6 +129,10 @@ class Slot:
         if self.anew:
             self.effort = replace(self.effort, trouble=None)
             self.anew = False
+        if self.again:
+            if (trouble := self.effort.trouble) is not None:
+                self.effort = replace(self.effort, trouble=replace(trouble, retry_at=LONG_AGO))
+            self.again = False
 
     def start_over(self, job: Job) -> None:
         """The status that was made of what is known can't be stored: what the stored one says stands, and Airflow is asked again."""

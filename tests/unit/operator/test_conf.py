@@ -9,6 +9,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator import conf_sources
 from mljob_operator.core.conf import problems
+from mljob_operator.core.job import Key
 from mljob_operator.ports import ConfObject
 
 from .conftest import World
@@ -57,6 +58,46 @@ class TestConf:
         world.jobs.put("ConfigMap", "defaults", {"more.json": '{"epochs": 5}'})
         await heard(world)
         assert newest(world).conf == {"epochs": 5}
+
+    async def test_an_mljob_that_joins_a_watch_misses_no_change(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conf_sources, "PAUSE", 0)
+        woken: list[Key] = []
+        sources = conf_sources.ConfSources(world.changes, woken.append)
+        defaults = ConfObject("team-a", "ConfigMap", "defaults")
+        sources.follow(("team-a", "first"), [defaults])
+        await asyncio.sleep(0)
+        sources.follow(("team-a", "second"), [defaults])
+        await asyncio.sleep(0.01)
+        assert woken == [("team-a", "second")], "it may have changed since the MLJob read it"
+        await sources.close()
+
+    async def test_what_changes_all_the_time_wakes_ever_more_seldom(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(conf_sources, "PAUSE", 0.001)
+        woken: list[Key] = []
+        sources = conf_sources.ConfSources(world.changes, woken.append)
+        sources.follow(("team-a", "first"), [ConfObject("team-a", "ConfigMap", "lock")])
+        await asyncio.sleep(0)
+        for _ in range(100):
+            world.jobs.put("ConfigMap", "lock", {})
+        await asyncio.sleep(0.1)
+        assert 2 <= len(woken) <= 8
+        await sources.close()
+
+    async def test_one_namespace_leaves_room_for_others(self, world: World) -> None:
+        sources = conf_sources.ConfSources(world.changes, lambda key: None)
+        for number in range(1000):
+            sources.follow(("team-a", f"job-{number}"), [ConfObject("team-a", "Secret", f"secret-{number}")])
+        sources.follow(("team-b", "job"), [ConfObject("team-b", "Secret", "secret")])
+        await asyncio.sleep(0)
+        assert len(world.changes.watched) == conf_sources.MAX_WATCHES_OF_A_NAMESPACE + 1
+        await sources.close()
+        sources.follow(("team-a", "late"), [ConfObject("team-a", "Secret", "late")])
+        await asyncio.sleep(0)
+        assert world.changes.watched == []
 
     async def test_what_a_deleted_mljob_waited_for_is_watched_no_more(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])

@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
 
 async def an_operator(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Operator:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", url)))
-    return Operator(settings, await connect())
+    return Operator(settings, await connect(), await connect(for_watches=True))
 
 
 async def alive(settings: Settings) -> int:

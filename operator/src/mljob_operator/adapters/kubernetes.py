@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +23,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
 
+from ..conf_sources import MAX_WATCHES
 from ..core.conf import Source
 from ..core.job import Job, Key
 from ..core.notices import Notice
@@ -202,16 +203,22 @@ class Jobs:
         return self._api.list_cluster_custom_object_without_preload_content, GROUP, VERSION, PLURAL
 
 
-async def connect() -> client.ApiClient:
+async def connect(*, for_watches: bool = False) -> client.ApiClient:
     """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig.
+
+    Args:
+        for_watches: Each watch of a single object keeps a connection, so such watches have a client of their own: they would leave none for requests.
+            What they receive is thrown away, and little of it is held.
 
     Raises:
         CannotStart: None of them says where the Kubernetes API is.
     """
     configuration = client.Configuration()
-    configuration.connection_pool_maxsize = 64
+    configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64
     try:
         await _configure(configuration)
+        if for_watches:
+            configuration.client_session_kwargs = {**(configuration.client_session_kwargs or {}), "read_bufsize": 2**14}
         api = client.ApiClient(configuration)
         if configuration.proxy:
             api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[assignment, method-assign]
@@ -282,7 +289,7 @@ class WatchedSources:
     def __init__(self, api: client.ApiClient) -> None:
         self._core = client.CoreV1Api(api)
 
-    async def of(self, reference: ConfObject) -> AsyncIterator[None]:
+    async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
         """As :meth:`.SourceChanges.of`: ``GET /api/v1/namespaces/{namespace}/secrets?watch=true&fieldSelector=metadata.name={name}``."""
         watch = (
             self._core.list_namespaced_secret_without_preload_content

@@ -11,7 +11,7 @@ from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatu
 
 from .backfill import Course, Member, as_one_run
 from .phases import RunState
-from .situation import Situation, Stop
+from .situation import RESUMING, Situation, Stop
 from .story import Story
 
 BACKFILLS = "backfills"
@@ -81,13 +81,14 @@ def suspended(course: Course) -> Story:
     )
 
 
-def being_paused(s: Situation) -> Story:
-    """A backfill of which Airflow has not yet taken that it is to be paused, or to go on."""
+def being_paused(s: Situation, course: Course) -> Story:
+    """A backfill of which Airflow has not taken yet that it is to be paused, or to go on."""
+    phase = Phase.SUSPENDED if s.job.status.phase is Phase.SUSPENDED and not s.pause else under_way(course).phase
     reason, message = (
-        (Stop.SUSPEND, "The backfill is to be paused.") if s.pause else ("Resuming", "The backfill is to go on.")
+        (Stop.SUSPEND, "The backfill is to be paused.") if s.pause else (RESUMING, "The backfill is to go on.")
     )
     trouble = s.effort.trouble
-    return Story(Phase.SUSPENDED, reason, f"{message} {trouble.message}" if trouble is not None else message)
+    return Story(phase, reason, f"{message} {trouble.message}" if trouble is not None else message)
 
 
 def succeeded(course: Course) -> Story:

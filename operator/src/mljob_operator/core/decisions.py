@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mljob_contract.mljob import DeletionPolicy, Phase
+from mljob_contract.mljob import DeletionPolicy
 
 from .attempts import Attempt, same_run
 from .ledger import ABSENCE_TAKES, unasked
@@ -305,12 +305,12 @@ def _cancel_directly_at(s: Situation) -> datetime:
 
 
 def pause_or_resume(s: Situation) -> Action | None:
-    """A backfill is suspended by pausing it. The phase says so before Airflow hears of it, and until Airflow has let the backfill go on: after a
+    """A backfill is suspended by pausing it. The status says so before Airflow hears of it, and until Airflow has let the backfill go on: after a
     restart too, nothing else tells a backfill that the MLJob has paused from one that a person has.
     """
     if s.pause is None or s.over or s.ledger.over or s.vanished or s.paused_as_wanted:
         return None
-    if s.ledger.course is not None and s.job.status.phase is not Phase.SUSPENDED:
+    if s.ledger.course is not None and not s.pause_announced:
         return Store()
     if s.retry_at is not None and s.now < s.retry_at:
         return Wait(s.retry_at)

@@ -55,7 +55,7 @@ class Effort:
         looked_up_at: When the run was last asked for.
         over_since: When the ended run's tasks and outputs were first read.
         doubt: The run was missed, or not all of its tasks are known: ask for both.
-        paused: Whether Airflow last took a request to pause the backfill, or to let it go on, and the spec's generation that wanted it.
+        resumed: The spec's generation for which Airflow has let the backfill go on.
         halt: Why the run's DAG schedules nothing.
         refused: Whether the Kubernetes API refused the status as invalid: what it was made of is forgotten, and nothing can be announced.
     """
@@ -79,6 +79,6 @@ class Effort:
     looked_up_at: datetime | None = None
     over_since: datetime | None = None
     doubt: bool = False
-    paused: tuple[bool, int] | None = None
+    resumed: int | None = None
     halt: Halt | None = None
     refused: bool = False

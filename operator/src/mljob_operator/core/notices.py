@@ -66,9 +66,7 @@ def notices(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
     told.extend(_failed_tasks(old, new))
     told.extend(_failed_runs(old, new))
     told.extend(_waits(old, new))
-    if new.phase != old.phase or (
-        new.phase is Phase.SUSPENDED and new.reason == "Suspended" and old.reason == Stop.SUSPEND
-    ):
+    if new.phase != old.phase:
         told.extend(_phase_change(old, new))
     elif new.reason != old.reason and new.message and (new.phase in _TROUBLED or new.reason in set(Halt)):
         told.extend(_trouble(new))
@@ -117,8 +115,6 @@ def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[Notice]:
             return [Notice(NORMAL, "Cancelling", message)]
         case Phase.CANCELLED:
             return [Notice(NORMAL, "Cancelled", message)]
-        case Phase.SUSPENDED if new.reason == Stop.SUSPEND:
-            return []
         case Phase.SUSPENDED:
             return [Notice(NORMAL, "Suspended", message)]
         case Phase.PENDING if old.phase is Phase.SUSPENDED:

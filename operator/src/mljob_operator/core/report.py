@@ -20,7 +20,7 @@ from .phases import ACTIVE_TASK, TERMINAL_PHASES, TaskState, run_phase
 from .placement import LOST
 from .progress import MAX_SUBJECT, Summary, error_text, first_failure, input_url, summarise, within_bounds
 from .redaction import OPEN, Redaction
-from .situation import Situation, Stop
+from .situation import RESUMING, Situation, Stop
 from .storable import cut, stored_size
 from .story import Story
 
@@ -191,7 +191,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     status, ledger = s.job.status, s.ledger
     if s.lost:
         return Story(
-            _known_phase(s),
+            _known_phase(status),
             LOST,
             f"AirflowInstance {s.airflow}, in which the run is, was deleted: what has become of the run is not known. Create it again to have the run followed."
             if s.airflow != OWN
@@ -199,7 +199,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         )
     if s.vanished and s.airflow in s.around.not_ready:
         return Story(
-            _known_phase(s),
+            _known_phase(status),
             "RunsVanished",
             f"Airflow says that it has no such {_what(s)}. It says so of many MLJobs at once, so the {_what(s)} does not count as deleted, and is asked for "
             "again each minute. Whoever runs the platform can say how to go on.",
@@ -207,7 +207,7 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     if (end := s.end_unasked) is not None and not ledger.over:
         why = f" {trouble.message}" if (trouble := s.effort.trouble) is not None else ""
         return Story(
-            Phase.RUNNING if s.pause is None else Phase.SUSPENDED,
+            Phase.SUSPENDED if status.phase is Phase.SUSPENDED else Phase.RUNNING,
             "EndUnconfirmed",
             f"An event says that the {_what(s)} has ended ({end.state}). That counts when Airflow confirms it.{why}",
         )
@@ -217,8 +217,10 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
         if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
             return Story(status.phase, status.reason or "Submitted", status.message or "")
         return Story(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
-    if ledger.course is not None and s.pause is not None and not (s.pause is False and s.paused_as_wanted):
-        return backfill_report.suspended(ledger.course) if s.paused_as_wanted else backfill_report.being_paused(s)
+    if ledger.course is not None and s.pause and s.paused_as_wanted:
+        return backfill_report.suspended(ledger.course)
+    if ledger.course is not None and s.pause is not None and not s.paused_as_wanted:
+        return backfill_report.being_paused(s, ledger.course)
     if run_phase(run.state) is Phase.QUEUED:
         if s.effort.halt is not None:
             return Story(Phase.QUEUED, s.effort.halt, halt.told(s.effort.halt, s.dag_id, _what(s)))
@@ -239,11 +241,9 @@ def _under_way(s: Situation, summary: Summary | None, url: str | None) -> Story:
     return _running(ledger, summary, url)
 
 
-def _known_phase(s: Situation) -> Phase:
+def _known_phase(status: MLJobStatus) -> Phase:
     """The phase that stands while Airflow tells nothing new of the run."""
-    if s.pause is not None:
-        return Phase.SUSPENDED
-    return Phase.RUNNING if s.job.status.phase is Phase.RUNNING else Phase.QUEUED
+    return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
 
 
 def _end(s: Situation, summary: Summary | None) -> Story:
@@ -434,8 +434,7 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
     """Reduce the story to conditions, in one place."""
     phase, trouble, obstacle = story.phase, s.effort.trouble, s.obstacle
     ended = phase in TERMINAL_PHASES
-    # A backfill that is being paused is not suspended yet; one that is to go on is still.
-    suspended = phase is Phase.SUSPENDED and story.reason != Stop.SUSPEND
+    suspended = phase is Phase.SUSPENDED
     # As in the story, what is in the way now counts, whatever went wrong before.
     in_the_way = obstacle if s.due else None
     hopeless = in_the_way.stalls if in_the_way else trouble is not None and trouble.stalls
@@ -445,10 +444,7 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
         wanted.append(Wanted("Complete", True, story.reason, story.message))
     if phase in (Phase.FAILED, Phase.CANCELLED):
         wanted.append(Wanted("Failed", True, story.reason, story.message))
-    before = {condition.type for condition in s.job.status.conditions or ()}
-    if suspended or "Suspended" in before:
-        message = story.message if suspended else ""
-        wanted.append(Wanted("Suspended", suspended, story.reason if phase is Phase.SUSPENDED else "Resumed", message))
+    wanted += _suspension(s, story)
     unapplied = _unapplied(s)
     wanted += unapplied
     if (waits_for := s.kept_from_running_again) is not None:
@@ -465,6 +461,18 @@ def _conditions(s: Situation, story: Story) -> list[Wanted]:
         stalled = stuck or phase in (Phase.FAILED, Phase.CANCELLED)
         wanted.append(Wanted("Stalled", stalled, story.reason, story.message if stalled else ""))
     return wanted
+
+
+def _suspension(s: Situation, story: Story) -> list[Wanted]:
+    """Whether the MLJob is suspended; of a backfill also that it is to be, or is to go on, and Airflow has not taken that yet."""
+    suspended, ended = story.phase is Phase.SUSPENDED, story.phase in TERMINAL_PHASES
+    pending = s.pause is not None and not s.paused_as_wanted and not ended
+    wanted, settled = Stop.SUSPEND if s.pause else RESUMING, "Suspended" if suspended else "Resumed"
+    reason = wanted if pending else settled
+    told = any(condition.type == "Suspended" for condition in s.job.status.conditions or ())
+    if not (suspended or pending or told):
+        return []
+    return [Wanted("Suspended", suspended, reason, story.message if suspended else "")]
 
 
 def _unapplied(s: Situation) -> list[Wanted]:

@@ -50,6 +50,10 @@ class Stop(StrEnum):
     SPEC_CHANGED = "SpecChanged"
 
 
+RESUMING = "Resuming"
+"""The reason of a backfill that is to go on, until Airflow has taken that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """All that a decision depends on.
@@ -373,16 +377,23 @@ class Situation:
             return None
         if self.job.spec.suspend:
             return True
-        return False if self.job.status.phase is Phase.SUSPENDED else None
+        return False if self.pause_announced else None
+
+    @property
+    def pause_announced(self) -> bool:
+        """Whether the status says that the backfill is paused, or may be because the MLJob has asked for that."""
+        told = (condition.reason for condition in self.job.status.conditions or () if condition.type == "Suspended")
+        return self.job.status.phase is Phase.SUSPENDED or next(told, None) in (Stop.SUSPEND, RESUMING)
 
     @property
     def paused_as_wanted(self) -> bool:
-        """Whether Airflow has taken what :attr:`pause` wants. What was known of the backfill before counts for less: an older answer may have come in
-        between, or another process may have paused it.
+        """Whether Airflow has taken what :attr:`pause` wants. That the backfill goes on is only known from Airflow's answer to that very wish: what was
+        known before may be older than the pause, or another process's.
         """
         course = self.ledger.course
-        taken = self.effort.paused == (self.pause, self.job.generation)
-        return course is not None and taken and (not self.pause or course.backfill.paused)
+        if self.pause:
+            return course is not None and course.backfill.paused
+        return self.effort.resumed == self.job.generation
 
     @property
     def marker(self) -> Marker:

@@ -70,11 +70,28 @@ class TestSuspending:
         await begin(world, runs(world)[0])
         world.airflow.down_for["pause_backfill"] = 1
         await edit(world, suspend=True)
-        assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "Suspending")
-        assert world.condition("Suspended") is None
+        assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "Suspending")
+        assert world.condition("Suspended") == "False"
         assert "Suspended" not in world.told
         await world.later(60)
         assert world.airflow.backfills.made[1].paused
+        assert (world.status.phase, world.condition("Suspended")) == (Phase.SUSPENDED, "True")
+        assert world.told.count("Suspended") == 1
+
+    async def test_a_deadline_counts_until_airflow_has_paused_it(self, world: World) -> None:
+        await apply(world, activeDeadlineSeconds=100)
+        await begin(world, runs(world)[0])
+        world.airflow.down_for["pause_backfill"] = 100
+        await edit(world, suspend=True)
+        await world.later(101)
+        await world.later(5)
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
+
+    async def test_another_edit_does_not_unsay_that_it_is_suspended(self, world: World) -> None:
+        await apply(world)
+        await edit(world, suspend=True)
+        world.airflow.down = True
+        await edit(world, ttlSecondsAfterFinished=600)
         assert (world.status.reason, world.condition("Suspended")) == ("Suspended", "True")
         assert world.told.count("Suspended") == 1
 
