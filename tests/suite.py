@@ -32,8 +32,8 @@ SLOWEST = 10
 HEARTBEAT = 60.0
 """Seconds between two lines that say what is under way."""
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
-FILE_BY_FILE = ("--dist", "loadfile", "-n")
-"""Tests wait for Airflow more than they use a processor, so there are more workers than cores."""
+FILE_BY_FILE = ("--dist", "loadfile", "-n", "4")
+"""Tests wait for Airflow more than they use a processor; more workers than four would wait for the two cores."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,16 @@ PROVIDER = tuple(
 )
 LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
 """Where tests are that are live, and others; to collect the unit tests for each worker would take seconds of a processor."""
-LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, "6", *LIVE_TESTS),))
+LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),))
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),), nice=5)
 """They have a stack of their own, from which they take parts away."""
 LIVE_OLDEST = Part(
-    "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "4", "tests/contract", "tests/e2e"),), nice=5
+    "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), nice=5
 )
 
 SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
-    "all": ((LIVE, LIVE_OLDEST), (CHECKS, *PROVIDER, UNIT, GITOPS, FAULTS)),
+    "all": ((LIVE, LIVE_OLDEST, FAULTS), (CHECKS, *PROVIDER, UNIT, GITOPS)),
 }
 """The lanes of each suite. On two cores, live parts that run at the same time only wait for each other, and their waits run out."""
 

@@ -1,4 +1,4 @@
-"""How live tests share one stack when several workers of pytest-xdist run them: ``pytest -m "live and not disruptive" -n 6 --dist loadfile``.
+"""How live tests share one stack when several workers of pytest-xdist run them: ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
 The tests of a file stay together, since they share MLJobs that a fixture has made, and so do files that use the same part of Airflow. A file that
 is marked ``disruptive`` takes something away from all (Kafka, Airflow's api-server, the cancellation DAG): its tests are for a session without
@@ -26,16 +26,15 @@ TOGETHER = {
     "tests/e2e/test_cancellation.py": "tests/e2e/test_submission.py",
 }
 ORDER = (
-    "tests/e2e/test_instances.py",
     "tests/e2e/test_crashes.py",
-    "tests/e2e/test_examples.py",
-    "tests/e2e/test_trust.py",
+    "tests/e2e/test_instances.py",
     "tests/e2e/test_monitoring.py",
     "tests/e2e/test_backfill.py",
-    "tests/e2e/test_parity.py",
-    "tests/e2e/test_submission.py",
-    "tests/e2e/test_attempts.py",
+    "tests/e2e/test_examples.py",
+    "tests/e2e/test_trust.py",
     "tests/e2e/test_events.py",
+    "tests/e2e/test_parity.py",
+    "tests/e2e/test_attempts.py",
 )
 """The files that take longest, which begin first, so that no worker is left alone with one of them. The crash matrix keeps a processor busy, so it
 begins beside files that mostly wait.
