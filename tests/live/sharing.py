@@ -26,6 +26,7 @@ TOGETHER = {
     "tests/e2e/test_cancellation.py": "tests/e2e/test_submission.py",
 }
 ORDER = (
+    "tests/unit/startup/test_process.py",
     "tests/e2e/test_crashes.py",
     "tests/e2e/test_instances.py",
     "tests/e2e/test_monitoring.py",
@@ -36,7 +37,8 @@ ORDER = (
     "tests/e2e/test_parity.py",
     "tests/e2e/test_attempts.py",
 )
-"""The files that take longest, which begin first, so that no worker is left alone with one of them. The crash matrix keeps a processor busy, so it
+"""The files that take longest, which begin first, so that no worker is left alone with one of them; of the unit tests, those that wait for whole
+processes. The crash matrix keeps a processor busy, so it
 begins beside files that mostly wait.
 """
 
