@@ -211,6 +211,7 @@ def test_names(render: Render, values: dict[str, Any], release: str, expected: s
         ("ClusterRole", expected),
         ("ClusterRole", f"{expected}-viewer"),
         ("ClusterRole", f"{expected}-editor"),
+        ("ClusterRole", f"{expected}-instance-viewer"),
         ("ClusterRoleBinding", expected),
         ("ClusterRole", f"{expected}-instances"),
         ("ClusterRoleBinding", f"{expected}-instances"),

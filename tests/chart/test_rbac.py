@@ -23,7 +23,11 @@ INSTANCES = [
 INSTANCE_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 FOR_INSTANCES = "mljob-operator-instances"
 GRANTS = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-USER_ROLES = {("ClusterRole", "mljob-operator-viewer"), ("ClusterRole", "mljob-operator-editor")}
+USER_ROLES = {
+    ("ClusterRole", "mljob-operator-viewer"),
+    ("ClusterRole", "mljob-operator-editor"),
+    ("ClusterRole", "mljob-operator-instance-viewer"),
+}
 
 
 def grants(rendered: Any) -> set[tuple[str, str]]:
@@ -133,6 +137,15 @@ def test_no_rule_holds_a_wildcard(render: Render) -> None:
         for role in [*rendered.all("ClusterRole"), *rendered.all("Role")]:
             for rule in role["rules"]:
                 assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+
+
+def test_people_can_be_let_see_airflow_instances_alone(render: Render) -> None:
+    found = render().one("ClusterRole", "mljob-operator-instance-viewer")
+
+    assert found["rules"] == [
+        {"apiGroups": ["mljob.dev"], "resources": ["airflowinstances"], "verbs": ["get", "list", "watch"]}
+    ]
+    assert not any("aggregate-to" in label for label in found["metadata"]["labels"])
 
 
 @pytest.mark.parametrize(
