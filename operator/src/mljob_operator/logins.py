@@ -28,8 +28,12 @@ from .errors import (
     OperatorError,
     ReferenceMissing,
     SecretUnlabelled,
+    StoreError,
 )
+from .logs import redacted_logger
 from .ports import Airflow, InstanceStore
+
+log = redacted_logger(__name__)
 
 REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (SecretUnlabelled, "SecretUnlabelled"),
@@ -219,6 +223,13 @@ class AccessLogins:
         except AirflowError:
             # That the Airflow can't be reached is no news of the login.
             pass
+        except StoreError:
+            raise
+        except Exception:
+            # A defect that one rule brings to light is that rule's trouble, not that of the others.
+            log.exception("credentials of an access rule (%s): unexpected error", credentials.source)
+            why = f"The credentials of the access rule ({credentials.source}) can't be used: an unexpected error, which the operator's log has."
+            account.problem = LoginProblem("AirflowError", why)
 
     async def close(self) -> None:
         """Let requests under way end."""

@@ -116,6 +116,26 @@ class TestManyThatAreMissing:
         assert (vanished.missing, vanished.followed, vanished.since) == (4, 5, at(2))
         assert "4 of the 5 MLJobs" in reported("prod", vanished, "http://prod")
 
+    def test_of_one_team_among_several_were_deleted_by_that_team(self) -> None:
+        runs = Runs(6)
+        runs.found(("team-b", "job"), 0)
+        runs.census(60, *runs.keys)
+        for key in runs.keys:
+            runs.missed(key, 61)
+        assert not runs.known.have_vanished("prod")
+        assert runs.counting == runs.keys
+
+    def test_of_several_teams_have_vanished(self) -> None:
+        runs = Runs(6)
+        others = [("team-b", "job"), ("team-c", "job")]
+        for other in others:
+            runs.found(other, 0)
+        runs.census(60, *runs.keys, others[0])
+        for key in (*runs.keys, others[0]):
+            runs.missed(key, 61)
+        assert runs.known.have_vanished("prod")
+        assert runs.counting == []
+
     def test_have_not_vanished_from_another_airflow(self) -> None:
         runs = self.vanished()
         assert not runs.known.have_vanished("staging")

@@ -4,6 +4,9 @@ A run that Airflow has no more was deleted, as a rule, and the MLJob fails. Wher
 its database, or its URL leads to another Airflow, and the runs may be going on. So their absence does not count, and no other run is started there.
 An administrator says that the runs are lost, or they are found again.
 
+Where runs of several namespaces are followed, those of one alone have not vanished: Airflow has the others', so that team has deleted its runs. It
+would hold up all others otherwise.
+
 The census (:mod:`..resync`) tells which runs Airflow does not list. Where three or more runs are followed in an Airflow, the absence of one counts only
 if the last census did not list it: the same census told of the others. A run that the census did not list and that has not been looked up since
 counts as missing here, so that the first few look-ups decide nothing.
@@ -81,11 +84,18 @@ class _Airflow:
     @property
     def doubtful(self) -> bool:
         """Whether so many may be missing that none of them is judged."""
-        return self.vanished or many(self.lost + len(self.unanswered), self.expected)
+        return self.vanished or self._are_many(self.lost + len(self.unanswered), self.missing.keys() | self.unanswered)
+
+    def _are_many(self, count: int, missing: Collection[Key]) -> bool:
+        """Whether nobody can have deleted these runs one by one, and they are not of one namespace among several."""
+        if not many(count, self.expected):
+            return False
+        namespaces = {key[0] for key in missing if key not in self.accepted}
+        return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
     def reckon(self) -> None:
         """Many runs have vanished until all are found again or accepted as lost."""
-        if many(self.lost, self.expected):
+        if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
         elif self.census_at is not None and not self.lost and not self.unanswered:
             self.vanished = False

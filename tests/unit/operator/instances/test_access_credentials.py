@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from mljob_contract.airflow_instance import AccessRule
+from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.mljob import Phase
+from mljob_operator.core.credentials import Login
 from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.logins import AccessLogins
+from tests.fakes.airflow import FakeAirflow
 from tests.unit.operator.conftest import World
 
 from .conftest import Platform
@@ -222,3 +225,22 @@ async def test_the_settings_airflow_has_them_too() -> None:
     assert world.status.phase is Phase.SUCCEEDED
     assert "outputs" in calls(world)
     await world.queue.close()
+
+
+async def test_a_defect_that_one_rule_brings_to_light_is_that_rules_trouble(world: World) -> None:
+    of_a, of_b = (Credentials.model_validate({"passwordSecretRef": {"name": name}}) for name in ("team-a", "team-b"))
+
+    async def read(credentials: Credentials) -> Login:
+        if credentials == of_a:
+            raise KeyError("a defect")
+        return Login("user-b")
+
+    def connect(login: Login) -> FakeAirflow:
+        return world.airflow
+
+    logins = AccessLogins(read)
+    await logins.refresh([of_a, of_b], connect, "http://airflow", ask=True)
+    assert logins.airflow(of_b) is world.airflow
+    problem = logins.problems[of_a]
+    assert problem is not None
+    assert "an unexpected error, which the operator's log has" in problem.message
