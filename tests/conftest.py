@@ -40,6 +40,8 @@ from tests.live.preloaded import PreloadedOperators
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORIES = {NEWEST: ROOT / ".dev-test", OLDEST: ROOT / ".dev-test-oldest"}
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
+REMOVABLE = "removable_dags"
+"""A folder of DAGs in the stack's directory, for tests that add DAG files and take them away."""
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
 """The environment variable with the session's id: what a session before this one has left behind is told by it."""
@@ -176,7 +178,9 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         of_session.write_text(f"{os.environ[SESSION]} begun")
         airflow = config.getoption("airflow")
-        stack.up(operator=False, dags_folders=DAGS_FOLDERS, extra_env=settings, airflow=airflow)
+        removable = directory / REMOVABLE
+        removable.mkdir(exist_ok=True)
+        stack.up(operator=False, dags_folders=(*DAGS_FOLDERS, removable), extra_env=settings, airflow=airflow)
         of_session.write_text(f"{os.environ[SESSION]} up")
 
 

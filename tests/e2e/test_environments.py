@@ -11,7 +11,7 @@ import pytest
 
 from devstack import certificates
 from devstack.stack import Stack
-from tests.conftest import NewInstallation
+from tests.conftest import REMOVABLE, NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.airflow_instances import Platform
 from tests.live.eventually import eventually
@@ -24,6 +24,14 @@ DAY = "2026-01-02T00:00:00Z"
 CHILD = "environments_child"
 BEHIND: Object = {}
 """What a spec has that runs behind the gateway."""
+REMOVED = "environments_removed"
+WITH_TWO_STEPS = f"""\
+import time
+from airflow.sdk import DAG, task
+
+with DAG("{REMOVED}", schedule=None, is_paused_upon_creation=False):
+    task(task_id="first")(lambda: time.sleep(600))() >> task(task_id="second")(lambda: None)()
+"""
 UNAUTHORIZED = Answer(401, b"<html>Unauthorized</html>", "text/html")
 
 
@@ -137,3 +145,20 @@ def test_a_dag_that_is_paused_in_mid_run_is_told(jobs: MLJobs, airflow: AirflowR
         airflow.pause("environments_two_steps", paused=False)
     ended = jobs.until_finished("paused-in-mid-run")["paused-in-mid-run"]["status"]
     assert ended["phase"] == "Succeeded"
+
+
+def test_a_dag_whose_file_goes_in_mid_run_is_told(jobs: MLJobs, airflow: AirflowRest, stack: Stack) -> None:
+    file = stack.directory / REMOVABLE / "environments_removed.py"
+    file.write_text(WITH_TWO_STEPS)
+    eventually(lambda: airflow.get("/dags", dag_id_pattern=REMOVED)["dags"], "Airflow has found the DAG")
+    jobs.submit("removed-in-mid-run", REMOVED, **BEHIND)
+    jobs.until("removed-in-mid-run", lambda status: status.get("currentTask") == "first", "the first task runs")
+
+    file.unlink()
+
+    status = jobs.until("removed-in-mid-run", lambda status: status.get("reason") == "DagStale", "DagStale")
+    assert status["phase"] == "Running"
+    told = eventually(lambda: warnings(jobs, "removed-in-mid-run").get("DagStale"), "a Warning tells of it")
+    assert "no DAG file" in told["message"]
+    jobs.kubectl("delete", "mljob", "removed-in-mid-run", "--timeout=100s")
+    assert airflow.ended(REMOVED, status["dagRunId"])["state"] == "failed"
