@@ -16,6 +16,7 @@ from mljob_contract.airflow_instance import Credentials
 
 from .core.credentials import Login, OAuth2Client, fits_header, unfit_headers
 from .core.instance_report import LoginProblem
+from .core.story import capitalised
 from .errors import (
     AirflowError,
     AirflowForbidden,
@@ -169,7 +170,7 @@ class AccessLogins:
             return account.airflow
         if account is not None and account.problem is not None:
             raise AirflowUnauthorized(account.problem.message)
-        raise AirflowInstanceNotReady(f"{credentials.source[0].upper()}{credentials.source[1:]} has not been read yet.")
+        raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def doubt(self, credentials: Credentials) -> None:
         """Airflow refused them, or did not answer: try them with the next look."""

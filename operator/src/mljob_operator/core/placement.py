@@ -14,6 +14,7 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 from .access import EVERYBODY, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
 from .admission import Limits, Reservation
 from .instance import OWN, Instance
+from .story import capitalised
 
 NOWHERE = "-"
 """Stands for the default Airflow where there is none; no object can have this name."""
@@ -174,7 +175,7 @@ def _not_ready(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | No
     if not why:
         return None
     name = _Words.of(airflow).airflow
-    return Obstacle("AirflowInstanceNotReady", f"{name[0].upper()}{name[1:]} is not ready. {why}")
+    return Obstacle("AirflowInstanceNotReady", f"{capitalised(name)} is not ready. {why}")
 
 
 def _no_login(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
@@ -182,7 +183,7 @@ def _no_login(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | Non
     if credentials is None:
         return None
     if (airflow, credentials) not in around.logins:
-        return Obstacle("Submitting", f"{credentials.source[0].upper()}{credentials.source[1:]} is being read.")
+        return Obstacle("Submitting", f"{capitalised(credentials.source)} is being read.")
     why = around.logins[airflow, credentials]
     return Obstacle("AirflowUnauthorized", why) if why is not None else None
 
@@ -197,7 +198,7 @@ def _full(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
     named = " or ".join(f"{name} ({limit})" for name, limit in names.items() if limit is not None)
     return Obstacle(
         "ConcurrencyLimit",
-        f"{words.airflow[0].upper()}{words.airflow[1:]} has as many active runs as {named} allows. When a run ends, MLJobs with a higher priority "
+        f"{capitalised(words.airflow)} has as many active runs as {named} allows. When a run ends, MLJobs with a higher priority "
         "go first; then namespaces take turns, each with its oldest MLJob.",
     )
 

@@ -13,6 +13,11 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."
 
 
+def capitalised(text: str) -> str:
+    """For the beginning of a sentence; names within it keep their letters."""
+    return f"{text[0].upper()}{text[1:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """Phase, reason (one CamelCase word) and message (a sentence)."""
