@@ -191,6 +191,7 @@ NEEDED = {
     ("mljob.dev", "mljobs/status", "patch"),
     ("", "events", "create"),
     ("", "configmaps", "get"),
+    ("", "configmaps", "watch"),
 }
 NEEDED_FOR_INSTANCES = {
     ("mljob.dev", "airflowinstances", "list"),
@@ -249,6 +250,7 @@ ALLOWED, DENIED = True, False
         pytest.param("get", "secrets", DENIED, id="reads no Secret"),
         pytest.param("list", "secrets", DENIED, id="lists no Secrets"),
         pytest.param("get", "configmaps", ALLOWED, id="reads a ConfigMap"),
+        pytest.param("watch", "configmaps", ALLOWED, id="watches a ConfigMap"),
         pytest.param("list", "configmaps", DENIED, id="lists no ConfigMaps"),
         pytest.param("get", "pods", DENIED, id="reads no Pod"),
         pytest.param("create", "pods/exec", DENIED, id="enters no Pod"),

@@ -315,6 +315,8 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     assert "No slot: look at the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
     [to_member] = monitoring.told(monitoring.slack.id_of("U0SERVING01"))
     assert all(finding.title in to_member.words for finding in found.values())
+    # On a busy machine one of the runs before may have waited for long as well.
+    known = FindingKind.LONG_WAIT in found
 
     wake.touch()
     for run_id in (slow, late):
@@ -330,7 +332,7 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     assert " of it for a slot in monitored, " in found[FindingKind.LONG_WAIT].detail
     elsewhere = monitoring.told(monitoring.slack.id_of(PLATFORM))[-1]
     assert "For team-serving, who could not be reached." in elsewhere.words
-    assert found[FindingKind.LONG_WAIT].title in elsewhere.words
+    assert ("1 long wait" if known else found[FindingKind.LONG_WAIT].title) in elsewhere.words
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
