@@ -149,8 +149,10 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        self.dead = True
-        self._die()
+        """The process dies, once: another of its requests may have been under way at the same moment."""
+        if not self.dead:
+            self.dead = True
+            self._die()
 
     async def _if_alive(self) -> None:
         if self.dead:
