@@ -277,6 +277,9 @@ def test_a_threshold_that_cannot_be_fails_the_run_and_is_named(monitoring: Monit
         monitoring.set_variable(MONITOR, THRESHOLDS)
 
 
+@pytest.mark.timeout(
+    1200
+)  # How long is too long follows from the runs before, which on a busy machine differ much from each other.
 def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     monitoring: Monitoring, tmp_path: Path
 ) -> None:
@@ -304,7 +307,7 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
             and seconds(monitoring.serving(late)["scheduled_when"]) > max(too_slow, too_late, 7)
         ),
         "it has run, and the next one waited, for longer than any before",
-        within=420,
+        within=900,
     )
     report = monitoring.look(**sensitive)
 

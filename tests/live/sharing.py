@@ -35,7 +35,15 @@ ORDER = (
     "tests/e2e/test_trust.py",
     "tests/e2e/test_events.py",
     "tests/e2e/test_parity.py",
+    "tests/e2e/test_submission.py",
+    "tests/integration/test_kafka_connection.py",
     "tests/e2e/test_attempts.py",
+    "tests/e2e/test_environments.py",
+    "tests/integration/test_mljob_walk.py",
+    "tests/e2e/test_people.py",
+    "tests/e2e/test_secrets.py",
+    "tests/e2e/test_cancellation_dag.py",
+    "tests/chart/test_cluster.py",
 )
 """The files that take longest, which begin first, so that no worker is left alone with one of them; of the unit tests, those that wait for whole
 processes. The crash matrix keeps a processor busy, so it

@@ -122,6 +122,7 @@ class KafkaEvents:
         self._connection = Connection(str(config.get("bootstrap.servers")), topic, self._tell_link)
         self._files = Files([str(config[name]) for name in FILES if name in config], every=look_at_files)
         self._consumer: Consumer | None = None
+        self._consumers = 0
         self._stopping = threading.Event()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waits = False
@@ -190,6 +191,7 @@ class KafkaEvents:
         """
         self._files.remember()
         self._connection.opened()
+        self._consumers += 1
         config = quietly(self._config, self._connection)
         self._consumer = Consumer(
             {
@@ -197,8 +199,9 @@ class KafkaEvents:
                 **config,
                 **_CONSUMER,
                 "group.id": self._group_id,
-                "on_commit": self._on_commit,
-                "stats_cb": self._connection.statistics,
+                "error_cb": self._of_this_consumer(self._connection.error),
+                "on_commit": self._of_this_consumer(self._on_commit),
+                "stats_cb": self._of_this_consumer(self._connection.statistics),
             }
         )
         if self._dead_letters is not None:
@@ -228,6 +231,18 @@ class KafkaEvents:
                 )
                 return
 
+    def _of_this_consumer(self, told: Callable[..., None]) -> Callable[..., None]:
+        """A callback that is silent once there is another consumer: one that brokers do not let in any more may take long to end, and what it says of
+        itself is no news of the next one.
+        """
+        number = self._consumers
+
+        def tell(*what: Any) -> None:
+            if self._consumers == number:
+                told(*what)
+
+        return tell
+
     def _usable(self) -> bool:
         """Whether librdkafka takes what is on disk now; what it does not take may be half written, and is looked at again when it changes."""
         why = refusal(self._config)
@@ -251,6 +266,7 @@ class KafkaEvents:
                     self._consumer.poll(POLL_SECONDS)
             self._lose(self._assigned, wait=False)
             consumer, self._consumer, self._commits = self._consumer, None, 0
+            self._consumers += 1
             if consumer is not None:
                 ending = threading.Thread(target=consumer.close, name="kafka that ends", daemon=True)
                 ending.start()
