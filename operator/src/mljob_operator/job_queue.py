@@ -546,7 +546,7 @@ class JobQueue:
             self._wake(key)
 
     def _try_again(self, key: Key) -> None:
-        """What was refused may not be any more. If it is, the next pause is longer all the same."""
+        """Airflow, or the check of the conf, may now take what it refused. After another refusal the next pause is longer all the same."""
         if (slot := self._slots.get(key)) is not None:
             slot.again = True
             self._wake(key)

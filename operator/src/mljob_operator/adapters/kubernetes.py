@@ -283,7 +283,7 @@ async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
 class WatchedSources:
     """Changes of ConfigMaps and Secrets, each watched by itself and without its data.
 
-    An item comes with whatever the API server sends: what has changed is read when the conf is made.
+    Whatever the API server sends is an item. The operator reads the object itself when it makes the conf.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
