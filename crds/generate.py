@@ -62,74 +62,74 @@ SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
 Rules = list[dict[str, str]]
 
 PATTERNS_IN_WORDS = {
-    ID_PATTERN: "must be an id in Airflow: letters and digits of any language, '_', '-' and '.', no spaces and no slashes; "
-    "that of a task has the ids of its task groups before it (group.task)",
-    r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$": "must be the name of an object in Kubernetes: lower-case letters, digits, '-' and '.', "
-    "with a letter or digit at either end",
-    r"^[A-Za-z_][A-Za-z0-9_]*$": "must begin with a letter or '_' and go on with letters, digits and '_': it becomes a field of status.outputs",
+    ID_PATTERN: "must be an Airflow id: letters and digits of any language, '_', '-' and '.', without spaces and slashes. "
+    "The id of a task in a task group begins with the group's id: group.task",
+    r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$": "must be the name of a Kubernetes object: lower-case letters, digits, '-' and '.', "
+    "beginning and ending with a letter or digit",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "must begin with a letter or '_' and continue with letters, digits and '_': it becomes a field of status.outputs",
 }
-"""Patterns that the apiserver checks by a rule with a sentence: "should match '^[\\p{L}\\p{N}_.\\-]+$'" helps nobody."""
+"""The message for each pattern that the API server checks with a rule. For a plain pattern it would only say "should match '^[\\p{L}\\p{N}_.\\-]+$'"."""
 
 SPEC_RULES: Rules = [
     {
         "rule": "self.dagId != '.' && self.dagId != '..'",
-        "message": "dagId must not be . or ..: no URL can name such a DAG",
+        "message": "dagId must not be . or ..: such an id can't be part of a URL of Airflow's REST API",
         "fieldPath": ".dagId",
     },
     {
         "rule": "!self.cancel || !self.suspend",
-        "message": "cancel and suspend can't both be true: cancel ends the job for good, suspend lets it be resumed",
+        "message": "cancel and suspend can't both be true: cancel ends the MLJob for good, a suspended MLJob can be resumed. Set one of them",
         "fieldPath": ".cancel",
     },
     {
         "rule": "!oldSelf.cancel || self.cancel",
-        "message": "cancel can't be set back to false: the job is cancelled for good. Create an MLJob with another name to run it again",
+        "message": "cancel can't be set back to false: the MLJob is cancelled for good. To run it again, create an MLJob with another name",
         "fieldPath": ".cancel",
     },
     {
         "rule": "!has(self.preRunningDeadlineSeconds) || !has(self.activeDeadlineSeconds)"
         " || self.preRunningDeadlineSeconds <= self.activeDeadlineSeconds",
-        "message": "preRunningDeadlineSeconds must not exceed activeDeadlineSeconds: it could never be reached",
+        "message": "preRunningDeadlineSeconds must not exceed activeDeadlineSeconds, which would always end the MLJob first",
         "fieldPath": ".preRunningDeadlineSeconds",
     },
     {
         "rule": "self.type != 'Backfill' || has(self.backfill)",
-        "message": "type Backfill needs spec.backfill: from and to say for which dates runs are to be made",
+        "message": "type Backfill requires spec.backfill: its from and to give the dates to run",
         "fieldPath": ".type",
     },
     {
         "rule": "self.type == 'Backfill' || !has(self.backfill)",
-        "message": "backfill is for type Backfill only: set type to Backfill, or leave backfill out",
+        "message": "backfill is allowed with type Backfill only: set type to Backfill, or remove backfill",
         "fieldPath": ".backfill",
     },
     {
         "rule": "(self.type == 'Backfill') == (oldSelf.type == 'Backfill')",
-        "message": "an MLJob can't become a backfill, nor cease to be one: what it has started is another kind of thing. Create an MLJob with another name",
+        "message": "type can't change to or from Backfill: the MLJob may already have started a run or a backfill. Create an MLJob with another name",
         "fieldPath": ".type",
     },
     {
         "rule": "self.type != 'Backfill' || !has(self.logicalDate)",
-        "message": "a backfill's runs have the dates of its range: leave logicalDate out",
+        "message": "logicalDate is not allowed with type Backfill, whose runs get the dates from backfill.from to backfill.to: remove logicalDate",
         "fieldPath": ".logicalDate",
     },
     {
         "rule": "!has(self.logicalDate) || self.retryStrategy != 'NewRun'",
-        "message": "a DAG has one run of a logical date, so a retry can't be a new run: with logicalDate, retryStrategy has to be ClearFailed, the default",
+        "message": "retryStrategy NewRun is not allowed with logicalDate: Airflow allows one run of a DAG per logical date. Use ClearFailed, the default",
         "fieldPath": ".retryStrategy",
     },
     {
         "rule": f"!has(self.logicalDate) || (self.logicalDate >= timestamp('{FIRST_YEAR}-01-02T00:00:00Z') && self.logicalDate < timestamp('{LAST_YEAR}-12-31T00:00:00Z'))",
-        "message": f"logicalDate must be in the years {FIRST_YEAR} to {LAST_YEAR}, as 2026-01-01T00:00:00Z",
+        "message": f"logicalDate must be in the years {FIRST_YEAR} to {LAST_YEAR}, such as 2026-01-01T00:00:00Z",
         "fieldPath": ".logicalDate",
     },
     {
         "rule": "self.type != 'Backfill' || self.retryStrategy != 'NewRun'",
-        "message": "with type Backfill a retry runs the failed runs again, and no others: retryStrategy has to be ClearFailed, the default",
+        "message": "retryStrategy NewRun is not allowed with type Backfill: a retry runs only the failed runs again. Use ClearFailed, the default",
         "fieldPath": ".retryStrategy",
     },
     {
         "rule": "self.type != 'Backfill' || !has(self.outputs) || self.outputs.size() == 0",
-        "message": "a backfill has no outputs: each of its runs has its own, and they are in Airflow. Leave outputs out",
+        "message": "outputs is not allowed with type Backfill: each run has its own outputs in Airflow. Remove outputs",
         "fieldPath": ".outputs",
     },
 ]
@@ -151,36 +151,36 @@ BACKFILL_RULES: Rules = [
 SOURCE_RULES: Rules = [
     {
         "rule": "has(self.configMapRef) != has(self.secretRef)",
-        "message": "each entry of confFrom names exactly one of configMapRef and secretRef",
+        "message": "each entry of confFrom must set exactly one of configMapRef and secretRef",
     },
 ]
 INSTANCE_RULES: Rules = [
     {
         "rule": "!self.url.matches('^https?://[^/]*@')",
-        "message": "url holds credentials, which everyone who may read AirflowInstances would see: name a Secret in credentials",
+        "message": "url must not contain credentials: everyone who can read AirflowInstances would see them. Put them into a Secret, and name the Secret in credentials",
         "fieldPath": ".url",
     },
     {
         "rule": "!self.url.matches('/api(/v[0-9]+)?/?$')",
-        "message": "url must not end in /api or /api/v2: the operator adds that",
+        "message": "url must not end in /api or /api/v2: the operator adds this path",
         "fieldPath": ".url",
     },
     {
         "rule": "!has(self.tls) || self.url.startsWith('https://')",
-        "message": "tls is of use only with an https url",
+        "message": "tls requires an https url",
         "fieldPath": ".tls",
     },
 ]
 CREDENTIALS_RULES: Rules = [
     {
         "rule": "[has(self.passwordSecretRef), has(self.tokenSecretRef), has(self.tokenFile), has(self.oauth2)].filter(x, x).size() == 1",
-        "message": "credentials names exactly one of passwordSecretRef (user and password), tokenSecretRef, tokenFile and oauth2",
+        "message": "credentials must set exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2",
     },
 ]
 CA_RULES: Rules = [
     {
         "rule": "self.contains('-----BEGIN CERTIFICATE-----') && self.contains('-----END CERTIFICATE-----')",
-        "message": "caBundle must be certificates in PEM: -----BEGIN CERTIFICATE----- and so on",
+        "message": "caBundle must be certificates in PEM format, each from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
     },
 ]
 REQUIREMENT_RULES: Rules = [
@@ -192,13 +192,13 @@ REQUIREMENT_RULES: Rules = [
 OUTPUT_RULES: Rules = [
     {
         "rule": "self.taskId != '.' && self.taskId != '..'",
-        "message": "taskId must not be . or ..: no URL can name such a task",
+        "message": "taskId must not be . or ..: such an id can't be part of a URL of Airflow's REST API",
         "fieldPath": ".taskId",
     },
 ]
 NAME_RULE = {
     "rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
-    "message": f"metadata.name must have at most {MAX_NAME_LENGTH} characters: it is a part of the dag run id, which Airflow bounds at 250",
+    "message": f"metadata.name must have at most {MAX_NAME_LENGTH} characters: it is part of the dag run id, which Airflow limits to 250 characters",
 }
 
 
@@ -294,7 +294,7 @@ def jobs() -> Resource:
         mljob.PLURAL,
         "mlj",
         "Namespaced",
-        "MLJob is one unit of ML work: a run of an Airflow DAG, with its progress in the status.",
+        "MLJob runs an Airflow DAG once, or for a range of dates with type Backfill. The status shows the progress, the outputs and why a run failed.",
         PRINTER_COLUMNS,
         spec,
         status,
@@ -324,17 +324,18 @@ def instances() -> Resource:
     status["default"] = mljob.UNOBSERVED
     _keyed(status["properties"], {"conditions": ["type"]})
     conditions = status["properties"]["conditions"]["items"]
-    conditions["description"] = "One aspect of the instance's state, as in metav1.Condition."
+    conditions["description"] = "One aspect of the AirflowInstance's state, as in metav1.Condition."
     conditions["properties"]["type"]["description"] = (
-        "Ready: it answers, and lets the operator in. Healthy: its parts say that they are. DefaultInstance: MLJobs without airflowRef run in it. "
-        "AccessCredentials: Airflow accepts the credentials of its access rules. Secure: credentials are not sent in the clear."
+        "Ready: Airflow answers and accepts the credentials, so that MLJobs can run. Healthy: Airflow reports that its components are healthy. "
+        "EventsConnected: the operator is connected to the Kafka brokers. DefaultInstance: MLJobs without airflowRef run here. AccessCredentials: Airflow accepts "
+        "the credentials of the access rules. Secure is False if credentials go over the network unencrypted."
     )
     return Resource(
         airflow_instance.KIND,
         airflow_instance.PLURAL,
         "afi",
         "Cluster",
-        "AirflowInstance is one Airflow that MLJobs may run in: where it is, how to log in, and who may use it for what.",
+        "AirflowInstance is an Airflow that MLJobs can run in: its URL, the credentials for it, and which namespaces may run which DAGs.",
         INSTANCE_COLUMNS,
         spec,
         status,

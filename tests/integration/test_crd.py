@@ -135,14 +135,14 @@ def an_instance(**spec: Any) -> Object:
 PEM = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
 NONSENSICAL_INSTANCES = {
     "no scheme": (an_instance(url="airflow:8080"), "spec.url in body should match"),
-    "credentials in the address": (an_instance(url="http://me:secret@airflow:8080"), "name a Secret in credentials"),
+    "credentials in the address": (an_instance(url="http://me:secret@airflow:8080"), "name the Secret in credentials"),
     "the API's path": (an_instance(url="http://airflow:8080/api/v2"), "url must not end in /api or /api/v2"),
     "no credentials": (an_instance(credentials={}), "exactly one of passwordSecretRef"),
     "two credentials": (
         an_instance(credentials={"tokenSecretRef": {"name": "a"}, "passwordSecretRef": {"name": "b"}}),
         "exactly one of passwordSecretRef",
     ),
-    "a CA without TLS": (an_instance(tls={"caBundle": PEM}), "tls is of use only with an https url"),
+    "a CA without TLS": (an_instance(tls={"caBundle": PEM}), "tls requires an https url"),
     "a CA that is none": (an_instance(url="https://airflow", tls={"caBundle": "x"}), "must be certificates in PEM"),
     "no rule at all": (an_instance(access=[]), "spec.access in body should have at least 1 items"),
     "a rule for no DAG": (an_instance(access=[{"dags": []}]), "dags in body should have at least 1 items"),

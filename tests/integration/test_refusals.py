@@ -17,10 +17,10 @@ from mljob_contract.mljob import GROUP, PLURAL, VERSION
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest
 
-OBJECT_NAME = "must be the name of an object in Kubernetes: lower-case letters, digits, '-' and '.'"
-AIRFLOW_ID = "must be an id in Airflow: letters and digits of any language, '_', '-' and '.', no spaces and no slashes"
-OUTPUT_NAME = "must begin with a letter or '_' and go on with letters, digits and '_'"
-ONE_SOURCE = "each entry of confFrom names exactly one of configMapRef and secretRef"
+OBJECT_NAME = "must be the name of a Kubernetes object: lower-case letters, digits, '-' and '.'"
+AIRFLOW_ID = "must be an Airflow id: letters and digits of any language, '_', '-' and '.', without spaces and slashes"
+OUTPUT_NAME = "must begin with a letter or '_' and continue with letters, digits and '_'"
+ONE_SOURCE = "each entry of confFrom must set exactly one of configMapRef and secretRef"
 TYPES = '"Training", "DatasetGeneration", "Enrichment", "Prediction", "Inference", "Backfill", "Custom"'
 HUGE = 2**31
 JANUARY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-31T00:00:00Z"}
@@ -100,7 +100,7 @@ SPECS: list[tuple[str, Object, str]] = [
     (
         "cancelled and suspended",
         {"cancel": True, "suspend": True},
-        "cancel ends the job for good, suspend lets it be resumed",
+        "cancel ends the MLJob for good, a suspended MLJob can be resumed",
     ),
     (
         "no time to be active",
@@ -126,7 +126,7 @@ SPECS: list[tuple[str, Object, str]] = [
     (
         "a first deadline after the last",
         {"activeDeadlineSeconds": 60, "preRunningDeadlineSeconds": 61},
-        "preRunningDeadlineSeconds must not exceed activeDeadlineSeconds: it could never be reached",
+        "preRunningDeadlineSeconds must not exceed activeDeadlineSeconds, which would always end the MLJob first",
     ),
     ("negative retries", {"backoffLimit": -1}, "spec.backoffLimit in body should be greater than or equal to 0"),
     (
@@ -185,9 +185,9 @@ SPECS: list[tuple[str, Object, str]] = [
     (
         "a backfill without a range",
         {"type": "Backfill"},
-        "type Backfill needs spec.backfill: from and to say for which dates",
+        "type Backfill requires spec.backfill: its from and to give the dates to run",
     ),
-    ("a range without a backfill", {"backfill": JANUARY}, "backfill is for type Backfill only: set type to Backfill"),
+    ("a range without a backfill", {"backfill": JANUARY}, "backfill is allowed with type Backfill only: set type to Backfill"),
     (
         "a range that ends before it begins",
         backfill(**{"from": JANUARY["to"], "to": JANUARY["from"]}),
@@ -211,11 +211,11 @@ SPECS: list[tuple[str, Object, str]] = [
         backfill(maxActiveRuns=0),
         "spec.backfill.maxActiveRuns in body should be greater than or equal to 1",
     ),
-    ("outputs of many runs", {**backfill(), **output()}, "a backfill has no outputs: each of its runs has its own"),
+    ("outputs of many runs", {**backfill(), **output()}, "outputs is not allowed with type Backfill: each run has its own outputs"),
     (
         "a retry of runs that succeeded",
         {**backfill(), "retryStrategy": "NewRun"},
-        "retryStrategy has to be ClearFailed",
+        "retryStrategy NewRun is not allowed with type Backfill",
     ),
     ("a misspelt field", {"dagID": "train_model"}, 'unknown field "spec.dagID"'),
     ("a field of a Job", {"parallelism": 2}, 'unknown field "spec.parallelism"'),
@@ -238,7 +238,7 @@ OBJECTS: list[tuple[str, Object, str]] = [
     (
         "a name too long for a run id",
         named("n" * 141),
-        "metadata.name must have at most 140 characters: it is a part of the dag run id",
+        "metadata.name must have at most 140 characters: it is part of the dag run id",
     ),
     (
         "a name with capitals",
@@ -255,12 +255,12 @@ EDITS: list[tuple[str, Object, Object, str]] = [
         "cancel is set back",
         {"cancel": True},
         {"cancel": False},
-        "cancel can't be set back to false: the job is cancelled for good",
+        "cancel can't be set back to false: the MLJob is cancelled for good",
     ),
     ("cancel is left out again", {"cancel": True}, {"cancel": None}, "cancel can't be set back to false"),
     ("suspended after cancelling", {"cancel": True}, {"suspend": True}, "cancel and suspend can't both be true"),
-    ("it becomes a backfill", {}, backfill(), "an MLJob can't become a backfill, nor cease to be one"),
-    ("it ceases to be one", backfill(), {"type": "Custom", "backfill": None}, "nor cease to be one"),
+    ("it becomes a backfill", {}, backfill(), "type can't change to or from Backfill"),
+    ("it ceases to be one", backfill(), {"type": "Custom", "backfill": None}, "type can't change to or from Backfill"),
     ("the dag id goes", {}, {"dagId": None}, "spec.dagId: Required value"),
 ]
 

@@ -1,8 +1,11 @@
-r"""Ids of DAGs and tasks, as Airflow allows them: letters and digits of any script, ``_``, ``-`` and ``.``, at most 250 characters.
+r"""The ids that Airflow allows for DAGs and tasks: letters and digits of any script, ``_``, ``-``
+and ``.``, at most 250 characters.
 
-Source: ``KEY_REGEX`` and ``validate_key`` in ``airflow.sdk.definitions._internal.node`` (Airflow 3.3): ``^[\w.-]+$`` in Python, where ``\w`` is
-Unicode's. The Kubernetes API server checks patterns with Go's RE2, where ``\w`` is ASCII's; Unicode's classes of letters (L) and numbers (N) are what
-Python means. Pydantic's regular expressions are Rust's, which know the same classes.
+Source: ``KEY_REGEX`` and ``validate_key`` in ``airflow.sdk.definitions._internal.node`` (Airflow
+3.3), ``^[\w.-]+$``. In Python ``\w`` matches the letters and digits of any script. The Kubernetes
+API server evaluates patterns with Go's RE2, where ``\w`` is ASCII only. The patterns here therefore
+use Unicode's classes of letters (L) and numbers (N), which mean the same in Go and in Rust, whose
+regular expressions pydantic uses.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from typing import Annotated
 from pydantic import Field
 
 MAX_ID_LENGTH = 250
-"""Characters of an id in Airflow."""
+"""The longest id that Airflow's database stores, in characters."""
 ID_PATTERN = r"^[\p{L}\p{N}_.\-]+$"
-"""Of an id, for Go and for pydantic."""
+"""The pattern of an id, for Go and for pydantic."""
 GLOB_PATTERN = r"^[\p{L}\p{N}_.\-*?\[\]!]+$"
-"""Of a glob of ids, likewise."""
+"""The pattern of a glob of ids, for Go and for pydantic."""
 
 AirflowId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
-"""The id of a DAG, or of a task with the ids of its task groups before it."""
+"""The id of a DAG, or of a task. The id of a task in a task group begins with the group's id:
+``group.task``."""

@@ -1,10 +1,14 @@
-"""The AirflowInstance resource, ``mljob.dev/v1alpha1``: one Airflow that MLJobs may run in, and how to reach it.
+"""The AirflowInstance resource, ``mljob.dev/v1alpha1``: an Airflow that MLJobs can run in, and how
+to reach it.
 
-It belongs to whoever runs the platform, hence cluster-scoped, like an IngressClass or a StorageClass: MLJobs name one with
-``spec.airflowRef``, or get the one that is annotated as the default. As in :mod:`.mljob`, the models are the source of the CRD.
+The platform team owns AirflowInstances. They are cluster-scoped, like an IngressClass or a
+StorageClass. An MLJob names one in ``spec.airflowRef``, or runs in the one that is annotated as the
+default. As in :mod:`.mljob`, ``make generate`` writes the CRD from these models, and ``kubectl
+explain`` shows the docstrings.
 
-Sources: Kubernetes API conventions; StorageClass for the default's annotation and for which of several counts; metav1.LabelSelector;
-cert-manager's ClusterIssuer for where a cluster-scoped resource's Secrets are.
+Sources: the Kubernetes API conventions; StorageClass for the annotation of the default and for
+which of several defaults counts; metav1.LabelSelector; cert-manager's ClusterIssuer for the
+namespace of a cluster-scoped resource's Secrets.
 """
 
 from __future__ import annotations
@@ -16,167 +20,196 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from .airflow_id import GLOB_PATTERN, MAX_ID_LENGTH
-from .mljob import GROUP, Condition, ObjectName, _Model
+from .mljob import GROUP, Condition, ObjectName, ResourceModel
 from .times import Time
 
 KIND = "AirflowInstance"
 PLURAL = "airflowinstances"
 IS_DEFAULT = f"{GROUP}/is-default-instance"
-"""The annotation that, with the value "true", makes an instance the one for MLJobs without ``spec.airflowRef``."""
+"""The annotation that makes an AirflowInstance the default for MLJobs without ``spec.airflowRef``.
+Its value is "true"."""
 ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
-"""The annotation by which an administrator says that runs which have vanished from the Airflow are lost. Each new value, such as the time, counts once."""
+"""The annotation with which an administrator accepts that the runs that have vanished from this
+Airflow are lost. The operator acts once on each new value, such as the current time."""
 MAX_ACCEPTED = 253
-"""Characters of its value that count."""
+"""How many characters of that annotation's value the operator reads and stores."""
 FINALIZER = f"{GROUP}/in-use"
-"""On every AirflowInstance, as long as MLJobs have runs in it: without its address they could be neither followed nor cancelled."""
+"""The operator's finalizer on an AirflowInstance. It stays while MLJobs have runs there: without
+the URL and the credentials the operator can neither follow nor cancel these runs."""
 CREDENTIALS_LABEL = f"{GROUP}/airflow-credentials"
-"""The label, with any value, of the Secrets that may be named in ``credentials``: other Secrets in the operator's namespace are not for Airflow."""
+"""The label, with any value, of Secrets that ``credentials`` may name. It protects the other
+Secrets in the operator's namespace: the operator never sends them to the URL of an
+AirflowInstance."""
 
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""A key of a Secret."""
 
 
-def _with_host(url: str) -> str:
-    """What the pattern can't say: the host and the port are ones."""
+def _require_host(url: str) -> str:
+    """Check what the pattern can't: that the URL has a host, and a port only from 1 to 65535."""
     try:
         parts = urlsplit(url)
-        there = bool(parts.hostname) and parts.port != 0
+        is_usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        there = False
-    if not there:
-        raise ValueError("must name a host, and a port from 1 to 65535 if any")
+        is_usable = False
+    if not is_usable:
+        raise ValueError("must have a host name or address, and a port from 1 to 65535 if it has a port")
     return url
 
 
 Url = Annotated[
     str,
     Field(min_length=1, max_length=2048, pattern=r"^https?://[^\x00-\x20/?#]+(/[^\x00-\x20?#]*)?$"),
-    AfterValidator(_with_host),
+    AfterValidator(_require_host),
 ]
-"""Without query, fragment and white space; not \\s, which is ASCII's in Go and Unicode's in pydantic."""
+"""An http or https URL without query, fragment and white space. The pattern lists the characters,
+because \\s means ASCII white space in Go and Unicode white space in pydantic."""
 
 
-class PasswordSecret(_Model):
-    """A Secret with a user and a password."""
+class PasswordSecret(ResourceModel):
+    """A Secret with a user name and a password."""
 
     name: ObjectName
-    """The Secret's name."""
+    """The name of the Secret."""
     user_key: SecretKey = "user"
-    """Under which key the user is."""
+    """The key of the user name in the Secret. Default: user."""
     password_key: SecretKey = "password"  # noqa: S105  # a key's name
-    """Under which key the password is."""
+    """The key of the password in the Secret. Default: password."""
 
 
-class TokenSecret(_Model):
+class TokenSecret(ResourceModel):
     """A Secret with a token."""
 
     name: ObjectName
-    """The Secret's name."""
+    """The name of the Secret."""
     key: SecretKey = "token"
-    """Under which key the token is."""
+    """The key of the token in the Secret. Default: token."""
 
 
-class TokenFile(_Model):
-    """A file with a token, which something beside the operator keeps fresh."""
+class TokenFile(ResourceModel):
+    """A file with a token that another program, such as a sidecar, keeps valid."""
 
     name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")]
-    """The file's name in the folder that the operator's setting MLJOB_AIRFLOW_TOKEN_FILES names."""
+    """The name of the file, without its folder. The folder is the operator's setting
+    MLJOB_AIRFLOW_TOKEN_FILES, airflowInstances.tokenFiles in the values of the chart."""
 
 
 Scope = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
-"""RFC 6749, 3.3."""
+"""A scope of OAuth 2 (RFC 6749, section 3.3)."""
 
 
-class ClientSecret(_Model):
-    """A Secret with an OAuth 2 client's id and secret."""
+class ClientSecret(ResourceModel):
+    """A Secret with the id and the secret of an OAuth 2 client."""
 
     name: ObjectName
-    """The Secret's name."""
+    """The name of the Secret."""
     client_id_key: SecretKey = "client-id"
-    """Under which key the client id is."""
+    """The key of the client id in the Secret. Default: client-id."""
     client_secret_key: SecretKey = "client-secret"  # noqa: S105  # a key's name
-    """Under which key the client secret is."""
+    """The key of the client secret in the Secret. Default: client-secret."""
 
 
 class ClientAuthentication(StrEnum):
-    """How a client shows its secret to a token endpoint (RFC 6749, 2.3.1)."""
+    """How a client authenticates to a token endpoint (RFC 6749, section 2.3.1)."""
 
     BASIC = "Basic"
     POST = "Post"
 
 
-class OAuth2(_Model):
-    """OAuth 2 client credentials (RFC 6749, 4.4)."""
+class OAuth2(ResourceModel):
+    """The OAuth 2 client credentials grant (RFC 6749, section 4.4)."""
 
     client_secret_ref: ClientSecret
-    """Client id and client secret."""
+    """The Secret with the client id and the client secret."""
     token_url: Url | None = None
-    """The token endpoint. Absent: Airflow's own POST /auth/token, which takes client credentials where Keycloak is Airflow's auth manager."""
+    """The URL of the token endpoint. The operator trusts the CAs of tls.caBundle and of its image.
+    Default: Airflow's own /auth/token, which accepts client credentials if Keycloak is Airflow's
+    auth manager."""
     scopes: Annotated[tuple[Scope, ...], Field(max_length=32)] = ()
-    """Scopes to ask for."""
+    """The scopes to request, at most 32. Default: none."""
     audience: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    """The parameter audience, which some providers want."""
+    """The parameter audience of the token request, which some providers require. Default: not
+    sent."""
     client_authentication: ClientAuthentication = ClientAuthentication.BASIC
-    """Basic: in an Authorization header. Post: in the request's body."""
+    """How the operator sends the client secret to the token endpoint. Basic, the default: in the
+    Authorization header. Post: in the body of the request."""
 
 
-class HeadersSecret(_Model):
-    """A Secret whose keys are names of HTTP headers."""
+class HeadersSecret(ResourceModel):
+    """A Secret whose keys are names of HTTP headers and whose values are theirs."""
 
     name: ObjectName
-    """The Secret's name."""
+    """The name of the Secret. Each key is the name of a header: at most 16, with values of at most
+    8192 characters. Headers that each request has anyway, such as Authorization and Host, are
+    refused."""
 
 
-class Credentials(_Model):
-    """How the operator logs in: by exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2."""
+class Credentials(ResourceModel):
+    """How the operator logs in to Airflow. Set exactly one of passwordSecretRef, tokenSecretRef,
+    tokenFile and oauth2.
+    """
 
     password_secret_ref: PasswordSecret | None = None
-    """User and password, for Airflow's POST /auth/token. The token that it gives is renewed when Airflow refuses it."""
+    """A user name and a password. The operator exchanges them for a token at Airflow's /auth/token,
+    and renews the token when Airflow rejects it."""
     token_secret_ref: TokenSecret | None = None
-    """A bearer token, sent as it is."""
+    """A bearer token from a Secret, sent as it is."""
     token_file: TokenFile | None = None
-    """A bearer token in a file, which is read again when it changes."""
+    """A bearer token from a file. The operator reads the file again when it changes."""
     oauth2: OAuth2 | None = None
-    """A bearer token from an OAuth 2 provider, renewed before it expires and when Airflow refuses it."""
+    """A bearer token from an OAuth 2 provider. The operator renews it before it expires and when
+    Airflow rejects it."""
     headers_secret_ref: HeadersSecret | None = None
-    """HTTP headers for every request to Airflow, beside the token: what a gateway in front of it asks for, such as an API key."""
+    """HTTP headers to send with every request to Airflow, in addition to the token, such as an API
+    key for a gateway in front of Airflow. Default: none."""
 
     @model_validator(mode="after")
-    def _has_one_login(self) -> Self:
-        ways = (self.password_secret_ref, self.token_secret_ref, self.token_file, self.oauth2)
-        if sum(way is not None for way in ways) != 1:
-            raise ValueError("name exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2")
+    def _require_exactly_one_login(self) -> Self:
+        logins = (self.password_secret_ref, self.token_secret_ref, self.token_file, self.oauth2)
+        if sum(login is not None for login in logins) != 1:
+            raise ValueError("set exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2")
         return self
 
     @property
     def source(self) -> str:
-        """Where the login is kept, for people."""
+        """Where the operator reads the login from, for messages: ``Secret airflow-prod`` or ``token
+        file prod``.
+        """
         if self.token_file is not None:
             return f"token file {self.token_file.name}"
-        by_client = self.oauth2.client_secret_ref if self.oauth2 is not None else None
-        reference = self.password_secret_ref or self.token_secret_ref or by_client
-        assert reference is not None, "validated above"
+        client = self.oauth2.client_secret_ref if self.oauth2 is not None else None
+        reference = self.password_secret_ref or self.token_secret_ref or client
+        assert reference is not None, "the validator requires one login"
         return f"Secret {reference.name}"
 
 
-class Tls(_Model):
-    """How an https URL is trusted."""
+class Tls(ResourceModel):
+    """Which certificates the operator trusts for an https url."""
 
     ca_bundle: Annotated[str, Field(min_length=1, max_length=262144)]
-    """Certificates (PEM) of the CAs that may have signed Airflow's."""
+    """The CA certificates that the operator trusts, in PEM format. They are public, so they need no
+    Secret."""
 
 
-class EventSource(_Model):
-    """Where this Airflow's events are, on the brokers of the operator's settings."""
+class EventSource(ResourceModel):
+    """Where the events of this Airflow are in Kafka. The brokers are those of the operator's
+    settings.
+    """
 
     topic: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._\-]+$")] | None = None
-    """The topic; absent: the one of the operator's settings."""
+    """The topic with the events. Default: the topic of the operator's settings, MLJOB_EVENTS_TOPIC.
+    For another topic the operator uses a consumer group of its own, whose name ends in a dot and
+    the topic."""
     source: Annotated[str, Field(min_length=1, max_length=253)] | None = None
-    """What its events have as source ([kafka_event_producer] source, [mljob] source): others on the topic are another Airflow's. Absent: all
-    events on the topic whose source no other AirflowInstance names."""
+    """The source in the events of this Airflow, which Airflow's configuration sets with
+    [kafka_event_producer] source and [mljob] source. Airflows that share a topic each need their
+    own. Default: all events on the topic whose source no other AirflowInstance names."""
 
 
 class SelectorOperator(StrEnum):
-    """How a label's value relates to the values of a requirement."""
+    """How a label's value is compared with the values of a requirement, as in
+    metav1.LabelSelector.
+    """
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -185,108 +218,137 @@ class SelectorOperator(StrEnum):
 
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
+"""A label's key: a prefix of at most 253 characters, a slash and a name of at most 63."""
 LabelValue = Annotated[str, Field(max_length=63)]
+"""A label's value."""
 
 
-class LabelRequirement(_Model):
+class LabelRequirement(ResourceModel):
     """One requirement of a label selector."""
 
     key: LabelKey
-    """The label's key."""
+    """The key of the label."""
     operator: SelectorOperator
-    """In and NotIn compare with values, which Exists and DoesNotExist must not have. NotIn holds without the label, too."""
+    """In: the label has one of the values. NotIn: the label has none of the values, or does not
+    exist. Exists: the label exists. DoesNotExist: it does not."""
     values: Annotated[list[LabelValue], Field(max_length=64)] = Field(default_factory=list)
-    """What to compare with."""
+    """The values for In and NotIn, at most 64. Leave it out with Exists and DoesNotExist."""
 
     @model_validator(mode="after")
-    def _has_values_where_it_compares(self) -> Self:
+    def _require_values_to_compare(self) -> Self:
         compares = self.operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
         if compares != bool(self.values):
             raise ValueError("values are required with In and NotIn, and must be absent with Exists and DoesNotExist")
         return self
 
 
-class LabelSelector(_Model):
-    """Selects by labels; all of it has to hold, and an empty one selects everything."""
+class LabelSelector(ResourceModel):
+    """Selects objects by their labels. All requirements must be met. An empty selector selects
+    everything.
+    """
 
     match_labels: Annotated[dict[str, LabelValue], Field(max_length=64)] = Field(default_factory=dict)
-    """Labels that have to have these values."""
+    """The labels that the object must have, with their values."""
     match_expressions: Annotated[list[LabelRequirement], Field(max_length=64)] = Field(default_factory=list)
-    """Further requirements."""
+    """Further requirements for the labels, at most 64."""
 
 
 DagGlob = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=GLOB_PATTERN)]
+"""A pattern of DAG ids, as Python's fnmatch reads it."""
 
 
-class AccessRule(_Model):
-    """Who may run what. An MLJob comes under the first rule that matches it."""
+class AccessRule(ResourceModel):
+    """Lets some namespaces run some DAGs. The first rule that matches an MLJob applies to it."""
 
     namespace_selector: LabelSelector = Field(default_factory=LabelSelector)
-    """The namespaces, by their labels; every namespace has kubernetes.io/metadata.name. Empty: all."""
+    """The namespaces whose MLJobs the rule allows, by labels. The label kubernetes.io/metadata.name
+    is the namespace's own name. Default: all namespaces."""
     dags: Annotated[list[DagGlob], Field(min_length=1, max_length=64)] = Field(default_factory=lambda: ["*"])
-    """The DAGs, by globs of their ids: * is any text, ? one character, [ab] one of these."""
+    """The DAGs that the rule allows, as patterns of their ids, such as train_*. An asterisk stands
+    for any text, ? for one character, [ab] for a or b, [!ab] for any other character. Default: all
+    DAGs."""
     credentials: Credentials | None = None
-    """How the operator logs in for MLJobs under this rule: it submits, follows and cancels their runs so, and Airflow checks the permissions of
-    this user and names it in the audit log. The Secret is in the operator's own namespace, with the label mljob.dev/airflow-credentials. Absent:
-    the credentials of the Airflow."""
+    """The credentials for MLJobs under this rule. The operator submits, follows and cancels their
+    runs with these, so that Airflow checks the permissions of this user and records the user in its
+    audit log. The Secret must be in the operator's namespace and have the label
+    mljob.dev/airflow-credentials, with any value. Default: spec.credentials."""
     max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
-    """How many runs of MLJobs under this rule may be active at a time; those of all namespaces together count. Absent: any number."""
+    """How many MLJobs under this rule may have an active run at a time, in all its namespaces
+    together. Range: 1 to 100000. Default: no limit."""
     priority: Annotated[int, Field(ge=-1000000, le=1000000)] = 0
-    """Which MLJobs go first when some have to wait for maxActiveRuns: those with the higher number. With the same number, namespaces take turns."""
+    """The order of MLJobs that wait because of maxActiveRuns: a higher number goes first. With the
+    same number, namespaces take turns. Range: -1000000 to 1000000. Default: 0."""
 
 
-class AirflowInstanceSpec(_Model):
-    """Where the Airflow is, and who may use it for what."""
+class AirflowInstanceSpec(ResourceModel):
+    """Where Airflow is, how the operator logs in, and which namespaces may run which DAGs."""
 
     url: Url
-    """Base URL of its api-server as the operator reaches it, without /api/v2."""
+    """The base URL of Airflow's API server as the operator reaches it, without /api/v2, such as
+    http://airflow-api-server.airflow:8080. It must not contain credentials. A change takes effect
+    at once: the operator then looks for runs in progress at the new URL."""
     ui_url: Url | None = None
-    """Base URL for people: links of MLJobs begin with it. Absent: url."""
+    """The base URL of Airflow's UI as people reach it. The links in MLJobs start with it. Default:
+    url."""
     credentials: Credentials
-    """How the operator logs in. The Secret is in the operator's own namespace, with the label mljob.dev/airflow-credentials. It is read again when
-    Airflow refuses it and every 15 seconds: rotating it needs no restart."""
+    """How the operator logs in to Airflow. The Secret must be in the operator's namespace and have
+    the label mljob.dev/airflow-credentials, with any value. The operator reads it again every 15
+    seconds and when Airflow rejects it, so that a changed Secret needs no restart."""
     tls: Tls | None = None
-    """How an https URL is trusted; absent: by the CAs of the operator's image."""
+    """Which certificates the operator trusts for an https url. Default: the CAs of the operator's
+    image."""
     kafka: EventSource = Field(default_factory=EventSource)
-    """Where its events are."""
+    """Where the events of this Airflow are in Kafka. Default: on the topic of the operator's
+    settings."""
     access: Annotated[list[AccessRule], Field(min_length=1, max_length=64)] | None = None
-    """Who may run what: one rule that matches is enough. An MLJob that none matches is refused with reason ValidationFailed. Absent: nobody. A
+    """Which namespaces may run which DAGs: 1 to 64 rules. The first rule that matches an MLJob
+    applies to it. An MLJob without a matching rule is Stalled with reason ValidationFailed, and its
+    message shows the missing rule. Default: no rules, which lets no namespace run anything. A
     single empty rule, [{}], lets every namespace run every DAG."""
     max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
-    """How many runs of MLJobs may be active in it at a time. Further MLJobs wait: those with a higher priority go first, then namespaces take turns,
-    each with its oldest MLJob. Absent: any number."""
+    """How many MLJobs may have an active run in this Airflow at a time. Range: 1 to 100000.
+    Default: no limit. Further MLJobs wait with reason ConcurrencyLimit: those with a higher
+    priority go first, then namespaces take turns, each with its oldest MLJob."""
 
 
-class InstanceHealth(_Model):
-    """What Airflow says of its parts: healthy or unhealthy; absent where it has no such part."""
+class InstanceHealth(ResourceModel):
+    """The health of Airflow's components as Airflow reports it: healthy or unhealthy. A component
+    that Airflow does not have is absent.
+    """
 
     metadatabase: str | None = None
-    """Its database."""
+    """The metadata database: healthy or unhealthy."""
     scheduler: str | None = None
-    """Its scheduler: without it, no run is started."""
+    """The scheduler: healthy or unhealthy. Without a scheduler, no run starts."""
     dag_processor: str | None = None
-    """Its DAG processor: without it, no new DAG is found."""
+    """The DAG processor: healthy or unhealthy. Without a DAG processor, Airflow finds no new
+    DAGs."""
     triggerer: str | None = None
-    """Its triggerer: without it, deferred tasks stay so."""
+    """The triggerer: healthy or unhealthy. Without a triggerer, deferred tasks do not continue."""
 
 
-class AirflowInstanceStatus(_Model):
-    """How it is. Written by the operator alone."""
+class AirflowInstanceStatus(ResourceModel):
+    """The state of the Airflow. Only the operator writes it."""
 
     observed_generation: int | None = None
-    """The generation of the spec that this speaks of; -1 before the operator has seen it."""
+    """The metadata.generation that the status describes. -1 until an operator has seen the
+    AirflowInstance."""
     version: str | None = None
-    """Airflow's version."""
+    """The version of Airflow, such as 3.3.2, as Airflow last reported it."""
     health: InstanceHealth | None = None
-    """How its parts are."""
+    """The health of Airflow's components. Absent while Airflow does not answer."""
     active_runs: Annotated[int, Field(ge=0)] | None = None
-    """How many MLJobs have a run in it that is not over."""
+    """How many MLJobs have an active run in this Airflow."""
     waiting_jobs: Annotated[int, Field(ge=0)] | None = None
-    """How many MLJobs wait because of a maxActiveRuns, the instance's or an access rule's."""
+    """How many MLJobs wait because of maxActiveRuns, of the spec or of an access rule."""
     last_probe_time: Time | None = None
-    """When it last answered as told here: renewed with any other change, else every 5 minutes."""
+    """When Airflow last answered as this status describes. The operator asks every 15 seconds, and
+    updates this field with any other change, or else every 5 minutes."""
     last_accepted_vanished_runs: Annotated[str, Field(max_length=MAX_ACCEPTED)] | None = None
-    """The value of the annotation mljob.dev/accept-vanished-runs that was acted on last."""
+    """The value of the annotation mljob.dev/accept-vanished-runs that the operator last acted
+    on."""
     conditions: list[Condition] | None = None
-    """Ready, Healthy; EventsConnected where the operator reads Kafka; DefaultInstance where it is annotated as the default; AccessCredentials where
-    access rules have credentials; Secure where the url is not."""
+    """The state for programs: Ready and Healthy; EventsConnected if the operator reads Kafka;
+    DefaultInstance if the AirflowInstance is annotated as the default; AccessCredentials if access
+    rules have credentials; Secure if the url is not secure. For example: kubectl wait
+    --for=condition=Ready airflowinstance/prod."""

@@ -1,20 +1,25 @@
-"""The versions of Airflow that both sides work with. What differs between them is each side's own matter."""
+"""The versions of Airflow that the operator and the provider support. Each of them handles the
+differences between these versions itself.
+"""
 
 from __future__ import annotations
 
 import re
 
 Version = tuple[int, int]
-"""Major and minor."""
+"""Major and minor version."""
 
 OLDEST: Version = (3, 1)
+"""The oldest supported version. An older Airflow is refused."""
 NEWEST: Version = (3, 3)
-"""The newest that was tested. A newer one is used as if it were this one."""
+"""The newest tested version. A newer Airflow is treated like this version."""
 SUPPORTED = f"Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-"""For sentences."""
+"""The supported versions, for messages."""
 
 
 def version_number(version: str) -> Version | None:
-    """The first two numbers of a version, as ``3.1.0rc1``; None where it does not begin with them."""
+    """Return major and minor of a version such as ``3.1.0rc1``, or None if it does not begin with
+    two numbers.
+    """
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found is not None else None

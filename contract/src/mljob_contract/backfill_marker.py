@@ -1,8 +1,9 @@
-"""How the runs of an MLJob's backfill are told from others: by a key of their conf.
+"""The marker in the conf of a backfill's runs that links them to an MLJob.
 
-Airflow gives a backfill its id, and each of its runs one of its own, so neither can name the MLJob as a run id of ours does. But every run of a
-backfill has the backfill's conf, one that was there before and is run again included. The marker in it holds the id that a
-run of the MLJob would have, and the attempt that the run was made, or made again, by.
+Airflow chooses the id of a backfill and the ids of its runs, so these ids can't name the MLJob as
+the id of a single run does (:mod:`.run_id`). But every run of a backfill gets the backfill's conf,
+also a run that existed before and runs again. The marker is a key of this conf. It has the run id
+that the MLJob would have as a single run, and the attempt that created the run or ran it again.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ from dataclasses import dataclass
 from typing import Any
 
 CONF_KEY = "mljob"
-"""The key of the conf."""
+"""The key of the marker in the conf."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Whose a backfill or a run of one is.
+    """The MLJob and the attempt that a backfill, or one of its runs, belongs to.
 
     Attributes:
-        run_id: ``status.dagRunId`` of the MLJob.
-        attempt: The attempt's number; attempts that run again what failed share the id.
+        run_id: ``status.dagRunId`` of the MLJob. Attempts that run failed runs again share this id.
+        attempt: The number of the attempt, from 1.
     """
 
     run_id: str
     attempt: int
 
     def as_conf(self) -> dict[str, Any]:
-        """What a conf has to contain."""
+        """Return the part of a conf that has the marker."""
         return {CONF_KEY: {"id": self.run_id, "attempt": self.attempt}}
 
     @classmethod
     def read(cls, conf: Mapping[str, Any] | None) -> Marker | None:
-        """The marker in a conf; None in everybody else's."""
+        """Return the marker in a conf, or None if the conf has none."""
         match (conf or {}).get(CONF_KEY):
             case {"id": str() as run_id, "attempt": int() as attempt}:
                 return cls(run_id, attempt)

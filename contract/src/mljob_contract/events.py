@@ -1,14 +1,17 @@
-"""The event envelope: what ``mljob_airflow`` puts on the Kafka topic.
+"""The events that ``mljob_airflow`` sends to the Kafka topic.
 
-One JSON object a message, keyed ``<dag_id>/<run_id>`` so that the events of one run stay in order in one partition. The
-Kafka headers carry the CloudEvents 1.0 attributes in binary mode (``ce_specversion``, ``ce_id``, ``ce_source``,
-``ce_type``, ``ce_time``, ``ce_subject``, ``content-type``), as the CloudEvents Kafka protocol binding names them.
+The value of a message is one JSON object. Its key is ``<dag_id>/<run_id>``, so that the events of
+one run are in one partition, in order. The Kafka headers are the CloudEvents 1.0 attributes in
+binary mode, with the names of the CloudEvents Kafka protocol binding: ``ce_specversion``,
+``ce_id``, ``ce_source``, ``ce_type``, ``ce_time``, ``ce_subject`` and ``content-type``.
 
-Two kinds of message: what a task instance did (:class:`TaskEvent`), and what the cancellation DAG did to a run
-(:class:`RunCancellation`); ``event`` tells them apart.
+There are two kinds of message, which the field ``event`` distinguishes: :class:`TaskEvent`
+describes a task instance, and :class:`RunCancellation` describes what the cancellation DAG did to a
+run.
 
-The other format on the same topic is Airflow's own (``kafka_event_producer`` of apache-airflow-providers-apache-kafka);
-it has ``schema_version`` where ours has ``mljob_version``, and that is how a reader tells them apart.
+The topic may also have events of Airflow's own ``kafka_event_producer``
+(apache-airflow-providers-apache-kafka). A reader distinguishes the formats by their version field:
+``mljob_version`` here, ``schema_version`` there.
 """
 
 from __future__ import annotations
@@ -17,49 +20,57 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from .airflow_id import MAX_ID_LENGTH, AirflowId
+from .message import Message
 
 CE_TYPE_PREFIX = "dev.mljob."
-"""The CloudEvents ``type`` is this prefix and the event's name: ``dev.mljob.task_instance.success``."""
-
+"""The prefix of the CloudEvents ``type``. The event's name follows:
+``dev.mljob.task_instance.success``."""
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""Of a message's value. A larger one is not looked into; our own take a few KiB."""
+"""The largest value of a message that the operator parses, in bytes. The provider's messages have a
+few KiB."""
 MAX_METRICS = 20
-"""Metrics in an event."""
+"""The largest number of metrics in an event."""
 MAX_METRIC_NAME_LENGTH = 63
+"""The longest name of a metric, in characters."""
 MAX_INT = 2147483647
-"""Of a number, as Airflow's database has them."""
+"""The largest integer of Airflow's database columns."""
 
 RunId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-"""A dag run's id: which characters it may have is a setting of Airflow."""
+"""The id of a dag run. Airflow's setting ``[scheduler] allowed_run_id_pattern`` says which
+characters it may have."""
 Source = Annotated[str, Field(max_length=253)]
-"""Which Airflow sent an event, in its own words."""
+"""The Airflow that sent an event, as Airflow's configuration names it."""
 Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INT)]
-"""A whole number, and neither true nor 1.0."""
+"""An integer from 0. The values true and 1.0 are refused."""
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-"""A number that JSON has."""
+"""A number that JSON can represent: no NaN and no infinity."""
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_LENGTH)]
+"""The name of a metric."""
 
 
-def _encodable(value: object) -> object:
+def _replace_surrogates(value: object) -> object:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-Text = Annotated[str, BeforeValidator(_encodable)]
-"""Words for people. Halves of surrogate pairs, which Python puts for bytes that it can't decode, are replaced: UTF-8 can't say them."""
+Text = Annotated[str, BeforeValidator(_replace_surrogates)]
+"""A text for people. Lone surrogates, which Python uses for bytes that it can't decode, become
+question marks: UTF-8 can't encode surrogates."""
 
 
-def _few(value: object) -> object:
+def _limit_metrics(value: object) -> object:
     if isinstance(value, dict) and len(value) > MAX_METRICS:
-        raise ValueError(f"{len(value)} metrics, and at most {MAX_METRICS} are allowed")
+        raise ValueError(f"has {len(value)} metrics; at most {MAX_METRICS} are allowed")
     return value
 
 
 class EventName(StrEnum):
-    """What happened to a task instance: the state that it entered, or ``progress`` for a report from inside it."""
+    """What happened to a task instance: the state that it entered, or ``progress`` for a report of
+    the running task.
+    """
 
     TASK_RUNNING = "task_instance.running"
     TASK_SUCCESS = "task_instance.success"
@@ -67,128 +78,150 @@ class EventName(StrEnum):
     TASK_SKIPPED = "task_instance.skipped"
     TASK_UP_FOR_RETRY = "task_instance.up_for_retry"
     TASK_PROGRESS = "task_instance.progress"
-    """A report from inside a running task; carries ``progress`` or ``metrics`` or both."""
+    """A report of a running task. It has ``progress``, ``metrics`` or both."""
 
 
-class _Model(BaseModel):
-    # A newer producer may say more than this reader knows: unknown fields are dropped, not refused.
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-
-class MLJobRef(_Model):
-    """The MLJob that an event belongs to, read from the dag run id."""
+class MLJobRef(Message):
+    """The MLJob of a run, which the producer reads from the dag run id."""
 
     namespace: str
+    """The namespace of the MLJob."""
     name: str
+    """The name of the MLJob."""
 
 
-class TaskError(_Model):
-    """Why a task failed, cut to a size that a status can hold."""
+class TaskError(Message):
+    """Why a task failed."""
 
     type: Text
-    """The exception's class name, for example ``ValueError``."""
+    """The class of the exception, for example ``ValueError``."""
     message: Text
-    """The exception's text, cut to 1,000 characters."""
+    """The text of the exception, cut to 1,000 characters."""
 
 
-class TaskEvent(_Model):
-    """Something a task instance did, or reported of itself."""
+class TaskEvent(Message):
+    """A change of a task instance's state, or a report of a running task."""
 
     mljob_version: Literal[1] = 1
-    """The envelope's version. A reader refuses what it does not know."""
+    """The version of the format. A reader refuses versions that it does not know."""
     event: EventName
+    """What happened."""
     timestamp: datetime
-    """When it happened, on the producer's clock, with a time zone."""
+    """When it happened, by the producer's clock, with a time zone."""
     source: Source = "airflow"
-    """Which Airflow sent it: ``[mljob] source``."""
+    """The Airflow that sent the event, from its configuration ``[mljob] source``."""
     dag_id: AirflowId
+    """The DAG of the task instance."""
     run_id: RunId
+    """The dag run of the task instance."""
     task_id: AirflowId
+    """The task of the task instance."""
     map_index: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] = -1
-    """-1 for a task that is not mapped."""
+    """The index of an instance of a mapped task, from 0. -1 for a task that is not mapped."""
     try_number: Whole
-    """1 for the first try."""
+    """The number of the try, 1 for the first."""
     max_tries: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] | None = None
-    """Airflow's ``max_tries``: how many retries the task has, so a task with 2 retries says 2 and may have tries 1 to 3."""
+    """How many retries the task has, as Airflow's ``max_tries``: 2 for a task that may have tries 1
+    to 3."""
     state: str | None = None
-    """Airflow's word for the state entered: running, success, failed, up_for_retry, skipped."""
+    """Airflow's name of the state that the task instance entered: running, success, failed,
+    up_for_retry or skipped."""
     operator: str | None = None
+    """The class of the task's operator."""
     start_date: datetime | None = None
+    """When the try started."""
     end_date: datetime | None = None
+    """When the try ended."""
     duration: float | None = None
-    """Seconds."""
+    """How long the try took, in seconds."""
     log_url: str | None = None
+    """The page of the task instance's log in Airflow."""
     hostname: str | None = None
+    """The host of the worker."""
     error: TaskError | None = None
+    """Why the try failed."""
     progress: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
-    """Share of the task's work that is done, 0 to 1."""
-    metrics: Annotated[dict[MetricName, Finite], BeforeValidator(_few)] | None = None
-    """Numbers worth showing: epoch, loss, rows written. At most 20 names of at most 63 characters."""
+    """The share of the task's work that is done, from 0 to 1."""
+    metrics: Annotated[dict[MetricName, Finite], BeforeValidator(_limit_metrics)] | None = None
+    """Numbers to show, such as epoch, loss or rows: at most 20, with names of at most 63
+    characters."""
     mljob: MLJobRef | None = None
-    """Absent where the run was not started by the operator."""
+    """The MLJob of the run. Absent if the operator did not start the run."""
 
 
 class CancellationMode(StrEnum):
-    """What cancelling a run does with its teardown tasks."""
+    """How the cancellation DAG treats the teardown tasks of a run."""
 
     GRACEFUL = "graceful"
-    """They get their chance to run, for a while."""
+    """Teardown tasks may run for a limited time."""
     IMMEDIATE = "immediate"
-    """They are failed like all others."""
+    """Teardown tasks are set failed like all other tasks."""
 
 
 class CancellationOutcome(StrEnum):
-    """What cancelling a run came to."""
+    """The result of cancelling a run."""
 
     CANCELLED = "cancelled"
-    """It was in progress, and is over."""
+    """The run was in progress and has ended."""
     ALREADY_OVER = "already_over"
-    """It had ended before."""
+    """The run had ended before the cancellation."""
     NOT_FOUND = "not_found"
-    """There is no such run."""
+    """Airflow has no such run."""
     NOT_OVER = "not_over"
-    """It is still in progress, or that is not known: ``errors`` say why. The cancellation DAG tries again, a few times."""
+    """The run is still in progress, or its state is unknown; ``errors`` says why. The cancellation
+    DAG retries a few times."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of the run goes on."""
+        """Whether the run has ended, or does not exist."""
         return self is not CancellationOutcome.NOT_OVER
 
 
 CANCELLATION_EVENT: Final = "dag_run.cancellation"
-"""The event's name of a :class:`RunCancellation`."""
+"""The value of ``event`` in a :class:`RunCancellation`."""
 
 
-class RunCancellation(_Model):
-    """What the cancellation DAG did to one run: one message for each of its targets, and for each of its tries."""
+class RunCancellation(Message):
+    """What the cancellation DAG did to one run. Each try of the DAG's task sends one message for
+    each run to cancel.
+    """
 
     mljob_version: Literal[1] = 1
-    """The envelope's version. A reader refuses what it does not know."""
+    """The version of the format. A reader refuses versions that it does not know."""
     event: Literal["dag_run.cancellation"] = CANCELLATION_EVENT
+    """The kind of the message."""
     timestamp: datetime
-    """When it was done, on the producer's clock, with a time zone."""
+    """When the try ended, by the producer's clock, with a time zone."""
     source: Source = "airflow"
-    """Which Airflow sent it: ``[mljob] source``."""
+    """The Airflow that sent the event, from its configuration ``[mljob] source``."""
     dag_id: AirflowId
+    """The DAG of the run to cancel."""
     run_id: RunId
-    """The run that was to be cancelled."""
+    """The run to cancel."""
     outcome: CancellationOutcome
+    """The result."""
     state: str | None = None
-    """The run's state as Airflow last said it: success, failed, running, queued; absent when there is no such run, or Airflow did not answer."""
+    """Airflow's last known state of the run: queued, running, success or failed. Absent if there is
+    no such run or Airflow did not answer."""
     mode: CancellationMode
+    """How teardown tasks were treated."""
     reason: str
-    """Why it was cancelled, in the words of who asked for it; cut to 1,000 characters."""
+    """Why the run was cancelled, as the request says, cut to 1,000 characters."""
     failed_task_instances: Annotated[int, Field(ge=0)] = 0
-    """Task instances that were set failed; others may have ended with the run."""
+    """How many task instances were set failed. Others may have ended with the run."""
     rounds: Annotated[int, Field(ge=0)] = 0
-    """How often the unfinished task instances were listed, and failed."""
+    """How many times the unfinished task instances were listed and set failed."""
     errors: tuple[str, ...] = ()
-    """What Airflow refused, or what kept the run from being over: at most 20 texts of at most 500 characters."""
+    """Requests that Airflow refused, and reasons why the run has not ended: at most 20 texts of at
+    most 500 characters."""
     duration: Annotated[float, Field(ge=0)]
-    """Seconds that it took, the wait for teardown tasks and for the run's end included."""
+    """How long the cancellation took, in seconds, including the wait for teardown tasks and for the
+    end of the run."""
     cancelled_by: str
-    """The run id of the cancellation DAG's run."""
+    """The run id of the cancellation DAG."""
     try_number: Annotated[int, Field(ge=1)] = 1
-    """Of the cancellation DAG's task: 2 where the first try left a run that was not over."""
+    """The number of the try of the cancellation DAG's task: 2 if the first try ended before the run
+    did."""
     mljob: MLJobRef | None = None
-    """The MLJob that the cancelled run belongs to; absent where it was not started by the operator, and for a run of a backfill."""
+    """The MLJob of the cancelled run. Absent for a run of a backfill, and if the operator did not
+    start the run."""

@@ -1,4 +1,6 @@
-"""The kinds of ML work there are. In a module of its own, since DAG files name them too: the rest of the API takes 50 ms to import."""
+"""The kinds of ML work. DAG files import this module, so it is separate from the rest of the API,
+whose import takes 50 ms.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from enum import StrEnum
 
 
 class JobType(StrEnum):
-    """What kind of ML work the job does. Backfill makes the runs of a range of a DAG's schedule; the others are for people and dashboards."""
+    """The kind of ML work that an MLJob does. Backfill runs a DAG for a range of its schedule. The
+    other kinds change nothing in what runs: they are for filters and dashboards.
+    """
 
     TRAINING = "Training"
     DATASET_GENERATION = "DatasetGeneration"

@@ -1,10 +1,12 @@
-"""The MLJob resource, ``mljob.dev/v1alpha1``: the models here are the source of the CRD (``make generate``).
+"""The MLJob resource, ``mljob.dev/v1alpha1``. ``make generate`` writes the CRD from these models.
 
-A field's docstring is what ``kubectl explain`` shows; its bounds are what the apiserver enforces. Everything in the spec
-works: a field that does not is not here.
+``kubectl explain`` shows a field's docstring, and the API server enforces its bounds. A docstring
+says what the field is, its unit, its default, its bounds and what follows from it. The operator
+acts on every field of the spec.
 
-Sources: Kubernetes API conventions (spec, status, conditions), batch/v1 Job for names and meanings that Jobs already have,
-kstatus (sigs.k8s.io/cli-utils) for the conditions Reconciling and Stalled.
+Sources: the Kubernetes API conventions for spec, status and conditions; batch/v1 Job for the fields
+and conditions that a Job has too; kstatus (sigs.k8s.io/cli-utils) for the conditions Reconciling
+and Stalled.
 """
 
 from __future__ import annotations
@@ -25,27 +27,33 @@ KIND = "MLJob"
 PLURAL = "mljobs"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/cancellation"
-"""On an MLJob as long as the operator owes it something: a run to cancel, a last look at its tasks."""
+"""The operator's finalizer on an MLJob. It stays until there is no run to cancel and the ended
+run's tasks and outputs are stored."""
 
 UNOBSERVED = {"observedGeneration": -1}
-"""The status of an MLJob that no operator has seen yet, filled in by the apiserver. Without one, kstatus and all that is built on it take the
-object for finished. As Flux's own resources have it."""
+"""The status that the API server gives a new MLJob until an operator writes one. Without a status,
+kstatus and the tools that use kstatus, such as Flux, report a new object as finished. Flux's own
+resources have the same default."""
 
 MAX_CONF_LEVELS = 32
-"""Levels of objects and lists in a conf."""
+"""The largest nesting depth of a conf, in levels of objects and lists."""
 MAX_CONF_BYTES = 256 * 1024
-"""Of a conf as JSON."""
+"""The largest size of a conf as compact JSON, in bytes."""
 MAX_TASKS = 100
-"""Entries in ``status.tasks``."""
+"""The largest number of entries in ``status.tasks``."""
 MAX_ERROR_LENGTH = 400
-"""Characters of an error's text in the status."""
+"""The longest text of a task's error in the status, in characters."""
 MAX_HISTORY = 10
-"""Entries in ``status.history``."""
+"""The largest number of entries in ``status.history``."""
 MAX_FAILED_RUNS = 20
-"""Entries in ``status.backfill.failedRuns``."""
+"""The largest number of entries in ``status.backfill.failedRuns``."""
 
 
-class _Model(BaseModel):
+class ResourceModel(BaseModel):
+    """A part of a resource. Its fields are camelCase in YAML. Unknown fields are ignored: another
+    version of the CRD may have stored them.
+    """
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         validate_by_name=True,
@@ -57,28 +65,28 @@ class _Model(BaseModel):
 
 
 class DeletionPolicy(StrEnum):
-    """What happens to a run in progress when its MLJob is deleted."""
+    """What deleting an MLJob does to its run in progress."""
 
     CANCEL = "Cancel"
     RETAIN = "Retain"
 
 
 class CancellationStrategy(StrEnum):
-    """Who sets the run's tasks failed."""
+    """How the operator ends a run: through the cancellation DAG, or through Airflow's REST API."""
 
     DAG = "Dag"
     API = "Api"
 
 
 class ChildRuns(StrEnum):
-    """What becomes of runs that a cancelled run's tasks have started."""
+    """What the operator does with the runs that a cancelled run has started."""
 
     LEAVE = "Leave"
     CANCEL = "Cancel"
 
 
 class RunPolicy(StrEnum):
-    """How many runs an MLJob's spec is worth."""
+    """What a change of the spec does after the run was submitted."""
 
     ONCE = "Once"
     ON_CHANGE = "OnChange"
@@ -86,14 +94,14 @@ class RunPolicy(StrEnum):
 
 
 class RetryStrategy(StrEnum):
-    """What a retry runs."""
+    """Which tasks a retry runs."""
 
     CLEAR_FAILED = "ClearFailed"
     NEW_RUN = "NewRun"
 
 
 class ReprocessBehavior(StrEnum):
-    """What a backfill does with runs that are there already."""
+    """What a backfill does with runs of its range that exist already."""
 
     NONE = "None"
     FAILED = "Failed"
@@ -101,7 +109,7 @@ class ReprocessBehavior(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where the MLJob is in its life; one word for people, conditions are for programs."""
+    """The state of an MLJob in one word, for people. Programs read the conditions."""
 
     PENDING = "Pending"
     SUSPENDED = "Suspended"
@@ -114,406 +122,498 @@ class Phase(StrEnum):
 
 
 class StatusSource(StrEnum):
-    """Where the newest fact in the status came from."""
+    """Where the newest information in the status came from."""
 
     KAFKA = "Kafka"
     REST = "REST"
 
 
-class Cancellation(_Model):
+class Cancellation(ResourceModel):
     """How a run in progress is cancelled."""
 
     strategy: CancellationStrategy = CancellationStrategy.DAG
-    """Dag: trigger the cancellation DAG, and let the operator do the same through Airflow's REST API where that DAG is
-    missing, paused or without a free slot. Api: REST at once."""
+    """How the operator ends the run. Dag, the default: trigger the cancellation DAG mljob_cancel,
+    whose log in Airflow shows each step and which gives teardown tasks 30 seconds. Where that DAG
+    is missing, paused or does not start in time, the operator uses the REST API. Api: fail the
+    tasks through Airflow's REST API at once, without time for teardown tasks. A backfill is always
+    cancelled through the REST API."""
     timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
-    """How long deletion waits for an Airflow that can't be reached, in seconds from the deletion. After that the MLJob goes,
-    and a Warning event names the run that may still be active."""
+    """How long a deletion waits for the run to end, in seconds since the deletion. Default: 300.
+    Range: 1 to 86400. After that the operator sets the run failed through REST once and removes the
+    MLJob, even if Airflow does not answer. If the run may still be active then, the Warning Event
+    CancellationAbandoned names the run. This matters only while Airflow is unreachable: otherwise
+    cancelling takes seconds."""
     children: ChildRuns = ChildRuns.LEAVE
-    """What becomes of runs that tasks of a cancelled run have started (TriggerDagRunOperator). Leave: they go on, as in Airflow, and an Event names them.
-    Cancel: they are cancelled as well, as far as the MLJob's namespace may run their DAGs; an Event names those that are, and those that go on."""
+    """What the operator does with runs that tasks of the cancelled run have started with
+    TriggerDagRunOperator. Leave, the default: they continue, as in Airflow, and the Event
+    ChildrenLeft names them. Cancel: the operator cancels them and their own children, at most 50,
+    if an access rule lets the MLJob's namespace run their DAGs and they belong to no other MLJob.
+    The Event ChildrenCancelled names the cancelled runs, ChildrenLeft the runs that continue."""
 
 
 MAX_COUNT = 2147483647
-"""As Airflow's database and Go's int32 have it."""
+"""The largest integer of Airflow's database columns and of Go's int32."""
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-"""A number that is counted up."""
+"""A count, from 0."""
 Number = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-"""A number in a sequence, from 1."""
+"""A position in a sequence, from 1."""
 Reason = Annotated[str, Field(min_length=1, max_length=1024)]
-"""As metav1.Condition's."""
+"""A CamelCase word, as long as metav1.Condition allows."""
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$")]
+"""The name of a Kubernetes object: a DNS subdomain (RFC 1123)."""
 
 
-class Reference(_Model):
-    """An object in the MLJob's namespace."""
+class Reference(ResourceModel):
+    """A ConfigMap or Secret in the MLJob's namespace."""
 
     name: ObjectName
-    """The object's name."""
+    """The name of the object, in the MLJob's namespace."""
     optional: bool = False
-    """Whether the MLJob may run without it. Otherwise the submission waits until it is there."""
+    """Whether the run is submitted without the object if it does not exist. Default: false, which
+    means that the MLJob waits for the object, with reason ReferenceMissing."""
 
 
-class AirflowReference(_Model):
+class AirflowReference(ResourceModel):
     """An AirflowInstance."""
 
     name: ObjectName
-    """The AirflowInstance's name."""
+    """The name of the AirflowInstance."""
 
 
-class ConfSource(_Model):
-    """A ConfigMap or a Secret whose keys become keys of the conf. Every value is a string, except under a key that ends in .json:
-    that one holds a JSON object, whose fields are merged into the conf.
+class ConfSource(ResourceModel):
+    """A ConfigMap or a Secret whose keys become keys of the conf. Each value is a string. A key
+    that ends in .json is different: its value must be a JSON object, and the fields of that object
+    become keys of the conf.
     """
 
     config_map_ref: Reference | None = None
-    """A ConfigMap."""
+    """The ConfigMap to read. Set either this or secretRef."""
     secret_ref: Reference | None = None
-    """A Secret. The operator sends its values to Airflow and redacts them everywhere else: in the status, Events and its log, also where a task's
-    error or output quotes them. Airflow stores a run's conf and shows it to whoever may read the run: for credentials, an Airflow Connection
-    is the better place."""
+    """The Secret to read. Set either this or configMapRef. The operator sends the values to Airflow
+    and redacts them in the status, Events and its log, also where a task's error or output quotes
+    them. Airflow stores the conf of a run, and everyone who can read the run can read the conf:
+    prefer an Airflow Connection for credentials. The chart grants the operator access to Secrets
+    only with confFrom.secrets=true."""
 
     @model_validator(mode="after")
-    def _names_one_source(self) -> Self:
+    def _require_exactly_one_source(self) -> Self:
         if (self.config_map_ref is None) == (self.secret_ref is None):
-            raise ValueError("name exactly one of configMapRef and secretRef")
+            raise ValueError("set exactly one of configMapRef and secretRef")
         return self
 
 
-class OutputSource(_Model):
+class OutputSource(ResourceModel):
     """An XCom that becomes an entry of status.outputs."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """The entry's name."""
+    """The name of the entry in status.outputs. It replaces an output of the same name that a task
+    has published."""
     task_id: AirflowId
-    """The task that pushed it, with the ids of its task groups before it. Of a mapped task, the values of all instances as a list."""
+    """The id of the task that pushes the XCom. For a task in a task group, the ids of the groups
+    come first: group.task. For a mapped task, the entry is the list of the values of its instances,
+    by map index, at most 100."""
     key: Annotated[str, Field(min_length=1, max_length=512)] = "return_value"
-    """The XCom's key; return_value is what the task returned."""
+    """The key of the XCom. Default: return_value, which is what the task returns."""
 
 
-class BackfillSpec(_Model):
-    """A range of a DAG's schedule whose runs are to be made."""
+class BackfillSpec(ResourceModel):
+    """The dates of a DAG's schedule to run."""
 
     from_: Annotated[Time, Field(alias="from")]
-    """The first logical date: an RFC 3339 date-time, as 2026-01-01T00:00:00Z."""
+    """The first logical date of the range, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z.
+    It must not be after to."""
     to: Time
-    """The last logical date, included: an RFC 3339 date-time. What lies in the future is left out."""
+    """The last logical date of the range, inclusive, as an RFC 3339 date-time such as
+    2026-01-31T00:00:00Z. Dates in the future are not run. If the whole range is in the future, the
+    MLJob is Stalled with reason ValidationFailed."""
     reprocess_behavior: ReprocessBehavior = ReprocessBehavior.NONE
-    """What to do with runs of the range that are there already. None: leave them. Failed: run failed ones again. Completed: run all again that
-    have ended."""
+    """What to do with runs of the range that exist already. None, the default: leave them;
+    status.backfill.runs.notCreated counts them. Failed: run the failed ones again. Completed: run
+    all ended ones again. A run in progress is always left alone."""
     max_active_runs: Annotated[int, Field(ge=1, le=10000)] = 10
-    """How many of its runs may be active at once. The DAG's own max_active_runs does not count for a backfill."""
+    """How many runs of the backfill may be active at a time. Default: 10. Range: 1 to 10000.
+    Airflow does not count these runs against the DAG's own max_active_runs."""
     run_backwards: bool = False
-    """true: the latest date first."""
+    """Whether the latest date runs first. Default: false. Airflow refuses true for a DAG whose
+    tasks depend on past runs."""
 
 
-class MLJobSpec(_Model):
-    """What to run."""
+class MLJobSpec(ResourceModel):
+    """What to run, and how to retry, cancel and clean up."""
 
     dag_id: AirflowId
-    """The DAG to run, by its id in Airflow; usually one with schedule=None. It may appear in Airflow after the MLJob does."""
+    """The id of the Airflow DAG to run, such as train_model. Usually this is a DAG with
+    schedule=None. If Airflow does not know the DAG yet, the MLJob waits with reason DagNotFound."""
     type: JobType = JobType.CUSTOM
-    """What kind of ML work this is: Training, DatasetGeneration, Enrichment, Prediction, Inference or Custom: it can be filtered on
-    (kubectl get mljobs --field-selector spec.type=Training) and does not change what is run. Backfill makes the runs that spec.backfill describes."""
+    """The kind of ML work: Training, DatasetGeneration, Enrichment, Prediction, Inference, Custom
+    or Backfill. Default: Custom. Use it to filter: kubectl get mljobs --field-selector
+    spec.type=Training. Only Backfill changes what runs: it runs the DAG for each date of
+    spec.backfill. An existing MLJob can't change to or from Backfill."""
     backfill: BackfillSpec | None = None
-    """With type Backfill: the range of the DAG's schedule. The DAG needs a schedule."""
+    """The dates to run. Required with type Backfill, and not allowed with other types. The DAG
+    needs a schedule."""
     conf: dict[str, Any] = Field(default_factory=dict)
-    """The dag run's conf: any JSON object of at most 32 levels and 256 KiB, what confFrom adds included. It is validated against the DAG's params
-    before the run is submitted, and by Airflow."""
+    """The conf of the dag run: any JSON object, such as {"epochs": 20}. Together with the keys from
+    confFrom it has at most 32 levels and 256 KiB. The operator checks it against the params of the
+    DAG before it submits the run. If the conf does not fit, the MLJob is Stalled with reason
+    ValidationFailed, and the message names the param. Everyone who can read the MLJob can read the
+    conf: take secret values from a Secret with confFrom."""
     conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
-    """ConfigMaps and Secrets that the conf is made from: merged in order, a later one wins, and spec.conf wins over all of them. They
-    are read when a run is submitted; a later change of theirs doesn't touch it."""
+    """ConfigMaps and Secrets of the MLJob's namespace that provide keys of the conf, at most 16.
+    Later entries override earlier ones, and spec.conf overrides all of them. The operator reads
+    them when it submits a run: a later change does not affect that run and does not start another
+    one."""
     logical_date: Time | None = None
-    """The run's logical date, which templates such as {{ ds }} need: an RFC 3339 date-time, as 2026-01-01T00:00:00Z. A DAG has one run of a date: where it
-    has another one, the MLJob waits with reason LogicalDateTaken. So a retry can't be a new run: retryStrategy has to be ClearFailed. Absent: the run has no
-    logical date, and templates that need one fail."""
+    """The logical date of the run, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z. Default:
+    none, and then templates that need a date, such as {{ ds }}, fail. Airflow allows one run of a
+    DAG per logical date: if another run has this date, the MLJob waits with reason
+    LogicalDateTaken. For the same reason retryStrategy must be ClearFailed, the default."""
     airflow_ref: AirflowReference | None = None
-    """The AirflowInstance to run in; absent: the default one, or else the Airflow of the operator's settings. Which one that was is kept in
-    status.airflowInstance for as long as the run is of interest."""
+    """The AirflowInstance to run in. Default: the default AirflowInstance, or if there is none, the
+    Airflow of the operator's settings. status.airflowInstance records the choice, and the run stays
+    there if the default changes later."""
     run_policy: RunPolicy = RunPolicy.ONCE
-    """Once: one run for each MLJob; a later change of dagId, conf, confFrom, airflowRef, backfill or logicalDate is refused, and a condition says so. OnChange: such a
-    change cancels the run in progress and starts a new one. OncePerSpec: like OnChange, and an MLJob that was deleted and created
-    again with the same namespace, name and spec takes over the run that is there instead of running again."""
+    """What happens if dagId, conf, confFrom, airflowRef, backfill or logicalDate changes after the
+    run was submitted. Once, the default: the change is refused, and the condition SpecApplied is
+    False. OnChange: the run in progress is cancelled, and a new run starts. OncePerSpec: like
+    OnChange, and an MLJob that was deleted and created again with the same namespace, name and spec
+    takes over its existing run instead of running again. Use OncePerSpec with GitOps tools."""
     suspend: bool = False
-    """true: nothing runs; a run in progress is cancelled. false again: a new attempt is started. As in a batch/v1 Job. A backfill is paused instead:
-    runs in progress end, no other one starts; false again: it goes on."""
+    """Whether the MLJob is suspended, as in a batch/v1 Job. Default: false. true: the run in
+    progress is cancelled, and no run starts. Back to false: a new attempt starts with a new run. A
+    backfill is paused instead: its runs in progress end, no other run starts, and false continues
+    the backfill."""
     cancel: bool = False
-    """true: cancel the run and keep the MLJob as a record, in phase Cancelled. It can't be set back."""
+    """Whether the MLJob is cancelled. Default: false. true: the run is cancelled, and the MLJob
+    stays as a record in phase Cancelled. This is final: it can't be set back to false. To stop now
+    and run again later, use suspend."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """Seconds that the MLJob may be active, over all attempts, since it was first seen or last resumed. After that its run is cancelled and the
-    MLJob fails with reason DeadlineExceeded, whatever backoffLimit says."""
+    """How many seconds the MLJob may be active, over all attempts, counted from status.activeSince.
+    Default: no limit. After that the run is cancelled, and the MLJob is Failed with reason
+    DeadlineExceeded, whatever backoffLimit says."""
     pre_running_deadline_seconds: Annotated[int, Field(ge=1, le=2147483647)] | None = None
-    """Seconds that an attempt may wait for its first task to start: the DAG is missing or paused, a pool is full, Airflow is away. After that
-    the run is cancelled and the MLJob fails with reason PreRunningDeadlineExceeded."""
+    """How many seconds an attempt may wait for its first task to start, for example because the DAG
+    is missing or paused, a pool is full or Airflow is down. Default: no limit. It must not exceed
+    activeDeadlineSeconds. After that the run is cancelled, and the MLJob is Failed with reason
+    PreRunningDeadlineExceeded."""
     backoff_limit: Annotated[int, Field(ge=0, le=1000)] = 0
-    """How many times a failed run is retried, after 10 seconds, then 20, 40, ... up to 6 minutes. Tasks have retries of their own in Airflow;
-    this is for the run as a whole."""
+    """How many times a failed run is retried. Default: 0. Range: 0 to 1000. The delay before a
+    retry is 10 seconds, then 20, 40 and so on, at most 6 minutes. This retries the run as a whole:
+    tasks have retries of their own in the DAG, which come first."""
     retry_strategy: RetryStrategy = RetryStrategy.CLEAR_FAILED
-    """What a retry runs. ClearFailed: the failed tasks of the same run, and those that could not run because of them. NewRun: everything, in a new run."""
+    """What a retry runs. ClearFailed, the default: the failed tasks of the same run and the tasks
+    that did not run because of them. NewRun: all tasks, in a new run. A backfill and an MLJob with
+    logicalDate allow ClearFailed only."""
     retry_on_latest_version: bool | None = None
-    """With retryStrategy ClearFailed: whether a retry runs the latest version of the DAG's bundle. false: the version that the run began with, also where the
-    DAG was mended since. Absent: as Airflow is set ([core] rerun_with_latest_version and the DAG's own rerun_with_latest_version, which 3.1 does not
-    have), which is false by default. Of a backfill, nothing."""
+    """Whether a retry with retryStrategy ClearFailed runs the latest version of the DAG's bundle.
+    true: the latest version, so that a retry runs the corrected DAG. false: the version that the
+    run started with. Default: Airflow's own setting, rerun_with_latest_version of the DAG or of
+    [core], which is false unless somebody changed it and which Airflow 3.1 does not have. It has no
+    effect on a backfill."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2147483647)] | None = None
-    """Seconds after its end at which the MLJob is deleted; absent: never. The run stays in Airflow. Use runPolicy OncePerSpec where a GitOps
-    tool creates again what was deleted."""
+    """How many seconds after its end the operator deletes the MLJob, as in a batch/v1 Job. Default:
+    never. The run stays in Airflow. If a GitOps tool creates deleted MLJobs again, use runPolicy
+    OncePerSpec, so that they do not run again."""
     outputs: Annotated[list[OutputSource], Field(max_length=32)] = Field(default_factory=list)
-    """XComs to bring into status.outputs when the run ends."""
+    """XComs to copy into status.outputs when the run ends, at most 32, in addition to what tasks
+    publish with mljob_airflow.publish_outputs. A missing XCom is left out and does not fail the
+    MLJob. Not allowed with type Backfill."""
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
-    """What deleting the MLJob does to a run in progress. Cancel: the run is cancelled, and deletion completes when Airflow
-    says that it is over. Retain: the run goes on without its MLJob."""
+    """What deleting the MLJob does to its run in progress. Cancel, the default: the run is
+    cancelled, and the deletion completes when Airflow reports that the run is over. Retain: the
+    MLJob is deleted at once, and the run continues without it."""
     cancellation: Cancellation = Field(default_factory=Cancellation)
-    """How a run in progress is cancelled."""
+    """How a run in progress is cancelled: after a deletion, cancel, suspend, a deadline or a change
+    of the spec."""
 
 
-class TaskCounts(_Model):
-    """Task instances by Airflow's state; mapped ones count each. Always exact, also where ``tasks`` is cut."""
+class TaskCounts(ResourceModel):
+    """Task instances of the run by Airflow's state. Each instance of a mapped task counts. The
+    counts are exact even if status.tasks is truncated.
+    """
 
     total: Annotated[int, Field(ge=0)] = 0
-    """All task instances of the run, as far as they are known: a mapped task counts once until it is expanded."""
+    """All known task instances of the run. A mapped task counts as one until Airflow expands it."""
     success: int = 0
-    """Ended well."""
+    """Task instances that succeeded."""
     failed: int = 0
-    """Failed, and will not be retried."""
+    """Task instances that failed and have no retry left."""
     skipped: int = 0
-    """Left out: by themselves, by a branch, or with what is upstream of them."""
+    """Task instances that were skipped: by themselves, by a branch, or because an upstream task was
+    skipped."""
     upstream_failed: int = 0
-    """Never ran, because a task upstream of them failed."""
+    """Task instances that did not run because an upstream task failed."""
     removed: int = 0
-    """Not in the DAG any more since the run began."""
+    """Task instances whose task was removed from the DAG after the run started."""
     running: int = 0
-    """A worker is at them."""
+    """Task instances that a worker executes now."""
     deferred: int = 0
-    """Wait for a trigger, without a worker."""
+    """Task instances that wait for a trigger in the triggerer and use no worker."""
     awaiting_input: int = 0
-    """Wait for a person's answer, without a worker."""
+    """Task instances that wait for a person's answer and use no worker."""
     up_for_retry: int = 0
-    """Failed, and wait for their next try."""
+    """Task instances that failed and wait for their next try."""
     up_for_reschedule: int = 0
-    """Sensors that wait for their next look, without a worker."""
+    """Sensors that wait for their next check and use no worker."""
     restarting: int = 0
-    """Cleared while they ran: about to be run again."""
+    """Task instances that were cleared while they ran and are about to run again."""
     queued: int = 0
-    """Wait for a worker."""
+    """Task instances that have a slot and wait for a worker."""
     scheduled: int = 0
-    """May run; wait for a slot."""
+    """Task instances that are ready to run and wait for a slot."""
     none: int = 0
-    """Not scheduled yet: waiting for upstream tasks."""
+    """Task instances that are not scheduled yet, because they wait for upstream tasks."""
 
 
-class TaskErrorStatus(_Model):
+class TaskErrorStatus(ResourceModel):
     """Why a task failed."""
 
     type: str | None = None
-    """The exception's class, for example ValueError; absent where Airflow doesn't say."""
+    """The class of the exception, for example ValueError. Absent if Airflow does not report it."""
     message: str
-    """The exception's text, cut to 400 characters; the whole of it is in the task's log."""
+    """The text of the exception, cut to 400 characters. The task's log has the whole text."""
 
 
-class MappedTasks(_Model):
-    """A mapped task's instances, together."""
+class MappedTasks(ResourceModel):
+    """The instances of a mapped task."""
 
     total: int
-    """How many instances there are."""
+    """How many instances the task has."""
     states: dict[str, int] = Field(default_factory=dict)
-    """How many of them are in each state, by Airflow's word; none: not scheduled yet."""
+    """How many instances are in each of Airflow's states. The key none counts instances that are
+    not scheduled yet."""
     failed_indexes: list[int] | None = None
-    """Map indexes of failed instances, the first 20."""
+    """The map indexes of failed instances, the first 20."""
 
 
-class InputRequest(_Model):
-    """What a task waits for that only a person can give."""
+class InputRequest(ResourceModel):
+    """A question of the task that a person must answer in Airflow."""
 
     subject: str | None = None
-    """What is asked, in the task's words, cut to 200 characters; absent where Airflow does not tell the operator."""
+    """The question in the task's words, cut to 200 characters. Absent if Airflow does not tell the
+    operator, for example because its user lacks the permission."""
     url: str | None = None
-    """The page in Airflow on which to answer."""
+    """The page in Airflow where the question is answered."""
     instances: int | None = None
-    """Of a mapped task, how many of its instances wait."""
+    """How many instances of a mapped task wait for an answer."""
 
 
-class TaskStatus(_Model):
-    """One task of the run. A mapped task has one entry for all its instances."""
+class TaskStatus(ResourceModel):
+    """One task of the run. All instances of a mapped task share one entry."""
 
     task_id: str
-    """The task's id in its DAG, with those of its task groups before it."""
+    """The id of the task in its DAG. For a task in a task group, the ids of the groups come first:
+    group.task."""
     state: str
-    """Airflow's word: success, running, failed, up_for_retry, upstream_failed, ...; none before it is scheduled. Of a mapped task,
-    the state that says most: failed before running before waiting before success."""
+    """Airflow's state of the task, such as running, success, failed, up_for_retry or
+    upstream_failed; none before the task is scheduled. For a mapped task, the most important state
+    of its instances: failed, then running, then waiting, then success."""
     try_number: Count = 0
-    """1 for the first try, 0 before it; of a mapped task, the highest."""
+    """The number of the try: 1 for the first, 0 before it. For a mapped task, the highest number of
+    its instances."""
     start_time: Time | None = None
-    """When this try began; of a mapped task, when the first instance did."""
+    """When the current try started. For a mapped task, when the first instance started."""
     end_time: Time | None = None
-    """When it ended; of a mapped task, when the last instance did."""
+    """When the task ended. For a mapped task, when the last instance ended."""
     progress: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Percent done, as the task itself last reported."""
+    """How much of the task is done, in percent, as the task last reported in this try. For a mapped
+    task, the share of ended instances."""
     metrics: dict[str, float] | None = None
-    """Numbers that the task last reported: epoch, loss, rows written."""
+    """Numbers that the task last reported, such as epoch, loss or rows. At most 20. Absent for a
+    mapped task."""
     error: TaskErrorStatus | None = None
+    """Why the task failed. Present while it is failed or waits for its next try. For a mapped task,
+    the error of the failed instance with the lowest index."""
     log_url: str | None = None
-    """The task's page in Airflow, with its log."""
+    """The page of the task in Airflow, with its log."""
     input: InputRequest | None = None
-    """Present while the task waits for a person's answer."""
+    """The question that the task waits for. Present while a person must answer it."""
     mapped: MappedTasks | None = None
-    """Present for a mapped task."""
+    """The instances of the task. Present for a mapped task."""
 
 
-class AttemptStatus(_Model):
-    """An attempt that is over."""
+class AttemptStatus(ResourceModel):
+    """An attempt that has ended."""
 
     attempt: Number
-    """Its number, counted from 1."""
+    """The number of the attempt, from 1."""
     dag_run_id: str
-    """Its dag run. Attempts that cleared failed tasks share one."""
+    """The id of the attempt's dag run. A retry with ClearFailed has the same dag run as the attempt
+    before it."""
     phase: Phase
-    """Succeeded, Failed or Cancelled."""
+    """How the attempt ended: Succeeded, Failed or Cancelled."""
     reason: Reason
-    """Why, in one CamelCase word."""
+    """Why the attempt ended so, in one CamelCase word, such as TaskFailed."""
     message: str = ""
-    """Why, in a sentence."""
+    """Why the attempt ended so, in a sentence of at most 300 characters."""
     progress: str | None = None
-    """Finished task instances of all at its end: 3/5."""
+    """How many task instances had ended, of all, such as 3/5."""
     start_time: Time | None = None
-    """When Airflow started it."""
+    """When Airflow started the run."""
     completion_time: Time
-    """When it ended."""
+    """When the run ended."""
     airflow_instance: str | None = None
-    """The AirflowInstance that the run is in; absent: the Airflow of the operator's settings."""
+    """The AirflowInstance of the run. Absent for the Airflow of the operator's settings."""
 
 
-class BackfillRuns(_Model):
+class BackfillRuns(ResourceModel):
     """Runs of a backfill by Airflow's state."""
 
     total: Annotated[int, Field(ge=0)] = 0
-    """All that it made or ran again."""
+    """All runs that the backfill created or ran again, over all attempts."""
     queued: int = 0
-    """Wait: for maxActiveRuns, or because the backfill or its DAG is paused."""
+    """Runs that wait, because of maxActiveRuns or because the backfill or its DAG is paused."""
     running: int = 0
-    """In progress."""
+    """Runs in progress."""
     success: int = 0
-    """Ended well."""
+    """Runs that succeeded."""
     failed: int = 0
-    """Ended badly: a task failed for good."""
+    """Runs that failed: a task failed and had no retry left."""
     not_created: int = 0
-    """Not among the total: runs of the range that were there already and are left as they are (reprocessBehavior)."""
+    """Runs of the range that existed before and are left as they are, as reprocessBehavior says.
+    They do not count in total."""
 
 
-class BackfillRunStatus(_Model):
+class BackfillRunStatus(ResourceModel):
     """A run of a backfill."""
 
     dag_run_id: str
-    """Its id in Airflow."""
+    """The id of the run in Airflow."""
     logical_date: Time | None = None
-    """The date that it is for."""
+    """The logical date of the run."""
     url: str | None = None
-    """Its page in Airflow."""
+    """The page of the run in Airflow."""
 
 
-class BackfillStatus(_Model):
-    """What became of a backfill's runs."""
+class BackfillStatus(ResourceModel):
+    """The runs of a backfill."""
 
     id: int
-    """The backfill's id in Airflow."""
+    """The id in Airflow of the backfill that the newest attempt created."""
     runs: BackfillRuns = Field(default_factory=BackfillRuns)
-    """Its runs by state; always exact."""
+    """How many runs are in each state. The counts are exact."""
     failed_runs: list[BackfillRunStatus] | None = None
-    """Runs that failed, in the order of their dates: at most 20."""
+    """The failed runs by date, the first 20."""
     failed_runs_omitted: int | None = None
-    """How many entries ``failedRuns`` lacks to stay within bounds."""
+    """How many failed runs failedRuns leaves out."""
 
 
 class ConditionStatus(StrEnum):
-    """A condition holds, doesn't, or can't be known."""
+    """Whether a condition holds, does not hold, or is not known."""
 
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
 
 
-class Condition(_Model):
+class Condition(ResourceModel):
     """One aspect of the MLJob's state, as in metav1.Condition."""
 
     type: Annotated[str, Field(max_length=316)]
-    """Complete, Failed and Suspended mean what they mean for a Job; Reconciling and Stalled are kstatus's; SpecApplied is False where a change
-    of the spec was refused."""
+    """Complete, Failed and Suspended: as in a batch/v1 Job. Reconciling: the operator is still
+    working on the MLJob. Stalled: the MLJob can't proceed without a change. SpecApplied is False if
+    the spec differs from what was run: the change was refused, or is not run yet."""
     status: ConditionStatus
+    """True, False or Unknown."""
     reason: Reason
-    """One CamelCase word for programs."""
+    """Why the condition has this status, in one CamelCase word for programs."""
     message: Annotated[str, Field(max_length=32768)] = ""
-    """One sentence for people."""
+    """Why the condition has this status, in a sentence for people."""
     last_transition_time: Time
-    """When the condition's status last changed."""
+    """When the status of the condition last changed."""
     observed_generation: int | None = None
-    """The generation of the spec that the condition speaks of."""
+    """The metadata.generation that the condition describes."""
 
 
-class MLJobStatus(_Model):
-    """What became of it. Written by the operator alone."""
+class MLJobStatus(ResourceModel):
+    """The state of the MLJob and its run. Only the operator writes it."""
 
     observed_generation: int | None = None
-    """The generation of the spec that was last acted on; -1 before the operator has seen the MLJob."""
+    """The metadata.generation that the operator last acted on. -1 until an operator has seen the
+    MLJob."""
     phase: Phase | None = None
-    """Pending, Suspended, Queued, Running, Cancelling, Succeeded, Failed or Cancelled."""
+    """The state of the MLJob in one word, for people: Pending, Suspended, Queued, Running,
+    Cancelling, Succeeded, Failed or Cancelled. Programs should read the conditions."""
     reason: Reason | None = None
-    """Why it is in this phase, in one CamelCase word."""
+    """Why the MLJob is in this phase, in one CamelCase word, such as DagPaused."""
     message: str | None = None
-    """Why it is in this phase, and what to do about it, in a sentence."""
+    """Why the MLJob is in this phase and what to do about it, in a sentence. The wording may
+    change."""
     dag_id: str | None = None
-    """The DAG that the run belongs to: what spec.dagId said when the run was submitted."""
+    """The DAG of the run: spec.dagId as it was when the attempt started."""
     airflow_instance: str | None = None
-    """The AirflowInstance that the run is in, whatever airflowRef or the default say by now; absent: the Airflow of the operator's settings."""
+    """The AirflowInstance of the run, recorded when the attempt started. Later changes of
+    airflowRef or of the default do not move the run. Absent for the Airflow of the operator's
+    settings."""
     dag_run_id: str | None = None
-    """The id of the dag run in Airflow. It is stored before the run is submitted. Of a backfill, whose runs have ids of their own: the id by which
-    their conf says that they are this MLJob's."""
+    """The id of the dag run in Airflow, such as mljob.team-a.digits-train.n3s7nmusm7-1. The
+    operator stores it before it submits the run. For a backfill, whose runs have ids of their own,
+    this id is in the conf of each run under the key mljob."""
     dag_run_url: str | None = None
-    """The run's page in Airflow; of a backfill, the page of its DAG's backfills."""
+    """The page of the run in Airflow. For a backfill, the page of the DAG's backfills."""
     dag_run_state: str | None = None
-    """Airflow's own word for the run: queued, running, success or failed. Of a backfill, the word for all of its runs together."""
+    """Airflow's state of the run: queued, running, success or failed. For a backfill, the state of
+    all its runs together."""
     attempts: Number | None = None
-    """The number of the attempt that this status speaks of. It is stored before the run is submitted."""
+    """The number of the current attempt, from 1. The status describes this attempt. The operator
+    stores the number before it submits the run."""
     failed_attempts: Count | None = None
-    """How many attempts failed, of those that backoffLimit counts: cancelled ones are not among them."""
+    """How many attempts failed and count towards backoffLimit. Attempts that were suspended, or
+    cancelled for a changed spec, do not count. A changed spec starts again at 0."""
     spec_hash: str | None = None
-    """Pins dagId, conf, confFrom, airflowRef and backfill as the attempt was started with."""
+    """A hash of dagId, conf, confFrom, airflowRef, backfill and logicalDate as they were when the
+    attempt started. The operator compares it with the spec to detect a change."""
     submitted_by: str | None = None
-    """The operator process that submits the attempt's run, stored before the run is submitted. No other process submits it."""
+    """The operator process that submits the run of the attempt. It is stored before the run is
+    submitted, and no other process submits the run."""
     active_since: Time | None = None
-    """From when activeDeadlineSeconds counts; absent while suspended."""
+    """When activeDeadlineSeconds starts to count: when the operator first saw the MLJob, or when
+    the MLJob was last resumed, got another spec, or was cleared in Airflow after its end. Absent
+    while suspended."""
     submit_time: Time | None = None
-    """When Airflow queued the attempt's run, or cleared it for this attempt, to the microsecond; until its REST API has told, the time of the
-    first event. A run that turns out, after the attempt's end, to have been queued later than this was cleared by somebody."""
+    """When Airflow queued the run, or queued it again after a clear, with microseconds. Until
+    Airflow's REST API has reported it, the time of the first event. If Airflow reports a later time
+    after the attempt has ended, somebody cleared the run, and another attempt starts."""
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time | None = None
-    """When the run ended, in whichever way."""
+    """When the run ended: succeeded, failed or cancelled."""
     progress: str | None = None
-    """Finished task instances of all: 3/5. Of a backfill, finished runs of all."""
+    """How many task instances have ended, of all, such as 3/5. For a backfill, how many runs have
+    ended."""
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Finished share of all task instances, running ones counted by the progress that they report. Of a backfill, the share of runs."""
+    """How much of the run is done, in percent. A running task counts with the progress that it
+    reports. For a backfill, the share of ended runs."""
     current_task: str | None = None
-    """The task that runs, or the one that started last where several do."""
+    """The task that waits for a person, or else the task that runs, or else the task that is
+    deferred. Of several, the one that started last."""
     task_counts: TaskCounts | None = None
-    """Task instances by state."""
+    """How many task instances are in each state. States without instances are left out."""
     tasks: list[TaskStatus] | None = None
-    """The run's tasks: at most 100, failed ones first to be kept, then unfinished, then latest."""
+    """The tasks of the run in the order in which they started, at most 100. If there are more,
+    failed tasks are kept first, then running and retrying ones, then the latest."""
     tasks_omitted: Count | None = None
-    """How many entries ``tasks`` lacks to stay within bounds; taskCounts has them all."""
+    """How many tasks the list tasks leaves out. taskCounts counts all of them."""
     outputs: dict[str, Any] | None = None
-    """What the run's tasks published as outputs (``mljob_airflow.publish_outputs``) and what spec.outputs names, at most 16 KiB. They
-    are there before the condition Complete is True, unless Airflow could not be asked for them within 30 seconds of the run's end."""
+    """What the tasks published with mljob_airflow.publish_outputs, and the XComs of spec.outputs,
+    at most 16 KiB. They are stored before the condition Complete becomes True. Only if Airflow
+    can't be read for 30 seconds after the run's end does Complete come first."""
     outputs_omitted: list[str] | None = None
-    """Names of outputs that are left out: the largest ones, where all of them together are larger than 16 KiB, and those that ``publish_outputs`` could
-    not publish, because they are no JSON or too large; the task's log says which. "(in an object store)" behind a name: Airflow's XCom backend keeps the
-    value there, and its REST API gives the address alone."""
+    """The names of outputs that are left out: the largest ones if all together exceed 16 KiB, and
+    those that publish_outputs could not publish because they are too large or not JSON; the task's
+    log says which. A name followed by (in an object store): Airflow's XCom backend stores the value
+    there, and Airflow's REST API returns its address only."""
     backfill: BackfillStatus | None = None
-    """With type Backfill: its runs."""
+    """The runs of a backfill. Present with type Backfill."""
     history: list[AttemptStatus] | None = None
-    """Attempts that are over, the last 10, oldest first; the one that this status speaks of only where another one is to follow."""
+    """The attempts that have ended, oldest first, the last 10. The current attempt is listed once
+    it has ended and another attempt will follow."""
     last_event_time: Time | None = None
-    """When the newest fact in this status came about."""
+    """When the newest change in this status happened in Airflow."""
     status_source: StatusSource | None = None
-    """Kafka: pushed by an event. REST: read from Airflow's API."""
+    """How the operator learned of the newest change. Kafka: an event. REST: Airflow's REST API."""
     conditions: list[Condition] | None = None
-    """Complete, Failed, Suspended, SpecApplied; Reconciling, Stalled."""
+    """The state of the MLJob for programs: Complete, Failed, Suspended, SpecApplied, Reconciling
+    and Stalled. For example: kubectl wait --for=condition=Complete mljob/digits-train
+    --timeout=1h."""

@@ -1,8 +1,10 @@
-"""What a look at Airflow found: the report of a monitoring DAG, as it is on Kafka and in the DAG's XCom.
+"""The report of a monitoring DAG: what a check of Airflow has found. The DAG sends it to Kafka and
+returns it as an XCom.
 
-One JSON object a message, keyed by the monitor's DAG id, so that a compacted topic keeps the newest report of each. The topic is one of
-its own, not that of the task events; ``report_version`` is what tells a report from those. The headers are CloudEvents 1.0 attributes,
-as with the events: ``ce_type`` is ``dev.mljob.monitoring.report``.
+The value of a message is one JSON object. Its key is the id of the monitoring DAG, so that a
+compacted topic keeps the newest report of each. Reports have a topic of their own, separate from
+the events; ``report_version`` distinguishes a report from an event. The headers are CloudEvents 1.0
+attributes, as with events: ``ce_type`` is ``dev.mljob.monitoring.report``.
 """
 
 from __future__ import annotations
@@ -12,165 +14,184 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from .message import Message
 
 CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 """The CloudEvents ``type`` of a report."""
 
 MAX_FINDINGS = 500
-"""Findings in a report, the most severe first. What is left out is said in ``incomplete``."""
+"""The largest number of findings in a report. The most severe are kept, and ``incomplete`` says
+what is left out."""
 
 
 class FindingKind(StrEnum):
-    """What is wrong."""
+    """The kind of problem."""
 
     DAG_PAUSED = "dag_paused"
-    """A DAG that runs, or MLJobs, need is paused."""
+    """A paused DAG that waiting runs or MLJobs need."""
     DAG_STALE = "dag_stale"
-    """Airflow does not find the DAG any more: its file is gone, or no longer defines it."""
+    """A DAG that Airflow no longer finds: its file was removed, or no longer defines it."""
     IMPORT_ERROR = "import_error"
-    """A DAG file cannot be imported."""
+    """A DAG file that Airflow can't import."""
     RECURRING_FAILURE = "recurring_failure"
-    """A task fails again and again with the same error."""
+    """A task that repeatedly fails with the same error."""
     STUCK_QUEUED = "stuck_queued"
-    """A run, or a task, is not begun."""
+    """A run or a task that stays queued."""
     SLOW_TASK = "slow_task"
-    """A task takes longer than it used to."""
+    """A task that takes longer than in its earlier runs."""
     LONG_WAIT = "long_wait"
-    """A task waits longer for a slot and a worker than it used to."""
+    """A task that waits longer for a slot and a worker than in its earlier runs."""
     POOL_SATURATED = "pool_saturated"
-    """A pool is full for much of the time, and tasks wait for it."""
+    """A pool that is often full while tasks wait for its slots."""
     WORKERS_SATURATED = "workers_saturated"
-    """Tasks that have a slot wait for a worker."""
+    """Tasks that have a slot and wait for a worker."""
     MANY_RETRIES = "many_retries"
-    """A task often needs more than one try."""
+    """A task that often needs more than one try."""
     MUTE_UNREADABLE = "mute_unreadable"
-    """A mute of findings can't be read, and mutes nothing."""
+    """A mute that can't be parsed, so that it mutes nothing."""
 
 
 class Severity(StrEnum):
-    """How much it matters."""
+    """How much a finding matters."""
 
     INFO = "info"
-    """For the page only."""
+    """Shown on the page only."""
     WARNING = "warning"
-    """Worth a message."""
+    """Somebody is notified."""
     CRITICAL = "critical"
-    """Work waits, or is lost, until somebody acts."""
+    """Work waits or is lost until somebody acts. Somebody is notified."""
 
     @property
     def rank(self) -> int:
-        """0 for what matters least."""
+        """The position in the order of severity, from 0 for ``info``."""
         return list(Severity).index(self)
 
 
-class _Model(BaseModel):
-    # As with the events: a newer monitor may say more than this reader knows.
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-
-class Finding(_Model):
-    """One thing that is wrong."""
+class Finding(Message):
+    """One problem."""
 
     kind: FindingKind
+    """The kind of problem."""
     subject: str
-    """What it is about: a DAG, ``dag.task``, a file or a pool."""
+    """What has the problem: a DAG id, ``dag.task``, a file or a pool."""
     variant: str | None = None
-    """Tells findings about one subject apart: the fingerprint of an error."""
+    """Distinguishes several findings of one kind about one subject: the fingerprint of an error."""
     severity: Severity = Severity.WARNING
+    """How much the problem matters."""
     owners: tuple[str, ...] = ()
-    """Who is told; empty: whoever runs the platform."""
+    """Whom to notify, as the DAG's owners. Empty for the platform team."""
     title: str
-    """One line for people."""
+    """The problem in one line."""
     detail: str = ""
-    """What is known beyond that, and the way out."""
+    """More about the problem, and what to do about it."""
     dag_id: str | None = None
+    """The DAG, if the problem is about one."""
     task_id: str | None = None
+    """The task, if the problem is about one."""
     since: datetime | None = None
+    """Since when the problem exists, if that is known."""
     url: str | None = None
-    """The page in Airflow's UI on which to look further."""
+    """The page in Airflow's UI that shows more."""
     numbers: dict[str, float] = Field(default_factory=dict)
-    """What the title and the detail say in words. Seconds, counts and shares from 0 to 1."""
+    """The numbers in title and detail, by name: seconds, counts, and shares from 0 to 1."""
     mljobs: tuple[str, ...] = ()
-    """``namespace/name`` of the MLJobs whose runs it is about, at most 10; ``numbers["mljobs"]`` is how many there are."""
+    """The MLJobs whose runs have the problem, as ``namespace/name``, at most 10.
+    ``numbers["mljobs"]`` counts all of them."""
     history: tuple[float, ...] = ()
-    """The subject's past in seconds, oldest first and the newest last: at most 60 values."""
+    """Earlier values of the subject, in seconds, oldest first: at most 60."""
 
     @property
     def key(self) -> str:
-        """The finding's identity: two reports that have it speak of the same trouble."""
+        """The identity of the problem: findings with the same key, in different reports, describe
+        the same problem.
+        """
         return ":".join(part for part in (self.kind.value, self.subject, self.variant) if part)
 
 
-class Table(_Model):
-    """Rows worth a look, for the page."""
+class Table(Message):
+    """A table on the page."""
 
     title: str
+    """The heading."""
     columns: tuple[str, ...]
+    """The names of the columns."""
     rows: tuple[tuple[str | float, ...], ...] = ()
+    """The cells, row by row."""
     links: tuple[str | None, ...] = ()
-    """For each row, where its first cell leads."""
+    """The URL of each row's first cell, or None."""
     note: str = ""
-    """How to read it."""
+    """An explanation of the table."""
 
 
-class Series(_Model):
-    """Something over time, at equal steps."""
+class Series(Message):
+    """A value over time, at equal steps."""
 
     title: str
+    """The heading."""
     start: datetime
+    """The time of the first value."""
     step_seconds: Annotated[float, Field(gt=0)]
+    """The time between two values, in seconds."""
     values: tuple[float, ...]
+    """The values, oldest first."""
     limit: float | None = None
-    """What the values can't exceed: a pool's slots."""
+    """The upper limit of the values, such as a pool's slots."""
     unit: str = ""
+    """The unit of the values."""
 
 
-class Mute(_Model):
-    """Findings that nobody is told of."""
+class Mute(Message):
+    """A rule that keeps findings out of notifications."""
 
     place: str
-    """Where it is: ``mljob_mutes[0]``, an entry of the Variable, or ``tag mljob-mute of churn``."""
+    """Where the mute is configured: ``mljob_mutes[0]``, an entry of the Variable, or ``tag
+    mljob-mute of churn``."""
     dags: tuple[str, ...] = ()
-    """Globs of DAG ids."""
+    """The DAGs that it mutes, as globs of their ids."""
     kinds: tuple[FindingKind, ...] = ()
-    """None: all."""
+    """The kinds of findings that it mutes. Empty for all kinds."""
     until: datetime | None = None
-    """When it ends, with a time zone; a tag has no end."""
+    """When the mute ends, with a time zone. None for a tag, which has no end."""
     reason: str = ""
+    """Why, as its author says."""
     ended: bool = False
-    """Whether it has ended, and mutes nothing."""
+    """Whether the mute has ended and mutes nothing."""
     findings: int = 0
     """How many findings it mutes."""
     keys: tuple[str, ...] = ()
-    """Their identities; of all mutes together at most 500."""
+    """The keys of these findings. All mutes together have at most 500."""
 
 
-class MonitoringReport(_Model):
-    """One look at Airflow."""
+class MonitoringReport(Message):
+    """The result of one check of Airflow."""
 
     report_version: Literal[1] = 1
-    """The envelope's version. A reader refuses what it does not know."""
+    """The version of the format. A reader refuses versions that it does not know."""
     monitor: str
-    """The DAG that looked."""
+    """The id of the monitoring DAG."""
     source: str = "airflow"
-    """Which Airflow it looked at: ``[mljob] source``."""
+    """The Airflow that was checked, from its configuration ``[mljob] source``."""
     at: datetime
-    """When it looked, with a time zone."""
+    """The time of the check, with a time zone."""
     findings: tuple[Finding, ...] = ()
-    """The most severe first."""
+    """The problems, the most severe first."""
     tables: tuple[Table, ...] = ()
+    """The tables of the page."""
     series: tuple[Series, ...] = ()
+    """The plots of the page."""
     muted: int = 0
-    """How many findings are muted, and not among ``findings``."""
+    """How many findings are muted. ``findings`` does not contain them."""
     mutes: tuple[Mute, ...] = ()
-    """What mutes them, and mutes that have ended."""
+    """The mutes, including those that have ended."""
     incomplete: dict[FindingKind, str] = Field(default_factory=dict)
-    """Kinds of which this report may miss some, and why: their absence here does not mean that all is well."""
+    """Kinds of findings of which this report may lack some, and why. For these kinds, no finding
+    does not mean no problem."""
     requests: int = 0
-    """Requests to Airflow that the look took."""
+    """How many requests to Airflow the check took."""
 
     @cached_property
     def muted_keys(self) -> frozenset[str]:
-        """The identities of the muted findings."""
+        """The keys of the muted findings."""
         return frozenset(key for mute in self.mutes for key in mute.keys)

@@ -1,11 +1,13 @@
-"""The dag run id: ``<prefix>.<namespace>.<name>.<digest>-<attempt>``.
+"""The id of an MLJob's dag run: ``<prefix>.<namespace>.<name>.<digest>-<attempt>``.
 
-The id is the only link between an MLJob and its run, and it works both ways: the operator computes it before its first
-call to Airflow (so triggering twice is triggering once), and whoever sees a run, an event or a log line reads the MLJob
-back from it without an index.
+The id links an MLJob and its run in both directions. The operator computes it before it triggers
+the run, so that a repeated trigger is rejected as a duplicate instead of starting a second run. The
+operator and the provider read namespace and name of the MLJob from the id of a run, of an event or
+in a log line, without an index.
 
-Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). The parts are bounded so that the sum always
-fits: prefix 16, namespace 63 (an RFC 1123 label, hence without dots), name 140 (bounded in the CRD), digest 10, attempt 6.
+Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). An id always
+fits, because its parts have limits: prefix 16 characters, namespace 63 (an RFC 1123 label, which
+has no dots), name 140 (a rule of the CRD), digest 10, attempt 6.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ import re
 from dataclasses import dataclass
 
 MAX_LENGTH = 250
+"""The longest dag run id that Airflow allows, in characters."""
 MAX_PREFIX_LENGTH = 16
+"""The longest prefix, in characters."""
 MAX_NAME_LENGTH = 140
+"""The longest name of an MLJob, in characters."""
 DIGEST_LENGTH = 10
+"""The length of the digest, in characters."""
 
 _PATTERN = re.compile(
     r"(?P<prefix>[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?)"
@@ -29,14 +35,16 @@ _PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """A dag run id in its parts.
+    """The parts of a dag run id.
 
     Attributes:
-        prefix: Tells clusters apart that share one Airflow; a lower-case label of at most 16 characters, without dots.
-        namespace: The MLJob's namespace.
-        name: The MLJob's name; may contain dots.
-        digest: Ten characters of base32 that pin the object (its uid) or its spec; see ``mljob_operator.core.identity``.
-        attempt: 1 for the first run of the MLJob.
+        prefix: Distinguishes clusters that share one Airflow: a lower-case label of at most 16
+            characters, without dots.
+        namespace: The namespace of the MLJob.
+        name: The name of the MLJob, which may contain dots.
+        digest: Ten characters of base32: a hash of the MLJob's uid, or with runPolicy OncePerSpec
+            of its namespace, name and spec (``mljob_operator.core.identity``).
+        attempt: The number of the run, 1 for the first run of the MLJob.
     """
 
     prefix: str
@@ -50,7 +58,9 @@ class RunId:
 
     @classmethod
     def parse(cls, text: str) -> RunId | None:
-        """Read an id back, or ``None`` when ``text`` is not one of ours (a scheduled run, a manual one, ...)."""
+        """Parse the id of a run, or return None if no MLJob has such an id, as for scheduled and
+        manual runs.
+        """
         if len(text) > MAX_LENGTH or not (match := _PATTERN.fullmatch(text)):
             return None
         return cls(match["prefix"], match["namespace"], match["name"], match["digest"], int(match["attempt"]))

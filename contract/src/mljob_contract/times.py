@@ -1,7 +1,8 @@
-"""Times in our resources: whatever the API server takes for an RFC 3339 date-time, within years that can be reckoned with.
+"""Times in MLJobs and AirflowInstances: RFC 3339 date-times in the years 1900 to 2999.
 
-The API server accepts more than Python does: offsets of 24 hours (Go's ``time.Parse``), the year 0. An offset is read as it is meant; a time so far
-from ours that adding a deadline to it may leave the calendar does not fit, and the message says so.
+The API server accepts date-times that Python's datetime does not: offsets of 24 hours or with 60
+minutes (Go's ``time.Parse``), and the year 0. These offsets are converted to UTC. Years outside of
+1900 to 2999 are refused, because adding a deadline to them could exceed the range of datetime.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 FIRST_YEAR, LAST_YEAR = 1900, 2999
-"""Of a time, in its own offset."""
+"""The allowed years, in the offset of the time itself."""
 
 _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])([01][0-9]|2[0-3]):(60)", re.ASCII)
-"""Offsets that Go accepts and Python does not: 24 hours, and 60 minutes."""
+"""A time whose offset has 24 hours or 60 minutes, which Go accepts and Python does not."""
 
 
-def _with_offset(value: object) -> object:
+def _convert_long_offset(value: object) -> object:
+    """Convert a text with such an offset to a time in UTC, and return any other value unchanged."""
     match = _LONG_OFFSET.fullmatch(value) if isinstance(value, str) and len(value) < 64 else None
     if match is None:
         return value
@@ -29,16 +31,16 @@ def _with_offset(value: object) -> object:
     try:
         return at - offset if sign == "+" else at + offset
     except OverflowError:
-        raise ValueError("is not in the calendar") from None
+        raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
 
 
-def _usable(at: datetime) -> datetime:
+def _require_offset_and_year(at: datetime) -> datetime:
     if at.tzinfo is None:
-        raise ValueError("needs a time zone: Z, or an offset like +01:00")
+        raise ValueError("must have a time zone: Z, or an offset such as +01:00")
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
         raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
     return at
 
 
-Time = Annotated[datetime, BeforeValidator(_with_offset), AfterValidator(_usable)]
-"""A time with its offset."""
+Time = Annotated[datetime, BeforeValidator(_convert_long_offset), AfterValidator(_require_offset_and_year)]
+"""A time with a UTC offset, in the years 1900 to 2999."""

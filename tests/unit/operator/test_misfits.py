@@ -33,7 +33,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no DAG": ({}, "spec.dagId is missing"),
     "a backfill of nothing": ({"dagId": "days", "type": "Backfill"}, "spec.backfill belongs to the type Backfill"),
-    "a reference to nothing": ({"dagId": "train", "confFrom": [{}]}, "name exactly one of configMapRef and secretRef"),
+    "a reference to nothing": ({"dagId": "train", "confFrom": [{}]}, "set exactly one of configMapRef and secretRef"),
     "a field of a later version": ({"dagId": "train", "runPolicy": "Sometimes"}, "spec.runPolicy: Input should be"),
 }
 
