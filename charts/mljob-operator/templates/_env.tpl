@@ -1,6 +1,6 @@
 {{/*
-The operator's settings: every value which it understands, as its environment. What is not set is left out,
-so that the operator's own default holds.
+The operator's settings as environment variables, from the values. A value that is not set has no variable, so that the
+operator's own default applies.
 */}}
 {{- define "mljob-operator.ownEnv" -}}
 - name: MLJOB_AIRFLOW_INSTANCES
@@ -157,7 +157,7 @@ so that the operator's own default holds.
   value: "8080"
 {{- end }}
 
-{{/* These, and extraEnv, which wins: a name that is there twice would be refused by the API server (server-side apply), or by Helm. */}}
+{{/* ownEnv and extraEnv, which overrides ownEnv. Each name occurs once: server-side apply, which Helm 4 uses, refuses a list with a name twice. */}}
 {{- define "mljob-operator.env" -}}
 {{- $extra := dict }}
 {{- range .Values.extraEnv }}
@@ -178,7 +178,7 @@ so that the operator's own default holds.
 {{- toYaml $env }}
 {{- end }}
 
-{{/* How tokens for OAUTHBEARER are had; of kafka.sasl. */}}
+{{/* The settings for OAUTHBEARER tokens. Argument: kafka.sasl. */}}
 {{- define "mljob-operator.oauthEnv" -}}
 - name: MLJOB_KAFKA_OAUTH_METHOD
   value: {{ .oauth.method | quote }}
@@ -210,7 +210,7 @@ so that the operator's own default holds.
 {{- end }}
 {{- end }}
 
-{{/* One variable from a Secret: (name, Secret, key). A missing key keeps the container from starting, and its Pod says so. */}}
+{{/* A variable from a Secret. Argument: a list of the name, the Secret and the key. If the key is missing, the container does not start, and an Event of the Pod names the key. */}}
 {{- define "mljob-operator.secretEnv" -}}
 - name: {{ index . 0 }}
   valueFrom:
@@ -220,46 +220,32 @@ so that the operator's own default holds.
 {{- end }}
 
 {{/*
-Volumes with what the operator reads from files, at /etc/mljob-operator/<volume>. Whole volumes, not sub-paths, so that
-a renewed certificate arrives without a restart of the Pod.
+The Secrets that are mounted as volumes, each at /etc/mljob-operator/<volume>, as YAML: volumes: [{name, secret, items}].
+Whole volumes, not sub-paths: only then does a renewed certificate reach the running Pod.
 */}}
 {{- define "mljob-operator.secretVolumes" -}}
+{{- $airflow := .Values.airflow }}
+{{- $kafka := .Values.kafka }}
+{{- $wanted := list
+  (list "airflow-ca" $airflow.tls.ca.existingSecret (dict "ca.crt" $airflow.tls.ca.key))
+  (list "airflow-token" (ternary $airflow.existingSecret "" (eq $airflow.auth "TokenFile")) (dict "token" $airflow.secretKeys.token))
+  (list "airflow-headers" $airflow.headers.existingSecret dict) }}
+{{- if $kafka.bootstrapServers }}
+{{- $usesOidc := and (include "mljob-operator.kafkaOauth" . | eq "true") (eq $kafka.sasl.oauth.method "OIDC") }}
+{{- $wanted = concat $wanted (list
+  (list "kafka-ca" $kafka.tls.ca.existingSecret (dict "ca.crt" $kafka.tls.ca.key))
+  (list "kafka-client" $kafka.tls.client.existingSecret (dict "tls.crt" $kafka.tls.client.certificateKey "tls.key" $kafka.tls.client.privateKeyKey))
+  (list "oidc-ca" (ternary $kafka.sasl.oauth.oidc.ca.existingSecret "" $usesOidc) (dict "ca.crt" $kafka.sasl.oauth.oidc.ca.key))
+  (list "kafka-extra" $kafka.extraConfigSecret.existingSecret (dict "kafka.properties" $kafka.extraConfigSecret.key))) }}
+{{- end }}
 {{- $volumes := list }}
-{{- with .Values.airflow.tls.ca }}
-{{- if .existingSecret }}
-{{- $volumes = append $volumes (dict "name" "airflow-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
+{{- range $wanted }}
+{{- if index . 1 }}
+{{- $items := list }}
+{{- range $path, $key := index . 2 }}
+{{- $items = append $items (dict "key" $key "path" $path) }}
 {{- end }}
-{{- end }}
-{{- with .Values.airflow }}
-{{- if and .existingSecret (eq .auth "TokenFile") }}
-{{- $volumes = append $volumes (dict "name" "airflow-token" "secret" .existingSecret "items" (list (dict "key" .secretKeys.token "path" "token"))) }}
-{{- end }}
-{{- with .headers.existingSecret }}
-{{- $volumes = append $volumes (dict "name" "airflow-headers" "secret" .) }}
-{{- end }}
-{{- end }}
-{{- if .Values.kafka.bootstrapServers }}
-{{- with .Values.kafka.tls.ca }}
-{{- if .existingSecret }}
-{{- $volumes = append $volumes (dict "name" "kafka-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
-{{- end }}
-{{- end }}
-{{- with .Values.kafka.tls.client }}
-{{- if .existingSecret }}
-{{- $volumes = append $volumes (dict "name" "kafka-client" "secret" .existingSecret "items" (list (dict "key" .certificateKey "path" "tls.crt") (dict "key" .privateKeyKey "path" "tls.key"))) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- if .Values.kafka.bootstrapServers }}
-{{- with .Values.kafka.sasl.oauth.oidc.ca }}
-{{- if and .existingSecret (include "mljob-operator.kafkaOidc" $) }}
-{{- $volumes = append $volumes (dict "name" "oidc-ca" "secret" .existingSecret "items" (list (dict "key" .key "path" "ca.crt"))) }}
-{{- end }}
-{{- end }}
-{{- with .Values.kafka.extraConfigSecret }}
-{{- if .existingSecret }}
-{{- $volumes = append $volumes (dict "name" "kafka-extra" "secret" .existingSecret "items" (list (dict "key" .key "path" "kafka.properties"))) }}
-{{- end }}
+{{- $volumes = append $volumes (dict "name" (index . 0) "secret" (index . 1) "items" $items) }}
 {{- end }}
 {{- end }}
 {{- toYaml (dict "volumes" $volumes) }}

@@ -1,4 +1,4 @@
-{{/* Names, labels and the other words which several templates share. */}}
+{{/* Names, labels and conditions that several templates share. A condition is "true" or empty. */}}
 
 {{- define "mljob-operator.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
@@ -39,7 +39,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Whether AirflowInstances are looked after: "true" or nothing. */}}
+{{/* Whether the operator manages AirflowInstances. */}}
 {{- define "mljob-operator.instances" -}}
 {{- if kindIs "bool" .Values.airflowInstances.enabled }}
 {{- if .Values.airflowInstances.enabled }}true{{ end }}
@@ -47,23 +47,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Whether the brokers' listener speaks SASL, or TLS: "true" or nothing. */}}
+{{/* Whether the brokers' listener uses SASL. */}}
 {{- define "mljob-operator.kafkaSasl" -}}
 {{- if hasPrefix "SASL_" .Values.kafka.securityProtocol }}true{{ end }}
 {{- end }}
 
+{{/* Whether the brokers' listener uses TLS. */}}
 {{- define "mljob-operator.kafkaTls" -}}
 {{- if hasSuffix "SSL" .Values.kafka.securityProtocol }}true{{ end }}
 {{- end }}
 
-{{/* Whether tokens come from an OpenID Connect provider: "true" or nothing. */}}
-{{- define "mljob-operator.kafkaOidc" -}}
-{{- $sasl := .Values.kafka.sasl }}
-{{- if and (include "mljob-operator.kafkaSasl" .) (eq $sasl.mechanism "OAUTHBEARER") (eq $sasl.oauth.method "OIDC") }}true{{ end }}
-{{- end }}
-
-{{/* Whether the operator logs in to the brokers with its AWS identity: "true" or nothing. */}}
-{{- define "mljob-operator.kafkaMsk" -}}
-{{- $sasl := .Values.kafka.sasl }}
-{{- if and (include "mljob-operator.kafkaSasl" .) (eq $sasl.mechanism "OAUTHBEARER") (eq $sasl.oauth.method "MSK_IAM") }}true{{ end }}
+{{/* Whether the operator logs in to the brokers with OAUTHBEARER tokens. */}}
+{{- define "mljob-operator.kafkaOauth" -}}
+{{- if and (include "mljob-operator.kafkaSasl" .) (eq .Values.kafka.sasl.mechanism "OAUTHBEARER") }}true{{ end }}
 {{- end }}

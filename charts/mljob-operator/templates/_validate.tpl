@@ -1,67 +1,68 @@
 {{/*
-What values.schema.json cannot say, or could only say in words that help nobody: each refusal is a sentence which
-names the value and what to do about it.
+Checks that values.schema.json can't express, or only with a message that does not help. Each message names the value, the
+cause and the way out.
 */}}
 {{- define "mljob-operator.validate" -}}
 
 {{- if not .Values.image.repository }}
-{{- fail "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:0.1.0 .), push it, and give its name, for example --set image.repository=registry.example.com/mljob-operator" }}
+{{- fail "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:0.1.0 .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" }}
 {{- end }}
 
 {{- $url := .Values.airflow.url }}
 {{- if not (or $url (include "mljob-operator.instances" .)) }}
-{{- fail "airflow.url is not set, and airflowInstances are not looked after: give the address of Airflow's API server as a Pod of this cluster reaches it, for example --set airflow.url=http://airflow-api-server.airflow:8080, or --set airflowInstances.enabled=true" }}
+{{- fail "airflow.url is not set, and AirflowInstances are disabled, so there is no Airflow to run in: set the base URL of Airflow's API server as Pods of this cluster reach it, for example --set airflow.url=http://airflow-api-server.airflow:8080, or enable AirflowInstances with --set airflowInstances.enabled=true" }}
 {{- end }}
 {{- if and .Values.airflow.existingSecret (not $url) }}
-{{- fail "airflow.existingSecret is set, but airflow.url is not: credentials of AirflowInstances are named in their spec.credentials" }}
+{{- fail "airflow.existingSecret is set, but airflow.url is not: set airflow.url, or remove the Secret. An AirflowInstance names its Secret in spec.credentials" }}
 {{- end }}
 {{- if and (kindIs "slice" .Values.airflow.access) (not $url) }}
-{{- fail "airflow.access is set, but airflow.url is not: access rules of an AirflowInstance are in its spec.access" }}
+{{- fail "airflow.access is set, but airflow.url is not: set airflow.url, or remove the rules. An AirflowInstance has its access rules in spec.access" }}
 {{- end }}
 {{- range .Values.airflow.access }}
 {{- if and (hasKey . "credentials") (not (include "mljob-operator.instances" $)) }}
-{{- fail "airflow.access has a rule with credentials, but the operator may read no Secret: set airflowInstances.enabled to true" }}
+{{- fail "airflow.access has a rule with credentials, but the operator may not read Secrets while AirflowInstances are disabled: set airflowInstances.enabled to true, or remove the credentials" }}
 {{- end }}
 {{- end }}
 {{- if regexMatch "/api(/v[0-9]+)?/?$" $url }}
-{{- fail (printf "airflow.url is %s: leave out /api and what follows, the operator adds it" $url) }}
+{{- fail (printf "airflow.url is %s: leave out /api and everything after it, the operator adds this path" $url) }}
 {{- end }}
 {{- if regexMatch "^https?://[^/]*@" $url }}
-{{- fail "airflow.url holds credentials, which everyone who may read Deployments would see: put them into a Secret and name it in airflow.existingSecret" }}
+{{- fail "airflow.url contains credentials, which everyone who can read Deployments would see: put them into a Secret and name the Secret in airflow.existingSecret" }}
 {{- end }}
 {{- if and .Values.airflow.tls.ca.existingSecret (not (hasPrefix "https://" $url)) }}
-{{- fail (printf "airflow.tls.ca.existingSecret is set, but airflow.url is %s: a CA is of use only with https://" $url) }}
+{{- fail (printf "airflow.tls.ca.existingSecret is set, but airflow.url is %s: use an https:// URL, or remove the Secret" $url) }}
 {{- end }}
 
 {{- $protocol := .Values.kafka.securityProtocol }}
 {{- $sasl := include "mljob-operator.kafkaSasl" . }}
-{{- $msk := include "mljob-operator.kafkaMsk" . }}
+{{- $oauthbearer := include "mljob-operator.kafkaOauth" . }}
+{{- $oauth := .Values.kafka.sasl.oauth }}
+{{- $msk := and $oauthbearer (eq $oauth.method "MSK_IAM") }}
 {{- if and $sasl (not $msk) (not .Values.kafka.sasl.existingSecret) }}
-{{- fail (printf "kafka.securityProtocol is %s, but kafka.sasl.existingSecret is not set: name the Secret which holds the password" $protocol) }}
+{{- fail (printf "kafka.securityProtocol is %s, but kafka.sasl.existingSecret is not set: name the Secret with the password" $protocol) }}
 {{- end }}
 {{- if and .Values.kafka.sasl.existingSecret (not $sasl) }}
 {{- fail (printf "kafka.sasl.existingSecret is set, but kafka.securityProtocol is %s: set it to SASL_SSL or SASL_PLAINTEXT, or remove the Secret" $protocol) }}
 {{- end }}
-{{- $oauth := .Values.kafka.sasl.oauth }}
-{{- if and $sasl (eq .Values.kafka.sasl.mechanism "OAUTHBEARER") (not $oauth.method) }}
-{{- fail "kafka.sasl.mechanism is OAUTHBEARER, but kafka.sasl.oauth.method is not set: set it to OIDC or MSK_IAM, where the tokens come from" }}
+{{- if and $oauthbearer (not $oauth.method) }}
+{{- fail "kafka.sasl.mechanism is OAUTHBEARER, but kafka.sasl.oauth.method is not set: set it to OIDC or MSK_IAM, the source of the tokens" }}
 {{- end }}
-{{- if and $oauth.method (not (and $sasl (eq .Values.kafka.sasl.mechanism "OAUTHBEARER"))) }}
-{{- fail (printf "kafka.sasl.oauth.method is %s, but kafka.securityProtocol is %s and kafka.sasl.mechanism %s: set them to SASL_SSL and OAUTHBEARER, or leave it out" $oauth.method $protocol .Values.kafka.sasl.mechanism) }}
+{{- if and $oauth.method (not $oauthbearer) }}
+{{- fail (printf "kafka.sasl.oauth.method is %s, but kafka.securityProtocol is %s and kafka.sasl.mechanism %s: set them to SASL_SSL and OAUTHBEARER, or remove the method" $oauth.method $protocol .Values.kafka.sasl.mechanism) }}
 {{- end }}
 {{- if and (eq $oauth.method "OIDC") (not $oauth.oidc.tokenEndpoint) }}
-{{- fail "kafka.sasl.oauth.method is OIDC, but kafka.sasl.oauth.oidc.tokenEndpoint is not set: give the URL of the provider's token endpoint" }}
+{{- fail "kafka.sasl.oauth.method is OIDC, but kafka.sasl.oauth.oidc.tokenEndpoint is not set: set it to the URL of the provider's token endpoint" }}
 {{- end }}
 {{- if and (eq $oauth.method "MSK_IAM") (not $oauth.awsRegion) }}
-{{- fail "kafka.sasl.oauth.method is MSK_IAM, but kafka.sasl.oauth.awsRegion is not set: give the AWS region of the brokers" }}
+{{- fail "kafka.sasl.oauth.method is MSK_IAM, but kafka.sasl.oauth.awsRegion is not set: set it to the AWS region of the brokers, for example eu-west-1" }}
 {{- end }}
 {{- range $name, $_ := .Values.kafka.extraConfig }}
 {{- if regexMatch "password|secret|passphrase|key\\.pem$" $name }}
-{{- fail (printf "kafka.extraConfig has %s, which everyone who may read Deployments would see: put it into a Secret and name that in kafka.extraConfigSecret.existingSecret" $name) }}
+{{- fail (printf "kafka.extraConfig has %s, which everyone who can read Deployments would see: put it into a Secret and name the Secret in kafka.extraConfigSecret.existingSecret" $name) }}
 {{- end }}
 {{- end }}
 {{- if and .Values.kafka.tls.client.privateKeyPasswordKey (not .Values.kafka.tls.client.existingSecret) }}
-{{- fail "kafka.tls.client.privateKeyPasswordKey is set, but kafka.tls.client.existingSecret is not: name the Secret which holds the key and its password" }}
+{{- fail "kafka.tls.client.privateKeyPasswordKey is set, but kafka.tls.client.existingSecret is not: name the Secret with the private key and its password" }}
 {{- end }}
 {{- range $part := list "ca" "client" }}
 {{- if and (index $.Values.kafka.tls $part "existingSecret") (not (include "mljob-operator.kafkaTls" $)) }}
@@ -70,6 +71,6 @@ names the value and what to do about it.
 {{- end }}
 
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
-{{- fail "serviceAccount.create is false, but serviceAccount.name is not set: name the ServiceAccount which the operator is to run as" }}
+{{- fail "serviceAccount.create is false, but serviceAccount.name is not set: name the ServiceAccount that the operator runs as" }}
 {{- end }}
 {{- end }}
