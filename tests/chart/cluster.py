@@ -1,4 +1,4 @@
-"""kubectl and helm against a real API server, as the administrator or as somebody else."""
+"""Runs kubectl and helm against a real API server, as the administrator or as another user."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from kubernetes import client, config
 
 
 class CommandError(Exception):
-    """A command failed; the message is what it complained of."""
+    """A command failed. The message is the command's error output."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, seen through one kubeconfig."""
+    """A cluster, with the credentials of one kubeconfig."""
 
     kubeconfig: Path
     kubectl_path: Path
     helm_path: Path
 
     def run(self, program: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end.
+        """Run a command and wait for its end.
 
         Raises:
-            CommandError: It failed.
+            CommandError: The command failed.
         """
         command = [str(program), f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
@@ -43,7 +43,7 @@ class Cluster:
         return self.run(self.helm_path, *arguments, stdin=stdin).stdout
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """`kubectl get` as a dict."""
+        """The parsed output of `kubectl get`."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
 
@@ -56,14 +56,14 @@ class Cluster:
         )
 
     def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        """One PATCH of an MLJob's status: `kubectl patch` would read it first, which is a right of its own."""
+        """Patch the status of an MLJob in one request. `kubectl patch` would also read it, which needs another right."""
         with config.new_client_from_config(str(self.kubeconfig)) as api:  # type: ignore[no-untyped-call]
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
                 "mljob.dev", "v1alpha1", namespace, "mljobs", name, {"status": status}
             )
 
     def may(self, user: str, verb: str, resource: str, *options: str, group: str | None = None) -> bool:
-        """Whether `user` has a right, as RBAC sees it; `resource` may hold a sub-resource after a slash."""
+        """Whether `user` has a right. `resource` may include a subresource: `mljobs.mljob.dev/status`."""
         name, _, subresource = resource.partition("/")
         arguments = ["auth", "can-i", verb, name, f"--as={user}", *options]
         if subresource:
@@ -78,7 +78,7 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """Every right on resources that `user` has in a namespace and cluster-wide: (group, resource, verb)."""
+        """All rights of `user` in a namespace, including cluster-wide rights, as (group, resource, verb)."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
@@ -96,7 +96,7 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """The same cluster, with nothing but that ServiceAccount's token."""
+        """The same cluster, with the token of a ServiceAccount as the only credential. Writes `kubeconfig`."""
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
@@ -106,5 +106,5 @@ class Cluster:
 
 
 def unique(prefix: str) -> str:
-    """A name that no other test, and no test beside this one, uses."""
+    """A name that no other test uses, also none that runs at the same time."""
     return f"{prefix}-{secrets.token_hex(3)}"

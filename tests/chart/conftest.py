@@ -1,4 +1,4 @@
-"""What the chart's tests share: the real helm, and rendering with it."""
+"""Fixtures of the chart's tests: helm, rendering with it, and a cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Render(Protocol):
-    """`rendering.render` with helm given."""
+    """`rendering.render` without its first argument, helm."""
 
     def __call__(
         self,
@@ -33,7 +33,7 @@ class Render(Protocol):
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """The helm of the development stack, built if this machine has none."""
+    """The helm of the development stack. It is built if this machine has none."""
     return binaries.locate("helm")["helm"]
 
 
@@ -44,7 +44,7 @@ def render(helm: Path) -> Render:
 
 @pytest.fixture(scope="session")
 def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
-    """What helm says when it refuses these values."""
+    """Returns the message with which helm refuses values."""
 
     def refused(values: Mapping[str, Any]) -> str:
         with pytest.raises(rendering.RefusedError) as caught:
@@ -56,5 +56,5 @@ def refusal(helm: Path) -> Callable[[Mapping[str, Any]], str]:
 
 @pytest.fixture(scope="session")
 def cluster(stack: Stack, helm: Path) -> Cluster:
-    """The API server of the development stack, spoken to as its administrator."""
+    """The API server of the development stack, with the administrator's credentials."""
     return Cluster(stack.kubeconfig, binaries.locate("kubectl")["kubectl"], helm)

@@ -1,4 +1,4 @@
-"""Renders the chart to dicts with the real helm, so that tests assert on objects and not on text."""
+"""Runs helm on the chart, and parses the rendered objects, so that tests assert on objects instead of text."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "mljob-operator"
 CRDS = ROOT / "crds"
 CRD = CRDS / "mljobs.mljob.dev.yaml"
-INSTANCES = CRDS / "airflowinstances.mljob.dev.yaml"
+INSTANCE_CRD = CRDS / "airflowinstances.mljob.dev.yaml"
 
 RELEASE = "mljob-operator"
 NAMESPACE = "mljob-system"
 AIRFLOW_URL = "http://airflow-api-server.airflow:8080"
 IMAGE = "registry.example.com/mljob-operator"
 MINIMAL: dict[str, Any] = {"airflow": {"url": AIRFLOW_URL}, "image": {"repository": IMAGE}}
-"""The least that the chart asks for."""
+"""The values that the chart requires."""
 
 
 class RefusedError(Exception):
-    """Helm would not render; the message is what the person at the terminal reads."""
+    """Helm failed. The message is what helm prints to the terminal."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """The objects that a release consists of."""
+    """The objects of a release."""
 
     objects: list[dict[str, Any]] = field(repr=False)
 
@@ -41,7 +41,7 @@ class Rendered:
         return [found for found in self.objects if found["kind"] == kind]
 
     def one(self, kind: str, name: str | None = None) -> dict[str, Any]:
-        """The only object of a kind, or the only one of that name."""
+        """The only object of a kind, or the only one with a name."""
         found = [each for each in self.all(kind) if name in (None, each["metadata"]["name"])]
         assert len(found) == 1, f"{len(found)} of {kind} {name or ''} in {self.names()}"
         return found[0]
@@ -62,22 +62,22 @@ class Rendered:
 
     @property
     def env(self) -> dict[str, str | tuple[str, str]]:
-        """Each variable's value, or (Secret, key), or ("fieldRef", path)."""
-        read: dict[str, str | tuple[str, str]] = {}
+        """The environment variables by name: a value, or (Secret, key), or ("fieldRef", path)."""
+        variables: dict[str, str | tuple[str, str]] = {}
         for each in self.container["env"]:
-            assert each["name"] not in read, f"{each['name']} is set twice"
+            assert each["name"] not in variables, f"{each['name']} is set twice"
             if "value" in each:
-                read[each["name"]] = each["value"]
+                variables[each["name"]] = each["value"]
             else:
                 ((kind, reference),) = each["valueFrom"].items()
-                read[each["name"]] = (
+                variables[each["name"]] = (
                     (kind, reference["fieldPath"]) if kind == "fieldRef" else (reference["name"], reference["key"])
                 )
-        return read
+        return variables
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Values the way Helm merges them: key by key, anything but a mapping replaced whole."""
+    """Merge values as Helm does: mappings key by key; every other value replaces the value below."""
     result = deepcopy(dict(base))
     for key, value in over.items():
         below = result.get(key)
@@ -86,12 +86,26 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _template(helm: Path, chart: Path, release: str, namespace: str, values: str, *options: str) -> str:
-    command = [str(helm), "template", release, str(chart), "--namespace", namespace, "--values", "-", *options]
-    done = subprocess.run(command, input=values, capture_output=True, text=True, timeout=60, check=False)
+def run_helm(helm: Path, *arguments: str, values: str | None = None) -> str:
+    """Run helm and return its output.
+
+    Args:
+        values: JSON on standard input, for `--values -`.
+
+    Raises:
+        RefusedError: Helm failed.
+    """
+    done = subprocess.run(
+        [str(helm), *arguments], input=values, capture_output=True, text=True, timeout=60, check=False
+    )
     if done.returncode != 0:
-        raise RefusedError(done.stderr.strip())
+        raise RefusedError(f"{done.stdout}{done.stderr}".strip())
     return done.stdout
+
+
+def complete(values: Mapping[str, Any] | None) -> str:
+    """The values merged over the minimal ones, as JSON."""
+    return json.dumps(merged(MINIMAL, values or {}))
 
 
 def render(
@@ -103,10 +117,11 @@ def render(
     chart: Path = CHART,
     options: tuple[str, ...] = (),
 ) -> Rendered:
-    """`helm template` with `values` over the minimal ones.
+    """Run `helm template` with the values merged over the minimal ones.
 
     Raises:
         RefusedError: The schema or a template refused the values.
     """
-    text = _template(helm, chart, release, namespace, json.dumps(merged(MINIMAL, values or {})), *options)
+    arguments = ("template", release, str(chart), "--namespace", namespace, "--values", "-", *options)
+    text = run_helm(helm, *arguments, values=complete(values))
     return Rendered([each for each in yaml.safe_load_all(text) if each])

@@ -1,4 +1,4 @@
-"""The chart on a real API server: what it installs is admitted, and its rights are exactly what the operator needs."""
+"""The chart on a real API server: its objects are admitted, and its rights are exactly those that the operator needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 from tests.chart.cluster import Cluster, CommandError, unique
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, CRD, CRDS, INSTANCES, MINIMAL, merged
+from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD, MINIMAL, merged
 from tests.chart.test_environment import EVERYTHING
 from tests.chart.test_openshift import OPENSHIFT
 from tests.live.eventually import eventually
@@ -24,14 +24,14 @@ RESTRICTED = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/warn": "restricted",
 }
-DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+CRD_RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
 MLJOBS = "mljobs.mljob.dev"
-AIRFLOWS = "airflowinstances.mljob.dev"
+INSTANCES = "airflowinstances.mljob.dev"
 
 
 @dataclass(frozen=True)
 class Release:
-    """The chart, installed."""
+    """An installed release of the chart."""
 
     name: str
     namespace: str
@@ -42,7 +42,7 @@ class Release:
 
     @property
     def user(self) -> str:
-        """How RBAC calls the operator's ServiceAccount."""
+        """The RBAC user name of the operator's ServiceAccount."""
         return f"system:serviceaccount:{self.namespace}:{self.full_name}"
 
 
@@ -53,7 +53,7 @@ def make_namespace(cluster: Cluster, prefix: str, labels: dict[str, str] | None 
 
 
 def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Path = CHART) -> Release:
-    """`helm install` under a name of its own, with the definition left to whoever has it installed already."""
+    """Run `helm install` with a new name. The release has no CRDs: they are installed already."""
     release = Release(unique("test"), namespace)
     given = json.dumps(merged(MINIMAL, merged({"crds": {"install": False}}, values)))
     cluster.helm("install", release.name, str(chart), f"--namespace={namespace}", "--values=-", stdin=given)
@@ -61,16 +61,16 @@ def install(cluster: Cluster, namespace: str, values: dict[str, Any], chart: Pat
 
 
 @pytest.fixture(scope="module")
-def definition(cluster: Cluster) -> None:
-    """The definitions, which the development stack has installed; a bare cluster gets them here."""
+def crds(cluster: Cluster) -> None:
+    """The CRDs. The development stack has installed them; another cluster gets them here."""
     if not cluster.exists("crd", MLJOBS):
         cluster.kubectl("apply", "--server-side", f"--filename={CRDS}")
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{AIRFLOWS}", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{MLJOBS}", f"crd/{INSTANCES}", "--timeout=30s")
 
 
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace in which only restricted Pods are admitted."""
+    """A namespace that admits restricted Pods only."""
     name = make_namespace(cluster, "chart", RESTRICTED)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
@@ -78,23 +78,23 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[str]:
-    """A namespace of users."""
+    """A namespace of a team."""
     name = make_namespace(cluster, "team")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="module")
-def release(cluster: Cluster, definition: None, namespace: str) -> Iterator[Release]:
-    """The operator for all namespaces."""
+def release(cluster: Cluster, crds: None, namespace: str) -> Iterator[Release]:
+    """A release for all namespaces."""
     installed = install(cluster, namespace, {})
     yield installed
     cluster.helm("uninstall", installed.name, f"--namespace={namespace}")
 
 
 @pytest.fixture(scope="module")
-def bound_release(cluster: Cluster, definition: None, namespace: str, team: str) -> Iterator[Release]:
-    """The operator for one namespace only."""
+def bound_release(cluster: Cluster, crds: None, namespace: str, team: str) -> Iterator[Release]:
+    """A release for one namespace."""
     installed = install(
         cluster, namespace, {"operator": {"namespaces": [team]}, "rbac": {"userRoles": {"create": False}}}
     )
@@ -104,21 +104,21 @@ def bound_release(cluster: Cluster, definition: None, namespace: str, team: str)
 
 @pytest.fixture(scope="module")
 def nobody(cluster: Cluster, namespace: str) -> str:
-    """A ServiceAccount to which nothing was granted: what it may do, everybody may."""
+    """A ServiceAccount without grants. It has only the rights that every ServiceAccount has."""
     cluster.kubectl("create", "serviceaccount", "nobody", f"--namespace={namespace}")
     return f"system:serviceaccount:{namespace}:nobody"
 
 
 @pytest.fixture
 def operator(cluster: Cluster, release: Release, tmp_path: Path) -> Cluster:
-    """The cluster as the operator sees it: with the token of its ServiceAccount."""
+    """The cluster with the token of the operator's ServiceAccount."""
     return cluster.as_service_account(release.namespace, release.full_name, tmp_path / "operator.kubeconfig")
 
 
 # --- Admission --------------------------------------------------------------------------------------------------------
 
 
-def test_the_operators_pod_is_admitted_under_restricted_pod_security(cluster: Cluster, release: Release) -> None:
+def test_restricted_pod_security_admits_the_operators_pod(cluster: Cluster, release: Release) -> None:
     selector = f"--selector=app.kubernetes.io/instance={release.name}"
     cluster.kubectl("wait", "--for=create", "pod", selector, f"--namespace={release.namespace}", "--timeout=60s")
 
@@ -135,8 +135,8 @@ def test_the_operators_pod_is_admitted_under_restricted_pod_security(cluster: Cl
     assert "ReplicaFailure" not in [each["type"] for each in conditions]
 
 
-def test_that_namespace_does_refuse_other_pods(cluster: Cluster, namespace: str) -> None:
-    """Without this, the test above would pass where nothing is enforced."""
+def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace: str) -> None:
+    """This shows that the namespace of the test above enforces restricted Pod security."""
     with pytest.raises(CommandError, match='violates PodSecurity "restricted'):
         cluster.kubectl("run", "lax", "--image=lax", f"--namespace={namespace}")
 
@@ -144,8 +144,8 @@ def test_that_namespace_does_refuse_other_pods(cluster: Cluster, namespace: str)
 @pytest.mark.parametrize(
     "values",
     [
-        pytest.param({}, id="the least"),
-        pytest.param(EVERYTHING, id="everything"),
+        pytest.param({}, id="required values"),
+        pytest.param(EVERYTHING, id="all values"),
         pytest.param(OPENSHIFT, id="OpenShift"),
         pytest.param(
             {
@@ -158,14 +158,14 @@ def test_that_namespace_does_refuse_other_pods(cluster: Cluster, namespace: str)
                 "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
                 "service": {"annotations": {"example.com/a": "1"}},
             },
-            id="everything about the Pod",
+            id="all values of the Pod",
         ),
     ],
 )
-def test_the_api_server_knows_every_field_and_warns_of_none(
-    cluster: Cluster, render: Render, definition: None, namespace: str, values: dict[str, Any]
+def test_the_api_server_accepts_every_rendered_field_without_a_warning(
+    cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
 ) -> None:
-    """Strict validation: a field that the API doesn't know would be an error, and a lax Pod template a warning."""
+    """With strict validation an unknown field is an error, and a Pod template that is not restricted is a warning."""
     rendered = render(
         merged(values, {"operator": {"namespaces": []}, "crds": {"install": False}}),
         namespace=namespace,
@@ -203,23 +203,23 @@ NEEDED_FOR_INSTANCES = {
 }
 
 
-def test_for_all_namespaces_it_has_what_it_needs_everywhere_and_nothing_else(
+def test_an_operator_of_all_namespaces_has_exactly_the_needed_rights(
     cluster: Cluster, release: Release, nobody: str, team: str
 ) -> None:
-    everywhere = NEEDED | NEEDED_FOR_INSTANCES
+    expected = NEEDED | NEEDED_FOR_INSTANCES
     for where in (team, "kube-system"):
-        assert cluster.rules(release.user, where) - cluster.rules(nobody, where) == everywhere
+        assert cluster.rules(release.user, where) - cluster.rules(nobody, where) == expected
     at_home = cluster.rules(release.user, release.namespace) - cluster.rules(nobody, release.namespace)
-    assert at_home == everywhere | {("", "secrets", "get")}
+    assert at_home == expected | {("", "secrets", "get")}
 
 
-def test_for_one_namespace_it_has_what_it_needs_there_and_nothing_anywhere_else(
+def test_an_operator_of_one_namespace_has_the_needed_rights_there_only(
     cluster: Cluster, bound_release: Release, nobody: str, team: str
 ) -> None:
     assert cluster.rules(bound_release.user, team) - cluster.rules(nobody, team) == NEEDED
     for where in ("kube-system", "default"):
         assert cluster.rules(bound_release.user, where) == cluster.rules(nobody, where)
-    # Events about itself.
+    # For Events about the operator itself.
     own = cluster.rules(bound_release.user, bound_release.namespace) - cluster.rules(nobody, bound_release.namespace)
     assert own == {("", "events", "create")}
 
@@ -234,42 +234,42 @@ ALLOWED, DENIED = True, False
         pytest.param("patch", MLJOBS, ALLOWED, id="patches finalizers"),
         pytest.param("patch", f"{MLJOBS}/status", ALLOWED, id="patches statuses"),
         pytest.param("create", "events", ALLOWED, id="writes Events"),
-        pytest.param("patch", "events", DENIED, id="changes no Event"),
-        pytest.param("list", DEFINITIONS, DENIED, id="lists no definitions"),
-        pytest.param("create", MLJOBS, DENIED, id="creates no MLJob"),
-        pytest.param("delete", MLJOBS, ALLOWED, id="deletes MLJobs whose time is up"),
-        pytest.param("watch", AIRFLOWS, ALLOWED, id="watches AirflowInstances"),
-        pytest.param("patch", f"{AIRFLOWS}/status", ALLOWED, id="patches their statuses"),
-        pytest.param("create", AIRFLOWS, DENIED, id="creates no AirflowInstance"),
-        pytest.param("delete", AIRFLOWS, DENIED, id="deletes no AirflowInstance"),
-        pytest.param("update", MLJOBS, DENIED, id="replaces no MLJob"),
-        pytest.param("patch", DEFINITIONS, DENIED, id="changes no definition"),
-        pytest.param("delete", DEFINITIONS, DENIED, id="deletes no definition"),
+        pytest.param("patch", "events", DENIED, id="does not patch Events"),
+        pytest.param("list", CRD_RESOURCE, DENIED, id="does not list CRDs"),
+        pytest.param("create", MLJOBS, DENIED, id="does not create MLJobs"),
+        pytest.param("delete", MLJOBS, ALLOWED, id="deletes expired MLJobs"),
+        pytest.param("watch", INSTANCES, ALLOWED, id="watches AirflowInstances"),
+        pytest.param("patch", f"{INSTANCES}/status", ALLOWED, id="patches their statuses"),
+        pytest.param("create", INSTANCES, DENIED, id="does not create AirflowInstances"),
+        pytest.param("delete", INSTANCES, DENIED, id="does not delete AirflowInstances"),
+        pytest.param("update", MLJOBS, DENIED, id="does not replace MLJobs"),
+        pytest.param("patch", CRD_RESOURCE, DENIED, id="does not patch CRDs"),
+        pytest.param("delete", CRD_RESOURCE, DENIED, id="does not delete CRDs"),
         pytest.param("watch", "namespaces", ALLOWED, id="watches namespaces"),
-        pytest.param("patch", "namespaces", DENIED, id="changes no namespace"),
-        pytest.param("get", "secrets", DENIED, id="reads no Secret"),
-        pytest.param("list", "secrets", DENIED, id="lists no Secrets"),
+        pytest.param("patch", "namespaces", DENIED, id="does not patch namespaces"),
+        pytest.param("get", "secrets", DENIED, id="does not read Secrets"),
+        pytest.param("list", "secrets", DENIED, id="does not list Secrets"),
         pytest.param("get", "configmaps", ALLOWED, id="reads a ConfigMap"),
         pytest.param("watch", "configmaps", ALLOWED, id="watches a ConfigMap"),
-        pytest.param("list", "configmaps", DENIED, id="lists no ConfigMaps"),
-        pytest.param("get", "pods", DENIED, id="reads no Pod"),
-        pytest.param("create", "pods/exec", DENIED, id="enters no Pod"),
-        pytest.param("create", "pods", DENIED, id="makes no Pod"),
-        pytest.param("create", "serviceaccounts/token", DENIED, id="makes no token"),
-        pytest.param("impersonate", "users", DENIED, id="impersonates nobody"),
-        pytest.param("create", "rolebindings.rbac.authorization.k8s.io", DENIED, id="grants nothing"),
+        pytest.param("list", "configmaps", DENIED, id="does not list ConfigMaps"),
+        pytest.param("get", "pods", DENIED, id="does not read Pods"),
+        pytest.param("create", "pods/exec", DENIED, id="does not exec into Pods"),
+        pytest.param("create", "pods", DENIED, id="does not create Pods"),
+        pytest.param("create", "serviceaccounts/token", DENIED, id="does not create tokens"),
+        pytest.param("impersonate", "users", DENIED, id="does not impersonate users"),
+        pytest.param("create", "rolebindings.rbac.authorization.k8s.io", DENIED, id="does not create RoleBindings"),
         pytest.param("escalate", "clusterroles.rbac.authorization.k8s.io", DENIED, id="does not escalate"),
         pytest.param("*", "*", DENIED, id="is no administrator"),
     ],
 )
-def test_what_the_operator_may_do_in_any_namespace(
+def test_a_right_in_all_namespaces_is_granted_or_denied(
     cluster: Cluster, release: Release, verb: str, resource: str, *, expected: bool
 ) -> None:
     assert cluster.may(release.user, verb, resource, "--all-namespaces") is expected
 
 
-def test_with_its_token_the_operator_can_look_after_an_mljob(cluster: Cluster, operator: Cluster, team: str) -> None:
-    """The requests of an MLJob's life, from taking it up to letting it go."""
+def test_the_operators_token_allows_all_requests_for_an_mljob(cluster: Cluster, operator: Cluster, team: str) -> None:
+    """From the finalizer to the removal of the finalizer."""
     name, where = unique("job"), f"--namespace={team}"
     cluster.apply(
         {
@@ -293,7 +293,7 @@ def test_with_its_token_the_operator_can_look_after_an_mljob(cluster: Cluster, o
     cluster.kubectl("wait", "--for=delete", f"mljob/{name}", where, "--timeout=30s")
 
 
-def test_with_its_token_the_operator_can_write_events(operator: Cluster, team: str) -> None:
+def test_the_operators_token_allows_creating_events(operator: Cluster, team: str) -> None:
     event = {
         "apiVersion": "v1",
         "kind": "Event",
@@ -316,7 +316,7 @@ def test_with_its_token_the_operator_can_write_events(operator: Cluster, team: s
         pytest.param(("delete", "airflowinstance", "any"), id="deleting AirflowInstances"),
     ],
 )
-def test_with_its_token_the_operator_is_refused_the_rest(operator: Cluster, arguments: tuple[str, ...]) -> None:
+def test_the_operators_token_does_not_allow_other_requests(operator: Cluster, arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match=r"\(Forbidden\)"):
         operator.kubectl(*arguments)
 
@@ -326,7 +326,7 @@ def test_with_its_token_the_operator_is_refused_the_rest(operator: Cluster, argu
 
 @pytest.fixture(scope="module")
 def members(cluster: Cluster, release: Release, team: str) -> dict[str, str]:
-    """Users who hold Kubernetes' own view, edit and admin in the team's namespace."""
+    """Users with Kubernetes' own roles view, edit and admin in the team's namespace, by role."""
     users = {role: f"{role}-{team}" for role in ("view", "edit", "admin")}
     for role, user in users.items():
         cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", f"--namespace={team}")
@@ -348,7 +348,7 @@ WRITING = {"create", "update", "patch", "delete", "deletecollection"}
         pytest.param("admin", READING | WRITING, id="administrators read and write"),
     ],
 )
-def test_whoever_holds_a_role_of_kubernetes_may_use_mljobs(
+def test_kubernetes_own_roles_include_the_rights_on_mljobs(
     cluster: Cluster, members: dict[str, str], nobody: str, team: str, role: str, verbs: set[str]
 ) -> None:
     rules = cluster.rules(members[role], team)
@@ -358,18 +358,18 @@ def test_whoever_holds_a_role_of_kubernetes_may_use_mljobs(
     assert cluster.rules(members[role], "default") & {("mljob.dev", "mljobs", verb) for verb in verbs} == set()
 
 
-# --- The definition's life --------------------------------------------------------------------------------------------
+# --- Life cycle of the CRDs -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Copy:
-    """The chart with a definition of another name, so that trying its upgrade and removal takes no MLJob from anybody."""
+class ChartCopy:
+    """A copy of the chart whose CRD has another name, so that its upgrade and removal affect no other MLJob."""
 
     path: Path
-    definition: str
+    crd: str
 
     def change(self, old: str, new: str) -> None:
-        """A new version of the definition."""
+        """Change the CRD."""
         file = self.path / "files" / "crds" / CRD.name
         text = file.read_text()
         assert old in text
@@ -377,19 +377,19 @@ class Copy:
 
 
 @pytest.fixture
-def copy(cluster: Cluster, tmp_path: Path) -> Iterator[Copy]:
+def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
     group = f"{unique('test')}.mljob.dev"
     path = tmp_path / "chart"
     shutil.copytree(CHART, path)
-    (path / "files" / "crds" / INSTANCES.name).unlink()
-    copied = Copy(path, f"mljobs.{group}")
+    (path / "files" / "crds" / INSTANCE_CRD.name).unlink()
+    copied = ChartCopy(path, f"mljobs.{group}")
     copied.change("group: mljob.dev", f"group: {group}")
     copied.change("name: mljobs.mljob.dev", f"name: mljobs.{group}")
-    # `kubectl get mlj` and `kubectl get ml` stay the real one's, also while this one is on its way out.
+    # The short name and the category of the real CRD must stay unique, also while this CRD is being deleted.
     copied.change("    - mlj\n", f"    - {unique('mlj')}\n")
     copied.change("    - ml\n", f"    - {unique('ml')}\n")
     yield copied
-    cluster.kubectl("delete", "crd", copied.definition, "--ignore-not-found", "--wait=false")
+    cluster.kubectl("delete", "crd", copied.crd, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture
@@ -399,65 +399,65 @@ def home(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def test_an_upgrade_of_the_release_upgrades_the_definition(cluster: Cluster, copy: Copy, home: str) -> None:
+def test_helm_upgrade_upgrades_the_crd(cluster: Cluster, copy: ChartCopy, home: str) -> None:
     release = install(cluster, home, {"crds": {"install": True}}, copy.path)
-    columns = cluster.get("crd", copy.definition)["spec"]["versions"][0]["additionalPrinterColumns"]
+    columns = cluster.get("crd", copy.crd)["spec"]["versions"][0]["additionalPrinterColumns"]
     assert "DAG" in [column["name"] for column in columns]
 
     copy.change("- name: DAG\n", "- name: Graph\n")
     cluster.helm("upgrade", release.name, str(copy.path), f"--namespace={home}", "--reuse-values")
 
-    columns = cluster.get("crd", copy.definition)["spec"]["versions"][0]["additionalPrinterColumns"]
+    columns = cluster.get("crd", copy.crd)["spec"]["versions"][0]["additionalPrinterColumns"]
     assert "Graph" in [column["name"] for column in columns]
     cluster.helm("uninstall", release.name, f"--namespace={home}")
 
 
-def test_the_definition_outlives_the_release_and_is_taken_up_by_the_next(
-    cluster: Cluster, copy: Copy, home: str
+def test_helm_uninstall_keeps_the_crd_and_the_next_release_adopts_it(
+    cluster: Cluster, copy: ChartCopy, home: str
 ) -> None:
     values = json.dumps(merged(MINIMAL, {"fullnameOverride": unique("test")}))
     arguments = (str(copy.path), f"--namespace={home}", "--values=-")
 
     cluster.helm("install", "again", *arguments, stdin=values)
     cluster.helm("uninstall", "again", f"--namespace={home}")
-    assert cluster.exists("crd", copy.definition)
+    assert cluster.exists("crd", copy.crd)
 
     cluster.helm("install", "again", *arguments, stdin=values)
     cluster.helm("uninstall", "again", f"--namespace={home}")
 
 
-ADOPTIONS = {
+TAKEOVERS = {
     "take-ownership": "--take-ownership",
     "label and annotations": None,
 }
-"""How a release takes over a definition, as the chart's README has it: an option of Helm's, or words on the definition."""
+"""The two ways in the chart's README to take over a CRD: an option of Helm, or metadata of the CRD."""
 
 
-@pytest.mark.parametrize("option", ADOPTIONS.values(), ids=ADOPTIONS.keys())
-@pytest.mark.parametrize("made_by", ["another release", "kubectl"])
-def test_a_definition_of_somebody_elses_is_taken_over(
-    cluster: Cluster, copy: Copy, home: str, made_by: str, option: str | None
+@pytest.mark.parametrize("option", TAKEOVERS.values(), ids=TAKEOVERS.keys())
+@pytest.mark.parametrize("created_by", ["another release", "kubectl"])
+def test_a_release_takes_over_a_crd_that_it_did_not_create(
+    cluster: Cluster, copy: ChartCopy, home: str, created_by: str, option: str | None
 ) -> None:
     before = "default"
-    if made_by == "kubectl":
+    if created_by == "kubectl":
         cluster.kubectl("apply", "--server-side", f"--filename={copy.path / 'files' / 'crds' / CRD.name}")
     else:
         old = install(cluster, before, {"crds": {"install": True}}, copy.path)
         cluster.helm("uninstall", old.name, f"--namespace={before}")
-    uid = cluster.get("crd", copy.definition)["metadata"]["uid"]
+    uid = cluster.get("crd", copy.crd)["metadata"]["uid"]
     values = json.dumps(merged(MINIMAL, {"fullnameOverride": unique("test")}))
-    # Helm 4 applies on the server, where the fields that kubectl wrote are kubectl's.
-    force = ("--force-conflicts",) if made_by == "kubectl" else ()
+    # Helm 4 uses server-side apply, where kubectl owns the fields that it wrote.
+    force = ("--force-conflicts",) if created_by == "kubectl" else ()
     arguments = ("install", "ours", str(copy.path), f"--namespace={home}", "--values=-", *force)
 
     with pytest.raises(CommandError, match="invalid ownership metadata"):
         cluster.helm(*arguments, stdin=values)
     if option is None:
-        cluster.kubectl("label", "crd", copy.definition, "--overwrite", "app.kubernetes.io/managed-by=Helm")
+        cluster.kubectl("label", "crd", copy.crd, "--overwrite", "app.kubernetes.io/managed-by=Helm")
         cluster.kubectl(
             "annotate",
             "crd",
-            copy.definition,
+            copy.crd,
             "--overwrite",
             "meta.helm.sh/release-name=ours",
             f"meta.helm.sh/release-namespace={home}",
@@ -466,22 +466,22 @@ def test_a_definition_of_somebody_elses_is_taken_over(
     else:
         cluster.helm(*arguments, option, stdin=values)
 
-    ours = cluster.get("crd", copy.definition)["metadata"]
-    assert ours["uid"] == uid, "it is the same definition, with its MLJobs"
+    ours = cluster.get("crd", copy.crd)["metadata"]
+    assert ours["uid"] == uid, "the CRD was replaced, and its MLJobs were lost"
     assert ours["annotations"]["meta.helm.sh/release-namespace"] == home
     cluster.helm("uninstall", "ours", f"--namespace={home}")
 
 
-def test_the_definition_goes_with_the_release_when_asked(cluster: Cluster, copy: Copy, home: str) -> None:
+def test_helm_uninstall_deletes_the_crd_with_keep_false(cluster: Cluster, copy: ChartCopy, home: str) -> None:
     release = install(cluster, home, {"crds": {"install": True, "keep": False}}, copy.path)
-    assert cluster.exists("crd", copy.definition)
+    assert cluster.exists("crd", copy.crd)
 
     cluster.helm("uninstall", release.name, f"--namespace={home}")
 
-    eventually(lambda: not cluster.exists("crd", copy.definition), "the definition is gone")
+    eventually(lambda: not cluster.exists("crd", copy.crd), "the CRD is deleted")
 
 
-def test_nothing_else_outlives_the_release(cluster: Cluster, definition: None, home: str) -> None:
+def test_helm_uninstall_deletes_all_other_objects(cluster: Cluster, crds: None, home: str) -> None:
     release = install(cluster, home, {})
     mine = f"--selector=app.kubernetes.io/instance={release.name}"
     kinds = "deployments,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
@@ -490,5 +490,5 @@ def test_nothing_else_outlives_the_release(cluster: Cluster, definition: None, h
     cluster.helm("uninstall", release.name, f"--namespace={home}")
 
     eventually(
-        lambda: not cluster.get(kinds, mine, f"--namespace={home}")["items"], "all objects of the release are gone"
+        lambda: not cluster.get(kinds, mine, f"--namespace={home}")["items"], "all objects of the release are deleted"
     )

@@ -1,4 +1,4 @@
-"""The definitions inside the chart are the generated ones, and Helm looks after them as the values say."""
+"""The CRDs in the chart are the generated ones, and the values decide how Helm manages them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import pytest
 import yaml
 
 from tests.chart.conftest import Render
-from tests.chart.rendering import CHART, CRD, CRDS, INSTANCES
+from tests.chart.rendering import CHART, CRD, CRDS, INSTANCE_CRD
 
 KEEP = "helm.sh/resource-policy"
 
-definitions = pytest.mark.parametrize("crd", [CRD, INSTANCES], ids=lambda path: path.name.partition(".")[0])
+each_crd = pytest.mark.parametrize("crd", [CRD, INSTANCE_CRD], ids=lambda path: path.name.partition(".")[0])
 
 
-def test_the_charts_copies_are_the_generated_files() -> None:
+def test_the_charts_crds_are_the_generated_files() -> None:
     generated = {path.name: path.read_bytes() for path in CRDS.glob("*.yaml")}
 
     assert {path.name: path.read_bytes() for path in (CHART / "files" / "crds").iterdir()} == generated
 
 
-@definitions
-def test_what_is_installed_is_what_was_generated(render: Render, crd: Path) -> None:
-    """Helm's YAML functions carry numbers as floats: a bound that came out rounded would show here."""
+@each_crd
+def test_the_rendered_crd_is_the_generated_one(render: Render, crd: Path) -> None:
+    """Helm's YAML functions turn numbers into floats. This test fails if that rounds a bound."""
     installed = render().one("CustomResourceDefinition", crd.stem)
     generated = yaml.safe_load(crd.read_text())
 
@@ -34,17 +34,17 @@ def test_what_is_installed_is_what_was_generated(render: Render, crd: Path) -> N
     assert annotations == generated["metadata"].get("annotations", {})
 
 
-@definitions
-def test_uninstalling_keeps_it_by_default(render: Render, crd: Path) -> None:
+@each_crd
+def test_uninstall_keeps_the_crd_by_default(render: Render, crd: Path) -> None:
     assert render().one("CustomResourceDefinition", crd.stem)["metadata"]["annotations"][KEEP] == "keep"
 
 
-@definitions
-def test_uninstalling_removes_it_when_asked(render: Render, crd: Path) -> None:
-    definition = render({"crds": {"keep": False}}).one("CustomResourceDefinition", crd.stem)
+@each_crd
+def test_uninstall_deletes_the_crd_with_keep_false(render: Render, crd: Path) -> None:
+    rendered = render({"crds": {"keep": False}}).one("CustomResourceDefinition", crd.stem)
 
-    assert KEEP not in definition["metadata"].get("annotations", {})
+    assert KEEP not in rendered["metadata"].get("annotations", {})
 
 
-def test_they_can_be_left_to_somebody_else(render: Render) -> None:
+def test_the_release_has_no_crd_with_install_false(render: Render) -> None:
     assert not render({"crds": {"install": False}}).all("CustomResourceDefinition")

@@ -1,4 +1,4 @@
-"""The Deployment: one locked-down Pod, and every value that shapes it."""
+"""The Deployment: its restricted Pod, and each value that changes it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.chart.rendering import IMAGE, NAMESPACE
 DIGEST = "sha256:" + "ab" * 32
 
 
-def test_at_most_one_operator_runs_at_any_time(render: Render) -> None:
+def test_at_most_one_operator_runs_at_a_time(render: Render) -> None:
     spec = render().one("Deployment")["spec"]
 
     assert spec["replicas"] == 1
     assert spec["strategy"] == {"type": "Recreate"}
 
 
-def test_the_deployment_selects_its_own_pods_and_the_service_does_too(render: Render) -> None:
+def test_the_deployment_and_the_service_select_the_operators_pod(render: Render) -> None:
     rendered = render({"podLabels": {"team": "ml"}})
 
     spec = rendered.one("Deployment")["spec"]
@@ -30,13 +30,13 @@ def test_the_deployment_selects_its_own_pods_and_the_service_does_too(render: Re
 
 
 def test_the_selector_does_not_change_with_the_version(render: Render) -> None:
-    """A Deployment's selector is immutable: an upgrade that changed it would be refused."""
+    """A Deployment's selector is immutable, so the API server would refuse an upgrade that changes it."""
     selector = render().one("Deployment")["spec"]["selector"]["matchLabels"]
 
     assert not {"app.kubernetes.io/version", "helm.sh/chart"} & selector.keys()
 
 
-def test_the_pod_asks_for_nothing_that_restricted_pod_security_forbids(render: Render) -> None:
+def test_the_pod_satisfies_restricted_pod_security(render: Render) -> None:
     rendered = render()
 
     assert rendered.pod["securityContext"] == {
@@ -54,7 +54,7 @@ def test_the_pod_asks_for_nothing_that_restricted_pod_security_forbids(render: R
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & rendered.pod.keys()
 
 
-def test_only_tmp_can_be_written(render: Render) -> None:
+def test_only_tmp_is_writable(render: Render) -> None:
     rendered = render()
 
     assert rendered.container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
@@ -73,7 +73,7 @@ def test_the_container_runs_the_operator_module(render: Render) -> None:
         pytest.param("readinessProbe", "/readyz", id="ready"),
     ],
 )
-def test_probes_ask_the_operators_own_port(render: Render, probe: str, path: str) -> None:
+def test_a_probe_requests_its_path_on_the_operators_port(render: Render, probe: str, path: str) -> None:
     container = render().container
 
     assert container[probe]["httpGet"] == {"path": path, "port": "http"}
@@ -83,11 +83,13 @@ def test_probes_ask_the_operators_own_port(render: Render, probe: str, path: str
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [
-        pytest.param({}, 120, id="two minutes"),
-        pytest.param({"periodSeconds": 5, "failureThreshold": 100}, 500, id="as long as it is given"),
+        pytest.param({}, 120, id="two minutes by default"),
+        pytest.param({"periodSeconds": 5, "failureThreshold": 100}, 500, id="as long as the values say"),
     ],
 )
-def test_an_operator_has_time_to_start(render: Render, given: dict[str, int], seconds: int) -> None:
+def test_the_startup_probe_gives_the_operator_time_to_start(
+    render: Render, given: dict[str, int], seconds: int
+) -> None:
     probe = render({"startupProbe": given}).container["startupProbe"]
 
     assert probe["periodSeconds"] * probe["failureThreshold"] == seconds
@@ -104,11 +106,11 @@ def test_an_operator_has_time_to_start(render: Render, given: dict[str, int], se
         pytest.param({"digest": DIGEST, "tag": "1.2.3"}, f"{IMAGE}@{DIGEST}", id="a digest wins over a tag"),
     ],
 )
-def test_image(render: Render, image: dict[str, str], expected: str) -> None:
+def test_the_image_comes_from_registry_tag_and_digest(render: Render, image: dict[str, str], expected: str) -> None:
     assert render({"image": image}).container["image"] == expected
 
 
-def test_pull_policy_and_pull_secrets(render: Render) -> None:
+def test_pull_policy_and_pull_secrets_reach_the_pod(render: Render) -> None:
     rendered = render({"image": {"pullPolicy": "Always"}, "imagePullSecrets": [{"name": "registry"}]})
 
     assert rendered.container["imagePullPolicy"] == "Always"
@@ -141,13 +143,13 @@ AFFINITY: dict[str, Any] = {
         pytest.param({}, {"terminationGracePeriodSeconds": 30}, id="default grace period"),
     ],
 )
-def test_where_and_how_the_pod_runs(render: Render, values: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_scheduling_values_reach_the_pod(render: Render, values: dict[str, Any], expected: dict[str, Any]) -> None:
     pod = render(values).pod
 
     assert expected.items() <= pod.items()
 
 
-def test_what_is_not_asked_for_is_left_out(render: Render) -> None:
+def test_the_pod_has_no_field_for_a_value_that_is_not_set(render: Render) -> None:
     assert set(render().pod) == {
         "serviceAccountName",
         "automountServiceAccountToken",
@@ -158,7 +160,7 @@ def test_what_is_not_asked_for_is_left_out(render: Render) -> None:
     }
 
 
-def test_pod_annotations_and_labels(render: Render) -> None:
+def test_pod_annotations_and_labels_reach_the_pod(render: Render) -> None:
     metadata = render({"podAnnotations": {"example.com/a": "b"}, "podLabels": {"team": "ml"}}).one("Deployment")[
         "spec"
     ]["template"]["metadata"]
@@ -169,7 +171,7 @@ def test_pod_annotations_and_labels(render: Render) -> None:
 
 
 def test_security_contexts_and_resources_can_be_replaced(render: Render) -> None:
-    """OpenShift, for one, chooses the user itself: null removes ours."""
+    """null removes a default. OpenShift needs this, because it chooses the user itself."""
     rendered = render(
         {
             "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
@@ -183,7 +185,7 @@ def test_security_contexts_and_resources_can_be_replaced(render: Render) -> None
     assert rendered.container["resources"]["limits"] == {"memory": "1Gi"}
 
 
-def test_the_pod_gets_the_token_and_no_other_pod_gets_it_unasked(render: Render) -> None:
+def test_only_the_operators_pod_mounts_the_service_account_token_by_default(render: Render) -> None:
     rendered = render()
 
     assert rendered.pod["automountServiceAccountToken"] is True
@@ -194,14 +196,18 @@ def test_the_pod_gets_the_token_and_no_other_pod_gets_it_unasked(render: Render)
 @pytest.mark.parametrize(
     ("values", "release", "expected"),
     [
-        pytest.param({}, "mljob-operator", "mljob-operator", id="a release of the chart's name"),
-        pytest.param({}, "prod-mljob-operator", "prod-mljob-operator", id="a release that holds the chart's name"),
+        pytest.param({}, "mljob-operator", "mljob-operator", id="a release with the chart's name"),
+        pytest.param(
+            {}, "prod-mljob-operator", "prod-mljob-operator", id="a release whose name contains the chart's name"
+        ),
         pytest.param({}, "prod", "prod-mljob-operator", id="any other release"),
         pytest.param({"nameOverride": "jobs"}, "prod", "prod-jobs", id="another name"),
         pytest.param({"fullnameOverride": "jobs"}, "prod", "jobs", id="another full name"),
     ],
 )
-def test_names(render: Render, values: dict[str, Any], release: str, expected: str) -> None:
+def test_objects_are_named_after_the_release(
+    render: Render, values: dict[str, Any], release: str, expected: str
+) -> None:
     rendered = render({"crds": {"install": False}, **values}, release=release)
 
     assert rendered.names() == {
@@ -220,7 +226,7 @@ def test_names(render: Render, values: dict[str, Any], release: str, expected: s
     }
 
 
-def test_every_object_says_which_release_it_is_part_of_and_where_it_lives(render: Render) -> None:
+def test_every_object_has_the_labels_and_the_namespace_of_the_release(render: Render) -> None:
     cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
 
     for each in render({"serviceMonitor": {"enabled": True}}).objects:

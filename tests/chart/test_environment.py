@@ -1,4 +1,4 @@
-"""The operator's environment: every value reaches the setting that it is meant for, and no secret stands in the open."""
+"""The operator's environment: each value becomes the right setting, and no variable shows a secret."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EVERYTHING: dict[str, Any] = {
     ),
     "operator": {"namespaces": ["team-a", "team-b"]},
 }
-"""Values that make the chart say all that it can say at once (a token instead of a password aside)."""
+"""All values that can be set at the same time. `auth` is Password: other logins are in WITH_TOKEN and its siblings."""
 
 OIDC = merged(
     SASL,
@@ -68,7 +68,7 @@ MSK = KAFKA | {
 CA = [{"key": "ca.crt", "path": "ca.crt"}]
 
 
-def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_rest(render: Render) -> None:
+def test_with_the_required_values_only_the_operator_manages_all_namespaces_through_rest(render: Render) -> None:
     assert render().env == {
         "MLJOB_AIRFLOW_URL": AIRFLOW_URL,
         "MLJOB_AIRFLOW_INSTANCES": "true",
@@ -90,15 +90,15 @@ def test_with_nothing_but_the_url_the_operator_looks_after_all_namespaces_by_res
     }
 
 
-def test_without_an_airflow_of_its_own_there_are_instances(
+def test_without_an_airflow_url_the_operator_manages_airflow_instances(
     render: Render, settings: Callable[[Rendered], Settings]
 ) -> None:
-    read = settings(render({"airflow": {"url": ""}}))
+    parsed = settings(render({"airflow": {"url": ""}}))
 
-    assert (read.airflow_url, read.airflow_instances) == (None, True)
+    assert (parsed.airflow_url, parsed.airflow_instances) == (None, True)
 
 
-def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
+def test_with_brokers_the_operator_reads_the_default_topic(render: Render) -> None:
     env = render({"kafka": KAFKA}).env
 
     assert {name: value for name, value in env.items() if "KAFKA" in name or "TOPIC" in name} == {
@@ -117,12 +117,12 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
         pytest.param(
             {"airflow": {"reservedDags": ["ops_*", "restore"]}}, "RESERVED_DAGS", "ops_*,restore", id="reserved DAGs"
         ),
-        pytest.param({"airflow": {"access": [{}]}}, "AIRFLOW_ACCESS", "[{}]", id="access for everybody"),
+        pytest.param({"airflow": {"access": [{}]}}, "AIRFLOW_ACCESS", "[{}]", id="access for every namespace"),
         pytest.param(
             {"airflow": {"acceptVanishedRunsBefore": "2026-01-31T12:00:00Z"}},
             "AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE",
             "2026-01-31T12:00:00Z",
-            id="runs that are lost",
+            id="accepted loss of runs",
         ),
         pytest.param({"operator": {"httpHost": "0.0.0.0"}}, "HTTP_HOST", "0.0.0.0", id="address to listen on"),
         pytest.param({"kafka": KAFKA | {"eventsTopic": "ml.events"}}, "EVENTS_TOPIC", "ml.events", id="topic"),
@@ -139,13 +139,18 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
             id="SASL mechanism",
         ),
         pytest.param({"operator": {"namespaces": ["team-a"]}}, "NAMESPACES", "team-a", id="one namespace"),
-        pytest.param({"airflowInstances": {"enabled": False}}, "AIRFLOW_INSTANCES", "false", id="no instances"),
-        pytest.param({"operator": {"namespaces": ["team-a"]}}, "AIRFLOW_INSTANCES", "false", id="no instances unasked"),
+        pytest.param({"airflowInstances": {"enabled": False}}, "AIRFLOW_INSTANCES", "false", id="no AirflowInstances"),
+        pytest.param(
+            {"operator": {"namespaces": ["team-a"]}},
+            "AIRFLOW_INSTANCES",
+            "false",
+            id="no AirflowInstances by default with chosen namespaces",
+        ),
         pytest.param(
             {"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}},
             "AIRFLOW_INSTANCES",
             "true",
-            id="instances beside namespaces",
+            id="AirflowInstances with chosen namespaces",
         ),
         pytest.param(
             {"operator": {"namespaces": ["team-a", "team-b"]}}, "NAMESPACES", "team-a,team-b", id="namespaces"
@@ -157,13 +162,13 @@ def test_with_brokers_it_listens_to_the_usual_topic(render: Render) -> None:
         pytest.param({"operator": {"orphanedRuns": "Cancel"}}, "ORPHANED_RUNS", "Cancel", id="orphaned runs"),
         pytest.param({"operator": {"statusIntervalSeconds": 0}}, "STATUS_INTERVAL_SECONDS", "0", id="status interval"),
         pytest.param(
-            {"airflow": {"cancelFallbackSeconds": 60}}, "CANCEL_FALLBACK_SECONDS", "60", id="cancellation's time"
+            {"airflow": {"cancelFallbackSeconds": 60}}, "CANCEL_FALLBACK_SECONDS", "60", id="time before REST cancels"
         ),
         pytest.param({"operator": {"logFormat": "text"}}, "LOG_FORMAT", "text", id="log format"),
         pytest.param({"operator": {"logLevel": "debug"}}, "LOG_LEVEL", "debug", id="log level"),
     ],
 )
-def test_a_value_becomes_its_setting(render: Render, values: dict[str, Any], name: str, expected: str) -> None:
+def test_a_value_becomes_its_variable(render: Render, values: dict[str, Any], name: str, expected: str) -> None:
     assert render(values).env[f"MLJOB_{name}"] == expected
 
 
@@ -204,7 +209,7 @@ def test_credentials_for_airflow_come_from_the_named_secret(
     assert credentials == {f"MLJOB_AIRFLOW_{name}": ("creds", key) for name, key in expected.items()}
 
 
-def test_an_oauth2_provider_is_named(render: Render) -> None:
+def test_oauth2_values_become_variables(render: Render) -> None:
     oauth2 = {"tokenUrl": "https://login.example.com/token", "scopes": ["airflow", "openid"], "audience": "ml"}
     env = render({"airflow": {"existingSecret": "creds", "auth": "OAuth2", "oauth2": oauth2}}).env
     named = {
@@ -219,8 +224,8 @@ def test_an_oauth2_provider_is_named(render: Render) -> None:
     }
 
 
-def test_a_token_file_and_headers_are_mounted_whole(render: Render) -> None:
-    """So that a change of the token's Secret reaches the Pod."""
+def test_a_token_file_and_headers_are_mounted_as_whole_volumes(render: Render) -> None:
+    """Only a whole volume shows a change of its Secret in the running Pod."""
     rendered = render(
         {"airflow": {"existingSecret": "creds", "auth": "TokenFile", "headers": {"existingSecret": "gateway"}}}
     )
@@ -234,7 +239,7 @@ def test_a_token_file_and_headers_are_mounted_whole(render: Render) -> None:
     assert mounts["airflow-headers"] == "/etc/mljob-operator/airflow-headers"
 
 
-def test_more_volumes_are_mounted_for_token_files(render: Render) -> None:
+def test_extra_volumes_are_mounted_for_token_files(render: Render) -> None:
     volume = {"name": "tokens", "csi": {"driver": "secrets-store.csi.k8s.io"}}
     rendered = render(
         {
@@ -257,7 +262,7 @@ def test_credentials_for_kafka_come_from_the_named_secret(render: Render, protoc
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
-def test_without_sasl_there_is_no_word_of_it(render: Render, protocol: str) -> None:
+def test_without_sasl_there_are_no_sasl_variables(render: Render, protocol: str) -> None:
     assert not [name for name in render({"kafka": KAFKA | {"securityProtocol": protocol}}).env if "SASL" in name]
 
 
@@ -291,7 +296,7 @@ def test_without_sasl_there_is_no_word_of_it(render: Render, protocol: str) -> N
             "trust",
             CA,
             {"MLJOB_KAFKA_SSL_CA_FILE": "ca.crt"},
-            id="Kafka's CA beside SASL",
+            id="Kafka's CA with SASL",
         ),
         pytest.param(
             {"kafka": KAFKA | {"securityProtocol": "SSL", "tls": {"client": {"existingSecret": "mine"}}}},
@@ -319,7 +324,7 @@ def test_without_sasl_there_is_no_word_of_it(render: Render, protocol: str) -> N
         ),
     ],
 )
-def test_certificates_are_mounted_and_named(
+def test_a_certificate_is_mounted_and_its_file_becomes_a_setting(
     render: Render, values: dict[str, Any], volume: str, secret: str, items: list[dict[str, str]], files: dict[str, str]
 ) -> None:
     rendered = render(values)
@@ -334,15 +339,15 @@ def test_certificates_are_mounted_and_named(
     }
 
 
-def test_without_brokers_nothing_of_kafka_is_mounted_or_read(render: Render) -> None:
-    """So that Kafka can be switched off by one value, with the rest of its settings left where they are."""
+def test_without_brokers_the_other_kafka_values_have_no_effect(render: Render) -> None:
+    """One value disables Kafka, so that its other values can stay."""
     rendered = render(merged(EVERYTHING, {"kafka": {"bootstrapServers": ""}}))
 
     assert [name for name in rendered.env if "KAFKA" in name] == ["MLJOB_KAFKA_BOOTSTRAP_SERVERS"]
     assert [each["name"] for each in rendered.pod["volumes"]] == ["tmp", "airflow-ca"]
 
 
-def test_all_at_once_no_variable_and_no_volume_comes_twice(render: Render) -> None:
+def test_with_all_values_no_variable_and_no_volume_occurs_twice(render: Render) -> None:
     rendered = render(EVERYTHING)
 
     volumes = [each["name"] for each in rendered.pod["volumes"]]
@@ -350,14 +355,14 @@ def test_all_at_once_no_variable_and_no_volume_comes_twice(render: Render) -> No
     assert len(rendered.env) == len(rendered.container["env"])
 
 
-def test_further_variables_are_passed_on(render: Render) -> None:
+def test_extra_variables_come_last(render: Render) -> None:
     proxy = {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}
     node = {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
 
     assert render({"extraEnv": [proxy, node]}).container["env"][-2:] == [proxy, node]
 
 
-def test_the_chart_makes_no_secret_and_shows_none(render: Render) -> None:
+def test_the_chart_creates_no_secret_and_shows_no_password(render: Render) -> None:
     rendered = render(EVERYTHING)
 
     assert not rendered.all("Secret")
@@ -387,15 +392,15 @@ TWO_TEAMS: list[dict[str, Any]] = [
 ]
 
 
-def test_access_rules_reach_the_operator_as_they_are(render: Render, settings: Callable[[Rendered], Settings]) -> None:
-    read = settings(render(merged(WITH_TOKEN, {"airflow": {"access": TWO_TEAMS}})))
+def test_access_rules_reach_the_operator_unchanged(render: Render, settings: Callable[[Rendered], Settings]) -> None:
+    parsed = settings(render(merged(WITH_TOKEN, {"airflow": {"access": TWO_TEAMS}})))
 
-    assert read.airflow_access == tuple(AccessRule.model_validate(rule) for rule in TWO_TEAMS)
+    assert parsed.airflow_access == tuple(AccessRule.model_validate(rule) for rule in TWO_TEAMS)
 
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rendered], Settings]:
-    """The operator's settings as a Pod of this release would read them."""
+    """Returns the operator's settings, parsed from the environment of a rendered Pod."""
 
     def read(rendered: Rendered) -> Settings:
         for name in [name for name in os.environ if name.startswith("MLJOB_")]:
@@ -421,10 +426,10 @@ WITH_OAUTH2 = {
 }
 
 
-def test_the_chart_sets_every_setting_of_the_operator_and_no_other(render: Render) -> None:
+def test_the_chart_sets_all_settings_of_the_operator_and_no_other_variable(render: Render) -> None:
     headers = {"airflow": {"headers": {"existingSecret": "gateway"}}}
-    ways = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers, {"kafka": OIDC}, {"kafka": MSK})
-    assert {name for values in ways for name in render(values).env} == {
+    releases = (EVERYTHING, WITH_TOKEN, WITH_TOKEN_FILE, WITH_OAUTH2, headers, {"kafka": OIDC}, {"kafka": MSK})
+    assert {name for values in releases for name in render(values).env} == {
         f"MLJOB_{field.upper()}" for field in Settings.model_fields
     }
 
@@ -436,26 +441,27 @@ def test_the_chart_sets_every_setting_of_the_operator_and_no_other(render: Rende
         pytest.param(WITH_TOKEN, id="token"),
         pytest.param(WITH_TOKEN_FILE, id="token file"),
         pytest.param(WITH_OAUTH2, id="OAuth 2 client"),
-        pytest.param(merged(WITH_TOKEN, {"kafka": OIDC}), id="tokens for Kafka"),
+        pytest.param(merged(WITH_TOKEN, {"kafka": OIDC}), id="OIDC tokens for Kafka"),
         pytest.param(merged(WITH_TOKEN, {"kafka": MSK}), id="MSK"),
     ],
 )
-def test_the_operator_accepts_what_the_chart_sets(
+def test_the_operator_accepts_the_variables_of_the_chart(
     render: Render, settings: Callable[[Rendered], Settings], values: dict[str, Any]
 ) -> None:
-    read = settings(render(values))
+    parsed = settings(render(values))
 
-    assert read.airflow_url == merged(MINIMAL, values)["airflow"]["url"]
-    assert read.namespaces == tuple(values.get("operator", {}).get("namespaces", ()))
+    assert parsed.airflow_url == merged(MINIMAL, values)["airflow"]["url"]
+    assert parsed.namespaces == tuple(values.get("operator", {}).get("namespaces", ()))
 
 
-def test_the_charts_defaults_are_the_operators(render: Render, settings: Callable[[Rendered], Settings]) -> None:
-    read = settings(render(merged(WITH_TOKEN, {"kafka": KAFKA})))
+def test_the_chart_and_the_operator_have_the_same_defaults(
+    render: Render, settings: Callable[[Rendered], Settings]
+) -> None:
+    parsed = settings(render(merged(WITH_TOKEN, {"kafka": KAFKA})))
 
-    said = {"airflow_url", "airflow_token", "kafka_bootstrap_servers", "pod_name", "pod_uid"}
-    assert {name: getattr(read, name) for name in Settings.model_fields if name not in said} == {
-        name: field.default for name, field in Settings.model_fields.items() if name not in said
-    }
+    without_default = {"airflow_url", "airflow_token", "kafka_bootstrap_servers", "pod_name", "pod_uid"}
+    defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in without_default}
+    assert {name: getattr(parsed, name) for name in defaults} == defaults
 
 
 @pytest.mark.parametrize(
@@ -469,7 +475,7 @@ def test_the_charts_defaults_are_the_operators(render: Render, settings: Callabl
         pytest.param(("kafka", "sasl", "oauth", "method"), "kafka_oauth_method", id="source of tokens"),
     ],
 )
-def test_the_schema_offers_the_choices_that_the_operator_has(path: tuple[str, ...], field: str) -> None:
+def test_the_schema_has_the_choices_of_the_operators_setting(path: tuple[str, ...], field: str) -> None:
     node = json.loads((CHART / "values.schema.json").read_text())
     for key in path:
         node = node["properties"][key]
@@ -478,16 +484,16 @@ def test_the_schema_offers_the_choices_that_the_operator_has(path: tuple[str, ..
     assert [choice for choice in node["enum"] if choice] == choices
 
 
-def test_a_user_name_that_no_secret_holds_is_a_value(render: Render) -> None:
-    """Strimzi's Secret of a KafkaUser has a password alone."""
+def test_a_user_name_can_be_a_value_instead_of_a_secrets_key(render: Render) -> None:
+    """Strimzi's Secret of a KafkaUser contains only the password."""
     env = render({"kafka": merged(SASL, {"sasl": {"username": "mljob-operator"}})}).env
 
     assert env["MLJOB_KAFKA_SASL_USERNAME"] == "mljob-operator"
     assert env["MLJOB_KAFKA_SASL_PASSWORD"] == ("kafka-user", "password")
 
 
-def test_extra_variables_win_over_the_charts_and_none_is_there_twice(render: Render) -> None:
-    """The API server takes no list with one name twice (server-side apply), and Helm 4 applies so."""
+def test_extra_variables_override_the_charts_and_no_name_occurs_twice(render: Render) -> None:
+    """Server-side apply, which Helm 4 uses, refuses a list with a name twice."""
     extra = [
         {"name": "MLJOB_KAFKA_SASL_USERNAME", "value": "first"},
         {"name": "MLJOB_LOG_LEVEL", "value": "debug"},
@@ -508,7 +514,7 @@ def test_extra_variables_win_over_the_charts_and_none_is_there_twice(render: Ren
     assert names[-3:] == ["MLJOB_KAFKA_SASL_USERNAME", "MLJOB_LOG_LEVEL", "HTTPS_PROXY"]
 
 
-def test_tokens_for_kafka_take_their_client_from_the_secret_and_their_ca_from_another(
+def test_oidc_takes_the_client_from_one_secret_and_the_ca_from_another(
     render: Render, settings: Callable[[Rendered], Settings]
 ) -> None:
     rendered = render(merged(WITH_TOKEN, {"kafka": OIDC}))
@@ -527,19 +533,19 @@ def test_tokens_for_kafka_take_their_client_from_the_secret_and_their_ca_from_an
     assert "MLJOB_KAFKA_SASL_PASSWORD" not in rendered.env
     [volume] = [each for each in rendered.pod["volumes"] if each["name"] == "oidc-ca"]
     assert (volume["secret"]["secretName"], volume["secret"]["items"]) == ("login-ca", CA)
-    given = settings(rendered).kafka()
-    assert given["sasl.oauthbearer.method"] == "oidc"
-    assert given["sasl.oauthbearer.extensions"] == "logicalCluster=lkc-1,identityPoolId=pool-1"
+    properties = settings(rendered).kafka()
+    assert properties["sasl.oauthbearer.method"] == "oidc"
+    assert properties["sasl.oauthbearer.extensions"] == "logicalCluster=lkc-1,identityPoolId=pool-1"
 
 
-def test_msk_takes_no_secret(render: Render) -> None:
+def test_msk_needs_no_secret(render: Render) -> None:
     env = render({"kafka": MSK}).env
 
     assert env["MLJOB_KAFKA_AWS_REGION"] == "eu-west-1"
     assert not [name for name, value in env.items() if "KAFKA" in name and isinstance(value, tuple)]
 
 
-def test_further_properties_of_librdkafkas_arrive_as_they_are(
+def test_extra_properties_of_librdkafka_reach_the_operator_unchanged(
     render: Render, settings: Callable[[Rendered], Settings]
 ) -> None:
     rendered = render(EVERYTHING)

@@ -1,4 +1,4 @@
-"""How Prometheus finds the operator."""
+"""The Service and the ServiceMonitor for Prometheus."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from tests.chart.conftest import Render
 from tests.chart.rendering import NAMESPACE
 
 
-def test_the_service_leads_to_the_operators_port(render: Render) -> None:
+def test_the_service_forwards_to_the_operators_port(render: Render) -> None:
     service = render({"service": {"port": 9090, "annotations": {"example.com/a": "b"}}}).one("Service")
 
     assert service["spec"]["ports"] == [{"name": "http", "port": 9090, "targetPort": "http", "protocol": "TCP"}]
     assert service["metadata"]["annotations"] == {"example.com/a": "b"}
 
 
-def test_there_is_no_service_monitor_unless_asked_for(render: Render) -> None:
-    """Its CRD is not part of Kubernetes: asking for it unasked would fail the installation."""
+def test_there_is_no_service_monitor_by_default(render: Render) -> None:
+    """Its CRD is not part of Kubernetes: without the CRD the installation would fail."""
     assert not render().all("ServiceMonitor")
 
 

@@ -1,4 +1,4 @@
-"""Access rights as rendered: exactly these, and none by accident. What they amount to is tried in test_cluster.py."""
+"""The rendered rights are exactly these. test_cluster.py tests their effect on a real API server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def grants(rendered: Any) -> set[tuple[str, str]]:
     return {(kind, name) for kind, name in rendered.names() if kind in GRANTS}
 
 
-def test_for_all_namespaces_one_cluster_role_is_bound_to_the_operator(render: Render) -> None:
+def test_for_all_namespaces_the_operator_gets_one_cluster_role(render: Render) -> None:
     rendered = render()
 
     assert rendered.one("ClusterRole", "mljob-operator")["rules"] == [MLJOBS, STATUS, EVENTS, CONF]
@@ -55,7 +55,7 @@ def test_for_all_namespaces_one_cluster_role_is_bound_to_the_operator(render: Re
     }
 
 
-def test_airflow_instances_are_read_everywhere_and_their_secrets_in_one_namespace(render: Render) -> None:
+def test_rights_for_airflow_instances_are_cluster_wide_and_for_secrets_in_one_namespace(render: Render) -> None:
     rendered = render()
 
     assert rendered.one("ClusterRole", FOR_INSTANCES)["rules"] == INSTANCES
@@ -68,14 +68,14 @@ def test_airflow_instances_are_read_everywhere_and_their_secrets_in_one_namespac
         assert binding["roleRef"]["name"] == FOR_INSTANCES
 
 
-def test_the_secrets_for_airflow_instances_can_be_named(render: Render) -> None:
+def test_the_right_to_read_secrets_can_be_limited_to_some_secrets(render: Render) -> None:
     rendered = render({"airflowInstances": {"secrets": ["prod", "staging"]}})
 
     assert rendered.one("Role", FOR_INSTANCES)["rules"] == [{**INSTANCE_SECRETS, "resourceNames": ["prod", "staging"]}]
 
 
-def test_beside_chosen_namespaces_instances_have_to_be_asked_for(render: Render) -> None:
-    """Events about cluster-scoped objects are in namespace default, where nothing else is granted then."""
+def test_airflow_instances_can_be_enabled_with_chosen_namespaces(render: Render) -> None:
+    """Events about cluster-scoped objects are in namespace default, where the operator has no other right then."""
     rendered = render({"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}})
 
     assert rendered.one("ClusterRole", FOR_INSTANCES)["rules"] == INSTANCES
@@ -83,13 +83,13 @@ def test_beside_chosen_namespaces_instances_have_to_be_asked_for(render: Render)
     assert (events["metadata"]["namespace"], events["rules"]) == ("default", [EVENTS])
 
 
-def test_without_instances_nothing_is_granted_for_them(render: Render) -> None:
+def test_without_airflow_instances_there_are_no_rights_for_them(render: Render) -> None:
     rendered = render({"airflowInstances": {"enabled": False}})
 
     assert not [name for _, name in grants(rendered) if name.startswith(FOR_INSTANCES)]
 
 
-def test_for_chosen_namespaces_there_is_a_role_in_each_and_nothing_cluster_wide(render: Render) -> None:
+def test_for_chosen_namespaces_the_operator_gets_a_role_in_each_and_no_cluster_role(render: Render) -> None:
     rendered = render({"operator": {"namespaces": ["team-a", "team-b"]}})
 
     names = ["mljob-operator", "mljob-operator", "mljob-operator-events"]
@@ -114,7 +114,7 @@ def test_for_chosen_namespaces_there_is_a_role_in_each_and_nothing_cluster_wide(
         pytest.param({"configMaps": False}, None, id="neither"),
     ],
 )
-def test_what_conf_may_come_from_is_asked_for(
+def test_the_values_decide_which_objects_conf_from_may_read(
     readable: dict[str, bool], resources: list[str] | None, render: Render
 ) -> None:
     rules = render({"confFrom": readable}).one("ClusterRole", "mljob-operator")["rules"]
@@ -125,13 +125,13 @@ def test_what_conf_may_come_from_is_asked_for(
 @pytest.mark.parametrize(
     "namespaces", [pytest.param([], id="all namespaces"), pytest.param(["team-a"], id="one namespace")]
 )
-def test_rights_can_be_left_to_an_administrator(render: Render, namespaces: list[str]) -> None:
+def test_without_rbac_the_operator_gets_no_rights(render: Render, namespaces: list[str]) -> None:
     rendered = render({"rbac": {"create": False}, "operator": {"namespaces": namespaces}})
 
     assert grants(rendered) == USER_ROLES
 
 
-def test_no_rule_holds_a_wildcard(render: Render) -> None:
+def test_no_rule_contains_a_wildcard(render: Render) -> None:
     for values in ({}, {"operator": {"namespaces": ["team-a"]}}):
         rendered = render(values)
         for role in [*rendered.all("ClusterRole"), *rendered.all("Role")]:
@@ -139,7 +139,7 @@ def test_no_rule_holds_a_wildcard(render: Render) -> None:
                 assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
 
 
-def test_people_can_be_let_see_airflow_instances_alone(render: Render) -> None:
+def test_the_instance_viewer_role_can_only_read_airflow_instances(render: Render) -> None:
     found = render().one("ClusterRole", "mljob-operator-instance-viewer")
 
     assert found["rules"] == [
@@ -160,7 +160,7 @@ def test_people_can_be_let_see_airflow_instances_alone(render: Render) -> None:
         ),
     ],
 )
-def test_people_may_use_mljobs_and_only_read_their_status(
+def test_a_user_role_grants_rights_on_mljobs_and_reads_their_status(
     render: Render, role: str, verbs: list[str], aggregated_to: set[str]
 ) -> None:
     found = render().one("ClusterRole", f"mljob-operator-{role}")
@@ -176,16 +176,16 @@ def test_people_may_use_mljobs_and_only_read_their_status(
     } == aggregated_to
 
 
-def test_user_roles_can_stay_out_of_kubernetes_own(render: Render) -> None:
+def test_aggregation_to_kubernetes_own_roles_can_be_disabled(render: Render) -> None:
     for role in render({"rbac": {"userRoles": {"aggregate": False}}}).all("ClusterRole"):
         assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
 
 
-def test_user_roles_can_be_left_out(render: Render) -> None:
+def test_user_roles_can_be_disabled(render: Render) -> None:
     assert not grants(render({"rbac": {"userRoles": {"create": False}}})) & USER_ROLES
 
 
-def test_whoever_installs_it_without_cluster_wide_rights_needs_none(render: Render) -> None:
+def test_the_chart_can_be_installed_without_cluster_wide_rights(render: Render) -> None:
     rendered = render(
         {"operator": {"namespaces": ["team-a"]}, "crds": {"install": False}, "rbac": {"userRoles": {"create": False}}}
     )
@@ -193,7 +193,7 @@ def test_whoever_installs_it_without_cluster_wide_rights_needs_none(render: Rend
     assert {kind for kind, _ in rendered.names()} == {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding"}
 
 
-def test_a_service_account_of_ones_own_is_used_and_not_made(render: Render) -> None:
+def test_an_existing_service_account_is_used_and_not_created(render: Render) -> None:
     rendered = render({"serviceAccount": {"create": False, "name": "robot"}})
 
     assert not rendered.all("ServiceAccount")
@@ -203,7 +203,7 @@ def test_a_service_account_of_ones_own_is_used_and_not_made(render: Render) -> N
             assert rendered.one(kind, name)["subjects"][0]["name"] == "robot"
 
 
-def test_the_service_account_takes_a_name_and_annotations(render: Render) -> None:
+def test_the_values_set_the_service_accounts_name_and_annotations(render: Render) -> None:
     rendered = render({"serviceAccount": {"name": "robot", "annotations": {"example.com/role": "ml"}}})
 
     metadata = rendered.one("ServiceAccount")["metadata"]

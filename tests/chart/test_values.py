@@ -1,4 +1,4 @@
-"""values.yaml, values.schema.json and the README's table name the same values, and the settings are the operator's own."""
+"""values.yaml, values.schema.json and the README's table contain the same values, with the same defaults."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import yaml
 from tests.chart.rendering import CHART
 
 WHOLE = {"resources", "podSecurityContext", "securityContext"}
-"""Values that belong to Kubernetes: shown as a whole, since what is inside is not ours to define."""
+"""Values whose content Kubernetes defines. The README shows each as a whole."""
 
 TABLE_ROW = re.compile(r"^\| `(?P<key>[\w.]+)` \| (?P<default>.*?) \| (?P<meaning>.*) \|$", re.MULTILINE)
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value with its dotted key."""
+    """The values with their dotted keys."""
     for key, value in values.items():
         below = f"{path}{key}"
         if isinstance(value, Mapping) and value and below not in WHOLE:
@@ -29,7 +29,7 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
 
 
 def schema_leaves(schema: Mapping[str, Any], node: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Each value which the schema knows, with its dotted key."""
+    """The dotted keys of the values in the schema."""
     for key, value in node["properties"].items():
         below = f"{path}{key}"
         target = schema["definitions"][value["$ref"].rsplit("/", 1)[-1]] if "$ref" in value else value
@@ -41,7 +41,7 @@ def schema_leaves(schema: Mapping[str, Any], node: Mapping[str, Any], path: str 
 
 @pytest.fixture(scope="module")
 def rows() -> list[tuple[str, str, str]]:
-    """The README's table of values: key, default, meaning."""
+    """The rows of the README's table of values: key, default and meaning."""
     _, _, values = (CHART / "README.md").read_text().partition("\n## Values\n")
     return TABLE_ROW.findall(values)
 
@@ -51,22 +51,26 @@ def defaults() -> dict[str, Any]:
     return dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
 
 
-def test_the_schema_knows_every_value_and_no_other(defaults: dict[str, Any]) -> None:
+def test_the_schema_has_every_value_and_no_other(defaults: dict[str, Any]) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
 
     assert set(schema_leaves(schema, schema)) - {"global"} == set(defaults)
 
 
-def test_the_readme_lists_every_value_in_order(rows: list[tuple[str, str, str]], defaults: dict[str, Any]) -> None:
+def test_the_readme_lists_every_value_in_the_order_of_values_yaml(
+    rows: list[tuple[str, str, str]], defaults: dict[str, Any]
+) -> None:
     assert [key for key, _, _ in rows] == list(defaults)
 
 
-def test_the_readme_states_the_true_defaults(rows: list[tuple[str, str, str]], defaults: dict[str, Any]) -> None:
+def test_the_readme_shows_the_defaults_of_values_yaml(
+    rows: list[tuple[str, str, str]], defaults: dict[str, Any]
+) -> None:
     stated = {key: default for key, default, _ in rows if key not in WHOLE}
     assert stated == {key: f"`{json.dumps(value)}`" for key, value in defaults.items() if key not in WHOLE}
 
 
-def test_the_chart_and_the_operator_have_one_version() -> None:
+def test_the_chart_and_the_operator_have_the_same_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     project = (CHART.parents[1] / "operator" / "pyproject.toml").read_text()
 
