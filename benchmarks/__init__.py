@@ -1,5 +1,6 @@
-"""How fast, and how heavy: measurements of the real operator on the real parts, each beside the floor that physics sets.
+"""Benchmarks of the operator's speed and memory, with real Kubernetes, Kafka and Airflow.
 
-A figure alone says as much about the machine as about the operator. So whatever is measured has, in the same run, a floor: the
-least that any program would have to do. The ratio of the two is what can be compared between machines; README.md has the method.
+A figure alone depends on the machine as much as on the operator. Each benchmark therefore also
+measures a floor in the same run: the least work that any program needs for the same result. The
+ratio of both can be compared between machines. README.md describes the method.
 """

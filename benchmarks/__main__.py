@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything, print a table, and write it to benchmarks/results."""
+"""Run the benchmarks, print a table, and write the results to benchmarks/results."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import delivery, fold, memory, plot, polling, push
-from benchmarks.delivery import MEASURES, VARIANTS, WORDS
+from benchmarks.bench_stack import DIRECTORY, MeasurementError, bench_stack
+from benchmarks.delivery import LABELS, MEASURES, VARIANTS
 from benchmarks.servers import ServerError
-from benchmarks.stage import DIRECTORY, NotInTime, stage
 from devstack.bootstrap import ROOT
 from devstack.errors import StackError
 from devstack.progress import elapsed, say
@@ -25,18 +25,18 @@ PARTS = ("delivery", "push", "polling", "memory", "fold")
 
 
 def main() -> int:
-    """Run; a problem is said in words."""
+    """Run the benchmarks. Return 1 after an error, which is printed, and 130 after an interrupt."""
     arguments = _parser().parse_args()
     whole = not arguments.quick and set(arguments.only) == set(PARTS)
     began = time.monotonic()
     RESULTS.mkdir(exist_ok=True)
     try:
         results = _measure(set(arguments.only), quick=arguments.quick, picture=RESULTS if whole else None)
-    except (StackError, NotInTime, ServerError) as problem:
-        say(f"error: {problem}")
+    except (StackError, MeasurementError, ServerError) as error:
+        say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        say("interrupted; the stack of the benchmarks is down")
+        say("interrupted; the benchmarks' stack is stopped")
         return 130
     if whole:
         (RESULTS / "latest.json").write_text(json.dumps(results, indent=2) + "\n")
@@ -51,9 +51,13 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few samples, to see that it works; writes no results")
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=PARTS, help="some of the measurements; writes no results"
+        "--quick",
+        action="store_true",
+        help="take few samples, to check that the benchmarks work; does not write results",
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=PARTS, help="run some of the benchmarks; does not write results"
     )
     return parser
 
@@ -61,17 +65,17 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str, Any]:
     results: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine()}
     if parts != {"fold"}:
-        say(f"A stack of their own for the benchmarks, in {DIRECTORY.relative_to(ROOT)}")
-        with stage() as made:
+        say(f"Starting a stack for the benchmarks in {DIRECTORY.relative_to(ROOT)}")
+        with bench_stack() as bench:
             pushed = polled = None
             if "delivery" in parts:
-                # First: nothing waits in this Airflow yet.
+                # This comes first, because the other benchmarks leave queued runs in this Airflow.
                 results["delivery"] = delivery.measure(
-                    made, delivery.Plan(runs=1) if quick else delivery.Plan()
+                    bench, delivery.Plan(runs=1) if quick else delivery.Plan()
                 ).as_json()
             if "push" in parts:
                 plan = push.Plan(blocks=((20, 2), (150, 2)), seconds=4) if quick else push.Plan()
-                pushed = push.measure(made, plan)
+                pushed = push.measure(bench, plan)
                 first, *_ = rates = [comparison.as_json() for comparison in pushed.rates]
                 by_rate = {f"{rate['events_per_second']:.0f}": rate for rate in rates}
                 results["event_to_status"] = {
@@ -80,12 +84,12 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
                     "default_resync": pushed.default_resync.as_json(),
                 }
             if "polling" in parts:
-                polled = polling.measure(made, polling.Plan(jobs=10, changes=8) if quick else polling.Plan())
-                told = results.setdefault("event_to_status", {})
-                told["polling_p50_ms"] = polled.as_json()["p50_ms"]
-                told["polling"] = polled.as_json()
+                polled = polling.measure(bench, polling.Plan(jobs=10, changes=8) if quick else polling.Plan())
+                latencies = results.setdefault("event_to_status", {})
+                latencies["polling_p50_ms"] = polled.as_json()["p50_ms"]
+                latencies["polling"] = polled.as_json()
             if "memory" in parts:
-                results["memory"] = memory.measure(made, 100 if quick else 1000).as_json()
+                results["memory"] = memory.measure(bench, 100 if quick else 1000).as_json()
             if pushed and polled and picture:
                 plot.draw(pushed, polled, picture / "latency.svg")
     if "fold" in parts:
@@ -95,7 +99,7 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
 
 
 def _machine() -> dict[str, Any]:
-    """What figures of other machines can't be compared with these without."""
+    """The facts about this machine that a comparison with another machine needs."""
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -105,12 +109,12 @@ def _machine() -> dict[str, Any]:
 
 
 def _print_table(results: dict[str, Any]) -> None:
-    told = results.get("event_to_status", {})
+    latencies = results.get("event_to_status", {})
     rows = []
-    for rate in told.get("by_rate", {}).values():
+    for rate in latencies.get("by_rate", {}).values():
         rows.append((f"event to status, {rate['events_per_second']:.0f}/s", rate))
-    if "default_resync" in told:
-        rows.append(("  with the change feed", told["default_resync"]))
+    if "default_resync" in latencies:
+        rows.append(("  with the change feed", latencies["default_resync"]))
     if rows:
         print(f"\n{'':<28}{'operator':>20}{'floor':>20}{'ratio':>16}")
         print(f"{'':<28}{'p50      p99 ms':>20}{'p50      p99 ms':>20}{'p50     p99':>16}")
@@ -119,9 +123,11 @@ def _print_table(results: dict[str, Any]) -> None:
             f"{name:<28}{row['p50_ms']:>11.1f}{row['p99_ms']:>9.1f}{row['floor_p50_ms']:>11.1f}{row['floor_p99_ms']:>9.1f}"
             f"{row['p50_ratio']:>8.2f}{row['p99_ratio']:>8.2f}"
         )
-    if "polling" in told:
-        faster = f", {told['polling_p50_ms'] / told['p50_ms']:.0f} times the operator's" if "p50_ms" in told else ""
-        print(f"{'polling':<28}{told['polling']['p50_ms']:>11.0f}{told['polling']['p99_ms']:>9.0f}{faster}")
+    if polling_row := latencies.get("polling"):
+        ratio = (
+            f", {polling_row['p50_ms'] / latencies['p50_ms']:.0f} times the operator's" if "p50_ms" in latencies else ""
+        )
+        print(f"{'polling':<28}{polling_row['p50_ms']:>11.0f}{polling_row['p99_ms']:>9.0f}{ratio}")
     if "delivery" in results:
         _print_delivery(results["delivery"])
     if "fold" in results:
@@ -130,17 +136,17 @@ def _print_table(results: dict[str, Any]) -> None:
             f"{'fold':<28}{row['events_per_second']:>11,} events/s, {row['time_ratio']} times as long as json.loads alone"
         )
     if "memory" in results:
-        told = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())
-        print(f"{'memory':<28}{told}")
+        figures = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())
+        print(f"{'memory':<28}{figures}")
 
 
-def _print_delivery(told: dict[str, Any]) -> None:
+def _print_delivery(results: dict[str, Any]) -> None:
     print(f"\n{'a task, with':<28}{'cpu ms':>20}{'wall ms':>20}{'peak MiB':>20}")
     print(f"{'':<28}" + f"{'p50     p90   more':>20}" * 3)
     for name in VARIANTS:
-        columns = (told[name][measure] for measure in MEASURES)
+        columns = (results[name][measure] for measure in MEASURES)
         row = "".join(f"{c['p50']:>8.0f}{c['p90']:>6.0f}{c.get('more', 0):>+6.0f}" for c in columns)
-        print(f"{WORDS[name]:<28}{row}")
+        print(f"{LABELS[name]:<28}{row}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What it costs a task to tell Kafka of itself: by this project's callbacks, by Airflow's own producer, by both; beside a task that tells nothing.
+"""The cost of sending events for a task: with this project's callbacks, with Airflow's own
+producer, with both, and with neither.
 
-The tasks are real ones, in processes that Airflow's worker forks for them, and do nothing else: what any task pays before it does
-anything is the floor. Each process measures itself (dags/bench_delivery.py). They run one after the other, every variant once in each
-of four places, so that what the machine does besides falls on all of them alike. A variant's figures count only when Kafka has its events.
+The tasks do nothing, in real processes of Airflow's worker. The cost of a task that sends no events
+is the floor. Each process measures itself (dags/bench_delivery.py). The tasks run one after the
+other, and each variant runs once in each of four positions, so that other load of the machine
+affects all variants alike. The benchmark fails unless Kafka has exactly the events of each variant.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
+from benchmarks.bench_stack import BenchStack, MeasurementError, wait_for
 from benchmarks.figures import percentile
-from benchmarks.stage import NotInTime, Stage, wait_for
 from devstack.progress import say, step
 
 DAG_ID = "bench_delivery"
-PLACES = 4
-"""How often that DAG runs each variant."""
+POSITIONS = 4
+"""How many times a run of the DAG runs each variant."""
 
 OURS, OFFICIAL = "ours", "official"
 VARIANTS: dict[str, frozenset[str]] = {
@@ -31,34 +33,36 @@ VARIANTS: dict[str, frozenset[str]] = {
     "official": frozenset({OFFICIAL}),
     "both": frozenset({OURS, OFFICIAL}),
 }
-"""Who tells of the tasks of a variant. The first is the floor."""
+"""The producers that send events for the tasks of each variant."""
 FLOOR = "bare"
-WORDS = {
+"""The variant that sends no events."""
+LABELS = {
     "bare": "nothing (the floor)",
     "callbacks": "mljob_callbacks()",
     "official": "Airflow's own producer",
     "both": "both",
 }
 EVENTS = frozenset({"task_instance.running", "task_instance.success"})
-"""What either says of a task that succeeds."""
+"""The events that each producer sends for a task that succeeds."""
 
 MEASURES = {
     "cpu_ms": ("cpu_seconds", 1000.0),
     "wall_ms": ("wall_seconds", 1000.0),
     "peak_mib": ("peak_bytes", 1 / 1024**2),
 }
-"""Our name of a measure; the DAG's, and what to multiply its number with."""
+"""The measures by name: the name in the DAG's records, and the factor to its unit."""
 
 Cost = Mapping[str, float]
-"""What one task's process cost, by measure."""
+"""The cost of one task's process, by measure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
+    """The size of the benchmark.
 
     Attributes:
-        runs: Of the DAG, with ``PLACES`` tasks of each variant; one more goes before, to warm up the worker.
+        runs: Runs of the DAG, each with ``POSITIONS`` tasks of each variant. One more run comes
+            first to warm up the worker.
     """
 
     runs: int = 4
@@ -71,109 +75,111 @@ class Result:
     costs: Mapping[str, tuple[Cost, ...]]
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded. ``more`` and ``ratio`` compare medians with the floor's."""
+        """The rounded figures. ``more`` and ``ratio`` compare the median with the floor's
+        median.
+        """
         return {"tasks_of_each": len(self.costs[FLOOR])} | {
             variant: {measure: self._figures(variant, measure) for measure in MEASURES} for variant in self.costs
         }
 
     def _figures(self, variant: str, measure: str) -> dict[str, float]:
         samples, floor = ([cost[measure] for cost in self.costs[name]] for name in (variant, FLOOR))
-        middle, floors = percentile(samples, 0.5), percentile(floor, 0.5)
-        found = {"p50": round(middle, 1), "p90": round(percentile(samples, 0.9), 1)}
+        median, floor_median = percentile(samples, 0.5), percentile(floor, 0.5)
+        figures = {"p50": round(median, 1), "p90": round(percentile(samples, 0.9), 1)}
         if variant != FLOOR:
-            found |= {"more": round(middle - floors, 1), "ratio": round(middle / floors, 2)}
-        return found
+            figures |= {"more": round(median - floor_median, 1), "ratio": round(median / floor_median, 2)}
+        return figures
 
 
-def measure(stage: Stage, plan: Plan) -> Result:
-    """Run the tasks, see that what they told has arrived, and read what they cost.
+def measure(bench: BenchStack, plan: Plan) -> Result:
+    """Run the tasks, check that their events are in Kafka, and read their costs.
 
     Raises:
-        NotInTime: A run did not succeed, a process left no figures, or Kafka does not have exactly the events of each variant.
+        MeasurementError: A run did not succeed, a process recorded no cost, or Kafka does not have
+            exactly the events of each variant.
     """
     with step("delivery", f"reading DAG {DAG_ID}"):
-        wait_for(lambda: stage.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
+        wait_for(lambda: bench.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
     runs = [f"bench-{number}" for number in range(plan.runs + 1)]
     done: list[str] = []
-    with step("delivery", f"{len(runs)} runs of {PLACES * len(VARIANTS)} tasks", lambda: f"{len(done)} of {len(runs)}"):
+    with step(
+        "delivery", f"{len(runs)} runs of {POSITIONS * len(VARIANTS)} tasks", lambda: f"{len(done)} of {len(runs)}"
+    ):
         for run in runs:
-            _run(stage, run)
+            _run(bench, run)
             done.append(run)
     expected = expected_events(runs)
     with step("delivery", f"reading {sum(expected.values())} events"):
-        _assert_told(stage, expected)
-    # The first run's tasks made the worker import what all later ones inherit.
-    result = Result(read_costs((stage.stack.directory / "airflow" / "delivery.jsonl").read_text(), runs[1:]))
-    say(f"  {'':<24} " + ", ".join(f"{name}: {figures['cpu_ms']['p50']:.0f} ms" for name, figures in _variants(result)))
+        _assert_sent(bench, expected)
+    # The first run does not count: its tasks import modules that the processes of all later tasks
+    # inherit.
+    result = Result(read_costs((bench.stack.directory / "airflow" / "delivery.jsonl").read_text(), runs[1:]))
+    figures = result.as_json()
+    say(f"  {'':<24} " + ", ".join(f"{name}: {figures[name]['cpu_ms']['p50']:.0f} ms" for name in VARIANTS))
     return result
 
 
 def read_costs(lines: str, runs: Iterable[str]) -> dict[str, tuple[Cost, ...]]:
-    """What the DAG's tasks wrote down in these runs, by variant.
+    """The costs that the DAG's tasks recorded in these runs, by variant.
 
     Raises:
-        NotInTime: There are not ``PLACES`` tasks of a variant and a run.
+        MeasurementError: A run does not have ``POSITIONS`` records of each variant.
     """
     wanted = list(runs)
     found: dict[str, list[Cost]] = defaultdict(list)
     for line in lines.splitlines():
-        written = json.loads(line)
-        if written["run_id"] in wanted:
-            found[written["variant"]].append(
-                {measure: written[name] * factor for measure, (name, factor) in MEASURES.items()}
+        record = json.loads(line)
+        if record["run_id"] in wanted:
+            found[record["variant"]].append(
+                {measure: record[name] * factor for measure, (name, factor) in MEASURES.items()}
             )
     counts = {variant: len(found[variant]) for variant in VARIANTS}
-    if set(counts.values()) != {PLACES * len(wanted)}:
-        raise NotInTime(f"of {PLACES * len(wanted)} tasks of each kind, these left figures: {counts}")
+    if set(counts.values()) != {POSITIONS * len(wanted)}:
+        raise MeasurementError(f"expected the costs of {POSITIONS * len(wanted)} tasks of each variant, found {counts}")
     return {variant: tuple(found[variant]) for variant in VARIANTS}
 
 
 def expected_events(runs: Iterable[str]) -> Counter[tuple[str, str, str, str]]:
-    """Run, task, who tells and what: once each."""
+    """The expected events as (run, task, producer, event), each once."""
     return Counter(
-        (run, f"{variant}_{place}", teller, event)
+        (run, f"{variant}_{position}", producer, event)
         for run in runs
-        for variant, tellers in VARIANTS.items()
-        for place in range(PLACES)
-        for teller in tellers
+        for variant, producers in VARIANTS.items()
+        for position in range(POSITIONS)
+        for producer in producers
         for event in EVENTS
     )
 
 
-def _variants(result: Result) -> list[tuple[str, dict[str, Any]]]:
-    told = result.as_json()
-    return [(name, told[name]) for name in VARIANTS]
-
-
-def _run(stage: Stage, run_id: str) -> None:
-    stage.airflow.trigger(DAG_ID, run_id)
+def _run(bench: BenchStack, run_id: str) -> None:
+    bench.airflow.trigger(DAG_ID, run_id)
 
     def succeeded() -> bool:
-        state = stage.airflow.state(DAG_ID, run_id)
+        state = bench.airflow.state(DAG_ID, run_id)
         if state == "failed":
-            raise NotInTime(f"run {run_id} of {DAG_ID} failed")
+            raise MeasurementError(f"run {run_id} of {DAG_ID} failed")
         return state == "success"
 
     wait_for(succeeded, f"run {run_id} of {DAG_ID}", 300, every=0.5)
 
 
-def _assert_told(stage: Stage, expected: Counter[tuple[str, str, str, str]], seconds: float = 30) -> None:
-    """That the topic has these events of the DAG, and no others."""
-    told: Counter[tuple[str, str, str, str]] = Counter()
-    consumer = Consumer({"bootstrap.servers": stage.brokers, "group.id": "bench", "enable.auto.commit": False})
+def _assert_sent(bench: BenchStack, expected: Counter[tuple[str, str, str, str]], seconds: float = 30) -> None:
+    """Check that the topic has exactly the expected events of the DAG."""
+    sent: Counter[tuple[str, str, str, str]] = Counter()
+    consumer = Consumer({"bootstrap.servers": bench.brokers, "group.id": "bench", "enable.auto.commit": False})
     try:
-        partitions = consumer.list_topics(stage.topic, timeout=10).topics[stage.topic].partitions
-        consumer.assign([TopicPartition(stage.topic, number, 0) for number in partitions])
+        partitions = consumer.list_topics(bench.topic, timeout=10).topics[bench.topic].partitions
+        consumer.assign([TopicPartition(bench.topic, number, 0) for number in partitions])
         deadline = time.monotonic() + seconds
-        while told.total() < expected.total() and time.monotonic() < deadline:
+        while sent.total() < expected.total() and time.monotonic() < deadline:
             for message in consumer.consume(500, timeout=0.5):
-                said = json.loads(message.value() or b"")
-                if said["dag_id"] == DAG_ID:
-                    teller = OURS if "mljob_version" in said else OFFICIAL
-                    told[said["run_id"], said["task_id"], teller, said["event"]] += 1
+                event = json.loads(message.value() or b"")
+                if event["dag_id"] == DAG_ID:
+                    producer = OURS if "mljob_version" in event else OFFICIAL
+                    sent[event["run_id"], event["task_id"], producer, event["event"]] += 1
     finally:
         consumer.close()
-    if told != expected:
-        raise NotInTime(
-            f"Kafka lacks {dict(expected - told)} and has {dict(told - expected)} beside what was to be told"
+    if sent != expected:
+        raise MeasurementError(
+            f"Kafka lacks the events {dict(expected - sent)}, and has unexpected {dict(sent - expected)}"
         )

@@ -1,4 +1,4 @@
-"""What many measurements come to."""
+"""Percentiles and ratios of samples."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The value that this share of the samples does not exceed, by linear interpolation."""
+    """The percentile of the samples, by linear interpolation. `share` is 0.5 for the median."""
     ordered = sorted(samples)
-    place = share * (len(ordered) - 1)
-    low = int(place)
+    position = share * (len(ordered) - 1)
+    low = int(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a block of work cost.
+    """The load during a block.
 
     Attributes:
-        cpu_ms: CPU time of the process that was measured, a piece of work.
-        busy_percent: How busy the whole machine was, all cores together.
+        cpu_ms: CPU time of the measured process, in milliseconds per event.
+        busy_percent: How busy the machine was, in percent of all cores.
     """
 
     cpu_ms: float
@@ -31,41 +31,46 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that are compared: all its blocks, each a list of milliseconds."""
+    """One side of a comparison.
+
+    Attributes:
+        blocks: The latencies of each block, in milliseconds.
+        loads: The load during each block.
+    """
 
     blocks: tuple[tuple[float, ...], ...]
     loads: tuple[Load, ...]
 
     @property
     def samples(self) -> list[float]:
-        """Of all blocks."""
+        """The latencies of all blocks."""
         return [sample for block in self.blocks for sample in block]
 
     def p(self, share: float) -> float:
-        """A percentile of all samples."""
+        """A percentile of all latencies, in milliseconds."""
         return percentile(self.samples, share)
 
     @property
     def cpu_ms(self) -> float:
-        """CPU time an event."""
+        """CPU time in milliseconds per event, the mean of all blocks."""
         return sum(load.cpu_ms for load in self.loads) / len(self.loads)
 
     @property
     def busy_percent(self) -> float:
-        """How busy the machine was meanwhile."""
+        """How busy the machine was in percent, the mean of all blocks."""
         return sum(load.busy_percent for load in self.loads) / len(self.loads)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The operator beside the floor, at one rate."""
+    """The operator and the floor at one rate, in events per second."""
 
     rate: float
     operator: Side
     floor: Side
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded to what the clock and the noise allow."""
+        """The rounded figures."""
         pairs = zip(self.operator.blocks, self.floor.blocks, strict=True)
         by_block = [percentile(ours, 0.5) / percentile(floors, 0.5) for ours, floors in pairs]
         return {

@@ -1,7 +1,9 @@
-"""The floor: the least that takes an event from Kafka into a status. Consume, PATCH, and nothing between.
+"""The floor: the least work that brings an event from Kafka into a status. It consumes a message
+and sends one PATCH.
 
-It knows nothing: no run ids, no fold, no conditions, no offsets to keep, no conflict. Messages wait for nobody, connections stay open,
-the patch has one field. Whatever is slower than this is the operator's own work; whatever is not, is Kafka's and the apiserver's.
+It handles no run ids, states, conditions, offsets or conflicts. Connections stay open, and the
+patch has one field. Its latency is that of Kafka and the API server. What the operator needs in
+addition is the operator's own work.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ CONNECTIONS = 16
 
 
 def main() -> None:
-    """Run until ended."""
+    """Run until the process is terminated."""
     asyncio.run(_serve(Path(os.environ["KUBECONFIG"]), os.environ["BENCH_BROKERS"], os.environ["BENCH_TOPIC"]))
 
 
@@ -39,13 +41,13 @@ async def _serve(kubeconfig: Path, brokers: str, topic: str) -> None:
                 answer.raise_for_status()
                 await answer.read()
 
-        under_way: set[asyncio.Task[None]] = set()
+        patches: set[asyncio.Task[None]] = set()
 
         def deliver(values: list[bytes]) -> None:
             for value in values:
                 task = asyncio.create_task(patch(value))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
+                patches.add(task)
+                task.add_done_callback(patches.discard)
 
         def consume() -> None:
             consumer = Consumer({"bootstrap.servers": brokers, "group.id": "bench-floor"})
@@ -54,7 +56,8 @@ async def _serve(kubeconfig: Path, brokers: str, topic: str) -> None:
                 first = consumer.poll(1.0)
                 if first is None:
                     continue
-                # A full batch would be waited for; so one message is, and what else is there comes along.
+                # consume() would wait for a full batch. So wait for one message, and take those
+                # that have already arrived.
                 messages = [first, *consumer.consume(500, 0)]
                 loop.call_soon_threadsafe(deliver, [m.value() or b"" for m in messages if m.error() is None])
 

@@ -1,6 +1,7 @@
-"""How many events a second the core folds, with no I/O around it, beside what parsing their JSON takes alone.
+"""How many events per second the core folds without I/O, compared with parsing their JSON only.
 
-The clock is the process's CPU time: nothing is waited for here, so what else the machine does should not count.
+The benchmark measures CPU time of the process. It waits for nothing, so other load of the machine
+hardly affects it.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Events a second.
+    """Events per second.
 
     Attributes:
-        json_alone: ``json.loads``, the floor.
-        fold_alone: Of events that were read before.
-        read_and_fold: From bytes to ledger.
-        official: From bytes to ledger, for events of Airflow's own producer.
-        wide_run: Fold alone, into a run with 1,000 mapped task instances.
+        json_alone: ``json.loads`` only, the floor.
+        fold_alone: Folding events that are parsed already.
+        read_and_fold: Parsing and folding.
+        official: Parsing and folding events of Airflow's own producer.
+        wide_run: Folding events, which are parsed already, of a run with 1,000 mapped task
+            instances.
     """
 
     json_alone: float
@@ -43,7 +45,9 @@ class Result:
     wide_run: float
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded."""
+        """The rounded figures. ``time_ratio`` is the time of parsing and folding, divided by the
+        floor's.
+        """
         return {
             "events_per_second": round(self.read_and_fold),
             "official_format_events_per_second": round(self.official),
@@ -55,7 +59,7 @@ class Result:
 
 
 def measure(repeats: int = 3) -> Result:
-    """Median of a few passes."""
+    """Measure each figure `repeats` times, and take the median."""
     messages, official = _our_messages(RUNS, TASKS, mapped=1), _official_messages()
     wide = [read(message, _BEGAN) for message in _our_messages(1, 1, mapped=1000, reports=8)]
     envelopes = [read(message, _BEGAN) for message in messages]
@@ -85,7 +89,9 @@ def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
 
 
 def _read_and_fold(messages: list[bytes]) -> dict[str, Ledger]:
-    """One event at a time, as they come on a quiet topic; a burst is folded in one go, which is faster."""
+    """Fold one event at a time, as on a quiet topic. The operator folds a burst at once, which is
+    faster.
+    """
     ledgers: dict[str, Ledger] = {}
     for message in messages:
         _fold_one(ledgers, read(message, _BEGAN))
@@ -106,7 +112,9 @@ def _fold_one(ledgers: dict[str, Ledger], envelope: Envelope) -> None:
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:
-    """Tasks that start, report, and succeed; the runs' events mixed, as they are on a topic."""
+    """Events of tasks that start, report and succeed. The events of different runs alternate, as on
+    a topic.
+    """
     steps = [EventName.TASK_RUNNING, *[EventName.TASK_PROGRESS] * reports, EventName.TASK_SUCCESS]
     messages = []
     for task in range(tasks):
@@ -134,7 +142,7 @@ def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS)
 
 
 def _official_messages() -> list[bytes]:
-    """The same tasks as Airflow's own producer tells of them: it has no reports, so there are more runs."""
+    """Events of Airflow's own producer. It sends no reports, so more runs make up for them."""
     messages = []
     for run in range(RUNS * REPORTS // 2):
         for task in range(TASKS):

@@ -1,4 +1,4 @@
-"""What the operator weighs: resident memory without MLJobs, and with many that are not finished."""
+"""The operator's resident memory without MLJobs, and with many unfinished MLJobs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.stage import Stage
+from benchmarks.bench_stack import BenchStack
 from devstack.progress import step
 
 NAMESPACE = "bench-memory"
 MIB = 1024 * 1024
-QUIET = 8
-"""Seconds without a change worth mentioning, after which memory counts as settled."""
+STABLE_SECONDS = 8
+"""Memory counts as settled after so many seconds without a change of more than one percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,10 @@ class Result:
     """Resident memory in MiB.
 
     Attributes:
-        many: With ``jobs`` live ones, in the process that submitted them.
-        restarted: With the same ones, in a process that found them.
+        jobs: The number of MLJobs.
+        none: Without MLJobs.
+        many: With the MLJobs, in the process that submitted their runs.
+        restarted: With the MLJobs, in a process that started afterwards.
     """
 
     jobs: int
@@ -32,7 +34,7 @@ class Result:
     restarted: float
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded."""
+        """The rounded figures."""
         return {
             "live_0_mib": round(self.none, 1),
             f"live_{self.jobs}_mib": round(self.many, 1),
@@ -41,27 +43,29 @@ class Result:
         }
 
 
-def measure(stage: Stage, jobs: int = 1000) -> Result:
-    """Weigh it before and after so many MLJobs were submitted."""
-    stage.cluster.make_namespace(NAMESPACE)
-    with stage.operator(MLJOB_NAMESPACES=NAMESPACE) as process:
+def measure(bench: BenchStack, jobs: int = 1000) -> Result:
+    """Measure before and after the operator submits the runs of `jobs` MLJobs, and after a
+    restart.
+    """
+    bench.cluster.make_namespace(NAMESPACE)
+    with bench.operator(MLJOB_NAMESPACES=NAMESPACE) as process:
         none = _settled(process, "without MLJobs")
-        stage.populate(NAMESPACE, jobs)
-        stage.wait_until_queued(NAMESPACE, jobs)
+        bench.populate(NAMESPACE, jobs)
+        bench.wait_until_queued(NAMESPACE, jobs)
         many = _settled(process, f"with {jobs} live MLJobs")
-    with stage.operator(MLJOB_NAMESPACES=NAMESPACE) as process:
+    with bench.operator(MLJOB_NAMESPACES=NAMESPACE) as process:
         restarted = _settled(process, f"with {jobs} live MLJobs, after a restart")
     return Result(jobs, none, many, restarted)
 
 
 def _settled(process: psutil.Process, what: str, seconds: float = 40) -> float:
-    """Resident memory in MiB, once it stays within one percent for a while."""
+    """The resident memory in MiB once it has settled, or after `seconds`."""
     history = [process.memory_info().rss / MIB]
     with step("memory", f"settling {what}", lambda: f"{history[-1]:.1f} MiB"):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            recent = history[-QUIET:]
-            if len(recent) == QUIET and max(recent) - min(recent) < 0.01 * max(recent):
+            recent = history[-STABLE_SECONDS:]
+            if len(recent) == STABLE_SECONDS and max(recent) - min(recent) < 0.01 * max(recent):
                 break
             time.sleep(1)
             history.append(process.memory_info().rss / MIB)

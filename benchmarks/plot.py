@@ -1,4 +1,4 @@
-"""One picture: which share of changes has reached the watcher after how long."""
+"""The plot of the results: the share of changes that have reached the watcher, over time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmarks.figures import percentile
 from benchmarks.polling_operator import INTERVAL
 
 POINTS = 200
-"""Of a curve: enough for its shape, and a file that stays small."""
+"""Points of a curve: enough for its shape, and few enough for a small file."""
 
 
 def draw(pushed: push.Result, polled: polling.Result, file: Path) -> None:
-    """Write the picture as SVG, the same bytes for the same figures."""
+    """Write the plot as SVG. The same figures give the same bytes."""
     mpl.use("agg")
     mpl.rcParams["svg.hashsalt"] = "mljob"
     from matplotlib import pyplot

@@ -1,4 +1,6 @@
-"""How long the usual kind of operator takes to show a change: from a change in Airflow to the change at a Kubernetes watcher."""
+"""The latency of an operator that polls: from a change in Airflow to the change at a Kubernetes
+watcher.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,19 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.bench_stack import DAG_ID, BenchStack, wait_for
 from benchmarks.figures import percentile
 from benchmarks.polling_operator import INTERVAL
-from benchmarks.stage import DAG_ID, Stage, wait_for
 from benchmarks.watcher import Watcher
 from devstack.progress import step
 
 NAMESPACE = "bench-polling"
-_GOLDEN = 0.618034
+_GOLDEN_RATIO = 0.618034
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured."""
+    """The size of the benchmark: how many MLJobs exist, and how many changes are measured."""
 
     jobs: int = 50
     changes: int = 40
@@ -26,13 +28,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Milliseconds of each change."""
+    """The latency of each change, in milliseconds."""
 
     jobs: int
     samples: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded."""
+        """The rounded figures."""
         return {
             "jobs": self.jobs,
             "interval_seconds": INTERVAL,
@@ -42,17 +44,19 @@ class Result:
         }
 
 
-def measure(stage: Stage, plan: Plan) -> Result:
-    """Set one run after the other failed, and see how long until the status says so."""
-    names = stage.populate(NAMESPACE, plan.jobs)
-    env = stage.stack.env
+def measure(bench: BenchStack, plan: Plan) -> Result:
+    """Set the runs failed one after the other, and measure how long each takes to show in the
+    status.
+    """
+    names = bench.populate(NAMESPACE, plan.jobs)
+    env = bench.stack.env
     environment = {name: env[name] for name in ("KUBECONFIG", "AIRFLOW_URL", "AIRFLOW_USER", "AIRFLOW_PASSWORD")}
     environment["BENCH_NAMESPACE"] = NAMESPACE
-    with Watcher(stage.credentials) as watcher, stage.process("benchmarks.polling_operator", environment):
+    with Watcher(bench.credentials) as watcher, bench.process("benchmarks.polling_operator", environment):
         runs: dict[str, str] = {}
 
         def all_queued() -> bool:
-            for job in stage.cluster.list(NAMESPACE):
+            for job in bench.cluster.list(NAMESPACE):
                 status = job.get("status") or {}
                 if status.get("dagRunState") == "queued":
                     runs[job["metadata"]["name"]] = status["dagRunId"]
@@ -60,21 +64,22 @@ def measure(stage: Stage, plan: Plan) -> Result:
 
         with step("polling", f"submitting {plan.jobs} runs", lambda: f"{len(runs)} of {plan.jobs}"):
             wait_for(all_queued, f"{plan.jobs} MLJobs in {NAMESPACE} with a run", 120, every=0.5)
-        watcher.sightings()
+        watcher.observations()
 
         changed: dict[str, float] = {}
-        with step("polling", f"{plan.changes} changes in Airflow, seen by looking every {INTERVAL:.0f} s"):
+        with step("polling", f"{plan.changes} changes in Airflow, polled every {INTERVAL:.0f} s"):
             for number in range(plan.changes):
                 name = names[number % plan.jobs]
-                stage.airflow.fail(DAG_ID, runs[name])
-                # The clock starts when Airflow has answered: the change is stored, and the request is not counted.
+                bench.airflow.fail(DAG_ID, runs[name])
+                # Airflow has stored the change when it answers, so the request itself does not
+                # count.
                 changed[name] = time.monotonic()
-                # Evenly spread over the interval, in no step with it.
-                time.sleep(0.1 + number * _GOLDEN % 1)
+                # Multiples of the golden ratio spread the changes evenly over the interval.
+                time.sleep(0.1 + number * _GOLDEN_RATIO % 1)
             seen: dict[str, float] = {}
 
             def all_seen() -> bool:
-                for s in watcher.sightings():
+                for s in watcher.observations():
                     if s.namespace == NAMESPACE and s.run_state == "failed":
                         seen.setdefault(s.name, s.at)
                 return seen.keys() >= changed.keys()

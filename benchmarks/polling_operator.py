@@ -1,6 +1,8 @@
-"""The usual kind of operator, to compare with: a kopf timer that asks Airflow for each MLJob's run every few seconds.
+"""An operator that polls, for comparison: a kopf timer reads each MLJob's run from Airflow every
+few seconds.
 
-It is not a caricature: connections are kept open, requests don't block one another, and what did not change is not written.
+It is written with care: connections stay open, requests run concurrently, and it writes a status
+only after a change.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import kopf
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
 INTERVAL = 3.0
-"""Seconds between two looks at one run."""
+"""Seconds between two reads of one run."""
 
 _PHASES = {"queued": "Queued", "running": "Running", "success": "Succeeded", "failed": "Failed"}
 
@@ -30,7 +32,8 @@ class Airflow:
 
     async def connect(self) -> None:
         """Log in."""
-        # As many requests at once as the operator that it is compared with: more exhaust Airflow's database connections.
+        # As many concurrent requests as the real operator. More would exhaust Airflow's database
+        # connections.
         self._session = aiohttp.ClientSession(self._url, connector=aiohttp.TCPConnector(limit=8))
         async with self._session.post("/auth/token", json=self._login, raise_for_status=True) as answer:
             token = (await answer.json())["access_token"]
@@ -41,20 +44,20 @@ class Airflow:
         await self._session.close()
 
     async def submit(self, dag_id: str, run_id: str) -> None:
-        """Trigger a run; one that is there already is fine."""
+        """Trigger a run, unless it exists already."""
         body = {"dag_run_id": run_id, "logical_date": None}
         async with self._session.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body) as answer:
             if answer.status not in (200, 409):
                 raise kopf.TemporaryError(f"Airflow answered {answer.status}", delay=2)
 
     async def state(self, dag_id: str, run_id: str) -> str:
-        """How the run is."""
+        """Airflow's state of the run."""
         async with self._session.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", raise_for_status=True) as answer:
             return str((await answer.json())["state"])
 
 
 def registry(airflow: Airflow) -> kopf.OperatorRegistry:
-    """The handlers."""
+    """The handlers of the operator."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -89,7 +92,7 @@ def registry(airflow: Airflow) -> kopf.OperatorRegistry:
 
 
 def main() -> None:
-    """Run until ended."""
+    """Run until the process is terminated."""
     logging.basicConfig(level=logging.WARNING)
     airflow = Airflow(os.environ["AIRFLOW_URL"], os.environ["AIRFLOW_USER"], os.environ["AIRFLOW_PASSWORD"])
     namespaces = [os.environ["BENCH_NAMESPACE"]]

@@ -1,7 +1,9 @@
-"""From a task's event in Kafka to the change at a Kubernetes watcher: the operator beside the floor, in turns.
+"""The latency from a task's event in Kafka to the change at a Kubernetes watcher, for the operator
+and for the floor.
 
-Both get the same events at the same rate, each about MLJobs in a namespace of its own, which the other does not watch. They take turns
-in short blocks, and the one that goes first changes, so that whatever the machine does besides falls on both.
+Both get the same events at the same rate, for MLJobs in a namespace of their own that the other
+does not watch. They take turns in short blocks, and alternate in who goes first, so that other load
+of the machine affects both.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import psutil
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from benchmarks.bench_stack import BenchStack
 from benchmarks.figures import Comparison, Load, Side
-from benchmarks.stage import Stage
 from benchmarks.traffic import Target, Traffic
 from benchmarks.watcher import Watcher
 from devstack.progress import say, step
@@ -22,16 +24,18 @@ from devstack.progress import say, step
 OPERATOR, FLOOR = "bench-push", "bench-floor"
 FLOOR_TOPIC = "bench.floor"
 NEVER = "3600"
-"""Seconds between two looks at Airflow's change feed, where events alone are measured."""
+"""Seconds between two reads of Airflow's change feed: longer than the benchmark, so that only
+events change statuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
+    """The size of the benchmark.
 
     Attributes:
-        blocks: Rate in events a second, and how many blocks at it.
-        seconds: Of one block.
+        jobs: How many MLJobs each side has.
+        blocks: Pairs of a rate, in events per second, and the number of blocks at this rate.
+        seconds: The length of a block.
     """
 
     jobs: int = 50
@@ -41,35 +45,37 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Comparisons by rate, and the first rate again with the change feed read as often as by default."""
+    """The comparison at each rate, and one at the first rate with the default interval of the
+    change feed.
+    """
 
     rates: tuple[Comparison, ...]
     default_resync: Comparison
 
 
-def measure(stage: Stage, plan: Plan) -> Result:
-    """Compare."""
-    names = stage.populate(FLOOR, plan.jobs)
-    stage.populate(OPERATOR, plan.jobs)
-    _make_topic(stage.brokers)
+def measure(bench: BenchStack, plan: Plan) -> Result:
+    """Measure the operator and the floor at each rate."""
+    names = bench.populate(FLOOR, plan.jobs)
+    bench.populate(OPERATOR, plan.jobs)
+    _make_topic(bench.brokers)
     floor_environment = {
-        "KUBECONFIG": str(stage.stack.kubeconfig),
-        "BENCH_BROKERS": stage.brokers,
+        "KUBECONFIG": str(bench.stack.kubeconfig),
+        "BENCH_BROKERS": bench.brokers,
         "BENCH_TOPIC": FLOOR_TOPIC,
     }
-    with Watcher(stage.credentials) as watcher, stage.process("benchmarks.floor", floor_environment) as bare:
+    with Watcher(bench.credentials) as watcher, bench.process("benchmarks.floor", floor_environment) as bare:
         floors = [Target(FLOOR, name, f"floor.{name}") for name in names]
-        floor = _Contestant(bare, Traffic(stage.brokers, FLOOR_TOPIC, floors, watcher))
-        with stage.operator(MLJOB_NAMESPACES=OPERATOR, MLJOB_RESYNC_INTERVAL_SECONDS=NEVER) as process:
-            runs = stage.wait_until_queued(OPERATOR, plan.jobs)
+        floor = _Subject(bare, Traffic(bench.brokers, FLOOR_TOPIC, floors, watcher))
+        with bench.operator(MLJOB_NAMESPACES=OPERATOR, MLJOB_RESYNC_INTERVAL_SECONDS=NEVER) as process:
+            runs = bench.wait_until_queued(OPERATOR, plan.jobs)
             targets = [Target(OPERATOR, name, run_id) for name, run_id in runs.items()]
-            operator = _Contestant(process, Traffic(stage.brokers, stage.topic, targets, watcher))
+            operator = _Subject(process, Traffic(bench.brokers, bench.topic, targets, watcher))
             _warm_up(floor, operator)
             rates = tuple(
-                _compare(operator, floor, rate, count, plan.seconds, "events alone") for rate, count in plan.blocks
+                _compare(operator, floor, rate, count, plan.seconds, "events only") for rate, count in plan.blocks
             )
-        with stage.operator(MLJOB_NAMESPACES=OPERATOR) as process:
-            operator = operator.now(process)
+        with bench.operator(MLJOB_NAMESPACES=OPERATOR) as process:
+            operator = operator.restarted(process)
             _warm_up(floor, operator)
             rate, count = plan.blocks[0]
             default = _compare(operator, floor, rate, max(1, count // 3), plan.seconds, "with the change feed")
@@ -77,18 +83,18 @@ def measure(stage: Stage, plan: Plan) -> Result:
 
 
 @dataclass(frozen=True, slots=True)
-class _Contestant:
-    """A process, and the traffic that keeps it busy."""
+class _Subject:
+    """A measured process and its traffic."""
 
     process: psutil.Process
     traffic: Traffic
 
-    def now(self, process: psutil.Process) -> _Contestant:
-        """The same traffic for another process."""
-        return _Contestant(process, self.traffic)
+    def restarted(self, process: psutil.Process) -> _Subject:
+        """The same traffic for a new process."""
+        return _Subject(process, self.traffic)
 
     def block(self, rate: float, seconds: float) -> tuple[tuple[float, ...], Load]:
-        """One block: each event's milliseconds, and what it cost."""
+        """Run one block. Return the latency of each event in milliseconds, and the load."""
         psutil.cpu_percent()
         before = self.process.cpu_times()
         took = self.traffic.run(rate, seconds)
@@ -97,25 +103,24 @@ class _Contestant:
         return tuple(took), Load(cpu * 1000 / len(took), psutil.cpu_percent())
 
 
-def _warm_up(*contestants: _Contestant) -> None:
+def _warm_up(*subjects: _Subject) -> None:
     with step("events", "waiting for the first statuses"):
-        for contestant in contestants:
-            contestant.traffic.warm_up()
-        # First blocks pay for what is done once: connections, caches, the interpreter's specialisations.
-        for contestant in contestants:
-            contestant.traffic.run(50, 2)
+        for subject in subjects:
+            subject.traffic.warm_up()
+        # Without this block the first measured block would include one-time work: connections,
+        # caches, specialised bytecode.
+        for subject in subjects:
+            subject.traffic.run(50, 2)
 
 
-def _compare(
-    operator: _Contestant, floor: _Contestant, rate: float, count: int, seconds: float, what: str
-) -> Comparison:
+def _compare(operator: _Subject, floor: _Subject, rate: float, count: int, seconds: float, what: str) -> Comparison:
     ours: list[tuple[tuple[float, ...], Load]] = []
     floors: list[tuple[tuple[float, ...], Load]] = []
     turns: list[Callable[[], None]] = [
         lambda: ours.append(operator.block(rate, seconds)),
         lambda: floors.append(floor.block(rate, seconds)),
     ]
-    with step("events", f"{rate:.0f}/s, {count} blocks of {seconds:.0f} s each for operator and floor, {what}"):
+    with step("events", f"{rate:.0f} events/s, {count} blocks of {seconds:.0f} s for operator and floor, {what}"):
         for turn in range(count):
             for block in turns if turn % 2 == 0 else reversed(turns):
                 block()
@@ -132,7 +137,7 @@ def _side(blocks: Sequence[tuple[tuple[float, ...], Load]]) -> Side:
 
 
 def _make_topic(brokers: str) -> None:
-    """With as many partitions as the operator's own."""
+    """Create the floor's topic, with as many partitions as the operator's topic."""
     admin = AdminClient({"bootstrap.servers": brokers})
-    [made] = admin.create_topics([NewTopic(FLOOR_TOPIC, num_partitions=4, replication_factor=1)]).values()
-    made.result(timeout=10)
+    [created] = admin.create_topics([NewTopic(FLOOR_TOPIC, num_partitions=4, replication_factor=1)]).values()
+    created.result(timeout=10)

@@ -1,4 +1,6 @@
-"""The Kubernetes API and Airflow's, by plain HTTP: a client library between the clock and the wire would be measured too."""
+"""Clients of the Kubernetes API and of Airflow's REST API. They use plain HTTP, because the
+benchmarks would measure a client library too.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ _EVERYWHERE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 class ServerError(RuntimeError):
-    """A server answered something that the benchmark can't go on with."""
+    """A server answered with an error, so the benchmark can't continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the Kubernetes API is, and who asks."""
+    """The address of the Kubernetes API, a user's token and the CA certificate."""
 
     server: str
     token: str
@@ -33,22 +35,24 @@ class Credentials:
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Credentials:
-        """Read from a kubeconfig of the development stack, which is JSON and has one user with a token."""
+        """Read a kubeconfig of the development stack, which is JSON and has one user with a
+        token.
+        """
         content = json.loads(kubeconfig.read_text())
         cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
         return cls(cluster["server"], user["token"], base64.b64decode(cluster["certificate-authority-data"]).decode())
 
     def tls(self) -> ssl.SSLContext:
-        """Trusts this cluster and no other."""
+        """A TLS context that trusts only this cluster."""
         return ssl.create_default_context(cadata=self.authority)
 
     def headers(self, content_type: str = "application/json") -> dict[str, str]:
-        """For one request."""
+        """The headers of a request."""
         return {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
 
 
 def path_of(namespace: str, name: str = "", subresource: str = "") -> str:
-    """An MLJob's path, or that of a namespace's MLJobs."""
+    """The path of an MLJob, or of all MLJobs of a namespace."""
     parts = ["", "apis", GROUP, VERSION, "namespaces", namespace, PLURAL, name, subresource]
     return "/".join(parts).rstrip("/")
 
@@ -61,11 +65,11 @@ class Cluster:
         self._pool = urllib3.PoolManager(ssl_context=credentials.tls(), maxsize=2, retries=False)
 
     def make_namespace(self, name: str) -> None:
-        """Create it, unless it is there."""
+        """Create a namespace, unless it exists."""
         self._request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}, accept=(201, 409))
 
     def create(self, namespace: str, name: str, dag_id: str) -> None:
-        """Create an MLJob, unless it is there."""
+        """Create an MLJob, unless it exists."""
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -86,11 +90,13 @@ class Cluster:
                 return found
 
     def version(self) -> str:
-        """Where a watch of all MLJobs can begin."""
+        """The resource version from which a watch of all MLJobs can start."""
         return str(self._request("GET", f"{_EVERYWHERE}?limit=1")["metadata"]["resourceVersion"])
 
     def watch(self, version: str) -> Iterator[bytes]:
-        """Every change of every MLJob since that version, as the bytes that arrive; ends when the server ends it."""
+        """Watch all MLJobs from a resource version. Yield chunks of bytes as they arrive, until the
+        server ends the watch.
+        """
         response = self._pool.request(
             "GET",
             f"{self._credentials.server}{_EVERYWHERE}?watch=1&resourceVersion={version}&timeoutSeconds=3600",
@@ -99,7 +105,7 @@ class Cluster:
             timeout=urllib3.Timeout(connect=5, read=None),
         )
         if response.status != 200:
-            raise ServerError(f"the watch was answered {response.status}: {response.read()[:300]!r}")
+            raise ServerError(f"the Kubernetes API answered {response.status} to the watch: {response.read()[:300]!r}")
         yield from response.stream(None)
 
     def _request(self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = (200,)) -> Any:
@@ -111,47 +117,41 @@ class Cluster:
             timeout=15,
         )
         if response.status not in accept:
-            raise ServerError(f"{method} {path} was answered {response.status}: {response.data[:300]!r}")
+            raise ServerError(
+                f"the Kubernetes API answered {response.status} to {method} {path}: {response.data[:300]!r}"
+            )
         return response.json()
 
 
 class Airflow:
-    """The little that benchmarks ask of Airflow."""
+    """Airflow's REST API."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url
         self._pool = urllib3.PoolManager(maxsize=2, retries=False)
-        answer = self._pool.request(
-            "POST", f"{url}/auth/token", json={"username": user, "password": password}, timeout=15
-        )
-        if answer.status != 201:
-            raise ServerError(f"Airflow answered {answer.status} to the login")
-        self._headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        self._headers: dict[str, str] = {}
+        login = self._request("POST", "/auth/token", {"username": user, "password": password}, accept=201)
+        self._headers = {"Authorization": f"Bearer {login['access_token']}"}
 
     def knows(self, dag_id: str) -> bool:
-        """Whether the DAG's file has been read."""
+        """Whether Airflow has parsed the DAG's file."""
         answer = self._pool.request("GET", f"{self._url}/api/v2/dags/{dag_id}", headers=self._headers, timeout=15)
         return answer.status == 200
 
     def trigger(self, dag_id: str, run_id: str) -> None:
-        """Start a run."""
-        url = f"{self._url}/api/v2/dags/{dag_id}/dagRuns"
-        wanted = {"dag_run_id": run_id, "logical_date": None}
-        answer = self._pool.request("POST", url, headers=self._headers, json=wanted, timeout=30)
-        if answer.status != 200:
-            raise ServerError(f"Airflow answered {answer.status} to POST {url}: {answer.data[:300]!r}")
+        """Trigger a run."""
+        self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None})
 
     def state(self, dag_id: str, run_id: str) -> str:
-        """A run's state, in Airflow's word."""
-        url = f"{self._url}/api/v2/dags/{dag_id}/dagRuns/{run_id}"
-        answer = self._pool.request("GET", url, headers=self._headers, timeout=30)
-        if answer.status != 200:
-            raise ServerError(f"Airflow answered {answer.status} to GET {url}: {answer.data[:300]!r}")
-        return str(answer.json()["state"])
+        """Airflow's state of a run."""
+        return str(self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
         """Set a run failed."""
-        url = f"{self._url}/api/v2/dags/{dag_id}/dagRuns/{run_id}"
-        answer = self._pool.request("PATCH", url, headers=self._headers, json={"state": "failed"}, timeout=30)
-        if answer.status != 200:
-            raise ServerError(f"Airflow answered {answer.status} to PATCH {url}: {answer.data[:300]!r}")
+        self._request("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
+    def _request(self, method: str, path: str, body: Any = None, accept: int = 200) -> Any:
+        answer = self._pool.request(method, self._url + path, headers=self._headers, json=body, timeout=30)
+        if answer.status != accept:
+            raise ServerError(f"Airflow answered {answer.status} to {method} {path}: {answer.data[:300]!r}")
+        return answer.json()

@@ -1,7 +1,9 @@
-"""Events as a running task sends them, at an even rate, and how long each took to reach the watcher.
+"""Sends events of running tasks at an even rate, and measures how long each takes to reach the
+watcher.
 
-An event is stamped when its bytes are ready, before they are given to the producer. It has arrived with the first version of its MLJob
-that holds it or a later one: what was coalesced into a later patch took as long as that patch did.
+The clock of an event starts when its bytes are ready, before the producer gets them. It stops with
+the first version of the MLJob that contains this event or a later one: an event that is merged into
+a later patch takes as long as that patch.
 """
 
 from __future__ import annotations
@@ -15,17 +17,18 @@ from datetime import UTC, datetime
 
 from confluent_kafka import Producer
 
-from benchmarks.stage import DAG_ID, NotInTime, wait_for
-from benchmarks.watcher import SEQUENCE, Sighting, Watcher
+from benchmarks.bench_stack import DAG_ID, MeasurementError, wait_for
+from benchmarks.watcher import SEQUENCE, Observation, Watcher
 from mljob_contract.events import EventName, MLJobRef, TaskEvent
 
 TASK = "train"
 Name = tuple[str, str]
+"""Namespace and name of an MLJob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An MLJob that events are about."""
+    """An MLJob that gets events."""
 
     namespace: str
     name: str
@@ -33,15 +36,15 @@ class Target:
 
     @property
     def key(self) -> Name:
-        """Namespace and name."""
+        """Namespace and name of the MLJob."""
         return self.namespace, self.name
 
 
 class Traffic:
-    """One topic, and the MLJobs that its events are about. Events are numbered, and a number is never used twice."""
+    """Events for some MLJobs on one topic. Each event has a number of its own."""
 
     def __init__(self, brokers: str, topic: str, targets: Sequence[Target], watcher: Watcher) -> None:
-        # No linger: how long a producer gathers messages is its own choice and not the operator's.
+        # Without linger: the time in which a producer collects messages is not the operator's.
         self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
         self._topic = topic
         self._targets = targets
@@ -49,7 +52,9 @@ class Traffic:
         self._number = 0
 
     def warm_up(self, seconds: float = 60) -> None:
-        """Send until the first answer from every MLJob: consumers have joined, connections are open."""
+        """Send events until each MLJob's status has changed: then consumers have joined, and
+        connections are open.
+        """
         for target in self._targets:
             self._send(target, EventName.TASK_RUNNING)
         waiting = {target.key for target in self._targets}
@@ -60,18 +65,23 @@ class Traffic:
                 if target.key in waiting:
                     self._send(target, EventName.TASK_PROGRESS)
             time.sleep(1)
-            waiting.difference_update((s.namespace, s.name) for s in self._watcher.sightings() if s.sequence >= first)
+            waiting.difference_update(
+                (s.namespace, s.name) for s in self._watcher.observations() if s.sequence >= first
+            )
             return not waiting
 
         wait_for(answered, f"a first status in {self._targets[0].namespace}", seconds, every=0)
 
     def run(self, rate: float, seconds: float) -> list[float]:
-        """Send at this rate for so long, to one MLJob after the other; milliseconds from event to watcher.
+        """Send `rate` events per second for some seconds, to one MLJob after the other.
+
+        Returns:
+            The latency of each event, in milliseconds.
 
         Raises:
-            NotInTime: An event never arrived.
+            MeasurementError: An event did not arrive.
         """
-        self._watcher.sightings()
+        self._watcher.observations()
         sent: dict[Name, list[tuple[int, float]]] = defaultdict(list)
         began = time.monotonic()
         for index in range(round(rate * seconds)):
@@ -81,11 +91,11 @@ class Traffic:
             target = self._targets[index % len(self._targets)]
             sent[target.key].append(self._send(target, EventName.TASK_PROGRESS))
 
-        seen: list[Sighting] = []
+        seen: list[Observation] = []
         last = {key: events[-1][0] for key, events in sent.items()}
 
         def all_arrived() -> bool:
-            seen.extend(self._watcher.sightings())
+            seen.extend(self._watcher.observations())
             newest: dict[Name, int] = {}
             for s in seen:
                 newest[s.namespace, s.name] = max(s.sequence, newest.get((s.namespace, s.name), -1))
@@ -118,11 +128,11 @@ class Traffic:
         return number, at
 
 
-def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Sighting]) -> list[float]:
-    """Milliseconds from each event to the first sighting that holds it.
+def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Observation]) -> list[float]:
+    """The milliseconds from each event to the first observation that contains it or a later event.
 
     Raises:
-        NotInTime: There is none.
+        MeasurementError: No observation contains an event.
     """
     arrived: dict[Name, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for s in seen:
@@ -134,8 +144,8 @@ def latencies(sent: dict[Name, list[tuple[int, float]]], seen: Sequence[Sighting
     for key, events in sent.items():
         numbers, times = arrived[key]
         for number, at in events:
-            place = bisect_left(numbers, number)
-            if place == len(numbers):
-                raise NotInTime(f"event {number} of {key} never reached the watcher")
-            took.append((times[place] - at) * 1000)
+            index = bisect_left(numbers, number)
+            if index == len(numbers):
+                raise MeasurementError(f"event {number} of {key} did not reach the watcher")
+            took.append((times[index] - at) * 1000)
     return took

@@ -1,7 +1,9 @@
-"""The other end of every measurement: a bare watch in a process of its own, which notes when each change arrived.
+"""The end of every latency measurement: a watch in a process of its own, which records when each
+change arrives.
 
-A change is stamped before it is parsed, on the clock that all processes of a machine share (CLOCK_MONOTONIC). Sightings are handed over
-only when asked for, so that during a measurement nothing but the watch runs here.
+The process records the time before it parses the change, with the clock that all processes of a
+machine share (CLOCK_MONOTONIC). It hands over its observations only on request, so that only the
+watch runs during a measurement.
 """
 
 from __future__ import annotations
@@ -17,17 +19,19 @@ from typing import Any, Self
 from benchmarks.servers import Cluster, Credentials
 
 SEQUENCE = "seq"
-"""The metric that tells which event a status holds."""
+"""The metric with the number of the event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """A version of an MLJob arrived.
+class Observation:
+    """A version of an MLJob that has arrived.
 
     Attributes:
-        at: When, in seconds of the monotonic clock.
-        sequence: Number of the newest event in its status; -1 before any.
-        run_state: What its status says of the dag run.
+        namespace: The namespace of the MLJob.
+        name: The name of the MLJob.
+        at: When it arrived, in seconds of the monotonic clock.
+        sequence: The number of the newest event in its status, or -1 without events.
+        run_state: ``status.dagRunState``.
     """
 
     namespace: str
@@ -46,36 +50,36 @@ class Watcher:
         self._process = context.Process(target=_watch, args=(credentials, theirs), daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin; the watch is open when this returns."""
+        """Start the process, and wait until its watch is open."""
         self._process.start()
         if not self._pipe.poll(60):
-            raise RuntimeError("the watcher could not open its watch")
+            raise RuntimeError("the watcher did not open its watch within 60 s")
         self._pipe.recv()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop the process."""
         self._process.terminate()
         self._process.join(10)
 
-    def sightings(self) -> list[Sighting]:
-        """What has arrived since the last call."""
+    def observations(self) -> list[Observation]:
+        """The observations since the last call."""
         self._pipe.send(None)
-        found: list[Sighting] = self._pipe.recv()
+        found: list[Observation] = self._pipe.recv()
         return found
 
 
-def sighting(event: dict[str, Any], at: float) -> Sighting:
-    """What a watch event shows."""
+def observation(event: dict[str, Any], at: float) -> Observation:
+    """The observation from a watch event that arrived at a time."""
     meta, status = event["object"]["metadata"], event["object"].get("status") or {}
     numbers = [
         int(task["metrics"][SEQUENCE]) for task in status.get("tasks") or () if SEQUENCE in (task.get("metrics") or {})
     ]
-    return Sighting(meta["namespace"], meta["name"], at, max(numbers, default=-1), status.get("dagRunState"))
+    return Observation(meta["namespace"], meta["name"], at, max(numbers, default=-1), status.get("dagRunState"))
 
 
 def _watch(credentials: Credentials, pipe: Connection) -> None:
-    arrived: list[Sighting] = []
+    arrived: list[Observation] = []
 
     def hand_over() -> None:
         while True:
@@ -88,7 +92,7 @@ def _watch(credentials: Credentials, pipe: Connection) -> None:
     version = cluster.version()
     pipe.send("watching")
     threading.Thread(target=hand_over, daemon=True).start()
-    # An API server that is short of processors ends watches; as any watcher, this one goes on where it was.
+    # An overloaded API server ends watches. Then watch again from the last version.
     while True:
         rest = b""
         for chunk in cluster.watch(version):
@@ -96,5 +100,5 @@ def _watch(credentials: Credentials, pipe: Connection) -> None:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 event = json.loads(line)
-                arrived.append(sighting(event, at))
+                arrived.append(observation(event, at))
                 version = event["object"]["metadata"]["resourceVersion"]

@@ -1,7 +1,9 @@
-"""Tasks that do nothing, with each way of telling Kafka of it, in every order; each writes down what its process cost.
+"""Tasks that do nothing, with each way of sending events to Kafka, in every order. Each task
+records the cost of its process.
 
-The process measures itself, as its last act: an exit handler that is registered before anything else runs after everything else, so
-that what a producer still sends when the process ends is counted. The dates in Airflow's records leave that out.
+The process measures itself in an exit handler. The handler is registered first, so it runs last,
+and the measurement includes messages that a producer sends while the process exits. The dates in
+Airflow's database exclude these.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from mljob_airflow import mljob_callbacks
 VARIANTS: dict[str, dict[str, Any]] = {
     "bare": {},
     "callbacks": mljob_callbacks(),
-    # By its name: [kafka_event_producer] task_instance_task_id_allowlist.
+    # [kafka_event_producer] task_instance_task_id_allowlist selects these tasks by name.
     "official": {},
     "both": mljob_callbacks(),
 }
@@ -31,9 +33,9 @@ COSTS = Path(os.environ["AIRFLOW_HOME"]) / "delivery.jsonl"
 _task: dict[str, str] = {}
 
 
-def _write_down() -> None:
+def _record_cost() -> None:
     if not _task:
-        return  # The process that parses this file for the scheduler.
+        return  # This process only parses the file for the scheduler.
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = {
         **_task,
@@ -46,20 +48,22 @@ def _write_down() -> None:
 
 
 def _started() -> float:
-    """When the kernel made this process, in seconds since the machine's start; in steps of 10 ms (proc(5), starttime)."""
-    # The name, in brackets, may itself hold spaces and brackets.
+    """When the kernel created this process, in seconds since the boot, in steps of 10 ms (proc(5),
+    starttime).
+    """
+    # The name of the process, in parentheses, may contain spaces and parentheses.
     after_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     return int(after_the_name[19]) / os.sysconf("SC_CLK_TCK")
 
 
-atexit.register(_write_down)
+atexit.register(_record_cost)
 
 
-def _nothing(variant: str, run_id: str | None = None) -> None:
+def _do_nothing(variant: str, run_id: str | None = None) -> None:
     _task.update(variant=variant, run_id=str(run_id))
-    # A task that sends nothing itself and yet has the client loaded would say that events cost nothing.
+    # The floor must not include the import of the Kafka client.
     if variant == "bare" and "confluent_kafka" in sys.modules:
-        raise RuntimeError("Kafka's client was loaded before the task began: the floor is none")
+        raise RuntimeError("the Kafka client was imported before the task started, so the floor would be too high")
 
 
 with DAG(dag_id="bench_delivery", schedule=None, max_active_runs=1, tags=["benchmark"]):
@@ -67,7 +71,7 @@ with DAG(dag_id="bench_delivery", schedule=None, max_active_runs=1, tags=["bench
     orders = [names[turn:] + names[:turn] for turn in range(len(names))]
     chain(
         *(
-            task(task_id=f"{name}_{turn}", **VARIANTS[name])(_nothing)(name)
+            task(task_id=f"{name}_{turn}", **VARIANTS[name])(_do_nothing)(name)
             for turn, order in enumerate(orders)
             for name in order
         )

@@ -1,4 +1,6 @@
-"""A DAG whose runs stay queued: benchmarks make their events themselves, so that nothing but the operator is at work."""
+"""A paused DAG, whose runs stay queued. The benchmarks produce the events themselves, so that only
+the operator works.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What measurements stand on: a development stack of their own, with MLJobs of a DAG that is paused, so that their runs wait."""
+"""The stack of the benchmarks: a development stack of its own, with MLJobs of a paused DAG, whose
+runs stay queued.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,14 @@ DIRECTORY = ROOT / ".dev-bench"
 DAGS = Path(__file__).parent / "dags"
 DAG_ID = "bench_paused"
 TASKS = 5
-"""How many tasks that DAG has."""
+"""How many tasks the DAG ``bench_paused`` has."""
 
 AIRFLOW_SETTINGS = {
-    # The tasks of benchmarks/delivery.py run one after the other, each a child of the same worker.
+    # The tasks of benchmarks/delivery.py run one after the other, each as a child of the same
+    # worker.
     "AIRFLOW__CORE__PARALLELISM": "1",
-    # Airflow's own producer is a setting of all processes, but its list of task ids is read at each event.
+    # Airflow's own producer is enabled for whole processes. This list of task ids selects the tasks
+    # whose events it sends.
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_EVENTS_ENABLED": "True",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_TASK_ID_ALLOWLIST": "official_*,both_*",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TOPIC": DEFAULT_TOPIC,
@@ -36,12 +40,12 @@ AIRFLOW_SETTINGS = {
 }
 
 
-class NotInTime(RuntimeError):
-    """Something that a measurement needs did not come about."""
+class MeasurementError(RuntimeError):
+    """A benchmark can't be measured: something that it needs did not happen in time."""
 
 
-class Stage:
-    """The stack, and the servers in it."""
+class BenchStack:
+    """The stack, with clients for its servers."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -53,7 +57,7 @@ class Stage:
         self.topic = env["MLJOB_EVENTS_TOPIC"]
 
     def populate(self, namespace: str, count: int) -> list[str]:
-        """Have a namespace with so many MLJobs; their names."""
+        """Create a namespace with `count` MLJobs, and return their names."""
         names = [f"job-{number:04d}" for number in range(count)]
         self.cluster.make_namespace(namespace)
         for name in names:
@@ -61,7 +65,9 @@ class Stage:
         return names
 
     def wait_until_queued(self, namespace: str, count: int) -> dict[str, str]:
-        """Until every MLJob has its run and knows its tasks; run ids by name."""
+        """Wait until every MLJob's status shows its run and its tasks. Return the run ids by the
+        MLJobs' names.
+        """
 
         def queued() -> dict[str, str]:
             found = {}
@@ -83,7 +89,9 @@ class Stage:
 
     @contextmanager
     def operator(self, **variables: str) -> Iterator[psutil.Process]:
-        """The operator as it is released, with the chart's ServiceAccount, and these settings."""
+        """Run the operator with the chart's ServiceAccount and these settings, until the context
+        ends.
+        """
         environment = self.stack.operator_env() | variables
         url = f"http://{environment['MLJOB_HTTP_HOST']}:{environment['MLJOB_HTTP_PORT']}/readyz"
 
@@ -99,7 +107,9 @@ class Stage:
 
     @contextmanager
     def process(self, module: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
-        """A Python module as a process of its own; what it prints goes to a log beside the stack's."""
+        """Run a Python module as a process until the context ends. Its output goes to a log file of
+        the stack.
+        """
         file = self.stack.directory / "logs" / f"bench-{module.rpartition('.')[2]}.log"
         with file.open("ab") as log:
             process = psutil.Popen(
@@ -112,10 +122,10 @@ class Stage:
         try:
             yield process
             if _ended(process):
-                raise NotInTime(f"{module} ended by itself")
-        except NotInTime as problem:
-            # The log goes with the stack, so the end of it is told here.
-            raise NotInTime(f"{problem}; {module} said last:\n{file.read_text()[-2000:]}") from problem
+                raise MeasurementError(f"{module} exited during the measurement")
+        except MeasurementError as error:
+            # The log is deleted with the stack, so the message shows its end.
+            raise MeasurementError(f"{error}. The last lines of {module}:\n{file.read_text()[-2000:]}") from error
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -125,36 +135,38 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Bring the stack up, and take it down with all data."""
+def bench_stack() -> Iterator[BenchStack]:
+    """Start the stack, and remove it with all data when the context ends."""
     if os.environ.get("CLUSTER_KUBECONFIG"):
-        raise NotInTime("benchmarks fill a cluster with MLJobs and leave them: unset CLUSTER_KUBECONFIG")
+        raise MeasurementError(
+            "CLUSTER_KUBECONFIG is set, but benchmarks would leave thousands of MLJobs in that cluster: unset it"
+        )
     stack = Stack(DIRECTORY)
-    # What an interrupted run left behind would be measured too.
+    # Objects of an interrupted run would change the results.
     stack.remove()
     try:
         stack.up(operator=False, dags_folders=[DAGS], extra_env=AIRFLOW_SETTINGS)
-        made = Stage(stack)
+        bench = BenchStack(stack)
         with step("airflow", f"reading DAG {DAG_ID}"):
-            wait_for(lambda: made.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
-        yield made
+            wait_for(lambda: bench.airflow.knows(DAG_ID), f"DAG {DAG_ID} in Airflow", 120, every=0.5)
+        yield bench
     finally:
         stack.remove()
 
 
 def _ended(process: psutil.Process) -> bool:
-    """Also where nobody has asked for its exit code yet: then it is a zombie."""
+    """Whether the process has exited. Until its exit code is read, it is a zombie."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float, every: float = 0.1) -> None:
-    """Until it holds.
+    """Wait until `holds()` is true, and check it every `every` seconds.
 
     Raises:
-        NotInTime: It does not.
+        MeasurementError: It is not true after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise NotInTime(f"waited {seconds:.0f} s in vain for {what}")
+            raise MeasurementError(f"timed out after {seconds:.0f} s waiting for {what}")
         time.sleep(every)
