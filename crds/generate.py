@@ -1,7 +1,9 @@
-"""Write the CRDs from the models in ``mljob_contract``: ``make generate``; ``--check`` (``make verify``) fails on drift.
+"""Write the CRDs from the models in ``mljob_contract`` (``make generate``). With ``--check``
+(``make verify``) fail if they differ.
 
-Pydantic's JSON schema is close to what Kubernetes wants, not equal to it. A structural schema
-(kubernetes.io: "Specifying a structural schema") has no ``$ref``, no ``anyOf [X, null]``, no ``title`` and a type on every level.
+A CRD needs a structural schema (kubernetes.io: "Specifying a structural schema"): without ``$ref``,
+``anyOf [X, null]`` and ``title``, and with a type on every level. This module converts pydantic's
+JSON schema to a structural schema.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ TARGETS = (ROOT / "crds", ROOT / "charts" / "mljob-operator" / "files" / "crds")
 HEADER = "# Generated from contract/ by `make generate`. Do not edit.\n"
 
 Columns = list[tuple[str, str, str, int]]
-"""Of ``kubectl get``: name, path, type, and 1 for those that only ``-o wide`` shows."""
+"""The columns of ``kubectl get``: name, path, type and priority. Only ``-o wide`` shows columns
+with priority 1."""
 
 PRINTER_COLUMNS: Columns = [
     ("DAG", ".spec.dagId", "string", 0),
@@ -57,7 +60,7 @@ INSTANCE_COLUMNS: Columns = [
 ]
 
 SELECTABLE = (".spec.type", ".spec.dagId", ".status.phase")
-"""For ``kubectl get --field-selector``; Kubernetes before 1.30 leaves it out."""
+"""The fields for ``kubectl get --field-selector``. Kubernetes before 1.30 ignores them."""
 
 Rules = list[dict[str, str]]
 
@@ -68,7 +71,8 @@ PATTERNS_IN_WORDS = {
     "beginning and ending with a letter or digit",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must begin with a letter or '_' and continue with letters, digits and '_': it becomes a field of status.outputs",
 }
-"""The message for each pattern that the API server checks with a rule. For a plain pattern it would only say "should match '^[\\p{L}\\p{N}_.\\-]+$'"."""
+"""The message for each pattern that the API server checks with a rule. For a plain pattern it would
+only say "should match '^[\\p{L}\\p{N}_.\\-]+$'"."""
 
 SPEC_RULES: Rules = [
     {
@@ -203,7 +207,9 @@ NAME_RULE = {
 
 
 def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Turn one node of a pydantic JSON schema into a node of a structural schema, references resolved."""
+    """Convert a node of a pydantic JSON schema to a node of a structural schema, with references
+    resolved.
+    """
     schema = dict(schema)
     if "$ref" in schema:
         target = definitions[schema.pop("$ref").rsplit("/", 1)[-1]]
@@ -250,13 +256,15 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 def model_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The structural schema of a model, by its aliases."""
+    """The structural schema of a model. The fields have their names in YAML."""
     schema = model.model_json_schema(by_alias=True)
     return structural(schema, schema.pop("$defs", {}))
 
 
 def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
-    """A status is written whole by the operator: the apiserver must not fill anything into it."""
+    """Remove the defaults from the schema of a status: the API server must not add fields to what
+    the operator writes.
+    """
     node = {key: value for key, value in node.items() if key != "default"}
     if "properties" in node:
         node["properties"] = {name: without_defaults(child) for name, child in node["properties"].items()}
@@ -266,18 +274,19 @@ def without_defaults(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def jobs() -> Resource:
-    """The MLJob."""
+    """The CRD of MLJob."""
     spec = model_schema(mljob.MLJobSpec)
     spec["x-kubernetes-validations"] = SPEC_RULES
     spec["properties"]["backfill"]["x-kubernetes-validations"] = BACKFILL_RULES
     sources, outputs = spec["properties"]["confFrom"], spec["properties"]["outputs"]
     sources["items"]["x-kubernetes-validations"] = SOURCE_RULES
     outputs["items"]["x-kubernetes-validations"] = OUTPUT_RULES
-    # Both are ordered; a field manager that owns one owns all of it.
+    # The order of confFrom matters, so a field manager owns the whole list. The entries of outputs
+    # have names.
     sources["x-kubernetes-list-type"] = "atomic"
     outputs["x-kubernetes-list-type"] = "map"
     outputs["x-kubernetes-list-map-keys"] = ["name"]
-    # An object default fills the nested defaults too: `cancellation` absent means the same as `cancellation: {}`.
+    # With this default the API server also sets the defaults of the nested fields.
     spec["properties"]["cancellation"]["default"] = {}
     status = without_defaults(model_schema(mljob.MLJobStatus))
     status["default"] = mljob.UNOBSERVED
@@ -304,7 +313,7 @@ def jobs() -> Resource:
 
 
 def instances() -> Resource:
-    """The AirflowInstance."""
+    """The CRD of AirflowInstance."""
     spec = model_schema(airflow_instance.AirflowInstanceSpec)
     spec["x-kubernetes-validations"] = INSTANCE_RULES
     properties = spec["properties"]
@@ -344,7 +353,7 @@ def instances() -> Resource:
 
 
 def _keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
-    """Lists whose entries have keys."""
+    """Declare lists whose entries are identified by keys (list type map)."""
     for name, keys in lists.items():
         properties[name]["x-kubernetes-list-type"] = "map"
         properties[name]["x-kubernetes-list-map-keys"] = keys
@@ -352,7 +361,7 @@ def _keyed(properties: dict[str, Any], lists: dict[str, list[str]]) -> None:
 
 @dataclass(frozen=True)
 class Resource:
-    """What is particular to one of our resources."""
+    """What distinguishes the CRDs of this project from each other."""
 
     kind: str
     plural: str
@@ -367,7 +376,7 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """Of the definition, and of its file."""
+        """The name of the CRD and, without its extension, of its file."""
         return f"{self.plural}.{mljob.GROUP}"
 
     def definition(self) -> dict[str, Any]:
@@ -421,14 +430,14 @@ class Resource:
 
 
 class _Plain(yaml.SafeDumper):
-    """What stands twice is written twice: a reader of YAML should not have to look for an anchor."""
+    """Writes repeated values in full instead of as YAML anchors, which are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def main() -> int:
-    """Write the files, or with ``--check`` compare them and return 1 on drift."""
+    """Write the files, or with ``--check`` compare them. Return 1 if they differ."""
     check = "--check" in sys.argv[1:]
     drift = False
     for resource in (jobs(), instances()):

@@ -56,14 +56,18 @@ class Cluster:
         )
 
     def patch_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        """Patch the status of an MLJob in one request. `kubectl patch` would also read it, which needs another right."""
+        """Patch the status of an MLJob in one request. `kubectl patch` would also read it, which
+        needs another right.
+        """
         with config.new_client_from_config(str(self.kubeconfig)) as api:  # type: ignore[no-untyped-call]
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
                 "mljob.dev", "v1alpha1", namespace, "mljobs", name, {"status": status}
             )
 
     def may(self, user: str, verb: str, resource: str, *options: str, group: str | None = None) -> bool:
-        """Whether `user` has a right. `resource` may include a subresource: `mljobs.mljob.dev/status`."""
+        """Whether `user` has a right. `resource` may include a subresource:
+        `mljobs.mljob.dev/status`.
+        """
         name, _, subresource = resource.partition("/")
         arguments = ["auth", "can-i", verb, name, f"--as={user}", *options]
         if subresource:
@@ -78,7 +82,9 @@ class Cluster:
         return answer == ["yes"]
 
     def rules(self, user: str, namespace: str) -> set[tuple[str, str, str]]:
-        """All rights of `user` in a namespace, including cluster-wide rights, as (group, resource, verb)."""
+        """All rights of `user` in a namespace, including cluster-wide rights, as (group, resource,
+        verb).
+        """
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
@@ -96,7 +102,9 @@ class Cluster:
         }
 
     def as_service_account(self, namespace: str, name: str, kubeconfig: Path) -> Cluster:
-        """The same cluster, with the token of a ServiceAccount as the only credential. Writes `kubeconfig`."""
+        """The same cluster, with the token of a ServiceAccount as the only credential. Writes
+        `kubeconfig`.
+        """
         config = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}").strip()
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]

@@ -1,4 +1,6 @@
-"""Runs helm on the chart, and parses the rendered objects, so that tests assert on objects instead of text."""
+"""Runs helm on the chart, and parses the rendered objects, so that tests assert on objects instead
+of text.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ class Rendered:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge values as Helm does: mappings key by key; every other value replaces the value below."""
+    """Merge values as Helm does: mappings key by key; every other value replaces the value
+    below.
+    """
     result = deepcopy(dict(base))
     for key, value in over.items():
         below = result.get(key)

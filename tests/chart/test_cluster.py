@@ -1,4 +1,6 @@
-"""The chart on a real API server: its objects are admitted, and its rights are exactly those that the operator needs."""
+"""The chart on a real API server: its objects are admitted, and its rights are exactly those that
+the operator needs.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +167,9 @@ def test_restricted_pod_security_refuses_another_pod(cluster: Cluster, namespace
 def test_the_api_server_accepts_every_rendered_field_without_a_warning(
     cluster: Cluster, render: Render, crds: None, namespace: str, values: dict[str, Any]
 ) -> None:
-    """With strict validation an unknown field is an error, and a Pod template that is not restricted is a warning."""
+    """With strict validation an unknown field is an error, and a Pod template that is not
+    restricted is a warning.
+    """
     rendered = render(
         merged(values, {"operator": {"namespaces": []}, "crds": {"install": False}}),
         namespace=namespace,
@@ -363,7 +367,9 @@ def test_kubernetes_own_roles_include_the_rights_on_mljobs(
 
 @dataclass(frozen=True)
 class ChartCopy:
-    """A copy of the chart whose CRD has another name, so that its upgrade and removal affect no other MLJob."""
+    """A copy of the chart whose CRD has another name, so that its upgrade and removal affect no
+    other MLJob.
+    """
 
     path: Path
     crd: str
@@ -385,7 +391,8 @@ def copy(cluster: Cluster, tmp_path: Path) -> Iterator[ChartCopy]:
     copied = ChartCopy(path, f"mljobs.{group}")
     copied.change("group: mljob.dev", f"group: {group}")
     copied.change("name: mljobs.mljob.dev", f"name: mljobs.{group}")
-    # The short name and the category of the real CRD must stay unique, also while this CRD is being deleted.
+    # The short name and the category of the real CRD must stay unique, also while this CRD is being
+    # deleted.
     copied.change("    - mlj\n", f"    - {unique('mlj')}\n")
     copied.change("    - ml\n", f"    - {unique('ml')}\n")
     yield copied
@@ -430,7 +437,8 @@ TAKEOVERS = {
     "take-ownership": "--take-ownership",
     "label and annotations": None,
 }
-"""The two ways in the chart's README to take over a CRD: an option of Helm, or metadata of the CRD."""
+"""The two ways in the chart's README to take over a CRD: an option of Helm, or metadata of the
+CRD."""
 
 
 @pytest.mark.parametrize("option", TAKEOVERS.values(), ids=TAKEOVERS.keys())

@@ -30,7 +30,9 @@ def test_the_deployment_and_the_service_select_the_operators_pod(render: Render)
 
 
 def test_the_selector_does_not_change_with_the_version(render: Render) -> None:
-    """A Deployment's selector is immutable, so the API server would refuse an upgrade that changes it."""
+    """A Deployment's selector is immutable, so the API server would refuse an upgrade that changes
+    it.
+    """
     selector = render().one("Deployment")["spec"]["selector"]["matchLabels"]
 
     assert not {"app.kubernetes.io/version", "helm.sh/chart"} & selector.keys()

@@ -1,4 +1,6 @@
-"""The operator's environment: each value becomes the right setting, and no variable shows a secret."""
+"""The operator's environment: each value becomes the right setting, and no variable shows a
+secret.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ EVERYTHING: dict[str, Any] = {
     ),
     "operator": {"namespaces": ["team-a", "team-b"]},
 }
-"""All values that can be set at the same time. `auth` is Password: other logins are in WITH_TOKEN and its siblings."""
+"""All values that can be set at the same time. `auth` is Password: other logins are in WITH_TOKEN
+and its siblings."""
 
 OIDC = merged(
     SASL,

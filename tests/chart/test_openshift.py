@@ -1,4 +1,6 @@
-"""The values for OpenShift: the Pod leaves to restricted-v2 what it assigns, and satisfies what it requires."""
+"""The values for OpenShift: the Pod leaves to restricted-v2 what it assigns, and satisfies what it
+requires.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The rendered rights are exactly these. test_cluster.py tests their effect on a real API server."""
+"""The rendered rights are exactly these. test_cluster.py tests their effect on a real API
+server.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def test_the_right_to_read_secrets_can_be_limited_to_some_secrets(render: Render
 
 
 def test_airflow_instances_can_be_enabled_with_chosen_namespaces(render: Render) -> None:
-    """Events about cluster-scoped objects are in namespace default, where the operator has no other right then."""
+    """Events about cluster-scoped objects are in namespace default, where the operator has no other
+    right then.
+    """
     rendered = render({"operator": {"namespaces": ["team-a"]}, "airflowInstances": {"enabled": True}})
 
     assert rendered.one("ClusterRole", FOR_INSTANCES)["rules"] == INSTANCES

@@ -1,4 +1,6 @@
-"""values.yaml, values.schema.json and the README's table contain the same values, with the same defaults."""
+"""values.yaml, values.schema.json and the README's table contain the same values, with the same
+defaults.
+"""
 
 from __future__ import annotations
 

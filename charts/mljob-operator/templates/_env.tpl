@@ -1,6 +1,6 @@
 {{/*
-The operator's settings as environment variables, from the values. A value that is not set has no variable, so that the
-operator's own default applies.
+The operator's settings as environment variables, from the values. A value that is not set has no
+variable, so that the operator's own default applies.
 */}}
 {{- define "mljob-operator.ownEnv" -}}
 - name: MLJOB_AIRFLOW_INSTANCES
@@ -157,7 +157,10 @@ operator's own default applies.
   value: "8080"
 {{- end }}
 
-{{/* ownEnv and extraEnv, which overrides ownEnv. Each name occurs once: server-side apply, which Helm 4 uses, refuses a list with a name twice. */}}
+{{/*
+ownEnv and extraEnv, which overrides ownEnv. Each name occurs once: server-side apply, which Helm 4
+uses, refuses a list with a name twice.
+*/}}
 {{- define "mljob-operator.env" -}}
 {{- $extra := dict }}
 {{- range .Values.extraEnv }}
@@ -210,7 +213,10 @@ operator's own default applies.
 {{- end }}
 {{- end }}
 
-{{/* A variable from a Secret. Argument: a list of the name, the Secret and the key. If the key is missing, the container does not start, and an Event of the Pod names the key. */}}
+{{/*
+A variable from a Secret. Argument: a list of the name, the Secret and the key. If the key is missing,
+the container does not start, and an Event of the Pod names the key.
+*/}}
 {{- define "mljob-operator.secretEnv" -}}
 - name: {{ index . 0 }}
   valueFrom:
@@ -220,8 +226,9 @@ operator's own default applies.
 {{- end }}
 
 {{/*
-The Secrets that are mounted as volumes, each at /etc/mljob-operator/<volume>, as YAML: volumes: [{name, secret, items}].
-Whole volumes, not sub-paths: only then does a renewed certificate reach the running Pod.
+The Secrets that are mounted as volumes, each at /etc/mljob-operator/<volume>, as YAML:
+volumes: [{name, secret, items}]. They are whole volumes instead of sub-paths, so that a renewed
+certificate reaches the running Pod.
 */}}
 {{- define "mljob-operator.secretVolumes" -}}
 {{- $airflow := .Values.airflow }}

@@ -1,6 +1,6 @@
 {{/*
-Checks that values.schema.json can't express, or only with a message that does not help. Each message names the value, the
-cause and the way out.
+Checks that values.schema.json can't express, or only with a message that does not help. Each message
+names the value, the cause and the way out.
 */}}
 {{- define "mljob-operator.validate" -}}
 
