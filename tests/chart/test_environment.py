@@ -116,7 +116,9 @@ def test_with_brokers_the_operator_reads_the_default_topic(render: Render) -> No
     ("values", "name", "expected"),
     [
         pytest.param({"airflow": {"uiUrl": "https://ui.example"}}, "AIRFLOW_UI_URL", "https://ui.example", id="UI"),
-        pytest.param({"airflow": {"cancelDagId": "stop"}}, "CANCEL_DAG_ID", "stop", id="cancellation DAG"),
+        pytest.param(
+            {"airflow": {"cancelDagId": "stopp_für_alle"}}, "CANCEL_DAG_ID", "stopp_für_alle", id="cancellation DAG"
+        ),
         pytest.param(
             {"airflow": {"reservedDags": ["ops_*", "restore"]}}, "RESERVED_DAGS", "ops_*,restore", id="reserved DAGs"
         ),

@@ -187,7 +187,11 @@ SPECS: list[tuple[str, Object, str]] = [
         {"type": "Backfill"},
         "type Backfill requires spec.backfill: its from and to give the dates to run",
     ),
-    ("a range without a backfill", {"backfill": JANUARY}, "backfill is allowed with type Backfill only: set type to Backfill"),
+    (
+        "a range without a backfill",
+        {"backfill": JANUARY},
+        "backfill is allowed with type Backfill only: set type to Backfill",
+    ),
     (
         "a range that ends before it begins",
         backfill(**{"from": JANUARY["to"], "to": JANUARY["from"]}),
@@ -211,7 +215,11 @@ SPECS: list[tuple[str, Object, str]] = [
         backfill(maxActiveRuns=0),
         "spec.backfill.maxActiveRuns in body should be greater than or equal to 1",
     ),
-    ("outputs of many runs", {**backfill(), **output()}, "outputs is not allowed with type Backfill: each run has its own outputs"),
+    (
+        "outputs of many runs",
+        {**backfill(), **output()},
+        "outputs is not allowed with type Backfill: each run has its own outputs",
+    ),
     (
         "a retry of runs that succeeded",
         {**backfill(), "retryStrategy": "NewRun"},

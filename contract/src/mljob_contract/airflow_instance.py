@@ -232,7 +232,7 @@ class LabelRequirement(ResourceModel):
     """In: the label has one of the values. NotIn: the label has none of the values, or does not
     exist. Exists: the label exists. DoesNotExist: it does not."""
     values: Annotated[list[LabelValue], Field(max_length=64)] = Field(default_factory=list)
-    """The values for In and NotIn, at most 64. Leave it out with Exists and DoesNotExist."""
+    """The values for In and NotIn, at most 64. Leave them out with Exists and DoesNotExist."""
 
     @model_validator(mode="after")
     def _require_values_to_compare(self) -> Self:
