@@ -1,0 +1,153 @@
+"""Write the field tables of ``docs/spec/`` from the CRDs: ``make generate``; ``--check`` (``make verify``) fails on drift.
+
+A page says where a table belongs, and of which field, by a pair of comments::
+
+    <!-- fields: spec.backfill -->
+    <!-- end of fields -->
+
+``spec.backfill`` gives the fields below ``spec.backfill``, with their paths from there. ``spec, level 1`` gives the direct fields of the spec
+alone. Text outside of the comments is written by people.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {
+    ROOT / "docs" / "spec" / "mljob.md": ROOT / "crds" / "mljobs.mljob.dev.yaml",
+    ROOT / "docs" / "spec" / "airflowinstance.md": ROOT / "crds" / "airflowinstances.mljob.dev.yaml",
+}
+"""By page: the definition that its tables are of."""
+
+MARKED = re.compile(
+    r"(<!-- fields: (?P<path>[\w.\[\]]+)(?:, level (?P<level>\d+))? -->\n).*?(<!-- end of fields -->)", re.DOTALL
+)
+HEAD = "| Field | Type | Default | Meaning |\n|---|---|---|---|\n"
+PATTERN_RULE = re.compile(r"self\.matches\(r'(.*)'\)")
+"""How ``crds/generate.py`` writes a pattern that has a sentence of its own."""
+
+Node = dict[str, Any]
+
+
+def filled(page: str, definition: Node) -> str:
+    """The page's text with each marked table made anew from the CustomResourceDefinition."""
+    schema: Node = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    headings = set(re.findall(r"^#+ `([^`]+)`$", page, re.MULTILINE))
+
+    def table(mark: re.Match[str]) -> str:
+        root, _, prefix = mark["path"].partition(".")
+        node = find(schema["properties"][root], prefix)
+        level = int(mark["level"]) if mark["level"] else None
+        return f"{mark[1]}\n{HEAD}{''.join(rows(node, prefix, level, headings))}\n{mark[4]}"
+
+    return MARKED.sub(table, page)
+
+
+def find(node: Node, path: str) -> Node:
+    """The node of a field by its path, as ``access[].credentials``; the node itself for an empty path."""
+    for part in filter(None, path.split(".")):
+        node = node["properties"][part.removesuffix("[]")]
+        if part.endswith("[]"):
+            node = node["items"]
+    return node
+
+
+def rows(node: Node, prefix: str, level: int | None, headings: set[str]) -> Iterator[str]:
+    """A row for each field below a node, depth first. A field with a heading of its own in the page links to that."""
+    for name, field in node.get("properties", {}).items():
+        path = f"{prefix}.{name}" if prefix else name
+        shown = f"[`{path}`](#{anchor(path)})" if path in headings else f"`{path}`"
+        is_required = name in node.get("required", ())
+        default = "required" if is_required else default_of(field)
+        yield f"| {shown} | {type_of(field)} | {default} | {cell(field.get('description', ''))} |\n"
+        if level is None or level > 1:
+            below = field.get("items", field)
+            yield from rows(below, path + ("[]" if "items" in field else ""), level and level - 1, headings)
+
+
+def anchor(heading: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def type_of(field: Node) -> str:
+    """A field's type with its bounds, such as ``integer, 1 to 100``."""
+    if values := field.get("enum"):
+        return ", ".join(f"`{value}`" for value in values)
+    kind = field.get("format", field["type"]).replace("date-time", "RFC 3339 time")
+    if kind == "array":
+        kind = f"list of {type_of(field['items'])}"
+    if values := field.get("additionalProperties"):
+        kind = f"map of {type_of(values)}"
+    bounds = [
+        between(field.get("minimum"), field.get("maximum"), ""),
+        between(field.get("minLength"), field.get("maxLength"), " characters"),
+        between(field.get("minItems"), field.get("maxItems"), " entries"),
+    ]
+    pattern = f"`{pattern_of(field)}`" if pattern_of(field) else ""
+    return ", ".join(filter(None, [kind, *bounds, pattern]))
+
+
+def between(least: int | None, most: int | None, unit: str) -> str:
+    """Two bounds in words; empty without any."""
+    if least is None and most is None:
+        return ""
+    if most is None:
+        return f"{least}{unit} or more"
+    return f"at most {most}{unit}" if least is None else f"{least} to {most}{unit}"
+
+
+def pattern_of(field: Node) -> str:
+    """The pattern that a text has to match, empty where there is none."""
+    rules = [PATTERN_RULE.fullmatch(rule["rule"]) for rule in field.get("x-kubernetes-validations", ())]
+    found = [field.get("pattern"), *(rule[1] for rule in rules if rule)]
+    return next((pattern for pattern in found if pattern), "")
+
+
+def default_of(field: Node) -> str:
+    """The default as JSON in backticks; empty where the field is absent by default."""
+    if "default" not in field:
+        return ""
+    default = field["default"]
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+def cell(text: str) -> str:
+    """A text as the content of a table's cell."""
+    return text.replace("|", r"\|").replace("<", "&lt;")
+
+
+def main() -> int:
+    """Write the tables, or with ``--check`` compare them and return 1 on drift."""
+    check = "--check" in sys.argv[1:]
+    drift = False
+    for page, source in PAGES.items():
+        current = page.read_text()
+        text = filled(current, yaml.safe_load(source.read_text()))
+        if current == text:
+            continue
+        drift = True
+        if check:
+            sys.stdout.writelines(
+                difflib.unified_diff(current.splitlines(True), text.splitlines(True), page.name, "generated")
+            )
+        else:
+            page.write_text(text)
+            print(f"wrote {page.relative_to(ROOT)}")
+    if check and drift:
+        print("A field table in docs/spec differs from the CRD: run `make generate` and commit the result.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
