@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -31,9 +31,14 @@ PAGES = {
 MARKED = re.compile(
     r"(<!-- fields: (?P<path>[\w.\[\]]+)(?:, level (?P<level>\d+))? -->\n).*?(<!-- end of fields -->)", re.DOTALL
 )
-HEAD = "| Field | Type | Default | Meaning |\n|---|---|---|---|\n"
+SPEC_HEAD = "| Field | Type | Default | Meaning |\n|---|---|---|---|\n"
+STATUS_HEAD = "| Field | Type | Meaning |\n|---|---|---|\n"
+"""The operator writes a status, so nobody asks for defaults."""
 PATTERN_RULE = re.compile(r"self\.matches\(r'(.*)'\)")
 """How ``crds/generate.py`` writes a pattern that has a sentence of its own."""
+
+DEEPEST = 100
+"""More levels than a definition has."""
 
 Node = dict[str, Any]
 
@@ -46,8 +51,10 @@ def filled(page: str, definition: Node) -> str:
     def table(mark: re.Match[str]) -> str:
         root, _, prefix = mark["path"].partition(".")
         node = find(schema["properties"][root], prefix)
-        level = int(mark["level"]) if mark["level"] else None
-        return f"{mark[1]}\n{HEAD}{''.join(rows(node, prefix, level, headings))}\n{mark[4]}"
+        fields = below(node, prefix, int(mark["level"] or DEEPEST))
+        head, row = (SPEC_HEAD, spec_row) if root == "spec" else (STATUS_HEAD, status_row)
+        lines = (row(field, linked(field.path, headings)) for field in fields)
+        return f"{mark[1]}\n{head}{''.join(lines)}\n{mark[4]}"
 
     return MARKED.sub(table, page)
 
@@ -61,17 +68,38 @@ def find(node: Node, path: str) -> Node:
     return node
 
 
-def rows(node: Node, prefix: str, level: int | None, headings: set[str]) -> Iterator[str]:
-    """A row for each field below a node, depth first. A field with a heading of its own in the page links to that."""
-    for name, field in node.get("properties", {}).items():
+class Field(NamedTuple):
+    """A field of a schema: its path, its node, and whether the object that has it needs it."""
+
+    path: str
+    node: Node
+    is_required: bool
+
+
+def below(node: Node, prefix: str, levels: int) -> Iterator[Field]:
+    """The fields below a node, depth first, so many levels deep."""
+    for name, child in node.get("properties", {}).items():
         path = f"{prefix}.{name}" if prefix else name
-        shown = f"[`{path}`](#{anchor(path)})" if path in headings else f"`{path}`"
-        is_required = name in node.get("required", ())
-        default = "required" if is_required else default_of(field)
-        yield f"| {shown} | {type_of(field)} | {default} | {cell(field.get('description', ''))} |\n"
-        if level is None or level > 1:
-            below = field.get("items", field)
-            yield from rows(below, path + ("[]" if "items" in field else ""), level and level - 1, headings)
+        yield Field(path, child, name in node.get("required", ()))
+        if levels > 1:
+            is_list = "items" in child
+            yield from below(child.get("items", child), f"{path}[]" if is_list else path, levels - 1)
+
+
+def spec_row(field: Field, name: str) -> str:
+    """A row of a table about a spec."""
+    default = "required" if field.is_required else default_of(field.node)
+    return f"| {name} | {type_of(field.node)} | {default} | {description_of(field.node)} |\n"
+
+
+def status_row(field: Field, name: str) -> str:
+    """A row of a table about a status."""
+    return f"| {name} | {type_of(field.node)} | {description_of(field.node)} |\n"
+
+
+def linked(path: str, headings: set[str]) -> str:
+    """A field's path in backticks, as a link where the page has a heading for the field."""
+    return f"[`{path}`](#{anchor(path)})" if path in headings else f"`{path}`"
 
 
 def anchor(heading: str) -> str:
@@ -121,9 +149,9 @@ def default_of(field: Node) -> str:
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
-def cell(text: str) -> str:
-    """A text as the content of a table's cell."""
-    return text.replace("|", r"\|").replace("<", "&lt;")
+def description_of(field: Node) -> str:
+    """What ``kubectl explain`` says of a field, as the content of a table's cell."""
+    return str(field.get("description", "")).replace("|", r"\|").replace("<", "&lt;")
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """What counts as an answer of Airflow: JSON of a bounded size, with a status that its API gives.
 
 Whatever stands between the operator and Airflow answers too: a proxy without a backend, a login page, a cache, another service at the same address.
-Their answers say nothing about runs and DAGs, so each of them is an Airflow out of reach (``docs/operations.md``, "What counts as an answer").
+Their answers say nothing about runs and DAGs, so each of them is an Airflow out of reach (``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations
