@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify bench coverage soak lock
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs bench coverage soak lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,11 +47,17 @@ check: bootstrap ## Format, lint, types, import layers, spelling
 	.venv/bin/lint-imports
 	.venv/bin/codespell
 
-generate: bootstrap ## Write crds/ from contract/
+generate: bootstrap ## Write crds/ from contract/, and the field tables of docs/spec/ from crds/
 	.venv/bin/python crds/generate.py
+	.venv/bin/python crds/reference.py
 
 verify: bootstrap ## Fail if what is generated is not what is committed
 	.venv/bin/python crds/generate.py --check
+	.venv/bin/python crds/reference.py --check
+
+docs: bootstrap ## Build the site of the documentation into .dev-docs/html; a broken link or anchor fails
+	@$(PYTHON) devstack/bootstrap.py docs
+	@.venv/bin/python docs/build.py
 
 bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
 	.venv/bin/python -m benchmarks

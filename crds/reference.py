@@ -172,7 +172,10 @@ def main() -> int:
             page.write_text(text)
             print(f"wrote {page.relative_to(ROOT)}")
     if check and drift:
-        print("A field table in docs/spec differs from the CRD: run `make generate` and commit the result.", file=sys.stderr)
+        print(
+            "A field table in docs/spec differs from the CRD: run `make generate` and commit the result.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -1,5 +1,5 @@
 """Makes the Python environments: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow), from the locks; and if asked for
-`.venv-airflow-oldest`, with the oldest Airflow that is supported.
+`.venv-airflow-oldest`, with the oldest Airflow that is supported, or `.venv-docs`, which builds the documentation.
 
 Runs on a bare Python 3.11+: standard library only. pip installs one pinned wheel, uv, into the cache; uv does the
 rest from the hash-pinned files in `requirements/`, hardlinking from its cache, so that a second clone takes seconds.
@@ -40,6 +40,9 @@ AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVI
 
 MEMBERS = ("contract", "operator", "kubectl-mljob")
 """Installed editable beside the development tools."""
+
+DOCS_ENVIRONMENT = ROOT / ".venv-docs"
+"""What builds the site of the documentation; made where it is asked for alone, by `make docs`."""
 
 AIRFLOW_MEMBERS = ("contract", "airflow-provider")
 """Installed editable beside Airflow; nothing of the operator."""
@@ -187,7 +190,7 @@ def _read(stamp: Path) -> dict[str, object]:
 def lock() -> None:
     """Resolve `requirements/*.in` again; operator first, since it constrains the development environment."""
     installer, variables = uv(), uv_environment()
-    for name in ("uv", "go", "jdk", "kubectl", "maven", "operator", "msk", "dev", "airflow", "airflow-oldest"):
+    for name in ("uv", "go", "jdk", "kubectl", "maven", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest"):
         # What kubectl is packed into needs a library of a hundred megabytes, which nobody calls here.
         alone = ["--no-deps"] if name == "kubectl" else []
         overrides = REQUIREMENTS / f"{name}.overrides"
@@ -199,13 +202,16 @@ def lock() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`bootstrap.py [lock | newest | oldest]`."""
+    """`bootstrap.py [lock | newest | oldest | docs]`."""
     try:
         if arguments == ["lock"]:
             lock()
             return 0
         if arguments == [OLDEST]:
             ensure(OLDEST_AIRFLOW_ENVIRONMENT, REQUIREMENTS / "airflow-oldest.txt", AIRFLOW_MEMBERS)
+            return 0
+        if arguments == ["docs"]:
+            ensure(DOCS_ENVIRONMENT, REQUIREMENTS / "docs.txt", ())
             return 0
         if arguments not in ([], [NEWEST]):
             say(f"error: {' '.join(arguments)}? {main.__doc__}")

@@ -75,6 +75,7 @@ CHECKS = Part(
         (".venv/bin/lint-imports",),
         (".venv/bin/codespell",),
         (".venv/bin/python", "crds/generate.py", "--check"),
+        (".venv/bin/python", "crds/reference.py", "--check"),
     ),
     nice=19,
 )

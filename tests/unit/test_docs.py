@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +22,8 @@ import mljob_operator.core.report
 import mljob_operator.instances
 import mljob_operator.job_queue
 import mljob_operator.logins
+from crds import reference
+from docs.build import on_site
 from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
@@ -30,10 +33,9 @@ from mljob_operator.core.phases import TRANSITIONS
 from mljob_operator.core.situation import Stop
 from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
+from tests.pages import PAGES, ROOT
 
 STORIES = (mljob_operator.core.report, mljob_operator.core.backfill_report)
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 API = (ROOT / "docs" / "spec" / "mljob.md").read_text()
 INSTANCES = (ROOT / "docs" / "spec" / "airflowinstance.md").read_text()
 RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
@@ -41,7 +43,7 @@ RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
     airflow_instance.KIND: (INSTANCES, "airflowinstances", AirflowInstanceSpec, AirflowInstanceStatus),
 }
 """By kind: the page, the plural, and the models of spec and status."""
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+OPERATIONS = ROOT / "docs" / "operations"
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -56,8 +58,8 @@ def section(text: str, title: str) -> str:
 
 
 def first_cells(text: str) -> set[str]:
-    """What stands in backticks at the beginning of a table's rows."""
-    return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    """What stands in backticks at the beginning of a table's rows, as a link or not."""
+    return set(re.findall(r"^\| \[?`([^`]+)`(?:\]\([^)]*\))? \|", text, re.MULTILINE))
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -120,39 +122,33 @@ def test_kubectl_explain_has_words_for_every_field(file: Path) -> None:
         assert {path: words for path, words in fields.items() if len(words) < 10} == {}
 
 
+@pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
+def test_the_tables_of_fields_are_what_would_be_generated(page: Path) -> None:
+    current = page.read_text()
+    assert reference.filled(current, yaml.safe_load(reference.PAGES[page].read_text())) == current
+
+
 def schema_of(plural: str, path: str) -> dict[str, Any]:
     crd = definition(plural)
     node = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    for part in path.split("."):
-        node = node["properties"][part.removesuffix("[]")]
-        if part.endswith("[]"):
-            node = node["items"]
-    return node
-
-
-def told_of(page: str, path: str) -> str:
-    """What is said of a spec field: its section, or inside another field's section its row."""
-    if re.search(rf"^#+ `{re.escape(path)}`$", page, re.MULTILINE):
-        return section(page, f"`{path}`")
-    row = re.search(rf"^\| `{re.escape(path)}` \|.*$", section(page, "Writing a spec"), re.MULTILINE)
-    assert row, f"neither a heading nor a row tells of {path}"
-    return row[0]
+    return reference.find(node, path)
 
 
 @pytest.mark.parametrize(
     ("kind", "path"), [(kind, path) for kind, (_, _, spec, _) in RESOURCES.items() for path in fields(spec)]
 )
-def test_each_spec_field_has_its_section_with_values_and_bounds(kind: str, path: str) -> None:
+def test_each_spec_field_has_its_row_with_values_and_bounds(kind: str, path: str) -> None:
     page, plural, _, _ = RESOURCES[kind]
-    told = told_of(page, path)
+    row = re.search(rf"^\| \[?`{re.escape(path)}`.*$", section(page, "Writing a spec"), re.MULTILINE)
+    assert row, f"no row tells of {path}"
     schema = schema_of(plural, path)
     for value in schema.get("enum", []):
-        assert f"`{value}`" in told
+        assert f"`{value}`" in row[0]
     for bound in ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"):
-        assert str(schema.get(bound, "")) in told
-    if (default := schema.get("default")) not in (None, {}):
-        shown = re.escape(json.dumps(default) if isinstance(default, list) else str(default))
-        assert re.search(rf"(?i)`?{shown}`?, the default|default:? `?{shown}\b", told)
+        assert str(schema.get(bound, "")) in row[0]
+    if (default := schema.get("default")) is not None:
+        shown = default if isinstance(default, str) else json.dumps(default)
+        assert f"| `{shown}` |" in row[0]
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
@@ -160,8 +156,9 @@ def test_each_status_field_is_in_a_table(kind: str) -> None:
     page, _, _, status = RESOURCES[kind]
     told = section(page, "Reading the status")
     described = first_cells(told.partition("### Conditions")[0])
-    in_detail = ("conditions[].",)  # metav1.Condition's
-    assert {path for path in fields(status) if not path.startswith(in_detail)} == described
+    in_detail = "conditions[]."  # metav1.Condition's
+    wanted = {path for path in fields(status) if not path.startswith(in_detail)}
+    assert {path for path in described if not path.startswith(in_detail)} == wanted
 
 
 def test_each_phase_is_explained() -> None:
@@ -238,7 +235,9 @@ def test_the_printer_columns_are_named(kind: str) -> None:
 
 
 def test_each_setting_is_explained_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(MLJOB_[A-Z0-9_]+)` \| (.*?) \|", section(OPERATIONS, "Settings"), re.MULTILINE))
+    rows = dict(
+        re.findall(r"^\| `(MLJOB_[A-Z0-9_]+)` \| (.*?) \|", (OPERATIONS / "settings.md").read_text(), re.MULTILINE)
+    )
     assert set(rows) == {f"MLJOB_{name.upper()}" for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         told = rows[f"MLJOB_{name.upper()}"]
@@ -249,37 +248,16 @@ def test_each_setting_is_explained_with_its_default() -> None:
 
 
 def test_each_metric_is_explained_with_its_type() -> None:
-    rows = dict(re.findall(r"^\| `(mljob_\w+)` \| (\w+) \|", section(OPERATIONS, "Metrics"), re.MULTILINE))
+    rows = dict(
+        re.findall(
+            r"^\| `(mljob_\w+)` \| (\w+) \|", section((OPERATIONS / "alerts.md").read_text(), "Metrics"), re.MULTILINE
+        )
+    )
     exposed = {
         metric.name + ("_total" if metric.type == "counter" else ""): metric.type
         for metric in Metrics().registry.collect()
     }
     assert rows == exposed
-
-
-@pages
-def test_yaml_examples_fit_the_api(page: Path) -> None:
-    for block in re.findall(r"^ *```yaml\n(.*?)```", page.read_text(), re.DOTALL | re.MULTILINE):
-        document = yaml.safe_load(block)
-        _, _, spec, status = RESOURCES.get(document.get("kind", KIND), (None, None, None, None))
-        for part, model in (("spec", spec), ("status", status)):
-            if part in document and model is not None:
-                assert_known(document[part], model)
-                model.model_validate(document[part])
-
-
-def assert_known(value: Any, model: type[BaseModel]) -> None:
-    """Pydantic ignores what it doesn't know; an example must not have it."""
-    if isinstance(value, list):
-        for item in value:
-            assert_known(item, model)
-        return
-    known = {field.alias or name: field for name, field in model.model_fields.items()}
-    assert set(value) <= set(known)
-    for name, child in value.items():
-        inner, _ = inner_model(known[name].annotation)
-        if inner is not None:
-            assert_known(child, inner)
 
 
 @pages
@@ -295,14 +273,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def anchors(page: Path) -> set[str]:
     """Headings as GitHub makes anchors of them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return {reference.anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
 @pages
 def test_make_targets_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^\$ )make ([a-z]+)", page.read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\$ )make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert named <= targets
 
 
@@ -312,3 +290,29 @@ def test_folders_in_backticks_exist(page: Path) -> None:
         r"`((?:operator|contract|charts|crds|devstack|examples|docs|tests|requirements)/[\w./-]*)`", page.read_text()
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_site_has_every_page_in_its_navigation() -> None:
+    site = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text())["project"]
+    listed = list(pages_in(site["nav"]))
+    # The records are reached from their list.
+    expected = {str(page.relative_to(ROOT)) for page in PAGES if not re.match(r"\d", page.name)}
+    assert set(listed) == expected
+    assert len(listed) == len(set(listed))
+
+
+def pages_in(navigation: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in navigation:
+        for target in entry.values():
+            yield from [target] if isinstance(target, str) else pages_in(target)
+
+
+def test_the_site_keeps_links_between_pages_and_drops_those_to_other_files() -> None:
+    page = ROOT / "docs" / "README.md"
+    text = "[a](compatibility.md#x), [b](../Makefile), [`c`](../examples), [d](nowhere.md) and `[e](../Makefile)`"
+    assert on_site(text, page) == "[a](compatibility.md#x), b, `c`, [d](nowhere.md) and `[e](../Makefile)`"
+
+
+def test_alerts_are_explained_one_by_one() -> None:
+    text = (OPERATIONS / "alerts.md").read_text()
+    assert set(re.findall(r"\{alert: (\w+)", text)) == first_cells(section(text, "Alerts"))

@@ -1,0 +1,90 @@
+"""The pages of the documentation, and the blocks of code in them.
+
+A block that no test can check stands below a comment that says why: ``<!-- not checked: ... -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from docs.build import PAGES, ROOT
+
+__all__ = ["PAGES", "ROOT", "Block", "blocks", "commands"]
+
+FENCED = re.compile(
+    r"(?:^ *<!-- not checked: (?P<why>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```",
+    re.DOTALL | re.MULTILINE,
+)
+SEPARATORS = frozenset({"|", "&&", "||", ";", "do", "then"})
+"""What ends a command within a line of a shell."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code.
+
+    Attributes:
+        where: Page and line, for messages.
+        why_unchecked: What the comment above it says; empty where there is none.
+    """
+
+    where: str
+    language: str
+    text: str
+    why_unchecked: str = ""
+
+
+def blocks(page: Path, *languages: str) -> Iterator[Block]:
+    """The blocks of some languages that are to be checked; of all, and also those that can't be, without a language."""
+    text = page.read_text()
+    for found in FENCED.finditer(text):
+        line = text.count("\n", 0, found.start("language")) + 1
+        block = Block(
+            f"{page.relative_to(ROOT)}:{line}",
+            found["language"],
+            textwrap.dedent(found["text"]),
+            found["why"] or "",
+        )
+        if not languages or (block.language in languages and not block.why_unchecked):
+            yield block
+
+
+def script(block: Block) -> str:
+    """What is typed in a console block: the lines that begin with a prompt, and their continuations."""
+    lines, goes_on = [], False
+    for line in block.text.splitlines():
+        if line.startswith("$ ") or goes_on:
+            lines.append(line.removeprefix("$ "))
+            goes_on = line.endswith("\\") or _is_open("\n".join(lines))
+    return "\n".join(lines) + "\n"
+
+
+def _is_open(text: str) -> bool:
+    """Whether a loop has begun and not ended."""
+    return len(re.findall(r"\bdo$", text, re.MULTILINE)) > len(re.findall(r"\bdone\b", text))
+
+
+def commands(block: Block) -> Iterator[Sequence[str]]:
+    """The commands of a console block as lists of words; those of a pipe, of a substitution and of a loop, each by itself."""
+    text = script(block).replace("\\\n", " ")
+    text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)
+    for line in text.splitlines():
+        words: list[str] = []
+        for word in [*_words(line), ";"]:
+            if word not in SEPARATORS:
+                words.append(word.removesuffix(";"))
+            if word in SEPARATORS or word.endswith(";"):
+                if words:
+                    yield words
+                words = []
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="")
+    lexer.whitespace_split = True
+    return list(lexer)

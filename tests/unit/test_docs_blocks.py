@@ -1,0 +1,361 @@
+"""The blocks of code in the documentation: what can't run in a unit test is parsed, and what it names exists.
+
+``tests/chart/test_docs.py`` renders the chart with the documented values, ``tests/airflow/test_docs.py`` runs ``mljob-airflow`` as documented, and
+``tests/e2e/test_docs.py`` the first job.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from mljob_contract import airflow_instance, mljob
+from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.settings import Settings
+from tests.pages import PAGES, ROOT, Block, blocks, commands, script
+
+CHART = ROOT / "charts" / "mljob-operator"
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+DEFINITIONS: dict[str, dict[str, Any]] = {
+    definition["spec"]["names"]["kind"]: definition
+    for definition in (yaml.safe_load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
+}
+MODELS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
+    mljob.KIND: (mljob.MLJobSpec, mljob.MLJobStatus),
+    airflow_instance.KIND: (airflow_instance.AirflowInstanceSpec, airflow_instance.AirflowInstanceStatus),
+}
+MAKEFILE = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+CHECKED = {"console", "sh", "yaml", "json", "python", "ini"}
+WITHOUT_MEANING = {"text", "mermaid"}
+"""What a program printed, and diagrams: nobody types them in. A test of its own compares the diagram of phases with the code."""
+
+OTHER_PROGRAMS = {".", "alias", "acls", "curl", "docker", "done", "for", "jq", "oc"}
+"""Of these, only the shell's syntax is checked."""
+
+KUBERNETES = {"configmap", "crd", "deployment", "events", "namespace", "secret"}
+"""Resources of Kubernetes itself that the pages name."""
+EVENT_FIELDS = {"reason", "type", "involvedObject.kind"}
+"""Fields that Events can be selected by."""
+
+NO_VALUES = {"airflow.events", "airflow.cfg", "operator.txt"}
+"""A topic and files: what is in backticks and looks like a value of the chart. So do Python's modules."""
+MODULES = ("airflow.sdk.", "airflow.dag_processing.")
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    schema: dict[str, Any] = DEFINITIONS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def kind_of(resource: str) -> str | None:
+    """Our kind that kubectl knows by a name; None for Kubernetes' own."""
+    for kind, definition in DEFINITIONS.items():
+        names = definition["spec"]["names"]
+        if resource in (names["plural"], names["singular"], *names["shortNames"], *names["categories"]):
+            return kind
+    return None
+
+
+@pages
+def test_every_block_is_of_a_language_that_is_checked_or_says_why_it_is_not(page: Path) -> None:
+    unknown = {block.where: block.language for block in blocks(page) if not block.why_unchecked}
+    assert {where: word for where, word in unknown.items() if word not in CHECKED | WITHOUT_MEANING} == {}
+
+
+# -- YAML --------------------------------------------------------------------------------------------------------------
+
+
+@pages
+def test_yaml_fits_what_it_is_for(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        for document in yaml.safe_load_all(block.text):
+            checker = yaml_checker(document)
+            assert checker is not None, f"{block.where}: nothing checks this; say why in a comment above it"
+            checker(document, block)
+
+
+def yaml_checker(document: dict[str, Any]) -> Any:
+    kind = document.get("kind", mljob.KIND if document.keys() <= {"spec", "status"} else None)
+    if kind in MODELS:
+        return lambda document, block: assert_fits_the_api(kind, document, block)
+    if document.keys() <= VALUES.keys():
+        return assert_fits_the_chart
+    return assert_names_metrics if "groups" in document else None
+
+
+def assert_fits_the_api(kind: str, document: dict[str, Any], block: Block) -> None:
+    properties = schema_of(kind)["properties"]
+    for part, model in zip(("spec", "status"), MODELS[kind], strict=True):
+        if part in document:
+            assert unknown_fields(document[part], properties[part], part) == [], block.where
+            model.model_validate(document[part])
+
+
+def unknown_fields(value: Any, schema: dict[str, Any], path: str) -> list[str]:
+    """Pydantic ignores fields that it doesn't know; an example must not have any."""
+    if isinstance(value, list):
+        return [found for item in value for found in unknown_fields(item, schema.get("items", {}), f"{path}[]")]
+    known = schema.get("properties")
+    if not isinstance(value, dict) or known is None:
+        return []
+    unknown = [f"{path}.{name}" for name in value if name not in known]
+    return unknown + [
+        found for name in value if name in known for found in unknown_fields(value[name], known[name], f"{path}.{name}")
+    ]
+
+
+def assert_fits_the_chart(document: dict[str, Any], block: Block) -> None:
+    """The values exist; that Helm takes them, tests/chart/test_docs.py shows."""
+    for path in leaves(document):
+        assert has_value(path), f"{block.where}: the chart has no value {path}"
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def has_value(path: str) -> bool:
+    """Whether the chart has a value. Below one that is free (an empty map, or nothing) anything may be."""
+    node: Any = VALUES
+    for part in path.split("."):
+        if node is None or node == {}:
+            return True
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def assert_names_metrics(document: dict[str, Any], block: Block) -> None:
+    text = json.dumps(document)
+    exposed = {metric.name for metric in Metrics().registry.collect()}
+    named = {re.sub(r"_(total|bucket)$", "", name) for name in re.findall(r"\bmljob_\w+", text)}
+    assert named <= exposed, block.where
+
+
+# -- Other languages ---------------------------------------------------------------------------------------------------
+
+
+@pages
+def test_json_and_ini_can_be_read(page: Path) -> None:
+    for block in blocks(page, "json"):
+        json.loads(block.text)
+    for block in blocks(page, "ini"):
+        configparser.ConfigParser().read_string(block.text)
+
+
+@pages
+def test_python_compiles_and_imports_what_the_provider_has(page: Path) -> None:
+    package = ROOT / "airflow-provider" / "src" / "mljob_airflow"
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block.text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "mljob_airflow":
+                file = package.joinpath(*str(node.module).split(".")[1:])
+                source = (file / "__init__.py" if file.is_dir() else file.with_suffix(".py")).read_text()
+                missing = [name.name for name in node.names if not re.search(rf"\b{name.name}\b", source)]
+                assert missing == [], f"{block.where}: {node.module} has no {missing}"
+
+
+@pages
+def test_shells_can_parse_what_is_typed(page: Path) -> None:
+    texts = [script(block) for block in blocks(page, "console")] + [block.text for block in blocks(page, "sh")]
+    # A placeholder such as <name> would be a redirection.
+    text = re.sub(r"<[a-z -]+>", "placeholder", "\n".join(texts))
+    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# -- Commands ----------------------------------------------------------------------------------------------------------
+
+
+@pages
+def test_commands_name_what_exists(page: Path) -> None:
+    wrong = {}
+    for block in blocks(page, "console"):
+        for words in commands(block):
+            if found := list(problems(words)):
+                wrong[f"{block.where}: {' '.join(words)}"] = found
+    assert wrong == {}
+
+
+@pages
+def test_every_console_block_has_a_prompt(page: Path) -> None:
+    assert [block.where for block in blocks(page, "console") if not list(commands(block))] == []
+
+
+def problems(words: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a command. Variables before it (``KEEP=1 program``) are skipped."""
+    while words and re.fullmatch(r"\w+=.*", words[0]):
+        words = words[1:]
+    if not words:
+        return
+    program, *arguments = words
+    checks = {"make": of_make, "kubectl": of_kubectl, "helm": of_helm, "mljob-airflow": of_mljob_airflow}
+    if program in checks:
+        yield from checks[program](arguments)
+    elif program.endswith("/bin/python"):
+        yield from of_python(arguments)
+    elif program not in OTHER_PROGRAMS:
+        yield f"nothing checks {program}"
+
+
+def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of an option and its value, whether they are one word or two."""
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option.startswith("-"):
+            name, separator, value = option.partition("=")
+            yield name, value if separator else following
+
+
+def missing_files(arguments: Sequence[str], *names: str) -> Iterator[str]:
+    for name, value in options(arguments):
+        if name in names and value != "-" and not (ROOT / value).exists():
+            yield f"there is no file {value}"
+
+
+def of_make(arguments: Sequence[str]) -> Iterator[str]:
+    yield from (f"no target {word}" for word in arguments if "=" not in word and word not in MAKEFILE)
+
+
+def of_kubectl(arguments: Sequence[str]) -> Iterator[str]:
+    verb, *rest = arguments
+    yield from missing_files(rest, "-f", "--filename", "--patch-file")
+    kinds: set[str] = set()
+    if verb in ("annotate", "delete", "describe", "explain", "get", "label", "patch", "wait"):
+        target = next((word for word in rest if is_resource(word)), None)
+        if target is None and {"-f", "--filename"}.isdisjoint(rest):
+            yield f"unknown resource in {rest}"
+        if target and (kind := kind_of(resource_of(target))):
+            kinds = {kind}
+            yield from unknown_paths(f" .{target.partition('.')[2]} {' '.join(rest)}", kinds)
+    for name, value in options(rest):
+        yield from of_kubectl_option(name, value, kinds)
+
+
+def resource_of(word: str) -> str:
+    """The resource in ``mljob``, ``mljob/digits`` or ``mljob.spec``."""
+    return re.split(r"[/.]", word)[0]
+
+
+def is_resource(word: str) -> bool:
+    return resource_of(word) in KUBERNETES or kind_of(resource_of(word)) is not None
+
+
+def unknown_paths(text: str, kinds: set[str]) -> Iterator[str]:
+    """Fields in a JSONPath or the like that none of the kinds has."""
+    for part, name in re.findall(r"\.(spec|status)\.([A-Za-z]+)", text):
+        if not any(name in schema_of(kind)["properties"][part]["properties"] for kind in kinds):
+            yield f"no field {part}.{name}"
+
+
+def of_kubectl_option(name: str, value: str, kinds: set[str]) -> Iterator[str]:
+    if name == "--for":
+        condition = value.removeprefix("condition=").partition("=")[0]
+        if condition not in conditions(kinds):
+            yield f"no condition {condition}"
+    elif name == "--field-selector":
+        fields = {pair.partition("=")[0] for pair in value.split(",")}
+        yield from (f"no field {field} to select by" for field in fields - selectable(kinds))
+    elif name in ("-p", "--patch"):
+        patch = json.loads(value)
+        if isinstance(patch, dict):
+            for kind in kinds:
+                yield from unknown_fields(patch, schema_of(kind), "")
+    elif name in ("-o", "--output") and value.startswith("custom-columns-file="):
+        yield from missing_files([f"--file={value.partition('=')[2]}"], "--file")
+
+
+def selectable(kinds: set[str]) -> set[str]:
+    if not kinds:
+        return EVENT_FIELDS
+    return {
+        field["jsonPath"].removeprefix(".")
+        for kind in kinds
+        for field in DEFINITIONS[kind]["spec"]["versions"][0]["selectableFields"]
+    }
+
+
+def conditions(kinds: set[str]) -> set[str]:
+    """The conditions that the pages of the kinds explain; a test compares these with the code."""
+    found = set()
+    for kind in kinds:
+        text = (ROOT / "docs" / "spec" / f"{kind.lower()}.md").read_text()
+        found |= set(re.findall(r"^\| `(\w+)` \|", text.partition("Conditions\n")[2], re.MULTILINE))
+    return found
+
+
+def of_helm(arguments: Sequence[str]) -> Iterator[str]:
+    yield from missing_files(arguments, "-f", "--values")
+    yield from (
+        f"there is no chart {word}" for word in arguments if word.startswith("charts/") and not (ROOT / word).exists()
+    )
+    for name, value in options(arguments):
+        path = value.partition("=")[0]
+        if name == "--set" and not has_value(path):
+            yield f"the chart has no value {path}"
+
+
+def of_mljob_airflow(arguments: Sequence[str]) -> Iterator[str]:
+    """Only the folder: tests/airflow/test_docs.py runs the command."""
+    # dags/ is a folder of the reader's.
+    folders = {value for name, value in options(arguments) if name == "--dags"} - {"dags/"}
+    yield from (f"there is no folder {folder}" for folder in folders if not (ROOT / folder).exists())
+
+
+def of_python(arguments: Sequence[str]) -> Iterator[str]:
+    if arguments[:2] == ["-m", "pytest"]:
+        paths = [word for word in arguments if re.match(r"(tests|operator)/", word)]
+        yield from (f"there is no {path}" for path in paths if not (ROOT / path).exists())
+
+
+# -- Words in the text -------------------------------------------------------------------------------------------------
+
+
+@pages
+def test_settings_exist(page: Path) -> None:
+    settings = {f"MLJOB_{name.upper()}" for name in Settings.model_fields}
+    named = set(re.findall(r"\bMLJOB_[A-Z0-9_]+\b", page.read_text())) - settings
+    sources = [
+        *(ROOT / "devstack").glob("*.py"),
+        *(ROOT / "airflow-provider").rglob("*.py"),
+        ROOT / "tests" / "suite.py",
+    ]
+    text = "\n".join(source.read_text() for source in sources) if named else ""
+    assert {name for name in named if name not in text} == set()
+
+
+@pages
+def test_values_of_the_chart_exist(page: Path) -> None:
+    """In backticks, with a dot, and beginning as a value does: ``kafka.tls.ca``. Fields of a spec may begin alike."""
+    fields = {
+        path
+        for kind in DEFINITIONS
+        for part in ("spec", "status")
+        for path in paths(schema_of(kind)["properties"][part])
+    }
+    named = set(re.findall(rf"`((?:{'|'.join(VALUES)})\.[\w.]+)(?:: [^`]*)?`", page.read_text()))
+    named = {path for path in named - NO_VALUES - fields if not path.startswith(MODULES)}
+    assert {path for path in named if not has_value(path)} == set()
+
+
+def paths(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        yield f"{prefix}{name}"
+        yield from paths(field.get("items", field), f"{prefix}{name}.")
