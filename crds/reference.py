@@ -111,7 +111,7 @@ def type_of(field: Node) -> str:
     """A field's type with its bounds, such as ``integer, 1 to 100``."""
     if values := field.get("enum"):
         return ", ".join(f"`{value}`" for value in values)
-    kind = field.get("format", field["type"]).replace("date-time", "RFC 3339 time")
+    kind = "RFC 3339 time" if field.get("format") == "date-time" else field["type"]
     if kind == "array":
         kind = f"list of {type_of(field['items'])}"
     if values := field.get("additionalProperties"):

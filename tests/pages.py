@@ -14,7 +14,7 @@ from pathlib import Path
 
 from docs.build import PAGES, ROOT
 
-__all__ = ["PAGES", "ROOT", "Block", "blocks", "commands"]
+__all__ = ["PAGES", "ROOT", "Block", "blocks", "commands", "typed"]
 
 FENCED = re.compile(
     r"(?:^ *<!-- not checked: (?P<why>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```",
@@ -54,14 +54,17 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
             yield block
 
 
-def script(block: Block) -> str:
-    """What is typed in a console block: the lines that begin with a prompt, and their continuations."""
-    lines, goes_on = [], False
+def typed(block: Block) -> list[str]:
+    """What is typed in a console block: the lines that begin with a prompt, each with its continuations."""
+    commands_so_far: list[str] = []
+    goes_on = False
     for line in block.text.splitlines():
-        if line.startswith("$ ") or goes_on:
-            lines.append(line.removeprefix("$ "))
-            goes_on = line.endswith("\\") or _is_open("\n".join(lines))
-    return "\n".join(lines) + "\n"
+        if goes_on:
+            commands_so_far[-1] += f"\n{line}"
+        elif line.startswith("$ "):
+            commands_so_far.append(line.removeprefix("$ "))
+        goes_on = bool(commands_so_far) and (line.endswith("\\") or _is_open(commands_so_far[-1]))
+    return commands_so_far
 
 
 def _is_open(text: str) -> bool:
@@ -71,7 +74,7 @@ def _is_open(text: str) -> bool:
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
     """The commands of a console block as lists of words; those of a pipe, of a substitution and of a loop, each by itself."""
-    text = script(block).replace("\\\n", " ")
+    text = "\n".join(typed(block)).replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)
     for line in text.splitlines():
         words: list[str] = []

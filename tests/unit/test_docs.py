@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -102,6 +103,7 @@ def tree(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
         yield from tree(child)
 
 
+@cache
 def definition(plural: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / "crds" / f"{plural}.mljob.dev.yaml").read_text())
 

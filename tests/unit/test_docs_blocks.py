@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from mljob_contract import airflow_instance, mljob
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.settings import Settings
-from tests.pages import PAGES, ROOT, Block, blocks, commands, script
+from tests.pages import PAGES, ROOT, Block, blocks, commands, typed
 
 CHART = ROOT / "charts" / "mljob-operator"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -175,7 +175,8 @@ def test_python_compiles_and_imports_what_the_provider_has(page: Path) -> None:
 
 @pages
 def test_shells_can_parse_what_is_typed(page: Path) -> None:
-    texts = [script(block) for block in blocks(page, "console")] + [block.text for block in blocks(page, "sh")]
+    texts = [line for block in blocks(page, "console") for line in typed(block)]
+    texts += [block.text for block in blocks(page, "sh")]
     # A placeholder such as <name> would be a redirection.
     text = re.sub(r"<[a-z -]+>", "placeholder", "\n".join(texts))
     done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)

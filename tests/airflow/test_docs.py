@@ -1,0 +1,36 @@
+"""``mljob-airflow`` does what the documentation says: each command that a page has runs on the example DAGs."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mljob_airflow.cli import main
+from tests.pages import PAGES, ROOT, blocks, commands
+
+EXAMPLES = str(ROOT / "airflow-provider" / "example_dags")
+
+
+def documented():
+    return [
+        pytest.param(words[1:], id=f"{block.where}: {words[1]}")
+        for page in PAGES
+        for block in blocks(page, "console")
+        for words in commands(block)
+        if words[0] == "mljob-airflow"
+    ]
+
+
+@pytest.mark.parametrize("arguments", documented())
+def test_a_documented_command_succeeds(arguments, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    # What an earlier command of a page leaves in the variable.
+    monkeypatch.setenv("version", "0123456789ab")
+    # Readers have a folder of their own, and write into a file.
+    arguments = [EXAMPLES if word == "dags/" else os.path.expandvars(word) for word in arguments]
+    if ">" in arguments:
+        arguments = arguments[: arguments.index(">")]
+
+    assert main(arguments) == 0
+    assert capsys.readouterr().out

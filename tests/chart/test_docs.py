@@ -1,0 +1,64 @@
+"""Helm takes what the documentation says: each command that installs or upgrades, and each file of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.conftest import Render
+from tests.chart.rendering import CHART
+from tests.pages import PAGES, blocks, commands
+
+KEYS = yaml.safe_load((CHART / "values.yaml").read_text()).keys()
+
+
+def installations() -> list[Any]:
+    """The options of each `helm install` and `helm upgrade`."""
+    return [
+        pytest.param(words, id=f"{block.where}: helm {words[1]}")
+        for page in PAGES
+        for block in blocks(page, "console")
+        for words in commands(block)
+        if words[0] == "helm" and words[1] in ("install", "upgrade")
+    ]
+
+
+def files_of_values() -> list[Any]:
+    documents = [
+        (block.where, yaml.safe_load(block.text))
+        for page in PAGES
+        for block in blocks(page, "yaml")
+        if "\n---" not in block.text
+    ]
+    return [
+        pytest.param(values, id=where)
+        for where, values in documents
+        if values.keys() <= KEYS and not values.keys() <= {"spec", "status"}
+    ]
+
+
+@pytest.mark.parametrize("words", installations())
+def test_a_documented_installation_renders(words: Sequence[str], render: Render) -> None:
+    options = [
+        f"{name}={value}"
+        for name, value in zip(words, [*words[1:], ""], strict=True)
+        if name in ("--set", "--values")
+        # A time that the shell fills in.
+        if "$(" not in value
+    ]
+
+    assert render(options=tuple(_from_root(option) for option in options)).one("Deployment")
+
+
+def _from_root(option: str) -> str:
+    name, _, value = option.partition("=")
+    return f"{name}={Path(CHART.parents[1], value)}" if name == "--values" else option
+
+
+@pytest.mark.parametrize("values", files_of_values())
+def test_documented_values_render(values: dict[str, Any], render: Render) -> None:
+    assert render(values).one("Deployment")

@@ -1,0 +1,71 @@
+"""The first pages do what they say: their kubectl commands run one after the other, as a reader types them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from devstack import binaries
+from devstack.stack import Stack
+from tests.conftest import NewInstallation
+from tests.pages import ROOT, blocks, typed
+
+FIRST_JOB = ROOT / "docs" / "data-scientist.md"
+THEN = [ROOT / "docs" / "guides" / name for name in ("why-it-failed.md", "compare.md")]
+"""Pages about the job that the first page has run."""
+BOUND = 330
+"""Seconds for one command; the first page waits for its job for five minutes at most."""
+
+pytestmark = pytest.mark.timeout(2 * BOUND)
+
+Run = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Types a command into a shell in which kubectl speaks to the stack, in a namespace with an operator."""
+    namespace = new_installation("docs").jobs.namespace
+    kubectl = binaries.locate("kubectl")["kubectl"]
+    program = tmp_path_factory.mktemp("bin") / "kubectl"
+    command = shlex.join([str(kubectl), f"--kubeconfig={stack.kubeconfig}", f"--namespace={namespace}"])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def typed_into_a_shell(line: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=BOUND, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    return typed_into_a_shell
+
+
+@pytest.fixture(scope="module")
+def outputs(run: Run) -> list[str]:
+    """What the commands of the first page print, once its job has succeeded."""
+    return [run(line) for line in commands_of(FIRST_JOB)]
+
+
+def commands_of(page: Path) -> list[str]:
+    """The page's kubectl commands but those that watch, which don't end by themselves."""
+    lines = [line for block in blocks(page, "console") for line in typed(block)]
+    return [line for line in lines if line.startswith("kubectl ") and not {"-w", "--watch"} & set(line.split())]
+
+
+def test_the_first_job_succeeds_and_shows_its_result(outputs: list[str]) -> None:
+    assert any('"accuracy":' in printed for printed in outputs)
+
+
+@pytest.mark.parametrize("page", THEN, ids=lambda page: page.stem)
+@pytest.mark.usefixtures("outputs")
+def test_the_commands_of_a_guide_run(page: Path, run: Run) -> None:
+    assert commands_of(page)
+    for line in commands_of(page):
+        run(line)
