@@ -1,0 +1,767 @@
+"""The inputs of a decision, said in the words of Kubernetes and Airflow.
+
+Table tests of decisions, statuses and Events describe a situation with keyword arguments and ask one of three questions::
+
+    decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
+    reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
+    events(old_status, new_status)                                      # Kubernetes Events: (type, reason, message)
+
+No other test module that uses these questions imports the operator's classes: this module translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from mljob_contract.airflow_instance import AccessRule, Credentials
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import FINALIZER, MLJobStatus, ReprocessBehavior, StatusSource
+from mljob_contract.run_id import RunId
+from mljob_operator.core import attempts
+from mljob_operator.core.access import NAMESPACE_LABEL, Namespace
+from mljob_operator.core.backfill import Backfill, Course, Member, as_one_run
+from mljob_operator.core.decisions import (
+    Action,
+    AddFinalizer,
+    BeginAttempt,
+    CancelDirectly,
+    CheckCancellation,
+    ClearFailed,
+    CountRuns,
+    Expire,
+    ListTasks,
+    LookUpRun,
+    NoteRetention,
+    Pause,
+    ReadQuestions,
+    Release,
+    SeeToChildren,
+    Store,
+    Submit,
+    TakeOver,
+    TriggerCancellation,
+    Wait,
+    decide,
+)
+from mljob_operator.core.effort import Effort, Trouble
+from mljob_operator.core.facts import Failure, Question, Report, RunFact, TaskFact, heard_of_run
+from mljob_operator.core.halt import Halt
+from mljob_operator.core.identity import dag_run_id, pin, spec_hash
+from mljob_operator.core.instance import Instance
+from mljob_operator.core.job import Job
+from mljob_operator.core.ledger import Ledger
+from mljob_operator.core.notices import notices
+from mljob_operator.core.outputs import Outputs
+from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.placement import NOWHERE, Surroundings
+from mljob_operator.core.report import report
+from mljob_operator.core.situation import Situation
+
+__all__ = [
+    "NOW",
+    "NO_DEFAULT",
+    "AddFinalizer",
+    "BeginAttempt",
+    "CancelDirectly",
+    "CheckCancellation",
+    "ClearFailed",
+    "CountRuns",
+    "Expire",
+    "Given",
+    "ListTasks",
+    "LookUpRun",
+    "MLJob",
+    "NoteRetention",
+    "Pause",
+    "ReadQuestions",
+    "Release",
+    "SeeToChildren",
+    "Store",
+    "Submit",
+    "TakeOver",
+    "TriggerCancellation",
+    "Wait",
+    "ago",
+    "around",
+    "attempt",
+    "backfill",
+    "backfill_job",
+    "cancelling",
+    "decided",
+    "ended",
+    "error",
+    "events",
+    "failed",
+    "finished",
+    "given",
+    "instance",
+    "job",
+    "later",
+    "new",
+    "not_found",
+    "queued",
+    "reported",
+    "retrying",
+    "run_event",
+    "run_number",
+    "running",
+    "status_of",
+    "stored",
+    "submitting",
+    "succeeded",
+    "suspended",
+    "task",
+    "under_way",
+    "unread",
+]
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
+UI_URL = "https://airflow.example.com"
+NO_DEFAULT = NOWHERE
+"""The default Airflow where there is none."""
+
+
+def ago(seconds: float) -> datetime:
+    """This many seconds before now."""
+    return NOW - timedelta(seconds=seconds)
+
+
+def later(seconds: float) -> datetime:
+    """This many seconds after now."""
+    return NOW + timedelta(seconds=seconds)
+
+
+CREATED, ACTIVE, QUEUED, STARTED = ago(3600), ago(600), ago(590), ago(580)
+"""When the MLJob was created, became active, and when its run was queued and started, unless a test says otherwise."""
+MINUTES_AGO, A_WHILE_AGO, LATELY, JUST_NOW, SOON = ago(300), ago(50), ago(5), ago(1), later(5)
+
+
+# The MLJob
+
+
+@dataclass(frozen=True)
+class MLJob:
+    """An MLJob without its status.
+
+    Attributes:
+        spec: As in a manifest.
+        held: Whether the operator's finalizer is on the object.
+        deleted: When deletion was asked for.
+    """
+
+    spec: Mapping[str, Any]
+    held: bool = True
+    deleted: datetime | None = None
+    generation: int = 1
+    created: datetime = CREATED
+
+    def body(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """The object as the API server sends it."""
+        metadata = {
+            "namespace": NAMESPACE,
+            "name": NAME,
+            "uid": UID,
+            "generation": self.generation,
+            "resourceVersion": "7",
+            "finalizers": [FINALIZER] if self.held else [],
+            "creationTimestamp": _text(self.created),
+        }
+        if self.deleted is not None:
+            metadata["deletionTimestamp"] = _text(self.deleted)
+        return {"metadata": metadata, "spec": dict(self.spec), "status": dict(status)}
+
+
+def job(
+    *, held: bool = True, deleted: datetime | None = None, generation: int = 1, created: datetime = CREATED, **spec: Any
+) -> MLJob:
+    """An MLJob of DAG ``train``; ``spec`` has the fields of the spec, in snake case."""
+    return MLJob({"dagId": "train"} | _camel(spec), held, deleted, generation, created)
+
+
+def backfill_job(**more: Any) -> MLJob:
+    """An MLJob of type Backfill, for three days."""
+    dates = {"from": "2025-12-01T00:00:00Z", "to": "2025-12-03T00:00:00Z"}
+    return job(**{"type": "Backfill", "backfill": dates} | more)
+
+
+# The stored status
+
+FAILURE = "Task fit failed at try 1: ValueError: no such column"
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """An attempt.
+
+    Attributes:
+        number: Counted from 1.
+        run: The number in its run's id.
+        ran: The fields of the spec that were different when it began.
+        airflow: The AirflowInstance; empty: the Airflow of the operator's settings.
+        by: The operator process that submits the run.
+    """
+
+    number: int = 1
+    run: int = 1
+    ran: Mapping[str, Any] = field(default_factory=dict)
+    airflow: str = ""
+    by: str | None = "this-process"
+
+
+def attempt(
+    number: int = 1, *, run: int = 1, ran: Mapping[str, Any] | None = None, airflow: str = "", by: str = "this-process"
+) -> Numbered:
+    """An attempt with the ``run``-th run of this MLJob."""
+    return Numbered(number, run, ran or {}, airflow, by)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An entry of the history."""
+
+    attempt: Numbered
+    phase: str
+    reason: str
+    message: str
+    at: datetime
+
+
+def ended(
+    number: int = 1,
+    phase: str = "Failed",
+    reason: str = "TaskFailed",
+    *,
+    run: int = 1,
+    ran: Mapping[str, Any] | None = None,
+    at: datetime = LATELY,
+    message: str = FAILURE,
+) -> Ended:
+    """An attempt that is over."""
+    return Ended(attempt(number, run=run, ran=ran), phase, reason, message, at)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the stored status says of the newest attempt.
+
+    Attributes:
+        submitted: When its run was queued; None: it was not submitted as far as the status says.
+        completed: When the MLJob ended.
+        fields: Other fields of the status, as JSON.
+    """
+
+    attempt: Numbered | None
+    phase: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    submitted: datetime | None = None
+    completed: datetime | None = None
+    active: datetime | None = ACTIVE
+    history: Sequence[Ended] = ()
+    failures: int | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def new(**more: Any) -> Stored:
+    """No attempt was begun."""
+    return Stored(None, active=more.pop("active", None), fields=_camel(more))
+
+
+def submitting(number: int = 1, *, phase: str = "Pending", reason: str = "Submitting", **more: Any) -> Stored:
+    """The attempt is announced, and nothing says that its run was submitted."""
+    return _stored(number, phase, reason, {"submitted": None, **more})
+
+
+def under_way(number: int = 1, *, phase: str = "Running", reason: str = "Running", **more: Any) -> Stored:
+    """The attempt's run was submitted."""
+    return _stored(number, phase, reason, more)
+
+
+def cancelling(reason: str, number: int = 1, **more: Any) -> Stored:
+    """The run is being cancelled for this reason."""
+    return _stored(number, "Cancelling", reason, more)
+
+
+def finished(phase: str = "Succeeded", reason: str | None = None, number: int = 1, **more: Any) -> Stored:
+    """The MLJob has ended."""
+    usual, message = {
+        "Succeeded": ("Succeeded", "The run succeeded (1/1 tasks finished)."),
+        "Failed": ("TaskFailed", FAILURE),
+        "Cancelled": ("CancelRequested", "The MLJob was cancelled: spec.cancel is true."),
+    }[phase]
+    return _stored(number, phase, reason or usual, {"completed": ago(100), "message": message, **more})
+
+
+def retrying(number: int = 1, *, failures: int = 1, at: datetime = LATELY, **more: Any) -> Stored:
+    """The attempt has failed, and another one is to follow."""
+    entry = ended(number, at=at, run=more.get("run", 1), ran=more.get("ran"))
+    earlier = tuple(more.pop("history", ()))
+    return _stored(number, "Pending", "RetryBackoff", {"failures": failures, "history": (*earlier, entry), **more})
+
+
+def suspended(number: int = 1, *, at: datetime = A_WHILE_AGO, **more: Any) -> Stored:
+    """The run was cancelled because the MLJob was suspended."""
+    entry = ended(number, "Cancelled", "Suspending", at=at, message="The MLJob was suspended.")
+    return _stored(number, "Suspended", "Suspended", {"history": (entry,), "active": None, **more})
+
+
+_IN_WORDS = ("submitted", "completed", "active", "history", "failures", "message")
+
+
+def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> Stored:
+    rest = dict(more)
+    numbered = attempt(number, **{name: rest.pop(name) for name in ("run", "ran", "airflow", "by") if name in rest})
+    own = {name: rest.pop(name) for name in _IN_WORDS if name in rest}
+    own = {"submitted": QUEUED, "message": f"{reason}."} | own
+    return Stored(numbered, phase, reason, **own, fields=_camel(rest))
+
+
+def status_of(given: Given) -> dict[str, Any]:
+    """The stored status, as JSON."""
+    told = given.status
+    if not isinstance(told, Stored):
+        return dict(told)
+    status: dict[str, Any] = {
+        "observedGeneration": given.job.generation if told.phase else -1,
+        "phase": told.phase,
+        "reason": told.reason,
+        "message": told.message,
+        "submitTime": _text(told.submitted),
+        "completionTime": _text(told.completed),
+        "activeSince": _text(told.active),
+        "failedAttempts": told.failures,
+        "history": [_entry(given.job, entry) for entry in told.history] or None,
+    }
+    if told.attempt is not None:
+        made = _attempt(given.job, told.attempt)
+        status |= {
+            "attempts": made.number,
+            "dagId": made.dag_id,
+            "dagRunId": made.run_id,
+            "specHash": made.spec_hash,
+            "airflowInstance": made.airflow or None,
+            "submittedBy": made.submitter,
+        }
+    return {name: value for name, value in (status | dict(told.fields)).items() if value is not None}
+
+
+def _entry(of: MLJob, entry: Ended) -> dict[str, Any]:
+    return {
+        "attempt": entry.attempt.number,
+        "dagRunId": _attempt(of, entry.attempt).run_id,
+        "phase": entry.phase,
+        "reason": entry.reason,
+        "message": entry.message,
+        "completionTime": _text(entry.at),
+    }
+
+
+def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
+    """The attempt as it was begun under the spec of its time."""
+    then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}).body({}))
+    run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
+    return attempts.Attempt(
+        numbered.number, then.spec.dag_id, str(run_id), spec_hash(then.spec), numbered.airflow, numbered.by
+    )
+
+
+def run_number(run_id: str) -> int:
+    """The number in a run's id."""
+    run = RunId.parse(run_id)
+    assert run is not None, run_id
+    return run.attempt
+
+
+# The run
+
+
+def task(
+    task_id: str,
+    state: str = "running",
+    *,
+    index: int = -1,
+    try_number: int = 1,
+    tries: int | None = None,
+    at: datetime = MINUTES_AGO,
+    read: datetime | None = None,
+    started: datetime | None = None,
+    end: datetime | None = None,
+    error: tuple[str | None, str] | None = None,
+    asks: str | None = None,
+    asked: bool = True,
+    progress: float | None = None,
+    event: bool = False,
+    certain: bool = True,
+) -> TaskFact:
+    """A task instance.
+
+    Args:
+        index: Its map index.
+        tries: How many tries it has; None: not known.
+        read: When the operator read the event, or sent the request.
+        error: The exception's class and text.
+        asks: The question, where it awaits a person's answer; ``asked`` False: Airflow was not asked for it yet.
+        event: Whether only an event says so; otherwise Airflow's REST API does.
+        certain: False: a failure that a retry may follow, for all that the event says.
+    """
+    waits = state == "awaiting_input"
+    return TaskFact(
+        task_id,
+        index,
+        try_number,
+        TaskState(state),
+        StatusSource.KAFKA if event else StatusSource.REST,
+        at,
+        read or at,
+        certain=certain,
+        max_tries=tries - 1 if tries is not None else None,
+        start=started,
+        end=end,
+        progress=Report(try_number, at, progress=progress) if progress is not None else None,
+        failure=Failure(try_number, at, error[1], error[0]) if error is not None else None,
+        question=Question(try_number, asks) if waits and asked else None,
+    )
+
+
+def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
+    """An event says this of the run."""
+    return RunFact(RunState(state), StatusSource.KAFKA, read, read)
+
+
+def queued(*tasks: TaskFact, **more: Any) -> Ledger:
+    """Airflow has accepted the run."""
+    return _run("queued", tasks, more)
+
+
+def running(*tasks: TaskFact, **more: Any) -> Ledger:
+    """The run is in progress; ``more`` as for :func:`_run`."""
+    return _run("running", tasks, more)
+
+
+def succeeded(*tasks: TaskFact, **more: Any) -> Ledger:
+    """The run has reached success, a second ago."""
+    return _run("success", tasks, {"end": ago(1), **more})
+
+
+def failed(*tasks: TaskFact, **more: Any) -> Ledger:
+    """The run has failed, a second ago."""
+    return _run("failed", tasks, {"end": ago(1), **more})
+
+
+def unread(*tasks: TaskFact, heard: RunFact | None = None, since: datetime | None = None) -> Ledger:
+    """Airflow's REST API has not been asked for the run."""
+    return Ledger(heard=heard, tasks=_by_key(tasks), since=since)
+
+
+def not_found(*, since: datetime, again: bool = False, after: Ledger | None = None) -> Ledger:
+    """Airflow says that it has no such run, ``again``: twice, long enough apart; ``after`` is what was known before."""
+    return replace(after or Ledger(), missed_at=since, gone=again)
+
+
+def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Ledger:
+    """A run as Airflow's REST API has it.
+
+    Args:
+        state: Airflow's word.
+        tasks: Its task instances.
+        more: ``created``: when it was queued; ``start``, ``end``; ``read``: when the operator asked; ``heard``: what events say beyond it;
+            ``complete``: whether all its tasks are known; ``listed``: whether all of them were read after its end.
+    """
+    more = dict(more)
+    created, start = more.pop("created", QUEUED), more.pop("start", STARTED if state != "queued" else None)
+    end, read = more.pop("end", None), more.pop("read", ago(1))
+    run = RunFact(RunState(state), StatusSource.REST, end or start or created, read, start, end, created)
+    return Ledger(run=run, tasks=_by_key(tasks), **{"complete": bool(tasks), **more})
+
+
+def _by_key(tasks: Sequence[TaskFact]) -> dict[tuple[str, int], TaskFact]:
+    return {fact.key: fact for fact in tasks}
+
+
+def backfill(
+    runs: Mapping[str, str] | None = None,
+    *,
+    heard: Mapping[str, str] | None = None,
+    paused: bool = False,
+    not_created: int = 0,
+    created: datetime = QUEUED,
+    completed: datetime | None = None,
+    number: int = 1,
+    listed: bool = False,
+) -> Ledger:
+    """A backfill as Airflow's REST API has it.
+
+    Args:
+        runs: Airflow's word for each run, by its date.
+        heard: What events say beyond that.
+        not_created: How many runs of the range were there already.
+        completed: When Airflow closed it.
+        number: The attempt that made the runs.
+    """
+    first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
+    marker = Marker("backfill", number)
+    made = Backfill(
+        7, "train", marker, first, last, {}, ReprocessBehavior.NONE, 10, paused, created, completed=completed
+    )
+    members = {}
+    for date, state in (runs or {}).items():
+        over = state in ("success", "failed")
+        at = ago(1) if over else STARTED
+        start = STARTED if state != "queued" else None
+        told = RunFact(RunState(state), StatusSource.REST, at, ago(1), start, at if over else None, created)
+        hint = run_event((heard or {}).get(date, state))
+        day = datetime.fromisoformat(date).replace(tzinfo=UTC)
+        run_id = f"backfill__{date}"
+        members[run_id] = Member(run_id, told, day, number, heard=heard_of_run(told, None, hint) if heard else None)
+    course = Course(made, members, not_created)
+    run = as_one_run(course)
+    shown = heard_of_run(run, None, as_one_run(course.shown))
+    return Ledger(run=run, heard=shown, course=course, complete=True, listed=listed)
+
+
+# What this process has tried
+
+
+def error(
+    reason: str = "AirflowUnavailable",
+    message: str = "Airflow does not answer. Check MLJOB_AIRFLOW_URL.",
+    *,
+    again: datetime = SOON,
+    generation: int = 1,
+    failures: int = 1,
+    starting: bool = False,
+    stalls: bool = False,
+) -> Trouble:
+    """What was tried last failed; ``starting``: it was the start of the run."""
+    return Trouble(reason, message, generation, again, failures, starting, stalls)
+
+
+# What is around the MLJob
+
+
+def instance(**spec: Any) -> dict[str, Any]:
+    """An AirflowInstance's spec that lets every namespace run every DAG; ``deleting=True``: it is being deleted."""
+    usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
+    return usable | _camel(spec)
+
+
+def around(
+    *,
+    instances: Mapping[str, Mapping[str, Any]] | None = None,
+    not_ready: Mapping[str, str] | None = None,
+    settings_airflow: bool = True,
+    settings_access: Sequence[Mapping[str, Any]] | None = None,
+    default: str = "",
+    full: Collection[str] = (),
+    labels: Mapping[str, str] | None = None,
+    labels_pending: bool = False,
+    logins: Mapping[tuple[str, str], str | None] | None = None,
+) -> Surroundings:
+    """The Airflows that there are, and the MLJob's namespace.
+
+    Args:
+        instances: Specs of AirflowInstances by name.
+        not_ready: Why an Airflow can't be used, by name; the empty name is the Airflow of the operator's settings.
+        settings_airflow: Whether the operator's settings name an Airflow.
+        settings_access: Its access rules.
+        default: The Airflow of MLJobs that name none.
+        full: Airflows that have as many active runs as they may.
+        labels_pending: Whether the namespace's labels are still being read.
+        logins: Why the credentials of an access rule can't be used, by Airflow and token Secret; None: they can.
+    """
+    rules = [AccessRule.model_validate(rule) for rule in settings_access] if settings_access is not None else None
+    read = {
+        (airflow, Credentials.model_validate({"tokenSecretRef": {"name": secret}})): why
+        for (airflow, secret), why in (logins or {}).items()
+    }
+    namespace = Namespace(NAMESPACE, {NAMESPACE_LABEL: NAMESPACE, **(labels or {})}, pending=labels_pending)
+    return Surroundings(
+        instances={name: _instance(name, spec) for name, spec in (instances or {}).items()},
+        not_ready=not_ready or {},
+        own=settings_airflow,
+        own_access=rules,
+        default=default,
+        namespace=namespace,
+        logins=read,
+        full=full,
+    )
+
+
+def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
+    manifest = dict(spec)
+    metadata = {"name": name, "uid": f"uid-{name}"}
+    if manifest.pop("deleting", False):
+        metadata["deletionTimestamp"] = _text(ago(10))
+    return Instance.from_object({"metadata": metadata, "spec": manifest})
+
+
+# All of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """All that a decision and a status depend on.
+
+    Attributes:
+        status: What is stored; as JSON, or in words.
+        run: What is known of the run.
+        begun: An attempt that this process has begun and not stored yet.
+        restarted: Whether the process began after the attempt was announced, and has not taken it over.
+        error: What failed last.
+        kept_by: What last kept the run from being started.
+        newest: How many runs there are of the spec (OncePerSpec); None: not counted yet.
+        counted_at: When Airflow first said that there are no more.
+        unknown_until: Until when a submission without an answer may take effect.
+        left_until: Until when the attempt is left to another process.
+        nothing_to_clear: Whether Airflow said that the run has no failed task to clear.
+        cancel_dag_at: When the cancellation DAG was triggered.
+        cancel_dag_checked: When its run was last looked at.
+        cancel_dag_running: Whether its run had begun.
+        cancel_dag_refused: Why the cancellation DAG can't be used.
+        cancelled_at: When the run was cancelled through REST.
+        noted: Whether the run's note says that it goes on without its MLJob.
+        children_seen: Whether runs that the cancelled run had started were looked for.
+        looked_up: When the run was last asked for.
+        read_at: When the ended run's tasks and outputs were first read.
+        doubt: Whether the run is to be asked for.
+        resumed: The generation for which Airflow has let the backfill go on.
+        halt: Why the DAG schedules nothing: DagPaused or DagStale.
+        refused: Whether the API server refused the last status.
+        vanished: Whether so many runs are missing in Airflow that a missing run proves nothing.
+        outputs: What the run's tasks published.
+        ui_url: Airflow's address for people; None: not known any more.
+    """
+
+    job: MLJob
+    status: Stored | Mapping[str, Any] = Stored(None, active=None)
+    run: Ledger = field(default_factory=Ledger)
+    begun: Numbered | None = None
+    restarted: bool = False
+    error: Trouble | None = None
+    kept_by: str | None = None
+    newest: int | None = None
+    counted_at: datetime | None = None
+    unknown_until: datetime | None = None
+    left_until: datetime | None = None
+    nothing_to_clear: bool = False
+    cancel_dag_at: datetime | None = None
+    cancel_dag_checked: datetime | None = None
+    cancel_dag_running: bool = False
+    cancel_dag_refused: str | None = None
+    cancelled_at: datetime | None = None
+    noted: bool = False
+    children_seen: bool = False
+    looked_up: datetime | None = None
+    read_at: datetime | None = None
+    doubt: bool = False
+    resumed: int | None = None
+    halt: str | None = None
+    refused: bool = False
+    vanished: bool = False
+    around: Surroundings = field(default_factory=around)
+    outputs: Mapping[str, Any] | None = None
+    ui_url: str | None = UI_URL
+    now: datetime = NOW
+
+    def __repr__(self) -> str:
+        """Without what is as usual."""
+        unusual = {
+            each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
+        }
+        return f"given({', '.join(f'{name}={value!r}' for name, value in unusual.items())})"
+
+
+def _usual(of: Field[Any]) -> Any:
+    return of.default_factory() if of.default_factory is not MISSING else of.default
+
+
+def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
+    """A situation.
+
+    Args:
+        job: The MLJob.
+        announced: The reason of a cancellation that the stored status tells of.
+        known: The fields of :class:`Given`. Without a status, the status says that the run, if there is one, is under way.
+    """
+    run = known.get("run")
+    known_run = run is not None and run.run is not None
+    if announced is not None:
+        known.setdefault("status", cancelling(announced, submitted=QUEUED if known_run else None))
+    elif known_run:
+        known.setdefault("status", under_way())
+    return Given(job=job, **known)
+
+
+def stored(before: Given, status: Mapping[str, Any]) -> Given:
+    """The same situation, with this status stored."""
+    return replace(before, status=status)
+
+
+def decided(job: MLJob | Given, **known: Any) -> Action:
+    """The next action."""
+    return decide(_situation(_given(job, known)))
+
+
+def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
+    """The status, as JSON."""
+    told = _given(job, known)
+    outputs = Outputs(told.outputs) if told.outputs is not None else None
+    return report(_situation(told), ui_url=told.ui_url, outputs=outputs)
+
+
+def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The Kubernetes Events of the step from one status to another: type, reason, message."""
+    told = notices(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
+    return [(notice.type, notice.reason, notice.message) for notice in told]
+
+
+def _given(job: MLJob | Given, known: Mapping[str, Any]) -> Given:
+    return replace(job, **known) if isinstance(job, Given) else given(job, **known)
+
+
+def _situation(told: Given) -> Situation:
+    job = Job.from_object(told.job.body(status_of(told)))
+    return Situation(
+        job, told.run, _effort(told, job), told.now, PREFIX, around=told.around, absence_withheld=told.vanished
+    )
+
+
+def _effort(told: Given, job: Job) -> Effort:
+    begun = _attempt(told.job, told.begun) if told.begun is not None else attempts.current(job.status)
+    return Effort(
+        attempt=None if told.restarted else begun,
+        trouble=told.error,
+        kept_by=told.kept_by,
+        newest=told.newest,
+        counted_at=told.counted_at,
+        unknown_until=told.unknown_until,
+        left_until=told.left_until,
+        cleared_nothing=told.nothing_to_clear,
+        cancel_dag_at=told.cancel_dag_at,
+        cancel_dag_checked_at=told.cancel_dag_checked,
+        cancel_dag_running=told.cancel_dag_running,
+        cancel_dag_refused=told.cancel_dag_refused,
+        cancelled_directly_at=told.cancelled_at,
+        retention_noted=told.noted,
+        children_seen_to=told.children_seen,
+        looked_up_at=told.looked_up,
+        over_since=told.read_at,
+        doubt=told.doubt,
+        resumed=told.resumed,
+        halt=Halt(told.halt) if told.halt is not None else None,
+        refused=told.refused,
+    )
+
+
+def _camel(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {to_camel(name): value for name, value in named.items()}
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at is not None else None

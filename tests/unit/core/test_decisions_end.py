@@ -1,0 +1,244 @@
+"""The end of a run, and of an MLJob: it is confirmed, its tasks are read, the object is let go and deleted in its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .situations import (
+    AddFinalizer,
+    Expire,
+    Given,
+    ListTasks,
+    LookUpRun,
+    Release,
+    Store,
+    Wait,
+    ago,
+    around,
+    backfill,
+    backfill_job,
+    decided,
+    error,
+    failed,
+    finished,
+    given,
+    job,
+    later,
+    not_found,
+    queued,
+    run_event,
+    running,
+    submitting,
+    succeeded,
+    under_way,
+    unread,
+)
+
+
+def heard(state: str, seconds: float) -> Any:
+    """A run in progress, of which an event that was read ``seconds`` ago says more."""
+    return running(heard=run_event(state, ago(seconds)))
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(given(job(), run=heard("success", 0)), LookUpRun(), id="an event says that it succeeded"),
+        pytest.param(given(job(), run=heard("failed", 0)), LookUpRun(), id="an event says that it failed"),
+        pytest.param(
+            given(job(), run=heard("success", 2), looked_up=ago(3)), LookUpRun(), id="it was looked up before the event"
+        ),
+        pytest.param(
+            given(job(), run=heard("success", 2), looked_up=ago(1)),
+            LookUpRun(),
+            id="again, a second after the last time",
+        ),
+        pytest.param(
+            given(job(suspend=True), run=heard("success", 0), announced="Suspending"),
+            LookUpRun(),
+            id="also while it is being cancelled",
+        ),
+        pytest.param(
+            given(job(), status=under_way(), run=unread(heard=run_event("success"))), LookUpRun(), id="after a restart"
+        ),
+        pytest.param(
+            given(job(), run=heard("success", 2), looked_up=ago(0.4)),
+            Wait(later(0.6)),
+            id="waits for Airflow to store the end",
+        ),
+        pytest.param(
+            given(job(), run=heard("success", 2), error=error(again=later(5))),
+            Wait(later(5)),
+            id="waits until what failed is tried again",
+        ),
+        pytest.param(
+            given(job(), run=not_found(since=ago(1), after=heard("success", 2))),
+            Wait(later(2)),
+            id="passes: Airflow says that it has no such run",
+        ),
+        pytest.param(
+            given(job(), run=queued(heard=run_event("running", ago(10)))),
+            Wait(later(20)),
+            id="passes: an event says that it runs",
+        ),
+        pytest.param(
+            given(job(), status=submitting(), run=unread(heard=run_event("running")), unknown_until=ago(1)),
+            LookUpRun(),
+            id="passes: nothing was submitted",
+        ),
+    ],
+)
+def test_confirm_the_end(situation: Given, expected: object) -> None:
+    assert decided(situation) == expected
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(given(job(), run=succeeded()), ListTasks(), id="the tasks of a run that has ended"),
+        pytest.param(
+            given(backfill_job(), run=backfill({"2025-12-01": "success"})), ListTasks(), id="the runs of a backfill"
+        ),
+        pytest.param(
+            given(job(), status=finished(), run=unread()),
+            ListTasks(),
+            id="the tasks of a finished run, after a restart",
+        ),
+        pytest.param(
+            given(job(), status=finished(), run=succeeded(), read_at=ago(5), looked_up=ago(1)),
+            ListTasks(),
+            id="the tasks again, where some had not ended",
+        ),
+        pytest.param(
+            given(job(), run=succeeded(read=ago(40)), error=error(again=ago(0))),
+            ListTasks(),
+            id="the tasks again, after an error",
+        ),
+        pytest.param(given(job(), run=succeeded(listed=True)), Store(), id="the verdict, once the tasks are read"),
+        pytest.param(
+            given(job(held=False), run=succeeded()), Store(), id="the verdict at once, where nothing holds the object"
+        ),
+        pytest.param(
+            given(job(), run=not_found(since=ago(10), again=True, after=running())),
+            Store(),
+            id="the verdict on a run that is gone",
+        ),
+        pytest.param(
+            given(backfill_job(), run=backfill({"2025-12-01": "success"}, listed=True)),
+            Store(),
+            id="the verdict on a backfill",
+        ),
+        pytest.param(given(job(), status=finished(), run=succeeded(listed=True)), Release(), id="lets the object go"),
+        pytest.param(
+            given(job(), status=finished("Cancelled", submitted=None), run=unread()),
+            Release(),
+            id="lets an object go that never had a run",
+        ),
+        pytest.param(
+            given(
+                job(),
+                status=finished("Failed", "DagRunDeleted"),
+                run=not_found(since=ago(10), again=True, after=running()),
+            ),
+            Release(),
+            id="lets an object go whose run is gone",
+        ),
+        pytest.param(
+            given(job(), run=succeeded(), error=error(again=later(5))),
+            Wait(later(5)),
+            id="waits until what failed is tried again",
+        ),
+        pytest.param(
+            given(job(), run=succeeded(read=ago(10)), error=error(again=later(60))),
+            Wait(later(20)),
+            id="waits for the tasks no longer than for the verdict",
+        ),
+        pytest.param(
+            given(job(), run=succeeded(), read_at=ago(5), looked_up=ago(0.4)),
+            Wait(later(0.6)),
+            id="waits before it reads the tasks again",
+        ),
+        pytest.param(
+            given(job(held=False), status=finished(), run=succeeded(listed=True)), Wait(), id="passes: nothing is owed"
+        ),
+        pytest.param(given(job(), run=running()), Wait(), id="passes: the run goes on"),
+        pytest.param(
+            given(job(held=False, run_policy="OnChange"), status=finished(ran={"dag_id": "other"}), run=unread()),
+            AddFinalizer(),
+            id="passes: another spec is to be run",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OnChange"),
+                status=finished(ran={"dag_id": "other"}),
+                run=succeeded(),
+                around=around(not_ready={"": "No answer."}),
+            ),
+            Wait(),
+            id="passes: another spec waits for Airflow",
+        ),
+    ],
+)
+def test_take_stock(situation: Given, expected: object) -> None:
+    assert decided(situation) == expected
+
+
+@pytest.mark.xfail(strict=True, reason="the wait is until 11:59:59: the verdict's time, which has come")
+def test_a_verdict_that_is_due_is_stored_while_the_tasks_can_not_be_read() -> None:
+    assert decided(job(), run=succeeded(read=ago(31)), error=error(again=later(5))) == Store()
+
+
+ENDED = finished(completed=ago(100))
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(
+            given(job(held=False, ttl_seconds_after_finished=100), status=ENDED), Expire(), id="its time is up"
+        ),
+        pytest.param(
+            given(job(held=False, ttl_seconds_after_finished=0), status=finished("Failed")),
+            Expire(),
+            id="also a failure",
+        ),
+        pytest.param(
+            given(job(held=False, ttl_seconds_after_finished=160), status=ENDED),
+            Wait(later(60)),
+            id="waits for its time",
+        ),
+        pytest.param(
+            given(job(held=False, ttl_seconds_after_finished=100, created=ago(40)), status=ENDED),
+            Wait(later(60)),
+            id="waits from its creation, where the run is older",
+        ),
+        pytest.param(
+            given(job(ttl_seconds_after_finished=100), status=ENDED, run=succeeded(listed=True)),
+            Release(),
+            id="passes: the finalizer goes first",
+        ),
+        pytest.param(given(job(held=False), status=ENDED), Wait(), id="passes: no time is set"),
+        pytest.param(
+            given(
+                job(held=False, ttl_seconds_after_finished=0, run_policy="OnChange"),
+                status=finished(ran={"dag_id": "other"}),
+            ),
+            AddFinalizer(),
+            id="passes: another spec is to be run",
+        ),
+        pytest.param(
+            given(job(held=False, ttl_seconds_after_finished=0, deleted=ago(5)), status=ENDED),
+            Wait(later(295)),
+            id="passes: it is being deleted",
+        ),
+        pytest.param(
+            given(job(held=False, ttl_seconds_after_finished=0), run=failed(listed=True)),
+            Store(),
+            id="passes: the status does not tell of the end yet",
+        ),
+    ],
+)
+def test_expire(situation: Given, expected: object) -> None:
+    assert decided(situation) == expected
