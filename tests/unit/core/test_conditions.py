@@ -1,0 +1,355 @@
+"""Which conditions a status has in each state, and when their times move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .situations import (
+    NO_DEFAULT,
+    Given,
+    ago,
+    around,
+    attempt,
+    backfill,
+    backfill_job,
+    error,
+    failed,
+    finished,
+    given,
+    job,
+    later,
+    not_found,
+    queued,
+    reported,
+    retrying,
+    running,
+    submitting,
+    succeeded,
+    suspended,
+    task,
+    under_way,
+)
+
+OTHER = {"dag_id": "other"}
+RESUMED = [{"type": "Suspended", "status": "False", "reason": "Resumed", "lastTransitionTime": "2026-01-01T11:00:00Z"}]
+
+
+def conditions(situation: Given) -> dict[str, tuple[str, str]]:
+    """Status and reason of each condition."""
+    return {each["type"]: (each["status"], each["reason"]) for each in reported(situation)["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(
+            given(job()), {"Reconciling": ("True", "Submitting"), "Stalled": ("False", "Submitting")}, id="a new MLJob"
+        ),
+        pytest.param(
+            given(job(), run=queued()), {"Reconciling": ("True", "Queued"), "Stalled": ("False", "Queued")}, id="queued"
+        ),
+        pytest.param(
+            given(job(), run=running()),
+            {"Reconciling": ("True", "Running"), "Stalled": ("False", "Running")},
+            id="running",
+        ),
+        pytest.param(
+            given(job(), run=running(), halt="DagPaused"),
+            {"Reconciling": ("True", "DagPaused"), "Stalled": ("False", "DagPaused")},
+            id="a paused DAG is no stall: whoever paused it may unpause it",
+        ),
+        pytest.param(
+            given(job(cancel=True), run=running()),
+            {"Reconciling": ("True", "CancelRequested"), "Stalled": ("False", "CancelRequested")},
+            id="cancelling",
+        ),
+        pytest.param(
+            given(job(backoff_limit=1), status=retrying()),
+            {"Reconciling": ("True", "RetryBackoff"), "Stalled": ("False", "RetryBackoff")},
+            id="before a retry",
+        ),
+        pytest.param(
+            given(job(), run=succeeded(listed=True)),
+            {
+                "Complete": ("True", "Succeeded"),
+                "Reconciling": ("False", "Succeeded"),
+                "Stalled": ("False", "Succeeded"),
+            },
+            id="succeeded",
+        ),
+        pytest.param(
+            given(job(), run=failed(task("fit", "failed"), listed=True)),
+            {
+                "Failed": ("True", "TaskFailed"),
+                "Reconciling": ("False", "TaskFailed"),
+                "Stalled": ("True", "TaskFailed"),
+            },
+            id="failed",
+        ),
+        pytest.param(
+            given(job(cancel=True), announced="CancelRequested", run=failed(listed=True), children_seen=True),
+            {
+                "Failed": ("True", "CancelRequested"),
+                "Reconciling": ("False", "CancelRequested"),
+                "Stalled": ("True", "CancelRequested"),
+            },
+            id="cancelled",
+        ),
+        pytest.param(
+            given(job(suspend=True)),
+            {
+                "Suspended": ("True", "Suspended"),
+                "Reconciling": ("False", "Suspended"),
+                "Stalled": ("False", "Suspended"),
+            },
+            id="suspended",
+        ),
+        pytest.param(
+            given(job(), status=suspended(conditions=RESUMED)),
+            {
+                "Suspended": ("False", "Resumed"),
+                "Reconciling": ("True", "Submitting"),
+                "Stalled": ("False", "Submitting"),
+            },
+            id="resumed",
+        ),
+        pytest.param(
+            given(job(), around=around(not_ready={"": "No answer."})),
+            {
+                "Reconciling": ("True", "AirflowInstanceNotReady"),
+                "Stalled": ("False", "AirflowInstanceNotReady"),
+            },
+            id="waiting for Airflow",
+        ),
+        pytest.param(
+            given(job(), around=around(default=NO_DEFAULT)),
+            {"Reconciling": ("True", "NoDefaultAirflow"), "Stalled": ("False", "NoDefaultAirflow")},
+            id="waiting for a default Airflow",
+        ),
+        pytest.param(
+            given(job(), around=around(full=[""])),
+            {"Reconciling": ("True", "ConcurrencyLimit"), "Stalled": ("False", "ConcurrencyLimit")},
+            id="waiting for its turn",
+        ),
+        pytest.param(
+            given(job(), around=around(settings_access=[])),
+            {"Reconciling": ("False", "ValidationFailed"), "Stalled": ("True", "ValidationFailed")},
+            id="no access rule",
+        ),
+        pytest.param(
+            given(job(conf="none")),
+            {"Reconciling": ("False", "ValidationFailed"), "Stalled": ("True", "ValidationFailed")},
+            id="a spec that can't be read",
+        ),
+        pytest.param(
+            given(job(), status=submitting(), error=error("DagNotFound", starting=True)),
+            {"Reconciling": ("True", "DagNotFound"), "Stalled": ("False", "DagNotFound")},
+            id="a submission that is tried again",
+        ),
+        pytest.param(
+            given(job(), status=submitting(), error=error("ValidationFailed", starting=True, stalls=True)),
+            {"Reconciling": ("False", "ValidationFailed"), "Stalled": ("True", "ValidationFailed")},
+            id="a conf that Airflow refuses",
+        ),
+        pytest.param(
+            given(job(), run=running(), error=error(stalls=True)),
+            {"Reconciling": ("True", "Running"), "Stalled": ("False", "Running")},
+            id="an error about a run in progress is no stall",
+        ),
+        pytest.param(
+            given(
+                job(),
+                around=around(not_ready={"": "No answer."}),
+                error=error("ValidationFailed", stalls=True, again=ago(0)),
+            ),
+            {
+                "Reconciling": ("True", "AirflowInstanceNotReady"),
+                "Stalled": ("False", "AirflowInstanceNotReady"),
+            },
+            id="what is in the way now counts, whatever went wrong before",
+        ),
+    ],
+)
+def test_conditions(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
+    assert conditions(situation) == expected
+
+
+RUNS = {"2025-12-01": "running", "2025-12-02": "queued"}
+PAUSED = {"status": under_way(phase="Suspended")}
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(
+            given(backfill_job(suspend=True), run=backfill(RUNS)),
+            {
+                "Suspended": ("False", "Suspending"),
+                "Reconciling": ("True", "Suspending"),
+                "Stalled": ("False", "Suspending"),
+            },
+            id="to be paused",
+        ),
+        pytest.param(
+            given(backfill_job(suspend=True), run=backfill(RUNS, paused=True)),
+            {
+                "Suspended": ("True", "Suspended"),
+                "Reconciling": ("False", "Suspended"),
+                "Stalled": ("False", "Suspended"),
+            },
+            id="paused",
+        ),
+        pytest.param(
+            given(backfill_job(), run=backfill(RUNS, paused=True), **PAUSED),
+            {
+                "Suspended": ("True", "Resuming"),
+                "Reconciling": ("True", "Resuming"),
+                "Stalled": ("False", "Resuming"),
+            },
+            id="to go on",
+        ),
+        pytest.param(
+            given(backfill_job(), status=under_way(conditions=RESUMED), run=backfill(RUNS)),
+            {
+                "Suspended": ("False", "Resumed"),
+                "Reconciling": ("True", "RunsInProgress"),
+                "Stalled": ("False", "RunsInProgress"),
+            },
+            id="goes on",
+        ),
+        pytest.param(
+            given(backfill_job(), run=backfill(RUNS, paused=True)),
+            {"Reconciling": ("True", "BackfillPaused"), "Stalled": ("False", "BackfillPaused")},
+            id="paused in Airflow",
+        ),
+    ],
+)
+def test_conditions_of_a_backfill(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
+    assert conditions(situation) == expected
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(
+            given(job(), status=under_way(ran=OTHER), run=running()),
+            {
+                "SpecApplied": ("False", "RunPolicyOnce"),
+                "Reconciling": ("True", "Running"),
+                "Stalled": ("False", "Running"),
+            },
+            id="a change that runPolicy Once refuses",
+        ),
+        pytest.param(
+            given(job(), status=under_way(ran=OTHER), run=succeeded(listed=True)),
+            {
+                "Complete": ("True", "Succeeded"),
+                "SpecApplied": ("False", "RunPolicyOnce"),
+                "Reconciling": ("False", "Succeeded"),
+                "Stalled": ("True", "RunPolicyOnce"),
+            },
+            id="a success that is another spec's is a stall",
+        ),
+        pytest.param(
+            given(job(), status=under_way(ran=OTHER), run=failed(listed=True)),
+            {
+                "Failed": ("True", "DagRunFailed"),
+                "SpecApplied": ("False", "RunPolicyOnce"),
+                "Reconciling": ("False", "DagRunFailed"),
+                "Stalled": ("True", "DagRunFailed"),
+            },
+            id="a failure that is another spec's",
+        ),
+        pytest.param(
+            given(job(conf="none"), run=running()),
+            {
+                "SpecApplied": ("False", "ValidationFailed"),
+                "Reconciling": ("True", "Running"),
+                "Stalled": ("False", "Running"),
+            },
+            id="a change that can't be read",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OnChange", generation=2),
+                status=finished(ran=OTHER),
+                around=around(not_ready={"": "No answer."}),
+            ),
+            {
+                "Complete": ("True", "Succeeded"),
+                "SpecApplied": ("False", "AirflowInstanceNotReady"),
+                "Reconciling": ("True", "AirflowInstanceNotReady"),
+                "Stalled": ("False", "AirflowInstanceNotReady"),
+            },
+            id="a change that waits for Airflow",
+        ),
+        pytest.param(
+            given(
+                job(run_policy="OnChange", generation=2),
+                status=finished("Failed", ran=OTHER),
+                around=around(settings_access=[]),
+            ),
+            {
+                "Failed": ("True", "TaskFailed"),
+                "SpecApplied": ("False", "ValidationFailed"),
+                "Reconciling": ("False", "ValidationFailed"),
+                "Stalled": ("True", "ValidationFailed"),
+            },
+            id="a change that may not run",
+        ),
+        pytest.param(
+            given(job(run_policy="OnChange"), status=finished(ran=OTHER), begun=attempt(2, run=2)),
+            {"Reconciling": ("True", "Submitting"), "Stalled": ("False", "Submitting")},
+            id="a change that is run",
+        ),
+    ],
+)
+def test_conditions_after_a_change_of_the_spec(situation: Given, expected: dict[str, tuple[str, str]]) -> None:
+    assert conditions(situation) == expected
+
+
+def test_a_finished_mljob_that_waits_to_run_another_spec_is_not_done_with_that_generation() -> None:
+    before = finished(ran=OTHER, observed_generation=1)
+    changed, refused = job(run_policy="OnChange", generation=2), job(generation=2)
+    waits = reported(changed, status=before, around=around(not_ready={"": "No answer."}))
+    assert waits["observedGeneration"] == 1
+    assert reported(refused, status=before)["observedGeneration"] == 2
+
+
+def _times(status: dict[str, Any]) -> dict[str, str]:
+    return {each["type"]: each["lastTransitionTime"] for each in status["conditions"]}
+
+
+def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
+    first = reported(job(), run=running())
+    second = reported(job(), run=running(task("fit")), status=first, now=later(60))
+    third = reported(job(), run=failed(listed=True), status=second, now=later(120))
+    assert _times(first) == {"Reconciling": "2026-01-01T12:00:00Z", "Stalled": "2026-01-01T12:00:00Z"}
+    assert _times(second) == _times(first)
+    assert set(_times(third).values()) == {"2026-01-01T12:02:00Z"}
+
+
+def test_a_condition_says_which_generation_it_speaks_of() -> None:
+    status = reported(job(generation=4), run=running())
+    assert {each["observedGeneration"] for each in status["conditions"]} == {4}
+
+
+@pytest.mark.parametrize(
+    ("situation", "speaking"),
+    [
+        pytest.param(given(job(), run=running()), {"Reconciling"}, id="in progress"),
+        pytest.param(given(job(), run=succeeded(listed=True)), {"Complete"}, id="succeeded"),
+        pytest.param(given(job(), run=failed(listed=True)), {"Failed", "Stalled"}, id="failed"),
+        pytest.param(given(job(suspend=True)), {"Suspended"}, id="suspended"),
+        pytest.param(given(job(), around=around(settings_access=[])), {"Stalled"}, id="stalled"),
+        pytest.param(
+            given(job(), run=not_found(since=ago(10), again=True, after=running())), {"Failed", "Stalled"}, id="deleted"
+        ),
+    ],
+)
+def test_only_conditions_that_hold_have_a_message(situation: Given, speaking: set[str]) -> None:
+    status = reported(situation)
+    assert {each["type"] for each in status["conditions"] if each["message"]} == speaking
+    assert {each["message"] for each in status["conditions"]} <= {"", status["message"]}
