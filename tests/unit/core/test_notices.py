@@ -1,0 +1,427 @@
+"""The Kubernetes Events that a step from one status to another is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .situations import (
+    ago,
+    around,
+    attempt,
+    backfill,
+    backfill_job,
+    cancelling,
+    error,
+    events,
+    failed,
+    finished,
+    given,
+    job,
+    later,
+    queued,
+    reported,
+    running,
+    status_of,
+    stored,
+    submitting,
+    succeeded,
+    task,
+    under_way,
+)
+
+Status = dict[str, Any]
+NEW: Status = {"observedGeneration": -1}
+RUN = {
+    "attempts": 1,
+    "dagId": "train",
+    "dagRunId": "mljob.team-a.train.aaaaaaaaaa-1",
+    "dagRunUrl": "https://airflow/run",
+}
+SUBMITTED = RUN | {"submitTime": "2026-01-01T12:00:00Z"}
+
+
+def status(phase: str, reason: str, message: str = "Why.", **more: Any) -> Status:
+    return {"phase": phase, "reason": reason, "message": message} | more
+
+
+def kinds(old: Status, new: Status) -> list[tuple[str, str]]:
+    """Type and reason of each Event."""
+    return [told[:2] for told in events(old, new)]
+
+
+PENDING = status("Pending", "Submitting")
+QUEUED = status("Queued", "Queued", **SUBMITTED)
+RUNNING = status("Running", "Running", **SUBMITTED)
+CANCELLING = status("Cancelling", "Suspending", **SUBMITTED)
+SUSPENDED = status("Suspended", "Suspended")
+RETRYING = status("Pending", "RetryBackoff", **SUBMITTED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(NEW, PENDING, [], id="seen"),
+        pytest.param(PENDING, QUEUED, [("Normal", "Submitted")], id="submitted"),
+        pytest.param(PENDING, RUNNING, [("Normal", "Submitted"), ("Normal", "Running")], id="submitted and running"),
+        pytest.param(QUEUED, RUNNING, [("Normal", "Running")], id="running"),
+        pytest.param(RUNNING, RUNNING, [], id="the same again"),
+        pytest.param(RUNNING, status("Running", "TaskRunning", **SUBMITTED), [], id="another reason while it runs"),
+        pytest.param(RUNNING, status("Succeeded", "Succeeded", **SUBMITTED), [("Normal", "Succeeded")], id="succeeded"),
+        pytest.param(RUNNING, status("Failed", "TaskFailed", **SUBMITTED), [("Warning", "Failed")], id="a task failed"),
+        pytest.param(
+            RUNNING, status("Failed", "DagRunDeleted", **SUBMITTED), [("Warning", "Failed")], id="the run was deleted"
+        ),
+        pytest.param(
+            CANCELLING,
+            status("Failed", "DeadlineExceeded", **SUBMITTED),
+            [("Warning", "DeadlineExceeded")],
+            id="activeDeadlineSeconds",
+        ),
+        pytest.param(
+            CANCELLING,
+            status("Failed", "PreRunningDeadlineExceeded", **SUBMITTED),
+            [("Warning", "PreRunningDeadlineExceeded")],
+            id="preRunningDeadlineSeconds",
+        ),
+        pytest.param(
+            RUNNING,
+            status("Failed", "BackoffLimitExceeded", **SUBMITTED),
+            [("Warning", "BackoffLimitExceeded")],
+            id="backoffLimit",
+        ),
+        pytest.param(RUNNING, RETRYING, [("Warning", "RetryBackoff")], id="a retry is to follow"),
+        pytest.param(
+            RETRYING,
+            status("Queued", "Queued", **SUBMITTED | {"attempts": 2, "submitTime": "2026-01-01T12:01:00Z"}),
+            [("Normal", "Submitted")],
+            id="a retry was submitted",
+        ),
+        pytest.param(RUNNING, CANCELLING, [("Normal", "Cancelling")], id="cancelling"),
+        pytest.param(
+            CANCELLING,
+            status("Cancelling", "CancelRequested", **SUBMITTED),
+            [],
+            id="another reason for the cancellation",
+        ),
+        pytest.param(
+            CANCELLING, status("Cancelled", "CancelRequested", **SUBMITTED), [("Normal", "Cancelled")], id="cancelled"
+        ),
+        pytest.param(CANCELLING, SUSPENDED, [("Normal", "Suspended")], id="suspended"),
+        pytest.param(SUSPENDED, PENDING, [("Normal", "Resumed")], id="resumed"),
+        pytest.param(
+            SUSPENDED,
+            status("Pending", "AirflowInstanceNotReady"),
+            [("Normal", "Resumed"), ("Warning", "AirflowInstanceNotReady")],
+            id="resumed, and kept from running",
+        ),
+        pytest.param(SUSPENDED, RUNNING | {"submitTime": None}, [("Normal", "Resumed")], id="a backfill goes on"),
+    ],
+)
+def test_events_of_phases(old: Status, new: Status, expected: list[tuple[str, str]]) -> None:
+    assert kinds(old, {name: value for name, value in new.items() if value is not None}) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            NEW, status("Pending", "DagNotFound"), ["DagNotFound"], id="what is in the way from the beginning"
+        ),
+        pytest.param(PENDING, status("Pending", "AirflowUnavailable"), ["AirflowUnavailable"], id="later"),
+        pytest.param(
+            status("Pending", "AirflowUnavailable"),
+            status("Pending", "DagNotFound"),
+            ["DagNotFound"],
+            id="something else",
+        ),
+        pytest.param(
+            status("Pending", "DagNotFound", "Once."),
+            status("Pending", "DagNotFound", "Twice."),
+            [],
+            id="the same again",
+        ),
+        pytest.param(status("Pending", "DagNotFound"), PENDING, [], id="nothing any more"),
+        pytest.param(PENDING, status("Pending", "ConcurrencyLimit"), [], id="its turn has not come"),
+        pytest.param(QUEUED, status("Queued", "DagPaused", **SUBMITTED), ["DagPaused"], id="a DAG is paused"),
+        pytest.param(
+            RUNNING, status("Running", "DagStale", **SUBMITTED), ["DagStale"], id="a DAG is gone, while it runs"
+        ),
+        pytest.param(
+            QUEUED, status("Queued", "RunsVanished", **SUBMITTED), ["RunsVanished"], id="many runs are missing"
+        ),
+        pytest.param(
+            RUNNING, status("Running", "RunsVanished", **SUBMITTED), [], id="many runs are missing, while it runs"
+        ),
+        pytest.param(status("Queued", "DagPaused", **SUBMITTED), QUEUED, [], id="a DAG is unpaused"),
+        pytest.param(
+            CANCELLING,
+            status("Cancelling", "AirflowUnavailable", **SUBMITTED),
+            ["AirflowUnavailable"],
+            id="an error while it is cancelled",
+        ),
+    ],
+)
+def test_a_warning_tells_of_another_reason(old: Status, new: Status, expected: list[str]) -> None:
+    assert kinds(old, new) == [("Warning", reason) for reason in expected]
+
+
+def entry(state: str, **more: Any) -> Status:
+    return {"taskId": "fit", "state": state, "tryNumber": 2} | more
+
+
+def with_tasks(*tasks: Status, **more: Any) -> Status:
+    return status("Running", "Running", progress="0/1", tasks=list(tasks), **SUBMITTED) | more
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            with_tasks(entry("running")), with_tasks(entry("failed")), ["Task fit failed at try 2"], id="a task failed"
+        ),
+        pytest.param(
+            with_tasks(entry("running")),
+            with_tasks(entry("failed", error={"type": "ValueError", "message": "no such column"})),
+            ["Task fit failed at try 2: ValueError: no such column"],
+            id="with its exception",
+        ),
+        pytest.param(
+            with_tasks(entry("running")),
+            with_tasks(entry("failed", error={"message": "killed"})),
+            ["Task fit failed at try 2: killed"],
+            id="with its error",
+        ),
+        pytest.param(
+            with_tasks(entry("running")),
+            with_tasks(entry("failed", mapped={"total": 5, "states": {"failed": 3, "running": 2}})),
+            ["Task fit (3 of 5 instances) failed at try 2"],
+            id="a mapped task",
+        ),
+        pytest.param(with_tasks(entry("failed")), with_tasks(entry("failed")), [], id="told of before"),
+        pytest.param(with_tasks(entry("running")), with_tasks(entry("up_for_retry")), [], id="it is retried"),
+        pytest.param(
+            with_tasks(entry("running"), progress=None),
+            with_tasks(entry("failed"), progress=None),
+            [],
+            id="not before Airflow has told how many tries there are",
+        ),
+        pytest.param(
+            with_tasks(entry("failed"), progress=None),
+            with_tasks(entry("failed")),
+            ["Task fit failed at try 2"],
+            id="once it has told",
+        ),
+    ],
+)
+def test_a_warning_for_each_task_that_failed(old: Status, new: Status, expected: list[str]) -> None:
+    def present(told: Status) -> Status:
+        return {name: value for name, value in told.items() if value is not None}
+
+    assert events(present(old), present(new)) == [("Warning", "TaskFailed", message) for message in expected]
+
+
+ASKS = {"subject": "Deploy?", "url": "https://airflow/answer"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            with_tasks(),
+            with_tasks(entry("awaiting_input", input=ASKS)),
+            ["Task fit waits for a person's answer: Deploy? Answer at https://airflow/answer"],
+            id="a question",
+        ),
+        pytest.param(
+            with_tasks(),
+            with_tasks(entry("awaiting_input", input={})),
+            ["Task fit waits for a person's answer"],
+            id="unknown",
+        ),
+        pytest.param(
+            with_tasks(),
+            with_tasks(entry("awaiting_input", input={"instances": 3})),
+            ["Task fit (3 instances) waits for a person's answer"],
+            id="a mapped task",
+        ),
+        pytest.param(
+            with_tasks(entry("awaiting_input", input=ASKS)),
+            with_tasks(entry("awaiting_input", input=ASKS)),
+            [],
+            id="told of before",
+        ),
+        pytest.param(
+            with_tasks(entry("awaiting_input", input=ASKS) | {"tryNumber": 1}),
+            with_tasks(entry("awaiting_input", input={})),
+            ["Task fit waits for a person's answer"],
+            id="another try",
+        ),
+        pytest.param(
+            with_tasks(),
+            with_tasks(entry("awaiting_input", input=ASKS), phase="Cancelling"),
+            [],
+            id="not while the run is cancelled",
+        ),
+    ],
+)
+def test_an_event_for_each_task_that_waits_for_a_person(old: Status, new: Status, expected: list[str]) -> None:
+    told = [each for each in events(old, new) if each[1] == "AwaitingInput"]
+    assert told == [("Normal", "AwaitingInput", message) for message in expected]
+
+
+def with_failed_runs(*dates: str) -> Status:
+    runs = [{"dagRunId": date, "url": f"https://airflow/{date}"} for date in dates]
+    return status("Running", "RunsInProgress", backfill={"id": 7, "failedRuns": runs}, **SUBMITTED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(with_failed_runs(), with_failed_runs("1"), ["Run 1 failed: https://airflow/1"], id="one"),
+        pytest.param(
+            with_failed_runs("1"),
+            with_failed_runs("1", "2", "3"),
+            ["Run 2 failed: https://airflow/2", "Run 3 failed: https://airflow/3"],
+            id="each",
+        ),
+        pytest.param(with_failed_runs("1"), with_failed_runs("1"), [], id="told of before"),
+        pytest.param(
+            with_failed_runs(), with_failed_runs(*"123456"), ["6 runs have failed, from 1 to 6"], id="one for many"
+        ),
+    ],
+)
+def test_a_warning_for_each_run_of_a_backfill_that_failed(old: Status, new: Status, expected: list[str]) -> None:
+    assert events(old, new) == [("Warning", "RunFailed", message) for message in expected]
+
+
+def unapplied(reason: str, message: str, generation: int) -> Status:
+    condition = {
+        "type": "SpecApplied",
+        "status": "False",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-01-01T12:00:00Z",
+    }
+    return RUNNING | {"observedGeneration": generation, "conditions": [condition]}
+
+
+def test_a_warning_tells_of_a_change_that_is_refused() -> None:
+    before, after = RUNNING | {"observedGeneration": 1}, unapplied("RunPolicyOnce", "Too late.", 2)
+    assert events(before, after) == [("Warning", "SpecChangeRefused", "Too late.")]
+    assert events(after, after) == []
+
+
+def test_a_warning_tells_of_a_change_that_waits() -> None:
+    before, after = RUNNING | {"observedGeneration": 1}, unapplied("AirflowInstanceNotReady", "It is away.", 1)
+    assert events(before, after) == [("Warning", "AirflowInstanceNotReady", "It is away.")]
+
+
+def test_an_event_tells_of_a_run_that_was_cleared_in_airflow() -> None:
+    ended = status("Succeeded", "Succeeded", **SUBMITTED)
+    again = PENDING | RUN | {"attempts": 2}
+    assert events(ended, again) == [
+        ("Normal", "ClearedInAirflow", f"Run {RUN['dagRunId']} was cleared in Airflow; following it as attempt 2.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason", "message"),
+    [
+        pytest.param(
+            PENDING,
+            QUEUED,
+            "Submitted",
+            f"Submitted run {RUN['dagRunId']} of DAG train: https://airflow/run",
+            id="a run",
+        ),
+        pytest.param(
+            PENDING,
+            QUEUED | {"backfill": {"id": 7}},
+            "Submitted",
+            "Submitted backfill 7 of DAG train: https://airflow/run",
+            id="a backfill",
+        ),
+        pytest.param(QUEUED, RUNNING, "Running", f"Airflow started run {RUN['dagRunId']}.", id="a run that runs"),
+        pytest.param(
+            QUEUED,
+            RUNNING | {"backfill": {"id": 7}},
+            "Running",
+            "Airflow started the first run of the backfill.",
+            id="a backfill that runs",
+        ),
+        pytest.param(SUSPENDED, PENDING, "Resumed", "The MLJob is not suspended any more.", id="an MLJob that goes on"),
+        pytest.param(SUSPENDED | SUBMITTED, QUEUED, "Resumed", "The backfill goes on.", id="a backfill that goes on"),
+        pytest.param(
+            RUNNING, status("Failed", "TaskFailed", "x" * 2000, **SUBMITTED), "Failed", "x" * 1024, id="a long message"
+        ),
+    ],
+)
+def test_messages_of_events(old: Status, new: Status, reason: str, message: str) -> None:
+    assert [each[1:] for each in events(old, new)] == [(reason, message)]
+
+
+def test_a_run_from_beginning_to_end() -> None:
+    """What ``kubectl describe`` shows of an MLJob that failed once and was retried."""
+    spec = job(backoff_limit=1)
+    steps = [
+        given(spec, begun=attempt(1)),
+        given(spec, run=queued()),
+        given(spec, run=running(task("fit"))),
+        given(spec, run=failed(task("fit", "failed", error=("ValueError", "no such column")), listed=True)),
+        given(spec, begun=attempt(2)),
+        given(spec, run=queued(created=later(10)), now=later(10)),
+        given(spec, run=running(task("fit", try_number=2), created=later(10)), now=later(20)),
+        given(spec, run=succeeded(task("fit", "success", try_number=2), created=later(10), end=later(30), listed=True)),
+    ]
+    told, now = [], NEW
+    for step in steps:
+        after = reported(stored(step, now))
+        told += [reason for _, reason, _ in events(now, after)]
+        now = after
+    assert told == ["Submitted", "Running", "TaskFailed", "RetryBackoff", "Submitted", "Running", "Succeeded"]
+
+
+def test_a_cancellation_from_beginning_to_end() -> None:
+    spec = job(cancel=True)
+    now = status_of(given(spec, status=under_way()))
+    cancelled = given(spec, run=running())
+    ended = given(spec, run=failed(task("fit", "failed"), listed=True), children_seen=True)
+    first = reported(stored(cancelled, now))
+    second = reported(stored(ended, first))
+    assert kinds(now, first) == [("Normal", "Cancelling")]
+    assert kinds(first, second) == [("Warning", "TaskFailed"), ("Normal", "Cancelled")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            given(job(), status=submitting(), error=error("DagNotFound", "Try 1.", starting=True)),
+            given(job(), status=submitting(), error=error("DagNotFound", "Try 2.", starting=True)),
+            id="an error that is repeated",
+        ),
+        pytest.param(
+            given(job(), around=around(full=[""])), given(job(), around=around()), id="a place that becomes free"
+        ),
+        pytest.param(
+            given(job(cancel=True), status=cancelling("CancelRequested"), run=running()),
+            given(job(cancel=True), status=cancelling("CancelRequested"), run=running(), cancelled_at=ago(1)),
+            id="a cancellation that goes on",
+        ),
+        pytest.param(
+            given(job(held=True), status=finished(), run=succeeded()),
+            given(job(held=False), status=finished(), run=succeeded(listed=True)),
+            id="the last look at a finished run",
+        ),
+        pytest.param(
+            given(backfill_job(), run=backfill({"2025-12-01": "running", "2025-12-02": "queued"})),
+            given(backfill_job(), run=backfill({"2025-12-01": "success", "2025-12-02": "running"})),
+            id="a backfill that goes on",
+        ),
+    ],
+)
+def test_no_event(before: Any, after: Any) -> None:
+    first = reported(before)
+    assert events(first, reported(stored(after, first))) == []
