@@ -1,0 +1,287 @@
+"""What holds in every situation, the odd ones included: generated, and judged without a table."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from . import situations as s
+from .situations import Given, Store, Wait, ago, decided, later, reported, status_of, stored
+
+NUMBERS = st.integers(1, 3)
+TIMES = st.sampled_from([ago(4000), ago(601), ago(100), ago(31), ago(10), ago(5), ago(2), s.NOW])
+AHEAD = st.sampled_from([ago(5), s.NOW, later(5), later(30)])
+
+
+def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | strategy
+
+
+@st.composite
+def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
+    """A few of these, so that what is rare does not drown in what is rarer."""
+    names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
+    return {name: draw(strategies[name]) for name in names}
+
+
+seconds = st.sampled_from([1, 60, 600, 7200])
+specs = some_of(
+    {
+        "run_policy": st.sampled_from(["Once", "OnChange", "OncePerSpec"]),
+        "suspend": st.just(True),
+        "cancel": st.just(True),
+        "active_deadline_seconds": seconds,
+        "pre_running_deadline_seconds": seconds,
+        "backoff_limit": st.integers(1, 3),
+        "retry_strategy": st.just("NewRun"),
+        "ttl_seconds_after_finished": st.sampled_from([0, 50, 7200]),
+        "deletion_policy": st.just("Retain"),
+        "cancellation": st.sampled_from([{"strategy": "Api"}, {"timeoutSeconds": 60}]),
+        "airflow_ref": st.sampled_from([{"name": "prod"}, {"name": "gone"}]),
+        "conf": st.sampled_from([{"epochs": 3}, "no object"]),
+    },
+    at_most=3,
+)
+objects = some_of(
+    {"held": st.just(False), "deleted": st.sampled_from([ago(400), ago(5)]), "generation": st.just(2)}, at_most=1
+)
+earlier_specs = st.sampled_from([{}, {}, {}, {"dag_id": "other"}])
+airflows = st.sampled_from(["", "", "", "prod", "gone"])
+reasons = [
+    "Cancelling",
+    "CancelRequested",
+    "DeadlineExceeded",
+    "PreRunningDeadlineExceeded",
+    "Suspending",
+    "SpecChanged",
+]
+conditions = st.sampled_from(["Suspended", "Suspending", "Resuming", "Resumed"]).map(
+    lambda reason: [
+        {
+            "type": "Suspended",
+            "status": "True" if reason == "Suspended" else "False",
+            "reason": reason,
+            "lastTransitionTime": "2026-01-01T11:00:00Z",
+        }
+    ]
+)
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> s.Stored:
+    """What an operator may have stored."""
+    number = draw(NUMBERS)
+    more: dict[str, Any] = {"ran": draw(earlier_specs), "airflow": draw(airflows), "run": draw(st.integers(1, number))}
+    if number > 1:
+        last = draw(st.sampled_from(["Failed", "Cancelled", "Succeeded"]))
+        run = draw(st.integers(1, more["run"]))
+        more["history"] = (s.ended(number - 1, last, run=run, ran=draw(earlier_specs), at=draw(TIMES)),)
+        more["failures"] = draw(st.sampled_from([None, 1, 2]))
+    if draw(st.booleans()):
+        more["conditions"] = draw(conditions)
+    more["active"] = draw(st.sampled_from([s.ACTIVE, ago(30), None]))
+    kind = draw(st.sampled_from(["new", "submitting", "under way", "cancelling", "finished", "retrying", "suspended"]))
+    match kind:
+        case "new":
+            return s.new(active=more["active"])
+        case "submitting":
+            return s.submitting(number, **more)
+        case "under way":
+            phase = draw(st.sampled_from(["Queued", "Running", "Suspended"]))
+            return s.under_way(number, phase=phase, **more)
+        case "cancelling":
+            submitted = draw(st.sampled_from([s.QUEUED, None]))
+            return s.cancelling(draw(st.sampled_from(reasons)), number, submitted=submitted, **more)
+        case "finished":
+            phase = draw(st.sampled_from(["Succeeded", "Failed", "Cancelled"]))
+            return s.finished(phase, number=number, submitted=draw(st.sampled_from([s.QUEUED, None])), **more)
+        case "retrying":
+            more["failures"] = draw(NUMBERS)
+            return s.retrying(number, at=draw(TIMES), **more)
+        case _:
+            more.pop("history", None)
+            return s.suspended(number, at=draw(TIMES), **more)
+
+
+tasks = st.lists(
+    st.builds(
+        s.task,
+        st.sampled_from(["extract", "fit", "score"]),
+        st.sampled_from(["none", "queued", "running", "deferred", "up_for_reschedule", "awaiting_input"])
+        | st.sampled_from(["up_for_retry", "success", "failed", "skipped"]),
+        index=st.sampled_from([-1, -1, 0, 1]),
+        at=TIMES,
+        error=maybe(st.just(("ValueError", "no such column"))),
+        asks=maybe(st.just("Deploy?")),
+        asked=st.booleans(),
+        event=st.booleans(),
+    ),
+    max_size=3,
+)
+heard = maybe(st.builds(s.run_event, st.sampled_from(["running", "success", "failed"]), TIMES))
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Any:
+    """What an operator may know of a run."""
+    ends = {"listed": draw(st.booleans()), "end": draw(maybe(TIMES)), "read": draw(TIMES)}
+    rows = draw(tasks)
+    match draw(st.sampled_from(["unread", "queued", "running", "succeeded", "failed", "cleared"])):
+        case "unread":
+            known = s.unread(*rows, heard=draw(heard))
+        case "queued":
+            known = s.queued(*rows, heard=draw(heard))
+        case "running":
+            known = s.running(*rows, heard=draw(heard))
+        case "succeeded":
+            known = s.succeeded(*rows, **ends)
+        case "failed":
+            known = s.failed(*rows, **ends)
+        case _:
+            known = s.running(*rows, created=draw(TIMES))
+    if draw(st.integers(0, 3)) == 0:
+        known = s.not_found(since=draw(TIMES), again=draw(st.booleans()), after=known)
+    return known
+
+
+words = st.sampled_from(["queued", "running", "success", "failed"])
+dates = st.sampled_from(["2025-12-01", "2025-12-02", "2025-12-03"])
+backfills = st.builds(
+    s.backfill,
+    st.dictionaries(dates, words, max_size=3),
+    heard=maybe(st.dictionaries(dates, words, max_size=2)),
+    paused=st.booleans(),
+    not_created=st.integers(0, 1),
+    completed=maybe(TIMES),
+    listed=st.booleans(),
+)
+troubles = st.builds(
+    s.error,
+    st.sampled_from(["AirflowUnavailable", "ValidationFailed"]),
+    again=AHEAD,
+    generation=st.sampled_from([1, 2]),
+    starting=st.booleans(),
+    stalls=st.booleans(),
+)
+ELSEWHERE = s.around(
+    instances={"prod": s.instance()}, settings_access=[{}], default="prod", not_ready={"prod": "Check spec.url."}
+)
+surroundings = st.sampled_from(
+    [
+        s.around(),
+        s.around(),
+        s.around(full=["", "prod"], instances={"prod": s.instance()}, settings_access=[{}]),
+        s.around(not_ready={"": "Check MLJOB_AIRFLOW_URL."}),
+        s.around(settings_airflow=False, default=s.NO_DEFAULT),
+        s.around(settings_access=[{"dags": ["other"]}]),
+        ELSEWHERE,
+    ]
+)
+tried = some_of(
+    {
+        "restarted": st.just(True),
+        "error": troubles,
+        "kept_by": st.just("DAG train is not there."),
+        "newest": st.integers(0, 2),
+        "counted_at": TIMES,
+        "unknown_until": AHEAD,
+        "left_until": AHEAD,
+        "nothing_to_clear": st.just(True),
+        "cancel_dag_at": TIMES,
+        "cancel_dag_checked": TIMES,
+        "cancel_dag_running": st.just(True),
+        "cancel_dag_refused": st.just("the cancellation DAG is paused"),
+        "cancelled_at": TIMES,
+        "noted": st.just(True),
+        "children_seen": st.just(True),
+        "looked_up": TIMES,
+        "read_at": TIMES,
+        "doubt": st.just(True),
+        "resumed": st.sampled_from([1, 2]),
+        "halt": st.sampled_from(["DagPaused", "DagStale"]),
+        "refused": st.just(True),
+        "vanished": st.just(True),
+    },
+    at_most=5,
+)
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Given:
+    """An MLJob in whatever state, with whatever is known of its run, was tried for it and is around it."""
+    spec, status, known = draw(specs), draw(statuses()), draw(tried)
+    if draw(st.integers(0, 3)) == 0:
+        job, run = s.backfill_job(**spec, **draw(objects)), draw(st.just(s.unread()) | backfills)
+    else:
+        job, run = s.job(**spec, **draw(objects)), draw(runs())
+    if status.attempt is None:
+        run = s.unread()
+    begun = None
+    if draw(st.integers(0, 5)) == 0:
+        number = status.attempt.number + 1 if status.attempt is not None else 1
+        begun, run = s.attempt(number, run=number), s.unread()
+    return Given(job=job, status=status, run=run, begun=begun, around=draw(surroundings), **known)
+
+
+everywhere = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@everywhere
+@given(situations())
+def test_store_is_asked_for_only_where_there_is_something_to_store(situation: Given) -> None:
+    action = decided(situation)
+    assert decided(situation) == action, "nothing else counts"
+    if action == Store():
+        status = reported(situation)
+        assert status != status_of(situation)
+        assert decided(stored(situation, status)) != Store()
+
+
+@everywhere
+@given(situations())
+def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
+    """Where storing it ends the attempt, the status tells next of what follows, and then stays as it is."""
+    before, status = status_of(situation), reported(situation)
+    after = reported(stored(situation, status))
+    if _ends(before) == _ends(status):
+        assert after == status
+    assert reported(stored(situation, after)) == after
+
+
+def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
+    """The attempt, whether the MLJob has ended with it, and whether another one is to follow."""
+    number, entries = status.get("attempts"), status.get("history") or [{}]
+    return number, status.get("phase") in ("Succeeded", "Failed", "Cancelled"), entries[-1].get("attempt") == number
+
+
+@everywhere
+@given(situations())
+def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
+    """At the latest, once the status is stored: whoever waits takes another step at once otherwise, and another one."""
+    action = decided(situation)
+    if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
+        action = decided(stored(situation, reported(situation)))
+    assert not isinstance(action, Wait) or action.until is None or action.until > situation.now
+
+
+FIELDS = "spec|dagId|conf|airflowRef|backoffLimit|activeDeadlineSeconds|preRunningDeadlineSeconds|runPolicy"
+SETTINGS = "MLJOB_[A-Z_]+"
+OBJECTS = "AirflowInstance [a-z]+|DAG [a-z]+|Task [a-z]+|backfill [0-9]+|[0-9]+ runs?|page|log"
+ACTIONS = "Create|Change|Correct|Delete|Set|set|deleted|run again"
+WAY_OUT = re.compile(rf"\b({FIELDS}|{SETTINGS}|{OBJECTS}|{ACTIONS})\b")
+
+
+@everywhere
+@given(situations())
+def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
+    """The way out is a field, a setting, an object to look at, or something to do."""
+    status = reported(situation)
+    assert status["phase"]
+    assert status["reason"]
+    assert status["message"]
+    for condition in status["conditions"]:
+        if (condition["type"], condition["status"]) == ("Stalled", "True"):
+            assert WAY_OUT.search(condition["message"]), condition["message"]
