@@ -1,12 +1,13 @@
-"""The inputs of a decision, said in the words of Kubernetes and Airflow.
+"""Builds the inputs of a decision from keyword arguments, in the words of Kubernetes and Airflow.
 
-Table tests of decisions, statuses and Events describe a situation with keyword arguments and ask one of three questions::
+Tests of decisions, statuses and Events describe a situation and ask one of three questions::
 
     decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
     events(old_status, new_status)                                      # Kubernetes Events: (type, reason, message)
 
-No other test module that uses these questions imports the operator's classes: this module translates.
+These tests take everything from here, the actions included. They know the fields of an action, such as ``Wait.until``, and no other class of the
+operator's, so a change of the operator's classes changes this module alone.
 """
 
 from __future__ import annotations
@@ -494,6 +495,7 @@ def backfill(
     completed: datetime | None = None,
     number: int = 1,
     listed: bool = False,
+    ended_as: str | None = None,
 ) -> Ledger:
     """A backfill as Airflow's REST API has it.
 
@@ -503,6 +505,7 @@ def backfill(
         not_created: How many runs of the range were there already.
         completed: When Airflow closed it.
         number: The attempt that made the runs.
+        ended_as: How the backfill was first seen to end; None: as its runs say.
     """
     first, last = datetime(2025, 12, 1, tzinfo=UTC), datetime(2025, 12, 3, tzinfo=UTC)
     marker = Marker("backfill", number)
@@ -521,6 +524,7 @@ def backfill(
         members[run_id] = Member(run_id, told, day, number, heard=heard_of_run(told, None, hint) if heard else None)
     course = Course(made, members, not_created)
     run = as_one_run(course)
+    run = run if ended_as is None else replace(run, state=RunState(ended_as))
     shown = heard_of_run(run, None, as_one_run(course.shown))
     return Ledger(run=run, heard=shown, course=course, complete=True, listed=listed)
 

@@ -1,4 +1,4 @@
-"""Who acts for an attempt, what is stored before anything is done for it, and what becomes of its run after its end."""
+"""Which process acts for an attempt, what is stored before the operator acts, and what happens to a run after its attempt has ended."""
 
 from __future__ import annotations
 

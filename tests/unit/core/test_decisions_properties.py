@@ -1,4 +1,4 @@
-"""What holds in every situation, the odd ones included: generated, and judged without a table."""
+"""Properties of decisions and statuses over generated situations, odd ones included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """A few of these, so that what is rare does not drown in what is rarer."""
+    """At most this many of the fields. With all of them, nearly every MLJob would be cancelled, deleted and refused at once."""
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}
 
@@ -233,7 +233,7 @@ everywhere = settings(max_examples=200, deadline=None, suppress_health_check=[He
 @given(situations())
 def test_store_is_asked_for_only_where_there_is_something_to_store(situation: Given) -> None:
     action = decided(situation)
-    assert decided(situation) == action, "nothing else counts"
+    assert decided(situation) == action, "the same inputs, another decision"
     if action == Store():
         status = reported(situation)
         assert status != status_of(situation)
@@ -243,7 +243,7 @@ def test_store_is_asked_for_only_where_there_is_something_to_store(situation: Gi
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """Where storing it ends the attempt, the status tells next of what follows, and then stays as it is."""
+    """Where the stored status ends the attempt, the next status tells what follows, and then stays as it is."""
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
     if _ends(before) == _ends(status):
@@ -260,7 +260,7 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """At the latest, once the status is stored: whoever waits takes another step at once otherwise, and another one."""
+    """A wait until a past time means another step at once. Once the status is stored, that must not go on."""
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
         action = decided(stored(situation, reported(situation)))
@@ -277,7 +277,7 @@ WAY_OUT = re.compile(rf"\b({FIELDS}|{SETTINGS}|{OBJECTS}|{ACTIONS})\b")
 @everywhere
 @given(situations())
 def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
-    """The way out is a field, a setting, an object to look at, or something to do."""
+    """A way out is a field, a setting, an object to look at, or an action."""
     status = reported(situation)
     assert status["phase"]
     assert status["reason"]

@@ -1,4 +1,4 @@
-"""What comes before a run is started, and what keeps it from being started; what is asked of a run in progress."""
+"""What is done before a run is started, what keeps a run from being started, and when Airflow is asked for a run in progress."""
 
 from __future__ import annotations
 

@@ -124,5 +124,5 @@ def test_pause_or_resume(situation: Given, expected: object) -> None:
         ),
     ],
 )
-def test_what_is_not_paused(of: MLJob, known: dict[str, Any], expected: object) -> None:
+def test_suspension_without_a_backfill_in_progress(of: MLJob, known: dict[str, Any], expected: object) -> None:
     assert decided(of, **known) == expected

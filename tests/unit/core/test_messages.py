@@ -1,11 +1,10 @@
-"""What a status says in each state: the phase, the reason, and the words without which the message would be of no use.
+"""The phase, the reason and the essential words of the message, for each state.
 
-The words are names of fields, objects, settings and values. A message may be worded anew around them.
+Essential words are names of fields, objects and settings, and values. The rest of a message may be reworded.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -674,6 +673,16 @@ def test_an_mljob_that_is_stopped_before_it_has_a_run(
             id="runs failed",
         ),
         pytest.param(
+            given(
+                backfill_job(),
+                run=backfill({f"2025-12-01T0{hour}:00:00": "failed" for hour in range(7)}, listed=True),
+            ),
+            "Failed",
+            "BackfillRunsFailed",
+            ["7 of 7 runs", "2025-12-01, 2025-12-01T01:00:00Z", "2 more"],
+            id="many runs failed",
+        ),
+        pytest.param(
             given(backfill_job(), run=backfill(completed=ago(1), listed=True)),
             "Failed",
             "BackfillEmpty",
@@ -695,9 +704,8 @@ def test_a_backfill(situation: Given, phase: str, reason: str, words: list[str])
 
 def test_runs_that_are_run_again_after_they_failed_do_not_change_the_end() -> None:
     """The backfill was seen to end with failed runs; none of them is failed any more."""
-    ended = backfill({"2025-12-01": "failed"}, listed=True)
-    since = replace(ended, course=backfill({"2025-12-01": "success"}).course)
-    says(given(backfill_job(), run=since), "Failed", "BackfillRunsFailed", ["again"])
+    run_again = backfill({"2025-12-01": "success"}, ended_as="failed", listed=True)
+    says(given(backfill_job(), run=run_again), "Failed", "BackfillRunsFailed", ["again"])
 
 
 @pytest.mark.parametrize(
