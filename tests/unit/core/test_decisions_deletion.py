@@ -30,6 +30,7 @@ from .situations import (
     running,
     submitting,
     succeeded,
+    suspended,
     under_way,
 )
 
@@ -56,6 +57,11 @@ CANCELLED = {"announced": "CancelRequested"}
             given(job(cancel=True), run=failed(), children_seen=True, **CANCELLED), ListTasks(), id="passes: seen to"
         ),
         pytest.param(given(job(), run=failed()), ListTasks(), id="passes: the run failed by itself"),
+        pytest.param(
+            given(job(suspend=True), status=suspended(), run=failed(listed=True)),
+            Release(),
+            id="passes: the attempt is over",
+        ),
         pytest.param(
             given(job(cancel=True), run=succeeded(), **CANCELLED), ListTasks(), id="passes: the run succeeded first"
         ),
@@ -123,6 +129,11 @@ GONE = not_found(since=ago(10), again=True, after=running())
             given(job(deleted=ago(300)), run=running(), announced="Cancelling", error=error()),
             Release(abandoned=True),
             id="in time, Airflow could not be asked",
+        ),
+        pytest.param(
+            given(job(deleted=ago(300)), run=GONE, vanished=True, announced="Cancelling"),
+            Release(abandoned=True),
+            id="in time, the run was missing with many others",
         ),
         pytest.param(
             given(job(deleted=ago(5), held=False), run=running()), Wait(later(295)), id="waits without the finalizer"
