@@ -38,7 +38,7 @@ NEWEST, OLDEST = "newest", "oldest"
 AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
 """The Airflows that a stack can be run with."""
 
-MEMBERS = ("contract", "operator", "kubectl-mljob")
+MEMBERS = ("contract", "operator")
 """Installed editable beside the development tools."""
 
 DOCS_ENVIRONMENT = ROOT / ".venv-docs"
@@ -190,7 +190,9 @@ def _read(stamp: Path) -> dict[str, object]:
 def lock() -> None:
     """Resolve `requirements/*.in` again; operator first, since it constrains the development environment."""
     installer, variables = uv(), uv_environment()
-    for name in ("uv", "go", "jdk", "kubectl", "maven", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest"):
+    for name in (
+        "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest",
+    ):  # fmt: skip
         # What kubectl is packed into needs a library of a hundred megabytes, which nobody calls here.
         alone = ["--no-deps"] if name == "kubectl" else []
         overrides = REQUIREMENTS / f"{name}.overrides"
