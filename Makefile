@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs bench coverage soak lock
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,17 +47,25 @@ check: bootstrap ## Format, lint, types, import layers, spelling
 	.venv/bin/lint-imports
 	.venv/bin/codespell
 
-generate: bootstrap ## Write crds/ from contract/, and the field tables of docs/spec/ from crds/
+generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, and the version from VERSION
 	.venv/bin/python crds/generate.py
 	.venv/bin/python crds/reference.py
+	.venv/bin/python release/version.py
 
 verify: bootstrap ## Fail if what is generated is not what is committed
 	.venv/bin/python crds/generate.py --check
 	.venv/bin/python crds/reference.py --check
+	.venv/bin/python release/version.py --check
 
 docs: bootstrap ## Build the site of the documentation into .dev-docs/html; a broken link or anchor fails
 	@$(PYTHON) devstack/bootstrap.py docs
 	@.venv/bin/python docs/build.py
+
+dist: bootstrap ## Build the wheel of each package into dist/
+	@rm -rf dist
+	@for package in contract operator airflow-provider; do \
+	  (cd $$package && ../.venv/bin/python -m hatchling build -t wheel -d ../dist) || exit 1; \
+	done
 
 bench: bootstrap ## Run the benchmarks; results go to benchmarks/results
 	.venv/bin/python -m benchmarks

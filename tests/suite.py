@@ -76,6 +76,7 @@ CHECKS = Part(
         (".venv/bin/codespell",),
         (".venv/bin/python", "crds/generate.py", "--check"),
         (".venv/bin/python", "crds/reference.py", "--check"),
+        (".venv/bin/python", "release/version.py", "--check"),
     ),
     nice=19,
 )

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from release import version
 from tests.chart.conftest import Render
 from tests.chart.rendering import IMAGE, NAMESPACE
 
+VERSION = version.read()
 DIGEST = "sha256:" + "ab" * 32
 
 
@@ -100,10 +102,12 @@ def test_the_startup_probe_gives_the_operator_time_to_start(
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        pytest.param({}, f"{IMAGE}:0.1.0", id="the chart's appVersion"),
+        pytest.param({}, f"{IMAGE}:{VERSION}", id="the chart's appVersion"),
         pytest.param({"tag": "1.2.3"}, f"{IMAGE}:1.2.3", id="tag"),
         pytest.param(
-            {"repository": "images.example/ml/mljob-operator"}, "images.example/ml/mljob-operator:0.1.0", id="registry"
+            {"repository": "images.example/ml/mljob-operator"},
+            f"images.example/ml/mljob-operator:{VERSION}",
+            id="registry",
         ),
         pytest.param({"digest": DIGEST, "tag": "1.2.3"}, f"{IMAGE}@{DIGEST}", id="a digest wins over a tag"),
     ],
@@ -234,10 +238,10 @@ def test_every_object_has_the_labels_and_the_namespace_of_the_release(render: Re
     for each in render({"serviceMonitor": {"enabled": True}}).objects:
         metadata = each["metadata"]
         assert {
-            "helm.sh/chart": "mljob-operator-0.1.0",
+            "helm.sh/chart": f"mljob-operator-{VERSION}",
             "app.kubernetes.io/name": "mljob-operator",
             "app.kubernetes.io/instance": "mljob-operator",
-            "app.kubernetes.io/version": "0.1.0",
+            "app.kubernetes.io/version": VERSION,
             "app.kubernetes.io/managed-by": "Helm",
         }.items() <= metadata["labels"].items()
         assert metadata.get("namespace") == (None if each["kind"] in cluster_wide else NAMESPACE)

@@ -5,7 +5,7 @@ names the value, the cause and the way out.
 {{- define "mljob-operator.validate" -}}
 
 {{- if not .Values.image.repository }}
-{{- fail "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:0.1.0 .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" }}
+{{- fail (printf "image.repository is not set, and there is no public image of the operator: build one from the repository (docker build -t registry.example.com/mljob-operator:%s .), push it, and set its name, for example --set image.repository=registry.example.com/mljob-operator" .Chart.AppVersion) }}
 {{- end }}
 
 {{- $url := .Values.airflow.url }}
