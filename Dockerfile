@@ -6,15 +6,19 @@ WORKDIR /src
 # The locked, hash-checked dependencies come first: they change seldom, so this layer is mostly cached.
 # EXTRAS=msk adds AWS's library for Amazon MSK with IAM.
 ARG EXTRAS=
-COPY requirements/operator.txt requirements/msk.txt requirements/
+COPY requirements/build.txt requirements/operator.txt requirements/msk.txt requirements/
 RUN python -m venv /opt/mljob-operator \
  && for lock in operator $EXTRAS; do \
       /opt/mljob-operator/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/$lock.txt || exit 1; \
-    done
+    done \
+ && pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/build.txt
 
+# The wheels are built with the locked back-end of this stage's own Python, and without a network.
+COPY LICENSE LICENSE
 COPY contract contract
 COPY operator operator
-RUN /opt/mljob-operator/bin/pip install --no-cache-dir --no-deps ./contract ./operator \
+RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir wheels ./contract ./operator \
+ && /opt/mljob-operator/bin/pip install --no-cache-dir --no-deps --no-index wheels/*.whl \
  && /opt/mljob-operator/bin/pip uninstall --yes pip setuptools
 
 
