@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK = .venv/bin/python -m devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak lock
+.PHONY: help bootstrap demo demo-platform test test-fast up down clean status logs check generate verify docs dist bench coverage soak hooks lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,12 +40,14 @@ status: bootstrap ## Each component of the stack and its state
 logs: bootstrap ## The end of each log (C=kafka for one, FOLLOW=1 to go on)
 	@$(STACK) logs $(if $(FOLLOW),--follow) $(C)
 
-check: bootstrap ## Format, lint, types, import layers, spelling
+check: bootstrap ## Format, lint, types, import layers, spelling, workflows
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/codespell
+	.venv/bin/python -m devstack.actionlint
+	.venv/bin/zizmor --quiet --offline .github
 
 generate: bootstrap ## Write crds/ from contract/, the field tables of docs/spec/ from crds/, and the version from VERSION
 	.venv/bin/python crds/generate.py
@@ -84,6 +86,9 @@ coverage: bootstrap ## Which lines of the provider Airflow's processes run in li
 
 soak: bootstrap ## Run 200 MLJobs at once, some cancelled at random (most of an hour on two cores)
 	.venv/bin/python -m pytest -s tests/soak
+
+hooks: bootstrap ## Have git run the quick checks before each commit
+	.venv/bin/prek install
 
 lock: ## Resolve requirements/*.in again
 	@$(PYTHON) devstack/bootstrap.py lock

@@ -74,6 +74,8 @@ CHECKS = Part(
         (".venv/bin/mypy", "--cache-dir", str(cache_directory() / "mypy")),
         (".venv/bin/lint-imports",),
         (".venv/bin/codespell",),
+        (".venv/bin/python", "-m", "devstack.actionlint"),
+        (".venv/bin/zizmor", "--quiet", "--offline", ".github"),
         (".venv/bin/python", "crds/generate.py", "--check"),
         (".venv/bin/python", "crds/reference.py", "--check"),
         (".venv/bin/python", "release/version.py", "--check"),
