@@ -243,16 +243,20 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
             out["pattern"] = pattern
     if schema.get("default") is not None:
         out["default"] = schema["default"]
-    if out.get("type") == "object":
-        if "properties" in schema:
-            out["properties"] = {name: structural(node, definitions) for name, node in schema["properties"].items()}
-        elif isinstance(values := schema.get("additionalProperties"), dict):
-            out["additionalProperties"] = structural(values, definitions)
-        else:
-            out["x-kubernetes-preserve-unknown-fields"] = True
-    if out.get("type") == "array":
-        out["items"] = structural(schema["items"], definitions)
-    return out
+    return out | _children(schema, definitions)
+
+
+def _children(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """What a structural schema says of an object's fields, or of a list's items."""
+    if schema.get("type") == "array":
+        return {"items": structural(schema["items"], definitions)}
+    if schema.get("type") != "object":
+        return {}
+    if "properties" in schema:
+        return {"properties": {name: structural(node, definitions) for name, node in schema["properties"].items()}}
+    if isinstance(values := schema.get("additionalProperties"), dict):
+        return {"additionalProperties": structural(values, definitions)}
+    return {"x-kubernetes-preserve-unknown-fields": True}
 
 
 def model_schema(model: type[BaseModel]) -> dict[str, Any]:

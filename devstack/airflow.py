@@ -46,6 +46,7 @@ class Airflow:
         directory: Path,
         ports: Ports,
         secrets: Secrets,
+        *,
         postgres: Postgres,
         kafka_servers: str,
         topic: str,

@@ -6,11 +6,12 @@ Checked are the limits of Slack's reference: chat.postMessage, incoming webhooks
 
 from __future__ import annotations
 
+import email.message
 import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,29 +66,39 @@ def _block(block: Mapping[str, Any]) -> Iterator[str]:
         yield f"unknown type {kind}"
     if kind == "header":
         yield from _text(block.get("text"), {"plain_text"}, 150)
-    if kind == "section":
-        if "text" not in block and "fields" not in block:
-            yield "a section without text"
-        else:
-            yield from _text(block.get("text"), {"plain_text", "mrkdwn"}, 3000)
-    if kind == "context":
-        elements = block.get("elements", [])
-        if not 1 <= len(elements) <= 10:
-            yield "a context of none or more than 10 elements"
-        for element in elements:
-            yield from _text(element, {"plain_text", "mrkdwn"}, 3000)
-    if kind == "actions":
-        elements = block.get("elements", [])
-        if not 1 <= len(elements) <= 25:
-            yield "actions without elements, or more than 25"
-        for element in elements:
-            if element.get("type") != "button":
-                yield f"an element {element.get('type')}"
-            yield from _text(element.get("text"), {"plain_text"}, 75)
-            if len(element.get("url", "")) > 3000 or not re.match(r"https?://", element.get("url", "http://")):
-                yield "a button whose url is none"
-            if len(element.get("action_id", "")) > 255:
-                yield "an action_id of more than 255 characters"
+    elif kind == "section":
+        yield from _section(block)
+    elif kind == "context":
+        yield from _context(block.get("elements", []))
+    elif kind == "actions":
+        yield from _actions(block.get("elements", []))
+
+
+def _section(block: Mapping[str, Any]) -> Iterator[str]:
+    if "text" not in block and "fields" not in block:
+        yield "a section without text"
+    else:
+        yield from _text(block.get("text"), {"plain_text", "mrkdwn"}, 3000)
+
+
+def _context(elements: Sequence[Any]) -> Iterator[str]:
+    if not 1 <= len(elements) <= 10:
+        yield "a context of none or more than 10 elements"
+    for element in elements:
+        yield from _text(element, {"plain_text", "mrkdwn"}, 3000)
+
+
+def _actions(elements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not 1 <= len(elements) <= 25:
+        yield "actions without elements, or more than 25"
+    for element in elements:
+        if element.get("type") != "button":
+            yield f"an element {element.get('type')}"
+        yield from _text(element.get("text"), {"plain_text"}, 75)
+        if len(element.get("url", "")) > 3000 or not re.match(r"https?://", element.get("url", "http://")):
+            yield "a button whose url is none"
+        if len(element.get("action_id", "")) > 255:
+            yield "an action_id of more than 255 characters"
 
 
 def _text(text: Any, kinds: set[str], most: int) -> Iterator[str]:
@@ -203,6 +214,29 @@ class SlackServer:
         message = self._take(where, body)
         return {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": body["text"]}}
 
+    def look_up(self, address: str) -> dict[str, Any]:
+        """users.lookupByEmail."""
+        member = self.members.get(address)
+        return {"ok": True, "user": {"id": member}} if member else {"ok": False, "error": "users_not_found"}
+
+    def answer(
+        self, path: str, query: Mapping[str, list[str]], headers: email.message.Message, content: bytes
+    ) -> tuple[int, Any]:
+        """The status of the answer to a request, and its body."""
+        if path == WEBHOOK:
+            return self.webhook(json.loads(content))
+        if headers.get("Authorization") != f"Bearer {TOKEN}":
+            return 200, {"ok": False, "error": "invalid_auth"}
+        if path == "/api/chat.postMessage":
+            if "json" not in headers.get("Content-Type", ""):
+                return 200, {"ok": False, "error": "invalid_post_type"}
+            return 200, self.post(json.loads(content))
+        if path == "/api/users.lookupByEmail":
+            # Methods that take no JSON take their arguments from the address or from a form.
+            given = {**query, **parse_qs(content.decode())}
+            return 200, self.look_up((given.get("email") or [""])[0])
+        return 200, {"ok": False, "error": "unknown_method"}
+
     def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
         """An incoming webhook's answer is a word, not JSON."""
         if wrong := complaints(body):
@@ -248,24 +282,7 @@ def slack_server(port: int = 0) -> Iterator[SlackServer]:
                 self._send(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": str(slack.retry_after)})
                 return
             slack.requests.append((time.monotonic(), 200))
-            if path == WEBHOOK:
-                status, word = slack.webhook(json.loads(content))
-                self._send(status, word)
-            elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                self._send(200, {"ok": False, "error": "invalid_auth"})
-            elif path == "/api/chat.postMessage":
-                if "json" not in self.headers.get("Content-Type", ""):
-                    self._send(200, {"ok": False, "error": "invalid_post_type"})
-                else:
-                    self._send(200, slack.post(json.loads(content)))
-            elif path == "/api/users.lookupByEmail":
-                # Methods that take no JSON take their arguments from the address or from a form.
-                given = query | parse_qs(content.decode())
-                member = slack.members.get((given.get("email") or [""])[0])
-                found = {"ok": True, "user": {"id": member}}
-                self._send(200, found if member else {"ok": False, "error": "users_not_found"})
-            else:
-                self._send(200, {"ok": False, "error": "unknown_method"})
+            self._send(*slack.answer(path, query, self.headers, content))
 
         def _send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()

@@ -232,11 +232,11 @@ class Stack:
             self.directory,
             self.ports,
             self._secrets,
-            self._postgres,
-            self._kafka.bootstrap_servers,
-            self._topic,
-            tuple(Path(folder) for folder in self._choices.dags_folders),
-            overrides,
+            postgres=self._postgres,
+            kafka_servers=self._kafka.bootstrap_servers,
+            topic=self._topic,
+            dags_folders=tuple(Path(folder) for folder in self._choices.dags_folders),
+            overrides=overrides,
         )
 
     @cached_property

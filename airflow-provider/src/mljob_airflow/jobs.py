@@ -129,7 +129,7 @@ class Job(Generic[Params]):
                 yield f"{self.dag.dag_id} declares the output {name!r} otherwise than {values[name]!r}: {why}."
 
 
-def mljob_dag(
+def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declares, by name
     dag_id: str,
     *,
     type: JobType,  # noqa: A002
