@@ -26,7 +26,7 @@ def data_dir() -> Path:
 
 def day_dir() -> Path:
     """The folder of the day that this run is for."""
-    path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
+    path: Path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -77,7 +77,7 @@ def data_dir() -> Path:
 
 def run_dir() -> Path:
     """A folder of this run's own, for what one task hands to the next: two runs for one artifact must not mix their files."""
-    path = data_dir() / "runs" / get_current_context()["run_id"]
+    path: Path = data_dir() / "runs" / get_current_context()["run_id"]
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -46,10 +46,10 @@ def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequen
     parts.append(f'<path d="M{LEFT} {top} v{CURVE} h{wide}" stroke="{PALE}" fill="none"/>')
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in points)
     parts.append(f'<polyline points="{line}" fill="none" stroke="{CHOSEN}" stroke-width="2.5"/>')
-    for x, y, rows, value in points:
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{CHOSEN}"/>')
-        parts.append(_text(x, y - 9, f"{value:.3f}", anchor="middle"))
-        parts.append(_text(x, top + CURVE + 18, str(rows), anchor="middle"))
+    for across, down, rows, value in points:
+        parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4" fill="{CHOSEN}"/>')
+        parts.append(_text(across, down - 9, f"{value:.3f}", anchor="middle"))
+        parts.append(_text(across, top + CURVE + 18, str(rows), anchor="middle"))
     height = top + CURVE + 32
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">'
