@@ -100,7 +100,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests for this Airflow. A live test's time begins when the stack is up: building the stack takes minutes where nothing is cached."""
     airflow = config.getoption("airflow")
-    wanted, others = [], []
+    wanted: list[pytest.Item] = []
+    others: list[pytest.Item] = []
     for item in items:
         (wanted if airflow in _airflows(item) else others).append(item)
     config.hook.pytest_deselected(items=others)

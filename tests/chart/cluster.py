@@ -59,7 +59,7 @@ class Cluster:
         """Patch the status of an MLJob in one request. `kubectl patch` would also read it, which
         needs another right.
         """
-        with config.new_client_from_config(str(self.kubeconfig)) as api:  # type: ignore[no-untyped-call]
+        with config.new_client_from_config(str(self.kubeconfig)) as api:
             client.CustomObjectsApi(api).patch_namespaced_custom_object_status(
                 "mljob.dev", "v1alpha1", namespace, "mljobs", name, {"status": status}
             )

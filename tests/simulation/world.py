@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import itertools
 import logging
@@ -118,7 +119,7 @@ class Cluster(GuardedJobs):
         if len(self.changes) > self._versions_of_all[-1][0]:
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
-    async def everything(self) -> list[Job]:
+    async def everything(self) -> builtins.list[Job]:
         """All MLJobs, in one answer."""
         return [job async for job in self.list()]
 
