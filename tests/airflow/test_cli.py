@@ -15,7 +15,7 @@ import yaml
 
 from mljob_airflow.cli import main
 from mljob_airflow.compatibility import read_dag_files
-from mljob_airflow.param_schema import problems
+from mljob_airflow.jobs.param_schema import problems
 from mljob_contract.mljob import MLJobSpec
 from tests.airflow.versions import DagSerialization, validate
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mljob_airflow.callbacks import mljob_callbacks
 from mljob_airflow.compatibility import read_dag_files
-from mljob_airflow.jobs import job_of
+from mljob_airflow.events.callbacks import mljob_callbacks
+from mljob_airflow.jobs.declaration import job_of
 from tests.airflow.versions import ParamValidationError
 
 ROOT = Path(__file__).parents[2]

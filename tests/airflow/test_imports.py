@@ -42,4 +42,4 @@ def test_kafka_is_not_loaded_by(program: str) -> None:
 
 
 def test_what_a_task_sends_loads_no_reports_of_monitors() -> None:
-    assert "mljob_contract.reports" not in loaded_by("import mljob_airflow.producer")
+    assert "mljob_contract.reports" not in loaded_by("import mljob_airflow.events.producer")

@@ -12,10 +12,10 @@ from airflow.sdk import DAG, Param, task
 from pydantic import BaseModel, Field, model_validator
 
 from mljob_airflow import JobType, is_there, mljob_callbacks, mljob_dag
-from mljob_airflow.callbacks import on_failure, on_success
 from mljob_airflow.compatibility import fail_exception
-from mljob_airflow.jobs import job_of
-from mljob_airflow.param_schema import DeclarationError
+from mljob_airflow.events.callbacks import on_failure, on_success
+from mljob_airflow.jobs.declaration import job_of
+from mljob_airflow.jobs.param_schema import DeclarationError
 from tests.airflow.versions import DagSerialization, validate
 
 

@@ -15,12 +15,12 @@ import pytest
 from devstack.slack import TOKEN, WEBHOOK, slack_server
 from mljob_airflow import settings
 from mljob_airflow.compatibility import read_dag_files, skip_exception
-from mljob_airflow.monitoring import look as looking
+from mljob_airflow.monitoring import collector as looking
 from mljob_airflow.monitoring import tasks
-from mljob_airflow.monitoring.memory import Notice, Occasion
-from mljob_airflow.monitoring.messages import message
-from mljob_airflow.monitoring.owners import Target
-from mljob_airflow.monitoring.slack import Posted, SlackError, UnreachableError, messenger
+from mljob_airflow.monitoring.notifications.messages import message
+from mljob_airflow.monitoring.notifications.owners import Target
+from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError, messenger
+from mljob_airflow.monitoring.notifications.state import Notice, Occasion
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import Finding, FindingKind
 from tests.unit.airflow_provider.monitoring.reports import finding, report
@@ -114,7 +114,7 @@ def test_each_threshold_is_a_param_of_some_monitor(dags):
 def test_parsing_the_dags_loads_nothing_heavy():
     program = (
         "import sys, mljob_airflow.dags.mljob_monitor, mljob_airflow.dags.mljob_monitor_bottlenecks; "
-        "print([m for m in ('airflow_client', 'slack_sdk', 'confluent_kafka', 'mljob_airflow.monitoring.look') if m in sys.modules])"
+        "print([m for m in ('airflow_client', 'slack_sdk', 'confluent_kafka', 'mljob_airflow.monitoring.collector') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -12,8 +12,9 @@ import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.comms import SetXCom, _RequestFrame
 
-from mljob_airflow import left_out, outputs, publish_outputs
-from mljob_airflow.outputs import MAX_BYTES, MAX_OMITTED, OMITTED_KEY
+from mljob_airflow import publish_outputs
+from mljob_airflow.tasks import omissions, outputs
+from mljob_airflow.tasks.outputs import MAX_BYTES, MAX_OMITTED, OMITTED_KEY
 
 
 class Task:
@@ -41,7 +42,7 @@ def running(monkeypatch):
     task = Task()
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": task}, raising=False)
     monkeypatch.setattr(outputs, "_published", {})
-    monkeypatch.setattr(left_out, "_said", set())
+    monkeypatch.setattr(omissions, "_said", set())
     return task
 
 
@@ -160,7 +161,7 @@ def test_an_xcom_that_airflow_does_not_take_does_not_fail_the_task(running, capl
 
 
 def test_numpys_numbers_are_numbers_to_a_report(running, monkeypatch, caplog):
-    from mljob_airflow.progress import clean_metrics, clean_progress
+    from mljob_airflow.tasks.progress import clean_metrics, clean_progress
 
     given = {"loss": np.float32(0.5), "rows": np.int64(3), "best": np.array([2.0]), "flag": np.bool_(True)}
     assert clean_metrics(given) == {"loss": 0.5, "rows": 3.0, "best": 2.0, "flag": 1.0}

@@ -8,7 +8,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, task
 from airflow.settings import load_policy_plugins, task_policy
 
-from mljob_airflow.callbacks import CALLBACKS, mljob_callbacks, on_failure, on_success
+from mljob_airflow.events.callbacks import CALLBACKS, mljob_callbacks, on_failure, on_success
 from tests.airflow.versions import policy_plugins
 
 

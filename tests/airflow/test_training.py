@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mljob_airflow import jobs
 from mljob_airflow.compatibility import read_dag_files
+from mljob_airflow.jobs import declaration as jobs
 
 EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 

@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.slack import TOKEN, Message, SlackServer, slack_server
 from devstack.stack import Stack
-from mljob_airflow.monitoring.statistics import RECENT, Past
+from mljob_airflow.monitoring.findings.statistics import RECENT, Past
 from mljob_contract.reports import CE_TYPE_REPORT, Finding, FindingKind, MonitoringReport
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually

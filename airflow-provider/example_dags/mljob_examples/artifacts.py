@@ -23,8 +23,7 @@ from typing import Any, Literal
 
 from airflow.sdk import get_current_context
 
-from mljob_airflow import is_there
-from mljob_airflow.callbacks import mljob_of
+from mljob_airflow import is_there, mljob_of
 
 Kind = Literal["datasets", "models", "predictions"]
 

@@ -14,7 +14,7 @@ from mljob_airflow.jobs import Job
 from mljob_examples import artifacts
 
 LOOK_EVERY = 10
-"""Seconds; more often is too often for Airflow, see :mod:`mljob_airflow.waiting`."""
+"""Seconds; more often is too often for Airflow, see :mod:`mljob_airflow.tasks.waiting`."""
 
 
 class Wanted(NamedTuple):

@@ -17,25 +17,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mljob_airflow.callbacks import mljob_callbacks
-    from mljob_airflow.failing import fail_for_good
-    from mljob_airflow.jobs import mljob_dag
-    from mljob_airflow.outputs import publish_outputs
-    from mljob_airflow.progress import report
-    from mljob_airflow.waiting import is_there
+    from mljob_airflow.events.callbacks import mljob_callbacks, mljob_of
+    from mljob_airflow.jobs.declaration import mljob_dag
+    from mljob_airflow.tasks.failing import fail_for_good
+    from mljob_airflow.tasks.outputs import publish_outputs
+    from mljob_airflow.tasks.progress import report
+    from mljob_airflow.tasks.waiting import is_there
     from mljob_contract.job_type import JobType
 
-__all__ = ["JobType", "fail_for_good", "is_there", "mljob_callbacks", "mljob_dag", "publish_outputs", "report"]
+__all__ = [
+    "JobType",
+    "fail_for_good",
+    "is_there",
+    "mljob_callbacks",
+    "mljob_dag",
+    "mljob_of",
+    "publish_outputs",
+    "report",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "JobType": "mljob_contract.job_type",
-    "fail_for_good": "mljob_airflow.failing",
-    "is_there": "mljob_airflow.waiting",
-    "mljob_callbacks": "mljob_airflow.callbacks",
-    "mljob_dag": "mljob_airflow.jobs",
-    "publish_outputs": "mljob_airflow.outputs",
-    "report": "mljob_airflow.progress",
+    "fail_for_good": "mljob_airflow.tasks.failing",
+    "is_there": "mljob_airflow.tasks.waiting",
+    "mljob_callbacks": "mljob_airflow.events.callbacks",
+    "mljob_dag": "mljob_airflow.jobs.declaration",
+    "mljob_of": "mljob_airflow.events.callbacks",
+    "publish_outputs": "mljob_airflow.tasks.outputs",
+    "report": "mljob_airflow.tasks.progress",
 }
 
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mljob_airflow import catalog
-from mljob_airflow.broken_files import gist
-from mljob_airflow.catalog import Catalog, DagEntry
-from mljob_airflow.explanations import UnknownPath, explain
-from mljob_airflow.manifests import ManifestError, manifest, missing, set_values
+from mljob_airflow.jobs import catalog
+from mljob_airflow.jobs.catalog import Catalog, DagEntry
+from mljob_airflow.jobs.explanations import UnknownPath, explain
+from mljob_airflow.jobs.import_errors import gist
+from mljob_airflow.jobs.manifests import ManifestError, manifest, missing, set_values
 
 MAX_NAMED = 20
 """DAGs that a message names."""

@@ -38,7 +38,7 @@ def instrument(task: Any) -> None:
     left out, since an observer must not be what makes a task need a worker. The operator learns of such tasks from REST.
     """
     # Late: Airflow loads this module when it starts, and an Airflow that is too old for the callbacks has to start all the same.
-    from mljob_airflow.callbacks import CALLBACKS
+    from mljob_airflow.events.callbacks import CALLBACKS
 
     is_empty = bool(getattr(task, "inherits_from_empty_operator", False))
     for argument, callback in CALLBACKS.items():

@@ -9,6 +9,6 @@ for name in (
     "airflow.sdk.execution_time.task_runner",
     "confluent_kafka.serialization",
     "jinja2.ext",
-    "mljob_airflow.callbacks",
+    "mljob_airflow.events.callbacks",
 ):
     import_module(name)

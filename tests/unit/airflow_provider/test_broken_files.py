@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mljob_airflow.broken_files import MAX_LENGTH, gist
+from mljob_airflow.jobs.import_errors import MAX_LENGTH, gist
 
 HEAD = "Traceback (most recent call last):\n"
 

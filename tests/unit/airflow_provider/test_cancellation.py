@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mljob_airflow.cancellation import (
+from mljob_airflow.cancellation.runs import (
     AT_ONCE,
     BATCH_SIZE,
     MAX_ERROR_LENGTH,

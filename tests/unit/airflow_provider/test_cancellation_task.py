@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from mljob_airflow import cancellation_task, producer, settings
-from mljob_airflow.cancellation import CancellationError, Summary, Target
-from mljob_airflow.cancellation_task import event_of, not_over, targets_of
-from mljob_airflow.cloudevents import message_from_cancellation
+from mljob_airflow import settings
+from mljob_airflow.cancellation import task as cancellation_task
+from mljob_airflow.cancellation.runs import CancellationError, Summary, Target
+from mljob_airflow.cancellation.task import event_of, not_over, targets_of
+from mljob_airflow.events import producer
+from mljob_airflow.events.cloudevents import message_from_cancellation
 from mljob_contract.events import CancellationMode, CancellationOutcome, MLJobRef, RunCancellation
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.wire import read

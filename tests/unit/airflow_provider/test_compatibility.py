@@ -54,7 +54,7 @@ def beside_an_old_airflow(tmp_path):
         *(f"import {module}" for module in FOR_DAG_FILES),
         *(f"from mljob_airflow import {name}" for name in mljob_airflow._HOMES if name != "JobType"),
         "import mljob_airflow.dags.mljob_cancel",
-        "import mljob_airflow.cancellation_task",
+        "import mljob_airflow.cancellation.task",
     ],
 )
 def test_whatever_a_dag_file_imports_first_it_is_refused_in_words(program, beside_an_old_airflow):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mljob_airflow.rest import Endpoint
+from mljob_airflow.rest.client import Endpoint
 
 
 def connection(**fields):

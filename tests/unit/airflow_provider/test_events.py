@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mljob_airflow import callbacks
-from mljob_airflow.callbacks import MAX_ERROR_LENGTH, event_from_context, mljob_callbacks
-from mljob_airflow.cloudevents import message_from_event
+from mljob_airflow.events import callbacks
+from mljob_airflow.events.callbacks import MAX_ERROR_LENGTH, event_from_context, mljob_callbacks
+from mljob_airflow.events.cloudevents import message_from_event
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
 

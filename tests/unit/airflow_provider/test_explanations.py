@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
-from mljob_airflow.catalog import DagEntry
-from mljob_airflow.explanations import UnknownPath, bounds, explain, type_name
-from mljob_airflow.param_schema import outputs_of, params_of
+from mljob_airflow.jobs.catalog import DagEntry
+from mljob_airflow.jobs.explanations import UnknownPath, bounds, explain, type_name
+from mljob_airflow.jobs.param_schema import outputs_of, params_of
 from mljob_contract.job_type import JobType
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import BaseModel, Field, field_validator
 
-from mljob_airflow import jobs
+from mljob_airflow.jobs import declaration as jobs
 from mljob_contract.job_type import JobType
 
 
@@ -87,14 +87,14 @@ def test_inference_is_many_short_runs():
     assert jobs.PROFILES[JobType.INFERENCE].retry_delay < jobs.Profile().retry_delay
 
 
-@pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs"])
+@pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs.declaration"])
 def test_a_dag_file_pays_neither_for_kafka_nor_for_the_whole_api(module):
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONPATH": str(Path(jobs.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(jobs.__file__).parents[2])},
     ).stdout.split()
     assert {"confluent_kafka", "mljob_contract.mljob", "mljob_contract.events", "jsonschema", "yaml"}.isdisjoint(loaded)
     if module == "mljob_airflow":

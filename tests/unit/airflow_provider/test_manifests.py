@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from mljob_airflow.catalog import DagEntry
-from mljob_airflow.manifests import (
+from mljob_airflow.jobs.catalog import DagEntry
+from mljob_airflow.jobs.manifests import (
     API_VERSION,
     KIND,
     MAX_NAME_LENGTH,
@@ -23,7 +23,7 @@ from mljob_airflow.manifests import (
     missing,
     set_values,
 )
-from mljob_airflow.param_schema import ParamSpec, outputs_of, params_of
+from mljob_airflow.jobs.param_schema import ParamSpec, outputs_of, params_of
 from mljob_contract import mljob
 from mljob_contract.job_type import JobType
 

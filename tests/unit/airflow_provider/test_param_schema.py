@@ -23,7 +23,15 @@ from pydantic import (
     model_validator,
 )
 
-from mljob_airflow.param_schema import REQUIRED, ConfError, DeclarationError, outputs_of, params_of, parse, problems
+from mljob_airflow.jobs.param_schema import (
+    REQUIRED,
+    ConfError,
+    DeclarationError,
+    outputs_of,
+    params_of,
+    parse,
+    problems,
+)
 
 Kind = tuple[Any, st.SearchStrategy[Any]]
 """A type, and JSON values that it takes."""

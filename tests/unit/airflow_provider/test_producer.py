@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from mljob_airflow import callbacks, producer, settings
+from mljob_airflow import settings
+from mljob_airflow.events import callbacks, producer
 from mljob_contract.events import EventName, TaskEvent
 
 TOPIC = "airflow.events"

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mljob_airflow import left_out, publish_outputs, report
-from mljob_airflow.progress import MAX_METRICS, Throttle, clean_metrics, clean_progress
+from mljob_airflow import publish_outputs, report
+from mljob_airflow.tasks import omissions
+from mljob_airflow.tasks.progress import MAX_METRICS, Throttle, clean_metrics, clean_progress
 from mljob_contract.events import EventName, TaskEvent
 
 
@@ -29,7 +30,7 @@ def progress(share=None, metrics=None, *, task_id="fit", name=EventName.TASK_PRO
 
 @pytest.fixture(autouse=True)
 def nothing_said_before(monkeypatch):
-    monkeypatch.setattr(left_out, "_said", set())
+    monkeypatch.setattr(omissions, "_said", set())
 
 
 class Scalar:
@@ -170,9 +171,9 @@ def sent(monkeypatch):
     """Be in a task; what its reports send."""
     ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
     events = []
-    monkeypatch.setattr("mljob_airflow.progress._current_context", lambda: {"ti": ti})
-    monkeypatch.setattr("mljob_airflow.progress._throttle", Throttle(0.0))
-    monkeypatch.setattr("mljob_airflow.producer.send", events.append)
+    monkeypatch.setattr("mljob_airflow.tasks.progress._current_context", lambda: {"ti": ti})
+    monkeypatch.setattr("mljob_airflow.tasks.progress._throttle", Throttle(0.0))
+    monkeypatch.setattr("mljob_airflow.events.producer.send", events.append)
     monkeypatch.setattr("mljob_airflow.settings.source", lambda: "test")
     return events
 

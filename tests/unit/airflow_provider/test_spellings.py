@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 import pytest
 from pydantic import AwareDatetime, BaseModel
 
-from mljob_airflow import spellings
-from mljob_airflow.param_schema import ConfError, params_of, parse, problems
+from mljob_airflow.jobs import value_hints
+from mljob_airflow.jobs.param_schema import ConfError, params_of, parse, problems
 
 
 class Params(BaseModel):
@@ -36,7 +36,7 @@ def test_a_duration_is_told_in_seconds(value, seconds):
 
 @pytest.mark.parametrize("value", ["h", "two hours", "2 h 3 min", "2", "1e5h", "9" * 10_000 + "h", None, [2], {"h": 2}])
 def test_what_is_no_duration_is_refused_without_advice(value):
-    assert spellings.for_number(value) == ""
+    assert value_hints.for_number(value) == ""
     assert "write" not in "".join(problems(value, {"type": "integer"}))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from devstack.slack import Message, as_text, complaints
-from mljob_airflow.monitoring.memory import Notice, Occasion
-from mljob_airflow.monitoring.messages import message
+from mljob_airflow.monitoring.notifications.messages import message
+from mljob_airflow.monitoring.notifications.state import Notice, Occasion
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 FINDING = Finding(

@@ -75,7 +75,7 @@ with DAG(
     def cancel() -> dict[str, Any]:
         """Cancel the runs; what was done to each is the return value."""
         # Late: parsed again and again by the DAG processor, which needs none of it.
-        from mljob_airflow import cancellation_task
+        from mljob_airflow.cancellation import task as cancellation_task
 
         return cancellation_task.cancel(get_current_context())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mljob_airflow.cloudevents import Message, headers
+from mljob_airflow.events.cloudevents import Message, headers
 from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 

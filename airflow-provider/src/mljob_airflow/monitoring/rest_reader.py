@@ -1,6 +1,6 @@
 """Airflow's REST API as monitoring reads it, over apache-airflow-client.
 
-Every list is read in pages up to a bound and says whether that was all of it. Errors are :class:`mljob_airflow.rest.AirflowApiError`.
+Every list is read in pages up to a bound and says whether that was all of it. Errors are :class:`mljob_airflow.rest.client.AirflowApiError`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mljob_airflow.monitoring.fingerprints import ErrorText, last_error
+from mljob_airflow.monitoring.findings.fingerprints import ErrorText, last_error
+from mljob_airflow.monitoring.findings.outliers import SPOKEN_FOR
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
-from mljob_airflow.monitoring.outliers import SPOKEN_FOR
-from mljob_airflow.paging import PAGE_SIZE, Page, pages
-from mljob_airflow.rest import AirflowApiError, Endpoint, ask, connect, request
+from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, connect, request
+from mljob_airflow.rest.paging import PAGE_SIZE, Page, pages
 from mljob_contract.run_id import RunId
 
 MAX_DAGS = 10_000
@@ -30,7 +30,7 @@ Answer = Mapping[str, Any]
 
 
 class AirflowReader:
-    """A real Airflow; implements :class:`mljob_airflow.monitoring.look.Airflow`."""
+    """A real Airflow; implements :class:`mljob_airflow.monitoring.collector.Airflow`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         from airflow_client import client

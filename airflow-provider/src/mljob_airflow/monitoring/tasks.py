@@ -11,10 +11,10 @@ from typing import Any
 
 from mljob_airflow import settings
 from mljob_airflow.compatibility import skip_exception
-from mljob_airflow.monitoring import memory as remembering
-from mljob_airflow.monitoring import page_files
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.memory import Memory, Quiet
+from mljob_airflow.monitoring.notifications import state as remembering
+from mljob_airflow.monitoring.notifications.state import Memory, Quiet
+from mljob_airflow.monitoring.pages import files as page_files
 from mljob_airflow.monitoring.thresholds import Thresholds, effective
 from mljob_contract.reports import MonitoringReport
 
@@ -29,8 +29,8 @@ def observe(context: Mapping[str, Any], look: str, quiet_hours: int) -> dict[str
     """Look at Airflow; the report as JSON."""
     from airflow.sdk import Variable
 
-    from mljob_airflow.monitoring import look as looking
-    from mljob_airflow.monitoring import mutes
+    from mljob_airflow.monitoring import collector as looking
+    from mljob_airflow.monitoring.findings import mutes
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
     endpoint = _endpoint()
@@ -56,9 +56,9 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
     """Write to the owners; whom, and why."""
     from airflow.sdk import Connection, Variable
 
-    from mljob_airflow.monitoring.owners import mapping_of
-    from mljob_airflow.monitoring.slack import messenger
-    from mljob_airflow.monitoring.telling import Directory, tell
+    from mljob_airflow.monitoring.notifications.notifier import Directory, tell
+    from mljob_airflow.monitoring.notifications.owners import mapping_of
+    from mljob_airflow.monitoring.notifications.slack import messenger
 
     conn_id = settings.slack_conn_id()
     if not conn_id:
@@ -103,7 +103,7 @@ def send_event(report_json: Mapping[str, Any]) -> None:
     """Put the report on Kafka."""
     import uuid
 
-    from mljob_airflow import producer
+    from mljob_airflow.events import producer
     from mljob_airflow.monitoring.report_message import message_from_report
 
     topic = settings.report_topic()
@@ -150,7 +150,7 @@ def _dag_id(context: Mapping[str, Any]) -> str:
 def _endpoint() -> Any:
     from airflow.sdk import Connection
 
-    from mljob_airflow.rest import Endpoint
+    from mljob_airflow.rest.client import Endpoint
 
     return Endpoint.from_connection(Connection.get(settings.airflow_conn_id()))
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring import bottlenecks, failures, outliers
-from mljob_airflow.monitoring.fingerprints import ErrorText
-from mljob_airflow.monitoring.health import Health, Need, health_findings, suspects
+from mljob_airflow.monitoring.findings import bottlenecks, failures, outliers
+from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.health import Health, Need, health_findings, suspects
+from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Pool, QueuedRun, TaskInstance
-from mljob_airflow.monitoring.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import FindingKind, Severity
 

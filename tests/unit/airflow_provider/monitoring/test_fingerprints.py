@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring.fingerprints import MAX_TEXT, ErrorText, last_error, normalised, shortened
+from mljob_airflow.monitoring.findings.fingerprints import MAX_TEXT, ErrorText, last_error, normalised, shortened
 
 
 def same(one: str, other: str) -> bool:

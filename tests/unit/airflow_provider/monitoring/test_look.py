@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mljob_airflow.monitoring import look as looking
-from mljob_airflow.monitoring.fingerprints import ErrorText
+from mljob_airflow.monitoring import collector as looking
+from mljob_airflow.monitoring.collector import Point, survey, watch
+from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.mutes import read
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.look import Point, survey, watch
-from mljob_airflow.monitoring.mutes import read
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
-from mljob_airflow.rest import AirflowApiError
+from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import FindingKind
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

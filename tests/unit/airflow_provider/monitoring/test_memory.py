@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring import memory as remembering
-from mljob_airflow.monitoring.memory import MAX_REMEMBERED, Conversation, Occasion, Quiet, Told
+from mljob_airflow.monitoring.notifications import state as remembering
+from mljob_airflow.monitoring.notifications.state import MAX_REMEMBERED, Conversation, Occasion, Quiet, Told
 from mljob_contract.reports import FindingKind, Severity
 from tests.unit.airflow_provider.monitoring.reports import NOW, SLOW, finding, report
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devstack.slack import complaints
-from mljob_airflow.monitoring.memory import Notice, Occasion
-from mljob_airflow.monitoring.messages import MAX_SECTIONS, NAMES, escape, message, summary
+from mljob_airflow.monitoring.notifications.messages import MAX_SECTIONS, NAMES, escape, message, summary
+from mljob_airflow.monitoring.notifications.state import Notice, Occasion
 from mljob_contract.reports import FindingKind, Severity
 from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, finding
 

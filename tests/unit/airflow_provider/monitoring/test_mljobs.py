@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mljob_airflow.monitoring import bottlenecks, failures, outliers
-from mljob_airflow.monitoring.fingerprints import ErrorText
-from mljob_airflow.monitoring.health import Health, Need, health_findings
+from mljob_airflow.monitoring.findings import bottlenecks, failures, outliers
+from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.health import Health, Need, health_findings
+from mljob_airflow.monitoring.findings.mljobs import MAX_NAMED, about, mljob_of
+from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.memory import Notice, Occasion
-from mljob_airflow.monitoring.messages import message
-from mljob_airflow.monitoring.mljobs import MAX_NAMED, about, mljob_of
+from mljob_airflow.monitoring.notifications.messages import message
+from mljob_airflow.monitoring.notifications.state import Notice, Occasion
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, QueuedRun, TaskInstance
-from mljob_airflow.monitoring.page import page
-from mljob_airflow.monitoring.stuck import stuck_runs, stuck_tasks
+from mljob_airflow.monitoring.pages.page import page
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import MonitoringReport
 from mljob_contract.run_id import RunId

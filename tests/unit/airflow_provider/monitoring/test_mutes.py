@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from mljob_airflow.monitoring import memory as remembering
+from mljob_airflow.monitoring.findings.mutes import MAX_BYTES, MAX_MUTES, read, without_muted
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.memory import Conversation, Quiet, Told
-from mljob_airflow.monitoring.mutes import MAX_BYTES, MAX_MUTES, read, without_muted
+from mljob_airflow.monitoring.notifications import state as remembering
+from mljob_airflow.monitoring.notifications.state import Conversation, Quiet, Told
 from mljob_airflow.monitoring.observations import Dag
-from mljob_airflow.monitoring.page import page
+from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import FindingKind, Mute, Severity
 from tests.unit.airflow_provider.monitoring.reports import NOW, finding, report
 

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring import page_files
-from mljob_airflow.monitoring.page import page
-from mljob_airflow.monitoring.plots import sparkline
+from mljob_airflow.monitoring.pages import files as page_files
+from mljob_airflow.monitoring.pages.page import page
+from mljob_airflow.monitoring.pages.plots import sparkline
 from mljob_contract.reports import FindingKind, Series, Table
 from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, SLOW, finding, report
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring.statistics import RECENT, Past, left_its_past, quantile
+from mljob_airflow.monitoring.findings.statistics import RECENT, Past, left_its_past, quantile
 
 LOOKS = 4000
 Noise = Callable[[random.Random], float]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mljob_airflow.monitoring.memory import Memory, Quiet
-from mljob_airflow.monitoring.owners import Target, address_in_link, mapping_of, target_of
-from mljob_airflow.monitoring.slack import Posted, SlackError, UnreachableError
-from mljob_airflow.monitoring.telling import Directory, TellingError, tell
+from mljob_airflow.monitoring.notifications.notifier import Directory, TellingError, tell
+from mljob_airflow.monitoring.notifications.owners import Target, address_in_link, mapping_of, target_of
+from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
+from mljob_airflow.monitoring.notifications.state import Memory, Quiet
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
 A, B = finding("a"), finding("b", owner="team-b")

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mljob_airflow.catalog import DagEntry
-from mljob_airflow.explanations import bounds, type_name, wrapped
-from mljob_airflow.param_schema import ParamSpec, problems
+from mljob_airflow.jobs.catalog import DagEntry
+from mljob_airflow.jobs.explanations import bounds, type_name, wrapped
+from mljob_airflow.jobs.param_schema import ParamSpec, problems
 
 API_VERSION, KIND = "mljob.dev/v1alpha1", "MLJob"
 WIDTH = 100

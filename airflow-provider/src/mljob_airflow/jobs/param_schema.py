@@ -21,7 +21,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
-from mljob_airflow import spellings
+from mljob_airflow.jobs import value_hints
 
 Schema = Mapping[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -140,9 +140,9 @@ def _told(error: Any) -> str:
     """What jsonschema refuses, and how to write it."""
     hint = ""
     if error.validator == "format":
-        hint = spellings.for_format(error.validator_value)
+        hint = value_hints.for_format(error.validator_value)
     elif error.validator == "type" and {"integer", "number"} & {*_as_list(error.validator_value)}:
-        hint = spellings.for_number(error.instance)
+        hint = value_hints.for_number(error.instance)
     text = f"{error.json_path[2:]}: {error.message}".removeprefix(": ")
     return f"{text}: {hint}" if hint else text
 
@@ -209,7 +209,7 @@ def _made(field: Any) -> Any:
 def _complaints(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False):
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-        hint = spellings.for_problem(problem["type"], problem["input"])
+        hint = value_hints.for_problem(problem["type"], problem["input"])
         yield f"conf{path}: {problem['msg']}" + (f": {hint}" if hint else "")
 
 

@@ -15,7 +15,7 @@ A task's process learns at its next heartbeat, at most five seconds later, that 
 
 Several runs are cancelled side by side, since each mostly waits; whatever becomes of one changes nothing for the others.
 
-This module decides; :mod:`mljob_airflow.rest` speaks to Airflow. It needs no Airflow, and no task to run in.
+This module decides; :mod:`mljob_airflow.rest.client` speaks to Airflow. It needs no Airflow, and no task to run in.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mljob_airflow.monitoring.messages import Message
-from mljob_airflow.monitoring.owners import Target
+from mljob_airflow.monitoring.notifications.messages import Message
+from mljob_airflow.monitoring.notifications.owners import Target
 
 TIMEOUT_SECONDS = 30
 RETRIES = 5

@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mljob_airflow.catalog import DagEntry
-from mljob_airflow.param_schema import ParamSpec, Schema
+from mljob_airflow.jobs.catalog import DagEntry
+from mljob_airflow.jobs.param_schema import ParamSpec, Schema
 
 WIDTH = 80
 

@@ -13,7 +13,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mljob_airflow.failing import fail_for_good
+from mljob_airflow.tasks.failing import fail_for_good
 
 
 def is_there(path: os.PathLike[str] | str, *, within: float, otherwise: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mljob_airflow.monitoring.page import page
+from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import MonitoringReport
 
 KEPT = 200

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mljob_airflow import settings
-from mljob_airflow.callbacks import mljob_of
-from mljob_airflow.cancellation import CancellationError, Runs, Summary, Target, Timing, cancel_runs
-from mljob_airflow.failing import fail_for_good
+from mljob_airflow.cancellation.runs import CancellationError, Runs, Summary, Target, Timing, cancel_runs
+from mljob_airflow.events.callbacks import mljob_of
+from mljob_airflow.tasks.failing import fail_for_good
 from mljob_contract.events import CancellationMode, RunCancellation
 
 if TYPE_CHECKING:
@@ -109,21 +109,21 @@ def not_over(left: Iterable[Summary], asked: int) -> str:
 def _connect() -> Runs:
     from airflow.sdk import Connection
 
-    from mljob_airflow.rest import AirflowRuns, Endpoint
+    from mljob_airflow.rest.client import AirflowRuns, Endpoint
 
     return AirflowRuns(Endpoint.from_connection(Connection.get(settings.airflow_conn_id())))
 
 
 def _report(summary: Summary, **about: Any) -> None:
     """Hand the event over to be delivered. Nobody's listening is no reason to leave a run uncancelled."""
-    from mljob_airflow import producer
+    from mljob_airflow.events import producer
 
     with producer.harmless(f"event of {summary.target}'s cancellation"):
         producer.send(event_of(summary, **about, source=settings.source(), now=datetime.now(UTC)))
 
 
 def _deliver() -> None:
-    from mljob_airflow import producer
+    from mljob_airflow.events import producer
 
     with producer.harmless("events of the cancellation"):
         producer.flush(producer.DELIVERY_SECONDS)

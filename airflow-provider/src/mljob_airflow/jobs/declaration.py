@@ -21,9 +21,17 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from mljob_airflow.failing import fail_for_good
-from mljob_airflow.outputs import as_json, publish_outputs
-from mljob_airflow.param_schema import ConfError, DeclarationError, ParamSpec, outputs_of, params_of, parse, refused
+from mljob_airflow.jobs.param_schema import (
+    ConfError,
+    DeclarationError,
+    ParamSpec,
+    outputs_of,
+    params_of,
+    parse,
+    refused,
+)
+from mljob_airflow.tasks.failing import fail_for_good
+from mljob_airflow.tasks.outputs import as_json, publish_outputs
 from mljob_contract.job_type import JobType
 
 log = logging.getLogger(__name__)

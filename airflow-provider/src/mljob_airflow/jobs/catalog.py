@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mljob_airflow.compatibility import read_dag_files
-from mljob_airflow.jobs import job_of
-from mljob_airflow.param_schema import REQUIRED, ParamSpec, problems
+from mljob_airflow.jobs.declaration import job_of
+from mljob_airflow.jobs.param_schema import REQUIRED, ParamSpec, problems
 from mljob_contract.job_type import JobType
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mljob_airflow import settings
-from mljob_airflow.cloudevents import Message, message_from_cancellation, message_from_event
+from mljob_airflow.events.cloudevents import Message, message_from_cancellation, message_from_event
 from mljob_contract.events import RunCancellation, TaskEvent
 
 log = logging.getLogger(__name__)

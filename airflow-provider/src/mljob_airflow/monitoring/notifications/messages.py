@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from mljob_airflow.monitoring.memory import PLATFORM, Notice, Occasion
+from mljob_airflow.monitoring.notifications.state import PLATFORM, Notice, Occasion
 from mljob_airflow.monitoring.wording import count
 from mljob_contract.reports import Finding, FindingKind, Severity
 

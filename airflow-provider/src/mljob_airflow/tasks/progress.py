@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mljob_airflow import left_out
 from mljob_airflow.compatibility import assert_supported, installed_version
+from mljob_airflow.tasks import omissions
 from mljob_contract.events import EventName, TaskEvent
 
 assert_supported(installed_version())
@@ -53,8 +53,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
         log.debug("Not in an Airflow task: nobody to report progress to.")
         return
 
-    from mljob_airflow import producer, settings
-    from mljob_airflow.callbacks import event_from_context
+    from mljob_airflow import settings
+    from mljob_airflow.events import producer
+    from mljob_airflow.events.callbacks import event_from_context
 
     with producer.harmless("progress report"):
         share, numbers = clean_progress(progress), clean_metrics(metrics)
@@ -82,7 +83,7 @@ def clean_progress(progress: object) -> float | None:
         if not -ROUNDING <= share <= 1 + ROUNDING:
             raise ValueError("progress is a fraction from 0 to 1, and half of the work is 0.5")
     except ValueError as error:
-        left_out.warn("report(): progress", str(error), value=progress)
+        omissions.warn("report(): progress", str(error), value=progress)
         return None
     return min(1.0, max(0.0, share))
 
@@ -94,7 +95,7 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
     if metrics is None:
         return None
     if not isinstance(metrics, Mapping):
-        left_out.warn("report(): metrics", f"{left_out.kind(metrics)} is not a dict of names and numbers")
+        omissions.warn("report(): metrics", f"{omissions.kind(metrics)} is not a dict of names and numbers")
         return None
     kept: dict[str, float] = {}
     for given, value in metrics.items():
@@ -103,7 +104,7 @@ def clean_metrics(metrics: object) -> dict[str, float] | None:
             if name not in kept and len(kept) == MAX_METRICS:
                 raise ValueError(f"a report has at most {MAX_METRICS} metrics")
         except Exception as error:
-            left_out.warn(f"report(): metric {left_out.shown(given)}", str(error))
+            omissions.warn(f"report(): metric {omissions.shown(given)}", str(error))
         else:
             kept[name] = number
     return kept or None
@@ -123,7 +124,7 @@ def _number(value: object) -> float:
     except Exception:
         number = None
     if number is None:
-        raise ValueError(f"{left_out.kind(value)} is not a number")
+        raise ValueError(f"{omissions.kind(value)} is not a number")
     if not math.isfinite(number):
         raise ValueError(f"JSON has no {number}")
     return number

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from mljob_airflow.monitoring.findings.mljobs import about
+from mljob_airflow.monitoring.findings.statistics import Past, left_its_past
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
-from mljob_airflow.monitoring.statistics import Past, left_its_past
 from mljob_airflow.monitoring.wording import duration
 from mljob_contract.reports import Finding, FindingKind, Severity
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mljob_airflow.monitoring.fingerprints import shortened
+from mljob_airflow.monitoring.findings.fingerprints import shortened
+from mljob_airflow.monitoring.findings.mljobs import about
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, QueuedRun
 from mljob_airflow.monitoring.wording import count, some
 from mljob_contract.reports import Finding, FindingKind, Severity

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mljob_airflow.monitoring.findings.mljobs import about
+from mljob_airflow.monitoring.findings.statistics import quantile
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, Pool, TaskInstance
-from mljob_airflow.monitoring.statistics import quantile
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.monitoring.wording import count, duration
 from mljob_contract.reports import Finding, FindingKind, Series, Table

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mljob_airflow.monitoring.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.mljobs import about
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_contract.reports import Finding, FindingKind, Severity
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mljob_airflow.monitoring import memory as remembering
-from mljob_airflow.monitoring.memory import Conversation, Memory, Notice, Quiet
-from mljob_airflow.monitoring.messages import message
-from mljob_airflow.monitoring.owners import Target, target_of
-from mljob_airflow.monitoring.slack import Messenger, Posted, SlackError, UnreachableError
+from mljob_airflow.monitoring.notifications import state as remembering
+from mljob_airflow.monitoring.notifications.messages import message
+from mljob_airflow.monitoring.notifications.owners import Target, target_of
+from mljob_airflow.monitoring.notifications.slack import Messenger, Posted, SlackError, UnreachableError
+from mljob_airflow.monitoring.notifications.state import Conversation, Memory, Notice, Quiet
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mljob_airflow import left_out
 from mljob_airflow.compatibility import assert_supported, installed_version
+from mljob_airflow.tasks import omissions
 
 assert_supported(installed_version())
 
@@ -64,7 +64,7 @@ def publish_outputs(**outputs: Any) -> None:
     """
     values, refused = as_json(outputs)
     for name, why in refused.items():
-        left_out.warn(_named(name), why)
+        omissions.warn(_named(name), why)
     try:
         from airflow.sdk import get_current_context
 
@@ -75,7 +75,9 @@ def publish_outputs(**outputs: Any) -> None:
     try:
         _publish(ti, values, list(refused))
     except Exception as error:
-        left_out.warn(f"publish_outputs(): all of {left_out.shown(sorted(values))}", f"{type(error).__name__}: {error}")
+        omissions.warn(
+            f"publish_outputs(): all of {omissions.shown(sorted(values))}", f"{type(error).__name__}: {error}"
+        )
 
 
 def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -105,7 +107,7 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
     too_much = [name for name in merged if name not in fitting]
     for name in too_much:
         size = len(json.dumps(merged[name]))
-        left_out.warn(
+        omissions.warn(
             _named(name),
             f"it has {size} bytes as JSON, and all outputs of a task together may have {MAX_BYTES}: publish the path of a file with the data",
         )
@@ -142,9 +144,9 @@ def _plain(value: object) -> Any:
         try:
             return item()
         except Exception:
-            log.debug("%s has no single item.", left_out.kind(value))
+            log.debug("%s has no single item.", omissions.kind(value))
     raise TypeError(
-        f"{left_out.kind(value)} is no JSON value: publish the path of a file with the data, or plain numbers"
+        f"{omissions.kind(value)} is no JSON value: publish the path of a file with the data, or plain numbers"
     )
 
 
@@ -181,7 +183,7 @@ def _encode(text: str) -> None:
 
 
 def _named(name: str) -> str:
-    return f"publish_outputs(): {left_out.shown(name)}"
+    return f"publish_outputs(): {omissions.shown(name)}"
 
 
 def _name(name: str) -> str:

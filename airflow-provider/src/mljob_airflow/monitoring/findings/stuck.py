@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from mljob_airflow.monitoring.health import grouped_by_dag, minutes_since
+from mljob_airflow.monitoring.findings.health import grouped_by_dag, minutes_since
+from mljob_airflow.monitoring.findings.mljobs import about
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.mljobs import about
 from mljob_airflow.monitoring.observations import Dag, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.wording import count, duration, some
 from mljob_contract.reports import Finding, FindingKind, Severity

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from mljob_airflow.monitoring import plots
-from mljob_airflow.monitoring.memory import PLATFORM, by_owner
-from mljob_airflow.monitoring.messages import NAMES
+from mljob_airflow.monitoring.notifications.messages import NAMES
+from mljob_airflow.monitoring.notifications.state import PLATFORM, by_owner
+from mljob_airflow.monitoring.pages import plots
 from mljob_airflow.monitoring.wording import count
 from mljob_contract.reports import Finding, MonitoringReport, Severity, Table
 

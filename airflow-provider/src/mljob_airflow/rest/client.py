@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mljob_airflow.cancellation import Task, TaskInstance
-from mljob_airflow.paging import pages
+from mljob_airflow.cancellation.runs import Task, TaskInstance
+from mljob_airflow.rest.paging import pages
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Endpoint:
 
 
 class AirflowRuns:
-    """Runs of a real Airflow; implements :class:`mljob_airflow.cancellation.Runs`."""
+    """Runs of a real Airflow; implements :class:`mljob_airflow.cancellation.runs.Runs`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         from airflow_client import client

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from mljob_airflow.monitoring import bottlenecks, failures, outliers
-from mljob_airflow.monitoring.fingerprints import ErrorText
-from mljob_airflow.monitoring.health import (
+from mljob_airflow.monitoring.findings import bottlenecks, failures, outliers
+from mljob_airflow.monitoring.findings.fingerprints import ErrorText
+from mljob_airflow.monitoring.findings.health import (
     Health,
     Need,
     grouped_by_dag,
@@ -24,12 +24,12 @@ from mljob_airflow.monitoring.health import (
     subject_of,
     suspects,
 )
+from mljob_airflow.monitoring.findings.mutes import Mutes, without_muted
+from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.mutes import Mutes, without_muted
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
-from mljob_airflow.monitoring.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.thresholds import Thresholds
-from mljob_airflow.rest import AirflowApiError
+from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, MonitoringReport, Series, Table
 from mljob_contract.run_id import RunId
 
