@@ -190,7 +190,7 @@ def test_a_sensor_waits_for_a_file_and_fails_for_good_when_it_does_not_come(monk
     )
     model = tmp_path / "model"
     assert not is_there(model, within=600, otherwise="run train first")
-    with pytest.raises(fail_exception(), match=r"model is not there after 6\d s: run train first"):
+    with pytest.raises(fail_exception(), match=r"model does not exist after 6\d s: run train first"):
         is_there(model, within=30, otherwise="run train first")
     model.touch()
     assert is_there(model, within=0, otherwise="run train first")

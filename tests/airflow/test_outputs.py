@@ -42,7 +42,7 @@ def running(monkeypatch):
     task = Task()
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": task}, raising=False)
     monkeypatch.setattr(outputs, "_published", {})
-    monkeypatch.setattr(omissions, "_said", set())
+    monkeypatch.setattr(omissions, "_warned", set())
     return task
 
 
@@ -68,18 +68,18 @@ CIRCLE.append(CIRCLE)
     [
         (
             np.zeros((2, 2)),
-            "numpy.ndarray is no JSON value: publish the path of a file with the data, or plain numbers",
+            "numpy.ndarray is not a JSON value: publish plain numbers, or write the data to a file and publish its path",
         ),
-        ({"weights": [np.arange(3)]}, "numpy.ndarray is no JSON value"),
-        (object(), "object is no JSON value"),
-        (b"bytes", "bytes is no JSON value"),
+        ({"weights": [np.arange(3)]}, "numpy.ndarray is not a JSON value"),
+        (object(), "object is not a JSON value"),
+        (b"bytes", "bytes is not a JSON value"),
         (math.nan, "not JSON compliant"),
         ({"loss": [math.inf]}, "not JSON compliant"),
         (np.float32("nan"), "not JSON compliant"),
-        (2**63, "a whole number of more than 64 bits"),
+        (2**63, "an integer of more than 64 bits"),
         (10**5000, "integer string conversion"),
-        ("half \ud800", "a text that is not Unicode"),
-        ({"\ud800": 1}, "a text that is not Unicode"),
+        ("half \ud800", "a string that is not valid Unicode"),
+        ({"\ud800": 1}, "a string that is not valid Unicode"),
         (deep(33), "more than 32 levels"),
         (deep(100_000), "more than 32 levels"),
         (CIRCLE, "Circular reference"),

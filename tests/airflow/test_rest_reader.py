@@ -11,12 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mljob_airflow.cancellation.runs import Task
+from mljob_airflow.cancellation.airflow_runs import AirflowRuns
+from mljob_airflow.cancellation.plan import Task
 from mljob_airflow.monitoring import rest_reader
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_airflow.monitoring.rest_reader import AirflowReader
-from mljob_airflow.rest.client import AirflowApiError, AirflowRuns, Endpoint
+from mljob_airflow.rest.client import AirflowApiError, Endpoint
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 API = "/api/v2"

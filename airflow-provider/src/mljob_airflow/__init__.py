@@ -1,15 +1,25 @@
-"""The Airflow side of the MLJob operator: what tasks do, told on a Kafka topic as it happens.
+"""The Airflow side of the MLJob operator.
 
-- :func:`mljob_dag`: a job as an on-demand DAG, with typed params and outputs, an owner, and all of the below.
-- :func:`mljob_callbacks`: one line in a DAG's ``default_args`` that reports every state its tasks enter.
-- :func:`report`: progress and metrics from inside a running task.
-- :func:`publish_outputs`: the small results of a run, shown in the MLJob's status.
-- :func:`fail_for_good`: the exception of a task that another try would not help.
-- :func:`is_there`: for a sensor that waits for what another job makes.
+DAG files and the code of tasks import these names from here:
 
-Whatever observes a task must never break it. Importing this package imports nothing else, neither Airflow nor Kafka; a
-DAG file that uses it parses as fast as one that doesn't, and training code that reports its progress also runs on a
-laptop without Airflow.
+- :func:`mljob_dag`: declares a job: an on-demand DAG with an owner, typed params and outputs, and the callbacks on every task.
+- :func:`mljob_callbacks`: callbacks for a DAG's ``default_args`` that send an event for every state that a task enters.
+- :func:`report`: reports progress and metrics of the running task.
+- :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
+- :func:`fail_for_good`: makes the exception that fails a task without a retry.
+- :func:`is_there`: checks for a file, in a sensor that waits for what another job makes.
+- :func:`mljob_of`: names the MLJob that a run belongs to.
+
+The packages:
+
+- :mod:`.events` sends task events to Kafka; :mod:`.tasks` is what the code of a running task calls;
+- :mod:`.jobs` declares jobs and describes DAGs, also for the command ``mljob-airflow`` (:mod:`.cli`);
+- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`, which reach Airflow through :mod:`.rest`.
+
+Airflow itself loads :mod:`.policy` and :mod:`.provider_info` through entry points when it starts.
+
+Importing this package imports neither Airflow nor Kafka. A DAG file that uses it parses as fast as one that doesn't, and training
+code that reports progress also runs on a laptop without Airflow.
 """
 
 from __future__ import annotations
@@ -37,7 +47,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "JobType": "mljob_contract.job_type",
     "fail_for_good": "mljob_airflow.tasks.failing",
     "is_there": "mljob_airflow.tasks.waiting",
@@ -47,11 +57,12 @@ _HOMES = {
     "publish_outputs": "mljob_airflow.tasks.outputs",
     "report": "mljob_airflow.tasks.progress",
 }
+"""The module of each public name. ``__getattr__`` imports it when the name is first used."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

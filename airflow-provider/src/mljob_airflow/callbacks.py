@@ -1,4 +1,4 @@
-"""The former home of :mod:`mljob_airflow.events.callbacks`, for DAG files that import from here. Import from ``mljob_airflow`` instead."""
+"""The callbacks by their earlier import path. New DAG files import from ``mljob_airflow``."""
 
 from __future__ import annotations
 

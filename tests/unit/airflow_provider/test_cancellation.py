@@ -8,19 +8,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from mljob_airflow.cancellation.plan import BATCH_SIZE, Task, TaskInstance, batches, upstream_first
 from mljob_airflow.cancellation.runs import (
-    AT_ONCE,
-    BATCH_SIZE,
     MAX_ERROR_LENGTH,
     MAX_ERRORS,
+    PARALLEL_RUNS,
     Target,
-    Task,
-    TaskInstance,
     Timing,
-    batches,
     cancel_run,
     cancel_runs,
-    upstream_first,
 )
 from mljob_contract.events import CancellationMode, CancellationOutcome
 
@@ -205,7 +201,7 @@ def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_alive():
 def test_a_run_that_stays_open_is_not_over_and_says_so():
     summary = cancel(FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, run_can_fail=False))
     assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_OVER, "running")
-    assert summary.errors == ["15 s after it was failed the run is running"]
+    assert summary.errors == ["15 s after the run was set failed, the run is running"]
     assert 15 <= summary.seconds < 20
 
 
@@ -226,7 +222,7 @@ def test_a_run_whose_tasks_go_on_after_its_end_is_not_over():
     assert summary.outcome is CancellationOutcome.NOT_OVER
     assert summary.errors == [
         "gone is not in the DAG",
-        "15 s after it was failed the run is failed, and gone is queued",
+        "15 s after the run was set failed, the run is failed, and gone is queued",
     ]
 
 
@@ -265,7 +261,7 @@ def test_where_nothing_has_begun_no_teardown_is_waited_for():
 def test_a_teardown_that_did_not_end_is_named():
     runs = with_teardown(work="running", release=None)
     runs.teardown_ends = False
-    assert cancel(runs).errors == ["not torn down within 30 s, and failed: release"]
+    assert cancel(runs).errors == ["teardown tasks took longer than 30 s, and are set failed: release"]
 
 
 class Several:
@@ -324,16 +320,16 @@ def test_without_a_connection_no_run_is_over_and_each_says_why():
 
 
 def test_runs_are_cancelled_side_by_side():
-    together = threading.Barrier(AT_ONCE, timeout=20)
+    together = threading.Barrier(PARALLEL_RUNS, timeout=20)
 
     class Meeting(FakeRuns):
         def state(self, dag_id, dag_run_id):
             together.wait()
             return "success"
 
-    targets = [Target(str(number), "run") for number in range(AT_ONCE)]
+    targets = [Target(str(number), "run") for number in range(PARALLEL_RUNS)]
     found = list(cancel_runs(Meeting, targets, reason="why"))
-    assert [summary.outcome for summary in found] == [CancellationOutcome.ALREADY_OVER] * AT_ONCE
+    assert [summary.outcome for summary in found] == [CancellationOutcome.ALREADY_OVER] * PARALLEL_RUNS
 
 
 def test_errors_are_bounded():

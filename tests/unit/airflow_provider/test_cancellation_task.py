@@ -50,10 +50,10 @@ def test_the_params_name_runs(params, dag_ids):
 @pytest.mark.parametrize(
     ("params", "complaint"),
     [
-        pytest.param({}, "no run to cancel: give dag_id and dag_run_id, or targets", id="nothing"),
-        pytest.param({"dag_id": "a"}, "dag_id is given without dag_run_id", id="no run"),
+        pytest.param({}, "no run to cancel: set dag_id and dag_run_id, or targets", id="nothing"),
+        pytest.param({"dag_id": "a"}, "dag_id is set, and dag_run_id is not", id="no run"),
         pytest.param(
-            {"dag_run_id": "run", "targets": [target("b")]}, "dag_run_id is given without dag_id", id="no DAG"
+            {"dag_run_id": "run", "targets": [target("b")]}, "dag_run_id is set, and dag_id is not", id="no DAG"
         ),
     ],
 )

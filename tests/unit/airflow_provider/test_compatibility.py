@@ -15,7 +15,7 @@ from mljob_airflow import compatibility, policy
 from mljob_airflow.compatibility import UnsupportedAirflowError, assert_supported
 
 SOURCE = Path(mljob_airflow.__file__).parents[1]
-FOR_DAG_FILES = [home for home in mljob_airflow._HOMES.values() if home.startswith("mljob_airflow.")]
+FOR_DAG_FILES = [home for home in mljob_airflow._MODULES.values() if home.startswith("mljob_airflow.")]
 
 
 @pytest.mark.parametrize("version", ["3.0.6", "2.11.0"])
@@ -52,7 +52,7 @@ def beside_an_old_airflow(tmp_path):
     "program",
     [
         *(f"import {module}" for module in FOR_DAG_FILES),
-        *(f"from mljob_airflow import {name}" for name in mljob_airflow._HOMES if name != "JobType"),
+        *(f"from mljob_airflow import {name}" for name in mljob_airflow._MODULES if name != "JobType"),
         "import mljob_airflow.dags.mljob_cancel",
         "import mljob_airflow.cancellation.task",
     ],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mljob_airflow.events.callbacks import CALLBACKS, mljob_callbacks, on_failure, on_success
-from mljob_airflow.policy import instrument
+from mljob_airflow.events.instrumentation import instrument
 
 
 def users_own(context):

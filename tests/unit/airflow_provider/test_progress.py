@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from mljob_airflow import publish_outputs, report
+from mljob_airflow.events.throttle import MAX_METRICS, Throttle
 from mljob_airflow.tasks import omissions
-from mljob_airflow.tasks.progress import MAX_METRICS, Throttle, clean_metrics, clean_progress
+from mljob_airflow.tasks.progress import clean_metrics, clean_progress
 from mljob_contract.events import EventName, TaskEvent
 
 
@@ -30,7 +31,7 @@ def progress(share=None, metrics=None, *, task_id="fit", name=EventName.TASK_PRO
 
 @pytest.fixture(autouse=True)
 def nothing_said_before(monkeypatch):
-    monkeypatch.setattr(omissions, "_said", set())
+    monkeypatch.setattr(omissions, "_warned", set())
 
 
 class Scalar:
@@ -172,7 +173,7 @@ def sent(monkeypatch):
     ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
     events = []
     monkeypatch.setattr("mljob_airflow.tasks.progress._current_context", lambda: {"ti": ti})
-    monkeypatch.setattr("mljob_airflow.tasks.progress._throttle", Throttle(0.0))
+    monkeypatch.setattr("mljob_airflow.events.throttle.reports", Throttle(0.0))
     monkeypatch.setattr("mljob_airflow.events.producer.send", events.append)
     monkeypatch.setattr("mljob_airflow.settings.source", lambda: "test")
     return events

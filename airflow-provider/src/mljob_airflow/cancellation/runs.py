@@ -1,21 +1,20 @@
-"""Cancelling dag runs from outside: every unfinished task instance failed, then the run, then a look whether all of it is over.
+"""Cancelling dag runs: fail every unfinished task instance, then the run, then verify that all of it has ended.
 
-Three habits of Airflow (3.3) shape how:
+Airflow 3.3 behaves in three ways that matter here:
 
-- *Setting a task instance failed clears its failed and upstream_failed downstream tasks* (``set_task_instance_state``),
-  which puts them back to work. So tasks are failed in the order of the DAG, upstream first, and what is unfinished is
-  listed anew after each round, until a round finds nothing.
-- *Setting one task instance takes Airflow about 50 ms*, under row locks that the scheduler waits for; setting the run takes as
-  long as that for all of its tasks together, but leaves those that have not begun ``skipped``. So tasks are failed one by
-  one while that is quick, and what is left of a run with thousands of mapped instances ends with the run.
-- *Teardown tasks are there for the end that comes too early*: they release what setup tasks took, and Airflow lets them run
-  when a run is set failed. So does ``graceful``: only those that don't end in time are failed as well. ``immediate`` does not wait.
+- *Setting a task instance failed clears its failed and upstream_failed downstream tasks*, which would run again. So task instances are
+  failed upstream first (:mod:`.plan`), and listed again after each round, until a round finds none that is unfinished.
+- *Setting one task instance failed takes about 50 ms*, and locks rows that the scheduler waits for. Setting the run failed takes as long
+  for all of its tasks together, but sets tasks that have not started ``skipped``. So task instances are failed one by one for at
+  most :data:`FAIL_SECONDS`, and the rest of a run with thousands of mapped task instances ends with the run.
+- *Teardown tasks run when a run is set failed*, because they release what setup tasks have taken. Mode ``graceful`` lets them run, and
+  fails those that don't end in time. Mode ``immediate`` fails them like all others.
 
-A task's process learns at its next heartbeat, at most five seconds later, that it was failed; then it is stopped.
+The process of a failed task instance learns of it at its next heartbeat, at most five seconds later, and is then stopped.
 
-Several runs are cancelled side by side, since each mostly waits; whatever becomes of one changes nothing for the others.
+Several runs are cancelled in parallel, because each cancellation mostly waits. An error in one does not affect the others.
 
-This module decides; :mod:`mljob_airflow.rest.client` speaks to Airflow. It needs no Airflow, and no task to run in.
+This module needs no Airflow: requests go through :class:`Runs`.
 """
 
 from __future__ import annotations
@@ -25,34 +24,37 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
+from mljob_airflow.cancellation.plan import (
+    FINISHED_RUN_STATES,
+    FINISHED_TASK_STATES,
+    NOT_STARTED,
+    TEARDOWN_TRIGGER_RULE,
+    Task,
+    TaskInstance,
+    batches,
+    upstream_first,
+)
+from mljob_airflow.truncation import truncated
 from mljob_contract.events import CancellationMode, CancellationOutcome
 
 log = logging.getLogger(__name__)
 
-FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-FINISHED_RUN_STATES = frozenset({"success", "failed"})
-TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
-"""The trigger rule of every teardown task, and of no other: Airflow lets nobody choose it."""
-
-NOT_BEGUN = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
-"""States of task instances that have done nothing."""
-
 TEARDOWN_SECONDS = 30.0
-"""How long teardown tasks may take by default."""
+"""Seconds that teardown tasks may take by default."""
 VERIFY_SECONDS = 15.0
-"""How long the run may take to be over when all was failed that could be."""
+"""Seconds that the run may take to end after everything was set failed."""
 FAIL_SECONDS = 20.0
-"""How long task instances are failed one by one (a few hundred in this time) before setting the run does the rest."""
+"""Seconds in which task instances are failed one by one: a few hundred. Setting the run failed ends the rest."""
 POLL_SECONDS = 0.5
-BATCH_SIZE = 25
-"""Task instances per request: Airflow keeps all of their rows locked until the last of them is set."""
-AT_ONCE = 8
-"""Runs that are cancelled side by side: more would only wait for each other in the API server."""
+"""Seconds between two requests for a state."""
+PARALLEL_RUNS = 8
+"""Runs that are cancelled in parallel: more would only wait for each other in the API server."""
 MAX_ERRORS = 20
+"""Errors in a summary."""
 MAX_ERROR_LENGTH = 500
+"""Characters of an error in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,81 +68,63 @@ class Target:
         return f"{self.dag_id}/{self.dag_run_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstance:
-    """A task instance of the run; ``map_index`` is -1 for one that is not mapped."""
-
-    task_id: str
-    map_index: int
-    state: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task of the DAG."""
-
-    task_id: str
-    downstream_task_ids: tuple[str, ...] = ()
-    trigger_rule: str | None = None
-
-
 class Runs(Protocol):
-    """What cancelling needs of Airflow."""
+    """The requests to Airflow that a cancellation needs."""
 
     def state(self, dag_id: str, dag_run_id: str) -> str | None:
-        """The run's state, or ``None`` when there is no such run."""
+        """The run's state; ``None`` when there is no such run."""
         ...
 
     def tasks(self, dag_id: str) -> Sequence[Task]:
-        """The DAG's tasks; nothing when the DAG is gone."""
+        """The DAG's tasks; empty when there is no such DAG."""
         ...
 
     def task_instances(self, dag_id: str, dag_run_id: str) -> Iterable[TaskInstance]:
-        """All task instances of the run, of all pages."""
+        """All task instances of the run."""
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set them failed, and say what did not work. Already failed, or gone, is not worth saying."""
+        """Set task instances failed; the errors. A task instance that has failed already is no error."""
         ...
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
-        """Set the run failed, with a note."""
+        """Set the run failed, and add a line to its note."""
         ...
 
 
 class CancellationError(Exception):
-    """A run is not over, after all that could be done. Trying again is right."""
+    """A run has not ended although everything was set failed. A retry may end it."""
 
 
 @dataclass
 class Summary:
-    """What cancelling a run came to."""
+    """The result of cancelling a run."""
 
     target: Target
     outcome: CancellationOutcome = CancellationOutcome.CANCELLED
     state: str | None = None
-    """The run's state as Airflow last said it."""
+    """The run's state as Airflow last returned it."""
     failed_task_instances: int = 0
     rounds: int = 0
     errors: list[str] = field(default_factory=list)
-    """What Airflow refused on the way; or, where the run is not over, what kept it from that."""
+    """Requests that Airflow refused. If the run is not over, the last error says why."""
     seconds: float = 0.0
 
     def note(self, error: object) -> bool:
-        """Add what went wrong, cut to a bound; whether it was new. The first texts are kept."""
-        text = _cut(error)
+        """Add an error, truncated; whether it was new. Errors after the first 20 are dropped."""
+        text = _short(error)
         new = text not in self.errors
         if new and len(self.errors) < MAX_ERRORS:
             self.errors.append(text)
         return new
 
     def give_up(self, error: object) -> None:
-        """The run is not over, because of this, which is the last of the errors."""
+        """Set the outcome to ``not_over``, with ``error`` as the last error."""
         self.outcome = CancellationOutcome.NOT_OVER
-        self.errors = [*self.errors[: MAX_ERRORS - 1], _cut(error)]
+        self.errors = [*self.errors[: MAX_ERRORS - 1], _short(error)]
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON."""
+        """The summary as a JSON object, for the XCom of the task."""
         return {
             "dag_id": self.target.dag_id,
             "dag_run_id": self.target.dag_run_id,
@@ -155,7 +139,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long each step may take, in seconds, and the clock that tells."""
+    """How long each step may take, in seconds, and the clock."""
 
     fail: float = FAIL_SECONDS
     teardown: float = TEARDOWN_SECONDS
@@ -173,14 +157,14 @@ def cancel_runs(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Iterator[Summary]:
-    """Cancel runs side by side, each as :func:`cancel_run` does; what came of each, as soon as it is known.
+    """Cancel runs in parallel, each as :func:`cancel_run` does, and yield each summary as soon as its run is done.
 
     Args:
-        connect: Makes the connection to Airflow, once. Where that fails, no run is over, and each summary says why.
-        targets: The runs; one that is named twice is cancelled once.
-        reason: Why, for the runs' notes in Airflow.
-        mode: Whether teardown tasks get their chance.
-        timing: How long to wait; mostly for tests.
+        connect: Makes the connection to Airflow. If it fails, the outcome of each run is ``not_over``, and each summary has the error.
+        targets: The runs. A run that is named twice is cancelled once.
+        reason: The reason of the cancellation, for the runs' notes in Airflow.
+        mode: Whether teardown tasks may run.
+        timing: How long to wait.
     """
     targets = list(dict.fromkeys(targets))
     try:
@@ -192,13 +176,13 @@ def cancel_runs(
             summary.give_up(error)
             yield summary
         return
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cancel")
+    pool = ThreadPoolExecutor(PARALLEL_RUNS, thread_name_prefix="cancel")
     try:
         pending = [pool.submit(cancel_run, runs, target, reason=reason, mode=mode, timing=timing) for target in targets]
         for done in as_completed(pending):
             yield done.result()
     finally:
-        # A task that is stopped in the middle begins with no further run.
+        # When this task is stopped, the runs that are still waiting for a thread are not cancelled.
         pool.shutdown(cancel_futures=True)
 
 
@@ -210,14 +194,17 @@ def cancel_run(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Summary:
-    """Cancel a run: afterwards it is over, or gone, or the summary says what is in the way. A run that is already over is success.
+    """Cancel a run.
 
     Args:
         runs: Airflow.
         target: The run.
-        reason: Why, for the run's note in Airflow.
-        mode: Whether teardown tasks get their chance to run.
+        reason: The reason of the cancellation, for the run's note in Airflow.
+        mode: Whether teardown tasks may run.
         timing: How long to wait.
+
+    Returns:
+        The summary. An exception makes the outcome ``not_over``, and is the last of the summary's errors.
     """
     timing = timing or Timing()
     summary = Summary(target)
@@ -225,7 +212,7 @@ def cancel_run(
     try:
         _cancel(runs, summary, reason, mode, timing)
     except Exception as error:
-        # Whatever it is: other runs are to be cancelled, and somebody is to be told.
+        # Any exception: the other runs must still be cancelled, and this one must still be reported.
         summary.give_up(error)
     summary.seconds = timing.clock() - began
     log.log(
@@ -256,15 +243,15 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     tasks = runs.tasks(target.dag_id)
     ranks = upstream_first(tasks)
     teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
-    # Where nothing has begun, as in the queued run of a paused DAG, nothing is there to be torn down.
-    graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_begun(runs, target)
+    # In a run that has not started, such as the queued run of a paused DAG, there is nothing to tear down.
+    graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_started(runs, target)
 
     keep = teardowns if graceful else frozenset[str]()
 
     _fail_unfinished(runs, summary, ranks, timing, keep=keep)
     if teardowns:
         if _unfinished(runs, target, keep):
-            # Airflow leaves teardown tasks alone when a run is failed, and the run open until they are done.
+            # When a run is set failed, Airflow lets its teardown tasks run, and keeps the run open until they have ended.
             _fail_run(runs, target, reason)
         if graceful:
             _await_teardowns(runs, summary, timing)
@@ -273,44 +260,10 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     _await_end(runs, summary, ranks, reason, timing)
 
 
-def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
-    """How far down the DAG each task is: 0 without upstream tasks, else one more than the furthest of them."""
-    upstream: dict[str, set[str]] = {}
-    for task in tasks:
-        upstream.setdefault(task.task_id, set())
-        for downstream in task.downstream_task_ids:
-            upstream.setdefault(downstream, set()).add(task.task_id)
-    ranks: dict[str, int] = {}
-    try:
-        for task_id in TopologicalSorter(upstream).static_order():
-            ranks[task_id] = 1 + max((ranks[up] for up in upstream[task_id]), default=-1)
-    except CycleError:
-        return {}
-    return ranks
-
-
-def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
-    """The instances in the order in which they are to be failed, in portions of one request.
-
-    Upstream first, tasks that the DAG no longer has last, and no two ranks in one request, since Airflow follows no order
-    within a request. Of equal rank, those that have not begun come first: or they would begin in the slots
-    that failing the others frees.
-    """
-    last = max(ranks.values(), default=0) + 1
-    groups: dict[int, list[TaskInstance]] = {}
-    for instance in sorted(instances, key=lambda ti: (ti.state == "running", ti.task_id, ti.map_index)):
-        groups.setdefault(ranks.get(instance.task_id, last), []).append(instance)
-    return [
-        groups[rank][start : start + BATCH_SIZE]
-        for rank in sorted(groups)
-        for start in range(0, len(groups[rank]), BATCH_SIZE)
-    ]
-
-
 def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
-    """Fail round after round, until nothing is unfinished (but ``keep``), nothing works or the time is over."""
+    """Fail task instances in rounds. Stop when only the tasks of ``keep`` are unfinished, when Airflow refuses all, or when the time is over."""
     target = summary.target
     deadline = timing.clock() + timing.fail
     while unfinished := _unfinished(runs, target, keep):
@@ -318,7 +271,9 @@ def _fail_unfinished(
         refusals = 0
         for batch in batches(unfinished, ranks):
             if timing.clock() >= deadline:
-                log.info("%s: task instances are left after %.0f s: they will end with the run.", target, timing.fail)
+                log.info(
+                    "%s: after %.0f s some task instances are unfinished; they end with the run.", target, timing.fail
+                )
                 return
             refused = runs.fail_task_instances(target.dag_id, target.dag_run_id, batch)
             summary.failed_task_instances += len(batch) - len(refused)
@@ -330,20 +285,19 @@ def _fail_unfinished(
             return
 
 
-def _cut(error: object) -> str:
-    text = str(error) or type(error).__name__
-    return text if len(text) <= MAX_ERROR_LENGTH else text[: MAX_ERROR_LENGTH - 1] + "…"
+def _short(error: object) -> str:
+    return truncated(str(error) or type(error).__name__, MAX_ERROR_LENGTH)
 
 
 def _fail_run(runs: Runs, target: Target, reason: str) -> None:
-    # When all of its tasks have ended the scheduler ends the run by itself, within a second or two; but it may be busy, and
-    # does not look at the queued run of a paused DAG.
+    # When all tasks have ended, the scheduler ends the run within a second or two. But the scheduler may be busy, and it ignores
+    # the queued runs of a paused DAG.
     if runs.state(target.dag_id, target.dag_run_id) not in {*FINISHED_RUN_STATES, None}:
         runs.fail_run(target.dag_id, target.dag_run_id, f"Cancelled: {reason}")
 
 
-def _has_begun(runs: Runs, target: Target) -> bool:
-    return any(ti.state not in NOT_BEGUN for ti in runs.task_instances(target.dag_id, target.dag_run_id))
+def _has_started(runs: Runs, target: Target) -> bool:
+    return any(ti.state not in NOT_STARTED for ti in runs.task_instances(target.dag_id, target.dag_run_id))
 
 
 def _unfinished(runs: Runs, target: Target, keep: Collection[str] = frozenset()) -> list[TaskInstance]:
@@ -356,7 +310,7 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
     while unfinished := _unfinished(runs, summary.target):
         if timing.clock() >= deadline:
             left = ", ".join(dict.fromkeys(ti.task_id for ti in unfinished))
-            message = f"not torn down within {timing.teardown:.0f} s, and failed: {left}"
+            message = f"teardown tasks took longer than {timing.teardown:.0f} s, and are set failed: {left}"
             log.warning("%s: %s", summary.target, message)
             summary.note(message)
             return
@@ -364,7 +318,11 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 
 
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
-    """Verify: the run is terminal, and so is all that belongs to it. What the end of the run has left is failed once more."""
+    """Verify that the run and its task instances have ended. Task instances that go on after the end of the run are failed again.
+
+    Raises:
+        CancellationError: The run or a task instance goes on after :attr:`Timing.verify` seconds.
+    """
     target = summary.target
     deadline = timing.clock() + timing.verify
     while True:
@@ -373,14 +331,14 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
             return
         unfinished: list[TaskInstance] = []
         if summary.state in FINISHED_RUN_STATES:
-            # What has no state and is not in the DAG any more can't be failed, and nobody will run it.
+            # A task instance without a state whose task is no longer in the DAG can't be failed, and never runs.
             unfinished = [ti for ti in _unfinished(runs, target) if ti.state is not None or ti.task_id in ranks]
             if not unfinished:
                 return
         if timing.clock() >= deadline:
             left = ", ".join(dict.fromkeys(f"{ti.task_id} is {ti.state}" for ti in unfinished))
             raise CancellationError(
-                f"{timing.verify:.0f} s after it was failed the run is {summary.state}"
+                f"{timing.verify:.0f} s after the run was set failed, the run is {summary.state}"
                 + (f", and {left}" if left else "")
             )
         if unfinished:

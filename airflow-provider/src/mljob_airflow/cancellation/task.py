@@ -1,4 +1,4 @@
-"""What the task of the cancellation DAG does: cancel the runs of its params, tell Kafka of each, and fail if one is not over."""
+"""The task of the DAG ``mljob_cancel``: cancel the runs that the params name, send an event about each, and fail if one is not over."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_REASON_LENGTH = 1000
+"""Characters of the reason in an event."""
 
 
 def cancel(context: Context) -> dict[str, Any]:
-    """Cancel what the params of ``context`` name.
+    """Cancel the runs that the params of ``context`` name.
 
     Returns:
-        ``targets``: what came of each, in the order of the params; beside them ``mode`` and ``reason``.
+        A JSON object with ``mode``, ``reason`` and ``targets``: the summaries of the runs, in the order of the params.
 
     Raises:
         AirflowFailException: The params name no run.
-        CancellationError: A run is not over; the message names each. Trying again leaves alone what is.
+        CancellationError: At least one run is not over; the message names each. A retry cancels only these.
     """
     params: Mapping[str, Any] = context["params"]
     try:
@@ -44,8 +45,8 @@ def cancel(context: Context) -> dict[str, Any]:
         summaries[summary.target] = summary
         _report(summary, mode=mode, reason=reason, cancelled_by=ti.run_id, try_number=ti.try_number)
     _deliver()
-    if left := [summaries[target] for target in targets if not summaries[target].outcome.is_over]:
-        raise CancellationError(not_over(left, len(targets)))
+    if unfinished := [summaries[target] for target in targets if not summaries[target].outcome.is_over]:
+        raise CancellationError(not_over(unfinished, len(targets)))
     return {
         "mode": mode.value,
         "reason": reason,
@@ -54,19 +55,19 @@ def cancel(context: Context) -> dict[str, Any]:
 
 
 def targets_of(params: Mapping[str, Any]) -> list[Target]:
-    """The runs to cancel: the one of ``dag_id`` and ``dag_run_id``, then those of ``targets``; each once.
+    """The runs to cancel, each once: the run of the params ``dag_id`` and ``dag_run_id``, then the runs of ``targets``.
 
     Raises:
-        ValueError: They name no run, or half of one.
+        ValueError: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
     """
     dag_id, dag_run_id = params.get("dag_id"), params.get("dag_run_id")
     if bool(dag_id) != bool(dag_run_id):
         given, missing = ("dag_id", "dag_run_id") if dag_id else ("dag_run_id", "dag_id")
-        raise ValueError(f"{given} is given without {missing}: a run is named by both")
+        raise ValueError(f"{given} is set, and {missing} is not: a run needs both")
     targets = [Target(dag_id, dag_run_id)] if dag_id and dag_run_id else []
     targets += [Target(target["dag_id"], target["dag_run_id"]) for target in params.get("targets") or ()]
     if not targets:
-        raise ValueError("no run to cancel: give dag_id and dag_run_id, or targets, a list of {dag_id, dag_run_id}")
+        raise ValueError("no run to cancel: set dag_id and dag_run_id, or targets to a list of {dag_id, dag_run_id}")
     return list(dict.fromkeys(targets))
 
 
@@ -80,7 +81,17 @@ def event_of(
     source: str,
     now: datetime,
 ) -> RunCancellation:
-    """What came of one run, as an event."""
+    """The event about the cancellation of one run.
+
+    Args:
+        summary: The result.
+        mode: The mode of the cancellation.
+        reason: Its reason.
+        cancelled_by: The id of the run of ``mljob_cancel``.
+        try_number: The try of its task.
+        source: The name of this Airflow, ``[mljob] source``.
+        now: The time of the event, with a time zone.
+    """
     return RunCancellation(
         timestamp=now,
         source=source,
@@ -100,22 +111,21 @@ def event_of(
     )
 
 
-def not_over(left: Iterable[Summary], asked: int) -> str:
-    """The runs that are not over, and why, in one text."""
-    named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in left]
+def not_over(unfinished: Iterable[Summary], asked: int) -> str:
+    """An error message that names the runs that are not over, each with its last error."""
+    named = [f"{summary.target}: {summary.errors[-1] if summary.errors else summary.state}" for summary in unfinished]
     return f"{len(named)} of {asked} run(s) are not over: " + "; ".join(named)
 
 
 def _connect() -> Runs:
-    from airflow.sdk import Connection
+    from mljob_airflow.cancellation.airflow_runs import AirflowRuns
+    from mljob_airflow.rest.client import Endpoint
 
-    from mljob_airflow.rest.client import AirflowRuns, Endpoint
-
-    return AirflowRuns(Endpoint.from_connection(Connection.get(settings.airflow_conn_id())))
+    return AirflowRuns(Endpoint.configured())
 
 
 def _report(summary: Summary, **about: Any) -> None:
-    """Hand the event over to be delivered. Nobody's listening is no reason to leave a run uncancelled."""
+    """Send an event, without waiting for its delivery. While Kafka is away, runs are cancelled all the same."""
     from mljob_airflow.events import producer
 
     with producer.harmless(f"event of {summary.target}'s cancellation"):

@@ -1,9 +1,9 @@
-"""The cancellation DAG: fails every unfinished task instance of dag runs, then the runs, and sees that they are over.
+"""Cancels dag runs: fails every unfinished task instance, then the run, and verifies that all of it has ended.
 
-The operator triggers it when an MLJob is deleted in mid-run; anyone else may as well, from the UI. It goes through Airflow's
-REST API, since no task can reach another run otherwise, with the credentials of the Airflow Connection that
-``[mljob] airflow_conn_id`` names (``mljob_airflow`` by default). What was done to each run is the task's return value, and an event
-on the Kafka topic of ``[mljob] topic``.
+The operator triggers this DAG when an MLJob is deleted while its run is in progress. You can trigger it as well, in the UI. A task can
+reach other runs only through Airflow's REST API, so the DAG uses the Airflow Connection that ``[mljob] airflow_conn_id`` names
+(``mljob_airflow`` by default). The result of each run is in the return value of the task, and an event on the Kafka topic of
+``[mljob] topic``.
 
 To use it, put a file with this line into a DAG folder::
 
@@ -30,14 +30,14 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     is_paused_upon_creation=False,
-    # As many cancellations at once as anybody asks for: they must not wait for each other.
+    # Cancellations must not wait for each other.
     max_active_runs=1000,
     max_active_tasks=1000,
     tags=["mljob"],
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=2),
-        # Ahead of whatever else waits for a slot, perhaps the very run that is to be cancelled.
+        # Before all other tasks that wait for a slot: they may be tasks of the run to cancel.
         "priority_weight": 1000,
     },
     params={
@@ -47,34 +47,34 @@ with DAG(
             [],
             type="array",
             items=TARGET,
-            # At eight at once, what they may take at worst fits in the task's time.
+            # Eight runs are cancelled in parallel, so even the slowest 100 cancellations end before the task's execution_timeout.
             maxItems=100,
-            title="Several runs",
-            description="Runs to cancel, beside that one or instead of it: a list of {dag_id, dag_run_id}.",
+            title="More runs",
+            description="More runs to cancel, also without the two params above: a list of {dag_id, dag_run_id}.",
         ),
         "reason": Param(
-            "cancelled by hand", type="string", title="Reason", description="Why; becomes the note of the runs."
+            "cancelled by hand", type="string", title="Reason", description="The reason, for the notes of the runs."
         ),
         "mode": Param(
             "graceful",
             enum=["graceful", "immediate"],
             title="Teardown tasks",
-            description="graceful: they get their chance to release what the run holds. immediate: they are failed like all others.",
+            description="graceful: teardown tasks run, and release the run's resources. immediate: they are failed like all other tasks.",
         ),
         "teardown_seconds": Param(
             30,
             type="number",
             minimum=0,
             title="Time for teardown",
-            description="Seconds that teardown tasks may take where the mode is graceful; then they are failed too.",
+            description="Seconds that teardown tasks may take in mode graceful; then they are failed too.",
         ),
     },
 ) as mljob_cancel:
-    # Whole: by its annotation Airflow would store each key of the dictionary as an XCom of its own as well.
+    # multiple_outputs: by default Airflow also stores each key of a dict as an XCom of its own.
     @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))  # type: ignore[untyped-decorator]
     def cancel() -> dict[str, Any]:
-        """Cancel the runs; what was done to each is the return value."""
-        # Late: parsed again and again by the DAG processor, which needs none of it.
+        """Cancel the runs; their results are the return value."""
+        # Late: the DAG processor parses this file again and again, and doesn't need the task's code.
         from mljob_airflow.cancellation import task as cancellation_task
 
         return cancellation_task.cancel(get_current_context())

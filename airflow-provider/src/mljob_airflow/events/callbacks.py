@@ -1,8 +1,8 @@
-"""Task callbacks that tell what a task instance does, as one event for every state it enters.
+"""Task callbacks that send an event for every state that a task instance enters.
 
-Airflow runs them in the task's own process, or, when the scheduler had to fail the task because that process was lost, in
-the DAG processor; the latter knows less (no exception, no dates), so every field but the identity may be absent.
-States set from outside (through the UI or REST) call nothing: the operator learns of those from REST.
+Airflow runs them in the task's own process. When that process was lost and the scheduler fails the task, Airflow runs them in
+the DAG processor, which knows neither the exception nor the dates. So every field of the event but the identity may be absent.
+A state that is set through the UI or REST calls no callback; the operator reads such states from REST.
 Airflow docs: "Callbacks"; ``airflow.sdk.execution_time.task_runner.finalize`` and ``airflow.dag_processing.processor``.
 """
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mljob_airflow.compatibility import assert_supported, installed_version, masked
+from mljob_airflow.truncation import truncated
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.events import EventName, MLJobRef, TaskError, TaskEvent
 from mljob_contract.run_id import RunId
@@ -23,7 +24,7 @@ Context = Mapping[str, Any]
 TaskCallback = Callable[[Context], None]
 
 MAX_ERROR_LENGTH = 1000
-"""Characters of an exception's text that an event carries: enough to see what is wrong, small enough for a status."""
+"""Characters of an exception's text in an event: enough to see what is wrong, and small enough for the MLJob's status."""
 
 _STATES = {
     EventName.TASK_RUNNING: "running",
@@ -36,17 +37,17 @@ _STATES = {
 
 
 def mljob_callbacks() -> dict[str, list[TaskCallback]]:
-    """The five callbacks, for a DAG's ``default_args`` (or a task's own arguments)::
+    """The five callbacks, for a DAG's ``default_args`` or for a task's arguments::
 
         with DAG("train", default_args={**mljob_callbacks(), "retries": 2}): ...
 
-    A task that has callbacks of its own replaces these, as it does any default argument; list both to have both.
+    A callback that a task sets itself replaces the one of ``default_args``, like any argument. To have both, give the task a list of both.
     """
     return {argument: [callback] for argument, callback in CALLBACKS.items()}
 
 
 def on_execute(context: Context) -> None:
-    """The task begins, or goes on after a deferral or between two pokes of a rescheduled sensor."""
+    """The task starts: a new try, after a deferral, or at a poke of a rescheduled sensor."""
     _publish(EventName.TASK_RUNNING, context)
 
 
@@ -56,12 +57,12 @@ def on_success(context: Context) -> None:
 
 
 def on_failure(context: Context) -> None:
-    """The task has failed for good: no tries are left, or it asked not to be tried again."""
+    """The task has failed, and Airflow won't retry it."""
     _publish(EventName.TASK_FAILED, context)
 
 
 def on_retry(context: Context) -> None:
-    """This try has failed, and Airflow will try again."""
+    """This try has failed, and Airflow will retry the task."""
     _publish(EventName.TASK_UP_FOR_RETRY, context)
 
 
@@ -77,23 +78,23 @@ CALLBACKS: Mapping[str, TaskCallback] = {
     "on_retry_callback": on_retry,
     "on_skipped_callback": on_skipped,
 }
-"""Airflow's name of each callback argument, and what we put there."""
+"""Our callback for each of Airflow's callback arguments."""
 
 
 def event_from_context(event: EventName, context: Context, *, source: str, now: datetime) -> TaskEvent:
-    """What happened to the task instance of ``context``, as an event.
+    """An event about the task instance of ``context``.
 
     Args:
         event: What happened.
-        context: Airflow's task context. Only ``ti`` is needed; ``task`` and ``exception`` are used where they are given.
-        source: Which Airflow this is: ``[mljob] source``.
-        now: When it happened, with a time zone.
+        context: Airflow's task context. It must have ``ti``; ``task``, ``dag_run`` and ``exception`` may be missing.
+        source: The name of this Airflow, ``[mljob] source``.
+        now: The time of the event, with a time zone.
     """
     ti = context["ti"]
     start_date = getattr(ti, "start_date", None)
     end_date = getattr(ti, "end_date", None)
     if end_date is None and start_date is not None and event not in (EventName.TASK_RUNNING, EventName.TASK_PROGRESS):
-        # Airflow leaves it empty where a task has skipped itself.
+        # Airflow leaves it empty when a task skips itself.
         end_date = now
     map_index = getattr(ti, "map_index", None)
     return TaskEvent(
@@ -121,8 +122,11 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
 
 def mljob_of(run_id: str, conf: Mapping[str, Any] | None = None) -> MLJobRef | None:
-    """The MLJob that a run belongs to, by its id or, for a run of a backfill, by the marker in its conf; ``None`` for one that the operator did
-    not start.
+    """The MLJob that a run belongs to; ``None`` for a run that the operator did not start.
+
+    Args:
+        run_id: The run's id, which names the MLJob unless the run is part of a backfill.
+        conf: The run's conf. In the runs of a backfill it has a marker that names the MLJob.
     """
     marker = Marker.read(conf) if conf else None
     parsed = RunId.parse(marker.run_id if marker else run_id)
@@ -133,18 +137,14 @@ def _error(exception: object) -> TaskError | None:
     if exception is None:
         return None
     kind = type(exception).__name__ if isinstance(exception, BaseException) else "Error"
-    # Before it is cut, which would leave the beginning of what is to be masked.
-    text = masked(str(exception))
-    if len(text) > MAX_ERROR_LENGTH:
-        text = text[: MAX_ERROR_LENGTH - 1] + "…"
-    return TaskError(type=kind, message=text)
+    # Masked before it is cut: a cut secret would no longer be recognised.
+    return TaskError(type=kind, message=truncated(masked(str(exception)), MAX_ERROR_LENGTH))
 
 
 def _publish(event: EventName, context: Context) -> None:
-    # Late: a DAG file that only names the callbacks must not load Kafka whenever it is parsed.
+    # Late: parsing a DAG file that only names the callbacks must not load Kafka.
     from mljob_airflow import settings
-    from mljob_airflow.events import producer
-    from mljob_airflow.tasks import progress
+    from mljob_airflow.events import producer, throttle
 
     with producer.harmless(f"{event.value} event"):
         state_event = event_from_context(event, context, source=settings.source(), now=datetime.now(UTC))
@@ -152,7 +152,7 @@ def _publish(event: EventName, context: Context) -> None:
             producer.send(state_event)
             producer.flush(producer.DELIVERY_SECONDS)
             return
-        last_report = progress.take_pending(state_event)
+        last_report = throttle.reports.take(state_event)
         if last_report is not None:
             producer.send(last_report)
         producer.send(state_event)

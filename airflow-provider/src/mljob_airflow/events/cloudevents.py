@@ -1,7 +1,7 @@
-"""An event as a Kafka message: CloudEvents 1.0, Kafka protocol binding, binary content mode.
+"""Events as Kafka messages: CloudEvents 1.0, Kafka protocol binding, binary content mode.
 
-The value is the event alone; what it is, where it comes from and when are Kafka headers, so that a router needs no JSON.
-The key is the run, so that all events of a run share a partition and stay in order.
+The value is the event. The CloudEvents attributes (type, source, time and others) are Kafka headers, so a router needs no JSON.
+The key is the run, so all events of a run are in one partition and stay in order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Message:
 
 
 def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
-    """Write ``event`` as a message; ``event_id`` makes it unique together with its source."""
+    """``event`` as a message. ``event_id`` is unique for the event's source."""
     subject = f"{event.dag_id}/{event.run_id}/{event.task_id}"
     if event.map_index >= 0:
         subject += f"/{event.map_index}"
@@ -34,7 +34,7 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 
 
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
-    """Write what was done to a run as a message: with that run's key, it follows the events of the run in their partition."""
+    """``cancellation`` as a message. It has the key of the cancelled run, so it follows the run's events in their partition."""
     subject = f"{cancellation.dag_id}/{cancellation.run_id}"
     return Message(
         key=subject.encode(),
@@ -46,7 +46,7 @@ def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -
 
 
 def headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
-    """The attributes of an event; with its ``source``, ``event_id`` makes it unique."""
+    """The CloudEvents attributes of an event, as Kafka headers. ``event_id`` is unique for ``source``."""
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": event_id,

@@ -1,11 +1,10 @@
-"""The Kafka producer of this process, and the promise that it never harms a task.
+"""The Kafka producer of this process. It never fails a task, and hardly delays it.
 
-A task must not fail, or wait for long, because nobody listens. Hence: one producer per process, made when the first event
-is sent; sending only puts the event into librdkafka's bounded buffer; the events of a task's beginning and end are waited
-for, a second or two at most; whatever goes wrong becomes one warning per process and nothing else. Events that are lost
-this way are made up for by the operator, which reads Airflow's REST API as well.
+A process has one producer, made when the first event is sent. Sending puts the event into librdkafka's bounded buffer. The start and
+the end of a task wait until their events are delivered, at most :data:`DELIVERY_SECONDS`. Any error is one warning of the process
+and nothing else. The operator also reads Airflow's REST API, which makes up for lost events.
 
-A producer does not survive a fork (its threads stay behind in the parent), so a forked child makes its own.
+A producer does not survive a fork, because its threads stay in the parent. So a forked child makes its own.
 """
 
 from __future__ import annotations
@@ -25,30 +24,30 @@ from mljob_contract.events import RunCancellation, TaskEvent
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 3.0
-"""How long the beginning and the end of a task wait for their events to be delivered: for a machine under load, it takes a part of a second
-otherwise. The beginning has to wait at all because a task that defers, is rescheduled or is killed ends without a callback, and with it what
-librdkafka still holds."""
+"""Seconds that the start and the end of a task wait for the delivery of their events. Delivery takes less than a second, but longer on a machine
+under load. The start waits because a task that is deferred, rescheduled or killed ends without a callback, and events in librdkafka's buffer are
+lost with its process."""
 AWAY_SECONDS = 0.3
-"""How long either waits when no broker can be reached."""
+"""Seconds that the start and the end of a task wait when no broker can be reached."""
 
 DEFAULTS: dict[str, str | int | bool] = {
-    # A task's end is said once, and in order.
+    # The events of a task arrive once and in order.
     "acks": "all",
     "enable.idempotence": True,
-    # Long enough to put a task's last report and its end in one request, too short to notice.
+    # Long enough to send a task's last report and its end in one request, and too short to notice.
     "linger.ms": 5,
-    # What could not be delivered in this time is old news: the operator has it from REST.
+    # The operator reads the state from REST before that.
     "message.timeout.ms": 10_000,
     "socket.connection.setup.timeout.ms": 5_000,
-    # With the broker down, a task that reports for hours must not fill its memory with reports.
+    # While no broker can be reached, a task that reports for hours must not fill its memory with reports.
     "queue.buffering.max.messages": 10_000,
     "client.id": "mljob-airflow",
 }
-"""librdkafka's settings (its CONFIGURATION.md), each overridden by the connection's extra."""
+"""librdkafka's settings (its CONFIGURATION.md). The connection's extra overrides each of them."""
 
 
 class _State:
-    """What this process has: at most one producer, and what it knows of Kafka being away."""
+    """The producer of this process, if it has one, and the problems with Kafka that it has seen."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -63,7 +62,7 @@ _state: _State | None = None
 
 
 def send(event: TaskEvent | RunCancellation) -> None:
-    """Hand ``event`` to librdkafka, which delivers it from a thread of its own. Returns at once."""
+    """Put ``event`` into librdkafka's buffer; librdkafka delivers it from a thread of its own. Returns at once."""
     producer = _producer()
     if producer is None:
         return
@@ -75,17 +74,21 @@ def send(event: TaskEvent | RunCancellation) -> None:
     producer.produce(
         settings.topic(), key=message.key, value=message.value, headers=message.headers, on_delivery=_on_delivery
     )
-    # Serves the delivery reports and log lines that have gathered; waits for nothing.
+    # Calls the callbacks of earlier deliveries, without waiting.
     producer.poll(0)
 
 
 def flush(timeout: float) -> None:
-    """Wait until all events are delivered: for ``timeout`` seconds at most, and hardly when no broker can be reached."""
+    """Wait until all events are delivered.
+
+    Args:
+        timeout: Seconds to wait at most; :data:`AWAY_SECONDS` while no broker can be reached.
+    """
     state = _current_state()
     if state.producer is None:
         return
     began = time.monotonic()
-    # In small steps, since only what librdkafka calls meanwhile tells that the brokers are away.
+    # In small steps: librdkafka calls _on_error during a flush, which is how we learn that the brokers are away.
     while undelivered := state.producer.flush(0.05):
         waited = time.monotonic() - began
         if waited >= timeout or (state.brokers_away and waited >= AWAY_SECONDS):
@@ -94,14 +97,19 @@ def flush(timeout: float) -> None:
 
 
 class DeliveryError(Exception):
-    """Kafka did not take a message whose delivery is what the task is for."""
+    """Kafka did not take a message."""
 
 
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
-    """Send a message and wait until Kafka has it: for a task that exists to send it, and is to fail when it can't.
+    """Send a message and wait until Kafka has it. For a task whose purpose is to send the message, and that must fail otherwise.
+
+    Args:
+        topic: The topic.
+        message: The message.
+        timeout: Seconds to wait at most.
 
     Raises:
-        DeliveryError: Kafka refused it, or did not take it in time.
+        DeliveryError: Kafka refused the message, or did not take it in time.
     """
     reported: list[Any] = []
     connected = _connect(settings.kafka_config_id())
@@ -119,7 +127,11 @@ def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
 
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
-    """Whatever fails in this block is one warning of this process, and no more."""
+    """Turn any exception in this block into one warning of this process.
+
+    Args:
+        what: What the block sends, for the warning: ``progress report``.
+    """
     try:
         yield
     except Exception as error:
@@ -127,7 +139,7 @@ def harmless(what: str) -> Iterator[None]:
 
 
 def warn_once(message: str, *args: object) -> None:
-    """Warn, the first time in this process; later ones are debug lines."""
+    """Log a warning; in the same process, later calls log debug lines."""
     state = _current_state()
     log.log(logging.DEBUG if state.warned else logging.WARNING, message, *args)
     state.warned = True
@@ -136,7 +148,7 @@ def warn_once(message: str, *args: object) -> None:
 def _producer() -> Any:
     state = _current_state()
     if state.producer is None and not state.unavailable:
-        # Tried once: a connection that is missing at a task's start is missing at its end too.
+        # Only one attempt: an Airflow Connection that is missing at the start of a task is also missing at its end.
         state.unavailable = True
         state.producer = _connect(settings.kafka_config_id())
         state.unavailable = False
@@ -148,18 +160,18 @@ def _current_state() -> _State:
     if _state is None:
         _state = _State()
     elif _state.pid != os.getpid():
-        # The parent's producer is kept, unused: to free it would wait for threads that do not exist in this process.
+        # Keep a reference to the parent's producer: its destructor would wait for threads that don't exist in this process.
         parent, _state = _state, _State()
         _state.inherited = (parent.producer, parent.inherited)
     return _state
 
 
 def _connect(kafka_config_id: str) -> Any:
-    # Late: neither Airflow's start nor the parsing of a DAG may pay for it.
+    # Late: this import must slow down neither the start of Airflow nor the parsing of a DAG file.
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
-        """The provider's hook, for its handling of connections and managed authentication, with our defaults."""
+        """The Kafka provider's hook, which handles connections and managed authentication, with our defaults."""
 
         def _get_client(self, config: dict[str, Any]) -> Any:
             return make_producer(config)
@@ -168,14 +180,14 @@ def _connect(kafka_config_id: str) -> Any:
 
 
 def make_producer(config: dict[str, Any]) -> Any:
-    """A producer with our defaults and, above them, ``config``, in librdkafka's words."""
+    """A producer with our defaults, which ``config`` overrides, by librdkafka's names."""
     from confluent_kafka import Producer
 
     return Producer({**DEFAULTS, "error_cb": _on_error, **config}, logger=_QuietLog())
 
 
 class _QuietLog:
-    """librdkafka's log lines as debug lines of ours: it repeats itself several times a second while a broker is away."""
+    """Logs librdkafka's lines at level debug: while a broker is away, librdkafka repeats a line several times a second."""
 
     def log(self, level: int, message: str, *args: object) -> None:
         log.debug("librdkafka: " + message, *args)

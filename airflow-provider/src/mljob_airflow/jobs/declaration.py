@@ -79,9 +79,9 @@ class Job(Generic[Params]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        from mljob_airflow.policy import instrument
+        from mljob_airflow.events.instrumentation import instrument
 
-        # When all are there, rather than by default_args: a task that has a callback of its own keeps it, and ours beside it.
+        # Now that all tasks are there, instead of by default_args: a task then keeps its own callbacks and has ours as well.
         for task in self.dag.tasks:
             instrument(task)
         self.dag.__exit__(kind, error, traceback)

@@ -1,7 +1,7 @@
-"""Lists that Airflow gives in pages, in a way that 3.1 to 3.3 understand.
+"""Lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
 
-Airflow 3.1 knows no cursors: it ignores the one that is asked for and follows the offset, which later versions ignore in turn. So every
-page is asked for by both, and no version has to be known.
+Airflow 3.1 ignores a cursor and uses the offset; later versions ignore the offset and use the cursor. So every request for a page has
+both, and the code doesn't need to know the version.
 """
 
 from __future__ import annotations
@@ -11,26 +11,31 @@ from dataclasses import dataclass
 from typing import Any
 
 PAGE_SIZE = 100
-"""``[api] maximum_page_limit``'s default; a server with a smaller one answers smaller pages, which is fine."""
+"""Rows that a request asks for: the default of ``[api] maximum_page_limit``. A server with a smaller limit returns smaller pages."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of a list, and whether they are its last."""
+    """Some rows of a list.
+
+    Attributes:
+        rows: The rows, as JSON objects.
+        is_last: Whether no page follows.
+    """
 
     rows: Sequence[Row]
     is_last: bool
 
 
 def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Iterator[Page]:
-    """The pages of a list, each asked for when the one before it has been used.
+    """The pages of a list. A page is requested when the caller has used the page before it.
 
     Args:
-        field: Where an answer has its rows.
-        ask: Makes the request for a page, whose place it gets as query parameters (``cursor``, ``offset``, ``limit``), and returns the
-            answer's JSON. A list that has no cursors in any version may leave the first out.
+        field: The field of an answer that has the rows.
+        ask: Requests a page and returns the answer's JSON. Its argument is the page's place as query parameters (``cursor``,
+            ``offset``, ``limit``). For a list without cursors in all versions it may drop ``cursor``.
     """
     cursor: str | None = ""
     seen = 0

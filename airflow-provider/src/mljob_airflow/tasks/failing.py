@@ -1,4 +1,4 @@
-"""Failing without another try, where a retry would change nothing: a model that is too bad, data that is not there."""
+"""Failing a task without a retry, for errors that a retry can't fix: a model that is too inaccurate, data that is missing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ assert_supported(installed_version())
 
 
 def fail_for_good(message: str) -> Exception:
-    """The exception that ends a task without another try, for a task to raise::
+    """Make Airflow's ``AirflowFailException``, which fails a task without a retry.
 
-        raise fail_for_good(f"accuracy {accuracy} is below {least}: not published")
+    The task raises it::
 
-    It is Airflow's ``AirflowFailException``.
+        raise fail_for_good(f"accuracy {accuracy} is below {least}: the model is not published")
     """
     return fail_exception()(message)

@@ -1,13 +1,15 @@
-"""What a task tells, and can't be told: it is left out, and the task's log names it.
+"""Values that are left out, and the warning that names them in the task's log.
 
-A training of hours must not fail, or lose its other numbers, because one of them is NaN. So ``report()`` and ``publish_outputs()`` check each
-value by itself, leave out the ones that can't be sent, and warn.
+Hours of training must not fail, or lose the other numbers, because one number is NaN. So ``report()`` and ``publish_outputs()`` check each
+value by itself, leave out the values that can't be sent, and warn.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
+
+from mljob_airflow.truncation import truncated
 
 log = logging.getLogger(__name__)
 
@@ -16,20 +18,20 @@ MAX_WARNINGS = 50
 MAX_SHOWN = 80
 """Characters of a name or a value in a warning."""
 
-_said: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 def warn(what: str, why: str, *, value: object = None) -> None:
-    """Write to the task's log that something is left out; the same thing for the same reason once in a process.
+    """Log that a value is left out. The same value with the same reason is a warning once in a process, then a debug line.
 
     Args:
-        what: What it is, for example ``report(): metric 'loss'``.
-        why: Why it can't be sent, and what can be.
-        value: What it was this time; ``None``: it is not shown.
+        what: The value's name, for example ``report(): metric 'loss'``.
+        why: Why the value can't be sent, and what can be sent instead.
+        value: The value itself; ``None``: the log doesn't show it.
     """
     level = logging.DEBUG
-    if (what, why) not in _said and len(_said) < MAX_WARNINGS:
-        _said.add((what, why))
+    if (what, why) not in _warned and len(_warned) < MAX_WARNINGS:
+        _warned.add((what, why))
         level = logging.WARNING
     given = "" if value is None else f" {shown(value)}"
     log.log(level, "%s%s is left out: %s. The task goes on.", what, given, why)
@@ -40,10 +42,10 @@ def shown(value: object) -> str:
     text = f"a {kind(value)}"
     with suppress(Exception):
         text = repr(value)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return truncated(text, MAX_SHOWN)
 
 
 def kind(value: object) -> str:
-    """The class of a value, as a person knows it: ``str``, ``numpy.ndarray``."""
+    """The class of a value, as its users write it: ``str``, ``numpy.ndarray``."""
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__.split('.')[0]}.{cls.__qualname__}"

@@ -1,10 +1,10 @@
-"""Outputs: what a run leaves behind that its owner wants to know: a model's path, its score, how many rows.
+"""Publishing the outputs of a run: small results such as a model's path, its score, or a number of rows.
 
-They travel as an XCom of a fixed key; the operator collects them from all tasks when the run has ended, and shows them in
-the MLJob's ``.status.outputs``. They are for small values: data itself belongs in files or tables, and its address here.
+A task's outputs are an XCom with a fixed key. The operator collects them from all tasks when the run has ended, and shows them in
+the MLJob's ``.status.outputs``. Large data belongs in files or tables; publish its path.
 
-A value that can't be published is left out: the log warns, and the XCom names it under a reserved key, which the operator shows in
-``.status.outputsOmitted``. It never fails the task, whose work is done by then.
+A value that can't be published is left out: the log warns, and the XCom names the value under a reserved key, which the operator shows in
+``.status.outputsOmitted``. Publishing never fails the task, because the task's work is done by then.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from mljob_airflow.compatibility import assert_supported, installed_version
 from mljob_airflow.tasks import omissions
+from mljob_airflow.tasks.names import status_name
 
 assert_supported(installed_version())
 
@@ -25,42 +26,40 @@ log = logging.getLogger(__name__)
 
 XCOM_KEY = "mljob_outputs"
 OMITTED_KEY = "mljob_outputs_omitted"
-"""Within the XCom: the list of the names of what is left out. No output can have this name."""
+"""Key within the XCom: the list of the names of the outputs that are left out. No output can have this name."""
 MAX_BYTES = 8192
-"""Of all outputs of one task as JSON: they have to fit in a Kubernetes object together with everything else."""
+"""Bytes of all outputs of a task as JSON: the status must hold the outputs of all tasks."""
 MAX_OMITTED = 100
-"""Names of outputs that are left out. The status has 32."""
-MAX_NAME_LENGTH = 63
-"""Characters of such a name, as the status has them."""
+"""Names of left out outputs in the XCom. The status has at most 32."""
 MAX_LEVELS = 32
-"""Of lists and objects within each other, as the status has them."""
+"""Levels of nested lists and objects, as in the status."""
 
 _RESERVED = frozenset({"__classname__", "__id__"})
-"""Keys by which Airflow's serialisation tells its own objects; it refuses an XCom that has one."""
+"""Keys by which Airflow's serialisation recognises its own objects. Airflow refuses an XCom that has one."""
 
 
 @dataclass
 class _Published:
-    """What a task instance has published so far."""
+    """The outputs that a task instance has published so far, and the names of the others."""
 
     values: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
 
 
 def publish_outputs(**outputs: Any) -> None:
-    """Publish results of the running task, as they are to appear in the MLJob's ``.status.outputs``.
+    """Publish results of the running task, which then appear in the MLJob's ``.status.outputs``.
 
-    Calling it again in the same task adds to what was published, the newer value of a name wins. Outside of an Airflow
+    A second call in the same task adds outputs; the newer value of a name replaces the older one. Outside of an Airflow
     task it publishes nothing.
 
-    It never raises. What can't be published is left out, with a warning in the task's log, and named in the MLJob's
-    ``.status.outputsOmitted``; the other outputs are published:
+    It never raises. These outputs are left out, with a warning in the task's log, and named in the MLJob's
+    ``.status.outputsOmitted``, while the others are published:
 
-    - a value that is not JSON, such as an array, or has NaN, an infinity or a whole number of more than 64 bits in it;
-    - the largest values, where all outputs of the task together are more than 8,192 bytes as JSON.
+    - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer of more than 64 bits;
+    - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:
-        outputs: JSON values; paths and NumPy numbers are converted.
+        outputs: JSON values by name; paths and NumPy numbers are converted.
     """
     values, refused = as_json(outputs)
     for name, why in refused.items():
@@ -81,12 +80,14 @@ def publish_outputs(**outputs: Any) -> None:
 
 
 def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The outputs as JSON values, paths as texts and NumPy's numbers as Python's; and why each of the others can't be published, by name."""
+    """The outputs as JSON values, with paths as strings and NumPy's numbers as Python's; and by name the reason why each of the others can't
+    be published.
+    """
     values: dict[str, Any] = {}
     refused: dict[str, str] = {}
     for name, value in outputs.items():
         if name == OMITTED_KEY:
-            refused[name] = "the name is reserved: publish it under another"
+            refused[name] = "the name is reserved: choose another name"
             continue
         try:
             plain = json.loads(json.dumps(value, default=_plain, allow_nan=False))
@@ -109,18 +110,18 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
         size = len(json.dumps(merged[name]))
         omissions.warn(
             _named(name),
-            f"it has {size} bytes as JSON, and all outputs of a task together may have {MAX_BYTES}: publish the path of a file with the data",
+            f"it has {size} bytes as JSON, and all outputs of a task together may have {MAX_BYTES}: write the data to a file, and publish its path",
         )
     omitted = [name for name in dict.fromkeys((*before.omitted, *refused, *too_much)) if name not in fitting]
     _published.clear()
     _published[str(ti.id)] = _Published(fitting, omitted)
-    named = [_name(name) for name in omitted[:MAX_OMITTED]]
+    named = [status_name(name) for name in omitted[:MAX_OMITTED]]
     ti.xcom_push(key=XCOM_KEY, value={**fitting, OMITTED_KEY: named} if named else fitting)
 
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As many as fit, small ones first: a model's weights do not push out its score."""
-    # With the colon, the comma and the braces that it takes among the others.
+    """As many values as fit, small values first: a model's weights must not displace its score."""
+    # Each size includes the colon, the comma and the braces, which the value needs among the others.
     sizes = {name: len(json.dumps({name: value})) for name, value in values.items()}
     room, kept = MAX_BYTES, set()
     for name in sorted(sizes, key=lambda name: sizes[name]):
@@ -132,7 +133,7 @@ def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _published: dict[str, _Published] = {}
-"""Of the task instance that runs in this process, by its id (a new one for each try)."""
+"""What the task instance of this process has published, by its id, which is a new one for each try."""
 
 
 def _plain(value: object) -> Any:
@@ -140,21 +141,21 @@ def _plain(value: object) -> Any:
         return os.fspath(value)
     item = getattr(value, "item", None)
     if callable(item):
-        # NumPy's scalars; an array of more than one element refuses, as it should.
+        # NumPy's scalars. An array of more than one element raises an exception.
         try:
             return item()
         except Exception:
             log.debug("%s has no single item.", omissions.kind(value))
     raise TypeError(
-        f"{omissions.kind(value)} is no JSON value: publish the path of a file with the data, or plain numbers"
+        f"{omissions.kind(value)} is not a JSON value: publish plain numbers, or write the data to a file and publish its path"
     )
 
 
 def _check(value: Any, level: int = 0) -> None:
-    """Refuse what is JSON to Python, and can't be stored as an XCom or in the status.
+    """Refuse values that Python writes as JSON, but that an XCom or the status can't store.
 
     Raises:
-        ValueError: Why.
+        ValueError: The value can't be stored; the text says why.
     """
     if level > MAX_LEVELS:
         raise ValueError(f"it has more than {MAX_LEVELS} levels")
@@ -172,20 +173,15 @@ def _check(value: Any, level: int = 0) -> None:
             if not value.isascii():
                 _encode(value)
         case int() if not -(2**63) <= value < 2**63:
-            raise ValueError("it has a whole number of more than 64 bits: publish it as a text")
+            raise ValueError("it has an integer of more than 64 bits: publish it as a string")
 
 
 def _encode(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("it has a text that is not Unicode (half of a surrogate pair)") from None
+        raise ValueError("it has a string that is not valid Unicode (half of a surrogate pair)") from None
 
 
 def _named(name: str) -> str:
     return f"publish_outputs(): {omissions.shown(name)}"
-
-
-def _name(name: str) -> str:
-    """A name as it can be stored, whatever it is."""
-    return name.encode("utf-8", "replace").decode()[:MAX_NAME_LENGTH]

@@ -1,0 +1,141 @@
+"""The dag runs of an Airflow, over its REST API."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mljob_airflow.cancellation.plan import Task, TaskInstance
+from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect
+from mljob_airflow.rest.paging import pages
+
+log = logging.getLogger(__name__)
+
+MAX_NOTE_LENGTH = 1000
+"""Characters of a run's note, as Airflow stores it."""
+
+
+class AirflowRuns:
+    """The runs of a real Airflow; implements :class:`mljob_airflow.cancellation.runs.Runs`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        from airflow_client import client
+
+        self._client = client
+        api_client = connect(endpoint)
+        self._dag_runs = client.DagRunApi(api_client)
+        self._task_instances = client.TaskInstanceApi(api_client)
+        self._tasks = client.TaskApi(api_client)
+
+    def state(self, dag_id: str, dag_run_id: str) -> str | None:
+        """The run's state; ``None`` when there is no such run."""
+        run = self._run(dag_id, dag_run_id)
+        state: str | None = None if run is None else run["state"]
+        return state
+
+    def tasks(self, dag_id: str) -> Sequence[Task]:
+        """The DAG's tasks; empty when there is no such DAG."""
+        answer = ask_or_none(f"list tasks of {dag_id}", self._tasks.get_tasks_without_preload_content, dag_id)
+        return [
+            Task(task["task_id"], tuple(task.get("downstream_task_ids") or ()), task.get("trigger_rule"))
+            for task in (answer or {}).get("tasks", ())
+        ]
+
+    def task_instances(self, dag_id: str, dag_run_id: str) -> Iterator[TaskInstance]:
+        """All task instances of the run."""
+        what, method = (
+            f"list task instances of {dag_run_id}",
+            self._task_instances.get_task_instances_without_preload_content,
+        )
+        for page in pages("task_instances", lambda place: ask(what, method, dag_id, dag_run_id, **place)):
+            yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
+
+    def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
+        """Set task instances failed; the errors. A task instance that has failed already is no error."""
+        if self._fail_together(dag_id, dag_run_id, instances):
+            return []
+        errors = [self._fail_one(dag_id, dag_run_id, instance) for instance in instances]
+        return [error for error in errors if error]
+
+    def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        """Set the run failed, and add a line to its note, which Airflow cuts at 1,000 characters."""
+        run = self._run(dag_id, dag_run_id)
+        if run is None:
+            return
+        whole = f"{run.get('note') or ''}\n{note}".strip()[:MAX_NOTE_LENGTH]
+        body = self._client.DAGRunPatchBody(state="failed", note=whole)
+        method = self._dag_runs.patch_dag_run_without_preload_content
+        try:
+            ask(f"fail run {dag_run_id}", method, dag_id, dag_run_id, body)
+        except AirflowApiError as error:
+            # 404: the run was deleted. 409: the run has failed already.
+            if error.status not in {404, 409}:
+                raise
+
+    def _run(self, dag_id: str, dag_run_id: str) -> Mapping[str, Any] | None:
+        method = self._dag_runs.get_dag_run_without_preload_content
+        return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
+
+    def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
+        """Fail a batch in one request; whether Airflow has failed all of it.
+
+        Airflow stops at the first task instance that it refuses (one that has failed already is enough), and keeps what it did before.
+        """
+        if len(batch) == 1:
+            return False
+        body = {
+            "actions": [
+                {
+                    "action": "update",
+                    "action_on_non_existence": "skip",
+                    "entities": [
+                        {"task_id": instance.task_id, "map_index": instance.map_index, "new_state": "failed"}
+                        for instance in batch
+                    ],
+                }
+            ]
+        }
+        model = self._client.BulkBodyBulkTaskInstanceBody.from_dict(body)
+        try:
+            answer = ask(
+                f"fail {len(batch)} task instances of {dag_run_id}",
+                self._task_instances.bulk_task_instances_without_preload_content,
+                dag_id,
+                dag_run_id,
+                model,
+            )
+        except AirflowApiError as error:
+            if error.status is None or error.status in {401, 403}:
+                raise
+            log.info("Failing the task instances one by one: %s", error)
+            return False
+        return answer.get("update") is not None and not answer["update"].get("errors")
+
+    def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
+        """Fail one task instance; the error, or ``None``."""
+        body = self._client.PatchTaskInstanceBody(new_state="failed")
+        what = f"fail {instance.task_id}"
+        try:
+            if instance.map_index >= 0:
+                ask(
+                    f"{what}[{instance.map_index}]",
+                    self._task_instances.patch_task_instance_by_map_index_without_preload_content,
+                    dag_id,
+                    dag_run_id,
+                    instance.task_id,
+                    instance.map_index,
+                    body,
+                )
+            else:
+                method = self._task_instances.patch_task_instance_without_preload_content
+                ask(what, method, dag_id, dag_run_id, instance.task_id, body)
+        except AirflowApiError as error:
+            if error.status == 409:
+                # The task instance has failed already.
+                return None
+            if error.status == 404:
+                # The DAG has lost this task, or a mapped task was expanded meanwhile. The next round lists the task instances again.
+                return str(error)
+            raise
+        return None

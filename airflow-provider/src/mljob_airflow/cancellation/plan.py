@@ -1,0 +1,72 @@
+"""The order in which the task instances of a run are failed. Pure.
+
+When a task instance is set failed, Airflow clears its failed and upstream_failed downstream tasks (``set_task_instance_state`` of Airflow 3.3),
+which would run again. So upstream tasks are failed before downstream tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+FINISHED_RUN_STATES = frozenset({"success", "failed"})
+NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_failed", "removed"})
+"""States of task instances whose code has not run."""
+TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
+"""The trigger rule of every teardown task. Airflow gives it to no other task."""
+BATCH_SIZE = 25
+"""Task instances in one request: Airflow locks the rows of all of them until it has set the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstance:
+    """A task instance of the run; ``map_index`` is -1 for a task that is not mapped."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of the DAG."""
+
+    task_id: str
+    downstream_task_ids: tuple[str, ...] = ()
+    trigger_rule: str | None = None
+
+
+def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
+    """The rank of each task: 0 without upstream tasks, otherwise one more than the highest rank of its upstream tasks."""
+    upstream: dict[str, set[str]] = {}
+    for task in tasks:
+        upstream.setdefault(task.task_id, set())
+        for downstream in task.downstream_task_ids:
+            upstream.setdefault(downstream, set()).add(task.task_id)
+    ranks: dict[str, int] = {}
+    try:
+        for task_id in TopologicalSorter(upstream).static_order():
+            ranks[task_id] = 1 + max((ranks[up] for up in upstream[task_id]), default=-1)
+    except CycleError:
+        return {}
+    return ranks
+
+
+def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
+    """The task instances in the order in which they are to be failed, one batch for each request.
+
+    A batch has task instances of one rank, because Airflow follows no order within a request. Lower ranks come first, and tasks that the DAG
+    no longer has come last. Within a rank, task instances that don't run yet come first: otherwise they would start in the slots that become
+    free.
+    """
+    last = max(ranks.values(), default=0) + 1
+    groups: dict[int, list[TaskInstance]] = {}
+    for instance in sorted(instances, key=lambda ti: (ti.state == "running", ti.task_id, ti.map_index)):
+        groups.setdefault(ranks.get(instance.task_id, last), []).append(instance)
+    return [
+        groups[rank][start : start + BATCH_SIZE]
+        for rank in sorted(groups)
+        for start in range(0, len(groups[rank]), BATCH_SIZE)
+    ]
