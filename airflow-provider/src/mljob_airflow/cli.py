@@ -1,14 +1,13 @@
-"""``mljob-airflow``: the jobs in DAG files, for who writes MLJobs.
+"""The command ``mljob-airflow``, for people who write MLJobs for the DAGs in DAG files.
 
-``list`` shows the DAGs, ``explain`` one of them or a param of it, ``manifests`` writes MLJobs to fill in. They read DAG files as Airflow
-does, by paths or from the DAG bundles that Airflow is configured with, and need neither its database nor a running Airflow: a
-repository's CI can hold its manifests against its DAGs.
+``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes MLJobs to fill in. The command reads DAG
+files as Airflow does, from paths or from the DAG bundles of Airflow's configuration. It needs neither Airflow's database nor a running
+Airflow, so a CI job can compare a repository's manifests with its DAGs.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,25 +15,30 @@ from pathlib import Path
 from mljob_airflow.jobs import catalog
 from mljob_airflow.jobs.catalog import Catalog, DagEntry
 from mljob_airflow.jobs.explanations import UnknownPath, explain
-from mljob_airflow.jobs.import_errors import gist
+from mljob_airflow.jobs.import_errors import one_line
 from mljob_airflow.jobs.manifests import ManifestError, manifest, missing, set_values
+from mljob_airflow.jobs.suggestions import closest, likeness
 
 MAX_NAMED = 20
 """DAGs that a message names."""
 
 
 class UsageError(Exception):
-    """What was asked for is not there; the text says what is."""
+    """The arguments name a DAG that does not exist, or contradict each other. The text says what to change."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 is success, 1 a DAG that Airflow can't import, 2 a request that can't be met."""
+    """Run the command.
+
+    Returns:
+        The exit status: 0 for success, 1 if Airflow can't import a DAG file, 2 for invalid arguments.
+    """
     options = _parser().parse_args(arguments)
     found = catalog.load(options.dags)
     for file, why in found.broken.items():
-        _say(f"warning: Airflow can't import {file}: {_indented(why) if options.traceback else gist(file, why)}")
+        _say(f"warning: Airflow can't import {file}: {_indented(why) if options.traceback else one_line(file, why)}")
     if found.broken and not options.traceback:
-        _say("note: --traceback shows the whole tracebacks")
+        _say("note: --traceback shows the tracebacks")
     try:
         options.command(found, options)
     except (UsageError, UnknownPath, ManifestError) as error:
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mljob-airflow", description="The jobs in DAG files: list them, explain them, and write MLJobs for them."
+        prog="mljob-airflow", description="List the DAGs in DAG files, explain them, and write MLJobs for them."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
@@ -55,34 +59,40 @@ def _parser() -> argparse.ArgumentParser:
         type=_existing,
         default=[],
         metavar="PATH",
-        help="a DAG file, or a folder of them; repeatable. By default the DAG bundles that Airflow is configured with",
+        help="a DAG file, or a folder of DAG files; repeatable. Default: the DAG bundles of Airflow's configuration",
     )
     common.add_argument(
-        "--traceback", action="store_true", help="the whole traceback of each file that Airflow can't import"
+        "--traceback", action="store_true", help="show the traceback of each DAG file that Airflow can't import"
     )
 
-    listing = commands.add_parser("list", parents=[common], help="the DAGs, with their params and outputs")
+    listing = commands.add_parser("list", parents=[common], help="list the DAGs, with their params and outputs")
     listing.set_defaults(command=_list)
 
     explaining = commands.add_parser(
-        "explain", parents=[common], help="a DAG, or a param of it, in the manner of kubectl explain"
+        "explain", parents=[common], help="explain a DAG or one of its params, like kubectl explain"
     )
-    explaining.add_argument("path", metavar="DAG[.PARAM[.FIELD...]]", help="train_model, or train_model.epochs")
+    explaining.add_argument(
+        "path", metavar="DAG[.PARAM[.FIELD...]]", help="for example train_model, or train_model.epochs"
+    )
     explaining.set_defaults(command=_explain)
 
-    writing = commands.add_parser("manifests", parents=[common], help="MLJobs as YAML, with the params as comments")
+    writing = commands.add_parser(
+        "manifests", parents=[common], help="write MLJobs as YAML, with comments about the params"
+    )
     which = writing.add_mutually_exclusive_group(required=True)
-    which.add_argument("--dag", action="append", default=[], metavar="DAG", help="an MLJob for this DAG; repeatable")
-    which.add_argument("--all", action="store_true", help="an MLJob for each DAG that is declared with mljob_dag")
-    writing.add_argument("--name", help="the MLJob's name; by default made from the DAG's id")
-    writing.add_argument("--namespace", "-n", help="the MLJob's namespace; by default none is written")
+    which.add_argument(
+        "--dag", action="append", default=[], metavar="DAG", help="write an MLJob for this DAG; repeatable"
+    )
+    which.add_argument("--all", action="store_true", help="write an MLJob for each DAG that is declared with mljob_dag")
+    writing.add_argument("--name", help="name of the MLJob; default: made from the DAG's id")
+    writing.add_argument("--namespace", "-n", help="namespace of the MLJob; default: none")
     writing.add_argument(
         "--set",
         action="append",
         type=_assignment,
         default=[],
         metavar="PARAM=VALUE",
-        help="a value of the conf, checked against the param; PARAM.FIELD=VALUE for a field of it; repeatable",
+        help="set a param in the conf, or with PARAM.FIELD=VALUE one of its fields; the value is validated; repeatable",
     )
     writing.set_defaults(command=_manifests)
     return parser
@@ -102,7 +112,7 @@ def _list(found: Catalog, _options: argparse.Namespace) -> None:
 
 def _explain(found: Catalog, options: argparse.Namespace) -> None:
     parts = options.path.split(".")
-    # A DAG's id may have dots itself: the longest that is one counts.
+    # A DAG's id may have dots: the longest id that exists counts.
     for end in range(len(parts), 0, -1):
         entry = found.dags.get(".".join(parts[:end]))
         if entry is not None:
@@ -115,20 +125,20 @@ def _manifests(found: Catalog, options: argparse.Namespace) -> None:
     if options.all:
         entries = [entry for entry in found.dags.values() if entry.is_job]
         if not entries:
-            raise UsageError(f"no DAG is declared with mljob_dag; name one with --dag: there are {_names(found.dags)}")
+            raise UsageError(f"no DAG is declared with mljob_dag; use --dag with one of: {_names(found.dags)}")
     else:
         entries = [_entry(found, dag_id) for dag_id in options.dag]
     if len(entries) != 1 and (options.name or options.set):
-        raise UsageError("--name and --set are for one DAG")
+        raise UsageError("--name and --set work with a single DAG: name one with --dag")
     assignments = dict(options.set)
     if len(assignments) < len(options.set):
-        raise UsageError("--set names a param twice")
+        raise UsageError("--set sets the same param twice")
     texts = []
     for entry in entries:
         conf = set_values(entry, assignments)
         texts.append(manifest(entry, name=options.name, namespace=options.namespace, conf=conf))
         if names := missing(entry, conf):
-            _say(f"note: {entry.dag_id} needs a value for {', '.join(names)}: fill it in, or --set it")
+            _say(f"note: {entry.dag_id} needs a value for {', '.join(names)}: fill it in, or use --set")
     print("---\n".join(texts), end="")
 
 
@@ -141,18 +151,18 @@ def _entry(found: Catalog, dag_id: str) -> DagEntry:
 
 def _no_dag(path: str, found: Catalog) -> str:
     parts = path.split(".")
-    # Of a path to a param: what of it is most like the id of a DAG.
+    # The path may go on to a param: find the part of it that is most like a DAG's id.
     beginnings = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
-    close = [(given, dag_id) for given in beginnings for dag_id in difflib.get_close_matches(given, found.dags, n=1)]
+    close = [(given, dag_id) for given in beginnings if (dag_id := closest(given, found.dags))]
     if close:
-        given, dag_id = max(close, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())
-        return f"no DAG {given!r}: did you mean {dag_id!r}?"
-    return f"no DAG {beginnings[-1]!r}: there are {_names(found.dags)}"
+        given, dag_id = max(close, key=lambda pair: likeness(*pair))
+        return f"there is no DAG {given!r}: did you mean {dag_id!r}?"
+    return f"there is no DAG {beginnings[-1]!r}: there are {_names(found.dags)}"
 
 
 def _names(dags: Collection[str]) -> str:
     if not dags:
-        return "none at all; name a DAG file or a folder with --dags"
+        return "no DAGs; name a DAG file or a folder with --dags"
     named = ", ".join(list(dags)[:MAX_NAMED])
     return (
         named
@@ -164,14 +174,14 @@ def _names(dags: Collection[str]) -> str:
 def _existing(text: str) -> Path:
     path = Path(text)
     if not path.exists():
-        raise argparse.ArgumentTypeError(f"{text} isn't there")
+        raise argparse.ArgumentTypeError(f"{text} does not exist")
     return path.resolve()
 
 
 def _assignment(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     if not equals or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} isn't PARAM=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not PARAM=VALUE")
     return path, value
 
 

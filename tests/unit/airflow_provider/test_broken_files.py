@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mljob_airflow.jobs.import_errors import MAX_LENGTH, gist
+from mljob_airflow.jobs.import_errors import MAX_LENGTH, one_line
 
 HEAD = "Traceback (most recent call last):\n"
 
@@ -33,14 +33,14 @@ HEAD = "Traceback (most recent call last):\n"
             "line 5: pydantic.ValidationError: 1 error epochs Input should be 1",
         ),
         ("AirflowDagDuplicatedIdException: two", "AirflowDagDuplicatedIdException: two"),
-        ("", "no reason is told"),
+        ("", "Airflow gives no reason"),
         (HEAD, "Traceback (most recent call last):"),
     ],
     ids=["own line", "deeper", "elsewhere", "syntax", "while handling", "many lines", "no traceback", "nothing", "head"],
 )  # fmt: skip
 def test_the_line_and_the_error_are_told(traceback, told):
-    assert gist("/dags/a.py", traceback) == told
+    assert one_line("/dags/a.py", traceback) == told
 
 
 def test_it_is_short():
-    assert len(gist("/dags/a.py", HEAD + '  File "/lib/b.py", line 9, in f\nX: ' + "y" * 10_000)) == MAX_LENGTH
+    assert len(one_line("/dags/a.py", HEAD + '  File "/lib/b.py", line 9, in f\nX: ' + "y" * 10_000)) == MAX_LENGTH

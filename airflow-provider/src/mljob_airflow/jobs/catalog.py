@@ -1,6 +1,6 @@
-"""What DAGs there are and what each takes: read from DAG files by Airflow itself, without a database or a running Airflow.
+"""The DAGs in DAG files, with their params and outputs. Airflow's own code reads the files, without a database or a running Airflow.
 
-Params of every DAG have a JSON Schema, so a plain DAG is described as a declared job is; only a job knows its outputs.
+The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. Outputs are known of declared jobs only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mljob_contract.job_type import JobType
 
 @dataclass(frozen=True, slots=True)
 class DagEntry:
-    """A DAG, as far as an MLJob for it is concerned."""
+    """The facts about a DAG that matter for an MLJob."""
 
     dag_id: str
     type: JobType = JobType.CUSTOM
@@ -31,29 +31,29 @@ class DagEntry:
     params: tuple[ParamSpec, ...] = ()
     outputs: tuple[ParamSpec, ...] = ()
     is_job: bool = False
-    """Whether it was declared with ``mljob_dag``."""
+    """Whether the DAG was declared with ``mljob_dag``."""
 
     def param(self, name: str) -> ParamSpec | None:
-        """The param of that name."""
+        """The param with this name; ``None`` when there is none."""
         return next((spec for spec in self.params if spec.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The DAGs by their ids, and the files that Airflow could not import, each with the reason."""
+    """DAGs by id, and the tracebacks of DAG files that Airflow can't import, by file."""
 
     dags: Mapping[str, DagEntry]
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(paths: Iterable[Path]) -> Catalog:
-    """The DAGs in files and folders; without any, those in the DAG bundles that this Airflow is configured with."""
+    """The DAGs in files and folders; without any paths, those in the DAG bundles of Airflow's configuration."""
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}
-    # Airflow's own log has the traceback of a broken file twice. Effective where Airflow is not imported yet.
+    # Airflow's log would show the traceback of a broken file twice. The variable has an effect only before Airflow is imported.
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
-    # Airflow and DAG files write to the terminal while they are imported, and our standard output is a manifest.
-    with contextlib.redirect_stdout(sys.stderr), _without_collections():
+    # Airflow and DAG files may write to stdout while they are imported, and our stdout may be a manifest.
+    with contextlib.redirect_stdout(sys.stderr), _without_garbage_collection():
         for path in paths or _configured_folders():
             bag = read_dag_files(path)
             broken |= {str(path / file) if path.is_dir() else str(path): why for file, why in bag.import_errors.items()}
@@ -62,8 +62,8 @@ def load(paths: Iterable[Path]) -> Catalog:
 
 
 @contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
-    """Let the garbage collector rest: of the two seconds that importing Airflow takes, it would add a fifth, and finds nothing."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Disable the garbage collector, which makes the import of Airflow (two seconds) a fifth slower and frees nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -74,7 +74,7 @@ def _without_collections() -> Iterator[None]:
 
 
 def entry_of(dag: Any) -> DagEntry:
-    """An Airflow DAG, as an entry."""
+    """The entry of an Airflow DAG."""
     job = job_of(dag)
     types = [kind for kind in JobType if kind.value in dag.tags and kind is not JobType.BACKFILL]
     return DagEntry(
@@ -94,7 +94,7 @@ def _params(params: Any) -> Iterator[ParamSpec]:
     not_set = Param().value
     for name in params:
         param = params.get_param(name)
-        # A default that its own schema refuses is how a plain DAG says that a value has to be given.
+        # A DAG that was written by hand marks a required param by a default that the param's own schema refuses.
         given = param.value is not not_set and not problems(param.value, param.schema)
         yield ParamSpec(name, dict(param.schema), param.description, param.value if given else REQUIRED)
 

@@ -1,12 +1,11 @@
-"""A job: an on-demand DAG that is declared once, with its params, outputs and owner as types.
+"""Declaring a job: an on-demand DAG with an owner, and with its params and outputs as pydantic models.
 
-:func:`mljob_dag` gives a DAG what every job of the platform needs: no schedule, awake from the start, params checked before a run
-and typed inside of it, every task reported to its MLJob, a try more for what fails by chance, an owner. What differs between
-the kinds of work is in :data:`PROFILES`. The DAG is an ordinary one: whatever Airflow's ``DAG`` takes can be given as well,
-and a DAG that is written by hand with ``mljob_callbacks()`` works as it did.
+:func:`mljob_dag` makes a DAG with the defaults of a job: no schedule, not paused, params that are validated before a run and typed in its
+tasks, callbacks on every task, a retry for chance failures, and an owner. Defaults that depend on the job type are in :data:`PROFILES`.
+The DAG is an ordinary Airflow DAG, and takes every argument of ``DAG``. A DAG that is written by hand with ``mljob_callbacks()``
+works as well.
 
-Parsed again and again by the DAG processor, so: Airflow is imported when a job is declared, by a file that has
-imported it anyway, and Kafka never.
+The DAG processor parses DAG files again and again. So this module imports Airflow only when a job is declared, and never Kafka.
 """
 
 from __future__ import annotations
@@ -39,31 +38,31 @@ log = logging.getLogger(__name__)
 Params = TypeVar("Params", bound=BaseModel)
 
 TAG = "mljob"
-"""The tag of every DAG that is made for MLJobs; the job type is another."""
+"""The tag of every declared job's DAG. The job type is a second tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a kind of work asks of Airflow, where its author says nothing else."""
+    """The defaults of a job type."""
 
     retries: int = 1
-    """How often a task that fails is tried again. One try more is for chance; a run that needs more has ``spec.backoffLimit``."""
+    """Retries of each task, for chance failures. To retry the whole run, an MLJob has ``spec.backoffLimit``."""
     retry_delay: timedelta = timedelta(seconds=10)
-    """Before another try. Airflow's own default, five minutes, looks like a hang to who waits for an MLJob."""
+    """Time before a retry. Airflow's default of five minutes looks like a hang to a person who waits for an MLJob."""
     max_active_runs: int | None = None
-    """Runs at the same time; more stay Queued. ``None``: the Airflow's own ``[core] max_active_runs_per_dag``, which is set with
-    the size of its machines in mind."""
+    """Active runs of the DAG; further runs stay queued. ``None``: Airflow's ``[core] max_active_runs_per_dag``, which suits the size of
+    its machines."""
 
 
 PROFILES: Mapping[JobType, Profile] = {
-    # Short, many, and somebody waits for each.
+    # Many short runs, and a person or program waits for each.
     JobType.INFERENCE: Profile(retries=2, retry_delay=timedelta(seconds=1), max_active_runs=100),
 }
-"""By job type; all others are as ``Profile()``."""
+"""Defaults by job type. A type that is not listed has ``Profile()``."""
 
 
 class Job(Generic[Params]):
-    """A declared job. ``with`` it, tasks go into its DAG; inside of a task it has the run's params. See :func:`mljob_dag`."""
+    """A declared job, made by :func:`mljob_dag`. Tasks in its ``with`` block belong to its DAG. A running task reads its params with :meth:`params`."""
 
     def __init__(self, dag: Any, type: JobType, params: type[Params], outputs: type[BaseModel] | None) -> None:  # noqa: A002
         self.dag = dag
@@ -88,21 +87,21 @@ class Job(Generic[Params]):
 
     @property
     def outputs(self) -> tuple[ParamSpec, ...]:
-        """What the job declares to publish."""
+        """The declared outputs."""
         return outputs_of(self._outputs) if self._outputs else ()
 
     def params(self) -> Params:
-        """The params of the run that the current task belongs to, checked.
+        """The params of the running task's run, as an instance of the params model.
 
         Raises:
-            AirflowFailException: The params are right one by one, which Airflow has checked, but not for the model's own
-                validators. It fails the task for good, as another try would change nothing.
+            AirflowFailException: The model refuses the params. Airflow has validated each param against its JSON Schema, but not the
+                model's own validators. The task fails without a retry, because the params stay the same.
         """
         from airflow.sdk import get_current_context
 
         context = get_current_context()
         given = context["dag_run"].conf or {}
-        # Airflow puts the params of a single task in here too: they are that task's own affair.
+        # context["params"] also has the params of a single task, which are not the job's.
         names = {*given, *self.dag.params}
         try:
             return parse(self._params, {name: value for name, value in context["params"].items() if name in names})
@@ -110,31 +109,31 @@ class Job(Generic[Params]):
             raise fail_for_good(str(error)) from error
 
     def publish(self, **outputs: Any) -> None:
-        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does, and warn of those that are not as declared.
+        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does, and log a warning for each that differs from its declaration.
 
-        They are published all the same: hours of training must not be lost to a misspelt name.
+        Such an output is published all the same: a misspelt name must not lose the result of hours of training.
         """
         try:
-            complaints = list(self._complaints(as_json(outputs)[0]))
+            differences = list(self._differences(as_json(outputs)[0]))
         except Exception as error:
-            # A validator of the model's own.
-            complaints = [
-                f"The outputs could not be compared with {self.dag.dag_id}'s model: {type(error).__name__}: {error}."
+            # Raised by a validator of the model.
+            differences = [
+                f"The outputs could not be validated by {self.dag.dag_id}'s model: {type(error).__name__}: {error}."
             ]
-        for complaint in complaints:
-            log.warning("%s It is published nevertheless.", complaint)
+        for difference in differences:
+            log.warning("%s It is published all the same.", difference)
         publish_outputs(**outputs)
 
-    def _complaints(self, values: Mapping[str, Any]) -> Iterable[str]:
+    def _differences(self, values: Mapping[str, Any]) -> Iterable[str]:
         if self._outputs is None:
             return
         declared = [spec.name for spec in self.outputs]
         for name in values:
             if name not in declared:
-                yield f"{self.dag.dag_id} declares no output {name!r}: {self._outputs.__name__} has {', '.join(declared)}."
+                yield f"{self.dag.dag_id} does not declare the output {name!r}: {self._outputs.__name__} has {', '.join(declared)}."
         for name, why in refused(self._outputs, values).items():
             if name in declared:
-                yield f"{self.dag.dag_id} declares the output {name!r} otherwise than {values[name]!r}: {why}."
+                yield f"The value {values[name]!r} does not fit {self.dag.dag_id}'s output {name!r}: {why}."
 
 
 def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declares, by name
@@ -172,29 +171,30 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
 
     Args:
         dag_id: The DAG's id: ``spec.dagId`` of its MLJobs.
-        type: Which kind of work it is; becomes a tag, and chooses a profile.
-        params: What a run may be given, a field for each param. A field without a default is required.
-        owner: Whom to ask when it fails.
-        outputs: What a run publishes, a field for each. Nothing is checked without it.
-        owner_link: Where to reach the owner: an address with ``https:`` or ``mailto:``.
+        type: The job type. It becomes a tag, and selects the defaults in :data:`PROFILES`.
+        params: The params of a run, a field for each. A field without a default is required.
+        owner: The person or team to ask when the job fails.
+        outputs: The outputs of a run, a field for each. Without it, outputs are not validated.
+        owner_link: How to reach the owner: an ``https:`` or ``mailto:`` address.
         description: One line; by default the first sentence of ``doc_md``.
-        doc_md: What Airflow shows of the DAG, in Markdown: often ``__doc__``. The outputs are added to it.
-        retries: Of each task; by default the profile's.
-        retry_delay: Before another try of a task; by default the profile's.
-        max_active_runs: By default the profile's.
-        tags: Tags beside ``mljob`` and the type.
-        default_args: For all tasks, as for a ``DAG``.
-        dag_arguments: Anything else that a ``DAG`` takes, ``schedule`` included.
+        doc_md: The DAG's documentation in Airflow's UI, as Markdown: often ``__doc__``. The declared outputs are added to it.
+        retries: Retries of each task; by default those of the job type.
+        retry_delay: Time before a retry; by default that of the job type.
+        max_active_runs: Active runs of the DAG; by default those of the job type.
+        tags: Tags in addition to ``mljob`` and the job type.
+        default_args: Arguments for all tasks, as for a ``DAG``.
+        dag_arguments: Any other argument of ``DAG``, including ``schedule``.
 
     Raises:
-        DeclarationError: Airflow can't hold the params: which, why, and the way out. Or the type is Backfill, which no DAG is.
+        DeclarationError: Airflow can't store one of the params; the text names the param, the reason and the way out. Or the type is
+            Backfill, which is not a type of DAG.
     """
     from airflow.sdk import DAG, Param
 
     if type is JobType.BACKFILL:
         raise DeclarationError(
-            f"{dag_id}: Backfill is what an MLJob does with a DAG's schedule, not a kind of DAG. Give the DAG the type of its work and a schedule, "
-            "and an MLJob type: Backfill with spec.backfill"
+            f"{dag_id}: Backfill is a type of MLJob, not of a DAG. Give the DAG the type of its work and a schedule. "
+            "An MLJob with type: Backfill and spec.backfill then runs the DAG for past dates"
         )
     profile = PROFILES.get(type, Profile())
     declared = outputs_of(outputs) if outputs else ()
@@ -215,7 +215,7 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         **({} if runs is None else {"max_active_runs": runs}),
         **{"schedule": None, "catchup": False, "is_paused_upon_creation": False, **dag_arguments},
     )
-    # Airflow takes the file that calls DAG() for the DAG's, and finds templates beside it.
+    # Airflow takes the file that calls DAG() for the DAG file, and looks for templates in its folder.
     dag.fileloc = sys._getframe(1).f_code.co_filename
     job = Job(dag, type, params, outputs)
     _declared[dag_id] = job
@@ -223,11 +223,11 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
 
 
 _declared: dict[str, Job[Any]] = {}
-"""The jobs that this process has declared, by DAG id; of two with one id the last, as in Airflow."""
+"""The jobs that this process has declared, by DAG id. A later job replaces an earlier one with the same id, as in Airflow."""
 
 
 def job_of(dag: Any) -> Job[Any] | None:
-    """The job that an Airflow DAG of this process was declared as; ``None`` for a plain DAG."""
+    """The declared job of an Airflow DAG of this process; ``None`` for a DAG that was not made with :func:`mljob_dag`."""
     job = _declared.get(dag.dag_id)
     return job if job is not None and job.dag is dag else None
 

@@ -1,8 +1,7 @@
-"""A DAG and its params explained, in the manner of ``kubectl explain``. Pure: entries in, text out."""
+"""Explanations of a DAG and its params, like ``kubectl explain``. Pure: entries in, text out."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +9,27 @@ from typing import Any
 
 from mljob_airflow.jobs.catalog import DagEntry
 from mljob_airflow.jobs.param_schema import ParamSpec, Schema
+from mljob_airflow.jobs.suggestions import unknown
 
 WIDTH = 80
 
 
 class UnknownPath(LookupError):
-    """There is nothing at that path; the text says what there is."""
+    """There is no param or field at the path. The text names those that there are."""
 
 
 def explain(entry: DagEntry, path: Sequence[str] = ()) -> str:
-    """What a DAG takes and gives, or what the param or field at ``path`` is.
+    """The explanation of a DAG, or of the param or field at ``path``.
 
     Raises:
-        UnknownPath: There is no such param, or no such field in it.
+        UnknownPath: There is no param or field at ``path``.
     """
     lines = _of_dag(entry) if not path else _of_param(entry, path)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """``text`` in lines of at most ``width`` characters; its paragraphs stay apart."""
+    """``text`` in lines of at most ``width`` characters. Its line breaks stay."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         lines += textwrap.wrap(paragraph, width, break_long_words=False, break_on_hyphens=False) or [""]
@@ -37,7 +37,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def type_name(schema: Schema) -> str:
-    """A schema's type in a word or two: ``integer``, ``[]string``, ``object``, ``string or null``; ``any`` when it says none."""
+    """A schema's type in a word or two: ``integer``, ``[]string``, ``object``, ``string or null``; ``any`` for a schema without a type."""
     schema = _resolved(schema, schema) | {"$defs": _other_definitions(schema, schema)}
     kinds = schema.get("type")
     if isinstance(kinds, str):
@@ -53,7 +53,7 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """What a schema allows beside the type, each in a few words: ``1 to 1000``, ``one of [a, b]``, ``pattern ^a$``."""
+    """The bounds of a schema besides the type, each in a few words: ``1 to 1000``, ``one of a, b``, ``pattern ^a$``."""
     found = []
     if "const" in schema:
         found.append(f"always {_json(schema['const'])}")
@@ -130,7 +130,7 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
     for part in rest:
         fields = _fields(schema, root)
         if part not in fields:
-            raise UnknownPath(_nothing(".".join((entry.dag_id, *seen)), part, list(fields)))
+            raise UnknownPath(unknown(".".join((entry.dag_id, *seen)), "field", part, list(fields)))
         own, required = fields[part]
         description, has_default, default = own.get("description"), "default" in own, own.get("default")
         schema = _resolved(own, root)
@@ -160,22 +160,16 @@ def _of_param(entry: DagEntry, path: Sequence[str]) -> Iterator[str]:
 
 
 def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str]]:
-    """The param that a path begins with, whose name may have dots itself."""
+    """The param that a path starts with, and the rest of the path. The param's name may have dots."""
     for end in range(len(path), 0, -1):
         spec = entry.param(".".join(path[:end]))
         if spec is not None:
             return spec, path[end:]
-    raise UnknownPath(_nothing(entry.dag_id, path[0], [spec.name for spec in entry.params]))
-
-
-def _nothing(of: str, part: str, fields: list[str]) -> str:
-    if close := difflib.get_close_matches(part, fields, n=1):
-        return f"{of} has no {part!r}: did you mean {close[0]!r}?"
-    return f"{of} has no {part!r}" + (f"; it has {', '.join(fields)}" if fields else "; it has no fields")
+    raise UnknownPath(unknown(entry.dag_id, "param", path[0], [spec.name for spec in entry.params]))
 
 
 def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
-    """The fields of an object, each with whether it is required; of a list, those of its items; of a choice, those of all its objects."""
+    """The fields of an object, and whether each is required. For a list, the fields of its items; for a choice, the fields of all its objects."""
     required = schema.get("required", ())
     fields = {name: (own, name in required) for name, own in schema.get("properties", {}).items()}
     inner = [schema["items"]] if isinstance(schema.get("items"), Mapping) else []
@@ -185,13 +179,13 @@ def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
 
 
 def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
-    """What a reference, which recursive models have, refers to."""
+    """``schema`` with its reference resolved. Only schemas of recursive models have references."""
     target = root.get("$defs", {}).get(_referred(schema), {})
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """The definitions without the one that ``schema`` refers to: what is followed through them comes to an end."""
+    """The definitions without the one that ``schema`` refers to, so that following a recursive reference comes to an end."""
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 
 
@@ -223,7 +217,7 @@ def _mark(required: bool) -> str:
 
 
 def _facts(schema: Schema, *, has_default: bool = True) -> list[str]:
-    """What the schema allows beside the type, and its default."""
+    """The bounds of the schema besides the type, and its default."""
     shown = has_default and "default" in schema
     return bounds(schema) + ([f"default {json.dumps(schema['default'], ensure_ascii=False)}"] if shown else [])
 

@@ -1,13 +1,12 @@
-"""An MLJob manifest for a DAG, to be filled in: every param is there, with what it may be as comments.
+"""An MLJob manifest for a DAG, to be filled in. It lists every param, with the valid values as comments.
 
-What a run can't do without is a line to fill in; what has a default is a comment, so that an applied manifest says what its author
-chose and leaves the rest to the DAG. Explanations begin with ``##``, so that a line with one ``#`` is one to uncomment. Pure: entries in,
+A required param is a line to fill in. A param with a default is a comment, so that a manifest has only the values that its author chose, and
+the DAG's defaults for all others. Explanations start with ``##``; a line with a single ``#`` can be uncommented. Pure: entries in,
 text out.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,17 +15,18 @@ from typing import Any
 from mljob_airflow.jobs.catalog import DagEntry
 from mljob_airflow.jobs.explanations import bounds, type_name, wrapped
 from mljob_airflow.jobs.param_schema import ParamSpec, problems
+from mljob_airflow.jobs.suggestions import unknown
 
 API_VERSION, KIND = "mljob.dev/v1alpha1", "MLJob"
 WIDTH = 100
 MAX_NAME_LENGTH = 140
-"""Of an MLJob: the CRD's bound."""
+"""Characters of an MLJob's name, as in the CRD."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 class ManifestError(ValueError):
-    """What was asked for makes no manifest; the text says what to ask for instead."""
+    """The options make no valid manifest. The text says what to change."""
 
 
 def manifest(
@@ -36,48 +36,47 @@ def manifest(
 
     Args:
         entry: The DAG.
-        name: Of the MLJob; by default made from the DAG's id.
-        namespace: By default none, and ``kubectl``'s counts.
-        conf: Values to set.
+        name: The MLJob's name; by default made from the DAG's id.
+        namespace: The MLJob's namespace; ``None``: the manifest has none, and ``kubectl`` uses its own.
+        conf: Values of params.
 
     Raises:
-        ManifestError: The name is none that Kubernetes takes, or a value is none that the DAG takes.
+        ManifestError: The name is not valid in Kubernetes, or the DAG refuses a value.
     """
     conf = conf or {}
     for given, value in conf.items():
         spec = entry.param(given)
         if spec is None:
-            raise ManifestError(
-                f"{entry.dag_id} has no param {given!r}{_similar(given, [p.name for p in entry.params])}"
-            )
+            raise ManifestError(unknown(entry.dag_id, "param", given, [param.name for param in entry.params]))
         if found := problems(value, spec.schema):
             raise ManifestError(f"{given}={json.dumps(value)}: {'; '.join(found)}")
     return "\n".join(_lines(entry, _checked_name(name or default_name(entry.dag_id)), namespace, conf)) + "\n"
 
 
 def default_name(dag_id: str) -> str:
-    """A name for an MLJob of that DAG: the id in the letters that Kubernetes allows."""
+    """A name for an MLJob of the DAG: the DAG's id with only the characters that Kubernetes allows."""
     return re.sub(r"[^a-z0-9.]+", "-", dag_id.lower()).strip("-.")[:MAX_NAME_LENGTH].strip("-.") or "mljob"
 
 
 def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
-    """The params that a run of the DAG needs and that ``conf`` lacks."""
+    """The names of the required params that ``conf`` lacks."""
     return [spec.name for spec in entry.params if spec.required and spec.name not in conf]
 
 
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
-    """``param=value`` and ``param.field=value`` as a conf. A text is a text where the param's schema wants one, otherwise it is read
-    as JSON, if it is JSON.
+    """A conf from assignments: ``param`` or ``param.field`` to a value as text.
+
+    The text is a string if the param's schema allows strings. Otherwise it is read as JSON, and if it is not JSON, it is a string.
 
     Raises:
-        ManifestError: Two assignments contradict each other.
+        ManifestError: An assignment sets a field of a value that has no fields.
     """
     conf: dict[str, Any] = {}
     for path, text in assignments.items():
         first, *rest = path.split(".")
         spec = entry.param(path)
         if spec is not None:
-            # A param whose name has a dot.
+            # The param's name has a dot.
             first, rest = path, []
         spec = spec or entry.param(first)
         schema: Any = spec.schema if spec else {}
@@ -86,14 +85,14 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
             schema = (schema.get("properties") or {}).get(part) or {}
             target = target.setdefault(key, _object_default(spec, conf, key, first))
             if not isinstance(target, dict):
-                raise ManifestError(f"{path}: {key} is {json.dumps(target)}, which has no fields")
+                raise ManifestError(f"can't set {path}: {key} is {json.dumps(target)}, which has no fields")
             key = part
         target[key] = _value(text, schema)
     return conf
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """What the fields of an object are set in: a param's default, which its own value replaces as a whole."""
+    """The object whose fields are set: a copy of the param's default, because a value in the conf replaces the whole default."""
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]
     return {}
@@ -113,16 +112,10 @@ def _value(text: str, schema: Mapping[str, Any]) -> Any:
 def _checked_name(name: str) -> str:
     if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
         raise ManifestError(
-            f"{name!r} is no name for an MLJob: at most {MAX_NAME_LENGTH} lowercase letters, digits, '-' and '.', "
-            "beginning and ending with a letter or digit"
+            f"{name!r} is not a valid name for an MLJob: use at most {MAX_NAME_LENGTH} lowercase letters, digits, '-' and '.', "
+            "starting and ending with a letter or digit"
         )
     return name
-
-
-def _similar(name: str, names: list[str]) -> str:
-    if close := difflib.get_close_matches(name, names, n=1):
-        return f": did you mean {close[0]!r}?"
-    return f"; it has {', '.join(names)}" if names else "; it has none"
 
 
 def _lines(entry: DagEntry, name: str, namespace: str | None, conf: Mapping[str, Any]) -> Iterator[str]:
@@ -139,12 +132,12 @@ def _lines(entry: DagEntry, name: str, namespace: str | None, conf: Mapping[str,
     yield f"  dagId: {in_yaml(entry.dag_id)}"
     active = [spec for spec in entry.params if spec.required or spec.name in conf]
     if entry.params:
-        # An empty conf is left out: the apiserver refuses null.
+        # A conf without a value would be null, which the API server refuses.
         yield "  conf:" if active else "  # conf:"
     for spec in entry.params:
         yield from _param_lines(spec, conf)
     if entry.outputs:
-        yield "  ## In status.outputs, when it has succeeded:"
+        yield "  ## In status.outputs, when the MLJob has succeeded:"
         for output in entry.outputs:
             what = f": {output.description}" if output.description else ""
             yield from _comment(f"  {output.name} <{type_name(output.schema)}>{what}", indent=2, hang=4)
@@ -160,7 +153,7 @@ def _param_lines(spec: ParamSpec, conf: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {key}: {in_yaml(conf[spec.name])}"
     elif spec.required:
         examples = [value for value in spec.schema.get("examples", ()) if not problems(value, spec.schema)]
-        # Without an example of the author's, a value that is refused: no run must begin with one that nobody chose.
+        # Without an example, a value that the DAG refuses: no run may start with a value that its author did not choose.
         yield f"    {key}: {in_yaml(examples[0])}" if examples else f"    {key}: null  # <- fill in"
     else:
         yield f"    # {key}: {in_yaml(spec.default)}"
@@ -173,13 +166,13 @@ def _comment(text: str, *, indent: int = 0, hang: int = 0) -> Iterator[str]:
 
 
 def in_yaml(value: Any) -> str:
-    """A JSON value as YAML on one line, such that YAML 1.1 and 1.2 read the same value."""
+    """A JSON value as YAML on one line, which YAML 1.1 and 1.2 read as the same value."""
     match value:
         case str():
             plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
             return value if plain else _UNPRINTABLE.sub(_escaped, json.dumps(value, ensure_ascii=False))
         case float():
-            # To YAML 1.1, 1e-05 is a text.
+            # In YAML 1.1, 1e-05 is a string.
             digits = repr(value)
             return digits.replace("e", ".0e") if "e" in digits and "." not in digits else digits
         case list():
@@ -193,7 +186,7 @@ def in_yaml(value: Any) -> str:
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-"""What YAML does not allow, or takes for the end of a line."""
+"""Characters that YAML does not allow, or that end a line."""
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -1,12 +1,15 @@
-"""A DAG's params from a pydantic model, and the model back from a run's conf.
+"""The JSON Schemas of a DAG's params, made from a pydantic model, and instances of the model, made from a run's conf.
 
-Airflow keeps a JSON Schema of its own for each param, and checks a conf against them when a run is triggered; the operator
-does so before that. A pydantic model is one schema with shared definitions. Hence, for each field: references are
-resolved in place, so that Airflow's form and ``kubectl``'s users see what a value may be (those of recursive models stay, with their
-``$defs``); ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows; title, default and description go where Airflow has them.
+Airflow stores one JSON Schema for each param, and validates a conf against them when a run is triggered; the operator validates it before
+that. Pydantic makes one schema with shared definitions for the whole model. So this module converts the schema of each field:
 
-What JSON Schema can't say (validators, two fields that contradict each other, most formats) is checked by the model itself, when
-the first task of a run asks for its params. Pure: no Airflow, no I/O.
+- References are resolved in place, so Airflow's form and users of ``kubectl`` see which values are valid. References of recursive models
+  stay, together with their ``$defs``.
+- ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows.
+- Title, default and description move to where Airflow has them.
+
+JSON Schema can't express validators, fields that exclude each other, and most formats. The model itself validates these when the first task
+of a run asks for its params. Pure: no Airflow, no I/O.
 """
 
 from __future__ import annotations
@@ -32,42 +35,42 @@ class _Required(Enum):
 
 
 REQUIRED: Final = _Required.REQUIRED
-"""In place of a default: a run can't do without a value."""
+"""The default of a param that has none: every run must have a value for it."""
 
 
 class DeclarationError(ValueError):
-    """A job is declared in a way that Airflow can't hold. It makes the DAG file an import error, with this text."""
+    """Airflow can't store a job as it is declared. The DAG file becomes an import error with this text."""
 
 
 class ConfError(ValueError):
-    """A run's conf does not fit the params model. Trying again changes nothing."""
+    """A run's conf does not fit the params model. A retry fails in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """A param of a DAG: its name in a conf, and what its value may be."""
+    """A param of a DAG: its name in a conf, and its valid values."""
 
     name: str
     schema: Schema
-    """JSON Schema (2020-12), with all that it refers to."""
+    """JSON Schema (2020-12), complete with its definitions."""
     description: str | None = None
     default: Any | Literal[_Required.REQUIRED] = REQUIRED
     """A JSON value, or ``REQUIRED``."""
 
     @property
     def required(self) -> bool:
-        """Whether a run needs a value for it."""
+        """Whether every run must have a value for the param."""
         return self.default is REQUIRED
 
 
 def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """The params that stand for the fields of ``model``, in their order.
+    """The params of ``model``, one for each field, in the order of the fields.
 
     Raises:
-        DeclarationError: A field has no JSON Schema, or its default is not one fixed JSON value that the field itself accepts.
+        DeclarationError: A field has no JSON Schema, or its default is not one fixed JSON value that the field accepts.
     """
     if issubclass(model, RootModel):
-        raise DeclarationError(f"{model.__name__} has no fields: params are a model with a field for each param")
+        raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
     schema = _schema_of(model)
     definitions = schema.get("$defs", {})
     specs = []
@@ -81,15 +84,14 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
         inlined = dict(_inlined(own, definitions))
         specs.append(ParamSpec(name, inlined, inlined.pop("description", None), default))
     for name, why in refused(model, defaults).items():
-        # No run could do without naming that param.
         raise DeclarationError(
-            f"the default of {model.__name__}.{name} is {json.dumps(defaults[name])}, which the field itself refuses: {why}"
+            f"the default of {model.__name__}.{name} is {json.dumps(defaults[name])}, which the field refuses: {why}"
         )
     return tuple(specs)
 
 
 def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
-    """The fields of ``model`` as a job's outputs: as :func:`params_of`, but a default means nothing."""
+    """The outputs of ``model``, one for each field, as in :func:`params_of`. Defaults are ignored."""
     schema = _schema_of(model)
     specs = []
     for name, own in schema.get("properties", {}).items():
@@ -100,44 +102,44 @@ def outputs_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
 
 
 def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
-    """``conf`` as an instance of ``model``.
+    """An instance of ``model`` from a conf.
 
-    Read as JSON, which it was: also a strict model then takes a date from a text.
+    The conf is validated as JSON, so that a strict model accepts a string for a date.
 
     Raises:
-        ConfError: What the model refuses, each as ``conf.<path>: why``.
+        ConfError: The model refuses the conf. The text lists each invalid value as ``conf.<path>: why``.
     """
     try:
         return model.model_validate_json(json.dumps(conf))
     except ValidationError as error:
-        raise ConfError(f"the conf does not fit {model.__name__}: {'; '.join(_complaints(error))}") from error
+        raise ConfError(f"the conf does not fit {model.__name__}: {'; '.join(_errors(error))}") from error
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """Which of some JSON values for fields of ``model`` it refuses, each with the reason; there need not be one for every field."""
+    """The reason for each of the JSON ``values`` that ``model`` refuses, by field. ``values`` may lack fields of the model."""
     try:
         model.model_validate_json(json.dumps(values))
     except ValidationError as error:
         return {
             str(problem["loc"][0]): problem["msg"]
             for problem in error.errors(include_url=False, include_context=False)
-            # Without a location it is a matter between fields, and some of them are not here.
+            # An error without a location is about several fields, and values may lack some of them.
             if problem["loc"] and problem["loc"][0] in values
         }
     return {}
 
 
 def problems(value: Any, schema: Schema) -> list[str]:
-    """Why a JSON value does not fit a param's schema, checked as Airflow does."""
-    # Late: a DAG file that is parsed checks nothing.
+    """Why a JSON value does not fit a param's schema, validated as Airflow does; empty for a valid value."""
+    # Late: parsing a DAG file validates nothing.
     from jsonschema import FormatChecker, validators
 
     validator = validators.validator_for(schema)(schema, format_checker=FormatChecker())
-    return [_told(error) for error in validator.iter_errors(value)]
+    return [_with_hint(error) for error in validator.iter_errors(value)]
 
 
-def _told(error: Any) -> str:
-    """What jsonschema refuses, and how to write it."""
+def _with_hint(error: Any) -> str:
+    """An error of jsonschema, with the right way to write the value."""
     hint = ""
     if error.validator == "format":
         hint = value_hints.for_format(error.validator_value)
@@ -152,34 +154,34 @@ def _as_list(kinds: str | list[str]) -> list[str]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Without titles made of names, under which Airflow's form would hide the name that a conf needs."""
+    """Makes schemas without titles: Airflow's form would show a title instead of the param's name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """A default that is no JSON is an error here, with the field's name."""
+        """Ignore the warning of a default that is not JSON: ``_default`` raises an error that names the field."""
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
     try:
         return model.model_json_schema(schema_generator=_Generator)
     except Exception as error:
-        # pydantic's PydanticInvalidForJsonSchema, and whatever a type's own hook raises.
+        # PydanticInvalidForJsonSchema, or any exception of a type's own hook.
         raise DeclarationError(f"{model.__name__} has no JSON Schema: {error}") from error
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Each field with whether it is required, by its name in a conf: its alias where it has one."""
+    """Each field and whether it is required, by the name that a conf uses: the alias if the field has one."""
     required = set(schema.get("required", ()))
-    # The schema's properties are the model's fields in their order, under the names that a conf uses.
+    # The schema's properties have the order of the model's fields, and the names that a conf uses.
     names = schema.get("properties", {})
     return {name: (field, name in required) for name, field in zip(names, model.model_fields.values(), strict=True)}
 
 
 def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> Any:
     """The field's default as a JSON value."""
-    way_out = "give it a fixed JSON value, or None and let the task choose"
+    way_out = "use a fixed JSON value, or None and choose the value in the task"
     if "default" in schema:
         default = schema["default"]
     elif field.default_factory is None or field.default_factory_takes_validated_data:
@@ -187,8 +189,8 @@ def _default(model: type[BaseModel], name: str, field: Any, schema: Schema) -> A
     else:
         default = _made(field)
         if default != _made(field):
-            # Airflow would see a changed DAG, and store a new version of it, each time the file is parsed.
-            raise DeclarationError(f"the default of {model.__name__}.{name} is another each time: {way_out}")
+            # Airflow would store a new version of the DAG at each parse of the file.
+            raise DeclarationError(f"the default of {model.__name__}.{name} changes with each call: {way_out}")
     try:
         json.dumps(default, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -206,7 +208,7 @@ def _made(field: Any) -> Any:
         return made
 
 
-def _complaints(error: ValidationError) -> Iterator[str]:
+def _errors(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False):
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
         hint = value_hints.for_problem(problem["type"], problem["input"])
@@ -220,7 +222,7 @@ _REFERENCE = "#/$defs/"
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """``schema`` without references, but those to recursive definitions, which are then in its own ``$defs``."""
+    """``schema`` with its references resolved. References to recursive definitions stay, and their definitions are in its ``$defs``."""
     kept: dict[str, Schema] = {}
 
     def resolve(node: Any) -> Any:
@@ -232,7 +234,7 @@ def _inlined(schema: Schema, definitions: Schema) -> Schema:
             if not _is_recursive(name, definitions):
                 definition = dict(definitions[name])
                 if definition.get("title") == name.rsplit("__", 1)[-1]:
-                    # A class's name is no name for a param in Airflow's form.
+                    # Airflow's form would show the class's name as the title of the param.
                     del definition["title"]
                 return resolve({**definition, **{key: value for key, value in node.items() if key != "$ref"}})
             if name not in kept:
@@ -252,7 +254,7 @@ def _inlined(schema: Schema, definitions: Schema) -> Schema:
 
 
 def _is_recursive(name: str, definitions: Schema) -> bool:
-    """Whether a definition refers to itself, by whatever way."""
+    """Whether a definition refers to itself, directly or through others."""
     seen: set[str] = set()
     ahead = list(_references(definitions[name]))
     while ahead:
@@ -283,7 +285,7 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """``anyOf: [X, null]`` as X whose type may also be null, where X has one plain type."""
+    """``anyOf: [X, null]`` as X with a type that includes null, if X has one plain type; any other schema unchanged."""
     null = {"type": "null"}
     choices = schema.get("anyOf", ())
     if len(choices) != 2 or null not in choices:

@@ -1,4 +1,4 @@
-"""Durations and dates as people write them, and how a conf wants them: the way out for a value that is refused. Pure."""
+"""Hints how to write a duration or a date that a param has refused. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _TIME = "for example 2026-01-01T00:00:00Z"
 _OF_FORMATS = {
     "date-time": f"write a date, a time and a time zone, {_TIME}",
     "date": "write a date, for example 2026-01-01",
-    "duration": "write it as in ISO 8601, for example PT2H for two hours",
+    "duration": "write a duration as in ISO 8601, for example PT2H for two hours",
 }
-"""By the format of a JSON Schema."""
+"""Hints by the ``format`` of a JSON Schema."""
 _OF_PROBLEMS = {
     "timezone_aware": _OF_FORMATS["date-time"],
     "datetime_from_date_parsing": _OF_FORMATS["date-time"],
@@ -23,11 +23,11 @@ _OF_PROBLEMS = {
     "date_parsing": _OF_FORMATS["date"],
     "time_delta_parsing": _OF_FORMATS["duration"],
 }
-"""By pydantic's type of an error (its documentation: "Validation Errors")."""
+"""Hints by the type of a pydantic error (pydantic docs: "Validation Errors")."""
 
 
 def for_number(value: object) -> str:
-    """How to write a duration, where a number is wanted and ``2h`` is given; empty where the value is none."""
+    """How to write a duration such as ``2h`` for a param that is a number; empty if ``value`` is not a duration."""
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
         return ""
     seconds = float(match[1]) * _SECONDS[match[2].lower()]
@@ -35,10 +35,10 @@ def for_number(value: object) -> str:
 
 
 def for_format(name: object) -> str:
-    """How to write a text of this format of a JSON Schema; empty for other formats."""
+    """How to write a string of a JSON Schema's ``format``; empty for a format without a hint."""
     return _OF_FORMATS.get(str(name), "")
 
 
 def for_problem(kind: str, value: object) -> str:
-    """How to write what pydantic refuses with an error of this type; empty for other errors."""
+    """How to write a value that pydantic refuses with an error of the type ``kind``; empty for an error without a hint."""
     return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")
