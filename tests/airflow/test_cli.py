@@ -121,7 +121,7 @@ def test_what_is_required_is_to_be_filled_in(dag_file):
     document = yaml.safe_load(done.stdout)
     assert document["spec"]["conf"] == {"source": None}
     assert problems(None, {"type": "string"})
-    assert "note: team.import needs a value for source: fill it in, or --set it" in done.stderr
+    assert "note: team.import needs a value for source: fill it in, or use --set" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_what_is_required_is_to_be_filled_in(dag_file):
         (["manifests", "--dag", "train"], "no DAG 'train': did you mean 'train_model'?"),
         (["manifests", "--dag", "train_model", "--set", "epoch=3"], "no param 'epoch': did you mean 'epochs'?"),
         (["manifests", "--dag", "train_model", "--set", "epochs=0"], "epochs=0: 0 is less than the minimum of 1"),
-        (["manifests", "--all", "--name", "x"], "--name and --set are for one DAG"),
+        (["manifests", "--all", "--name", "x"], "--name and --set work with a single DAG"),
         (["explain", "train_modle.epochs"], "no DAG 'train_modle': did you mean 'train_model'?"),
         (["explain", "zzz.epochs"], "no DAG 'zzz': there are daily_predictions, daily_statistics"),
         (["manifests", "--dag", "train_model", "--set", "epochs=2h"], "in seconds 7200 for 2h"),
-        (["explain", "train_model.epoch"], "train_model has no 'epoch': did you mean 'epochs'?"),
+        (["explain", "train_model.epoch"], "train_model has no param 'epoch': did you mean 'epochs'?"),
     ],
 )
 def test_a_request_that_cannot_be_met_says_what_can(arguments, complaint):

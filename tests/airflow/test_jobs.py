@@ -202,7 +202,7 @@ def test_a_default_that_changes_is_an_import_error_and_not_a_version_of_the_dag_
     class Changing(BaseModel):
         token: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
-    with pytest.raises(DeclarationError, match="another each time"):
+    with pytest.raises(DeclarationError, match="changes with each call"):
         declare(params=Changing)
 
 

@@ -137,9 +137,9 @@ def test_fields_are_listed():
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [
-        (["epochs"], "train_model has no 'epochs'; it has model_id, families"),
-        (["schedule", "warm"], "train_model.schedule has no 'warm': did you mean 'warmup'?"),
-        (["model_id", "x"], "train_model.model_id has no 'x'; it has no fields"),
+        (["epochs"], "train_model has no param 'epochs': its params are model_id, families"),
+        (["schedule", "warm"], "train_model.schedule has no field 'warm': did you mean 'warmup'?"),
+        (["model_id", "x"], "train_model.model_id has no field 'x': it has no fields"),
     ],
 )
 def test_what_is_not_there_is_said_with_what_is(path, complaint):

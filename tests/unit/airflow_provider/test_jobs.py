@@ -44,12 +44,12 @@ def test_outputs_as_declared_are_published_without_a_word(published, caplog, tmp
 @pytest.mark.parametrize(
     ("outputs", "warning"),
     [
-        ({"precision": 0.5}, "train declares no output 'precision': Outputs has accuracy, model_path."),
+        ({"precision": 0.5}, "train does not declare the output 'precision': Outputs has accuracy, model_path."),
         (
             {"accuracy": "high"},
-            "train declares the output 'accuracy' otherwise than 'high': Input should be a valid number",
+            "The value 'high' does not fit train's output 'accuracy': Input should be a valid number",
         ),
-        ({"accuracy": 1.5}, "otherwise than 1.5: Input should be less than or equal to 1"),
+        ({"accuracy": 1.5}, "The value 1.5 does not fit train's output 'accuracy': Input should be less than or equal to 1"),
     ],
 )
 def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published, caplog, outputs, warning):
@@ -58,7 +58,7 @@ def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published
     assert published == outputs
     [record] = caplog.records
     assert warning in record.getMessage()
-    assert record.getMessage().endswith("It is published nevertheless.")
+    assert record.getMessage().endswith("It is published all the same.")
 
 
 def test_a_models_own_validator_that_fails_does_not_fail_the_task(published, caplog):
@@ -73,7 +73,7 @@ def test_a_models_own_validator_that_fails_does_not_fail_the_task(published, cap
     with caplog.at_level(logging.WARNING):
         job(Careless).publish(accuracy=0.5)
     assert published == {"accuracy": 0.5}
-    assert "could not be compared with train's model: RuntimeError: no reference" in caplog.text
+    assert "could not be validated by train's model: RuntimeError: no reference" in caplog.text
 
 
 def test_a_job_that_declares_no_outputs_may_publish_any(published, caplog):

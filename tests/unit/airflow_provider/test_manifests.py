@@ -110,7 +110,7 @@ def test_comments_say_what_a_value_may_be():
     ("assignments", "complaint"),
     [
         ({"epoch": "5"}, "has no param 'epoch': did you mean 'epochs'"),
-        ({"zzz": "5"}, "it has dataset, shards, epochs"),
+        ({"zzz": "5"}, "its params are dataset, shards, epochs"),
         ({"epochs": "0"}, "epochs=0: 0 is less than the minimum of 1"),
         ({"epochs": "many"}, "'many' is not of type 'integer'"),
         ({"optimizer.kind": "sdg"}, "kind: 'sdg' is not one of"),
@@ -126,7 +126,7 @@ def test_a_value_that_the_dag_does_not_take_is_refused(assignments, complaint):
 @pytest.mark.parametrize("name", ["", "Upper", "-a", "a" * (MAX_NAME_LENGTH + 1), "a\n"])
 def test_a_name_that_kubernetes_does_not_take_is_refused(name):
     if name:
-        with pytest.raises(ManifestError, match="is no name for an MLJob"):
+        with pytest.raises(ManifestError, match="is not a valid name for an MLJob"):
             manifest(ENTRY, name=name)
 
 

@@ -262,14 +262,14 @@ def declared(**fields: Any) -> type[BaseModel]:
 @pytest.mark.parametrize(
     ("model", "complaint"),
     [
-        (declared(at=(uuid.UUID, Field(default_factory=uuid.uuid4))), "Declared.at is another each time"),
+        (declared(at=(uuid.UUID, Field(default_factory=uuid.uuid4))), "Declared.at changes with each call"),
         (
             declared(a=(int, 1), b=(int, Field(default_factory=lambda data: data["a"]))),
             "Declared.b is not a JSON value",
         ),
         (declared(raw=(Any, object())), "Declared.raw is not a JSON value"),
         (declared(rate=(float, float("nan"))), "Declared.rate is not a JSON value"),
-        (declared(epochs=(int, Field(0, ge=1))), "Declared.epochs is 0, which the field itself refuses"),
+        (declared(epochs=(int, Field(0, ge=1))), "Declared.epochs is 0, which the field refuses"),
         (declared(call=(Callable[[], int], ...)), "Declared has no JSON Schema"),
         (RootModel[list[int]], "has no fields"),
     ],

@@ -52,7 +52,7 @@ def test_a_text_where_a_text_is_wanted_is_no_duration():
         ({"until": "2026-01-01T00:00:00"}, TIME),
         ({"since": "yesterday"}, TIME),
         ({"day": "2026-1-1"}, "write a date, for example 2026-01-01"),
-        ({"span": "2 hours"}, "write it as in ISO 8601, for example PT2H for two hours"),
+        ({"span": "2 hours"}, "write a duration as in ISO 8601, for example PT2H for two hours"),
     ],
 )
 def test_a_date_is_told_with_an_example(conf, told):
