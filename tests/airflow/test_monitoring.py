@@ -15,12 +15,11 @@ import pytest
 from devstack.slack import TOKEN, WEBHOOK, slack_server
 from mljob_airflow import settings
 from mljob_airflow.compatibility import read_dag_files, skip_exception
-from mljob_airflow.monitoring import collector as looking
-from mljob_airflow.monitoring import tasks
+from mljob_airflow.monitoring import collector, tasks
 from mljob_airflow.monitoring.notifications.messages import message
-from mljob_airflow.monitoring.notifications.owners import Target
+from mljob_airflow.monitoring.notifications.owners import Recipient
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError, messenger
-from mljob_airflow.monitoring.notifications.state import Notice, Occasion
+from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_contract.reports import Finding, FindingKind
 from tests.unit.airflow_provider.monitoring.reports import finding, report
@@ -30,7 +29,7 @@ MONITORS = ["mljob_monitor", "mljob_monitor_bottlenecks"]
 FINDING = Finding(
     kind=FindingKind.DAG_PAUSED, subject="churn", title="churn is paused", url="http://airflow/dags/churn"
 )
-MESSAGE = message(Notice("team-a", Occasion.NEW, (FINDING,), (FINDING,)))
+MESSAGE = message(Notification("team-a", NotificationReason.NEW, (FINDING,), (FINDING,)))
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +121,8 @@ def test_parsing_the_dags_loads_nothing_heavy():
 
 def test_a_bot_posts_and_replies_in_the_thread(monkeypatch, slack):
     bot = connect(monkeypatch, slack)
-    first = bot.post(Target("#team-a"), MESSAGE)
-    bot.post(Target("#team-a"), MESSAGE, reply_to=first, show=True)
+    first = bot.post(Recipient("#team-a"), MESSAGE)
+    bot.post(Recipient("#team-a"), MESSAGE, reply_to=first, broadcast=True)
     one, two = slack.messages
     assert (one.channel, one.thread) == (first.channel, None)
     assert (two.channel, two.thread, two.body["reply_broadcast"]) == (one.channel, one.ts, True)
@@ -134,17 +133,17 @@ def test_an_e_mail_address_is_looked_up_once(monkeypatch, slack):
     slack.members["ada@example.com"] = "U0123456789"
     bot = connect(monkeypatch, slack)
     for _ in range(2):
-        bot.post(Target("ada@example.com"), MESSAGE)
+        bot.post(Recipient("ada@example.com"), MESSAGE)
     assert [sent.channel for sent in slack.messages] == ["DU0123456789"] * 2
     assert len(slack.requests) == 3
     with pytest.raises(UnreachableError, match="users_not_found"):
-        bot.post(Target("nobody@example.com"), MESSAGE)
+        bot.post(Recipient("nobody@example.com"), MESSAGE)
 
 
 @pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
 def test_a_rate_limit_is_waited_for(monkeypatch, slack, conn_type):
     slack.limited, slack.retry_after = 2, 1
-    connect(monkeypatch, slack, conn_type).post(Target("#team-a"), MESSAGE)
+    connect(monkeypatch, slack, conn_type).post(Recipient("#team-a"), MESSAGE)
     assert [status for _, status in slack.requests] == [429, 429, 200]
     times = [at for at, _ in slack.requests]
     assert all(later - earlier >= slack.retry_after for earlier, later in itertools.pairwise(times))
@@ -154,30 +153,30 @@ def test_a_rate_limit_is_waited_for(monkeypatch, slack, conn_type):
 def test_a_channel_that_is_not_there_is_unreachable(monkeypatch, slack):
     slack.missing.add("#gone")
     with pytest.raises(UnreachableError, match="#gone: channel_not_found"):
-        connect(monkeypatch, slack).post(Target("#gone"), MESSAGE)
+        connect(monkeypatch, slack).post(Recipient("#gone"), MESSAGE)
 
 
 def test_a_thread_that_is_not_there_is_unreachable(monkeypatch, slack):
     with pytest.raises(UnreachableError, match="thread_not_found"):
-        connect(monkeypatch, slack).post(Target("#a"), MESSAGE, reply_to=Posted("C0123456789", "1700000000.000001"))
+        connect(monkeypatch, slack).post(Recipient("#a"), MESSAGE, reply_to=Posted("C0123456789", "1700000000.000001"))
 
 
 def test_a_wrong_token_is_an_error_that_no_other_channel_mends(monkeypatch, slack):
     with pytest.raises(SlackError, match="invalid_auth") as caught:
-        connect(monkeypatch, slack, password="xoxb-wrong").post(Target("#a"), MESSAGE)
+        connect(monkeypatch, slack, password="xoxb-wrong").post(Recipient("#a"), MESSAGE)
     assert not isinstance(caught.value, UnreachableError)
 
 
 def test_a_webhook_posts_without_threads(monkeypatch, slack):
     webhook = connect(monkeypatch, slack, "slackwebhook")
-    assert webhook.post(Target("#team-a"), MESSAGE) == Posted("webhook", None)
+    assert webhook.post(Recipient("#team-a"), MESSAGE) == Posted("webhook", None)
     assert not webhook.threads
     assert "churn is paused" in slack.messages[0].words
 
 
 def test_a_webhook_that_refuses_is_an_error(monkeypatch, slack):
     with pytest.raises(SlackError, match="webhook"):
-        connect(monkeypatch, slack, "slackwebhook").post(Target("#a"), {"text": "", "blocks": [{"type": "none"}]})
+        connect(monkeypatch, slack, "slackwebhook").post(Recipient("#a"), {"text": "", "blocks": [{"type": "none"}]})
 
 
 def test_slack_out_of_reach_is_an_error(monkeypatch, slack):
@@ -187,7 +186,7 @@ def test_slack_out_of_reach_is_an_error(monkeypatch, slack):
         json.dumps({"conn_type": "slack", "password": TOKEN, "extra": {"base_url": "http://127.0.0.1:9/"}}),
     )
     with pytest.raises(SlackError, match="Slack's chat"):
-        bot.post(Target("#a"), MESSAGE)
+        bot.post(Recipient("#a"), MESSAGE)
 
 
 def test_another_connection_is_refused():
@@ -208,8 +207,10 @@ def test_a_look_has_the_mutes_of_the_variable_and_goes_on_without_those_that_can
     )
     monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MONITOR", "{}")
     monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MUTES", variable)
-    monkeypatch.setattr(looking, "watch", lambda _airflow, _thresholds, point: points.append(point) or report())
-    tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "watch", 24)
+    monkeypatch.setattr(
+        collector, "collect_problems", lambda _airflow, _thresholds, point: points.append(point) or report()
+    )
+    tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "collect_problems", 24)
     [point] = points
     assert (len(point.mutes.entries), len(point.mutes.problems)) == (mutes, problems)
 

@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.slack import TOKEN, Message, SlackServer, slack_server
 from devstack.stack import Stack
-from mljob_airflow.monitoring.findings.statistics import RECENT, Past
+from mljob_airflow.monitoring.findings.statistics import RECENT, Baseline
 from mljob_contract.reports import CE_TYPE_REPORT, Finding, FindingKind, MonitoringReport
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -179,7 +179,7 @@ def test_each_owner_is_told_once_and_then_only_what_changes(monitoring: Monitori
     paused, failing, stuck = (found[name] for name in ("monitored_paused", "monitored_failing.load", "monitored_stuck"))
     assert (paused.kind, paused.owners) == (FindingKind.DAG_PAUSED, ("team-ml",))
     assert paused.numbers["runs_waiting"] >= 1
-    assert "MLJobs run it: team/churn. " in paused.detail
+    assert "MLJobs run the DAG: team/churn. " in paused.detail
     assert "team/churn" in paused.mljobs
     assert failing.kind is FindingKind.RECURRING_FAILURE
     assert failing.detail.startswith("ValueError: row ")
@@ -294,8 +294,8 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
         runs.append(monitoring.trigger("monitored_slow"))
         assert monitoring.until_over("monitored_slow", runs[-1]) == "success"
     usual = [monitoring.serving(run_id) for run_id in runs]
-    too_slow = Past.of([row["duration"] for row in usual[: 1 - RECENT]]).hang
-    too_late = Past.of([seconds(row["scheduled_when"], row["start_date"]) for row in usual[: 2 - RECENT]]).hang
+    too_slow = Baseline.of([row["duration"] for row in usual[: 1 - RECENT]]).hang_limit
+    too_late = Baseline.of([seconds(row["scheduled_when"], row["start_date"]) for row in usual[: 2 - RECENT]]).hang_limit
 
     monitoring.set_pool("monitored", 1)
     slow = monitoring.trigger("monitored_slow", wake_file=str(wake))
@@ -315,7 +315,7 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     assert found.keys() >= {FindingKind.SLOW_TASK, FindingKind.STUCK_QUEUED}
     assert found[FindingKind.SLOW_TASK].title.startswith("monitored_slow.serve has run for ")
     assert found[FindingKind.SLOW_TASK].numbers["runs"] == PAST
-    assert "No slot: look at the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
+    assert "No slot: check the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
     [to_member] = monitoring.told(monitoring.slack.id_of("U0SERVING01"))
     assert all(finding.title in to_member.words for finding in found.values())
     # On a busy machine one of the runs before may have waited for long as well.
@@ -332,7 +332,7 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
     assert FindingKind.LONG_WAIT in found
     assert FindingKind.STUCK_QUEUED not in found
     assert found[FindingKind.LONG_WAIT].title.startswith("monitored_slow.serve waited ")
-    assert " of it for a slot in monitored, " in found[FindingKind.LONG_WAIT].detail
+    assert " of the wait was for a slot in monitored, " in found[FindingKind.LONG_WAIT].detail
     elsewhere = monitoring.told(monitoring.slack.id_of(PLATFORM))[-1]
     assert "For team-serving, who could not be reached." in elsewhere.words
     assert ("1 long wait" if known else found[FindingKind.LONG_WAIT].title) in elsewhere.words

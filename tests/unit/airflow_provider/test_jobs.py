@@ -49,7 +49,10 @@ def test_outputs_as_declared_are_published_without_a_word(published, caplog, tmp
             {"accuracy": "high"},
             "The value 'high' does not fit train's output 'accuracy': Input should be a valid number",
         ),
-        ({"accuracy": 1.5}, "The value 1.5 does not fit train's output 'accuracy': Input should be less than or equal to 1"),
+        (
+            {"accuracy": 1.5},
+            "The value 1.5 does not fit train's output 'accuracy': Input should be less than or equal to 1",
+        ),
     ],
 )
 def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published, caplog, outputs, warning):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from devstack.slack import Message, as_text, complaints
 from mljob_airflow.monitoring.notifications.messages import message
-from mljob_airflow.monitoring.notifications.state import Notice, Occasion
+from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 FINDING = Finding(
@@ -26,7 +26,7 @@ def shown(body):
 
 
 def test_a_message_of_the_monitor_is_shown_with_its_links_and_its_times():
-    body = message(Notice("ml-platform", Occasion.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html")
+    body = message(Notification("ml-platform", NotificationReason.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html")
 
     assert complaints(body) == []
     assert shown(body) == [

@@ -1,12 +1,14 @@
-"""What needs somebody's hands in Airflow, looked for every quarter of an hour and told to the owners.
+"""Finds problems in Airflow that need a person, every quarter of an hour, and notifies the owners of the DAGs:
 
-- DAGs that are paused, stale or can't be imported while a schedule, MLJobs or other DAGs need them;
-- tasks that fail again and again with the same error; runs and tasks that do not begin;
-- tasks that take longer, or wait longer, than they used to.
+- DAGs that are paused, stale or can't be imported although a schedule, MLJobs or other DAGs need them;
+- tasks that fail again and again with the same error;
+- runs and tasks that don't start;
+- tasks that take or wait longer than before.
 
-Slack, a page and a Kafka event are each off until they are configured: ``slack_conn_id``, ``report_dir`` and ``report_topic`` in the section
-``[mljob]``. Thresholds are fields of the Variable ``mljob_monitor`` (JSON), or params of a run. Findings are muted by
-entries of the Variable ``mljob_mutes`` and by the tag ``mljob-mute`` of a DAG. ``[mljob] monitor_schedule`` is another schedule, or ``none``.
+Messages in Slack, HTML pages and Kafka events are off until you set ``slack_conn_id``, ``report_dir`` and ``report_topic`` in the section
+``[mljob]`` of Airflow's configuration. Thresholds are fields of the Variable ``mljob_monitor`` (a JSON object), or params of a run. Entries
+of the Variable ``mljob_mutes`` and the tag ``mljob-mute`` of a DAG mute findings. ``[mljob] monitor_schedule`` changes the schedule;
+``none`` switches it off.
 
 To use it, put a file with this line into a DAG folder, and unpause the DAG::
 
@@ -20,10 +22,10 @@ from mljob_airflow.monitoring.dag import monitor_dag
 
 mljob_monitor = monitor_dag(
     "mljob_monitor",  # an Airflow DAG
-    description="Tells owners of paused, stale and broken DAGs, recurring failures, stuck runs and slow tasks",
+    description="Notifies owners of paused, stale and broken DAGs, recurring failures, stuck runs and slow tasks",
     doc_md=__doc__,
     schedule=settings.monitor_schedule(),
-    look="watch",
+    collect="collect_problems",
     thresholds=(
         "in_use_days",
         "stuck_minutes",

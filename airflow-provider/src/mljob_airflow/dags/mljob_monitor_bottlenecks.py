@@ -1,6 +1,6 @@
-"""Where the platform loses time, once a day: the slowest tasks, full pools, missing workers, what is retried most.
+"""Reports once a day where the platform loses time: the slowest tasks, full pools, missing workers, and the tasks with most retries.
 
-Configured as ``mljob_monitor`` is; its schedule is ``[mljob] bottlenecks_schedule``, and its thresholds are fields of the Variable
+It is configured like ``mljob_monitor``. ``[mljob] bottlenecks_schedule`` is its schedule, and its thresholds are fields of the Variable
 ``mljob_monitor_bottlenecks``.
 
 To use it, put a file with this line into a DAG folder, and unpause the DAG::
@@ -18,8 +18,8 @@ mljob_monitor_bottlenecks = monitor_dag(
     description="Reports the slowest tasks, saturated pools and workers, and the most retried tasks",
     doc_md=__doc__,
     schedule=settings.bottlenecks_schedule(),
-    look="survey",
+    collect="collect_bottlenecks",
     thresholds=("bottleneck_hours", "saturated_share", "saturated_wait_seconds", "retry_share", "retry_times"),
-    # The same bottleneck every day is no news.
+    # A bottleneck stays for days: notify of it once a week.
     quiet_hours=168,
 )

@@ -1,9 +1,11 @@
-"""Monitoring: what needs somebody's hands in Airflow, told to those whose it is.
+"""Monitoring: finds problems in Airflow that need a person, and notifies the owners of the DAGs.
 
-A monitor looks (:mod:`.rest_reader`), decides what is wrong (:mod:`.health`, :mod:`.failures`, :mod:`.outliers`, :mod:`.bottlenecks`), and what
-of it is news for whom (:mod:`.mutes`, :mod:`.memory`, :mod:`.owners`). That is said in Slack (:mod:`.messages`, :mod:`.slack`, :mod:`.telling`), on a page (:mod:`.page`) and
-on Kafka. What decides is pure and needs no Airflow; :mod:`.look` gathers for it, within bounds.
+A monitor is a DAG (:mod:`.dag`) with the tasks of :mod:`.tasks`. The first task makes a report: :mod:`.collector` reads Airflow through
+:mod:`.rest_reader`, as :mod:`.observations`, and :mod:`.findings` decides what is wrong, by the :mod:`.thresholds`. The other tasks
+use the report independently of each other: :mod:`.notifications` writes to the owners in Slack, :mod:`.pages` writes an HTML page, and
+:mod:`.report_message` is the report on Kafka.
 
-Tasks of Airflow 3 have no database: all of it is read through the REST API. Every list has a bound, and what a bound cut off is said in
-the report: absence from a list that was cut is never taken for good news.
+All decisions are pure, and need no Airflow. Tasks of Airflow 3 have no access to the metadata database, so all data comes from the REST API.
+Every list that is read has a bound. When a bound cuts a list, the report says so, and nothing counts as resolved because it is missing from
+that list.
 """

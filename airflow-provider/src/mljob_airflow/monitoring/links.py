@@ -1,4 +1,4 @@
-"""Addresses of Airflow's pages: REST has none, so they are put together."""
+"""URLs of pages in Airflow's UI, which the REST API does not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Pages below the address at which people reach Airflow's UI."""
+    """URLs of pages below ``base_url``, the URL of Airflow's UI."""
 
     base_url: str
 
@@ -17,7 +17,7 @@ class Links:
         return f"{self.base_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
 
     def task(self, dag_id: str, task_id: str) -> str:
-        """The task's page, with its instances of all runs."""
+        """The task's page, with its task instances of all runs."""
         return f"{self.dag(dag_id)}/tasks/{quote(task_id, safe='')}"
 
     def run(self, dag_id: str, run_id: str) -> str:

@@ -1,4 +1,4 @@
-"""What is read from Airflow, as far as monitoring needs it. Times have a zone, durations are seconds."""
+"""The data that monitoring reads from Airflow. Times have a time zone, durations are in seconds."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
 
-FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """Rows, and whether they are all that there are."""
+    """A list that was read from Airflow."""
 
     rows: Sequence[Row] = ()
     complete: bool = True
+    """Whether the rows are the whole list; ``False`` when a bound has cut it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow lists it. ``schedule`` is Airflow's summary of it; ``None`` when only runs that are asked for run."""
+    """A DAG as Airflow lists it. ``schedule`` is Airflow's summary of the schedule; ``None`` for a DAG without one."""
 
     dag_id: str
     owners: tuple[str, ...] = ()
@@ -37,26 +36,27 @@ class Dag:
 
 @dataclass(frozen=True, slots=True)
 class BrokenFile:
-    """A DAG file that can't be imported; ``text`` is the traceback."""
+    """A DAG file that Airflow can't import."""
 
     file: str
     bundle: str | None
-    at: datetime
-    text: str
+    failed_at: datetime
+    traceback: str
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A run that has not begun, and since when it could have."""
+    """A run that has not started."""
 
     dag_id: str
     run_id: str
     since: datetime
+    """When the run was queued."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """A task instance; its dates are those of its last try."""
+    """A task instance. Its dates are those of its last try."""
 
     dag_id: str
     run_id: str
@@ -68,31 +68,31 @@ class TaskInstance:
     end: datetime | None = None
     duration: float | None = None
     scheduled: datetime | None = None
-    """When its dependencies were met: from here on it waits for a slot."""
+    """When its dependencies were met. Since then it waits for a slot."""
     queued: datetime | None = None
-    """When it had a slot: from here on it waits for a worker."""
+    """When it got a slot. Since then it waits for a worker."""
     pool: str = "default_pool"
     pool_slots: int = 1
 
     @property
     def slot_wait(self) -> float | None:
-        """Seconds from ready to run until it had a slot in its pool, its DAG and the executor."""
+        """Seconds that it waited for a slot: of its pool, of its DAG and of the executor."""
         return _between(self.scheduled, self.queued)
 
     @property
     def worker_wait(self) -> float | None:
-        """Seconds from having a slot until a worker began."""
+        """Seconds that it waited for a worker after it got a slot."""
         return _between(self.queued, self.start)
 
     @property
     def wait(self) -> float | None:
-        """Seconds from ready to run until it ran; ``None`` where Airflow has overwritten one of the dates, as after a deferral."""
+        """Seconds that it waited for a slot and a worker; ``None`` if Airflow has overwritten one of the dates, as after a deferral."""
         return _between(self.scheduled or self.queued, self.start)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool; ``slots`` is -1 when it is unlimited."""
+    """A pool; ``slots`` is -1 for an unlimited pool."""
 
     name: str
     slots: int

@@ -1,4 +1,4 @@
-"""A monitor's report as a Kafka message. Not among the messages of tasks: each of those would load the models of the reports."""
+"""A report as a Kafka message. In a module of its own, so that a task that sends events does not load the models of reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mljob_contract.reports import CE_TYPE_REPORT, MonitoringReport
 
 
 def message_from_report(report: MonitoringReport, *, event_id: str) -> Message:
-    """Write a report as a message; its key is the monitor."""
+    """``report`` as a message, whose key is the monitor."""
     return Message(
         key=report.monitor.encode(),
         value=report.model_dump_json(exclude_none=True).encode(),

@@ -1,6 +1,6 @@
-"""Airflow's REST API as monitoring reads it, over apache-airflow-client.
+"""The requests to Airflow's REST API that monitoring makes.
 
-Every list is read in pages up to a bound and says whether that was all of it. Errors are :class:`mljob_airflow.rest.client.AirflowApiError`.
+A list is read page by page up to a bound, and says whether it is complete. Errors are :class:`mljob_airflow.rest.client.AirflowApiError`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from datetime import datetime
 from typing import Any
 
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText, last_error
-from mljob_airflow.monitoring.findings.outliers import SPOKEN_FOR
+from mljob_airflow.monitoring.findings.outliers import REPRESENTATIVES
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
-from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, connect, request
+from mljob_airflow.rest.client import AirflowApiError, Endpoint, ask, ask_or_none, connect, request
 from mljob_airflow.rest.paging import PAGE_SIZE, Page, pages
 from mljob_contract.run_id import RunId
 
 MAX_DAGS = 10_000
 MAX_RUNS = 2_000
+"""Rows of a list of runs, import errors, assets or pools."""
 MAX_TASKS = 5_000
-"""Task instances of one list: a few hours of a busy platform."""
-MAX_SURVEYED = 50_000
-"""Task instances of the bottlenecks' report: some days of a busy platform, 100 in a request."""
+"""Task instances of a list: a few hours of a busy platform."""
+MAX_WINDOW_TASKS = 50_000
+"""Task instances for the report about bottlenecks: a few days of a busy platform, 100 in a request."""
 MAX_LOG_BYTES = 32 * 1024 * 1024
-"""How much of a task's log is read for its last exception; it is never held in memory as a whole."""
+"""Bytes of a task's log that are read to find its last exception. They are not all in memory at the same time."""
 
 Answer = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ class AirflowReader:
         self.requests = 0
 
     def dags_in_use(self, since: datetime) -> Listing[Dag]:
-        """The DAGs whose last run has begun since then, stale ones included."""
+        """The DAGs whose last run started since then, including stale DAGs."""
         rows = self._by_offset(
             "list DAGs",
             self._dags.get_dags_without_preload_content,
@@ -58,17 +59,17 @@ class AirflowReader:
         return Listing([_dag(row) for row in rows.rows], rows.complete)
 
     def dag(self, dag_id: str) -> Dag | None:
-        """One DAG; ``None`` when there is none."""
+        """The DAG; ``None`` when there is no such DAG."""
         row = self._found(f"get DAG {dag_id}", self._dags.get_dag_without_preload_content, dag_id)
         return None if row is None else _dag(row)
 
     def owner_links(self, dag_id: str) -> Mapping[str, str]:
-        """The DAG's links of its owners."""
+        """The DAG's ``owner_links``: links by owner."""
         row = self._found(f"get details of {dag_id}", self._dags.get_dag_details_without_preload_content, dag_id)
         return dict((row or {}).get("owner_links") or {})
 
     def import_errors(self) -> Listing[BrokenFile]:
-        """Files that can't be imported."""
+        """The DAG files that Airflow can't import, newest first."""
         rows = self._by_offset(
             "list import errors",
             self._import_errors.get_import_errors_without_preload_content,
@@ -85,7 +86,7 @@ class AirflowReader:
         )
 
     def asset_feeds(self) -> Mapping[str, frozenset[str]]:
-        """For each DAG that makes assets, the DAGs that are scheduled on them."""
+        """The DAGs that are scheduled on the assets of each DAG, by the id of the DAG that updates the assets."""
         rows = self._by_offset(
             "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
         )
@@ -97,7 +98,7 @@ class AirflowReader:
         return {dag_id: frozenset(fed) for dag_id, fed in feeds.items() if fed}
 
     def queued_runs(self, now: datetime) -> Listing[QueuedRun]:
-        """Runs that could have begun, and have not; the oldest first."""
+        """The queued runs whose time has come, oldest first."""
         rows = self._by_cursor(
             "list queued runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -117,7 +118,7 @@ class AirflowReader:
         )
 
     def running_runs(self, dag_id: str) -> int:
-        """How many runs of the DAG are running."""
+        """The number of running runs of the DAG."""
         answer = self._found(
             f"count running runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
@@ -128,12 +129,12 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """The ids of those of the DAG's runs since then that were MLJobs', of the newest 20."""
+        """The ids of the DAG's runs since then that belong to MLJobs. Only the newest 20 runs are read."""
         answer = self._found(
-            f"look for MLJobs' runs of {dag_id}",
+            f"list MLJobs' runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
-            # Airflow drops punctuation at the end of a prefix, and so finds more: hence the look at what it found.
+            # Airflow ignores punctuation at the end of a prefix, and so finds more runs. They are filtered below.
             run_id_prefix_pattern=f"{prefix}.",
             run_after_gte=since,
             order_by=["-run_after"],
@@ -143,18 +144,18 @@ class AirflowReader:
         return [str(run_id) for run_id in ids if run_id is not None and run_id.prefix == prefix]
 
     def failed_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """Task instances that have failed since then."""
+        """The task instances that failed since then, newest first."""
         return self._instances(
             "list failed tasks", MAX_TASKS, state=["failed"], end_date_gte=since, order_by=["-end_date"]
         )
 
     def waiting_tasks(self) -> Listing[TaskInstance]:
-        """Task instances that wait for a slot or for a worker."""
+        """The task instances that wait for a slot or a worker."""
         return self._instances("list waiting tasks", MAX_TASKS, state=["scheduled", "queued"])
 
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """Task instances that have succeeded since then, or are running; of mapped ones, the first."""
-        first = list(SPOKEN_FOR)
+        """The task instances that succeeded since then, or are running. Of a mapped task, only the first instance."""
+        first = list(REPRESENTATIVES)
         running = self._instances("list running tasks", MAX_TASKS, state=["running"], map_index=first)
         ended = self._instances(
             "list tasks", MAX_TASKS, state=["success"], end_date_gte=since, map_index=first, order_by=["-end_date"]
@@ -162,24 +163,24 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
-        """The task's last instances, the newest first; of mapped ones, the first of each run."""
+        """The task's last instances, newest first. Of a mapped task, only the first instance of each run."""
         answer = self._found(
             f"read the history of {dag_id}.{task_id}",
             self._tasks.get_task_instances_without_preload_content,
             dag_id,
             "~",
             task_id=task_id,
-            map_index=list(SPOKEN_FOR),
+            map_index=list(REPRESENTATIVES),
             order_by=["-run_after"],
             limit=min(limit, PAGE_SIZE),
         )
         return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
-        """All task instances that ended since then, or are running."""
+        """All task instances that ended since then, or are running, including all instances of mapped tasks."""
         running = self._instances("list running tasks", MAX_TASKS, state=["running"])
         ended = self._instances(
-            "list tasks", MAX_SURVEYED, state=["success", "failed"], end_date_gte=since, order_by=["-end_date"]
+            "list tasks", MAX_WINDOW_TASKS, state=["success", "failed"], end_date_gte=since, order_by=["-end_date"]
         )
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
@@ -189,7 +190,7 @@ class AirflowReader:
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """The exception at the end of the task instance's log; ``None`` when there is none, or no log."""
+        """The last exception in the task instance's log; ``None`` when the log has none, or there is no log."""
         try:
             self.requests += 1
             response = request(
@@ -219,7 +220,7 @@ class AirflowReader:
         return Listing([_instance(row) for row in rows.rows], rows.complete)
 
     def _by_offset(self, what: str, method: Callable[..., Any], field: str, most: int, **query: Any) -> Listing[Answer]:
-        """A list that has no cursors in any version."""
+        """Read a list that has no cursors in any version of Airflow."""
         return _up_to(
             most,
             pages(field, lambda place: self._json(what, method, offset=place["offset"], limit=place["limit"], **query)),
@@ -231,12 +232,8 @@ class AirflowReader:
         return _up_to(most, pages(field, lambda place: self._json(what, method, *path, **place, **query)))
 
     def _found(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer | None:
-        try:
-            return self._json(what, method, *path, **query)
-        except AirflowApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        self.requests += 1
+        return ask_or_none(what, method, *path, **query)
 
     def _json(self, what: str, method: Callable[..., Any], *path: str, **query: Any) -> Answer:
         self.requests += 1
@@ -244,7 +241,7 @@ class AirflowReader:
 
 
 def _up_to(most: int, found: Iterable[Page]) -> Listing[Answer]:
-    """Whole pages, until there are so many rows."""
+    """The rows of the first pages, until there are at least ``most`` rows."""
     rows: list[Answer] = []
     complete = False
     for page in found:
@@ -256,7 +253,7 @@ def _up_to(most: int, found: Iterable[Page]) -> Listing[Answer]:
 
 
 def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
-    """The lines of a log that may tell of an error, up to the bound."""
+    """The lines of a log that may be about an error, up to :data:`MAX_LOG_BYTES`."""
     rest, size = b"", 0
     for chunk in response.stream(65536):
         size += len(chunk)
@@ -269,7 +266,7 @@ def _log_lines(response: Any) -> Iterator[Mapping[str, Any] | str]:
 
 def _readable(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | str]:
     for line in lines:
-        # Most of a log is chatter, and needs no parsing to be passed over.
+        # Most lines are not about errors. This check is faster than parsing them.
         if b"rror" not in line and b"critical" not in line and b"xception" not in line:
             continue
         try:

@@ -1,4 +1,6 @@
-"""The monitors' tasks: settings and Variables in, adapters put together. A part that is not configured skips itself and says how to."""
+"""The tasks of the monitors. They read settings and Variables, and call the other modules. A task that is not configured skips itself, and
+says which setting is missing.
+"""
 
 from __future__ import annotations
 
@@ -12,95 +14,123 @@ from typing import Any
 from mljob_airflow import settings
 from mljob_airflow.compatibility import skip_exception
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.notifications import state as remembering
-from mljob_airflow.monitoring.notifications.state import Memory, Quiet
-from mljob_airflow.monitoring.pages import files as page_files
+from mljob_airflow.monitoring.notifications import state as states
+from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
+from mljob_airflow.monitoring.pages import files
 from mljob_airflow.monitoring.thresholds import Thresholds, effective
+from mljob_airflow.rest.client import Endpoint
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
 
 OWNERS_VARIABLE = "mljob_owners"
-DAGS_ASKED = 3
-"""DAGs of an owner whose ``owner_links`` are looked at."""
+"""The Variable with the Slack addresses of owners."""
+MAX_DAGS_OF_OWNER = 3
+"""DAGs of an owner whose ``owner_links`` are read."""
 
 
-def observe(context: Mapping[str, Any], look: str, quiet_hours: int) -> dict[str, Any]:
-    """Look at Airflow; the report as JSON."""
+def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[str, Any]:
+    """Make the report.
+
+    Args:
+        context: Airflow's task context.
+        collect: The name of the function of :mod:`.collector` that makes the report.
+        quiet_hours: The monitor's own default of this threshold.
+
+    Returns:
+        The report as a JSON object.
+    """
     from airflow.sdk import Variable
 
-    from mljob_airflow.monitoring import collector as looking
+    from mljob_airflow.monitoring import collector
     from mljob_airflow.monitoring.findings import mutes
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
-    endpoint = _endpoint()
-    point = looking.Point(
+    endpoint = Endpoint.configured()
+    report_context = collector.ReportContext(
         monitor=_dag_id(context),
         source=settings.source(),
         run_id_prefix=settings.run_id_prefix(),
         links=Links(settings.ui_url() or endpoint.base_url),
         now=datetime.now(UTC),
-        mutes=mutes.read(Variable.get(mutes.VARIABLE, default=None)),
+        mutes=mutes.parse(Variable.get(mutes.VARIABLE, default=None)),
     )
-    make: looking.Look = getattr(looking, look)
-    report = make(AirflowReader(endpoint), _thresholds(context, quiet_hours), point)
+    make_report: collector.Collector = getattr(collector, collect)
+    report = make_report(AirflowReader(endpoint), _thresholds(context, quiet_hours), report_context)
     for finding in report.findings:
         log.info("%s: %s %s", finding.severity.value, finding.title, finding.detail)
-    log.info("%d finding(s), and %d muted, with %d requests.", len(report.findings), report.muted, report.requests)
+    log.info(
+        "The report has %d finding(s), and %d are muted. It took %d request(s).",
+        len(report.findings),
+        report.muted,
+        report.requests,
+    )
     for kind, why in report.incomplete.items():
-        log.warning("%s: may be incomplete, %s", kind.value, why)
+        log.warning("Findings of the kind %s may be missing: %s", kind.value, why)
     return report.model_dump(mode="json")
 
 
 def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quiet_hours: int) -> dict[str, Any]:
-    """Write to the owners; whom, and why."""
+    """Notify the owners in Slack.
+
+    Args:
+        context: Airflow's task context.
+        report_json: The report, from :func:`observe`.
+        quiet_hours: The monitor's own default of this threshold.
+
+    Returns:
+        The reason of each notification that was sent, by owner.
+    """
     from airflow.sdk import Connection, Variable
 
-    from mljob_airflow.monitoring.notifications.notifier import Directory, tell
+    from mljob_airflow.monitoring.notifications.notifier import OwnerDirectory, notify
     from mljob_airflow.monitoring.notifications.owners import mapping_of
     from mljob_airflow.monitoring.notifications.slack import messenger
 
     conn_id = settings.slack_conn_id()
     if not conn_id:
-        _skip("nobody is told: [mljob] slack_conn_id names no Connection")
+        _skip("owners are not notified: [mljob] slack_conn_id names no Connection")
     connection = Connection.get(conn_id)
     fallback = settings.slack_channel()
     if not fallback and connection.conn_type == "slack":
         raise ValueError(
-            "[mljob] slack_channel is not set: the channel for owners without an address, for example #airflow"
+            "[mljob] slack_channel is not set: set it to the channel for owners without an address, for example #airflow"
         )
     report = MonitoringReport.model_validate(report_json)
     thresholds = _thresholds(context, quiet_hours)
-    quiet = Quiet(
+    policy = NotificationPolicy(
         timedelta(hours=thresholds.quiet_hours), timedelta(minutes=thresholds.settle_minutes), thresholds.min_severity
     )
     mapping = mapping_of(Variable.get(OWNERS_VARIABLE, default=None, deserialize_json=True))
-    name = f"{report.monitor}_memory"
+    # The name is part of running installations.
+    variable = f"{report.monitor}_memory"
 
-    def save(memory: Memory) -> None:
-        Variable.set(name, remembering.to_json(memory), "What this monitor told whom.", serialize_json=True)
+    def save(state: NotificationState) -> None:
+        Variable.set(
+            variable, states.to_json(state), "What this monitor has notified each owner of.", serialize_json=True
+        )
 
-    return tell(
+    return notify(
         report,
-        _memory(name, Variable.get(name, default=None, deserialize_json=True)),
-        quiet,
+        _state(variable, Variable.get(variable, default=None, deserialize_json=True)),
+        policy,
         messenger(conn_id, connection.conn_type),
-        Directory(mapping, fallback, lambda owner: owner_link(owner, report, _reader().owner_links)),
+        OwnerDirectory(mapping, fallback, lambda owner: owner_link(owner, report, _reader().owner_links)),
         save,
-        page=page_files.address_of(report, settings.report_url()) if settings.report_dir() else None,
+        page=files.url_of(report, settings.report_url()) if settings.report_dir() else None,
     )
 
 
 def write_page(report_json: Mapping[str, Any]) -> str:
-    """Write the report as a page; its file."""
+    """Write the report as an HTML page; the path of its file."""
     folder = settings.report_dir()
     if not folder:
         _skip("no page is written: [mljob] report_dir names no folder")
-    return str(page_files.write(MonitoringReport.model_validate(report_json), Path(folder)))
+    return str(files.write(MonitoringReport.model_validate(report_json), Path(folder)))
 
 
 def send_event(report_json: Mapping[str, Any]) -> None:
-    """Put the report on Kafka."""
+    """Send the report to Kafka."""
     import uuid
 
     from mljob_airflow.events import producer
@@ -111,27 +141,33 @@ def send_event(report_json: Mapping[str, Any]) -> None:
         _skip("no event is sent: [mljob] report_topic names no topic")
     if topic == settings.topic():
         raise ValueError(
-            f"[mljob] report_topic and topic are both {topic}: readers of task events would find reports, which they can't read"
+            f"[mljob] report_topic and topic are both {topic}: consumers of task events can't read reports; use another topic"
         )
     report = MonitoringReport.model_validate(report_json)
     producer.deliver(topic, message_from_report(report, event_id=str(uuid.uuid4())))
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """The owner's link, as one of the DAGs has it that the report is about."""
+    """The owner's link in the ``owner_links`` of one of the DAGs that the report is about; ``None`` when there is none.
+
+    Args:
+        owner: The owner.
+        report: The report.
+        links_of: Reads the ``owner_links`` of a DAG.
+    """
     dag_ids = dict.fromkeys(finding.dag_id for finding in report.findings if owner in finding.owners and finding.dag_id)
-    for dag_id in list(dag_ids)[:DAGS_ASKED]:
+    for dag_id in list(dag_ids)[:MAX_DAGS_OF_OWNER]:
         if dag_id and (link := links_of(dag_id).get(owner)):
             return link
     return None
 
 
-def _memory(name: str, value: object) -> Memory:
+def _state(variable: str, value: object) -> NotificationState:
     try:
-        return remembering.from_json(value)
+        return states.from_json(value)
     except ValueError as error:
-        # Somebody edited it. To tell once more is better than to tell never again.
-        log.warning("The Variable %s can't be read, and is begun anew: %s", name, error)
+        # Owners may then be notified twice, which is better than never.
+        log.warning("The Variable %s is invalid, and is replaced by an empty one: %s", variable, error)
         return {}
 
 
@@ -147,20 +183,12 @@ def _dag_id(context: Mapping[str, Any]) -> str:
     return str(context["ti"].dag_id)
 
 
-def _endpoint() -> Any:
-    from airflow.sdk import Connection
-
-    from mljob_airflow.rest.client import Endpoint
-
-    return Endpoint.from_connection(Connection.get(settings.airflow_conn_id()))
-
-
 @cache
 def _reader() -> Any:
-    """One for the process: it logs in."""
+    """The reader of this process, which logs in once."""
     from mljob_airflow.monitoring.rest_reader import AirflowReader
 
-    return AirflowReader(_endpoint())
+    return AirflowReader(Endpoint.configured())
 
 
 def _skip(why: str) -> None:

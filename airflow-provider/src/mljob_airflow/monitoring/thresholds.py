@@ -1,7 +1,8 @@
-"""From when on something counts as wrong: numbers that people may want to change.
+"""The thresholds of the monitors.
 
-Three places, the later wins: the defaults here; an Airflow Variable named as the monitor's DAG, a JSON object with some of these fields; the
-params of a run that somebody triggers by hand. The defaults are quiet: what is told should be worth reading.
+Their values come from three places, of which a later one overrides an earlier one: the defaults in this module; the Airflow Variable with the id of
+the monitor's DAG, a JSON object with some of these fields; the params of a run that is triggered by hand. The defaults are high, so that
+every notification is worth reading.
 """
 
 from __future__ import annotations
@@ -15,50 +16,50 @@ from mljob_contract.reports import Severity
 
 
 class Thresholds(BaseModel):
-    """All thresholds of all monitors."""
+    """The thresholds of all monitors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     in_use_days: Annotated[int, Field(ge=1, le=400)] = 35
-    """A DAG that has begun a run within so many days is in use, and missed when it is paused, stale or broken. 35 days: monthly ones count."""
+    """A DAG is in use if one of its runs started in the last days, this many. 35 days include monthly DAGs."""
     stuck_minutes: Annotated[float, Field(ge=0.1, le=10080)] = 30
-    """A run or a task that is queued for longer than this is stuck."""
+    """A run or a task is stuck if it is queued for this many minutes."""
     failure_hours: Annotated[int, Field(ge=1, le=720)] = 24
-    """How far back failures are looked for."""
+    """Failures of the last hours, this many, are compared."""
     failure_times: Annotated[int, Field(ge=2, le=50)] = 3
-    """So many failures of one task with the same error are recurring ..."""
+    """A failure recurs if a task fails with the same error this many times in its last ``failure_runs`` runs."""
     failure_runs: Annotated[int, Field(ge=2, le=50)] = 10
-    """... when they are within its last so many runs."""
+    """The last runs of a task in which failures are counted, see ``failure_times``."""
     outlier_hours: Annotated[int, Field(ge=1, le=168)] = 1
-    """How recently a task must have ended, or begun, for its duration and its wait to be judged."""
+    """A task's duration and wait are judged if it is running, or ended in the last hours, this many."""
     slow_seconds: Annotated[int, Field(ge=1, le=604800)] = 120
-    """Shorter tasks are never called slow."""
+    """A task that takes fewer seconds is never slow."""
     wait_seconds: Annotated[int, Field(ge=1, le=604800)] = 300
-    """Shorter waits are never called long."""
+    """A wait of fewer seconds is never long."""
     outlier_history: Annotated[int, Field(ge=10, le=97)] = 20
-    """A task with fewer earlier runs has no past to leave."""
+    """A task is judged only if it has this many earlier runs."""
     bottleneck_hours: Annotated[int, Field(ge=1, le=168)] = 24
-    """What the bottlenecks' report covers."""
+    """Hours that the report about bottlenecks covers."""
     saturated_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """A pool that is full for this share of the time is saturated, if tasks wait for it."""
+    """A pool is saturated if it is full for this share of the time, and tasks wait for its slots."""
     saturated_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
-    """Tasks wait for a slot or a worker when one in twenty of them waits this long."""
+    """Tasks wait for a slot or a worker if one task in twenty waits this many seconds."""
     retry_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """A task needs many retries when this share of its instances needed one, and at least ``retry_times`` of them did."""
+    """A task has many retries if this share of its instances, and at least ``retry_times`` of them, were retried."""
     retry_times: Annotated[int, Field(ge=1, le=10000)] = 5
-    """See ``retry_share``."""
+    """The least number of retried instances, see ``retry_share``."""
     quiet_hours: Annotated[float, Field(ge=0.01, le=720)] = 24
-    """What an owner was told, and is still so, is said again after so many hours."""
+    """After this many hours an owner is notified again of findings that are still there."""
     settle_minutes: Annotated[float, Field(ge=0, le=1440)] = 45
-    """What is not found any more for so long is said to be over. Longer than the time between two looks, so that what flickers is told once."""
+    """A finding is resolved if no report has it for this many minutes. Use more than the time between two reports, because findings may come and go."""
     min_severity: Severity = Severity.WARNING
-    """What is less severe is on the page and on Kafka, and not in Slack."""
+    """Findings that are less severe are on the page and on Kafka, but not in Slack."""
     log_reads: Annotated[int, Field(ge=0, le=1000)] = 60
-    """Task logs that one look reads, to tell errors apart."""
+    """Task logs that one report reads, to compare errors."""
 
 
 class ThresholdsError(ValueError):
-    """A threshold that can't be; the message names it, where it was set, and what it may be."""
+    """A threshold is invalid. The text names the threshold, its value, where it was set, and its valid values."""
 
 
 def effective(
@@ -67,16 +68,16 @@ def effective(
     """The thresholds of one run.
 
     Args:
-        variable: The value of the Airflow Variable, or ``None``.
-        given: The params of the run: what somebody asked for when triggering it. ``None`` asks for nothing.
-        monitor: The DAG's id, which is the Variable's name.
+        variable: The value of the Airflow Variable; ``None`` when there is none.
+        given: The params of the run. A param that is ``None`` was not set.
+        monitor: The DAG's id, which is also the Variable's name.
         quiet_hours: The monitor's own default of this threshold.
 
     Raises:
-        ThresholdsError: One of them is not what it may be.
+        ThresholdsError: A threshold is invalid.
     """
     if variable is not None and not isinstance(variable, Mapping):
-        raise ThresholdsError(f"the Variable {monitor} must be a JSON object, and is a {type(variable).__name__}")
+        raise ThresholdsError(f"the Variable {monitor} must be a JSON object, not a {type(variable).__name__}")
     asked = {name: value for name, value in given.items() if name in Thresholds.model_fields and value is not None}
     own = {} if quiet_hours is None else {"quiet_hours": quiet_hours}
     try:
@@ -84,12 +85,19 @@ def effective(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        place = "params of this run" if name in asked else f"Variable {monitor}"
-        raise ThresholdsError(f"{name}: {first['msg']}, not {first['input']!r} ({place})") from None
+        place = "a param of this run" if name in asked else f"the Variable {monitor}"
+        raise ThresholdsError(f"{name}: {first['msg']}, not {first['input']!r}; it is set in {place}") from None
 
 
 def params_schema(*names: str) -> dict[str, dict[str, Any]]:
-    """Some of the thresholds as arguments of Airflow's ``Param``: by name a JSON Schema that allows ``null``, the default, which asks for nothing."""
+    """Some of the thresholds as arguments of Airflow's ``Param``.
+
+    Args:
+        names: The thresholds.
+
+    Returns:
+        By name a JSON Schema that also allows ``null``, which leaves the threshold as it is.
+    """
     schema = Thresholds.model_json_schema()
     found = {}
     for name in names:
@@ -98,12 +106,12 @@ def params_schema(*names: str) -> dict[str, dict[str, Any]]:
             field = {**schema["$defs"][field.pop("$ref").rsplit("/", 1)[1]], **field}
             field["enum"] = [*field["enum"], None]
         default = field.pop("default")
-        words = field.pop("description", "").strip().replace("``", "`")
+        description = field.pop("description", "").strip().replace("``", "`")
         field.pop("title", None)
         found[name] = {
             **field,
             "type": [field["type"], "null"],
             "title": name.replace("_", " ").capitalize(),
-            "description": f"{words} Default: {default}.",
+            "description": f"{description} Default: {default}.",
         }
     return found

@@ -1,4 +1,4 @@
-"""How numbers are said to people: the same on the page and in Slack."""
+"""Numbers and lists in words, the same on the page and in Slack."""
 
 from __future__ import annotations
 

@@ -59,12 +59,12 @@ class TestHealth:
         [finding] = health_of(Dag("churn", is_paused=True), Need([run(minutes=50)], ["mljob.team.churn.abcdefg234-1"]))
         assert finding.severity is Severity.CRITICAL
         assert finding.title == "churn is paused, 1 run waiting"
-        assert finding.detail == "MLJobs run it: team/churn. Unpause it, or end what waits."
+        assert finding.detail == "MLJobs run the DAG: team/churn. Unpause the DAG, or end the waiting runs."
         assert finding.since == ago(minutes=50)
 
     def test_other_dags_schedules_are_a_need(self):
         [finding] = health_of(Dag("raw", is_paused=True), Need(feeds={"report", "churn"}))
-        assert "Schedules depend on it: churn, report." in finding.detail
+        assert "DAGs that are scheduled on its assets: churn, report." in finding.detail
 
     def test_a_stale_dag_is_stale_rather_than_paused(self):
         [finding] = health_of(Dag("churn", is_paused=True, is_stale=True, schedule="@daily"))

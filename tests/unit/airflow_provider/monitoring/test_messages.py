@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devstack.slack import complaints
 from mljob_airflow.monitoring.notifications.messages import MAX_SECTIONS, NAMES, escape, message, summary
-from mljob_airflow.monitoring.notifications.state import Notice, Occasion
+from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_contract.reports import FindingKind, Severity
 from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, finding
 
@@ -21,8 +21,8 @@ def words(body) -> str:
     return json.dumps(body, ensure_ascii=False)
 
 
-def notice(*present, occasion=Occasion.NEW, fresh=None, **fields) -> Notice:
-    return Notice("team-a", occasion, present if fresh is None else fresh, present, **fields)
+def notice(*present, occasion=NotificationReason.NEW, fresh=None, **fields) -> Notification:
+    return Notification("team-a", occasion, present if fresh is None else fresh, present, **fields)
 
 
 def test_a_message_says_what_is_wrong_with_a_link_and_since_when():
@@ -41,7 +41,9 @@ def test_a_message_says_what_is_wrong_with_a_link_and_since_when():
 
 def test_a_reply_says_what_is_new_what_is_over_and_what_is_left():
     old, new = finding("old"), finding("new")
-    body = message(notice(old, new, occasion=Occasion.CHANGED, fresh=(new,), over={"dag_paused:x": "x is paused"}))
+    body = message(
+        notice(old, new, occasion=NotificationReason.CHANGED, fresh=(new,), resolved={"dag_paused:x": "x is paused"})
+    )
     assert body["blocks"][0]["text"]["text"] == "🟠 1 new problem · team-a"
     assert "new is paused" in words(body)
     assert "old is paused" not in words(body)
@@ -50,8 +52,8 @@ def test_a_reply_says_what_is_new_what_is_over_and_what_is_left():
 
 
 def test_when_all_is_over_it_says_so():
-    body = message(notice(occasion=Occasion.OVER, over={"dag_paused:x": "x is paused"}))
-    assert body["blocks"][0]["text"]["text"] == "✅ All is well again · team-a"
+    body = message(notice(occasion=NotificationReason.RESOLVED, resolved={"dag_paused:x": "x is paused"}))
+    assert body["blocks"][0]["text"]["text"] == "✅ All problems are resolved · team-a"
     assert complaints(body) == []
 
 
@@ -63,7 +65,7 @@ def test_too_many_are_counted_by_kind():
 
 
 def test_what_has_no_owner_is_the_platforms():
-    body = message(Notice("", Occasion.NEW, (CRITICAL,), (CRITICAL,)))
+    body = message(Notification("", NotificationReason.NEW, (CRITICAL,), (CRITICAL,)))
     assert body["blocks"][0]["text"]["text"].endswith("· the platform")
 
 
@@ -90,7 +92,7 @@ text = st.text(max_size=5000)
         max_size=60,
     ),
     st.text(min_size=1, max_size=400),
-    st.sampled_from(list(Occasion)),
+    st.sampled_from(list(NotificationReason)),
     text,
 )
 def test_whatever_airflow_calls_things_slack_takes_the_message(parts, owner, occasion, remark):
@@ -98,7 +100,7 @@ def test_whatever_airflow_calls_things_slack_takes_the_message(parts, owner, occ
         finding(f"s{n}", title=title or "x", detail=detail, owners=(other,), kind=kind, severity=severity)
         for n, (title, detail, other, kind, severity) in enumerate(parts)
     ]
-    made = Notice(owner, occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
+    made = Notification(owner, occasion, tuple(found[::2]), tuple(found), {f.key: f.title for f in found})
     assert complaints(message(made, page=PAGE, remark=remark)) == []
 
 

@@ -9,11 +9,11 @@ import pytest
 from mljob_airflow.monitoring.findings import bottlenecks, failures, outliers
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
 from mljob_airflow.monitoring.findings.health import Health, Need, health_findings
-from mljob_airflow.monitoring.findings.mljobs import MAX_NAMED, about, mljob_of
+from mljob_airflow.monitoring.findings.mljobs import MAX_NAMED, finding_fields, mljob_name
 from mljob_airflow.monitoring.findings.stuck import stuck_runs, stuck_tasks
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.notifications.messages import message
-from mljob_airflow.monitoring.notifications.state import Notice, Occasion
+from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.pages.page import page
 from mljob_airflow.monitoring.thresholds import Thresholds
@@ -74,11 +74,11 @@ def test_a_finding_names_the_mljob(find):
     assert finding.numbers["mljobs"] == 1
     report = MonitoringReport(monitor="m", at=NOW, findings=(finding,))
     assert "team-a/churn.v2" in page(report)
-    assert "team-a/churn.v2" in str(message(Notice("team-a", Occasion.NEW, (finding,), (finding,))))
+    assert "team-a/churn.v2" in str(message(Notification("team-a", NotificationReason.NEW, (finding,), (finding,))))
 
 
 def test_many_mljobs_are_named_as_far_as_there_is_room_and_counted():
-    fields = about([run_id(0, f"job-{number}") for number in range(40)] * 2, "Why.", {"runs": 80})
+    fields = finding_fields([run_id(0, f"job-{number}") for number in range(40)] * 2, "Why.", {"runs": 80})
     assert fields["detail"] == "40 MLJobs: team-a/job-0, team-a/job-1, team-a/job-2 and 37 more. Why."
     assert fields["numbers"] == {"runs": 80, "mljobs": 40}
     assert len(fields["mljobs"]) == MAX_NAMED
@@ -86,5 +86,5 @@ def test_many_mljobs_are_named_as_far_as_there_is_room_and_counted():
 
 @pytest.mark.parametrize("run_id", ["manual__2026", "backfill__2026-01-01T00:00:00+00:00", "", "mljob.a.b-1"])
 def test_a_run_that_no_operator_started_names_none(run_id):
-    assert mljob_of(run_id) is None
-    assert about([run_id], "Why.", {"runs": 1}) == {"detail": "Why.", "numbers": {"runs": 1}}
+    assert mljob_name(run_id) is None
+    assert finding_fields([run_id], "Why.", {"runs": 1}) == {"detail": "Why.", "numbers": {"runs": 1}}

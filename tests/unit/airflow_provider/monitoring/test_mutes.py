@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from mljob_airflow.monitoring.findings.mutes import MAX_BYTES, MAX_MUTES, read, without_muted
+from mljob_airflow.monitoring.findings.mutes import MAX_BYTES, MAX_MUTES, apply_mutes, parse
 from mljob_airflow.monitoring.links import Links
-from mljob_airflow.monitoring.notifications import state as remembering
-from mljob_airflow.monitoring.notifications.state import Conversation, Quiet, Told
+from mljob_airflow.monitoring.notifications import state
+from mljob_airflow.monitoring.notifications.state import Conversation, NotificationPolicy, NotifiedFinding
 from mljob_airflow.monitoring.observations import Dag
 from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import FindingKind, Mute, Severity
@@ -27,9 +27,9 @@ def entry(**fields):
 
 def told(*findings, mutes=(), tags=()):
     text = mutes if isinstance(mutes, str) else json.dumps(list(mutes))
-    return without_muted(
+    return apply_mutes(
         findings,
-        read(text),
+        parse(text),
         lambda of: [Dag(of.dag_id, ("team-a",), tags=tuple(tags))] if of.dag_id else [],
         LINKS,
         NOW,
@@ -70,7 +70,7 @@ def test_what_a_mute_does_not_cover_is_told(mute):
 def test_a_mute_that_has_ended_is_reported_and_the_finding_says_so():
     found = told(CHURN, finding("reports"), mutes=[entry(until=EARLIER)])
     assert [kept.detail for kept in found.findings] == [
-        "Unpause it. It was muted until 2026-05-01 00:00 UTC: on purpose.",
+        "Unpause it. This finding was muted until 2026-05-01 00:00 UTC: on purpose.",
         "Unpause it.",
     ]
     assert found.mutes[0].ended
@@ -84,8 +84,8 @@ def test_what_is_about_no_dag_is_not_muted():
 def test_what_is_about_several_dags_is_muted_where_each_of_them_is():
     broken = finding("file.py", kind=FindingKind.IMPORT_ERROR)
     for dags, kept in ((["a"], []), (["a", "b"], [broken])):
-        found = without_muted(
-            [broken], read(json.dumps([entry(dags="a")])), lambda _, dags=dags: [Dag(dag) for dag in dags], LINKS, NOW
+        found = apply_mutes(
+            [broken], parse(json.dumps([entry(dags="a")])), lambda _, dags=dags: [Dag(dag) for dag in dags], LINKS, NOW
         )
         assert found.findings == kept
 
@@ -117,7 +117,7 @@ def test_a_tag_that_names_no_kind_mutes_nothing_and_its_owner_is_told():
         ("{not json", "mljob_mutes", "It is not JSON"),
         ("[" * 100_000, "mljob_mutes", "It is not JSON"),
         ('{"dags": "x"}', "mljob_mutes", "It is a dict: it must be a JSON list of objects with dags, until and reason."),
-        ("[" + " " * MAX_BYTES + "]", "mljob_mutes", f"and may have {MAX_BYTES}"),
+        ("[" + " " * MAX_BYTES + "]", "mljob_mutes", f"and may have at most {MAX_BYTES}"),
         ("[1]", "mljob_mutes[0]", "Input should be"),
         ([{"dags": "churn", "reason": "x"}], "mljob_mutes[0]", "Field until is required."),
         ([{"dags": "churn", "until": LATER}], "mljob_mutes[0]", "Field reason is required."),
@@ -125,8 +125,8 @@ def test_a_tag_that_names_no_kind_mutes_nothing_and_its_owner_is_told():
         ([{"until": LATER, "reason": "x"}], "mljob_mutes[0]", "Field dags is required."),
         ([entry(dags=[])], "mljob_mutes[0]", "Field dags:"),
         ([entry(dags="")], "mljob_mutes[0]", "Field dags.0:"),
-        ([entry(kinds=["paused", "slow"])], "mljob_mutes[0]", "Field kinds.1: 'slow' is no kind of finding: dag_paused"),
-        ([entry(kinds="mute_unreadable")], "mljob_mutes[0]", "is no kind of finding"),
+        ([entry(kinds=["paused", "slow"])], "mljob_mutes[0]", "Field kinds.1: 'slow' is not a kind of finding; the kinds are dag_paused"),
+        ([entry(kinds="mute_unreadable")], "mljob_mutes[0]", "is not a kind of finding"),
         ([entry(until="2026-06-01")], "mljob_mutes[0]", "'2026-06-01' is not a date and a time with a time zone, for example 2026-06-01T00:00:00Z."),
         ([entry(until="2026-06-01T00:00:00")], "mljob_mutes[0]", "for example 2026-06-01T00:00:00Z"),
         ([entry(until=1780000000)], "mljob_mutes[0]", "1780000000 is not a date and a time"),
@@ -138,7 +138,7 @@ def test_a_mute_that_cannot_be_read_mutes_nothing_and_is_told(text, place, why):
     assert kept[0] == CHURN
     [complaint] = kept[1:]
     assert (complaint.kind, complaint.subject, complaint.owners) == (FindingKind.MUTE_UNREADABLE, place, ())
-    assert complaint.title == f"{place} can't be read, and mutes nothing"
+    assert complaint.title == f"{place} is invalid, and mutes nothing"
     assert why in complaint.detail
     assert len(complaint.detail) < 400
 
@@ -161,7 +161,7 @@ def test_mutes_are_bounded():
 
 @pytest.mark.parametrize("text", [None, "", " ", "[]"])
 def test_no_mutes_are_none(text):
-    assert without_muted([CHURN], read(text), lambda _: [Dag("churn")], LINKS, NOW).findings == [CHURN]
+    assert apply_mutes([CHURN], parse(text), lambda _: [Dag("churn")], LINKS, NOW).findings == [CHURN]
 
 
 def test_a_report_names_so_many_muted_findings_and_says_of_which_kinds_there_are_more():
@@ -175,30 +175,32 @@ class TestMemory:
 
     MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
     MEMORY = {  # noqa: RUF012
-        "team-a": Conversation("#a", "C1", "1.0", NOW, {CHURN.key: Told("churn is paused", Severity.WARNING, NOW)})
+        "team-a": Conversation(
+            "#a", "C1", "1.0", NOW, {CHURN.key: NotifiedFinding("churn is paused", Severity.WARNING, NOW)}
+        )
     }
 
     def test_what_is_muted_is_not_said_to_be_over(self):
-        assert remembering.news(self.MEMORY, report(minutes=120), Quiet()) != []
-        assert remembering.news(self.MEMORY, self.MUTED, Quiet()) == []
+        assert state.due_notifications(self.MEMORY, report(minutes=120), NotificationPolicy()) != []
+        assert state.due_notifications(self.MEMORY, self.MUTED, NotificationPolicy()) == []
 
     def test_what_is_muted_is_told_anew_when_its_mute_ends(self):
-        memory = remembering.seen(self.MEMORY, self.MUTED, Quiet())
-        [notice] = remembering.news(memory, report(CHURN, minutes=135), Quiet())
-        assert notice.fresh == (CHURN,)
+        memory = state.after_report(self.MEMORY, self.MUTED, NotificationPolicy())
+        [notification] = state.due_notifications(memory, report(CHURN, minutes=135), NotificationPolicy())
+        assert notification.new == (CHURN,)
 
     def test_what_flickers_is_remembered(self):
-        assert remembering.seen(self.MEMORY, report(minutes=15), Quiet()) == self.MEMORY
+        assert state.after_report(self.MEMORY, report(minutes=15), NotificationPolicy()) == self.MEMORY
 
 
 def test_the_page_says_how_many_findings_are_muted_by_what_and_which_mutes_have_ended():
     ended = Mute(place="mljob_mutes[0]", dags=("a<b",), until=NOW - timedelta(days=1), reason="R&D", ended=True)
     active = Mute(place="tag mljob-mute of x", dags=("x",), kinds=(FindingKind.DAG_PAUSED,), findings=3)
     text = page(report(muted=3, mutes=(ended, active)))
-    assert "<title>mljob_monitor: nothing is wrong, 3 muted</title>" in text
+    assert "<title>mljob_monitor: no findings, 3 muted</title>" in text
     assert 'Muted <span class="soft">3</span>' in text
-    assert "a&lt;b: all" in text
+    assert "a&lt;b: all kinds" in text
     assert "R&amp;D" in text
-    assert "Ended: it muted until 2026-05-03 12:00 UTC. Take it out, or give it a later end" in text
+    assert "This mute has ended: it was active until 2026-05-03 12:00 UTC. Remove it, or set a later end" in text
     assert "x: paused DAG" in text
     assert "3 findings muted" in text

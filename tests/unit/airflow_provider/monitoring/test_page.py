@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring.pages import files as page_files
+from mljob_airflow.monitoring.pages import files
 from mljob_airflow.monitoring.pages.page import page
 from mljob_airflow.monitoring.pages.plots import sparkline
 from mljob_contract.reports import FindingKind, Series, Table
@@ -63,13 +63,13 @@ def test_a_page_needs_nothing_else():
 
 def test_it_says_what_was_found_by_owner_the_worst_first():
     words = read(page(report(CRITICAL, finding("b", owner="team-b"), finding("p", owner=None)))).words
-    assert "mljob_monitor: 1 critical, 2 to look at" in words
+    assert "mljob_monitor: 1 critical, 2 warnings" in words
     assert words.index("team-a") < words.index("team-b")
     assert "The platform" in words
 
 
 def test_nothing_wrong_is_said_too():
-    assert "nothing is wrong" in read(page(report())).words
+    assert "no findings" in read(page(report())).words
 
 
 def test_what_was_not_looked_at_is_said():
@@ -100,11 +100,11 @@ def test_a_sparkline_of_nothing_is_nothing():
 
 
 def test_pages_are_kept_for_a_while_and_the_newest_has_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(page_files, "KEPT", 3)
+    monkeypatch.setattr(files, "KEPT", 3)
     for minutes in range(5):
         made = report(finding(f"d{minutes}"), minutes=minutes)
-        file = page_files.write(made, tmp_path)
-        assert file.name == page_files.name_of(made)
+        file = files.write(made, tmp_path)
+        assert file.name == files.name_of(made)
     names = sorted(path.name for path in (tmp_path / "mljob_monitor").iterdir())
     assert names == [f"2026-05-04T120{n}00.html" for n in (2, 3, 4)] + ["latest.html"]
     assert "d4 is paused" in (tmp_path / "mljob_monitor" / "latest.html").read_text()
@@ -113,7 +113,6 @@ def test_pages_are_kept_for_a_while_and_the_newest_has_a_name(tmp_path, monkeypa
 def test_the_address_follows_the_file():
     made = report(minutes=timedelta(hours=1).total_seconds() / 60)
     assert (
-        page_files.address_of(made, "https://reports.example/")
-        == "https://reports.example/mljob_monitor/2026-05-04T130000.html"
+        files.url_of(made, "https://reports.example/") == "https://reports.example/mljob_monitor/2026-05-04T130000.html"
     )
-    assert page_files.address_of(made, "") is None
+    assert files.url_of(made, "") is None

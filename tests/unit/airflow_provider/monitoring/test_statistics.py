@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring.findings.statistics import RECENT, Past, left_its_past, quantile
+from mljob_airflow.monitoring.findings.statistics import RECENT, Baseline, exceeded_baseline, quantile
 
 LOOKS = 4000
 Noise = Callable[[random.Random], float]
 
 
 def left(values: list[float], min_history: int = 20) -> bool:
-    return left_its_past(values, min_history=min_history) is not None
+    return exceeded_baseline(values, min_history=min_history) is not None
 
 
 def lognormal(sigma: float) -> Noise:
@@ -112,9 +112,9 @@ def test_faster_is_no_trouble():
 
 
 def test_half_of_the_past_may_be_odd_without_hiding_a_hang():
-    past = Past.of([60.0] * 60 + [3600.0] * 2)
-    assert past.median == pytest.approx(60)
-    assert past.limit < 120
+    baseline = Baseline.of([60.0] * 60 + [3600.0] * 2)
+    assert baseline.median == pytest.approx(60)
+    assert baseline.limit < 120
 
 
 def test_a_shift_that_stays_becomes_the_past():

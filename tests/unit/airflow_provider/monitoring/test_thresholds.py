@@ -22,9 +22,9 @@ def test_a_monitor_may_have_a_default_of_its_own():
 @pytest.mark.parametrize(
     ("variable", "given", "message"),
     [
-        ({"stuck_minutes": 0}, {}, r"stuck_minutes: .*, not 0 \(Variable m\)"),
-        ({"stuckminutes": 5}, {}, r"stuckminutes: .*Variable m"),
-        (None, {"failure_times": 99}, r"failure_times: .*, not 99 \(params of this run\)"),
+        ({"stuck_minutes": 0}, {}, r"stuck_minutes: .*, not 0; it is set in the Variable m"),
+        ({"stuckminutes": 5}, {}, r"stuckminutes: .*the Variable m"),
+        (None, {"failure_times": 99}, r"failure_times: .*, not 99; it is set in a param of this run"),
         ([1], {}, "the Variable m must be a JSON object"),
     ],
     ids=["bound", "unknown", "param", "no-object"],

@@ -1,9 +1,8 @@
-"""Where time is lost on the platform as a whole: slow tasks, full pools, too few workers, retries.
+"""Where the platform loses time: slow tasks, full pools, missing workers and retries.
 
-Airflow tells how full a pool is now, not how full it was. That is put together from when tasks began and ended: as many slots as they take, from
-begin to end, in steps. It is an estimate. Airflow keeps the dates of a task's last try only, so a pool was somewhat fuller
-than shown where tasks were retried; a deferred task counts from its begin, so it was somewhat emptier where tasks defer. Hence a
-pool is called saturated only if tasks waited for it as well.
+Airflow knows how full a pool is now, but not how full it was. This module estimates that from the start, the end and the slots of tasks.
+Airflow has only the dates of a task's last try, so a pool was fuller than shown while earlier tries ran. A deferred task
+counts from its start, so a pool was emptier than shown while tasks were deferred. Therefore a pool is a finding only if tasks also waited for it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mljob_airflow.monitoring.findings.mljobs import about
+from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.findings.statistics import quantile
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag, Pool, TaskInstance
@@ -21,23 +20,23 @@ from mljob_airflow.monitoring.wording import count, duration
 from mljob_contract.reports import Finding, FindingKind, Series, Table
 
 STEPS = 96
-"""Steps of the chart: a quarter of an hour each in a day."""
+"""Steps of a chart. For a day, a step is a quarter of an hour."""
 ROWS = 15
 """Rows of a table."""
 FULL = 0.95
-"""A pool is full when this share of its slots is taken."""
+"""A pool is full when at least this share of its slots is occupied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time that is looked at."""
+    """The time that a report covers."""
 
     start: datetime
     end: datetime
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """The length of the window in seconds."""
         return (self.end - self.start).total_seconds()
 
 
@@ -49,7 +48,16 @@ def bottleneck_findings(
     thresholds: Thresholds,
     links: Links,
 ) -> list[Finding]:
-    """Pools that are full while tasks wait for them, workers that are missing, tasks that are tried again and again."""
+    """Findings about full pools that tasks wait for, missing workers, and tasks with many retries.
+
+    Args:
+        instances: The task instances of the window.
+        pools: Airflow's pools.
+        owners: DAGs by id, for the owners of tasks with many retries.
+        window: The time that the report covers.
+        thresholds: When something is a finding.
+        links: URLs of Airflow's UI.
+    """
     return [
         *_saturated_pools(instances, pools, window, thresholds, links),
         *_missing_workers(instances, thresholds, links),
@@ -58,7 +66,7 @@ def bottleneck_findings(
 
 
 def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> list[tuple[str, str]]:
-    """DAG and task of what needs many retries: their owners have to be known."""
+    """DAG id and task id of the tasks with many retries."""
     return [
         task
         for task, group in _by_task(instances).items()
@@ -70,7 +78,7 @@ def often_retried(instances: Iterable[TaskInstance], thresholds: Thresholds) -> 
 def bottleneck_tables(
     instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window, links: Links
 ) -> tuple[Table, ...]:
-    """The slowest tasks, the pools, and what was retried most."""
+    """Tables of the slowest tasks, of the pools, and of the tasks with most retries."""
     return (
         _slowest(instances, links),
         _pool_table(instances, pools, window),
@@ -79,7 +87,7 @@ def bottleneck_tables(
 
 
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
-    """How full each pool was that was used, the fullest first; then all pools together."""
+    """Charts of the slots that were occupied: of each pool that was used, the fullest first, and of all pools together."""
     step = window.seconds / STEPS
     charts = []
     for pool in pools:
@@ -105,7 +113,7 @@ def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
 
 
 def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = STEPS) -> tuple[float, ...]:
-    """The slots that were taken in each step of the window, on average."""
+    """The average number of occupied slots in each step of the window."""
     length = window.seconds / steps
     taken = [0.0] * steps
     for begin, end, slots in _intervals(instances, window):
@@ -117,7 +125,7 @@ def occupancy(instances: Iterable[TaskInstance], window: Window, steps: int = ST
 
 
 def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) -> float:
-    """The share of the window in which the slots were taken, but for a remainder."""
+    """The share of the window in which a pool with ``slots`` slots was full."""
     changes: list[tuple[float, int]] = []
     for begin, end, taken in _intervals(instances, window):
         changes += [(begin, taken), (end, -taken)]
@@ -130,7 +138,7 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Begin and end in seconds since the window's start, and slots, of what overlaps it."""
+    """Start and end in seconds after the window's start, and slots, of the task instances that overlap the window."""
     found = []
     for instance in instances:
         if instance.start is None:
@@ -151,15 +159,15 @@ def _saturated_pools(
             continue
         members = [ti for ti in instances if ti.pool == pool.name]
         share = full_share(members, pool.slots, window)
-        wait = _high([ti.slot_wait for ti in members])
+        wait = _p95([ti.slot_wait for ti in members])
         if share >= thresholds.saturated_share and wait >= thresholds.saturated_wait_seconds:
             found.append(
                 Finding(
                     kind=FindingKind.POOL_SATURATED,
                     subject=pool.name,
                     title=f"Pool {pool.name} was full {share:.0%} of the time",
-                    detail=f"All {pool.slots} slots taken; one task in twenty waited {duration(wait)} or longer for one. "
-                    "More slots, or fewer tasks at once.",
+                    detail=f"One task in twenty waited {duration(wait)} or longer for one of the {pool.slots} slots. "
+                    "Add slots, or run fewer tasks at the same time.",
                     url=links.pools(),
                     numbers={"full_share": round(share, 4), "slots": pool.slots, "slot_wait_p95_seconds": wait},
                 )
@@ -168,7 +176,7 @@ def _saturated_pools(
 
 
 def _missing_workers(instances: Sequence[TaskInstance], thresholds: Thresholds, links: Links) -> list[Finding]:
-    wait = _high([ti.worker_wait for ti in instances])
+    wait = _p95([ti.worker_wait for ti in instances])
     if wait < thresholds.saturated_wait_seconds:
         return []
     return [
@@ -176,7 +184,7 @@ def _missing_workers(instances: Sequence[TaskInstance], thresholds: Thresholds, 
             kind=FindingKind.WORKERS_SATURATED,
             subject="executor",
             title=f"Tasks with a slot wait {duration(wait)} for a worker",
-            detail="One in twenty waits that long or longer. More workers, or a lower [core] parallelism.",
+            detail=f"One task in twenty waits {duration(wait)} or longer. Add workers, or lower [core] parallelism.",
             url=links.dag("").rstrip("/"),
             numbers={"worker_wait_p95_seconds": wait},
         )
@@ -200,9 +208,9 @@ def _many_retries(
                 dag_id=dag_id,
                 task_id=task_id,
                 url=links.task(dag_id, task_id),
-                **about(
+                **finding_fields(
                     (ti.run_id for ti in retried),
-                    f"{sum(ti.try_number - 1 for ti in retried)} tries more than runs.",
+                    f"{count(sum(ti.try_number - 1 for ti in retried), 'retry', 'retries')} in total.",
                     {"retried": len(retried), "runs": len(group)},
                 ),
             )
@@ -219,7 +227,7 @@ def _slowest(instances: Iterable[TaskInstance], links: Links) -> Table:
     rows.sort(key=lambda row: -row[0])
     return Table(
         title="Tasks that took most time",
-        columns=("Task", "Runs", "Together", "Median", "95%", "Longest"),
+        columns=("Task", "Runs", "Total", "Median", "95%", "Longest"),
         rows=tuple(
             (
                 f"{dag_id}.{task_id}",
@@ -232,7 +240,7 @@ def _slowest(instances: Iterable[TaskInstance], links: Links) -> Table:
             for total, dag_id, task_id, took in rows[:ROWS]
         ),
         links=tuple(links.task(dag_id, task_id) for _, dag_id, task_id, _ in rows[:ROWS]),
-        note="By the time of all their instances together: what to make faster first.",
+        note="Sorted by the total time of all instances. Speed up the first ones first.",
     )
 
 
@@ -254,8 +262,8 @@ def _pool_table(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
                     float(len(members)),
                     share,
                     full,
-                    duration(_high([ti.slot_wait for ti in members])),
-                    duration(_high([ti.worker_wait for ti in members])),
+                    duration(_p95([ti.slot_wait for ti in members])),
+                    duration(_p95([ti.worker_wait for ti in members])),
                 ),
             )
         )
@@ -264,7 +272,7 @@ def _pool_table(instances: Sequence[TaskInstance], pools: Iterable[Pool], window
         title="Pools",
         columns=("Pool", "Slots", "Tasks", "Used", "Full", "Wait for a slot, 95%", "Wait for a worker, 95%"),
         rows=tuple(cells for _, cells in rows[:ROWS]),
-        note="Used: slot hours taken of those there were. Full: share of the time with at least 95% of the slots taken.",
+        note="Used: share of all slot hours that were occupied. Full: share of the time with at least 95% of the slots occupied.",
     )
 
 
@@ -278,13 +286,13 @@ def _retry_table(instances: Iterable[TaskInstance], links: Links) -> Table:
     rows.sort(key=lambda row: (-row[0], row[1:3]))
     return Table(
         title="Most retries",
-        columns=("Task", "Retries", "Runs", "Of them retried", "Failed in the end"),
+        columns=("Task", "Retries", "Runs", "Retried runs", "Failed runs"),
         rows=tuple(
             (f"{dag_id}.{task_id}", float(more), float(runs), float(retried), float(failed))
             for more, dag_id, task_id, runs, retried, failed in rows[:ROWS]
         ),
         links=tuple(links.task(row[1], row[2]) for row in rows[:ROWS]),
-        note="Tries beyond the first, those after a clear included.",
+        note="Retries include tries after a task was cleared.",
     )
 
 
@@ -295,12 +303,12 @@ def _by_task(instances: Iterable[TaskInstance]) -> dict[tuple[str, str], list[Ta
     return groups
 
 
-def _high(values: Iterable[float | None]) -> float:
-    """The 95% quantile of those that are known; 0 when none is."""
+def _p95(values: Iterable[float | None]) -> float:
+    """The 95% quantile of the values that are not ``None``; 0 without any."""
     known = sorted(value for value in values if value is not None)
     return quantile(known, 0.95) if known else 0.0
 
 
 def window_of(now: datetime, hours: float) -> Window:
-    """The last hours."""
+    """The window of the last ``hours``."""
     return Window(now - timedelta(hours=hours), now)

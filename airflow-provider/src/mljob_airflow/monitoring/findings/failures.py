@@ -1,7 +1,7 @@
-"""Recurring failures: the same task, the same error, n times within its last m runs.
+"""Recurring failures: a task that fails with the same error in several of its last runs.
 
-One failure is what retries and callbacks are for, and Airflow tells of it. What nobody sees is that it is always the same. A mapped task that
-fails in a hundred instances of one run has failed once.
+Airflow shows and retries each single failure, but does not show that the error is always the same. A mapped task that fails in a hundred
+instances of one run has failed once.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
-from mljob_airflow.monitoring.findings.mljobs import about
+from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 UNKNOWN = "unknown"
-"""The variant where the errors can't be read."""
+"""The variant of a finding about failures whose errors can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """A task's last runs."""
+    """The failures in a task's last runs."""
 
     dag: Dag
     task_id: str
     run_ids: Sequence[str]
-    """The newest first."""
+    """The last runs, newest first."""
     failed: Sequence[TaskInstance]
-    """One failed instance of each of these runs in which it failed, the newest first."""
+    """A failed instance of each run in which the task failed, newest first."""
     errors: dict[str, ErrorText | None] = field(default_factory=dict)
-    """Their errors by run id, as far as they could be read."""
+    """The errors that were read, by run id; ``None`` for a log without an error."""
 
 
 def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str, str]]:
-    """DAG and task of what failed in that many runs or more, the most frequent first."""
+    """DAG id and task id of the tasks that failed in at least ``times`` runs, most frequent first."""
     runs: dict[tuple[str, str], set[str]] = {}
     for instance in failed:
         runs.setdefault((instance.dag_id, instance.task_id), set()).add(instance.run_id)
@@ -45,14 +45,22 @@ def candidates(failed: Iterable[TaskInstance], *, times: int) -> list[tuple[str,
 def last_runs(
     dag: Dag, task_id: str, history: Sequence[TaskInstance], failed: Iterable[TaskInstance], *, runs: int
 ) -> Failures:
-    """The task's last runs, of its history (newest first) and of what is known to have failed."""
+    """The failures in the task's last runs.
+
+    Args:
+        dag: The task's DAG.
+        task_id: The task.
+        history: The task's last instances, newest first.
+        failed: Further instances of the task that failed.
+        runs: The number of last runs.
+    """
     run_ids = list(dict.fromkeys(instance.run_id for instance in history))[:runs]
     bad = {instance.run_id: instance for instance in (*failed, *history) if instance.state == "failed"}
     return Failures(dag, task_id, run_ids, [bad[run_id] for run_id in run_ids if run_id in bad])
 
 
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
-    """A finding for each error that came back often enough; one for all, where too few of them could be read."""
+    """A finding for each error that recurs ``times`` times. If there is none, one finding for the errors that could not be read."""
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}
     unknown: list[TaskInstance] = []
@@ -69,7 +77,7 @@ def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
         if len(instances) >= times
     ]
     if not found and len(unknown) >= times:
-        text = "Its errors could not be read: no exception in the log, or the log is out of reach."
+        text = "The errors could not be read: the logs have no exception, or can't be reached."
         found.append(_finding(failures, unknown, UNKNOWN, text, links))
     return found
 
@@ -88,7 +96,7 @@ def _finding(failures: Failures, instances: Sequence[TaskInstance], variant: str
         task_id=failures.task_id,
         since=min((instance.end for instance in instances if instance.end), default=None),
         url=links.task_instance(dag_id, newest.run_id, failures.task_id, newest.map_index),
-        **about(
+        **finding_fields(
             (instance.run_id for instance in instances),
             text,
             {"failures": len(instances), "runs": len(failures.run_ids)},

@@ -1,7 +1,8 @@
-"""Which errors are the same: an error without what changes from run to run.
+"""Fingerprints of errors: two errors with the same fingerprint are the same error.
 
-The text of a failure is in its log alone: REST's task instances have none, and a monitor that needed Kafka would miss what no callback saw.
-A fingerprint is of the exception's class and of its text, in which dates, ids, addresses, paths' random parts and numbers are replaced by signs.
+The text of an error is only in the task's log: task instances in REST have no error text, and events on Kafka lack the failures that no
+callback saw. A fingerprint is made from the exception's class and its text. Dates, ids, memory addresses, random parts of paths and numbers, which
+change from run to run, are replaced by placeholders.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mljob_airflow.truncation import truncated
+
 MAX_TEXT = 300
-"""Characters of an error that are compared, and shown."""
+"""Characters of an error that are compared and shown."""
 
 _CHANGING = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
@@ -31,7 +34,7 @@ _CHANGING = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """An exception, or the last line that a log calls an error; then ``type`` is empty."""
+    """The error of a task: an exception, or a log line of level error, for which ``type`` is empty."""
 
     type: str
     message: str
@@ -42,34 +45,33 @@ class ErrorText:
 
     @property
     def fingerprint(self) -> str:
-        """Ten hexadecimal characters, the same for errors that are the same."""
+        """Ten hexadecimal characters."""
         return hashlib.sha256(f"{self.type}\n{normalised(self.message)}".encode()).hexdigest()[:10]
 
 
 def normalised(text: str) -> str:
-    """The text with signs instead of what changes from run to run."""
-    # A log may hold megabytes in one line; what makes an error is at its beginning.
+    """``text`` with placeholders for the parts that change from run to run."""
+    # A log line may have megabytes, but the error is at its beginning.
     text = text[: 4 * MAX_TEXT]
-    for pattern, sign in _CHANGING:
-        text = pattern.sub(sign, text)
+    for pattern, placeholder in _CHANGING:
+        text = pattern.sub(placeholder, text)
     return text.strip()[:MAX_TEXT]
 
 
 def shortened(text: str, length: int = MAX_TEXT) -> str:
-    """The text in one line, cut where it is too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    """``text`` in one line of at most ``length`` characters."""
+    return truncated(" ".join(text.split()), length)
 
 
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
-    """The last exception of a task's log, or else its last line of level error; ``None`` when there is neither.
+    """The last exception in a task's log, or without one the last line of level error; ``None`` when there is neither.
 
     Args:
-        lines: As ``GET .../logs/{try}`` has them: objects with ``event``, ``level`` and, with an exception, ``error_detail``, whose first entry is
-            the exception that was raised; the others caused it. Plain text where a log handler knows no better.
+        lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and, for an exception, ``error_detail``. The first entry
+            of ``error_detail`` is the exception that was raised, the others are its causes. Some log handlers return lines of plain text.
     """
     exception: ErrorText | None = None
-    complaint: ErrorText | None = None
+    error_line: ErrorText | None = None
     for line in lines:
         if isinstance(line, str):
             match = re.match(
@@ -83,5 +85,5 @@ def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
             raised = details[0]
             exception = ErrorText(str(raised.get("exc_type") or ""), str(raised.get("exc_value") or ""))
         elif str(line.get("level", "")).lower() in ("error", "critical"):
-            complaint = ErrorText("", str(line.get("event") or ""))
-    return exception or complaint
+            error_line = ErrorText("", str(line.get("event") or ""))
+    return exception or error_line

@@ -1,6 +1,6 @@
-"""The MLJobs that a finding is about, read from the ids of its runs.
+"""The MLJobs that a finding affects, read from the ids of its runs.
 
-The runs of a backfill have ids of Airflow's own, which say nothing of an MLJob.
+Airflow makes the ids of a backfill's runs, which don't name an MLJob.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from mljob_airflow.monitoring.wording import some
 from mljob_contract.run_id import RunId
 
 MAX_NAMED = 10
-"""MLJobs that a finding names."""
+"""MLJobs in the field ``mljobs`` of a finding."""
 
 
-def mljob_of(run_id: str) -> str | None:
-    """``namespace/name`` of the MLJob whose run this is; ``None`` for a run that no operator started."""
+def mljob_name(run_id: str) -> str | None:
+    """``namespace/name`` of the MLJob that a run belongs to; ``None`` for a run that the operator did not start."""
     parsed = RunId.parse(run_id)
     return f"{parsed.namespace}/{parsed.name}" if parsed else None
 
 
-def about(run_ids: Iterable[str], detail: str, numbers: dict[str, float], *, lead: str | None = None) -> dict[str, Any]:
-    """The fields ``detail``, ``numbers`` and ``mljobs`` of a finding that is about these runs.
+def finding_fields(
+    run_ids: Iterable[str], detail: str, numbers: dict[str, float], *, lead: str | None = None
+) -> dict[str, Any]:
+    """The fields ``detail``, ``numbers`` and ``mljobs`` of a finding about these runs.
 
     Args:
-        run_ids: The runs, those that matter most first.
-        detail: What is said beside the names of MLJobs.
-        numbers: What is counted beside them.
-        lead: What is said before the names; by default ``MLJob``, or ``3 MLJobs``.
+        run_ids: The runs, most important first.
+        detail: The detail without the MLJobs.
+        numbers: The numbers without the number of MLJobs.
+        lead: The words before the names of the MLJobs; by default ``MLJob``, or for example ``3 MLJobs``.
     """
-    names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_of(run_id))))
+    names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:
         return {"detail": detail, "numbers": numbers}
     lead = lead or ("MLJob" if len(names) == 1 else f"{len(names)} MLJobs")

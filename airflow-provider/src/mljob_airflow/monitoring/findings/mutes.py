@@ -1,13 +1,13 @@
-"""Findings that somebody knows of, and is not told: a DAG that is paused on purpose.
+"""Mutes: findings that are known, for example a DAG that is paused on purpose, cause no notification.
 
-Two places. An entry of the Variable ``mljob_mutes``, a JSON list that people change without a release, has an end, so that it is not forgotten::
+A mute is in one of two places. An entry of the Variable ``mljob_mutes``, a JSON list that can be changed without a release, has an end, so that it
+is not forgotten::
 
     [{"dags": "train_*", "kinds": ["dag_paused"], "until": "2026-06-01T00:00:00Z", "reason": "the source is closed until June"}]
 
-A tag of a DAG, ``mljob-mute`` or for one kind ``mljob-mute:dag_paused``, has none: it is code, which somebody reviews.
+A tag of a DAG, ``mljob-mute`` or for one kind ``mljob-mute:dag_paused``, has no end, because a tag is code and gets reviewed.
 
-A mute counts only if all of it can be read: one that can't mutes nothing, and is itself a finding. The report says how many findings are muted by
-what, and which mutes have ended.
+An invalid mute mutes nothing, and is itself a finding. The report says how many findings each mute has muted, and which mutes have ended.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, Mute
 VARIABLE = "mljob_mutes"
 TAG = "mljob-mute"
 MAX_BYTES = 256 * 1024
-"""Of the Variable."""
+"""Characters of the Variable."""
 MAX_MUTES = 100
 """Entries of the Variable."""
 _SHORT = {"paused": FindingKind.DAG_PAUSED, "stale": FindingKind.DAG_STALE}
-"""What kinds that are about DAGs are called as well."""
+"""Short names of kinds."""
 
 
 def _listed(value: object) -> object:
@@ -44,12 +44,12 @@ def _kind(value: object) -> object:
     kind = _SHORT.get(value, value) if isinstance(value, str) else value
     if kind not in list(FindingKind) or kind == FindingKind.MUTE_UNREADABLE:
         known = ", ".join(kind for kind in FindingKind if kind is not FindingKind.MUTE_UNREADABLE)
-        raise ValueError(f"{value!r} is no kind of finding: {known}")
+        raise ValueError(f"{value!r} is not a kind of finding; the kinds are {known}")
     return kind
 
 
 def _text(value: object) -> object:
-    # pydantic takes a number for seconds since 1970.
+    # pydantic reads a number as seconds since 1970.
     if not isinstance(value, str):
         raise ValueError("a date and a time with a time zone, for example 2026-06-01T00:00:00Z")
     return value
@@ -64,27 +64,27 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     dags: Annotated[tuple[Glob, ...], BeforeValidator(_listed), Field(min_length=1, max_length=20)]
-    """DAG ids: a glob or a list of them, in which ``*``, ``?`` and ``[abc]`` mean what they mean in a shell."""
+    """DAG ids: a glob or a list of globs. ``*``, ``?`` and ``[abc]`` work as in a shell."""
     kinds: Annotated[
         tuple[Annotated[FindingKind, BeforeValidator(_kind)], ...], BeforeValidator(_listed), Field(max_length=20)
     ] = ()
-    """Kinds of findings; none: all."""
+    """Kinds of findings; empty: all kinds."""
     until: Annotated[AwareDatetime, BeforeValidator(_text)]
-    """From then on it counts no more. With a time zone."""
+    """The end of the mute, with a time zone."""
     reason: Annotated[str, Field(min_length=1, max_length=200)]
-    """Why, for those who read the report."""
+    """The reason, for readers of the report."""
 
 
 @dataclass(frozen=True)
-class _Compiled:
-    """An entry, ready to be compared with DAGs."""
+class _Rule:
+    """An entry with its globs compiled."""
 
     place: str
     entry: Entry
     globs: Sequence[re.Pattern[str]]
 
     def covers(self, kind: FindingKind, dag_id: str) -> bool:
-        """Whether it is about findings of this kind of that DAG, its end apart."""
+        """Whether the entry mutes findings of this kind about the DAG, before its end."""
         kinds = self.entry.kinds
         return (not kinds or kind in kinds) and any(glob.match(dag_id) for glob in self.globs)
 
@@ -94,21 +94,21 @@ class Mutes:
     """The Variable's entries.
 
     Attributes:
-        entries: Those that can be read.
-        problems: Why the others can't, by their place.
+        entries: The valid entries.
+        problems: Why an entry, or the Variable, is invalid, by its place: ``mljob_mutes[2]``.
     """
 
-    entries: Sequence[_Compiled] = ()
+    entries: Sequence[_Rule] = ()
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(text: str | None) -> Mutes:
-    """The mutes in the Variable's text; ``None`` where there is no such Variable."""
+def parse(text: str | None) -> Mutes:
+    """The mutes in the text of the Variable; ``None`` when there is no such Variable."""
     if text is None or not text.strip():
         return Mutes()
     way_out = "it must be a JSON list of objects with dags, until and reason"
     if len(text) > MAX_BYTES:
-        return Mutes(problems={VARIABLE: f"it has {len(text)} characters, and may have {MAX_BYTES}"})
+        return Mutes(problems={VARIABLE: f"it has {len(text)} characters, and may have at most {MAX_BYTES}"})
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -121,24 +121,24 @@ def read(text: str | None) -> Mutes:
         try:
             entry = Entry.model_validate(value)
         except ValidationError as error:
-            problems[place] = _complaint(error)
+            problems[place] = _problem(error)
         else:
-            entries.append(_Compiled(place, entry, [re.compile(fnmatch.translate(glob)) for glob in entry.dags]))
+            entries.append(_Rule(place, entry, [re.compile(fnmatch.translate(glob)) for glob in entry.dags]))
     if len(given) > MAX_MUTES:
         problems[VARIABLE] = (
-            f"it has {len(given)} entries, and only the first {MAX_MUTES} are read: take out those that have ended"
+            f"it has {len(given)} entries, and only the first {MAX_MUTES} are read: remove entries that have ended"
         )
     return Mutes(entries, problems)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is left to tell.
+class MuteResult:
+    """The findings after muting.
 
     Attributes:
-        findings: Those that are not muted, and those about mutes that can't be read.
-        mutes: What is muted, by what.
-        cut: Kinds of which more findings are muted than a report names.
+        findings: The findings that are not muted, and findings about invalid mutes.
+        mutes: The mutes, with the findings that each has muted.
+        cut: Kinds with more muted findings than a report can name.
     """
 
     findings: Sequence[Finding]
@@ -146,29 +146,30 @@ class Told:
     cut: frozenset[FindingKind] = frozenset()
 
 
-def without_muted(
+def apply_mutes(
     findings: Iterable[Finding],
     mutes: Mutes,
     dags_of: Callable[[Finding], Sequence[Dag]],
     links: Links,
     now: datetime,
-) -> Told:
-    """Take out what is muted.
+) -> MuteResult:
+    """Remove muted findings, and add findings about invalid mutes.
 
     Args:
-        findings: All that was found.
-        mutes: The Variable's.
-        dags_of: The DAGs that a finding is about. It is muted if it is for each of them; one about no DAG never is.
-        links: Addresses.
-        now: The clock.
+        findings: All findings.
+        mutes: The Variable's entries.
+        dags_of: The DAGs that a finding is about. A finding is muted if it is muted for each of these DAGs. A finding about no DAG is
+            never muted.
+        links: URLs of Airflow's UI.
+        now: The current time.
     """
     kept: list[Finding] = []
     muted: dict[str, list[Finding]] = {}
     tags: dict[str, str] = {}
-    unreadable: dict[tuple[str, str], Dag] = {}
+    misspelt: dict[tuple[str, str], Dag] = {}
     for finding in findings:
         dags = dags_of(finding)
-        unreadable |= {(dag.dag_id, tag): dag for dag in dags for tag in dag.tags if _is_misspelt(tag)}
+        misspelt |= {(dag.dag_id, tag): dag for dag in dags for tag in dag.tags if _is_misspelt(tag)}
         places = [_place(finding.kind, dag, mutes, now) for dag in dags]
         if places and all(places):
             place = str(places[0])
@@ -177,14 +178,14 @@ def without_muted(
                 tags[place] = dags[0].dag_id
         else:
             kept.append(_with_ended(finding, dags, mutes, now))
-    kept += [_unreadable(place, why, links) for place, why in mutes.problems.items()]
-    kept += [_misspelt(dag, tag, links) for (_, tag), dag in unreadable.items()]
+    kept += [_invalid(place, why, links) for place, why in mutes.problems.items()]
+    kept += [_misspelt(dag, tag, links) for (_, tag), dag in misspelt.items()]
     reported, cut = _reported(mutes, muted, tags, now)
-    return Told(kept, reported, cut)
+    return MuteResult(kept, reported, cut)
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """Where it is said that findings of this kind about the DAG are muted; ``None`` where nowhere."""
+    """The place of the mute of findings of this kind about the DAG; ``None`` when they are not muted."""
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
             return mute.place
@@ -209,19 +210,20 @@ def _is_misspelt(tag: str) -> bool:
 
 
 def _with_ended(finding: Finding, dags: Sequence[Dag], mutes: Mutes, now: datetime) -> Finding:
-    """The finding, which says that a mute of it has ended: its owner may have relied on that."""
+    """The finding, whose detail also says that a mute of the finding has ended."""
     for mute in mutes.entries:
         if now >= mute.entry.until and any(mute.covers(finding.kind, dag.dag_id) for dag in dags):
-            said = f"It was muted until {mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {mute.entry.reason}"
-            return finding.model_copy(update={"detail": f"{finding.detail} {said.rstrip('.')}.".strip()})
+            end = f"{mute.entry.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            remark = f"This finding was muted until {end}: {mute.entry.reason}"
+            return finding.model_copy(update={"detail": f"{finding.detail} {remark.rstrip('.')}.".strip()})
     return finding
 
 
-def _unreadable(place: str, why: str, links: Links) -> Finding:
+def _invalid(place: str, why: str, links: Links) -> Finding:
     return Finding(
         kind=FindingKind.MUTE_UNREADABLE,
         subject=place,
-        title=f"{place} can't be read, and mutes nothing",
+        title=f"{place} is invalid, and mutes nothing",
         detail=f"{why[:1].upper()}{why[1:]}.",
         url=links.variables(),
     )
@@ -234,7 +236,7 @@ def _misspelt(dag: Dag, tag: str, links: Links) -> Finding:
         variant=tag,
         owners=dag.owners,
         title=f"The tag {tag} of {dag.dag_id} mutes nothing",
-        detail=f"It names no kind of finding: {', '.join(kind for kind in FindingKind if kind is not FindingKind.MUTE_UNREADABLE)}.",
+        detail=f"The tag must name a kind of finding: {', '.join(kind for kind in FindingKind if kind is not FindingKind.MUTE_UNREADABLE)}.",
         dag_id=dag.dag_id,
         url=links.dag(dag.dag_id),
     )
@@ -269,13 +271,13 @@ def _reported(
     return (*entries, *by_tag), frozenset(cut)
 
 
-def _complaint(error: ValidationError) -> str:
+def _problem(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in first["loc"])
-    words = first["msg"].removeprefix("Value error, ")
+    text = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"field {name} is required"
     if name == "until":
         shown = repr(first["input"])[:60]
-        words = f"{shown} is not a date and a time with a time zone, for example 2026-06-01T00:00:00Z"
-    return f"field {name}: {words}" if name else words
+        text = f"{shown} is not a date and a time with a time zone, for example 2026-06-01T00:00:00Z"
+    return f"field {name}: {text}" if name else text

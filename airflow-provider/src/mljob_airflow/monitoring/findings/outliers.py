@@ -1,6 +1,7 @@
-"""Tasks that take longer, or wait longer, than they used to. The statistic is in :mod:`.statistics`.
+"""Tasks that take or wait longer than before, judged by :mod:`.statistics`.
 
-Of a mapped task the first instance (index 0) speaks: the others are like it, and one row for each run keeps the past long.
+The first instance (map index 0) represents a mapped task. The other instances are similar, and a page of the history covers more runs with one
+instance each.
 """
 
 from __future__ import annotations
@@ -8,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from mljob_airflow.monitoring.findings.mljobs import about
-from mljob_airflow.monitoring.findings.statistics import Past, left_its_past
+from mljob_airflow.monitoring.findings.mljobs import finding_fields
+from mljob_airflow.monitoring.findings.statistics import Baseline, exceeded_baseline
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag, TaskInstance
 from mljob_airflow.monitoring.wording import duration
 from mljob_contract.reports import Finding, FindingKind, Severity
 
-SPOKEN_FOR = (-1, 0)
-"""Map indexes that are judged: -1 is a task that is not mapped."""
+REPRESENTATIVES = (-1, 0)
+"""The map indexes of task instances that are judged: -1 for a task that is not mapped, 0 for a mapped one."""
 SHOWN = 60
-"""Values of the past that go into a finding."""
+"""Values of the history in a finding."""
 
 
 def elapsed(instance: TaskInstance, now: datetime) -> float | None:
-    """Seconds that it took, or has taken so far; ``None`` for one that failed, whose end came early, or never began."""
+    """Seconds that a task instance took, or has taken so far; ``None`` if it has failed, which may be early, or has not started."""
     if instance.state == "running" and instance.start is not None:
         return (now - instance.start).total_seconds()
     return instance.duration if instance.state == "success" else None
@@ -31,7 +32,7 @@ def elapsed(instance: TaskInstance, now: datetime) -> float | None:
 def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
-    """DAG and task of what took or waited long enough to matter, the longest first."""
+    """DAG id and task id of the tasks that took at least ``slow_seconds`` or waited ``wait_seconds``, longest first."""
     size: dict[tuple[str, str], float] = {}
     for instance in recent:
         took, waited = elapsed(instance, now) or 0.0, instance.wait or 0.0
@@ -53,18 +54,18 @@ def outlier_findings(
     since: datetime,
     now: datetime,
 ) -> list[Finding]:
-    """Whether the task has left its past, by its duration and by its wait.
+    """A finding if the task takes longer than before, and one if it waits longer than before.
 
     Args:
-        dag: Its DAG.
+        dag: The task's DAG.
         task_id: The task.
-        history: Its instances, the newest first, those that run included.
-        links: Addresses.
-        slow_seconds: Shorter durations do not matter.
-        wait_seconds: Shorter waits do not matter.
-        min_history: How many earlier runs are a past.
-        since: When the newest ended or began before this, it is old news.
-        now: The clock.
+        history: The task's instances, newest first, including running ones.
+        links: URLs of Airflow's UI.
+        slow_seconds: Shorter durations are never a finding.
+        wait_seconds: Shorter waits are never a finding.
+        min_history: The least number of earlier runs.
+        since: A newest instance that ended before this is not judged.
+        now: The current time.
     """
     found = []
     measures = (
@@ -76,9 +77,9 @@ def outlier_findings(
         if not known or known[0][1] < least or not _is_recent(known[0][0], since):
             continue
         values = [seconds for _, seconds in known]
-        past = left_its_past(values, min_history=min_history)
-        if past is not None:
-            found.append(_finding(kind, dag, task_id, known[0][0], values, past, links))
+        baseline = exceeded_baseline(values, min_history=min_history)
+        if baseline is not None:
+            found.append(_finding(kind, dag, task_id, known[0][0], values, baseline, links))
     return found
 
 
@@ -93,19 +94,19 @@ def _finding(
     task_id: str,
     newest: TaskInstance,
     values: Sequence[float],
-    past: Past,
+    baseline: Baseline,
     links: Links,
 ) -> Finding:
     runs = len(values) - 1
     if kind is FindingKind.SLOW_TASK:
         verb = "has run for" if newest.state == "running" else "took"
-        title = f"{dag.dag_id}.{task_id} {verb} {duration(values[0])}, usually {duration(past.median)}"
+        title = f"{dag.dag_id}.{task_id} {verb} {duration(values[0])}, usually {duration(baseline.median)}"
     else:
-        title = f"{dag.dag_id}.{task_id} waited {duration(values[0])} to begin, usually {duration(past.median)}"
+        title = f"{dag.dag_id}.{task_id} waited {duration(values[0])} to start, usually {duration(baseline.median)}"
     slot = newest.slot_wait
     where = ""
     if kind is FindingKind.LONG_WAIT and slot is not None and newest.worker_wait is not None:
-        where = f" {duration(slot)} of it for a slot in {newest.pool}, {duration(newest.worker_wait)} for a worker."
+        where = f" {duration(slot)} of the wait was for a slot in {newest.pool}, {duration(newest.worker_wait)} for a worker."
     return Finding(
         kind=kind,
         subject=f"{dag.dag_id}.{task_id}",
@@ -116,10 +117,10 @@ def _finding(
         task_id=task_id,
         since=newest.start,
         url=links.task_instance(dag.dag_id, newest.run_id, task_id, newest.map_index),
-        **about(
+        **finding_fields(
             [newest.run_id],
-            f"Limit from its last {runs} runs: {duration(past.limit)}.{where}",
-            {"seconds": values[0], "median_seconds": past.median, "limit_seconds": past.limit, "runs": runs},
+            f"The limit from its last {runs} runs is {duration(baseline.limit)}.{where}",
+            {"seconds": values[0], "median_seconds": baseline.median, "limit_seconds": baseline.limit, "runs": runs},
         ),
         history=tuple(round(value, 1) for value in reversed(values[:SHOWN])),
     )

@@ -1,4 +1,4 @@
-"""Runs and tasks that do not begin, and what they wait for."""
+"""Runs and tasks that don't start, and what they wait for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from mljob_airflow.monitoring.findings.health import grouped_by_dag, minutes_since
-from mljob_airflow.monitoring.findings.mljobs import about
+from mljob_airflow.monitoring.findings.mljobs import finding_fields
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import Dag, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.wording import count, duration, some
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 TASKS = "tasks"
-"""The variant of findings about tasks; those about runs have none."""
+"""The variant of findings about tasks. Findings about runs have no variant."""
 
 
 def stuck_runs(
@@ -25,15 +25,15 @@ def stuck_runs(
     minutes: float,
     now: datetime,
 ) -> list[Finding]:
-    """DAGs with runs that are queued for too long. Those of a paused or stale DAG are its own finding.
+    """A finding for each DAG with runs that are queued for too long. Paused and stale DAGs are findings of :mod:`.health`.
 
     Args:
         queued: All queued runs whose time has come.
-        dags: Their DAGs.
-        running: How many runs of a DAG are running.
-        links: Addresses.
-        minutes: How long is too long.
-        now: The clock.
+        dags: DAGs by id.
+        running: The number of running runs by DAG id.
+        links: URLs of Airflow's UI.
+        minutes: A run that is queued for this many minutes is stuck.
+        now: The current time.
     """
     found = []
     for dag_id, runs in grouped_by_dag(queued).items():
@@ -43,9 +43,12 @@ def stuck_runs(
             continue
         active = running.get(dag_id, 0)
         if dag.max_active_runs and active >= dag.max_active_runs:
-            cause = f"{count(active, 'run')} of it running, and max_active_runs is {dag.max_active_runs}: do they end?"
+            cause = (
+                f"{count(active, 'run')} of the DAG {'is' if active == 1 else 'are'} running, and max_active_runs is "
+                f"{dag.max_active_runs}: check whether they make progress."
+            )
         else:
-            cause = "max_active_runs is not reached: is the scheduler running, does it log an error for this DAG?"
+            cause = "max_active_runs is not reached: check that the scheduler is running, and its log for errors of this DAG."
         found.append(
             Finding(
                 kind=FindingKind.STUCK_QUEUED,
@@ -56,7 +59,7 @@ def stuck_runs(
                 dag_id=dag_id,
                 since=late[0].since,
                 url=links.run(dag_id, late[0].run_id),
-                **about(
+                **finding_fields(
                     (run.run_id for run in late),
                     cause,
                     {"runs": len(late), "seconds": (now - late[0].since).total_seconds()},
@@ -69,7 +72,7 @@ def stuck_runs(
 def stuck_tasks(
     waiting: Iterable[TaskInstance], dags: Mapping[str, Dag], links: Links, *, minutes: float, now: datetime
 ) -> list[Finding]:
-    """DAGs with tasks that wait for a slot or for a worker for too long, one finding for all tasks of a DAG."""
+    """A finding for each DAG with tasks that wait too long for a slot or a worker. The arguments are as in :func:`stuck_runs`."""
     late: dict[str, list[tuple[datetime, TaskInstance]]] = {}
     for task in waiting:
         since = task.queued if task.state == "queued" else task.scheduled
@@ -97,7 +100,7 @@ def _stuck_tasks(
         dag_id=dag_id,
         since=since,
         url=links.task_instance(dag_id, first.run_id, first.task_id, first.map_index),
-        **about(
+        **finding_fields(
             (task.run_id for task in tasks),
             f"{some(names)}. {_cause({task.state for task in tasks}, {task.pool for task in tasks})}",
             {"tasks": len(late), "seconds": (now - since).total_seconds()},
@@ -106,12 +109,12 @@ def _stuck_tasks(
 
 
 def _cause(states: Collection[str | None], pools: Collection[str]) -> str:
-    said = []
+    causes = []
     if "scheduled" in states:
-        said.append(f"No slot: look at the pool ({some(sorted(pools))}), at max_active_tasks and at parallelism.")
+        causes.append(f"No slot: check the pool ({some(sorted(pools))}), max_active_tasks and parallelism.")
     if "queued" in states:
-        said.append("No worker: look at the executor.")
-    return " ".join(said)
+        causes.append("No worker: check the executor.")
+    return " ".join(causes)
 
 
 def _longest(since: datetime, now: datetime) -> str:

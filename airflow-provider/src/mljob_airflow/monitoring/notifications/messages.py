@@ -1,10 +1,11 @@
-"""What is written to an owner, as Slack's Block Kit.
+"""The messages to owners, as Slack's Block Kit.
 
-To be read on a phone: a header of a few words, one short section for each finding whose bold first line is the link, one button. No tables, no
-fields side by side: a phone puts them below each other. Times are Slack's dates, which each reader sees in a time zone of their own.
+A message is made for a phone: a header of a few words, a short section for each finding, whose first line is a bold link, and one button. It
+has no tables and no fields side by side, which a phone puts below each other. Times are Slack's dates, which each reader sees in their
+own time zone.
 
-Limits are those of Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, a header of 150 characters, a section's text of 3,000,
-an address of 3,000. Texts of Airflow's are escaped: ``&``, ``<`` and ``>`` mean something to Slack.
+The limits are those of Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150 characters in a header, 3,000 in the text of
+a section, 3,000 in a URL. Texts from Airflow are escaped, because ``&``, ``<`` and ``>`` are special characters in Slack.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from mljob_airflow.monitoring.notifications.state import PLATFORM, Notice, Occasion
+from mljob_airflow.monitoring.notifications.state import PLATFORM, Notification, NotificationReason
 from mljob_airflow.monitoring.wording import count
+from mljob_airflow.truncation import truncated
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 MAX_SECTIONS = 12
-"""Findings that a message shows; the others are counted, by kind."""
+"""Findings that a message shows. The message counts the others by kind."""
 MAX_HEADER = 150
 MAX_URL = 3000
-# Together less than a section holds, so that none is cut in the middle of a link or of an escape
-TITLE = 300
-DETAIL = 1000
-LINK = 1200
-OVER = 200
+# Together less than Slack's limit for a section, so that no link and no escape sequence is cut
+MAX_TITLE = 300
+MAX_DETAIL = 1000
+MAX_LINK = 1200
+MAX_RESOLVED_TITLE = 200
 
 Message = dict[str, Any]
-"""``text``, for the notification, and ``blocks``."""
+"""A JSON object with ``text``, which a phone's notification shows, and ``blocks``."""
 
 _SIGNS = {Severity.CRITICAL: "🔴", Severity.WARNING: "🟠", Severity.INFO: "🔵"}
 NAMES = {
@@ -45,7 +47,7 @@ NAMES = {
     FindingKind.MANY_RETRIES: "task with many retries",
     FindingKind.MUTE_UNREADABLE: "unreadable mute",
 }
-"""A kind, in words for people, in the singular."""
+"""The names of the kinds, in the singular."""
 _PLURALS = {
     FindingKind.STUCK_QUEUED: "stuck in queued",
     FindingKind.MANY_RETRIES: "tasks with many retries",
@@ -53,29 +55,29 @@ _PLURALS = {
 }
 
 
-def message(notice: Notice, *, page: str | None = None, remark: str | None = None) -> Message:
-    """A notice as a message.
+def message(notification: Notification, *, page: str | None = None, remark: str | None = None) -> Message:
+    """The message of a notification.
 
     Args:
-        notice: What to say.
-        page: The address of the report's page.
-        remark: Something about the message itself: that it was meant for another channel.
+        notification: The notification.
+        page: The URL of the report's page.
+        remark: A remark about the message itself, for example that it was meant for another channel.
     """
-    headline = _headline(notice)
-    shown = notice.present if notice.begins_a_thread else notice.fresh
+    headline = _headline(notification)
+    shown = notification.current if notification.starts_thread else notification.new
     blocks: list[dict[str, Any]] = [_header(headline)]
-    if remark and (said := _line(remark, DETAIL)):
-        blocks.append(_context(said))
+    if remark and (line := _line(remark, MAX_DETAIL)):
+        blocks.append(_context(line))
     blocks += [_section(_finding(finding)) for finding in shown[:MAX_SECTIONS]]
     if len(shown) > MAX_SECTIONS:
         blocks.append(_section(f"… and {summary(shown[MAX_SECTIONS:])}"))
-    if notice.over:
-        blocks.append(_section(_over(notice)))
-    if rest := [finding for finding in notice.present if finding not in shown]:
+    if notification.resolved:
+        blocks.append(_section(_resolved(notification)))
+    if rest := [finding for finding in notification.current if finding not in shown]:
         blocks.append(_context(f"Still open: {summary(rest)}"))
     if page and len(page) <= MAX_URL:
         blocks.append(_button(page))
-    return {"text": _cut(f"{headline}: {_gist(notice)}", 1000), "blocks": blocks}
+    return {"text": truncated(f"{headline}: {_titles(notification)}", 1000), "blocks": blocks}
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -85,56 +87,57 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Slack shows as it is (api.slack.com/reference/surfaces/formatting, escaping)."""
+    """``text`` with Slack's special characters escaped (api.slack.com/reference/surfaces/formatting, escaping)."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _headline(notice: Notice) -> str:
-    whose = "the platform" if notice.owner == PLATFORM else notice.owner
-    if notice.occasion is Occasion.OVER:
-        words = f"✅ {'All is well again' if not notice.present else count(len(notice.over), 'problem') + ' less'}"
+def _headline(notification: Notification) -> str:
+    whose = "the platform" if notification.owner == PLATFORM else notification.owner
+    if notification.reason is NotificationReason.RESOLVED:
+        resolved = f"{count(len(notification.resolved), 'problem')} resolved"
+        words = f"✅ {resolved if notification.current else 'All problems are resolved'}"
     else:
-        worst = max((finding.severity for finding in notice.fresh or notice.present), key=lambda s: s.rank)
+        worst = max((finding.severity for finding in notification.new or notification.current), key=lambda s: s.rank)
         number, what = (
-            (len(notice.fresh), "new problem")
-            if notice.occasion is Occasion.CHANGED
-            else (len(notice.present), "problem")
+            (len(notification.new), "new problem")
+            if notification.reason is NotificationReason.CHANGED
+            else (len(notification.current), "problem")
         )
-        still = "still " if notice.occasion is Occasion.STILL else ""
-        words = f"{_SIGNS[worst]} {still}{count(number, what)}"
-    return _cut(f"{words} · {whose}", MAX_HEADER)
+        still = " still open" if notification.reason is NotificationReason.REMINDER else ""
+        words = f"{_SIGNS[worst]} {count(number, what)}{still}"
+    return truncated(f"{words} · {whose}", MAX_HEADER)
 
 
-def _gist(notice: Notice) -> str:
-    if notice.occasion is Occasion.OVER:
-        return "; ".join(list(notice.over.values())[:3])
-    return "; ".join(finding.title for finding in (notice.fresh or notice.present)[:3])
+def _titles(notification: Notification) -> str:
+    if notification.reason is NotificationReason.RESOLVED:
+        return "; ".join(list(notification.resolved.values())[:3])
+    return "; ".join(finding.title for finding in (notification.new or notification.current)[:3])
 
 
 def _finding(finding: Finding) -> str:
-    title = _line(finding.title, TITLE) or _line(finding.subject, TITLE)
-    if finding.url and len(finding.url) <= LINK:
+    title = _line(finding.title, MAX_TITLE) or _line(finding.subject, MAX_TITLE)
+    if finding.url and len(finding.url) <= MAX_LINK:
         title = f"<{finding.url}|{title}>"
     lines = [f"{_SIGNS[finding.severity]} *{title}*"]
-    if detail := _line(finding.detail, DETAIL):
+    if detail := _line(finding.detail, MAX_DETAIL):
         lines.append(detail)
     if finding.since:
-        # date^<seconds>^<form>|<what a client shows that doesn't know dates>
+        # date^<seconds>^<format>|<text for a client that can't show dates>
         fallback = finding.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
         lines.append(f"since <!date^{int(finding.since.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>")
     return "\n".join(lines)
 
 
-def _over(notice: Notice) -> str:
-    titles = list(notice.over.values())
-    lines = [f"✅ ~{_line(title, OVER)}~" for title in titles[:MAX_SECTIONS]]
+def _resolved(notification: Notification) -> str:
+    titles = list(notification.resolved.values())
+    lines = [f"✅ ~{_line(title, MAX_RESOLVED_TITLE)}~" for title in titles[:MAX_SECTIONS]]
     if len(titles) > MAX_SECTIONS:
         lines.append(f"… and {len(titles) - MAX_SECTIONS} more")
     return "\n".join(lines)
 
 
 def _line(text: str, most: int) -> str:
-    """The text in one line, escaped, and then no longer than that."""
+    """``text`` in one line, escaped, and cut to ``most`` characters after that."""
     shown: list[str] = []
     length = 0
     for sign in " ".join(text.split()):
@@ -166,7 +169,3 @@ def _button(url: str) -> dict[str, Any]:
         "url": url,
     }
     return {"type": "actions", "elements": [button]}
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,7 +1,7 @@
-"""From a report to messages that are sent: what is news, to whom, and what to remember of it.
+"""Sending the notifications that a report makes due.
 
-The memory is saved after each message, so that a try that ends half-way does not repeat itself. One owner who can't be reached keeps nobody else
-from being told: the message goes to the fallback channel, which says so.
+The state is saved after each message, so a retry of the task repeats no message. When the address of an owner can't be reached, the message
+goes to the fallback channel and says so. An error with one owner does not affect the others.
 """
 
 from __future__ import annotations
@@ -11,109 +11,118 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mljob_airflow.monitoring.notifications import state as remembering
+from mljob_airflow.monitoring.notifications import state as states
 from mljob_airflow.monitoring.notifications.messages import message
-from mljob_airflow.monitoring.notifications.owners import Target, target_of
+from mljob_airflow.monitoring.notifications.owners import Recipient, recipient_of
 from mljob_airflow.monitoring.notifications.slack import Messenger, Posted, SlackError, UnreachableError
-from mljob_airflow.monitoring.notifications.state import Conversation, Memory, Notice, Quiet
+from mljob_airflow.monitoring.notifications.state import (
+    Conversation,
+    Notification,
+    NotificationPolicy,
+    NotificationState,
+)
 from mljob_contract.reports import MonitoringReport
 
 log = logging.getLogger(__name__)
 
+PLATFORM_NAME = "the platform"
+"""The name of the owner :data:`.state.PLATFORM`, in logs and in the task's return value."""
 
-class TellingError(Exception):
-    """Somebody was not told. Trying again tells those alone."""
+
+class NotificationError(Exception):
+    """Some owners were not notified. A retry notifies only these."""
 
 
 @dataclass(frozen=True)
-class Directory:
-    """Whom to write to.
+class OwnerDirectory:
+    """The Slack addresses of owners.
 
     Attributes:
-        mapping: Owner -> address, of the Variable.
-        fallback: The channel for those who have no address.
-        link_of: An owner's link, of a DAG's ``owner_links``. Asked when somebody is written to whom the mapping doesn't know.
+        mapping: Addresses by owner, from the Variable.
+        fallback: The channel for owners without an address.
+        link_of: The owner's link in the ``owner_links`` of a DAG, or ``None``. Called only for owners that the mapping lacks.
     """
 
     mapping: Mapping[str, str]
     fallback: str
     link_of: Callable[[str], str | None] = lambda _owner: None
 
-    def target(self, owner: str) -> Target:
-        """Where an owner is written to."""
+    def recipient(self, owner: str) -> Recipient:
+        """The recipient of messages to ``owner``."""
         link = None if owner in self.mapping else self.link_of(owner)
-        return target_of(owner, self.mapping, link, self.fallback)
+        return recipient_of(owner, self.mapping, link, self.fallback)
 
 
-def tell(
+def notify(
     report: MonitoringReport,
-    memory: Memory,
-    quiet: Quiet,
+    state: NotificationState,
+    policy: NotificationPolicy,
     messenger: Messenger,
-    directory: Directory,
-    save: Callable[[Memory], None],
+    directory: OwnerDirectory,
+    save: Callable[[NotificationState], None],
     *,
     page: str | None = None,
 ) -> dict[str, Any]:
-    """Send what is news, and remember it.
+    """Send the notifications that are due, and save the state.
 
     Args:
-        report: What was found.
-        memory: What was told before.
-        quiet: When not to speak.
+        report: The findings.
+        state: What owners were notified of before.
+        policy: When owners are notified.
         messenger: Slack.
-        directory: Whom to write to.
-        save: Keeps the memory.
-        page: The address of the report's page.
+        directory: The addresses of owners.
+        save: Saves the state.
+        page: The URL of the report's page.
 
     Returns:
-        Whom something was told, and on what occasion.
+        The reason of each notification that was sent, by owner.
 
     Raises:
-        TellingError: Somebody was not told.
+        NotificationError: At least one message was not sent.
     """
-    notices = remembering.news(memory, report, quiet)
-    told: dict[str, str] = {}
+    notifications = states.due_notifications(state, report, policy)
+    notified: dict[str, str] = {}
     failed: list[str] = []
-    for notice in notices:
+    for notification in notifications:
+        name = notification.owner or PLATFORM_NAME
         try:
-            sent = _send(notice, memory.get(notice.owner), messenger, directory, report, page)
+            sent = _send(notification, state.get(notification.owner), messenger, directory, report, page)
         except SlackError as error:
-            log.error(
-                "%s was not told of %d finding(s): %s", notice.owner or "the platform", len(notice.present), error
-            )
+            log.error("%s was not notified of %d finding(s): %s", name, len(notification.current), error)
             failed.append(str(error))
             continue
-        memory = remembering.after(memory, notice, sent)
-        save(memory)
-        told[notice.owner or "the platform"] = notice.occasion.value
-    save(remembering.seen(memory, report, quiet))
+        state = states.after_notification(state, notification, sent)
+        save(state)
+        notified[name] = notification.reason.value
+    save(states.after_report(state, report, policy))
     if failed:
-        raise TellingError(f"{len(failed)} of {len(notices)} message(s) were not sent: {failed[0]}")
-    return told
+        raise NotificationError(f"{len(failed)} of {len(notifications)} message(s) were not sent: {failed[0]}")
+    return notified
 
 
 def _send(
-    notice: Notice,
+    notification: Notification,
     before: Conversation | None,
     messenger: Messenger,
-    directory: Directory,
+    directory: OwnerDirectory,
     report: MonitoringReport,
     page: str | None,
 ) -> Conversation:
-    target = directory.target(notice.owner)
+    recipient = directory.recipient(notification.owner)
     reply_to = None
-    if before is not None and not notice.begins_a_thread and before.target == target.address:
+    if before is not None and not notification.starts_thread and before.recipient == recipient.address:
         reply_to = Posted(before.channel, before.thread)
     try:
-        posted = messenger.post(target, message(notice, page=page), reply_to=reply_to, show=bool(notice.fresh))
+        posted = messenger.post(
+            recipient, message(notification, page=page), reply_to=reply_to, broadcast=bool(notification.new)
+        )
     except UnreachableError as error:
-        if target.is_fallback:
+        if recipient.is_fallback:
             raise
-        log.warning("%s; the fallback channel %s is told.", error, directory.fallback)
-        remark = f"For {notice.owner}, who could not be reached. {error}"
-        fallback = Target(directory.fallback, is_fallback=True)
-        posted = messenger.post(fallback, message(notice, page=page, remark=remark))
-    # A reply belongs to the thread that is there, not to one that it would begin.
+        log.warning("%s; the message goes to the fallback channel %s.", error, directory.fallback)
+        remark = f"For {notification.owner}, who could not be reached. {error}"
+        fallback = Recipient(directory.fallback, is_fallback=True)
+        posted = messenger.post(fallback, message(notification, page=page, remark=remark))
+    # A reply stays in the thread of its first message: its own time stamp would start another thread.
     thread = (reply_to.thread if reply_to else None) or posted.thread
-    return Conversation(target.address, posted.channel, thread, report.at)
+    return Conversation(recipient.address, posted.channel, thread, report.at)

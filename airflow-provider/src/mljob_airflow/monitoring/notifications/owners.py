@@ -1,7 +1,10 @@
-"""Where an owner is written to in Slack.
+"""The Slack addresses of owners.
 
-Three places, the first that knows wins: the Variable ``mljob_owners`` (a JSON object, owner -> address), which people can change without a
-release; the DAG's ``owner_links``, where many teams have it already; the fallback channel.
+An owner's address comes from the first of these that has one:
+
+1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without a release;
+2. the ``owner_links`` of a DAG, which many teams have set already;
+3. the fallback channel.
 
 An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a member's e-mail address.
 """
@@ -17,35 +20,36 @@ _ID = re.compile(r"[CGDUW][A-Z0-9]{7,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """An address, and whether it is the fallback."""
+class Recipient:
+    """The recipient of a message."""
 
     address: str
     is_fallback: bool = False
+    """Whether this is the fallback channel."""
 
     @property
     def is_email(self) -> bool:
-        """Whether Slack has to be asked whose it is."""
+        """Whether the address is an e-mail address, whose member id Slack has to look up."""
         return "@" in self.address.lstrip("@")
 
 
-def target_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Target:
-    """Where ``owner`` is written to.
+def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallback: str) -> Recipient:
+    """The recipient of messages to ``owner``.
 
     Args:
-        owner: As Airflow has it; empty for the platform.
-        mapping: The Variable's.
-        link: The owner's entry of a DAG's ``owner_links``.
-        fallback: The channel for everybody else.
+        owner: The owner's name in Airflow; empty for the platform.
+        mapping: Addresses by owner, from the Variable.
+        link: The owner's entry in a DAG's ``owner_links``.
+        fallback: The fallback channel.
     """
     address = mapping.get(owner, "").strip() or (address_in_link(link) if link else None)
-    return Target(address) if address else Target(fallback, is_fallback=True)
+    return Recipient(address) if address else Recipient(fallback, is_fallback=True)
 
 
 def address_in_link(link: str) -> str | None:
-    """The Slack address in an owner's link; ``None`` for a link that leads elsewhere.
+    """The Slack address in an owner's link; ``None`` for a link without one.
 
-    ``https://acme.slack.com/archives/C0123456789``, ``https://app.slack.com/client/T0123456789/C0123456789``,
+    These links have one: ``https://acme.slack.com/archives/C0123456789``, ``https://app.slack.com/client/T0123456789/C0123456789``,
     ``https://acme.slack.com/team/U0123456789``, ``slack://channel?team=T...&id=C...`` and ``mailto:somebody@example.com``.
     """
     parts = urlsplit(link.strip())
@@ -62,13 +66,15 @@ def address_in_link(link: str) -> str | None:
 
 
 def mapping_of(variable: object) -> dict[str, str]:
-    """The Variable's mapping.
+    """Addresses by owner, from the value of the Variable; empty for ``None``.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: The value is not a JSON object of strings.
     """
     if variable is None:
         return {}
     if not isinstance(variable, Mapping) or not all(isinstance(value, str) for value in variable.values()):
-        raise ValueError("the Variable mljob_owners must be a JSON object: owner -> Slack channel or member")
+        raise ValueError(
+            'the Variable mljob_owners must be a JSON object of Slack addresses by owner, for example {"team-a": "#team-a"}'
+        )
     return {str(owner): str(address) for owner, address in variable.items()}

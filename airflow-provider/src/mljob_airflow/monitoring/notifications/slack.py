@@ -1,10 +1,12 @@
-"""Slack, through the hooks of Airflow's Slack provider: what is sent, and what it answers.
+"""Posting messages to Slack, through the hooks of Airflow's Slack provider.
 
-A Connection of type ``slack`` holds a bot's token and can do all of it: any channel the bot is in, members, threads (scopes ``chat:write``, and
-``users:read.email`` for addresses that are e-mails). One of type ``slackwebhook`` writes to its one channel, without threads.
+A Connection of type ``slack`` has a bot's token. The bot posts to members and to the channels that it is in, also in threads. It needs the
+scope ``chat:write``, and ``users:read.email`` for e-mail addresses. A Connection of type ``slackwebhook`` posts to the one channel of
+the webhook, without threads.
 
-Slack limits posts to about one a second for a channel and says 429 with ``Retry-After`` beyond that: the SDK's handler waits so long and tries again. Its
-other answers come with status 200 and ``ok: false``: where nobody can be reached, the fallback channel can; a wrong token ends it.
+Slack accepts about one message a second in a channel, and answers 429 with ``Retry-After`` beyond that: the SDK's handler waits and retries. Other
+errors have status 200 and ``ok: false``. An error about the address is an :class:`UnreachableError`, and the fallback channel may still work.
+With any other error, such as an invalid token, no address works.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mljob_airflow.monitoring.notifications.messages import Message
-from mljob_airflow.monitoring.notifications.owners import Target
+from mljob_airflow.monitoring.notifications.owners import Recipient
 
 TIMEOUT_SECONDS = 30
+"""Seconds that a request may take."""
 RETRIES = 5
-"""How often a request is sent again: each time after what ``Retry-After`` says."""
+"""Retries of a request after an answer 429, each after the seconds of ``Retry-After``."""
 
 UNREACHABLE = frozenset(
     {
@@ -35,49 +38,56 @@ UNREACHABLE = frozenset(
         "thread_not_found",
     }
 )
-"""Slack's errors that are about the address (api.slack.com/methods/chat.postMessage, users.lookupByEmail)."""
+"""Slack's errors about the address (api.slack.com/methods/chat.postMessage, users.lookupByEmail)."""
 
 
 class SlackError(Exception):
-    """Slack did not take a message; the text says why, and where it was to go."""
+    """Slack refused a message. The text has the address and Slack's error."""
 
 
 class UnreachableError(SlackError):
-    """Nobody can be written to there; elsewhere the message may arrive."""
+    """Slack can't post to the address. Another address may work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Where a message is: the channel's id, and its time stamp, to which a thread is bound."""
+    """A message that was posted."""
 
     channel: str
+    """The channel's id."""
     thread: str | None
+    """The message's time stamp, by which replies name their thread; ``None`` without threads."""
 
 
 class Messenger(Protocol):
-    """Who brings messages."""
+    """Posts messages."""
 
     threads: bool
-    """Whether a message can answer another."""
+    """Whether a message can be a reply."""
 
-    def post(self, target: Target, message: Message, *, reply_to: Posted | None = None, show: bool = False) -> Posted:
-        """Send a message.
+    def post(
+        self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
+    ) -> Posted:
+        """Post a message.
 
         Args:
-            target: Where to.
-            message: What.
-            reply_to: The message whose thread it belongs to; that one's channel counts then.
-            show: Whether a reply is to be seen in the channel as well.
+            recipient: The recipient.
+            message: The message.
+            reply_to: The message to reply to. The reply goes to the channel of that message, whatever the recipient.
+            broadcast: Whether the channel shows a reply as well.
+
+        Returns:
+            Where the message was posted.
 
         Raises:
-            UnreachableError: The address leads nowhere.
-            SlackError: Anything else.
+            UnreachableError: Slack can't post to the recipient.
+            SlackError: Any other error.
         """
         ...
 
 
 class SlackBot:
-    """A bot: ``chat.postMessage``."""
+    """Posts as a bot, by ``chat.postMessage``."""
 
     threads = True
 
@@ -85,14 +95,16 @@ class SlackBot:
         self._hook = hook
         self._members: dict[str, str] = {}
 
-    def post(self, target: Target, message: Message, *, reply_to: Posted | None = None, show: bool = False) -> Posted:
-        """Send a message; see :class:`Messenger`."""
+    def post(
+        self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
+    ) -> Posted:
+        """Post a message; see :class:`Messenger`."""
         body = {**message, "unfurl_links": False, "unfurl_media": False}
         if reply_to is not None and reply_to.thread:
-            body |= {"channel": reply_to.channel, "thread_ts": reply_to.thread, "reply_broadcast": show}
+            body |= {"channel": reply_to.channel, "thread_ts": reply_to.thread, "reply_broadcast": broadcast}
         else:
-            body["channel"] = self._member(target.address) if target.is_email else target.address
-        answer = self._call("chat.postMessage", target.address, json=body)
+            body["channel"] = self._member(recipient.address) if recipient.is_email else recipient.address
+        answer = self._call("chat.postMessage", recipient.address, json=body)
         return Posted(str(answer["channel"]), str(answer["ts"]))
 
     def _member(self, email: str) -> str:
@@ -107,24 +119,26 @@ class SlackBot:
         try:
             return self._hook.call(method, **arguments)
         except SlackApiError as error:
-            word = str(error.response.get("error") or f"status {error.response.status_code}")
-            needed = f" (needs the scope {error.response['needed']})" if error.response.get("needed") else ""
-            kind = UnreachableError if word in UNREACHABLE else SlackError
-            raise kind(f"Slack's {method} to {address}: {word}{needed}") from error
+            code = str(error.response.get("error") or f"status {error.response.status_code}")
+            needed = f" (the bot needs the scope {error.response['needed']})" if error.response.get("needed") else ""
+            kind = UnreachableError if code in UNREACHABLE else SlackError
+            raise kind(f"Slack's {method} to {address}: {code}{needed}") from error
         except (SlackClientError, OSError) as error:
             raise SlackError(f"Slack's {method} to {address}: {type(error).__name__}: {error}") from error
 
 
 class SlackWebhook:
-    """An incoming webhook: one channel, which the webhook's owner chose, and no threads."""
+    """Posts by an incoming webhook, to the webhook's one channel and without threads."""
 
     threads = False
 
     def __init__(self, hook: Any) -> None:
         self._hook = hook
 
-    def post(self, target: Target, message: Message, *, reply_to: Posted | None = None, show: bool = False) -> Posted:
-        """Send a message; see :class:`Messenger`."""
+    def post(
+        self, recipient: Recipient, message: Message, *, reply_to: Posted | None = None, broadcast: bool = False
+    ) -> Posted:
+        """Post a message; see :class:`Messenger`."""
         from airflow.exceptions import AirflowException
         from slack_sdk.errors import SlackClientError
 
@@ -136,19 +150,23 @@ class SlackWebhook:
 
 
 def messenger(conn_id: str, conn_type: str) -> Messenger:
-    """The messenger for a Connection.
+    """The messenger for an Airflow Connection.
+
+    Args:
+        conn_id: The Connection's id.
+        conn_type: Its type, ``slack`` or ``slackwebhook``.
 
     Raises:
-        ValueError: It is not one of Slack's.
+        ValueError: The Connection has another type.
     """
-    # Late, with what it needs: only the task that writes pays for it.
+    # Late: only the task that posts messages needs these imports.
     from slack_sdk.http_retry.builtin_handlers import (
         ConnectionErrorRetryHandler,
         RateLimitErrorRetryHandler,
         ServerErrorRetryHandler,
     )
 
-    again = [
+    retry_handlers = [
         RateLimitErrorRetryHandler(max_retry_count=RETRIES),
         ConnectionErrorRetryHandler(max_retry_count=2),
         ServerErrorRetryHandler(max_retry_count=2),
@@ -156,11 +174,13 @@ def messenger(conn_id: str, conn_type: str) -> Messenger:
     if conn_type == "slack":
         from airflow.providers.slack.hooks.slack import SlackHook
 
-        return SlackBot(SlackHook(slack_conn_id=conn_id, timeout=TIMEOUT_SECONDS, retry_handlers=again))
+        return SlackBot(SlackHook(slack_conn_id=conn_id, timeout=TIMEOUT_SECONDS, retry_handlers=retry_handlers))
     if conn_type == "slackwebhook":
         from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 
         return SlackWebhook(
-            SlackWebhookHook(slack_webhook_conn_id=conn_id, timeout=TIMEOUT_SECONDS, retry_handlers=again)
+            SlackWebhookHook(slack_webhook_conn_id=conn_id, timeout=TIMEOUT_SECONDS, retry_handlers=retry_handlers)
         )
-    raise ValueError(f"the Connection {conn_id} is of type {conn_type}: it must be slack (a bot) or slackwebhook")
+    raise ValueError(
+        f"the Connection {conn_id} has the type {conn_type}: its type must be slack (a bot) or slackwebhook"
+    )

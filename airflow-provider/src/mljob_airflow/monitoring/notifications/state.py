@@ -1,15 +1,15 @@
-"""What was told to whom, and what of a new report is therefore news.
+"""What each owner was notified of, and which notifications are due after a new report.
 
-An owner has one conversation: a message that says what is wrong, and its thread. Something new, or worse, is said in the thread and shown
-in the channel; what is over is said in the thread alone. When nothing changes nothing is said, until a quiet period has passed: then what is still
-wrong is said in a new message. Four guards keep it quiet:
+An owner has one conversation: a message about all findings, and its thread. New or more severe findings are a reply that the channel
+shows as well; resolved findings are a reply in the thread only. While nothing changes there is no message, until the repeat period is over:
+then a new message repeats all findings. Four rules avoid needless messages:
 
-- what is not found any more is over only when it stays away for a while: it may flicker;
-- what a report could not look at in full is never over by its absence;
-- what is muted is forgotten without a word, and told anew when its mute ends;
-- a task that was slow once is not "over" when no run of it was slow since: it is forgotten without a word.
+- A finding is resolved when no report has had it for a while, because findings may come and go.
+- A finding is not resolved by a report that is incomplete for its kind.
+- A muted finding is forgotten without a message. When the mute ends, the finding is new.
+- A finding about a single slow task run is never resolved. It is forgotten without a message.
 
-Pure: memory in, memory out. It is kept in an Airflow Variable, which Airflow 3.1 has as well as 3.3; its size is bounded.
+Pure. The state is stored in an Airflow Variable, which Airflow 3.1 to 3.3 have; its size is bounded.
 """
 
 from __future__ import annotations
@@ -23,59 +23,67 @@ from typing import Any
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Severity
 
 PLATFORM = ""
-"""The owner of what has none: whoever runs the platform."""
-PASSING = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
-"""Kinds that are about something that has happened, not about a state that lasts."""
-MAX_REMEMBERED = 2000
-"""Findings in the memory, of all owners together. The ones not seen for longest go first."""
-MAX_TITLE = 120
+"""The owner of findings without an owner: the people who run the platform."""
+TRANSIENT = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
+"""Kinds of findings about an event in the past. Findings of other kinds are about a condition that lasts."""
+MAX_NOTIFIED = 2000
+"""Findings in the state, of all owners together. Those that were seen last stay."""
+MAX_TITLE_LENGTH = 120
+"""Characters of a finding's title in the state."""
 
 
-class Occasion(StrEnum):
-    """Why somebody is written to."""
+class NotificationReason(StrEnum):
+    """Why an owner is notified."""
 
     NEW = "new"
-    """There was nothing wrong before."""
+    """The owner had no findings before."""
     CHANGED = "changed"
-    """Something is new or worse."""
-    STILL = "still"
-    """Nothing is new, and the quiet period is over."""
-    OVER = "over"
-    """Something is over, and nothing is new."""
+    """A finding is new or more severe."""
+    REMINDER = "still"
+    """No finding is new, and the repeat period is over."""
+    RESOLVED = "over"
+    """A finding is resolved, and no finding is new."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A finding that somebody was told of."""
+class NotifiedFinding:
+    """A finding that an owner was notified of."""
 
     title: str
     severity: Severity
-    seen: datetime
-    """When a report had it last."""
+    last_seen: datetime
+    """The time of the last report that had the finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What an owner was told."""
+    """The messages to one owner, and the findings that they were about."""
 
-    target: str
-    """Where it was meant to go."""
+    recipient: str
+    """The Slack address of the owner."""
     channel: str
-    """Where it went, in Slack's word for it."""
+    """The id of the channel in which the message was posted. It differs from the recipient for members, and after a fallback."""
     thread: str | None
-    """The message that began it; ``None`` where there are no threads."""
-    at: datetime
-    """When everything was said last."""
-    findings: Mapping[str, Told] = field(default_factory=dict)
+    """The time stamp of the message that started the thread; ``None`` without threads."""
+    notified_at: datetime
+    """When a message last had all findings."""
+    findings: Mapping[str, NotifiedFinding] = field(default_factory=dict)
+    """By key of the finding."""
 
 
-Memory = Mapping[str, Conversation]
+NotificationState = Mapping[str, Conversation]
 """Conversations by owner."""
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """When not to speak."""
+class NotificationPolicy:
+    """When an owner is notified.
+
+    Attributes:
+        repeat_after: Time after which a message repeats findings that are still there.
+        settle: Time without a finding after which it is resolved.
+        min_severity: Findings that are less severe cause no notification.
+    """
 
     repeat_after: timedelta = timedelta(hours=24)
     settle: timedelta = timedelta(minutes=45)
@@ -83,26 +91,26 @@ class Quiet:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """One message for one owner."""
+class Notification:
+    """One message to one owner."""
 
     owner: str
-    occasion: Occasion
-    fresh: tuple[Finding, ...] = ()
-    """What is new or worse."""
-    present: tuple[Finding, ...] = ()
-    """All that is wrong now."""
-    over: Mapping[str, str] = field(default_factory=dict)
-    """Titles, by key, of what is over."""
+    reason: NotificationReason
+    new: tuple[Finding, ...] = ()
+    """Findings that are new or more severe."""
+    current: tuple[Finding, ...] = ()
+    """All findings of the report."""
+    resolved: Mapping[str, str] = field(default_factory=dict)
+    """Titles of resolved findings, by key."""
 
     @property
-    def begins_a_thread(self) -> bool:
-        """Whether it is a message of its own."""
-        return self.occasion in (Occasion.NEW, Occasion.STILL)
+    def starts_thread(self) -> bool:
+        """Whether the message starts a thread. Other messages are replies."""
+        return self.reason in (NotificationReason.NEW, NotificationReason.REMINDER)
 
 
-def by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
-    """What each owner is to know, the most severe first. A DAG with two owners is told to both."""
+def findings_by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list[Finding]]:
+    """The findings of each owner, most severe first. A finding with two owners is in both lists."""
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
         if finding.severity.rank >= min_severity.rank:
@@ -111,155 +119,160 @@ def by_owner(report: MonitoringReport, min_severity: Severity) -> dict[str, list
     return found
 
 
-def news(memory: Memory, report: MonitoringReport, quiet: Quiet) -> list[Notice]:
-    """The messages that a report is worth: at most one for each owner."""
-    present = by_owner(report, quiet.min_severity)
-    notices = []
-    for owner in sorted({*memory, *present}):
-        notice = _news_for(owner, memory.get(owner), present.get(owner, []), report, quiet)
-        if notice is not None:
-            notices.append(notice)
-    return notices
-
-
-def _news_for(
-    owner: str, conversation: Conversation | None, present: list[Finding], report: MonitoringReport, quiet: Quiet
-) -> Notice | None:
-    if conversation is None:
-        return Notice(owner, Occasion.NEW, tuple(present), tuple(present)) if present else None
-    told = conversation.findings
-    fresh = tuple(
-        finding
-        for finding in present
-        if finding.key not in told or finding.severity.rank > told[finding.key].severity.rank
+def due_notifications(
+    state: NotificationState, report: MonitoringReport, policy: NotificationPolicy
+) -> list[Notification]:
+    """The notifications that are due after a report: at most one for each owner."""
+    current = findings_by_owner(report, policy.min_severity)
+    due = (
+        _due_notification(owner, state.get(owner), current.get(owner, []), report, policy)
+        for owner in sorted({*state, *current})
     )
-    over = {
-        key: known.title
-        for key, known in told.items()
-        if key not in {finding.key for finding in present} and _is_over(key, known, report, quiet)
+    return [notification for notification in due if notification is not None]
+
+
+def _due_notification(
+    owner: str,
+    conversation: Conversation | None,
+    current: list[Finding],
+    report: MonitoringReport,
+    policy: NotificationPolicy,
+) -> Notification | None:
+    if conversation is None:
+        return Notification(owner, NotificationReason.NEW, tuple(current), tuple(current)) if current else None
+    notified = conversation.findings
+    new = tuple(
+        finding
+        for finding in current
+        if finding.key not in notified or finding.severity.rank > notified[finding.key].severity.rank
+    )
+    current_keys = {finding.key for finding in current}
+    resolved = {
+        key: finding.title
+        for key, finding in notified.items()
+        if key not in current_keys and _is_resolved(key, finding, report, policy)
     }
-    repeat = report.at - conversation.at >= quiet.repeat_after
-    if present and repeat:
-        return Notice(owner, Occasion.STILL, fresh, tuple(present), over)
-    if fresh:
-        return Notice(owner, Occasion.CHANGED, fresh, tuple(present), over)
-    if over:
-        return Notice(owner, Occasion.OVER, (), tuple(present), over)
+    if current and report.at - conversation.notified_at >= policy.repeat_after:
+        return Notification(owner, NotificationReason.REMINDER, new, tuple(current), resolved)
+    if new:
+        return Notification(owner, NotificationReason.CHANGED, new, tuple(current), resolved)
+    if resolved:
+        return Notification(owner, NotificationReason.RESOLVED, (), tuple(current), resolved)
     return None
 
 
-def _is_over(key: str, known: Told, report: MonitoringReport, quiet: Quiet) -> bool:
+def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, policy: NotificationPolicy) -> bool:
     kind = kind_of(key)
-    if kind is None or kind in PASSING or kind in report.incomplete or key in report.muted_keys:
+    if kind is None or kind in TRANSIENT or kind in report.incomplete or key in report.muted_keys:
         return False
-    return report.at - known.seen >= quiet.settle
+    return report.at - finding.last_seen >= policy.settle
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """The kind of the finding that has this key; ``None`` for one of another version of this package."""
+    """The kind of the finding with this key; ``None`` for a kind of another version of this package."""
     word = key.partition(":")[0]
     return FindingKind(word) if word in set(FindingKind) else None
 
 
-def seen(memory: Memory, report: MonitoringReport, quiet: Quiet) -> Memory:
-    """The memory after a look: what was told and is still there was seen now; what passes, and has passed, is forgotten."""
-    present = by_owner(report, quiet.min_severity)
+def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
+    """The state after a report: findings of the report were seen now, and findings that are muted or too old are forgotten."""
+    current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
-    for owner, conversation in memory.items():
-        keys = {finding.key for finding in present.get(owner, [])}
+    for owner, conversation in state.items():
+        keys = {finding.key for finding in current.get(owner, [])}
         findings = {}
-        for key, told in conversation.findings.items():
+        for key, notified in conversation.findings.items():
             if key in keys:
-                findings[key] = replace(told, seen=report.at)
-            elif _is_worth_keeping(key, told, report, quiet):
-                findings[key] = told
+                findings[key] = replace(notified, last_seen=report.at)
+            elif _is_kept(key, notified, report, policy):
+                findings[key] = notified
         if findings:
             after[owner] = replace(conversation, findings=findings)
     return bounded(after)
 
 
-def _is_worth_keeping(key: str, told: Told, report: MonitoringReport, quiet: Quiet) -> bool:
+def _is_kept(key: str, finding: NotifiedFinding, report: MonitoringReport, policy: NotificationPolicy) -> bool:
     kind = kind_of(key)
     if kind is None or key in report.muted_keys:
         return False
-    if kind in PASSING:
-        return report.at - told.seen < quiet.repeat_after
+    if kind in TRANSIENT:
+        return report.at - finding.last_seen < policy.repeat_after
     return True
 
 
-def after(memory: Memory, notice: Notice, sent: Conversation) -> Memory:
-    """The memory after a notice was sent.
+def after_notification(state: NotificationState, notification: Notification, sent: Conversation) -> NotificationState:
+    """The state after a notification was sent.
 
     Args:
-        memory: What it was.
-        notice: What was said.
-        sent: Where to; its findings do not count.
+        state: The state before.
+        notification: The notification.
+        sent: Where the message was posted, and when; its findings are ignored.
     """
-    before = memory.get(notice.owner)
+    before = state.get(notification.owner)
     findings = dict(before.findings) if before else {}
-    for key in notice.over:
+    for key in notification.resolved:
         findings.pop(key, None)
-    said = notice.present if notice.begins_a_thread else notice.fresh
-    for finding in said:
-        findings[finding.key] = Told(finding.title[:MAX_TITLE], finding.severity, sent.at)
-    rest = {owner: conversation for owner, conversation in memory.items() if owner != notice.owner}
+    for finding in notification.current if notification.starts_thread else notification.new:
+        findings[finding.key] = NotifiedFinding(finding.title[:MAX_TITLE_LENGTH], finding.severity, sent.notified_at)
+    others = {owner: conversation for owner, conversation in state.items() if owner != notification.owner}
     if not findings:
-        return rest
-    at = sent.at if notice.begins_a_thread or before is None else before.at
-    return bounded({**rest, notice.owner: replace(sent, at=at, findings=findings)})
+        return others
+    notified_at = sent.notified_at if notification.starts_thread or before is None else before.notified_at
+    return bounded({**others, notification.owner: replace(sent, notified_at=notified_at, findings=findings)})
 
 
-def bounded(memory: Memory) -> Memory:
-    """The memory without what is too much."""
+def bounded(state: NotificationState) -> NotificationState:
+    """The state with at most :data:`MAX_NOTIFIED` findings."""
     everything = sorted(
         (
-            (told.seen, owner, key)
-            for owner, conversation in memory.items()
-            for key, told in conversation.findings.items()
+            (finding.last_seen, owner, key)
+            for owner, conversation in state.items()
+            for key, finding in conversation.findings.items()
         ),
         reverse=True,
     )
-    if len(everything) <= MAX_REMEMBERED:
-        return memory
-    kept = {(owner, key) for _, owner, key in everything[:MAX_REMEMBERED]}
+    if len(everything) <= MAX_NOTIFIED:
+        return state
+    kept = {(owner, key) for _, owner, key in everything[:MAX_NOTIFIED]}
     smaller = {
         owner: replace(
-            conversation, findings={key: told for key, told in conversation.findings.items() if (owner, key) in kept}
+            conversation,
+            findings={key: finding for key, finding in conversation.findings.items() if (owner, key) in kept},
         )
-        for owner, conversation in memory.items()
+        for owner, conversation in state.items()
     }
     return {owner: conversation for owner, conversation in smaller.items() if conversation.findings}
 
 
-def to_json(memory: Memory) -> dict[str, Any]:
-    """The memory as JSON."""
+def to_json(state: NotificationState) -> dict[str, Any]:
+    """The state as a JSON object, as the Variable has it."""
     return {
         owner: {
-            "target": conversation.target,
+            "target": conversation.recipient,
             "channel": conversation.channel,
             "thread": conversation.thread,
-            "at": conversation.at.isoformat(),
+            "at": conversation.notified_at.isoformat(),
             "findings": {
-                key: [told.title, told.severity.value, told.seen.isoformat()]
-                for key, told in conversation.findings.items()
+                key: [finding.title, finding.severity.value, finding.last_seen.isoformat()]
+                for key, finding in conversation.findings.items()
             },
         }
-        for owner, conversation in memory.items()
+        for owner, conversation in state.items()
     }
 
 
-def from_json(value: object) -> Memory:
-    """The memory read back; empty when it is none.
+def from_json(value: object) -> NotificationState:
+    """The state of a JSON object; empty for ``None``.
 
     Raises:
-        ValueError: It is not a memory.
+        ValueError: The value is not what :func:`to_json` makes.
     """
     if value is None:
         return {}
     try:
         return {str(owner): _conversation(entry) for owner, entry in _items(value)}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"not a monitor's memory: {type(error).__name__}: {error}") from error
+        raise ValueError(f"not the state of a monitor: {type(error).__name__}: {error}") from error
 
 
 def _items(value: object) -> Iterable[tuple[Any, Any]]:
@@ -270,12 +283,12 @@ def _items(value: object) -> Iterable[tuple[Any, Any]]:
 
 def _conversation(entry: Any) -> Conversation:
     return Conversation(
-        target=entry["target"],
+        recipient=entry["target"],
         channel=entry["channel"],
         thread=entry["thread"],
-        at=datetime.fromisoformat(entry["at"]),
+        notified_at=datetime.fromisoformat(entry["at"]),
         findings={
-            key: Told(title, Severity(severity), datetime.fromisoformat(at))
-            for key, (title, severity, at) in entry["findings"].items()
+            key: NotifiedFinding(title, Severity(severity), datetime.fromisoformat(last_seen))
+            for key, (title, severity, last_seen) in entry["findings"].items()
         },
     )

@@ -1,6 +1,6 @@
-"""Where pages of reports are kept: ``<folder>/<monitor>/<time>.html``, and the newest as ``latest.html``.
+"""The files of report pages: ``<folder>/<monitor>/<time>.html``, and a copy of the newest one as ``latest.html``.
 
-The folder is one that a web server shows, or a mounted bucket. It stays small: the oldest pages go.
+The folder is served by a web server, or is a mounted bucket. It stays small, because the oldest pages are deleted.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from mljob_airflow.monitoring.pages.page import page
 from mljob_contract.reports import MonitoringReport
 
 KEPT = 200
-"""Pages of each monitor: two days of one that looks every quarter of an hour."""
+"""Pages of each monitor: two days of a monitor that runs every quarter of an hour."""
 LATEST = "latest.html"
 
 
 def name_of(report: MonitoringReport) -> str:
-    """The file's name: when the report was made."""
+    """The name of the report's file, which is the time of the report."""
     return f"{report.at:%Y-%m-%dT%H%M%S}.html"
 
 
-def address_of(report: MonitoringReport, base_url: str) -> str | None:
-    """The page's address; ``None`` where no base URL says how people reach the folder."""
+def url_of(report: MonitoringReport, base_url: str) -> str | None:
+    """The URL of the report's page; ``None`` if ``base_url``, the folder's URL, is empty."""
     return f"{base_url.rstrip('/')}/{report.monitor}/{name_of(report)}" if base_url else None
 
 
 def write(report: MonitoringReport, folder: Path) -> Path:
-    """Write the page; its file. Readers never see half of it."""
-    place = folder / report.monitor
-    place.mkdir(parents=True, exist_ok=True)
+    """Write the report's page; the path of its file. A reader never sees an incomplete file."""
+    directory = folder / report.monitor
+    directory.mkdir(parents=True, exist_ok=True)
     text = page(report)
-    file = place / name_of(report)
-    for target in (file, place / LATEST):
-        beside = target.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(target)
-    for old in sorted(path for path in place.glob("*.html") if path.name != LATEST)[:-KEPT]:
+    file = directory / name_of(report)
+    for target in (file, directory / LATEST):
+        temporary = target.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    for old in sorted(path for path in directory.glob("*.html") if path.name != LATEST)[:-KEPT]:
         old.unlink(missing_ok=True)
     return file

@@ -1,6 +1,6 @@
-"""A report as one HTML file: no script, nothing fetched, readable on a phone and on paper.
+"""A report as an HTML page, for a screen, a phone and paper.
 
-It stands alone, so that it can lie in a bucket, behind a plain web server or in an e-mail.
+The page is one file without scripts or external resources, so a bucket, any web server or an e-mail can hold it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from html import escape
 
 from mljob_airflow.monitoring.notifications.messages import NAMES
-from mljob_airflow.monitoring.notifications.state import PLATFORM, by_owner
+from mljob_airflow.monitoring.notifications.state import PLATFORM, findings_by_owner
 from mljob_airflow.monitoring.pages import plots
 from mljob_airflow.monitoring.wording import count
 from mljob_contract.reports import Finding, MonitoringReport, Severity, Table
@@ -47,7 +47,7 @@ svg text { font-size: 11px; fill: var(--soft); } .area { fill: var(--accent); fi
 
 
 def page(report: MonitoringReport) -> str:
-    """The whole file."""
+    """The HTML of a report's page."""
     title = f"{report.monitor}: {_verdict(report)}"
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -71,10 +71,12 @@ def page(report: MonitoringReport) -> str:
 def _verdict(report: MonitoringReport) -> str:
     muted = f", {report.muted} muted" if report.muted else ""
     if not report.findings:
-        return f"nothing is wrong{muted}"
+        return f"no findings{muted}"
     number = {severity: sum(f.severity is severity for f in report.findings) for severity in reversed(Severity)}
-    words = {Severity.CRITICAL: "critical", Severity.WARNING: "to look at", Severity.INFO: "to know"}
-    return ", ".join(f"{count} {words[severity]}" for severity, count in number.items() if count) + muted
+    names = {Severity.CRITICAL: "critical", Severity.WARNING: "warning", Severity.INFO: "info"}
+    plurals = {Severity.CRITICAL: "critical", Severity.INFO: "info"}
+    counts = [count(many, names[severity], plurals.get(severity)) for severity, many in number.items() if many]
+    return ", ".join(counts) + muted
 
 
 def _gaps(report: MonitoringReport) -> Iterable[str]:
@@ -82,7 +84,7 @@ def _gaps(report: MonitoringReport) -> Iterable[str]:
     for kind, why in report.incomplete.items():
         reasons.setdefault(why, []).append(NAMES[kind])
     for why, kinds in reasons.items():
-        yield f'<div class="card gap"><b>Not all was looked at</b> ({escape(", ".join(kinds))})<p class="soft">{escape(why)}</p></div>'
+        yield f'<div class="card gap"><b>Findings may be missing</b> ({escape(", ".join(kinds))})<p class="soft">{escape(why)}</p></div>'
 
 
 def _mutes(report: MonitoringReport) -> Iterable[str]:
@@ -90,19 +92,19 @@ def _mutes(report: MonitoringReport) -> Iterable[str]:
         yield f'<h2>Muted <span class="soft">{report.muted}</span></h2>'
     for mute in report.mutes:
         until = f" until {mute.until:%Y-%m-%d %H:%M} {mute.until.tzname() or ''}".rstrip() if mute.until else ""
-        what = f"{', '.join(mute.dags)}: {', '.join(NAMES[kind] for kind in mute.kinds) or 'all'}"
-        said = f"{count(mute.findings, 'finding')} muted{until}"
+        what = f"{', '.join(mute.dags)}: {', '.join(NAMES[kind] for kind in mute.kinds) or 'all kinds'}"
+        effect = f"{count(mute.findings, 'finding')} muted{until}"
         if mute.ended:
-            said = f"Ended: it muted{until}. Take it out, or give it a later end"
+            effect = f"This mute has ended: it was active{until}. Remove it, or set a later end"
         reason = f"<p>{escape(mute.reason)}</p>" if mute.reason else ""
         yield (
             f'<div class="card gap"><span class="kind">{escape(mute.place)}</span><b>{escape(what)}</b>{reason}'
-            f'<p class="soft">{escape(said)}</p></div>'
+            f'<p class="soft">{escape(effect)}</p></div>'
         )
 
 
 def _findings(report: MonitoringReport) -> Iterable[str]:
-    groups = by_owner(report, Severity.INFO)
+    groups = findings_by_owner(report, Severity.INFO)
     for owner in sorted(groups, key=lambda name: (-groups[name][0].severity.rank, -len(groups[name]), name)):
         name = "The platform" if owner == PLATFORM else owner
         yield f'<h2>{escape(name)} <span class="soft">{len(groups[owner])}</span></h2>'
@@ -128,7 +130,7 @@ def _card(finding: Finding) -> str:
 
 def _plots(report: MonitoringReport) -> Iterable[str]:
     if report.series:
-        yield "<h2>How full it was</h2>"
+        yield "<h2>Occupied slots</h2>"
     for series in report.series:
         limit = f" of {series.limit:g}" if series.limit is not None else ""
         peak = f"at most {max(series.values, default=0):.3g}{limit} {escape(series.unit)}"

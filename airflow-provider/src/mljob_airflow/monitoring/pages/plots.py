@@ -1,6 +1,6 @@
-"""Plots as inline SVG: no library, no script, and they scale with the page.
+"""Charts as inline SVG, without a library or a script. They scale with the page.
 
-Colours are CSS classes of the page, so that they follow its light and dark form.
+Colours are CSS classes of the page, which has a light and a dark colour scheme.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SPARK_WIDTH, SPARK_HEIGHT = 180, 40
 
 
 def area(series: Series) -> str:
-    """A filled line over time, with the limit above it."""
+    """A chart of the series over time as a filled area, with its limit as a line."""
     top = max([*series.values, series.limit or 0.0, 1.0]) * 1.08
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -27,7 +27,7 @@ def area(series: Series) -> str:
     def y(value: float) -> float:
         return TOP + high * (1 - value / top)
 
-    # Each value is the mean of its step: drawn as a step, not as a slope that nobody has measured.
+    # Each value is the mean of a step, so it is drawn as a step and not as a slope.
     steps = " ".join(
         f"L{x(index):.1f} {y(value):.1f} L{x(index + 1):.1f} {y(value):.1f}"
         for index, value in enumerate(series.values)
@@ -45,7 +45,7 @@ def area(series: Series) -> str:
     parts.append(f'<path class="axis" d="M{LEFT} {base:.1f} H{WIDTH - RIGHT}"/>')
     for number, (at, share) in enumerate(_ticks(series)):
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
-        # A phone has room for every other one.
+        # A phone shows every second label.
         kind = ' class="odd"' if number % 2 else ""
         parts.append(
             f'<text{kind} x="{LEFT + wide * share:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{at:%H:%M}</text>'
@@ -55,7 +55,7 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """A task's past, the newest marked, with the limit that it is above."""
+    """A small chart of a task's earlier values, with the newest value marked and the limit as a line."""
     if len(values) < 2:
         return ""
     top = max([*values, limit or 0.0]) * 1.08 or 1.0

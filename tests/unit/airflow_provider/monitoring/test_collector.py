@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mljob_airflow.monitoring import collector as looking
-from mljob_airflow.monitoring.collector import Point, survey, watch
+from mljob_airflow.monitoring import collector
+from mljob_airflow.monitoring.collector import ReportContext, collect_bottlenecks, collect_problems
 from mljob_airflow.monitoring.findings.fingerprints import ErrorText
-from mljob_airflow.monitoring.findings.mutes import read
+from mljob_airflow.monitoring.findings.mutes import parse
 from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
@@ -20,7 +20,7 @@ from mljob_airflow.rest.client import AirflowApiError
 from mljob_contract.reports import FindingKind
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-POINT = Point("mljob_monitor", "tests", "mljob", Links("https://airflow.example"), NOW)
+CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflow.example"), NOW)
 
 
 @dataclass
@@ -112,7 +112,7 @@ def failing(task_id: str, runs: int = 3, dag_id: str = "churn") -> list[TaskInst
 
 
 def look(airflow: FakeAirflow, **thresholds):
-    return watch(airflow, Thresholds(**thresholds), POINT)
+    return collect_problems(airflow, Thresholds(**thresholds), CONTEXT)
 
 
 def kinds(report) -> list[FindingKind]:
@@ -151,7 +151,7 @@ def test_a_paused_dag_without_schedule_matters_when_mljobs_use_it():
     airflow = FakeAirflow(dags=[Dag("a", is_paused=True), Dag("b", is_paused=True)], ours={"b"})
     [finding] = look(airflow).findings
     assert (finding.subject, finding.mljobs) == ("b", ("team/churn",))
-    assert finding.detail == "MLJobs run it: team/churn. Unpause it."
+    assert finding.detail == "MLJobs run the DAG: team/churn. Unpause the DAG."
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_queued_run_tells_by_its_id_which_mljob_waits(run_id, mljobs):
     airflow = FakeAirflow(dags=[Dag("churn", is_paused=True)], queued=[QueuedRun("churn", run_id, NOW)])
     [finding] = look(airflow).findings
     assert finding.mljobs == mljobs
-    assert ("MLJobs run it: team/churn." in finding.detail) is bool(mljobs)
+    assert ("MLJobs run the DAG: team/churn." in finding.detail) is bool(mljobs)
 
 
 def test_only_so_many_logs_are_read_and_that_is_said():
@@ -187,7 +187,7 @@ def test_a_task_that_fails_often_leaves_logs_to_read_of_the_others():
 
 
 def test_no_more_than_the_bound_of_suspects_is_looked_into(monkeypatch):
-    monkeypatch.setattr(looking, "MAX_SUSPECTS", 3)
+    monkeypatch.setattr(collector, "MAX_SUSPECTS", 3)
     airflow = FakeAirflow(
         dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(9)], queued=[QueuedRun("d8", "r", NOW)]
     )
@@ -218,7 +218,7 @@ def test_what_may_not_be_read_is_a_gap_and_not_the_end(what, kind):
 
 
 def test_a_report_holds_only_so_many_findings(monkeypatch):
-    monkeypatch.setattr(looking, "MAX_FINDINGS", 2)
+    monkeypatch.setattr(collector, "MAX_FINDINGS", 2)
     airflow = FakeAirflow(dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(5)])
     report = look(airflow)
     assert len(report.findings) == 2
@@ -257,7 +257,7 @@ def test_a_survey_has_tables_and_charts():
         )
         for n in range(5)
     ]
-    report = survey(FakeAirflow(tasks=tasks), Thresholds(), POINT)
+    report = collect_bottlenecks(FakeAirflow(tasks=tasks), Thresholds(), CONTEXT)
     assert [table.title for table in report.tables] == ["Tasks that took most time", "Pools", "Most retries"]
     assert [series.title for series in report.series] == ["Pool default_pool"]
 
@@ -265,8 +265,8 @@ def test_a_survey_has_tables_and_charts():
 def test_what_is_muted_is_counted_and_not_among_the_findings():
     paused = [Dag(name, ("team-a",), is_paused=True, schedule="@daily") for name in ("churn", "reports")]
     tagged = Dag("tagged", is_paused=True, schedule="@daily", tags=("mljob-mute:paused",))
-    mutes = read('[{"dags": "ch*", "until": "2026-06-01T00:00:00Z", "reason": "x"}]')
-    report = watch(FakeAirflow([*paused, tagged]), Thresholds(), replace(POINT, mutes=mutes))
+    mutes = parse('[{"dags": "ch*", "until": "2026-06-01T00:00:00Z", "reason": "x"}]')
+    report = collect_problems(FakeAirflow([*paused, tagged]), Thresholds(), replace(CONTEXT, mutes=mutes))
     assert [finding.subject for finding in report.findings] == ["reports"]
     assert report.muted == 2
     assert report.muted_keys == {"dag_paused:churn", "dag_paused:tagged"}
@@ -277,6 +277,6 @@ def test_a_file_is_muted_where_all_of_its_dags_are():
     broken = BrokenFile("f.py", "b", NOW, "ImportError: x")
     dags = [Dag(name, bundle="b", file="f.py", schedule="@daily") for name in ("churn", "reports")]
     for glob, muted in (("churn", 0), ("*", 1)):
-        mutes = read(json.dumps([{"dags": glob, "until": "2026-06-01T00:00:00Z", "reason": "x"}]))
-        report = watch(FakeAirflow(dags, broken=[broken]), Thresholds(), replace(POINT, mutes=mutes))
+        mutes = parse(json.dumps([{"dags": glob, "until": "2026-06-01T00:00:00Z", "reason": "x"}]))
+        report = collect_problems(FakeAirflow(dags, broken=[broken]), Thresholds(), replace(CONTEXT, mutes=mutes))
         assert (report.muted, len(report.findings)) == (muted, 1 - muted)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mljob_airflow.monitoring.notifications.notifier import Directory, TellingError, tell
-from mljob_airflow.monitoring.notifications.owners import Target, address_in_link, mapping_of, target_of
+from mljob_airflow.monitoring.notifications.notifier import NotificationError, OwnerDirectory, notify
+from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of, recipient_of
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
-from mljob_airflow.monitoring.notifications.state import Memory, Quiet
+from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
 A, B = finding("a"), finding("b", owner="team-b")
-DIRECTORY = Directory({"team-a": "#a", "team-b": "#b"}, "#airflow")
+DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 
 @dataclass
@@ -24,26 +24,28 @@ class FakeSlack:
     threads: bool = True
     sent: list[tuple[str, str | None, bool]] = field(default_factory=list)
 
-    def post(self, target: Target, message, *, reply_to: Posted | None = None, show: bool = False) -> Posted:
+    def post(self, recipient: Recipient, message, *, reply_to: Posted | None = None, broadcast: bool = False) -> Posted:
         thread = reply_to.thread if reply_to else None
-        address = reply_to.channel if reply_to and thread else target.address
+        address = reply_to.channel if reply_to and thread else recipient.address
         if address in self.errors:
             raise self.errors[address]
-        self.sent.append((address, thread, show))
+        self.sent.append((address, thread, broadcast))
         return Posted(address, f"{len(self.sent)}.0")
 
 
 @dataclass
 class World:
     slack: FakeSlack = field(default_factory=FakeSlack)
-    memory: Memory = field(default_factory=dict)
-    directory: Directory = DIRECTORY
+    state: NotificationState = field(default_factory=dict)
+    directory: OwnerDirectory = DIRECTORY
 
     def tell(self, *findings, minutes: float = 0):
-        def save(memory: Memory) -> None:
-            self.memory = memory
+        def save(state: NotificationState) -> None:
+            self.state = state
 
-        return tell(report(*findings, minutes=minutes), self.memory, Quiet(), self.slack, self.directory, save)
+        return notify(
+            report(*findings, minutes=minutes), self.state, NotificationPolicy(), self.slack, self.directory, save
+        )
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_whom_slack_cannot_reach_is_written_to_in_the_fallback_channel_and_follo
 
 def test_a_fallback_that_cannot_be_reached_is_an_error_that_keeps_nobody_else_from_being_told(world):
     world.slack.errors |= {"#a": UnreachableError("is_archived"), "#airflow": UnreachableError("not_in_channel")}
-    with pytest.raises(TellingError, match="1 of 2"):
+    with pytest.raises(NotificationError, match="1 of 2"):
         world.tell(A, B)
     world.slack.errors.clear()
     assert world.tell(A, B, minutes=1) == {"team-a": "new"}
@@ -86,7 +88,7 @@ def test_a_fallback_that_cannot_be_reached_is_an_error_that_keeps_nobody_else_fr
 
 def test_a_try_that_ended_half_way_goes_on_where_it_was(world):
     world.slack.errors["#b"] = SlackError("timed out")
-    with pytest.raises(TellingError):
+    with pytest.raises(NotificationError):
         world.tell(A, B)
     world.slack.errors.clear()
     assert world.tell(A, B) == {"team-b": "new"}
@@ -94,7 +96,7 @@ def test_a_try_that_ended_half_way_goes_on_where_it_was(world):
 
 def test_an_owner_who_moved_is_written_to_at_the_new_address(world):
     world.tell(A)
-    world.directory = Directory({"team-a": "#new"}, "#airflow")
+    world.directory = OwnerDirectory({"team-a": "#new"}, "#airflow")
     world.tell(A, finding("c"), minutes=15)
     assert world.slack.sent[1] == ("#new", None, True)
 
@@ -106,7 +108,7 @@ def test_links_are_asked_for_when_there_is_news_for_somebody_without_an_address(
         asked.append(owner)
         return "https://acme.slack.com/archives/C0123456789"
 
-    world.directory = Directory({"team-a": "#a"}, "#airflow", link_of)
+    world.directory = OwnerDirectory({"team-a": "#a"}, "#airflow", link_of)
     world.tell(A, B)
     world.tell(A, B, minutes=15)
     assert asked == ["team-b"]
@@ -138,10 +140,10 @@ def test_an_owners_link_may_lead_to_slack(link, address):
 
 def test_the_mapping_wins_over_the_link_and_the_fallback_is_for_all_others():
     link = "mailto:ada@example.com"
-    assert target_of("a", {"a": "#a"}, link, "#f") == Target("#a")
-    assert target_of("a", {}, link, "#f") == Target("ada@example.com")
-    assert target_of("a", {}, link, "#f").is_email
-    assert target_of("a", {}, None, "#f") == Target("#f", is_fallback=True)
+    assert recipient_of("a", {"a": "#a"}, link, "#f") == Recipient("#a")
+    assert recipient_of("a", {}, link, "#f") == Recipient("ada@example.com")
+    assert recipient_of("a", {}, link, "#f").is_email
+    assert recipient_of("a", {}, None, "#f") == Recipient("#f", is_fallback=True)
 
 
 @pytest.mark.parametrize("wrong", [[], "x", {"a": 1}])

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_airflow.monitoring.notifications import state as remembering
-from mljob_airflow.monitoring.notifications.state import MAX_REMEMBERED, Conversation, Occasion, Quiet, Told
+from mljob_airflow.monitoring.notifications import state
+from mljob_airflow.monitoring.notifications.state import (
+    MAX_NOTIFIED,
+    Conversation,
+    NotificationPolicy,
+    NotificationReason,
+    NotifiedFinding,
+)
 from mljob_contract.reports import FindingKind, Severity
 from tests.unit.airflow_provider.monitoring.reports import NOW, SLOW, finding, report
 
@@ -22,19 +28,19 @@ class Teller:
     """Looks one after the other, every quarter of an hour, and what was said after each."""
 
     def __init__(self) -> None:
-        self.memory: remembering.Memory = {}
-        self.quiet = Quiet()
+        self.state: state.NotificationState = {}
+        self.policy = NotificationPolicy()
         self.minutes = 0.0
 
     def look(self, *findings, after: float = 15, **fields):
         self.minutes += after
         made = report(*findings, minutes=self.minutes, **fields)
-        notices = remembering.news(self.memory, made, self.quiet)
-        for notice in notices:
-            self.memory = remembering.after(self.memory, notice, Conversation("#a", "C1", "1.1", made.at))
-        self.memory = remembering.seen(self.memory, made, self.quiet)
-        self.memory = remembering.from_json(json.loads(json.dumps(remembering.to_json(self.memory))))
-        return notices
+        notifications = state.due_notifications(self.state, made, self.policy)
+        for notification in notifications:
+            self.state = state.after_notification(self.state, notification, Conversation("#a", "C1", "1.1", made.at))
+        self.state = state.after_report(self.state, made, self.policy)
+        self.state = state.from_json(json.loads(json.dumps(state.to_json(self.state))))
+        return notifications
 
 
 @pytest.fixture
@@ -47,8 +53,8 @@ def test_nothing_wrong_is_not_said(teller):
 
 
 def test_what_is_new_is_said_once(teller):
-    [notice] = teller.look(A, B)
-    assert (notice.owner, notice.occasion, notice.fresh) == ("team-a", Occasion.NEW, (A, B))
+    [notification] = teller.look(A, B)
+    assert (notification.owner, notification.reason, notification.new) == ("team-a", NotificationReason.NEW, (A, B))
     assert teller.look(A, B) == []
     assert teller.look(B, A) == []
 
@@ -56,21 +62,25 @@ def test_what_is_new_is_said_once(teller):
 def test_each_owner_gets_one_message_and_two_owners_both_get_theirs(teller):
     both = finding("shared", owners=("team-a", "team-b"))
     platform = finding("pool", owner=None)
-    notices = teller.look(A, both, platform)
-    assert {notice.owner: len(notice.present) for notice in notices} == {"": 1, "team-a": 2, "team-b": 1}
+    notifications = teller.look(A, both, platform)
+    assert {notification.owner: len(notification.current) for notification in notifications} == {
+        "": 1,
+        "team-a": 2,
+        "team-b": 1,
+    }
 
 
 def test_something_new_is_said_in_the_thread(teller):
     teller.look(A)
-    [notice] = teller.look(A, B)
-    assert (notice.occasion, notice.fresh, notice.present) == (Occasion.CHANGED, (B,), (A, B))
-    assert not notice.begins_a_thread
+    [notification] = teller.look(A, B)
+    assert (notification.reason, notification.new, notification.current) == (NotificationReason.CHANGED, (B,), (A, B))
+    assert not notification.starts_thread
 
 
 def test_worse_is_new_and_better_is_not(teller):
     worse = A.model_copy(update={"severity": Severity.CRITICAL})
     teller.look(A)
-    assert teller.look(worse)[0].fresh == (worse,)
+    assert teller.look(worse)[0].new == (worse,)
     assert teller.look(A) == []
     assert teller.look(worse) == []
 
@@ -83,24 +93,28 @@ def test_other_numbers_are_no_news(teller):
 def test_after_a_quiet_period_what_is_still_wrong_is_said_again(teller):
     teller.look(A)
     assert teller.look(A, after=23 * 60) == []
-    [notice] = teller.look(A, after=60)
-    assert notice.occasion is Occasion.STILL
-    assert notice.begins_a_thread
+    [notification] = teller.look(A, after=60)
+    assert notification.reason is NotificationReason.REMINDER
+    assert notification.starts_thread
     assert teller.look(A) == []
 
 
 def test_a_reply_does_not_put_off_the_next_reminder(teller):
     teller.look(A)
     teller.look(A, B, after=23 * 60)
-    assert teller.look(A, B, after=60)[0].occasion is Occasion.STILL
+    assert teller.look(A, B, after=60)[0].reason is NotificationReason.REMINDER
 
 
 def test_what_is_over_is_said_when_it_has_stayed_away_for_a_while(teller):
     teller.look(A, B)
     assert teller.look(B) == []
     assert teller.look(B) == []
-    [notice] = teller.look(B)
-    assert (notice.occasion, dict(notice.over), notice.present) == (Occasion.OVER, {A.key: "a is paused"}, (B,))
+    [notification] = teller.look(B)
+    assert (notification.reason, dict(notification.resolved), notification.current) == (
+        NotificationReason.RESOLVED,
+        {A.key: "a is paused"},
+        (B,),
+    )
     assert teller.look(B) == []
 
 
@@ -112,15 +126,15 @@ def test_what_flickers_is_told_once(teller):
 
 def test_when_all_is_over_the_next_trouble_begins_a_conversation(teller):
     teller.look(A)
-    assert teller.look(after=60)[0].occasion is Occasion.OVER
-    assert teller.memory == {}
-    assert teller.look(A)[0].occasion is Occasion.NEW
+    assert teller.look(after=60)[0].reason is NotificationReason.RESOLVED
+    assert teller.state == {}
+    assert teller.look(A)[0].reason is NotificationReason.NEW
 
 
 def test_what_was_not_looked_at_in_full_is_not_over(teller):
     teller.look(A)
     assert teller.look(after=600, incomplete={FindingKind.DAG_PAUSED: "only the first 10,000 DAGs were read"}) == []
-    assert teller.look(after=15)[0].occasion is Occasion.OVER
+    assert teller.look(after=15)[0].reason is NotificationReason.RESOLVED
 
 
 def test_a_slow_run_is_never_over_it_is_forgotten(teller):
@@ -128,28 +142,28 @@ def test_a_slow_run_is_never_over_it_is_forgotten(teller):
     assert teller.look(after=60) == []
     assert teller.look(SLOW, after=60) == []
     assert teller.look(after=25 * 60) == []
-    assert teller.memory == {}
+    assert teller.state == {}
 
 
 def test_what_matters_too_little_is_not_said(teller):
     info = finding("info", severity=Severity.INFO)
     assert teller.look(info) == []
-    teller.quiet = Quiet(min_severity=Severity.INFO)
-    assert teller.look(info)[0].fresh == (info,)
+    teller.policy = NotificationPolicy(min_severity=Severity.INFO)
+    assert teller.look(info)[0].new == (info,)
 
 
 def test_the_memory_is_bounded_and_keeps_what_was_seen_last():
     told = {
-        f"dag_paused:{n}": Told(f"{n}", Severity.WARNING, NOW + timedelta(seconds=n))
-        for n in range(MAX_REMEMBERED + 50)
+        f"dag_paused:{n}": NotifiedFinding(f"{n}", Severity.WARNING, NOW + timedelta(seconds=n))
+        for n in range(MAX_NOTIFIED + 50)
     }
     full = {
         "team-a": Conversation("#a", "C1", None, NOW, told),
-        "old": Conversation("#b", "C2", None, NOW, {"dag_paused:x": Told("x", Severity.WARNING, NOW)}),
+        "old": Conversation("#b", "C2", None, NOW, {"dag_paused:x": NotifiedFinding("x", Severity.WARNING, NOW)}),
     }
-    kept = remembering.bounded(full)
+    kept = state.bounded(full)
     assert set(kept) == {"team-a"}
-    assert len(kept["team-a"].findings) == MAX_REMEMBERED
+    assert len(kept["team-a"].findings) == MAX_NOTIFIED
     assert "dag_paused:0" not in kept["team-a"].findings
 
 
@@ -164,21 +178,21 @@ def test_the_memory_is_bounded_and_keeps_what_was_seen_last():
     ],
 )
 def test_a_memory_that_cannot_be_read_says_so(damaged):
-    with pytest.raises(ValueError, match="not a monitor's memory"):
-        remembering.from_json(damaged)
+    with pytest.raises(ValueError, match="not the state of a monitor"):
+        state.from_json(damaged)
 
 
 def test_no_memory_is_an_empty_one():
-    assert remembering.from_json(None) == {}
+    assert state.from_json(None) == {}
 
 
 def test_a_kind_that_this_version_does_not_know_is_dropped(teller):
     teller.look(A)
-    conversation = teller.memory["team-a"]
-    odd = {"from_the_future:a": Told("?", Severity.WARNING, NOW)}
-    teller.memory = {"team-a": replace(conversation, findings={**conversation.findings, **odd})}
+    conversation = teller.state["team-a"]
+    odd = {"from_the_future:a": NotifiedFinding("?", Severity.WARNING, NOW)}
+    teller.state = {"team-a": replace(conversation, findings={**conversation.findings, **odd})}
     assert teller.look(A) == []
-    assert set(teller.memory["team-a"].findings) == {A.key}
+    assert set(teller.state["team-a"].findings) == {A.key}
 
 
 findings = st.lists(
@@ -199,12 +213,12 @@ def test_whatever_is_found_nobody_is_told_the_same_twice_within_the_quiet_period
     teller = Teller()
     told: dict[tuple[str, str], tuple[float, int]] = {}
     for found, minutes in looks:
-        for notice in teller.look(*found, after=minutes):
-            for over in notice.over:
-                told.pop((notice.owner, over), None)
-            for fresh in notice.fresh:
-                before = told.get((notice.owner, fresh.key))
+        for notification in teller.look(*found, after=minutes):
+            for resolved in notification.resolved:
+                told.pop((notification.owner, resolved), None)
+            for new in notification.new:
+                before = told.get((notification.owner, new.key))
                 quiet = 24 * 60
-                assert before is None or teller.minutes - before[0] >= quiet or fresh.severity.rank > before[1]
-                told[notice.owner, fresh.key] = (teller.minutes, fresh.severity.rank)
-    assert len(json.dumps(remembering.to_json(teller.memory))) < 100_000
+                assert before is None or teller.minutes - before[0] >= quiet or new.severity.rank > before[1]
+                told[notification.owner, new.key] = (teller.minutes, new.severity.rank)
+    assert len(json.dumps(state.to_json(teller.state))) < 100_000
