@@ -1,7 +1,7 @@
-"""The versions of Airflow that this package works with, 3.1 to 3.3, and all that differs between them for it.
+"""The supported versions of Airflow, 3.1 to 3.3, and the differences between them.
 
-Two classes have moved since 3.1; its REST API has no cursors, which needs no version to be known (:mod:`.paging` asks for
-both ways of paging at once). Airflow is imported when a function is called, as everywhere in this package.
+Since 3.1 two classes have moved. The REST API of 3.1 has no cursors, but :mod:`mljob_airflow.rest.paging` works without knowing
+the version. As everywhere in this package, Airflow is imported only when a function is called.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mljob_contract.airflow_versions import OLDEST, SUPPORTED, version_number
 
 
 class UnsupportedAirflowError(ImportError):
-    """This Airflow is too old for this package."""
+    """The installed Airflow is older than the oldest supported version."""
 
 
 @cache
 def installed_version() -> str | None:
-    """The version of Airflow in this environment, without importing it; ``None`` where there is none."""
-    # Airflow 2 is one distribution; from 3.0 on apache-airflow only names the parts.
+    """The version of the installed Airflow, without importing it; ``None`` without Airflow."""
+    # In Airflow 2, apache-airflow is the distribution with the code. Since 3.0 it only depends on the parts.
     for distribution in ("apache-airflow-core", "apache-airflow"):
         try:
             return metadata.version(distribution)
@@ -34,34 +34,37 @@ def installed_version() -> str | None:
 
 
 def assert_supported(version: str | None) -> None:
-    """Let through what is supported, and an environment without Airflow: training code runs there too.
+    """Raise an error if Airflow is too old. Without Airflow there is no error, because training code also runs without Airflow.
 
-    Called with :func:`installed_version` by each module that a DAG file may import, when it is imported: whichever comes first refuses. Not by
-    what Airflow loads when it starts (:mod:`.policy`, :mod:`.provider_info` and what these import), where it would end Airflow itself.
+    Each module that a DAG file may import calls this function when it is imported. The modules that Airflow loads when it starts
+    (:mod:`.policy`, :mod:`.provider_info` and their imports) don't call it: the error would stop Airflow.
+
+    Args:
+        version: The version of Airflow, from :func:`installed_version`.
 
     Raises:
-        UnsupportedAirflowError: This Airflow is too old. In a DAG file it becomes an import error that Airflow's UI shows.
+        UnsupportedAirflowError: Airflow is too old. For a DAG file, Airflow's UI shows this as an import error.
     """
     number = version_number(version or "")
     if number is not None and number < OLDEST:
         raise UnsupportedAirflowError(
             f"airflow-provider-mljob works with {SUPPORTED}, and this is Airflow {version}: upgrade Airflow, or uninstall "
-            "airflow-provider-mljob. MLJobs of DAGs that know nothing of it run all the same."
+            "airflow-provider-mljob. MLJobs also run DAGs that don't use airflow-provider-mljob."
         )
 
 
 def fail_exception() -> type[Exception]:
-    """``AirflowFailException``, which ends a task without another try."""
+    """``AirflowFailException``, which fails a task without a retry."""
     return _exception("AirflowFailException")
 
 
 def skip_exception() -> type[Exception]:
-    """``AirflowSkipException``, with which a task skips itself."""
+    """``AirflowSkipException``, which skips a task."""
     return _exception("AirflowSkipException")
 
 
 def read_dag_files(path: Path) -> Any:
-    """The ``DagBag`` of a DAG file, or of a folder of them. What does not import is in its ``import_errors``, by file."""
+    """The ``DagBag`` of a DAG file, or of a folder of DAG files. Its ``import_errors`` has the files that can't be imported."""
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
         from airflow.dag_processing.dagbag import DagBag
@@ -71,7 +74,7 @@ def read_dag_files(path: Path) -> Any:
 
     folder = path if path.is_dir() else path.parent
     if str(folder) not in sys.path:
-        # As the DAG processor does, for files that import others beside them.
+        # As in the DAG processor, so that a DAG file can import modules of its folder.
         sys.path.append(str(folder))
     wanted = {"bundle_path": folder, "bundle_name": folder.name, "include_examples": False, "load_op_links": False}
     known = inspect.signature(DagBag.__init__).parameters
@@ -79,13 +82,15 @@ def read_dag_files(path: Path) -> Any:
 
 
 def masked(text: str) -> str:
-    """A text with ``***`` for what Airflow's secrets masker knows in this process: passwords of Connections that were used, Variables with sensitive
-    names, and what the DAG gave to ``mask_secret``. Airflow masks its logs by itself, and nothing else.
+    """``text`` with ``***`` for the secrets that Airflow's secrets masker knows in this process.
+
+    These are passwords of Connections that were used, Variables with sensitive names, and arguments of ``mask_secret``. Airflow itself masks
+    only its logs.
     """
     try:
         from airflow.sdk.log import redact
     except ImportError:
-        # Airflow keeps no promise about where this is.
+        # This module is not part of Airflow's public interface, and may move.
         return text
     return str(redact(text))
 

@@ -1,6 +1,6 @@
-"""What Airflow shows about this package: ``airflow providers list`` and ``airflow config list``.
+"""The description of this package that ``airflow providers list`` and ``airflow config list`` show.
 
-The shape is Airflow's ``provider_info.schema.json`` (Airflow docs: "How to create your own provider").
+Its format is Airflow's ``provider_info.schema.json`` (Airflow docs: "How to create your own provider").
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mljob_airflow import __version__, settings
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider, and the ``[mljob]`` section of Airflow's configuration with its defaults."""
+    """The provider, and the options of the section ``[mljob]`` of Airflow's configuration with their defaults."""
     return {
         "package-name": "airflow-provider-mljob",
         "name": "MLJob",
@@ -22,63 +22,65 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "The Airflow side of the MLJob operator.",
                 "options": {
                     "topic": _option(
-                        "Kafka topic that task events and progress reports go to. It has to exist.",
+                        "Kafka topic of task events and progress reports. The topic must exist.",
                         default=settings.TOPIC,
                     ),
                     "source": _option(
-                        "Which Airflow an event comes from; tells Airflows apart that share a topic.\n"
-                        "CloudEvents ``source``.",
+                        "Name of this Airflow, the CloudEvents ``source`` of its events. Airflows that share a topic\n"
+                        "need different names.",
                         default=settings.SOURCE,
                     ),
                     "kafka_config_id": _option(
-                        "Airflow Connection of type ``kafka``; its extra is the librdkafka configuration\n"
+                        "Airflow Connection of type ``kafka``. Its extra is librdkafka's configuration\n"
                         "(``bootstrap.servers``, SASL, TLS).",
                         default=settings.KAFKA_CONFIG_ID,
                     ),
                     "airflow_conn_id": _option(
-                        "Airflow Connection with which this package's DAGs log in to Airflow's REST API:\n"
-                        "the host is the API server's URL; login and password are exchanged for a token, or, without\n"
-                        "a login, the password is the token.",
+                        "Airflow Connection with which this package's DAGs log in to Airflow's REST API. Its host\n"
+                        "is the API server's URL. Login and password are exchanged for a token; without a login, the\n"
+                        "password is the token.",
                         default=settings.AIRFLOW_CONN_ID,
                     ),
                     "instrument_all_dags": _option(
-                        "Add the callbacks of ``mljob_callbacks()`` to every task of every DAG, with no DAG changed.\n"
-                        "Needs this package in the DAG processor's and the workers' environments.",
+                        "Add the callbacks of ``mljob_callbacks()`` to every task of every DAG, without a change to\n"
+                        "any DAG. The DAG processor and the workers must have this package.",
                         default="False",
                         kind="boolean",
                     ),
                     "run_id_prefix": _option(
-                        "What the ids of MLJobs' runs begin with: the operator's ``MLJOB_RUN_ID_PREFIX``.",
+                        "First part of the ids of MLJobs' runs: the operator's ``MLJOB_RUN_ID_PREFIX``.",
                         default=settings.RUN_ID_PREFIX,
                     ),
                     "slack_conn_id": _option(
-                        "Airflow Connection of type ``slack`` (a bot) or ``slackwebhook`` with which the monitoring DAGs write\n"
-                        "to the owners of DAGs. Empty: they write to nobody.",
+                        "Airflow Connection of type ``slack`` (a bot) or ``slackwebhook`` with which the monitoring DAGs\n"
+                        "notify the owners of DAGs. Empty: they notify nobody.",
                         default="",
                     ),
                     "slack_channel": _option(
-                        "Slack channel (``#name`` or its id) for owners without an address of their own, and for what has no\n"
+                        "Slack channel (``#name`` or its id) for owners without an address, and for findings without an\n"
                         "owner.",
                         default="",
                     ),
                     "report_dir": _option(
-                        "Folder for the pages of the monitoring DAGs, on the workers. Empty: none are written.",
+                        "Folder on the workers for the pages of the monitoring DAGs. Empty: they write no pages.",
                         default="",
                     ),
                     "report_url": _option(
-                        "Where people find that folder; messages then have a link to the page.", default=""
+                        "URL of that folder, for a link to the page in messages. Empty: messages have no link.",
+                        default="",
                     ),
                     "report_topic": _option(
-                        "Kafka topic for the reports of the monitoring DAGs; another than ``topic``, and it has to exist.\n"
-                        "Empty: none are sent.",
+                        "Kafka topic of the reports of the monitoring DAGs. The topic must exist, and differ from\n"
+                        "``topic``. Empty: they send no reports.",
                         default="",
                     ),
                     "monitor_schedule": _option(
-                        "When ``mljob_monitor`` looks: a cron expression. ``none``: only when it is triggered.",
+                        "Schedule of ``mljob_monitor``, a cron expression. ``none``: it runs only when it is triggered.",
                         default=settings.MONITOR_SCHEDULE,
                     ),
                     "bottlenecks_schedule": _option(
-                        "When ``mljob_monitor_bottlenecks`` looks: a cron expression. ``none``: only when it is triggered.",
+                        "Schedule of ``mljob_monitor_bottlenecks``, a cron expression. ``none``: it runs only when it is\n"
+                        "triggered.",
                         default=settings.BOTTLENECKS_SCHEDULE,
                     ),
                 },

@@ -1,7 +1,7 @@
 """The ``[mljob]`` section of Airflow's configuration.
 
-Options come from ``airflow.cfg`` or from ``AIRFLOW__MLJOB__<OPTION>``; each is described, with its default, in
-:mod:`mljob_airflow.provider_info`, which is also what ``airflow config list`` shows.
+Options come from ``airflow.cfg`` or from environment variables ``AIRFLOW__MLJOB__<OPTION>``. :mod:`mljob_airflow.provider_info` describes each
+option with its default, and ``airflow config list`` shows these descriptions.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ BOTTLENECKS_SCHEDULE = "30 5 * * *"
 
 
 def topic() -> str:
-    """The Kafka topic that events go to."""
+    """The Kafka topic of task events."""
     return _get("topic", TOPIC)
 
 
 def source() -> str:
-    """Which Airflow an event comes from."""
+    """The name of this Airflow in events."""
     return _get("source", SOURCE)
 
 
 def kafka_config_id() -> str:
-    """The Airflow Connection whose extra is the librdkafka configuration."""
+    """The Airflow Connection whose extra is librdkafka's configuration."""
     return _get("kafka_config_id", KAFKA_CONFIG_ID)
 
 
@@ -40,52 +40,52 @@ def airflow_conn_id() -> str:
 
 
 def run_id_prefix() -> str:
-    """What the ids of MLJobs' runs begin with."""
+    """The first part of the ids of MLJobs' runs."""
     return _get("run_id_prefix", RUN_ID_PREFIX)
 
 
 def slack_conn_id() -> str:
-    """The Airflow Connection with which the monitors write to Slack; empty: they don't."""
+    """The Airflow Connection with which the monitors post to Slack; empty: they don't post."""
     return _get("slack_conn_id", "")
 
 
 def slack_channel() -> str:
-    """The channel for owners without an address in Slack, and for what has no owner."""
+    """The Slack channel for owners without an address, and for findings without an owner."""
     return _get("slack_channel", "")
 
 
 def report_dir() -> str:
-    """The folder for the monitors' pages; empty: none are written."""
+    """The folder for the monitors' pages; empty: they write no pages."""
     return _get("report_dir", "")
 
 
 def report_url() -> str:
-    """Where people find that folder; empty: messages have no link to the page."""
+    """The URL of that folder; empty: messages have no link to the page."""
     return _get("report_url", "")
 
 
 def report_topic() -> str:
-    """The Kafka topic for the monitors' reports; empty: none are sent."""
+    """The Kafka topic of the monitors' reports; empty: they send no reports."""
     return _get("report_topic", "")
 
 
 def monitor_schedule() -> str | None:
-    """When ``mljob_monitor`` looks: a cron expression, or ``None`` for never by itself (``none`` in the configuration)."""
+    """The schedule of ``mljob_monitor``, a cron expression; ``None`` (``none`` in the configuration): it runs only when it is triggered."""
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
 
 def bottlenecks_schedule() -> str | None:
-    """When ``mljob_monitor_bottlenecks`` looks, in the same words."""
+    """The schedule of ``mljob_monitor_bottlenecks``, as for :func:`monitor_schedule`."""
     return _schedule("bottlenecks_schedule", BOTTLENECKS_SCHEDULE)
 
 
 def ui_url() -> str:
-    """Where people reach Airflow's UI: Airflow's own setting."""
+    """The URL of Airflow's UI, ``[api] base_url``; empty when it is not set."""
     return str(_conf().get("api", "base_url", fallback="") or "").strip()
 
 
 def instrument_all_dags() -> bool:
-    """Whether the task policy adds the callbacks to every task of every DAG."""
+    """Whether the cluster policy adds the callbacks to every task of every DAG."""
     return bool(_conf().getboolean(SECTION, "instrument_all_dags", fallback=False))
 
 
@@ -99,7 +99,7 @@ def _get(option: str, default: str) -> str:
 
 
 def _conf() -> Any:
-    # Late: the pure parts of this package work without Airflow, and Airflow's own start imports the task policy.
+    # Late: some modules of this package work without Airflow, and Airflow imports the cluster policy while it starts.
     from airflow.configuration import conf
 
     return conf
