@@ -1,10 +1,10 @@
-"""Read each day's images with a trained model: a job with a schedule, whose past is made anew by an MLJob of type Backfill.
+"""Read the images of each day with a trained model: a job with a schedule, for MLJobs of type Backfill.
 
-When the model changes, a backfill of a range of dates predicts them again with the version that its conf names. The predictions of a
-day are an artifact in versions: ``latest`` is the newest, and what earlier models said of that day stays beside it.
+When the model has changed, a backfill of a range of dates repeats the predictions with the version of the model that its conf names. The
+predictions of a day are an artifact with versions: ``latest`` is the newest, and predictions of earlier models stay.
 
-Each day's images are drawn from the digits that no dataset holds, by a seed that is the day. The schedule is January 2026 and has
-ended, so nothing is run unless a backfill asks for it.
+The images of a day are drawn from digits that no dataset has, with the day as the seed. The schedule ended in January 2026, so a run starts only
+for a backfill.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from mljob_examples.waiting import ModelParams, wait_for_model
 
 
 class DailyParams(ModelParams):
-    """With which model, and how much there is to read."""
+    """Params of a day's prediction."""
 
     rows: int = Field(500, ge=1, le=1_000_000, description="Images of a day.")
 
 
 class DailyOutputs(BaseModel):
-    """Where the day's predictions are, and how good."""
+    """Outputs of a day's prediction."""
 
     day: str = Field(description="The day.")
-    model_version: str = Field(description="The version of the model that made them.")
-    predictions_version: str = Field(description="The version of the day's predictions that was made.")
-    predictions_path: str = Field(description="Their file; a card lies beside it.")
-    accuracy: float = Field(description="Share of them that is right.")
+    model_version: str = Field(description="Version of the model.")
+    predictions_version: str = Field(description="Version of the day's predictions.")
+    predictions_path: str = Field(description="File of the predictions. The card is in the same folder.")
+    accuracy: float = Field(description="Share of predictions that are correct.")
 
 
 with mljob_dag(
@@ -51,7 +51,7 @@ with mljob_dag(
 
     @task
     def read(version: str) -> None:
-        """Predict the day's images, and publish what was read under the day, with the model's version on the card."""
+        """Read the day's images, and publish the predictions. Their card names the version of the model."""
         import joblib
         import pandas as pd
 

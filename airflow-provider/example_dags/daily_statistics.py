@@ -1,9 +1,9 @@
-"""Statistics of each day's images: a DAG with a schedule, whose past is made by an MLJob of type Backfill.
+"""Statistics of each day's images: a DAG with a schedule, for MLJobs of type Backfill.
 
-Each day brings its images: they are drawn from the digits that scikit-learn ships, by a seed that is the day, so that a day which is run again
-gives the same. The schedule is January 2026 and has ended, so nothing is run unless a backfill asks for it.
+The images of a day are drawn from scikit-learn's digits with the day as the seed, so another run for the day gives the same statistics. The
+schedule ended in January 2026, so a run starts only for a backfill.
 
-A plain DAG, written by hand: ``mljob_callbacks()`` is what makes its tasks tell what they do. The other examples are declared with ``mljob_dag``.
+This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The other examples are declared with ``mljob_dag``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mljob_airflow import mljob_callbacks, publish_outputs
 
 
 def data_dir() -> Path:
-    """Where datasets and models live; workers on several machines need a volume that they share."""
+    """The folder with all data. Workers on several machines need a shared volume for it."""
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def day_dir() -> Path:
-    """The folder of the day that this run is for."""
+    """The folder of this run's day."""
     path: Path = data_dir() / "daily" / get_current_context()["logical_date"].date().isoformat()
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -49,7 +49,7 @@ with DAG(
 
     @task
     def collect() -> str:
-        """Draw the day's images, and return where they are."""
+        """Draw the day's images, and return their path."""
         import numpy as np
         from sklearn.datasets import load_digits
 
@@ -63,7 +63,7 @@ with DAG(
 
     @task
     def describe(path: str) -> None:
-        """How many images of which digit there were, and how bright they are."""
+        """Publish the number of images of each digit, and their mean brightness."""
         import numpy as np
 
         data = np.load(path)

@@ -1,9 +1,8 @@
-"""Enrich a dataset: add families of features to it, each computed in a task group of its own.
+"""Enrich a dataset with families of features, each computed in a mapped task group.
 
-The enriched dataset is one of its own, in versions; its data card names the version of the dataset that it was made from, and
-has the recipe of the features, with which a training computes them for what it learns from. Waits for
-the dataset, since it may be in the making: an MLJob that enriches can be applied together with the one that
-generates. The families are mapped: asking for one more is a matter of conf, not of code.
+The enriched dataset is a new dataset with its own versions. Its card names the version of the dataset that it was made from, and has the recipe of
+the features, with which a training computes them anew. The DAG waits for the dataset, so an MLJob that enriches can be applied together with
+the MLJob that generates. Because the task groups are mapped, the conf chooses the families.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from mljob_examples.waiting import DatasetParams, wait_for_dataset
 
 
 class EnrichParams(DatasetParams):
-    """Which dataset, and what to add to it."""
+    """Params of an enrichment."""
 
     families: list[features.Family] = Field(
         ["components", "clusters", "statistics"],
         min_length=1,
         json_schema_extra={"uniqueItems": True},
-        description="Which features to add.",
+        description="Families of features to add.",
     )
     components: int = Field(8, ge=1, le=64, description="Principal components to add.")
-    clusters: int = Field(10, ge=2, le=100, description="Clusters to measure distances to.")
+    clusters: int = Field(10, ge=2, le=100, description="Clusters whose distances to add.")
 
 
 class EnrichOutputs(BaseModel):
-    """What there is afterwards."""
+    """Outputs of an enrichment."""
 
-    dataset: str = Field(description="Name of the enriched dataset: that of the other, and -enriched.")
-    dataset_version: str = Field(description="The version that was made; the latest one from now on.")
-    dataset_path: str = Field(description="Its file; the data card lies beside it.")
-    parent_version: str = Field(description="The version of the dataset that it was made from.")
-    rows: int = Field(description="How many rows it has.")
-    added_features: int = Field(description="How many columns were added.")
+    dataset: str = Field(description="Name of the enriched dataset: the name of the dataset with the suffix -enriched.")
+    dataset_version: str = Field(description="Version of the enriched dataset, which is now the latest.")
+    dataset_path: str = Field(description="File of the enriched dataset. The card is in the same folder.")
+    parent_version: str = Field(description="Version of the dataset that it was made from.")
+    rows: int = Field(description="Number of rows.")
+    added_features: int = Field(description="Number of columns that were added.")
 
 
 with mljob_dag(
@@ -56,16 +55,16 @@ with mljob_dag(
 
     @task
     def choose_families() -> list[str]:
-        """The families to compute: one mapped task group each."""
+        """The families to compute, one for each mapped task group."""
         return list(job.params().families)
 
     @task_group
     def family(name: features.Family, version: str) -> Any:
-        """Compute one family of features, then check it."""
+        """Compute a family of features, and check it."""
 
         @task
         def compute(name: features.Family, version: str) -> str:
-            """Write the family's columns, one row for each of the dataset's, and return the path."""
+            """Write the columns of the family for each row of the dataset, and return the path."""
             import pandas as pd
 
             params = job.params()
@@ -82,7 +81,7 @@ with mljob_dag(
 
         @task
         def check(path: str) -> str:
-            """Refuse columns that are not finite, or that say the same of every row."""
+            """Refuse columns with values that are not finite, and columns with a single value."""
             import numpy as np
             import pandas as pd
 
@@ -98,7 +97,7 @@ with mljob_dag(
 
     @task
     def join(paths: list[str], version: str) -> None:
-        """Put the features beside the dataset's columns, and publish both as the enriched dataset."""
+        """Add the features to the dataset's columns, and publish the enriched dataset."""
         import pandas as pd
 
         params = job.params()

@@ -1,8 +1,8 @@
-"""Generate a dataset: grow one that scikit-learn ships to any number of rows, in shards, checked before it is published.
+"""Generate a dataset of any size by augmenting a dataset of scikit-learn, and check it before it is published.
 
-It grows from the source's known rows, see :mod:`mljob_examples.sources`: images of digits are moved and get noise; tables are resampled with jitter as wide as a share of each column's spread. The
-shards are generated in parallel (mapped tasks), put together into one Parquet file, and only a dataset that passes
-its checks becomes a version of the dataset, with a data card beside it: rows, columns and their statistics, and which MLJob made it.
+Rows are drawn from the known rows of the source, see :mod:`mljob_examples.sources`. Images of digits are moved, and all rows get noise. Mapped tasks
+generate the shards in parallel; another task merges them into one Parquet file. If the dataset passes its checks, it is published as a version
+with a card: rows, columns with their statistics, and the MLJob that made it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from mljob_examples import artifacts, features, sources
 
 
 class DatasetParams(BaseModel):
-    """Which dataset to make."""
+    """Params of a generation."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name under which other DAGs find the dataset.")
-    source: sources.Source = Field("digits", description="What it is grown from.")
+    source: sources.Source = Field("digits", description="Dataset of scikit-learn to augment.")
     rows: int = Field(20_000, ge=200, le=2_000_000, description="Rows of the dataset.")
-    shards: int = Field(4, ge=1, le=64, description="Parts that are generated in parallel.")
-    noise: float = Field(sources.NOISE, ge=0, le=1, description="Jitter, as a share of a column's spread.")
+    shards: int = Field(4, ge=1, le=64, description="Shards that are generated in parallel.")
+    noise: float = Field(
+        sources.NOISE, ge=0, le=1, description="Noise, as a share of each column's standard deviation."
+    )
     seed: int = Field(7, description="The same seed gives the same dataset.")
 
 
 class DatasetOutputs(BaseModel):
-    """What there is afterwards."""
+    """Outputs of a generation."""
 
-    dataset: str = Field(description="Name of the dataset: what enrich_dataset takes.")
-    dataset_version: str = Field(description="The version that was made; the latest one from now on.")
-    dataset_path: str = Field(description="Its file; the data card lies beside it.")
-    rows: int = Field(description="How many rows it has.")
-    features: int = Field(description="How many columns beside label and origin.")
-    classes: int = Field(description="How many labels there are.")
+    dataset: str = Field(description="Name of the dataset, for enrich_dataset.")
+    dataset_version: str = Field(description="Version of the dataset, which is now the latest.")
+    dataset_path: str = Field(description="File of the dataset. The card is in the same folder.")
+    rows: int = Field(description="Number of rows.")
+    features: int = Field(description="Number of columns without label and origin.")
+    classes: int = Field(description="Number of labels.")
 
 
 with mljob_dag(
@@ -52,7 +54,7 @@ with mljob_dag(
 
     @task
     def plan() -> list[dict[str, int]]:
-        """Divide the rows among the shards; each has a seed of its own, so that they don't repeat each other."""
+        """Divide the rows among the shards. Each shard has its own seed, so that shards differ."""
         params = job.params()
         rows, shards = params.rows, params.shards
         return [
@@ -62,7 +64,7 @@ with mljob_dag(
 
     @task
     def generate(shard: int, rows: int, seed: int) -> str:
-        """Write one shard, and return its path."""
+        """Write a shard, and return its path."""
         import numpy as np
         import pandas as pd
 
@@ -93,7 +95,7 @@ with mljob_dag(
 
     @task
     def merge(shards: list[str]) -> str:
-        """Put the shards together, in their order, and return the path."""
+        """Merge the shards in their order, and return the path."""
         import pandas as pd
 
         paths = [Path(path) for path in shards]
@@ -103,7 +105,7 @@ with mljob_dag(
 
     @task
     def check(path: str) -> dict[str, Any]:
-        """Refuse a dataset with missing values, missing rows, or a class that has all but vanished."""
+        """Refuse a dataset with missing values, missing rows, or too few rows of a class."""
         import pandas as pd
 
         params = job.params()
@@ -119,7 +121,7 @@ with mljob_dag(
 
     @task
     def publish(path: str, facts: dict[str, Any]) -> None:
-        """Make it a version of the dataset, the latest one: who waits for it never sees half of it."""
+        """Publish the dataset as a version."""
         import pandas as pd
 
         params = job.params()

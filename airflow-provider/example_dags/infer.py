@@ -1,7 +1,7 @@
-"""Read the images that the conf brings along, at once, with a model that ``select_model`` or ``train_model`` has published.
+"""Read the images in the conf with a model that ``select_model`` or ``train_model`` has published.
 
-Where ``predict`` works through a dataset, this answers a request: few images, an answer in the MLJob's ``.status.outputs``, many
-runs at the same time.
+``predict`` reads many images in one run. This DAG answers a request: a few images in the conf, the answer in the MLJob's
+``.status.outputs``, and many runs at the same time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ A_SEVEN = [
 
 
 class InferParams(ModelParams):
-    """What to read."""
+    """Params of a request."""
 
     images: list[Image] = Field(
         min_length=1,
@@ -38,11 +38,11 @@ class InferParams(ModelParams):
 
 
 class InferOutputs(BaseModel):
-    """The answer, in the order of the images."""
+    """Outputs of a request."""
 
-    model_version: str = Field(description="The version of the model that reads them.")
-    digits: list[int] = Field(description="What the model reads.")
-    confidences: list[float] = Field(description="How sure it is of each, from 0 to 1.")
+    model_version: str = Field(description="Version of the model.")
+    digits: list[int] = Field(description="The digit in each image, in the order of the images.")
+    confidences: list[float] = Field(description="Confidence of the model for each image, from 0 to 1.")
 
 
 with mljob_dag(
@@ -58,7 +58,7 @@ with mljob_dag(
 
     @task
     def read(version: str) -> list[list[float]]:
-        """How probable each digit is, for each image."""
+        """Return the probabilities of the ten digits for each image."""
         import joblib
         import numpy as np
 
@@ -71,7 +71,7 @@ with mljob_dag(
 
     @task
     def answer(probabilities: list[Any], version: str) -> None:
-        """The likeliest digit of each image."""
+        """Publish the most probable digit of each image."""
         job.publish(
             model_version=version,
             digits=[row.index(max(row)) for row in probabilities],

@@ -1,7 +1,7 @@
-"""Predict with a model that ``select_model`` or ``train_model`` has published; trains nothing itself.
+"""Read handwritten digits with a model that ``select_model`` or ``train_model`` has published.
 
-Waits for the model, since it may be in training: an MLJob that predicts can be applied together with the one that trains.
-The digits to read are drawn from those that no dataset holds, and read in batches, each by a mapped task.
+The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that trains the model. The images are drawn from
+digits that no dataset has. Mapped tasks read them in batches.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from mljob_examples.waiting import ModelParams, wait_for_model
 
 
 class PredictParams(ModelParams):
-    """What to read, and with which model."""
+    """Params of a prediction."""
 
     rows: int = Field(5000, ge=1, le=1_000_000, description="Images to read.")
-    batches: int = Field(3, ge=1, le=64, description="Parts that are read in parallel.")
+    batches: int = Field(3, ge=1, le=64, description="Batches that are read in parallel.")
     seed: int = Field(1, description="The same seed draws the same images.")
 
 
 class PredictOutputs(BaseModel):
-    """Where the predictions are, and how good."""
+    """Outputs of a prediction."""
 
-    model_id: str = Field(description="Id of the model that made them.")
-    model_version: str = Field(description="The version of it.")
-    predictions_version: str = Field(description="The version of the predictions that was made.")
-    predictions_path: str = Field(description="Their file: prediction, confidence and true label of each image.")
-    rows: int = Field(description="How many there are.")
-    accuracy: float = Field(description="Share of them that is right.")
-    mean_confidence: float = Field(description="The model's own confidence, the mean over all images.")
+    model_id: str = Field(description="Id of the model.")
+    model_version: str = Field(description="Version of the model.")
+    predictions_version: str = Field(description="Version of the predictions.")
+    predictions_path: str = Field(
+        description="File with the prediction, the confidence and the true label of each image."
+    )
+    rows: int = Field(description="Number of predictions.")
+    accuracy: float = Field(description="Share of predictions that are correct.")
+    mean_confidence: float = Field(description="Confidence of the model, the mean over all images.")
 
 
 with mljob_dag(
@@ -64,7 +66,7 @@ with mljob_dag(
 
     @task
     def read(path: str, version: str) -> str:
-        """Predict one batch, with the model's confidence, and return the path of the predictions."""
+        """Read a batch, and return the path of the predictions."""
         import joblib
         import numpy as np
         import pandas as pd
@@ -91,7 +93,7 @@ with mljob_dag(
 
     @task
     def publish(paths: list[str], version: str) -> None:
-        """Put the batches together, in their order, and publish them with the model's version on their card."""
+        """Merge the batches in their order, and publish the predictions. Their card names the version of the model."""
         import pandas as pd
 
         model = artifacts.find("models", job.params().model_id, version)

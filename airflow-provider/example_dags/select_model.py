@@ -1,9 +1,9 @@
-"""Compare candidate models on a version of a dataset, and publish the best of them.
+"""Compare candidate models on a version of a dataset, and publish the best one.
 
-Each candidate is a mapped task of its own, which cross-validates: it learns from all but one part of the rows, is tested on that part, and so
-on for each part. Rows that grew from one row of the source stay in one part, and the features of an enriched dataset are fitted anew on what is learned from:
-what a model is tested on, neither it nor its features have seen. The best is then fitted on more and more rows, which shows live in the
-MLJob whether more data would help, and at last on all of them. With the model come its metrics, a plot and a card that names the dataset's version.
+Each candidate is cross-validated by a mapped task: for each fold, it is trained on the other folds and tested on this one. Rows that were made
+from one row of the source are in one fold, and the features of an enriched dataset are fitted anew on the training rows of each fold. So
+neither a model nor its features have seen the test rows. The best candidate is then trained on more and more rows, which shows live in the MLJob
+whether more data would help, and finally on all rows. The published version has metrics, a plot, and a card that names the version of the dataset.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mljob_examples.candidates import Candidate, folds, model_of
 from mljob_examples.waiting import DatasetParams, wait_for_dataset
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-"""Of the rows to learn from: the steps of the learning curve."""
+"""The steps of the learning curve, as shares of the training rows."""
 
 
 class SelectParams(DatasetParams):
-    """What to compare, and on what."""
+    """Params of a comparison."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
     candidates: list[Candidate] = Field(
@@ -34,24 +34,22 @@ class SelectParams(DatasetParams):
         json_schema_extra={"uniqueItems": True},
         description="The kinds of model to compare.",
     )
-    folds: int = Field(5, ge=2, le=20, description="Parts that the rows are divided into.")
-    minimum_accuracy: float = Field(0.5, ge=0, le=1, description="A model that is worse is not published.")
+    folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
+    minimum_accuracy: float = Field(0.5, ge=0, le=1, description="Lowest accuracy with which the model is published.")
     seed: int = Field(0, description="The same seed gives the same model.")
 
 
 class SelectOutputs(BaseModel):
-    """What a training leaves behind."""
+    """Outputs of a comparison."""
 
-    model_id: str = Field(description="Id of the model: what predict takes.")
-    model_version: str = Field(description="The version that was made; the latest one from now on.")
-    model_path: str = Field(description="Its file; metrics, a plot and a card lie beside it.")
+    model_id: str = Field(description="Id of the model, for predict.")
+    model_version: str = Field(description="Version of the model, which is now the latest.")
+    model_path: str = Field(description="File of the model. Metrics, a plot and a card are in the same folder.")
     plot_path: str = Field(description="The plot of the comparison.")
     chosen: str = Field(description="The candidate that was chosen.")
-    accuracy: float = Field(
-        description="Share of rows of the part left out that it gets right, the mean over the parts."
-    )
-    f1: float = Field(description="F1 score on them, the mean over labels and parts.")
-    dataset_version: str = Field(description="The version of the dataset that it was trained on.")
+    accuracy: float = Field(description="Accuracy on the test rows, the mean over the folds.")
+    f1: float = Field(description="F1 score on the test rows, the mean over labels and folds.")
+    dataset_version: str = Field(description="Version of the dataset that the model was trained on.")
 
 
 with mljob_dag(
@@ -66,7 +64,7 @@ with mljob_dag(
 ) as job:
 
     def load(version: str) -> tuple[artifacts.Artifact, Any, Any, Any, Any]:
-        """The dataset, and of it: inputs of shape (rows, inputs), labels, origins, and the recipe of its features."""
+        """The dataset, its inputs of shape (rows, inputs), its labels and origins, and the recipe of its features."""
         import pandas as pd
 
         dataset = artifacts.find("datasets", job.params().dataset, version)
@@ -78,7 +76,7 @@ with mljob_dag(
 
     @task
     def choose_candidates() -> list[str]:
-        """The candidates: one mapped task each."""
+        """The candidates, one for each mapped task."""
         return list(job.params().candidates)
 
     @task
@@ -89,20 +87,20 @@ with mljob_dag(
 
         params = job.params()
         _, inputs, labels, origins, recipe = load(version)
-        # The candidates share the machine's cores with each other already.
+        # The mapped tasks share the cores of the machine already.
         threadpool_limits(1)
         accuracy, f1 = [], []
         for learned, tested in folds(labels, origins, params.folds, params.seed):
             model = model_of(candidate, recipe, params.seed).fit(inputs[learned], labels[learned])
-            said = model.predict(inputs[tested])
-            accuracy.append(round(float(accuracy_score(labels[tested], said)), 4))
-            f1.append(round(float(f1_score(labels[tested], said, average="macro")), 4))
+            predicted = model.predict(inputs[tested])
+            accuracy.append(round(float(accuracy_score(labels[tested], predicted)), 4))
+            f1.append(round(float(f1_score(labels[tested], predicted, average="macro")), 4))
             report(progress=len(accuracy) / params.folds)
         return {"candidate": candidate, "accuracy": accuracy, "f1": f1}
 
     @task
     def compare(scores: list[dict[str, Any]]) -> dict[str, Any]:
-        """Put the candidates in order, best first, and report what each has reached."""
+        """Sort the candidates, best first, and report the accuracy of each."""
         from statistics import mean, stdev
 
         table = [
@@ -119,14 +117,14 @@ with mljob_dag(
         best = table[0]
         if best["accuracy"] < job.params().minimum_accuracy:
             raise fail_for_good(
-                f"accuracy {best['accuracy']} of {best['candidate']}, the best, is below "
-                f"minimum_accuracy {job.params().minimum_accuracy}: not published"
+                f"accuracy {best['accuracy']} of {best['candidate']}, the best candidate, is below "
+                f"minimum_accuracy {job.params().minimum_accuracy}: no model is published"
             )
         return {"table": table, "folds": {row["candidate"]: row["accuracy"] for row in scores}}
 
     @task
     def fit(compared: dict[str, Any], version: str) -> dict[str, Any]:
-        """Fit the best on more and more rows, testing it on those of other origins, then on all; the path of the model and what each step brought."""
+        """Train the best candidate on more and more rows, then on all; return the path of the model and the learning curve."""
         import joblib
         import numpy as np
         from threadpoolctl import threadpool_limits
@@ -145,7 +143,7 @@ with mljob_dag(
             curve.append((len(part), accuracy))
             report(progress=step / (len(SHARES) + 1), metrics={"rows": len(part), "accuracy": accuracy})
         model = model_of(chosen, recipe, params.seed).fit(inputs, labels)
-        # How good it is on rows that it has not seen, nobody can measure any more: the last step says at least how good.
+        # No rows are left to test this model on. The accuracy of the last step is a lower estimate.
         report(progress=1, metrics={"rows": len(inputs), "accuracy": curve[-1][1]})
         path = artifacts.run_dir() / "model.joblib"
         joblib.dump(model, path)
@@ -153,7 +151,7 @@ with mljob_dag(
 
     @task
     def publish(compared: dict[str, Any], fitted: dict[str, Any], version: str) -> None:
-        """Make it a version of the model, with metrics and a plot beside it: as a whole, since somebody may wait for it."""
+        """Publish the model as a version, with metrics and a plot."""
         import sklearn
 
         params = job.params()

@@ -1,8 +1,8 @@
-"""Train a model that reads handwritten digits, and report every epoch while it learns.
+"""Train a model that reads handwritten digits, and report each epoch during the training.
 
-The images are the known ones of those that scikit-learn ships. In each epoch a small neural network sees them moved and with new noise,
-and its loss and its accuracy on images that it has not seen are reported: they appear in the MLJob while the task runs.
-A model that is good enough becomes a version of its id, with its metrics and a card beside it, where ``predict`` finds it.
+The images are the known images of scikit-learn's digits. In each epoch a small neural network gets them moved and with new noise. The task then
+reports the loss, and the accuracy on test images, which appear in the MLJob while the task runs. A model that is good enough is published as a
+version, with its metrics and a card, for ``predict``.
 """
 
 from __future__ import annotations
@@ -22,26 +22,31 @@ log = logging.getLogger(__name__)
 
 
 class TrainParams(BaseModel):
-    """What a training may be told."""
+    """Params of a training."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id under which the model is published.")
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training images.")
-    copies: int = Field(3, ge=1, le=50, description="Moved copies of each image in an epoch: work, and quality.")
-    hidden_units: int = Field(256, ge=8, le=4096, description="Units of the first layer.")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="How far each step goes.")
+    copies: int = Field(
+        3,
+        ge=1,
+        le=50,
+        description="Moved copies of each image in an epoch. More copies take more time and give a better model.",
+    )
+    hidden_units: int = Field(256, ge=8, le=4096, description="Units of the first hidden layer.")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Step size of the optimiser.")
     test_share: float = Field(0.2, ge=0.05, le=0.5, description="Share of images to test with.")
-    minimum_accuracy: float = Field(0.5, ge=0, le=1, description="A model that is worse is not published.")
+    minimum_accuracy: float = Field(0.5, ge=0, le=1, description="Lowest accuracy with which the model is published.")
     seed: int = Field(0, description="The same seed gives the same model.")
 
 
 class TrainOutputs(BaseModel):
-    """What a training leaves behind."""
+    """Outputs of a training."""
 
-    model_id: str = Field(description="Id of the model: what predict takes.")
-    model_version: str = Field(description="The version that was made; the latest one from now on.")
-    model_path: str = Field(description="Its file; metrics and a card lie beside it.")
+    model_id: str = Field(description="Id of the model, for predict.")
+    model_version: str = Field(description="Version of the model, which is now the latest.")
+    model_path: str = Field(description="File of the model. Metrics and a card are in the same folder.")
     accuracy: float = Field(description="Share of the test images that it reads.")
-    f1: float = Field(description="F1 score on them, the mean over the digits.")
+    f1: float = Field(description="F1 score on the test images, the mean over the digits.")
 
 
 with mljob_dag(
@@ -67,7 +72,7 @@ with mljob_dag(
 
     @task
     def split(path: str) -> str:
-        """Set images aside for testing, the same share of every digit; return the path of both sets."""
+        """Divide the images into training and test images, with the same share of each digit; return the path of both sets."""
         import numpy as np
         from sklearn.model_selection import train_test_split
 
@@ -86,7 +91,7 @@ with mljob_dag(
 
     @task
     def fit(path: str) -> str:
-        """Train epoch by epoch, and return the path of the model. The metrics are of the epoch that has just ended."""
+        """Train the model, report the metrics of each epoch, and return the path of the model."""
         import joblib
         import numpy as np
         from sklearn.neural_network import MLPClassifier
@@ -103,11 +108,11 @@ with mljob_dag(
         )
 
         def augmented() -> Any:
-            """Every training image some times over, each time moved and blurred by noise in another way."""
+            """Some copies of every training image, each moved and with noise."""
             images = sources.moved(np.tile(train_x, (params.copies, 1)), random)
             return images + random.normal(scale=0.05, size=images.shape)
 
-        # The matrices are small: more than one thread only makes tasks on the same machine wait for each other.
+        # The matrices are small. With more threads, tasks on the same machine would wait for each other.
         threadpool_limits(1)
         epochs, batch = params.epochs, 64
         for epoch in range(1, epochs + 1):
@@ -123,7 +128,7 @@ with mljob_dag(
             log.info("Epoch %d/%d: loss %.4f, accuracy %.4f", epoch, epochs, loss, accuracy)
             report(progress=epoch / epochs, metrics={"epoch": epoch, "loss": loss, "accuracy": accuracy})
 
-        # Who asks the model has pixels from 0 to 16; the network has learned from 0 to 1.
+        # Callers of the model have pixels from 0 to 16, and the network was trained with pixels from 0 to 1.
         scale = MinMaxScaler().fit([[0] * 64, [16] * 64])
         path = str(artifacts.run_dir() / "model.joblib")
         joblib.dump(make_pipeline(scale, model), path)
@@ -131,7 +136,7 @@ with mljob_dag(
 
     @task
     def evaluate(model_path: str, split_path: str) -> dict[str, float]:
-        """Measure the model on the images that were set aside."""
+        """Measure the accuracy on the test images."""
         import joblib
         import numpy as np
         from sklearn.metrics import accuracy_score, f1_score
@@ -147,13 +152,13 @@ with mljob_dag(
 
     @task
     def publish(model_path: str, scores: dict[str, float]) -> None:
-        """Make it a version of the model, if it is good enough: as a whole, since somebody may wait for it."""
+        """Publish the model as a version, if it is good enough."""
         import sklearn
 
         params = job.params()
         if scores["accuracy"] < params.minimum_accuracy:
             raise fail_for_good(
-                f"accuracy {scores['accuracy']} is below minimum_accuracy {params.minimum_accuracy}: not published"
+                f"accuracy {scores['accuracy']} is below minimum_accuracy {params.minimum_accuracy}: the model is not published"
             )
         metrics = artifacts.run_dir() / "metrics.json"
         metrics.write_text(json.dumps(scores, indent=2))

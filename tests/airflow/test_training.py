@@ -160,7 +160,10 @@ def test_a_plain_dataset_is_trained_on_without_features(begin, dataset):
 def test_a_comparison_without_a_good_candidate_publishes_nothing(begin, dataset):
     version = dataset()["dataset_version"]
 
-    with pytest.raises(Exception, match=r"nearest_neighbours, the best, is below minimum_accuracy 1\.0: not published"):
+    with pytest.raises(
+        Exception,
+        match=r"nearest_neighbours, the best candidate, is below minimum_accuracy 1\.0: no model is published",
+    ):
         trained(begin, version, candidates=["nearest_neighbours"], minimum_accuracy=1)
 
 

@@ -1,1 +1,1 @@
-"""What the example DAGs share. It lies beside them, and Airflow finds it there: a bundle's folder is on the path of its DAG files."""
+"""Code that the example DAGs share. DAG files can import it, because Airflow adds the folder of a DAG bundle to their import path."""

@@ -1,8 +1,8 @@
-"""Artifacts: what jobs leave for each other, in versions that never change: datasets, models, predictions.
+"""Artifacts that jobs exchange: datasets, models and predictions, in versions that never change.
 
-A version is named for what it holds and what it was made from, so whoever publishes the same again (a task's second try, say)
-publishes nothing new. Beside its files lies a card that says what they are, which job made them, and from which versions of
-what; from card to card the way leads from a prediction back to the dataset. ``latest`` is a pointer to one of the versions::
+The name of a version is a hash of its files and of its parents, the versions that it was made from. So publishing the same files again, for
+example in a task's second try, makes no new version. Each version has a card, which describes the files, and names the MLJob and the parents.
+The cards lead from a prediction back to the dataset. ``latest`` points to one of the versions::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
@@ -28,12 +28,12 @@ from mljob_airflow import is_there, mljob_of
 Kind = Literal["datasets", "models", "predictions"]
 
 NAME = "^[a-z0-9][a-z0-9-]{0,62}$"
-"""What an artifact may be called."""
+"""Pattern of an artifact's name."""
 ENRICHED = "-enriched"
-"""What the name of an enriched dataset has behind that of the dataset which it was made from."""
+"""Suffix of the name of an enriched dataset, after the name of the dataset that it was made from."""
 LATEST = "latest"
 VERSION = "^(latest|[0-9a-f]{12})$"
-"""How a version is asked for: by its name, or as the one that was published last."""
+"""Pattern of a version: its name, or ``latest`` for the version that was published last."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +51,31 @@ class Artifact:
 
     @property
     def card(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """The contents of ``card.json``."""
         card: dict[str, Any] = json.loads((self.path / "card.json").read_text())
         return card
 
     @property
     def parents(self) -> list[Artifact]:
-        """What it was made from."""
+        """The versions that it was made from."""
         return [Artifact(**parent) for parent in self.card["parents"]]
 
     def file(self, name: str) -> Path:
-        """One of its files."""
+        """The path of one of its files."""
         return self.path / name
 
     def as_parent(self) -> dict[str, str]:
-        """How a card names it."""
+        """The artifact as a parent in a card."""
         return {"kind": self.kind, "name": self.name, "version": self.version}
 
 
 def data_dir() -> Path:
-    """Where artifacts live; workers on several machines need a volume that they share."""
+    """The folder with all artifacts. Workers on several machines need a shared volume for it."""
     return Path(os.environ.get("MLJOB_DATA_DIR") or Path(tempfile.gettempdir()) / "mljob-data")
 
 
 def run_dir() -> Path:
-    """A folder of this run's own, for what one task hands to the next: two runs for one artifact must not mix their files."""
+    """A folder for files that one task of this run hands to the next. Two runs must not mix their files."""
     path: Path = data_dir() / "runs" / get_current_context()["run_id"]
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -84,14 +84,14 @@ def run_dir() -> Path:
 def publish(
     kind: Kind, name: str, files: Mapping[str, Path], *, parents: Iterable[Artifact] = (), **facts: Any
 ) -> Artifact:
-    """Make a version of files, at once and as a whole, and point ``latest`` to it.
+    """Publish files as a version, atomically, and point ``latest`` to it.
 
     Args:
-        kind: What they are.
-        name: What it is called.
-        files: What each is to be called, and where it is now. They are copied.
-        parents: What they were made from.
-        facts: What the card is to say beside that: JSON values.
+        kind: The kind of artifact.
+        name: The artifact's name.
+        files: The current path of each file, by its name in the version. The files are copied.
+        parents: The versions that the files were made from.
+        facts: More entries of the card, as JSON values.
     """
     made_from = [parent.as_parent() for parent in parents]
     sums = {file: hashlib.sha256(path.read_bytes()).hexdigest() for file, path in sorted(files.items())}
@@ -99,7 +99,7 @@ def publish(
     artifact = Artifact(kind, name, version)
     artifact.path.parent.mkdir(parents=True, exist_ok=True)
     if not artifact.path.exists():
-        # A folder is renamed as a whole, so who looks for a version never sees half of it.
+        # Renaming a folder is atomic, so no reader sees an incomplete version.
         part = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=artifact.path.parent))
         part.chmod(0o755)
         for file, path in files.items():
@@ -121,7 +121,7 @@ def publish(
         try:
             part.rename(artifact.path)
         except OSError:
-            # Somebody else has published the same meanwhile.
+            # Another task has published the same version meanwhile.
             shutil.rmtree(part)
             if not artifact.path.exists():
                 raise
@@ -133,9 +133,9 @@ def publish(
 
 
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
-    """A version that is there; of ``latest``, the one that it points to now.
+    """A version that exists; for ``latest``, the version that it points to now.
 
-    Resolve it once in a run, and hand the version on: ``latest`` may be another one for the next task.
+    Call this once in a run, and give the version to the other tasks: for a later task ``latest`` may be another version.
     """
     if version == LATEST:
         version = (_home(kind, name) / LATEST).read_text()
@@ -143,7 +143,7 @@ def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
 
 
 def is_published(kind: Kind, name: str, version: str, *, within: float, otherwise: str) -> bool:
-    """Whether a version is there, for a sensor to return; after ``within`` seconds the run fails with ``otherwise``."""
+    """Whether a version exists, for a sensor to return. After ``within`` seconds the run fails with the text ``otherwise``."""
     return is_there(_home(kind, name) / version, within=within, otherwise=otherwise)
 
 
@@ -174,7 +174,7 @@ def describe_columns(frame: Any) -> list[dict[str, Any]]:
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
-    """A card for people: what is one value as a line, what is a list of the like as a table."""
+    """A card as Markdown: a line for each value, and a table for each list of objects."""
     lines = [f"# {card['name']} {card['version']}", ""]
     tables = []
     for name, value in card.items():

@@ -1,4 +1,4 @@
-"""Candidates: the kinds of model that a training compares, and the folds that it compares them on."""
+"""The kinds of model that a training compares, and the folds of its cross-validation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Candidate = Literal["logistic_regression", "nearest_neighbours", "random_forest"
 
 
 def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
-    """A model, not fitted yet: from a dataset's inputs to probabilities of its labels.
+    """An unfitted model that predicts labels from a dataset's inputs.
 
     Args:
-        name: Which kind.
-        recipe: What makes features of inputs, see :func:`mljob_examples.features.recipe`. It is fitted with the model, on the same rows.
+        name: The kind of model.
+        recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. It is fitted with the model, on the same rows.
         seed: The same seed gives the same model.
     """
     from sklearn.base import clone
@@ -34,16 +34,19 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
 
 
 def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Divide rows into ``number`` parts, and give for each the indices of all other rows and its own: what to learn from, and what to test on.
+    """The folds of a cross-validation.
 
-    Rows of one origin stay together, and each part has its share of every label. A grown dataset holds its source many times over; divided
-    row by row, a model would be tested on what it has learned.
+    Rows of one origin are in one fold, and each fold has its share of every label. An augmented dataset repeats the rows of its source, so
+    with random folds a model would be tested on rows that it was trained on.
 
     Args:
         labels: Array of shape (rows,).
-        origins: Array of shape (rows,): which rows belong together.
-        number: At least 2.
-        seed: The same seed gives the same parts.
+        origins: Array of shape (rows,). Rows with the same value belong together.
+        number: The number of folds, at least 2.
+        seed: The same seed gives the same folds.
+
+    Yields:
+        For each fold, the indices of the rows to train on, and those of the rows to test on.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

@@ -1,8 +1,8 @@
-"""Features: what a dataset's table has beside its inputs, and how to compute the same for any other row.
+"""The features of an enriched dataset, and how to compute them for any other row.
 
-A table has its inputs first, as the source has them, then :data:`LABEL` and :data:`ORIGIN`; enrichment adds columns behind those. Its card says how
-many columns are inputs, and the recipe of what was added. A model takes inputs alone and holds the recipe, fitted: whoever
-asks it need not enrich anything first, and nobody can enrich in another way than the training did.
+The columns of a table are first the inputs, as in the source, then :data:`LABEL` and :data:`ORIGIN`, then the features. The card of the dataset has
+the number of inputs, and the recipe of the features. A model takes inputs only, because it contains the fitted recipe. So its callers need
+not compute features, and can't compute them differently from the training.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ Family = Literal["components", "clusters", "statistics"]
 
 LABEL = "label"
 ORIGIN = "origin"
-"""Which row of the source a row was made from. Rows of one origin are all but the same: never test a model on one of those that it has learned."""
+"""The row of the source from which a row was made. Rows of one origin are nearly equal: don't test a model on rows whose origin it was
+trained on."""
 
 
 def family(name: Family, *, components: int, clusters: int) -> Any:
-    """The transformer, not fitted yet, that computes a family of features from inputs.
+    """The unfitted transformer that computes a family of features from inputs.
 
     Args:
-        name: Which family.
-        components: Principal components of ``components``; at most as many as there are inputs.
-        clusters: Clusters that ``clusters`` has distances to.
+        name: The family.
+        components: The number of principal components in ``components``, at most the number of inputs.
+        clusters: The number of clusters in ``clusters``, whose features are the distances to them.
     """
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.decomposition import PCA
@@ -31,7 +32,7 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     if name == "components":
-        # Exact, and quick with many rows: by chance, what a model computes would not be what the dataset has.
+        # An exact solver that is fast with many rows. With a randomised one, a model's features would differ from the dataset's.
         return make_pipeline(StandardScaler(), PCA(components, svd_solver="covariance_eigh"))
     if name == "clusters":
         return MiniBatchKMeans(clusters, n_init=3, random_state=0)
@@ -39,7 +40,7 @@ def family(name: Family, *, components: int, clusters: int) -> Any:
 
 
 def columns(name: Family, number: int) -> list[str]:
-    """What the ``number`` columns of a family are called."""
+    """The names of the ``number`` columns of a family."""
     if name == "statistics":
         return ["mean", "spread", "maximum", "energy"]
     prefix = {"components": "component", "clusters": "distance"}[name]
@@ -47,7 +48,7 @@ def columns(name: Family, number: int) -> list[str]:
 
 
 def statistics(values: Any) -> Any:
-    """Of each row of an array of shape (rows, features): mean, standard deviation, maximum and sum of squares, as (rows, 4)."""
+    """Mean, standard deviation, maximum and sum of squares of each row of an array of shape (rows, features), as (rows, 4)."""
     import numpy as np
 
     return np.stack(
@@ -56,7 +57,7 @@ def statistics(values: Any) -> Any:
 
 
 def recipe(families: Sequence[Family] = (), *, components: int = 1, clusters: int = 2) -> Any:
-    """The transformer, not fitted yet, from inputs to inputs and the families' features beside them; as a card has it in ``recipe``."""
+    """The unfitted transformer that adds the families' features to the inputs. A card has its arguments in ``recipe``."""
     from sklearn.pipeline import FeatureUnion
 
     added = [(name, family(name, components=components, clusters=clusters)) for name in families]

@@ -1,4 +1,4 @@
-"""The plot beside a trained model: each candidate's folds, and what more data brought the chosen one. SVG, which every browser shows."""
+"""The plot of a trained model, as SVG: the scores of each candidate, and the learning curve of the chosen one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ INK, PALE, CHOSEN = "#444", "#bbb", "#0a7d55"
 
 
 def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequence[tuple[int, float]]) -> str:
-    """An SVG document.
+    """The plot as an SVG document.
 
     Args:
-        scores: Of each candidate the accuracy in each fold, 0 to 1.
-        chosen: Which of them was chosen.
-        curve: Rows that the chosen one learned from, and its accuracy on rows of other origins, in ascending order.
+        scores: The accuracy of each candidate in each fold, from 0 to 1.
+        chosen: The chosen candidate.
+        curve: The learning curve of the chosen candidate: numbers of training rows in ascending order, each with the accuracy on rows of
+            other origins.
     """
     wide = WIDTH - LEFT - RIGHT
     values = [*(value for row in scores.values() for value in row), *(value for _, value in curve)]
@@ -40,7 +41,7 @@ def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequen
         parts.append(_text(WIDTH - RIGHT + 8, y + 5, f"{_mean(folds):.3f}"))
 
     top = TOP + ROW * len(scores) + 40
-    parts.append(_text(LEFT, top - 14, f"{chosen.replace('_', ' ')}: accuracy by rows learned from", bold=True))
+    parts.append(_text(LEFT, top - 14, f"{chosen.replace('_', ' ')}: accuracy by training rows", bold=True))
     most = max(rows for rows, _ in curve)
     points = [(LEFT + wide * rows / most, top + CURVE * (1 - share(value)), rows, value) for rows, value in curve]
     parts.append(f'<path d="M{LEFT} {top} v{CURVE} h{wide}" stroke="{PALE}" fill="none"/>')

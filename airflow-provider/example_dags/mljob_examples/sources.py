@@ -1,7 +1,6 @@
-"""The rows that scikit-learn ships, divided once and for all: those that datasets and models are made of, and those that come later.
+"""The rows of scikit-learn's datasets, divided into known rows, for datasets and models, and unseen rows, for predictions.
 
-A model that is asked about rows it has learned from looks better than it is. So datasets grow from the known rows alone, and predictions
-are asked for the others.
+Predictions for rows that a model was trained on look better than the model is. The division is always the same.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from typing import Any, Literal
 Source = Literal["digits", "breast_cancer", "wine"]
 
 UNSEEN_EVERY = 5
-"""Every fifth row comes later."""
-
+"""Every fifth row is unseen."""
 
 NOISE = 0.05
-"""Of a row that was made from another one: as a share of each column's standard deviation."""
+"""Noise of an augmented row, as a share of each column's standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +24,29 @@ class Rows:
     data: Any
     """Array of shape (rows, features). A digit's 64 features are its pixels, from 0 (paper) to 16 (ink)."""
     target: Any
-    """Array of shape (rows,): the label of each."""
+    """Array of shape (rows,): the label of each row."""
     origin: Any
-    """Array of shape (rows,): where each is in the source."""
+    """Array of shape (rows,): the index of each row in the source."""
     names: list[str]
-    """The features' names."""
+    """The names of the features."""
 
 
 def known(source: Source = "digits") -> Rows:
-    """What datasets and models are made of."""
-    return _rows(source, later=False)
+    """The rows for datasets and models."""
+    return _rows(source, is_unseen=False)
 
 
 def unseen(source: Source = "digits") -> Rows:
-    """What no dataset holds: a day's new images."""
-    return _rows(source, later=True)
+    """The rows for predictions, which no dataset has."""
+    return _rows(source, is_unseen=True)
 
 
 def new_images(seed: int, number: int) -> tuple[Any, Any]:
-    """Handwritten digits as a day brings them: unseen ones, each moved and with noise as a dataset's rows are by default.
+    """New images of handwritten digits, made from unseen rows. They are moved and have noise, as in a dataset.
 
     Args:
-        seed: The same seed draws the same images.
-        number: How many.
+        seed: The same seed gives the same images.
+        number: The number of images.
 
     Returns:
         Pixels from 0 (paper) to 16 (ink), of shape (number, 64), and the true digits, of shape (number,).
@@ -63,7 +61,7 @@ def new_images(seed: int, number: int) -> tuple[Any, Any]:
 
 
 def moved(images: Any, random: Any) -> Any:
-    """Each image moved by up to a pixel in either direction.
+    """The images, each moved at random by at most a pixel in both directions.
 
     Args:
         images: Array of shape (images, 64), of 8 rows with 8 pixels each.
@@ -77,12 +75,12 @@ def moved(images: Any, random: Any) -> Any:
     return np.stack([shift(image, move, order=1) for image, move in zip(squares, moves, strict=True)]).reshape(-1, 64)
 
 
-def _rows(source: Source, *, later: bool) -> Rows:
+def _rows(source: Source, *, is_unseen: bool) -> Rows:
     import numpy as np
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{source}")()
     origin = np.arange(len(bunch.data))
-    origin = origin[(origin % UNSEEN_EVERY == 0) == later]
+    origin = origin[(origin % UNSEEN_EVERY == 0) == is_unseen]
     names = [str(name).replace(" ", "_") for name in bunch.feature_names]
     return Rows(bunch.data[origin], bunch.target[origin], origin, names)

@@ -1,6 +1,6 @@
-"""Waiting for a dataset or a model: the params that say which, and the sensor that waits for it.
+"""Waiting for a dataset or a model: the params that name it, and the sensor that waits for it.
 
-It may be in the making: an MLJob that predicts can be applied together with the one that trains.
+Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the model.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from pydantic import BaseModel, Field
 from mljob_airflow.jobs import Job
 from mljob_examples import artifacts
 
-LOOK_EVERY = 10
-"""Seconds; more often is too often for Airflow, see :mod:`mljob_airflow.tasks.waiting`."""
+POKE_INTERVAL = 10
+"""Seconds between two pokes. A shorter interval is too short for Airflow, see :mod:`mljob_airflow.tasks.waiting`."""
 
 
 class Wanted(NamedTuple):
-    """What a run needs before it can begin."""
+    """The artifact that a run waits for."""
 
     kind: artifacts.Kind
     name: str
     version: str
     made_by: str
-    """What to do when it does not come."""
+    """How to make the artifact, for the error message when it does not come."""
 
 
 class DatasetParams(BaseModel):
-    """Which dataset to work on."""
+    """Params of a job that works on a dataset."""
 
     dataset: str = Field("digits", pattern=artifacts.NAME, description="Name of the dataset to work on.")
-    version: str = Field("latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name.")
-    wait_seconds: float = Field(300, ge=0, description="How long to wait for the dataset.")
+    version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the dataset.")
+    wait_seconds: float = Field(300, ge=0, description="Seconds to wait for the dataset.")
 
     def wanted(self) -> Wanted:
-        """The dataset."""
+        """The dataset to wait for."""
         made_by = f"run generate_dataset with conf dataset={self.dataset!r} first"
         if self.dataset.endswith(artifacts.ENRICHED):
             made_by = f"run enrich_dataset with conf dataset={self.dataset.removesuffix(artifacts.ENRICHED)!r} first"
@@ -43,41 +43,39 @@ class DatasetParams(BaseModel):
 
 
 class ModelParams(BaseModel):
-    """Which model to use."""
+    """Params of a job that uses a model."""
 
     model_id: str = Field("digits", pattern=artifacts.NAME, description="Id of the model to use.")
-    model_version: str = Field(
-        "latest", pattern=artifacts.VERSION, description="Which of its versions; latest, or by name."
-    )
-    wait_seconds: float = Field(600, ge=0, description="How long to wait for the model.")
+    model_version: str = Field("latest", pattern=artifacts.VERSION, description="Version of the model.")
+    wait_seconds: float = Field(600, ge=0, description="Seconds to wait for the model.")
 
     def wanted(self) -> Wanted:
-        """The model."""
+        """The model to wait for."""
         made_by = f"run select_model or train_model with conf model_id={self.model_id!r} first"
         return Wanted("models", self.model_id, self.model_version, made_by)
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """A task of a job with :class:`DatasetParams`, whose value is the version of the dataset; see :func:`_wait`."""
+    """A sensor for a job with :class:`DatasetParams`. Its return value is the version of the dataset."""
     return _wait(job, "wait_for_dataset")
 
 
 def wait_for_model(job: Job[Any]) -> Any:
-    """A task of a job with :class:`ModelParams`, whose value is the version of the model; see :func:`_wait`."""
+    """A sensor for a job with :class:`ModelParams`. Its return value is the version of the model."""
     return _wait(job, "wait_for_model")
 
 
 def _wait(job: Job[Any], task_id: str) -> Any:
-    """Wait, without a worker's slot, until what is wanted is there; say what is missing when it does not come.
+    """A sensor that waits for the artifact without occupying a worker slot.
 
-    Which version it is, all tasks are told: ``latest`` may be another one before the run is over.
+    All later tasks use the version that it returns, because ``latest`` may change before the run has ended.
     """
 
-    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=LOOK_EVERY, timeout=24 * 3600)
+    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=POKE_INTERVAL, timeout=24 * 3600)
     def wait() -> PokeReturnValue:
         params = job.params()
         kind, name, version, made_by = params.wanted()
-        there = artifacts.is_published(kind, name, version, within=params.wait_seconds, otherwise=made_by)
-        return PokeReturnValue(there, artifacts.find(kind, name, version).version if there else None)
+        exists = artifacts.is_published(kind, name, version, within=params.wait_seconds, otherwise=made_by)
+        return PokeReturnValue(exists, artifacts.find(kind, name, version).version if exists else None)
 
     return wait()
