@@ -1,4 +1,4 @@
-"""A throw-away Airflow home: nothing of these tests needs a database, and none is made."""
+"""A temporary Airflow home without a database, which these tests don't need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The texts by which the operator knows that something is not there, in the sources of the Airflow that is installed."""
+"""The installed Airflow has the texts by which the operator recognises that a run, a task or a DAG does not exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {
 
 
 def absence():
-    """The operator's module, which is not installed beside Airflow; it needs nothing of it."""
+    """The operator's module. The operator is not installed in this environment, and the module imports nothing of it."""
     spec = importlib.util.spec_from_file_location("absence", MODULE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -33,7 +33,7 @@ def absence():
 
 
 def plain(text):
-    """Without the names of what is in braces, and in one case."""
+    """The text without the names in braces, in lower case."""
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 
 
@@ -43,18 +43,18 @@ def sources(*parts):
 
 
 @pytest.mark.parametrize(("constant", "file"), FILES.items())
-def test_airflow_says_so(constant, file):
+def test_airflow_answers_with_this_text(constant, file):
     module = absence()
     texts = [text for text in getattr(module, constant).texts if text != module.NO_SERIALIZED_DAG]
     said = sources(f"core_api/routes/public/{file}.py", f"core_api/services/public/{file}.py", "core_api/security.py")
     assert any(plain(text) in said for text in texts), texts
 
 
-def test_a_dag_that_is_not_serialized_is_called_that():
+def test_airflow_has_the_text_for_a_dag_that_is_not_serialized():
     assert plain(absence().NO_SERIALIZED_DAG) in sources("common/dagbag.py")
 
 
-def test_each_text_has_its_file():
+def test_each_text_is_looked_for_in_a_file():
     module = absence()
     named = {name for name, value in vars(module).items() if isinstance(value, module.Absence)}
     assert named - {"NEVER", "LIST_TASKS"} == FILES.keys()

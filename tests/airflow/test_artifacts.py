@@ -1,4 +1,4 @@
-"""What the example DAGs leave for each other: versions that never change, each with a card, and a pointer to the latest."""
+"""The artifacts of the example DAGs: versions that never change, each with a card, and a pointer to the latest one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 @pytest.fixture
 def artifacts(monkeypatch, tmp_path):
-    """The module, in a task of an MLJob's run, with a folder of its own."""
+    """The module, as in a task of an MLJob's run, with a temporary folder."""
     monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
     from mljob_examples import artifacts
 
@@ -26,7 +26,7 @@ def artifacts(monkeypatch, tmp_path):
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes a file, and returns its path."""
+    """A function that writes a file and returns its path."""
 
     def write(text):
         path = tmp_path / "written"
@@ -36,7 +36,7 @@ def written(tmp_path):
     return write
 
 
-def test_a_version_is_what_was_published_with_a_card_beside_it(artifacts, written):
+def test_a_version_has_the_published_files_and_a_card(artifacts, written):
     made = artifacts.publish("models", "churn", {"model": written("weights")}, metrics={"accuracy": 0.9})
 
     assert made.file("model").read_text() == "weights"
@@ -46,7 +46,7 @@ def test_a_version_is_what_was_published_with_a_card_beside_it(artifacts, writte
     assert not [path for path in made.path.iterdir() if path.stat().st_mode & 0o222]
 
 
-def test_latest_is_what_was_published_last_and_earlier_versions_stay(artifacts, written):
+def test_latest_is_the_last_published_version_and_earlier_versions_stay(artifacts, written):
     first = artifacts.publish("models", "churn", {"model": written("first")})
     second = artifacts.publish("models", "churn", {"model": written("second")})
 
@@ -55,14 +55,14 @@ def test_latest_is_what_was_published_last_and_earlier_versions_stay(artifacts, 
     assert {path.name for path in second.path.parent.iterdir()} == {"latest", first.version, second.version}
 
 
-def test_the_same_again_is_the_same_version_with_the_card_of_the_first(artifacts, written):
+def test_publishing_the_same_files_again_makes_no_new_version(artifacts, written):
     first = artifacts.publish("models", "churn", {"model": written("same")}, metrics={"try": 1})
 
     assert artifacts.publish("models", "churn", {"model": written("same")}, metrics={"try": 2}) == first
     assert first.card["metrics"] == {"try": 1}
 
 
-def test_the_same_from_other_parents_is_another_version(artifacts, written):
+def test_the_same_files_with_other_parents_are_another_version(artifacts, written):
     parents = [artifacts.publish("datasets", "churn", {"rows": written(rows)}) for rows in ("old", "new")]
     models = [artifacts.publish("models", "churn", {"model": written("m")}, parents=[parent]) for parent in parents]
 
@@ -70,7 +70,7 @@ def test_the_same_from_other_parents_is_another_version(artifacts, written):
     assert [model.parents for model in models] == [[parent] for parent in parents]
 
 
-def test_a_version_is_there_as_a_whole_or_not_at_all(artifacts, tmp_path, written):
+def test_a_version_is_published_atomically(artifacts, tmp_path, written):
     with pytest.raises(FileNotFoundError):
         artifacts.publish("models", "churn", {"model": written("m"), "metrics": tmp_path / "missing"})
 

@@ -1,4 +1,4 @@
-"""``mljob-airflow`` on real DAG files: what it prints is what a shell or a CI job gets."""
+"""The command ``mljob-airflow`` on real DAG files: its output and its exit status."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Done:
 
 
 def run(*arguments, dags=EXAMPLES):
-    """In this process: a new one has Airflow to import, which takes seconds."""
+    """Run the command in this process: importing Airflow in a new process takes seconds."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         returncode = main([*arguments, *(["--dags", str(dags)] if dags else [])])
@@ -68,7 +68,7 @@ def dag_file(tmp_path):
     return file
 
 
-def test_all_jobs_have_a_manifest_that_is_an_mljob(all_manifests):
+def test_every_job_has_a_manifest_that_is_a_valid_mljob(all_manifests):
     assert {dag_id: document["spec"]["type"] for dag_id, document in all_manifests.items()}.items() >= {
         ("train_model", "Training"),
         ("generate_dataset", "DatasetGeneration"),
@@ -81,14 +81,14 @@ def test_all_jobs_have_a_manifest_that_is_an_mljob(all_manifests):
         MLJobSpec.model_validate(document["spec"])
 
 
-def test_airflow_takes_the_conf_of_a_generated_manifest(all_manifests):
+def test_airflow_accepts_the_conf_of_a_generated_manifest(all_manifests):
     bag = read_dag_files(EXAMPLES)
     for dag_id, document in all_manifests.items():
         stored = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[dag_id]))
         validate(stored, document["spec"].get("conf"))
 
 
-def test_a_value_that_is_set_is_in_the_conf_and_the_dag_takes_it():
+def test_set_puts_a_value_into_the_conf():
     done = run(
         "manifests", "--dag", "train_model", "--name", "quick", "--set", "epochs=3", "--set", "learning_rate=1e-4"
     )
@@ -116,7 +116,7 @@ def test_a_list_is_set_as_json():
     assert "## []string, at least 1 items, all different, each one of components, clusters, statistics" in done.stdout
 
 
-def test_what_is_required_is_to_be_filled_in(dag_file):
+def test_a_required_param_is_null_until_it_is_filled_in(dag_file):
     done = run("manifests", "--dag", "team.import", dags=dag_file)
     document = yaml.safe_load(done.stdout)
     assert document["spec"]["conf"] == {"source": None}
@@ -137,13 +137,13 @@ def test_what_is_required_is_to_be_filled_in(dag_file):
         (["explain", "train_model.epoch"], "train_model has no param 'epoch': did you mean 'epochs'?"),
     ],
 )
-def test_a_request_that_cannot_be_met_says_what_can(arguments, complaint):
+def test_invalid_arguments_exit_with_2_and_a_suggestion(arguments, complaint):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
 
 
-def test_explain_walks_to_a_param(dag_file):
+def test_explain_explains_a_param(dag_file):
     done = run("explain", "train_model.learning_rate")
     assert done.stdout.startswith("DAG:      train_model\nPARAM:    learning_rate <number>\n\nDESCRIPTION:\n")
     assert "    more than 0\n    default 0.001\n" in done.stdout
@@ -163,7 +163,7 @@ def test_list_shows_every_dag(dag_file):
     ]
 
 
-def test_a_file_that_airflow_cannot_import_is_told_and_fails_the_command(tmp_path, dag_file):
+def test_a_file_that_airflow_cannot_import_is_a_warning_and_fails_the_command(tmp_path, dag_file):
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG, nothing_of_that_name\n")
     done = run("list", dags=tmp_path)
     assert done.returncode == 1
@@ -176,13 +176,13 @@ def test_a_file_that_airflow_cannot_import_is_told_and_fails_the_command(tmp_pat
     assert "team.import" in done.stdout
 
 
-def test_an_id_with_dots_that_is_misspelt_is_told(dag_file):
+def test_a_misspelt_id_with_dots_gets_a_suggestion(dag_file):
     assert (
         "no DAG 'team.imprt': did you mean 'team.import'?" in run("explain", "team.imprt.source", dags=dag_file).stderr
     )
 
 
-def test_of_many_dags_a_message_names_some(tmp_path):
+def test_a_message_names_only_some_of_many_dags(tmp_path):
     (tmp_path / "many.py").write_text(
         "from airflow.sdk import DAG\nfor n in range(30):\n    globals()[f'd{n}'] = DAG(f'd{n:02}')\n"
     )
@@ -190,13 +190,13 @@ def test_of_many_dags_a_message_names_some(tmp_path):
     assert done.stderr.endswith("d18, d19 and 10 more, which `mljob-airflow list` shows\n")
 
 
-def test_the_whole_traceback_is_shown_where_it_is_asked_for(tmp_path):
+def test_the_option_traceback_shows_the_traceback(tmp_path):
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
     done = run("list", "--traceback", dags=tmp_path)
     assert "broken_dag.py: \n    Traceback (most recent call last)" in done.stderr
 
 
-def test_the_console_script_tells_of_a_broken_file_once(tmp_path):
+def test_the_console_script_reports_a_broken_file_once(tmp_path):
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
     done = subprocess.run([COMMAND, "list", "--dags", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -206,7 +206,7 @@ def test_the_console_script_tells_of_a_broken_file_once(tmp_path):
     ]
 
 
-def test_the_garbage_collector_goes_on_after_a_look(dag_file):
+def test_the_garbage_collector_is_enabled_again_after_reading_dags(dag_file):
     assert gc.isenabled()
     run("list", dags=dag_file)
     assert gc.isenabled()

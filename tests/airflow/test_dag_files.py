@@ -1,4 +1,4 @@
-"""Every DAG file of this repository is one that Airflow imports (or refuses, where that is its purpose)."""
+"""Airflow imports every DAG file of this repository, except those that are broken on purpose."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAUSED = ("parity_paused", "backfill_contract_days", "events_paused")
 
 @pytest.fixture(autouse=True)
 def _path_as_it_was(monkeypatch):
-    """Airflow puts a bundle's folder on the path, so that its DAG files find what lies beside them."""
+    """Airflow adds the folder of a DAG bundle to the import path, so that DAG files can import modules of the folder."""
     monkeypatch.setattr("sys.path", [*sys.path])
 
 
@@ -44,7 +44,7 @@ def test_the_dags_import_and_run_only_when_triggered(folder):
         assert dag.is_paused_upon_creation is (dag.dag_id in PAUSED)
 
 
-def test_the_readmes_dags_import_and_run(tmp_path):
+def test_the_dags_in_the_readme_import_and_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
     written = [block for block in blocks if re.search(r"\bDAG\(|\bmljob_dag\(", block)]
     for number, block in enumerate(written):
@@ -70,7 +70,7 @@ def test_the_examples_are_declared_jobs_and_one_plain_dag():
     assert {dag_id for dag_id, dag in dags.items() if job_of(dag) is None} == {"daily_statistics"}
 
 
-def test_the_parity_dags_know_nothing_of_mljobs():
+def test_the_parity_dags_do_not_use_this_package():
     instrumented = {
         path.name
         for path in PARITY.rglob("*.py")
@@ -103,7 +103,7 @@ DEFAULTS = {
 
 
 def params_of(dag, conf):
-    """What a run's conf makes of the DAG's params, as Airflow does it."""
+    """The params of a run with this conf, as Airflow makes them."""
     params = copy.deepcopy(dag.params)
     params.update(conf)
     return params.validate()
@@ -117,7 +117,7 @@ def params_of(dag, conf):
         pytest.param({"targets": [RUN, {**RUN, "dag_run_id": "other"}], "mode": "immediate"}, id="several"),
     ],
 )
-def test_the_cancellation_dag_takes(canceller, conf):
+def test_the_cancellation_dag_accepts(canceller, conf):
     assert params_of(canceller, conf) == {**DEFAULTS, **conf}
 
 

@@ -1,4 +1,4 @@
-"""What a DAG file pays for: nothing of Kafka before the first event is sent, and nothing at all for the package's name."""
+"""The imports of a DAG file: nothing of Kafka before the first event is sent, and no other package for the import of this one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ assert all(task.on_success_callback for dag in bag.dags.values() for task in dag
 
 
 def loaded_by(program: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded when the program has run, and not when it began."""
+    """The modules that a new interpreter loads while it runs the program."""
     asked = "import json, sys; before = set(sys.modules)\n{}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     done = subprocess.run([sys.executable, "-c", asked.format(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_the_name_of_the_package_loads_itself_alone() -> None:
+def test_importing_the_package_imports_no_other_package() -> None:
     foreign = {name.partition(".")[0] for name in loaded_by(IMPORT)} & {"airflow", "confluent_kafka", "pydantic"}
     assert not foreign
 
@@ -41,5 +41,5 @@ def test_kafka_is_not_loaded_by(program: str) -> None:
     assert not [name for name in loaded_by(program) if name.startswith(KAFKA)]
 
 
-def test_what_a_task_sends_loads_no_reports_of_monitors() -> None:
+def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
     assert "mljob_contract.reports" not in loaded_by("import mljob_airflow.events.producer")

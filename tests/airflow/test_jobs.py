@@ -1,4 +1,4 @@
-"""Declared jobs are DAGs that Airflow stores, triggers and runs as it does any other."""
+"""Airflow stores, triggers and runs declared jobs like any other DAG."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Outputs(BaseModel):
 
 
 def users_own(context):
-    """A callback of the user's."""
+    """A callback that the user has written."""
 
 
 def declare(dag_id="train", **arguments):
@@ -69,11 +69,11 @@ def declare(dag_id="train", **arguments):
 
 
 def stored(job):
-    """The DAG as scheduler and API server have it."""
+    """The DAG as the scheduler and the API server see it."""
     return DagSerialization.from_dict(DagSerialization.to_dict(job.dag))
 
 
-def test_it_runs_when_triggered_and_is_awake():
+def test_a_job_has_no_schedule_and_is_not_paused():
     dag = stored(declare())
     assert (dag.timetable.can_be_scheduled, dag.catchup, dag.is_paused_upon_creation) == (False, False, False)
     assert dag.tags == {"mljob", "Training"}
@@ -82,7 +82,7 @@ def test_it_runs_when_triggered_and_is_awake():
     assert dag.fileloc == __file__
 
 
-def test_its_tasks_have_owner_retries_and_callbacks():
+def test_tasks_of_a_job_have_owner_retries_and_callbacks():
     dag = declare(owner_link="mailto:ml@example.com").dag
     fit, judge, end = (dag.get_task(task_id) for task_id in ("fit", "judge", "end"))
     assert (fit.owner, fit.retries, fit.retry_delay) == ("ml", 1, timedelta(seconds=10))
@@ -93,14 +93,14 @@ def test_its_tasks_have_owner_retries_and_callbacks():
     assert not end.has_on_success_callback, "Airflow would have to run it"
 
 
-def test_what_the_author_says_wins():
+def test_arguments_override_the_defaults_of_the_job_type():
     dag = declare(retries=5, max_active_runs=3, tags=["x"], default_args={"owner": "me", "pool": "gpu"}).dag
     assert (dag.get_task("fit").retries, dag.max_active_runs, dag.get_task("fit").pool) == (5, 3, "gpu")
     assert dag.get_task("fit").owner == "me"
     assert stored(declare(schedule="@daily", params=Optimizer)).timetable.can_be_scheduled
 
 
-def test_a_profile_belongs_to_a_kind_of_work():
+def test_defaults_depend_on_the_job_type():
     inference, training = declare(type=JobType.INFERENCE).dag, declare().dag
     assert inference.max_active_runs == 100 > training.max_active_runs
     assert inference.get_task("fit").retry_delay == timedelta(seconds=1)
@@ -114,7 +114,7 @@ def test_a_profile_belongs_to_a_kind_of_work():
         {"model_id": "digits", "tree": {"children": [{"children": []}]}},
     ],
 )
-def test_airflow_takes_a_conf_that_fits(conf):
+def test_airflow_accepts_a_conf_that_fits(conf):
     validate(stored(declare()), conf)
 
 
@@ -134,7 +134,7 @@ def test_airflow_refuses_a_conf_that_does_not_fit(conf, complaint):
 
 
 class Run:
-    """As much of a run as a task's context has."""
+    """The part of a run that a task's context has."""
 
     def __init__(self, conf):
         self.conf = conf
@@ -142,7 +142,7 @@ class Run:
 
 @pytest.fixture
 def in_task(monkeypatch):
-    """Be in a task of a run with that conf, with the params that Airflow's task runner makes of it."""
+    """Act as a task of a run with this conf, with the params that Airflow's task runner makes."""
     from airflow.sdk.definitions.param import process_params
 
     def enter(job, conf, task_id="fit"):
@@ -153,13 +153,13 @@ def in_task(monkeypatch):
     return enter
 
 
-def test_a_task_has_its_params_typed(in_task):
+def test_a_task_gets_typed_params(in_task):
     job = declare()
     in_task(job, {"model_id": "digits", "optimizer": {"rate": 0.5}, "more": 1})
     assert job.params() == Params(model_id="digits", optimizer=Optimizer(rate=0.5))
 
 
-def test_a_key_that_no_param_names_is_the_models_to_refuse(in_task):
+def test_the_model_decides_about_keys_that_are_no_params(in_task):
     class Strict(Params, extra="forbid"):
         pass
 
@@ -171,19 +171,19 @@ def test_a_key_that_no_param_names_is_the_models_to_refuse(in_task):
         job.params()
 
 
-def test_params_that_contradict_each_other_fail_the_task_for_good(in_task):
+def test_params_that_contradict_each_other_fail_the_task_without_a_retry(in_task):
     job = declare()
     in_task(job, {"model_id": "digits", "limit": 5})
     with pytest.raises(fail_exception(), match="limit is below epochs"):
         job.params()
 
 
-def test_a_backfill_is_no_kind_of_dag():
+def test_a_dag_of_type_backfill_is_refused():
     with pytest.raises(DeclarationError, match=r"type: Backfill with spec\.backfill"):
         declare(type=JobType.BACKFILL)
 
 
-def test_a_sensor_waits_for_a_file_and_fails_for_good_when_it_does_not_come(monkeypatch, tmp_path):
+def test_a_sensor_waits_for_a_file_and_fails_without_a_retry_when_it_does_not_come(monkeypatch, tmp_path):
     began = datetime.now(UTC) - timedelta(seconds=60)
     monkeypatch.setattr(
         "airflow.sdk.get_current_context", lambda: {"dag_run": SimpleNamespace(start_date=began)}, raising=False
@@ -196,7 +196,7 @@ def test_a_sensor_waits_for_a_file_and_fails_for_good_when_it_does_not_come(monk
     assert is_there(model, within=0, otherwise="run train first")
 
 
-def test_a_default_that_changes_is_an_import_error_and_not_a_version_of_the_dag_at_each_parse():
+def test_a_default_that_changes_is_an_import_error():
     import uuid
 
     class Changing(BaseModel):
@@ -206,12 +206,12 @@ def test_a_default_that_changes_is_an_import_error_and_not_a_version_of_the_dag_
         declare(params=Changing)
 
 
-def test_parsed_again_it_is_the_same_version():
+def test_parsing_a_job_again_makes_no_new_version():
     first, second = (DagSerialization.to_dict(declare().dag) for _ in range(2))
     assert first == second
 
 
-def test_a_plain_dag_is_no_job_and_works_as_before():
+def test_a_dag_that_is_written_by_hand_is_no_job_and_works():
     with DAG("train", params={"n": Param(1, type="integer")}, default_args={**mljob_callbacks(), "retries": 2}) as dag:
 
         @task

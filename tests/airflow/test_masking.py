@@ -1,4 +1,4 @@
-"""What Airflow's secrets masker knows in a task's process is masked in the events of that process too."""
+"""Secrets that Airflow's secrets masker knows in a task's process are masked in the events of that process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def nothing_masked_before():
     reset_secrets_masker()
 
 
-def test_what_is_masked_in_logs_is_masked_in_events():
+def test_secrets_that_airflow_masks_in_logs_are_masked_in_events():
     text = "postgresql://ml:hunter2-correct-horse@warehouse refused"
     assert masked(text) == text
     mask_secret("hunter2-correct-horse")

@@ -1,4 +1,4 @@
-"""The monitoring DAGs as Airflow reads them, and the Slack provider's hooks against a Slack on loopback."""
+"""The monitoring DAGs as Airflow parses them, and the Slack provider's hooks against a Slack server on loopback."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def connect(monkeypatch, slack, conn_type="slack", password=TOKEN):
     return messenger("slack_tests", conn_type)
 
 
-def test_the_package_brings_three_dags(dags):
+def test_the_package_has_three_dags(dags):
     assert set(dags) == {"mljob_cancel", *MONITORS}
     assert dags["mljob_cancel"].schedule is None
 
 
-def test_a_platform_team_says_when_the_monitors_look():
+def test_the_configuration_sets_the_schedules_of_the_monitors():
     assert scheduled("monitor_schedule", "@hourly") == ["@hourly", "30 5 * * *"]
     assert scheduled("bottlenecks_schedule", "None") == ["*/15 * * * *", "None"]
 
 
 @pytest.mark.parametrize("dag_id", MONITORS)
-def test_a_monitor_is_scheduled_and_waits_to_be_switched_on(dags, dag_id):
+def test_a_monitor_has_a_schedule_and_is_paused_at_first(dags, dag_id):
     dag = dags[dag_id]
     assert dag.schedule is not None
     assert dag.is_paused_upon_creation
@@ -94,12 +94,12 @@ def test_a_monitor_is_scheduled_and_waits_to_be_switched_on(dags, dag_id):
 
 
 @pytest.mark.parametrize("dag_id", MONITORS)
-def test_what_a_task_returns_is_one_xcom(dags, dag_id):
+def test_the_return_value_of_a_task_is_one_xcom(dags, dag_id):
     assert not [task.task_id for task in dags[dag_id].tasks if task.multiple_outputs]
 
 
 @pytest.mark.parametrize("dag_id", MONITORS)
-def test_a_monitors_params_are_thresholds_and_nothing_is_asked_for_by_default(dags, dag_id):
+def test_the_params_of_a_monitor_are_thresholds_that_default_to_none(dags, dag_id):
     params = dags[dag_id].params
     assert set(params) <= set(Thresholds.model_fields)
     assert set(params.dump().values()) == {None}
@@ -141,7 +141,7 @@ def test_an_e_mail_address_is_looked_up_once(monkeypatch, slack):
 
 
 @pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
-def test_a_rate_limit_is_waited_for(monkeypatch, slack, conn_type):
+def test_a_rate_limited_message_is_sent_again_after_retry_after(monkeypatch, slack, conn_type):
     slack.limited, slack.retry_after = 2, 1
     connect(monkeypatch, slack, conn_type).post(Recipient("#team-a"), MESSAGE)
     assert [status for _, status in slack.requests] == [429, 429, 200]
@@ -150,18 +150,18 @@ def test_a_rate_limit_is_waited_for(monkeypatch, slack, conn_type):
     assert len(slack.messages) == 1
 
 
-def test_a_channel_that_is_not_there_is_unreachable(monkeypatch, slack):
+def test_a_missing_channel_is_unreachable(monkeypatch, slack):
     slack.missing.add("#gone")
     with pytest.raises(UnreachableError, match="#gone: channel_not_found"):
         connect(monkeypatch, slack).post(Recipient("#gone"), MESSAGE)
 
 
-def test_a_thread_that_is_not_there_is_unreachable(monkeypatch, slack):
+def test_a_missing_thread_is_unreachable(monkeypatch, slack):
     with pytest.raises(UnreachableError, match="thread_not_found"):
         connect(monkeypatch, slack).post(Recipient("#a"), MESSAGE, reply_to=Posted("C0123456789", "1700000000.000001"))
 
 
-def test_a_wrong_token_is_an_error_that_no_other_channel_mends(monkeypatch, slack):
+def test_an_invalid_token_is_an_error_and_not_unreachable(monkeypatch, slack):
     with pytest.raises(SlackError, match="invalid_auth") as caught:
         connect(monkeypatch, slack, password="xoxb-wrong").post(Recipient("#a"), MESSAGE)
     assert not isinstance(caught.value, UnreachableError)
@@ -179,7 +179,7 @@ def test_a_webhook_that_refuses_is_an_error(monkeypatch, slack):
         connect(monkeypatch, slack, "slackwebhook").post(Recipient("#a"), {"text": "", "blocks": [{"type": "none"}]})
 
 
-def test_slack_out_of_reach_is_an_error(monkeypatch, slack):
+def test_no_connection_to_slack_is_an_error(monkeypatch, slack):
     bot = connect(monkeypatch, slack)
     monkeypatch.setenv(
         "AIRFLOW_CONN_SLACK_TESTS",
@@ -189,7 +189,7 @@ def test_slack_out_of_reach_is_an_error(monkeypatch, slack):
         bot.post(Recipient("#a"), MESSAGE)
 
 
-def test_another_connection_is_refused():
+def test_a_connection_of_another_type_is_refused():
     with pytest.raises(ValueError, match="must be slack"):
         messenger("x", "http")
 
@@ -198,9 +198,7 @@ def test_another_connection_is_refused():
     ("variable", "mutes", "problems"),
     [('[{"dags": "x", "until": "2026-06-01T00:00:00Z", "reason": "y"}]', 1, 0), ("{", 0, 1)],
 )
-def test_a_look_has_the_mutes_of_the_variable_and_goes_on_without_those_that_cannot_be_read(
-    monkeypatch, variable, mutes, problems
-):
+def test_a_report_uses_the_valid_mutes_of_the_variable(monkeypatch, variable, mutes, problems):
     points = []
     monkeypatch.setenv(
         "AIRFLOW_CONN_MLJOB_AIRFLOW", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "t"}'
@@ -216,30 +214,30 @@ def test_a_look_has_the_mutes_of_the_variable_and_goes_on_without_those_that_can
 
 
 @pytest.mark.parametrize("part", [tasks.write_page, tasks.send_event])
-def test_what_is_not_configured_is_skipped_and_says_how_to(part):
+def test_a_task_that_is_not_configured_is_skipped_and_names_the_setting(part):
     with pytest.raises(skip_exception(), match="names no"):
         part({})
 
 
-def test_nobody_is_told_unless_a_connection_is_named():
+def test_owners_are_not_notified_without_a_slack_connection():
     with pytest.raises(skip_exception(), match="slack_conn_id"):
         tasks.tell_owners({}, {}, 24)
 
 
-def test_reports_do_not_go_among_the_task_events(monkeypatch):
+def test_reports_need_another_topic_than_task_events(monkeypatch):
     monkeypatch.setenv("AIRFLOW__MLJOB__REPORT_TOPIC", settings.topic())
     with pytest.raises(ValueError, match="report_topic and topic are both"):
         tasks.send_event({})
 
 
-def test_an_owners_link_is_that_of_one_of_the_dags_in_question():
+def test_the_link_of_an_owner_comes_from_a_dag_of_the_report():
     links = {"a": {}, "b": {"team-a": "mailto:a@example.com", "other": "x"}}
     made = report(finding("a"), finding("b"), finding("c", owner="team-c"), finding("d", owner=None))
     assert tasks.owner_link("team-a", made, links.__getitem__) == "mailto:a@example.com"
     assert tasks.owner_link("", made, links.__getitem__) is None
 
 
-def test_no_more_than_a_few_dags_are_asked_for_an_owners_link():
+def test_only_a_few_dags_are_read_for_the_link_of_an_owner():
     asked = []
     made = report(*(finding(f"d{number}") for number in range(50)))
     assert tasks.owner_link("team-a", made, lambda dag_id: asked.append(dag_id) or {}) is None

@@ -1,4 +1,4 @@
-"""What a task publishes, through Airflow's own serialisation of XComs: what can't be stored is left out, and never fails the task."""
+"""Publishing outputs through Airflow's own serialisation of XComs: a value that can't be stored is left out, and never fails the task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mljob_airflow.tasks.outputs import MAX_BYTES, MAX_OMITTED, OMITTED_KEY
 
 
 class Task:
-    """A task instance whose XComs are made as Airflow makes them for its supervisor."""
+    """A task instance that serialises XComs as Airflow does for its supervisor."""
 
     id = "0199-a-try"
 
@@ -103,7 +103,7 @@ def test_an_output_that_cannot_be_published_is_left_out_and_named(running, caplo
     assert why in record.getMessage()
 
 
-def test_outputs_that_can_be_published_are_published_without_a_word(running, caplog):
+def test_valid_outputs_are_published_without_a_warning(running, caplog):
     with caplog.at_level(logging.WARNING):
         publish_outputs(
             path=Path("/models/a"),
@@ -117,7 +117,7 @@ def test_outputs_that_can_be_published_are_published_without_a_word(running, cap
     assert caplog.records == []
 
 
-def test_of_too_much_the_largest_is_left_out(running):
+def test_the_largest_outputs_are_left_out_when_all_are_too_large(running):
     publish_outputs(**{f"o{size}": "x" * size for size in (5000, 10, 3000, 4000)})
     assert list(running.xcom) == ["o10", "o3000", "o4000", OMITTED_KEY]
     assert running.xcom[OMITTED_KEY] == ["o5000"]
@@ -126,7 +126,7 @@ def test_of_too_much_the_largest_is_left_out(running):
     assert sorted(running.xcom[OMITTED_KEY]) == ["o4000", "o5000"]
 
 
-def test_as_much_as_fits_is_published(running):
+def test_outputs_are_published_up_to_the_limit(running):
     rest = MAX_BYTES - len(json.dumps({"a": 1, "b": ""}))
     publish_outputs(a=1, b="x" * rest)
     assert len(json.dumps(running.xcom)) == MAX_BYTES
@@ -134,7 +134,7 @@ def test_as_much_as_fits_is_published(running):
     assert running.xcom == {"a": 1, OMITTED_KEY: ["b"]}
 
 
-def test_an_output_is_published_or_left_out_as_its_last_value_is(running):
+def test_the_last_value_decides_whether_an_output_is_left_out(running):
     publish_outputs(loss=math.nan, score=1)
     publish_outputs(loss=0.1)
     assert running.xcom == {"loss": 0.1, "score": 1}
@@ -142,7 +142,7 @@ def test_an_output_is_published_or_left_out_as_its_last_value_is(running):
     assert running.xcom == {"loss": 0.1, OMITTED_KEY: ["score"]}
 
 
-def test_the_key_of_what_is_left_out_is_no_outputs_name(running, caplog):
+def test_the_reserved_key_is_not_a_valid_name_of_an_output(running, caplog):
     publish_outputs(**{OMITTED_KEY: 1, "a": 1})
     assert running.xcom == {"a": 1, OMITTED_KEY: [OMITTED_KEY]}
     assert "the name is reserved" in caplog.text
@@ -154,13 +154,13 @@ def test_names_are_bounded_and_can_be_stored(running):
     assert (len(names), names[0]) == (MAX_OMITTED, "?" * 63)
 
 
-def test_an_xcom_that_airflow_does_not_take_does_not_fail_the_task(running, caplog):
+def test_an_xcom_that_airflow_refuses_does_not_fail_the_task(running, caplog):
     running.refusal = RuntimeError("the API server is away")
     publish_outputs(a=1)
     assert "publish_outputs(): all of ['a'] is left out: RuntimeError: the API server is away" in caplog.text
 
 
-def test_numpys_numbers_are_numbers_to_a_report(running, monkeypatch, caplog):
+def test_a_report_accepts_numpy_numbers(running, monkeypatch, caplog):
     from mljob_airflow.tasks.progress import clean_metrics, clean_progress
 
     given = {"loss": np.float32(0.5), "rows": np.int64(3), "best": np.array([2.0]), "flag": np.bool_(True)}

@@ -1,4 +1,4 @@
-"""The least role of Airflow's simple auth manager with which runs are submitted and cancelled is the documented one."""
+"""The documented role of Airflow's simple auth manager is the least one that can submit and cancel runs."""
 
 from __future__ import annotations
 

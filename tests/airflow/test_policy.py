@@ -13,12 +13,12 @@ from tests.airflow.versions import policy_plugins
 
 
 def users_own(context):
-    """A callback of the user's."""
+    """A callback that the user has written."""
 
 
 @pytest.fixture(autouse=True)
 def installed_policies():
-    """What Airflow does when it starts: it loads the policies of the installed packages."""
+    """Load the cluster policies of the installed packages, as Airflow does when it starts."""
     manager = policy_plugins()
     if not manager.has_plugin("mljob"):
         load_policy_plugins(manager)
@@ -55,7 +55,7 @@ def callbacks_of(operator):
     return {name: [value] if callable(value) else list(value) for name, value in found.items()}
 
 
-def test_nothing_is_instrumented_unless_the_configuration_says_so():
+def test_no_task_is_instrumented_unless_the_configuration_says_so():
     for operator in dag_of_all_kinds().tasks:
         assert not {callback for found in callbacks_of(operator).values() for callback in found} - {users_own}
 
@@ -68,7 +68,7 @@ def test_a_task_gets_all_callbacks(task_id):
 
 @pytest.mark.usefixtures("switched_on")
 @pytest.mark.parametrize("task_id", ["classic", "mapped"])
-def test_the_users_own_callback_stays(task_id):
+def test_a_callback_of_the_user_stays(task_id):
     expected = mljob_callbacks() | {"on_failure_callback": [users_own, on_failure]}
     assert callbacks_of(dag_of_all_kinds().get_task(task_id)) == expected
 
@@ -77,13 +77,13 @@ def test_the_users_own_callback_stays(task_id):
 @pytest.mark.parametrize(
     ("task_id", "mapped_kwargs"), [("classic_mapped", {"op_args": [1]}), ("mapped", {"op_kwargs": {"number": 1}})]
 )
-def test_the_instances_of_a_mapped_task_have_them_too(task_id, mapped_kwargs):
+def test_the_instances_of_a_mapped_task_have_the_callbacks(task_id, mapped_kwargs):
     instance = dag_of_all_kinds().get_task(task_id).unmap(mapped_kwargs)
     assert list(instance.on_success_callback) == [on_success]
 
 
 @pytest.mark.usefixtures("switched_on")
-def test_an_empty_operator_is_still_one_that_airflow_need_not_run():
+def test_airflow_still_skips_running_an_empty_operator():
     empty = dag_of_all_kinds().get_task("empty")
     assert not empty.has_on_execute_callback
     assert not empty.has_on_success_callback

@@ -1,4 +1,4 @@
-"""Airflow sees the package as a provider, with the defaults that the code uses."""
+"""Airflow lists the package as a provider, with the defaults of the code."""
 
 from __future__ import annotations
 

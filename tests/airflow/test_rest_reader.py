@@ -1,4 +1,4 @@
-"""Reading Airflow's REST API in pages, in bounds, and whatever it answers; on the real client, against answers as Airflow gives them."""
+"""Reading Airflow's REST API page by page and up to a bound, with the real client and answers in Airflow's format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
 def row(number: int, **fields):
-    """A task instance as Airflow lists it, with a state and a field that no client of today knows."""
+    """A task instance as a later Airflow may list it, with a state and a field that the client does not know."""
     given = {
         "id": "x",
         "dag_id": "churn",
@@ -47,7 +47,7 @@ def row(number: int, **fields):
 
 
 class Server:
-    """Answers by path; what is listed is cut into pages as Airflow does."""
+    """A server with answers by path. It divides lists into pages as Airflow does."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, object]] = {}
@@ -102,7 +102,7 @@ RUNS = "/dags/~/dagRuns"
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 @pytest.mark.parametrize("number", [0, 1, 100, 250])
-def test_all_pages_are_read_and_each_row_once(server, cursors, number):
+def test_all_pages_of_a_list_are_read_once(server, cursors, number):
     server.cursors = cursors
     server.lists[TASKS] = ("task_instances", [row(n) for n in range(number)])
     found = server.reader.waiting_tasks()
@@ -112,8 +112,8 @@ def test_all_pages_are_read_and_each_row_once(server, cursors, number):
 
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
-def test_all_task_instances_of_a_run_to_be_cancelled_are_read(server, cursors):
-    """What is not read would not be failed, and not be missed when it is verified that all has ended."""
+def test_a_cancellation_reads_all_task_instances_of_a_run(server, cursors):
+    """A task instance that is not read would neither be failed nor be noticed in the verification."""
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
     rows = [recorded | {"task_id": f"task_{number}"} for number in range(250)]
@@ -122,29 +122,29 @@ def test_all_task_instances_of_a_run_to_be_cancelled_are_read(server, cursors):
     assert [instance.task_id for instance in found] == [row["task_id"] for row in rows]
 
 
-def test_the_tasks_of_a_dag_are_read_as_any_version_gives_them(server):
-    """The fields around those that are needed have other types in 3.1 than the client's models, which are of 3.3, want."""
+def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server):
+    """Other fields of the answer have other types in 3.1 than in the client's models, which are those of 3.3."""
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
     assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]
     assert AirflowRuns(server.endpoint).tasks("gone") == []
 
 
-def test_what_is_beyond_the_bound_is_not_read_and_that_is_said(server, monkeypatch):
+def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(server, monkeypatch):
     monkeypatch.setattr(rest_reader, "MAX_TASKS", 150)
     server.lists[TASKS] = ("task_instances", [row(n) for n in range(1000)])
     found = server.reader.failed_tasks(NOW)
     assert (len(found.rows), found.complete) == (200, False)
 
 
-def test_a_task_instance_is_read_with_its_waits_whatever_its_state(server):
+def test_a_task_instance_in_an_unknown_state_is_read_with_its_waits(server):
     server.lists[TASKS] = ("task_instances", [row(1)])
     [found] = server.reader.waiting_tasks().rows
     assert (found.state, found.pool, found.pool_slots) == ("contemplating", "gpu", 2)
     assert (found.slot_wait, found.worker_wait, found.wait) == (5, 4, 9)
 
 
-def test_dags_are_asked_for_by_their_last_run_stale_ones_included(server):
+def test_dags_are_listed_by_their_last_run_including_stale_dags(server):
     server.lists["/dags"] = (
         "dags",
         [
@@ -166,7 +166,7 @@ def test_dags_are_asked_for_by_their_last_run_stale_ones_included(server):
     assert query["dag_run_start_date_gte"][0].startswith("2026-05-04T12:00:00")
 
 
-def test_what_is_not_there_is_nothing(server):
+def test_a_404_is_an_empty_answer(server):
     assert server.reader.dag("gone") is None
     assert server.reader.owner_links("gone") == {}
     assert server.reader.running_runs("gone") == 0
@@ -174,7 +174,7 @@ def test_what_is_not_there_is_nothing(server):
     assert server.reader.mljob_runs("gone", "mljob", NOW) == []
 
 
-def test_a_prefix_that_airflow_matches_too_well_is_looked_at_again(server):
+def test_runs_with_a_similar_prefix_are_filtered(server):
     server.lists["/dags/churn/dagRuns"] = (
         "dag_runs",
         [{"dag_run_id": "mljob2.a.b.abcdefg234-1"}, {"dag_run_id": "mljob_x"}],
@@ -184,7 +184,7 @@ def test_a_prefix_that_airflow_matches_too_well_is_looked_at_again(server):
     assert server.reader.mljob_runs("churn", "mljob", NOW) == ["mljob.a.b.abcdefg234-1"]
 
 
-def test_assets_tell_which_dags_feed_which(server):
+def test_assets_show_which_dags_are_scheduled_on_which(server):
     asset = {"producing_tasks": [{"dag_id": "raw"}], "scheduled_dags": [{"dag_id": "report"}, {"dag_id": "raw"}]}
     server.lists["/assets"] = ("assets", [asset, {"producing_tasks": [{"dag_id": "lonely"}], "scheduled_dags": []}])
     assert server.reader.asset_feeds() == {"raw": {"report"}}
@@ -211,7 +211,7 @@ def log(*lines: object) -> bytes:
     return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
-def test_the_error_is_at_the_end_of_a_long_log(server):
+def test_the_last_error_of_a_long_log_is_found(server):
     chatter = [{"event": f"epoch {n}, error 0.{n}", "level": "info"} for n in range(20_000)]
     server.answers[LOG] = (200, log(*chatter, RAISED, {"event": "done", "level": "info"}))
     assert server.reader.last_error(FAILED) == ErrorText("ValueError", "no rows")
@@ -224,12 +224,12 @@ def test_a_log_is_read_up_to_a_bound(server, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None)])
-def test_a_log_that_makes_no_sense_has_no_error(server, content):
+def test_a_log_in_another_format_has_no_error(server, content):
     server.answers[LOG] = (200, content)
     assert server.reader.last_error(FAILED) is None
 
 
-def test_a_log_that_is_gone_has_no_error_and_one_that_may_not_be_read_is_refused(server):
+def test_a_missing_log_has_no_error_and_a_forbidden_log_is_refused(server):
     assert server.reader.last_error(FAILED) is None
     server.answers[LOG] = (403, {"detail": "no"})
     with pytest.raises(AirflowApiError, match="could not read the log"):

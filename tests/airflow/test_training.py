@@ -1,4 +1,4 @@
-"""The example training: what it compares candidates on, and that its model is asked about inputs alone."""
+"""The training of the example DAGs: its cross-validation, its model and its outputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dags():
 
 
 class Tasks:
-    """The tasks' own functions, called as one run of an MLJob would."""
+    """The functions of the tasks, which tests call as a run of an MLJob does."""
 
     def __init__(self, dag, conf, monkeypatch):
         self._dag = dag
@@ -43,7 +43,7 @@ class Tasks:
 
 @pytest.fixture
 def begin(dags, monkeypatch, tmp_path):
-    """Begins a run of a DAG."""
+    """A function that starts a run of a DAG."""
     from mljob_examples import artifacts
 
     monkeypatch.setenv("MLJOB_DATA_DIR", str(tmp_path))
@@ -58,7 +58,7 @@ def begin(dags, monkeypatch, tmp_path):
 
 @pytest.fixture
 def dataset(begin):
-    """A dataset of 600 rows, three times as many as it has origins or so."""
+    """A function that makes a dataset of 600 rows, about three for each origin."""
 
     def generate(source="digits", rows=600):
         tasks = begin("generate_dataset", source=source, rows=rows, shards=2)
@@ -83,7 +83,7 @@ def trained(begin, version, **conf):
     return tasks.outputs
 
 
-def test_every_row_says_which_row_of_the_source_it_grew_from(dataset):
+def test_every_row_names_the_row_of_the_source_that_it_was_made_from(dataset):
     from mljob_examples import sources
 
     frame = pd.read_parquet(dataset("wine")["dataset_path"])
@@ -97,7 +97,7 @@ def test_every_row_says_which_row_of_the_source_it_grew_from(dataset):
     assert len(known.origin) + len(unseen.origin) == 178
 
 
-def test_no_row_is_tested_on_by_a_model_that_has_learned_one_of_its_origin(dataset):
+def test_rows_of_one_origin_are_never_in_training_and_test_data(dataset):
     from mljob_examples.candidates import folds
 
     frame = pd.read_parquet(dataset()["dataset_path"])
@@ -135,7 +135,7 @@ def test_the_best_candidate_becomes_the_model_with_metrics_a_plot_and_its_datase
     assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == 9 + len(rows)
 
 
-def test_a_model_takes_inputs_as_the_source_has_them_and_adds_the_features_itself(begin, dataset):
+def test_a_model_takes_rows_of_the_source_and_adds_the_features_itself(begin, dataset):
     from mljob_examples import sources
 
     made = enriched(begin, dataset()["dataset_version"], components=3, families=["components", "statistics"])
@@ -150,14 +150,14 @@ def test_a_model_takes_inputs_as_the_source_has_them_and_adds_the_features_itsel
     assert np.allclose(added, written[columns], atol=1e-6)
 
 
-def test_a_plain_dataset_is_trained_on_without_features(begin, dataset):
+def test_a_model_can_be_trained_on_a_dataset_without_features(begin, dataset):
     outputs = trained(begin, dataset("wine", 300)["dataset_version"], candidates=["random_forest"])
 
     assert joblib.load(outputs["model_path"]).n_features_in_ == 13
     assert outputs["chosen"] == "random_forest"
 
 
-def test_a_comparison_without_a_good_candidate_publishes_nothing(begin, dataset):
+def test_no_model_is_published_when_no_candidate_is_good_enough(begin, dataset):
     version = dataset()["dataset_version"]
 
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_a_comparison_without_a_good_candidate_publishes_nothing(begin, dataset)
         trained(begin, version, candidates=["nearest_neighbours"], minimum_accuracy=1)
 
 
-def test_who_waits_in_vain_is_told_what_to_run_first(begin):
+def test_a_run_that_waits_too_long_says_which_dag_to_run_first(begin):
     from mljob_examples.waiting import DatasetParams, ModelParams
 
     assert "generate_dataset with conf dataset='digits'" in DatasetParams().wanted().made_by

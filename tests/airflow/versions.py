@@ -1,4 +1,4 @@
-"""What these tests use of Airflow that has another place, or name, in the oldest version that they run on."""
+"""The parts of Airflow that have another place or name in the oldest supported version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "valida
 
 
 def policy_plugins():
-    """Airflow's manager of the policies that packages bring along."""
+    """Airflow's manager of cluster policies in packages."""
     if hasattr(settings, "get_policy_plugin_manager"):
         return settings.get_policy_plugin_manager()
     if settings.POLICY_PLUGIN_MANAGER is None:
@@ -27,7 +27,7 @@ def policy_plugins():
 
 
 def validate(dag, conf):
-    """Have a DAG's params check a conf, as a run of it is checked."""
+    """Validate a conf with a DAG's params, as Airflow does for a run."""
     if hasattr(dag.params, "deep_merge"):
         dag.params.deep_merge(conf).validate()
     else:

@@ -1,4 +1,4 @@
-"""Cancelling a run, against an Airflow in memory that has the real one's habits."""
+"""Cancelling runs of an Airflow in memory, which behaves like the real one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """One run. Setting a task failed clears its failed downstream tasks, as Airflow does."""
+    """An Airflow with one run. Setting a task instance failed clears its failed downstream tasks, as in Airflow."""
 
     run: str | None = "running"
     dag: list[Task] = field(default_factory=list)
@@ -44,7 +44,7 @@ class FakeRuns:
     run_can_fail: bool = True
     unknown: frozenset[str] = frozenset()
     forgotten: tuple[str, ...] = ()
-    """Tasks that the end of the run leaves as they are."""
+    """Tasks whose state the end of the run does not change."""
     teardown_ends: bool = True
     order: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -119,20 +119,20 @@ def chain(*task_ids: str) -> list[Task]:
     return [Task(name, tuple(task_ids[index + 1 : index + 2])) for index, name in enumerate(task_ids)]
 
 
-def test_a_run_that_is_not_there_is_cancelled_already():
+def test_a_missing_run_counts_as_cancelled():
     summary = cancel(FakeRuns(run=None))
     assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_FOUND, None)
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
-def test_a_run_that_is_over_is_left_as_it_is(state):
+def test_a_run_that_has_ended_is_unchanged(state):
     runs = FakeRuns(run=state, states={("fit", -1): "success"})
     assert cancel(runs).outcome is CancellationOutcome.ALREADY_OVER
     assert runs.run == state
     assert runs.order == []
 
 
-def test_every_unfinished_task_instance_is_failed_and_no_finished_one():
+def test_only_unfinished_task_instances_are_failed():
     runs = FakeRuns(
         dag=chain("load", "fit", "publish"),
         states={("load", -1): "success", ("fit", 0): "running", ("fit", 1): "skipped", ("publish", -1): None},
@@ -152,27 +152,27 @@ def test_every_unfinished_task_instance_is_failed_and_no_finished_one():
     assert runs.notes == ["Cancelled: deleted"]
 
 
-def test_upstream_tasks_are_failed_first_so_that_nothing_is_cleared_again():
+def test_upstream_tasks_are_failed_first():
     runs = FakeRuns(dag=chain("a", "b", "c", "d"), states={(name, -1): None for name in "dbca"})
     assert cancel(runs).rounds == 1
     assert runs.order == ["a", "b", "c", "d"]
 
 
-def test_what_comes_back_is_failed_again():
-    """A downstream task had failed by itself; failing the one before it puts it back to work."""
+def test_a_task_that_airflow_clears_is_failed_again():
+    """A downstream task has failed. Failing its upstream task clears it, so it runs again."""
     runs = FakeRuns(dag=chain("a", "b"), states={("a", -1): "running", ("b", -1): "failed"})
     assert cancel(runs).rounds == 2
     assert set(runs.states.values()) == {"failed"}
 
 
-def test_a_teardown_runs_before_the_run_is_failed():
+def test_a_teardown_task_runs_before_the_run_is_failed():
     dag = [*chain("work", "release")[:1], Task("release", (), "all_done_setup_success")]
     runs = FakeRuns(dag=dag, states={("work", -1): "running", ("release", -1): None})
     assert cancel(runs).state == "failed"
     assert runs.states["release", -1] == "success"
 
 
-def test_a_teardown_that_does_not_end_is_failed_when_its_time_is_over():
+def test_a_teardown_task_is_failed_when_its_time_is_over():
     dag = [Task("work", ("release",)), Task("release", (), "all_done_setup_success")]
     runs = FakeRuns(dag=dag, states={("work", -1): "running", ("release", -1): None}, teardown_ends=False)
     assert cancel(runs).state == "failed"
@@ -180,7 +180,7 @@ def test_a_teardown_that_does_not_end_is_failed_when_its_time_is_over():
     assert 30 <= runs.clock.now < 40
 
 
-def test_thousands_of_instances_end_with_the_run_when_failing_them_one_by_one_takes_too_long():
+def test_thousands_of_task_instances_end_with_the_run():
     runs = FakeRuns(dag=[Task("fit")], states={("fit", index): None for index in range(5000)})
     summary = cancel(runs)
     assert summary.state == "failed"
@@ -189,7 +189,7 @@ def test_thousands_of_instances_end_with_the_run_when_failing_them_one_by_one_ta
     assert runs.clock.now < 30
 
 
-def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_alive():
+def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_open():
     states = {("fit", -1): "running", ("gone", -1): None}
     runs = FakeRuns(dag=[Task("fit")], states=states, unknown=frozenset({"gone"}), forgotten=("gone",))
     summary = cancel(runs)
@@ -205,8 +205,8 @@ def test_a_run_that_stays_open_is_not_over_and_says_so():
     assert 15 <= summary.seconds < 20
 
 
-def test_what_the_end_of_the_run_has_left_is_failed_after_it():
-    """The time for failing one by one was over, and the run that is terminal still has a task that waits for its retry."""
+def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed():
+    """The time for failing task instances one by one is over, and the ended run still has a task instance that waits for its retry."""
     states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
     runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
     runs.dag = chain("fit", "load")
@@ -242,7 +242,7 @@ def test_an_immediate_cancellation_fails_teardown_tasks_too():
     assert runs.clock.now < 1
 
 
-def test_an_immediate_cancellation_ends_the_teardown_of_a_run_that_is_too_large_to_be_failed_one_by_one():
+def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks():
     runs = with_teardown(release=None)
     runs.teardown_ends = False
     runs.states |= {("work", index): None for index in range(5000)}
@@ -250,22 +250,22 @@ def test_an_immediate_cancellation_ends_the_teardown_of_a_run_that_is_too_large_
     assert runs.states["release", -1] == "failed"
 
 
-def test_where_nothing_has_begun_no_teardown_is_waited_for():
-    """The queued run of a paused DAG: its scheduler would never run it."""
+def test_a_run_that_has_not_started_has_no_wait_for_teardown_tasks():
+    """The queued run of a paused DAG never runs."""
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False
     assert cancel(runs).outcome is CancellationOutcome.CANCELLED
     assert runs.clock.now < 1
 
 
-def test_a_teardown_that_did_not_end_is_named():
+def test_a_teardown_task_that_did_not_end_is_named():
     runs = with_teardown(work="running", release=None)
     runs.teardown_ends = False
     assert cancel(runs).errors == ["teardown tasks took longer than 30 s, and are set failed: release"]
 
 
 class Several:
-    """An Airflow with one run of each DAG; of other DAGs it will not speak."""
+    """An Airflow with one run for each DAG. It refuses requests about other DAGs."""
 
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs
@@ -280,7 +280,7 @@ def cancel_all(runs: Several, *targets: Target):
     return {summary.target: summary for summary in cancel_runs(lambda: runs, targets, reason="why", timing=timing)}
 
 
-def test_each_of_several_runs_has_an_outcome_of_its_own():
+def test_each_run_has_its_own_outcome():
     runs = Several(
         a=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}),
         b=FakeRuns(run="success"),
@@ -292,7 +292,7 @@ def test_each_of_several_runs_has_an_outcome_of_its_own():
     assert outcomes == {"a": "cancelled", "b": "already_over", "c": "not_found", "d": "not_over"}
 
 
-def test_a_run_that_airflow_will_not_speak_of_keeps_no_other_from_being_cancelled():
+def test_an_error_with_one_run_does_not_affect_the_others():
     runs = Several(good=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}))
     secret, good = Target("secret", "run"), Target("good", "run")
     summaries = cancel_all(runs, secret, good)
@@ -307,7 +307,7 @@ def test_a_run_that_is_named_twice_is_cancelled_once():
     assert runs.runs["a"].notes == ["Cancelled: why"]
 
 
-def test_without_a_connection_no_run_is_over_and_each_says_why():
+def test_without_a_connection_each_run_is_not_over_and_has_the_error():
     def connect():
         raise ConnectionError("could not log in at http://airflow/auth/token as mljob: 401")
 
@@ -319,7 +319,7 @@ def test_without_a_connection_no_run_is_over_and_each_says_why():
     assert found[0].errors == ["could not log in at http://airflow/auth/token as mljob: 401"]
 
 
-def test_runs_are_cancelled_side_by_side():
+def test_runs_are_cancelled_in_parallel():
     together = threading.Barrier(PARALLEL_RUNS, timeout=20)
 
     class Meeting(FakeRuns):
@@ -332,7 +332,7 @@ def test_runs_are_cancelled_side_by_side():
     assert [summary.outcome for summary in found] == [CancellationOutcome.ALREADY_OVER] * PARALLEL_RUNS
 
 
-def test_errors_are_bounded():
+def test_the_errors_of_a_summary_are_bounded():
     states: dict[tuple[str, int], str | None] = {(f"gone-{number}", -1): None for number in range(50)}
     long = "x" * 2 * MAX_ERROR_LENGTH
     runs = FakeRuns(states=states, unknown=frozenset(task_id for task_id, _ in states))
@@ -343,12 +343,12 @@ def test_errors_are_bounded():
     assert {len(error) for error in summary.errors} == {MAX_ERROR_LENGTH}
 
 
-def test_ranks_follow_the_longest_way():
+def test_the_rank_of_a_task_is_its_longest_distance_from_a_root():
     dag = [Task("a", ("b", "d")), Task("b", ("c",)), Task("c", ("d",)), Task("d")]
     assert upstream_first(dag) == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
-def test_batches_hold_one_rank_and_begin_with_what_has_not_begun():
+def test_a_batch_has_one_rank_and_starts_with_tasks_that_do_not_run():
     instances = [
         TaskInstance("b", -1, None),
         *(TaskInstance("a", index, "running" if index < 2 else None) for index in range(BATCH_SIZE + 1)),

@@ -1,4 +1,4 @@
-"""The task of the cancellation DAG: from its params to runs that are over, and events that say so."""
+"""The task of the cancellation DAG: its params, its results and its events."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def event(of: Summary | None = None, reason="deleted") -> RunCancellation:
     return event_of(of or summary(), mode=CancellationMode.GRACEFUL, **about)
 
 
-def test_the_event_says_what_was_done_to_which_run():
+def test_the_event_has_the_run_and_the_result():
     assert event() == RunCancellation(
         timestamp=NOW,
         source="prod",
@@ -91,7 +91,7 @@ def test_the_event_says_what_was_done_to_which_run():
     assert len(event(reason="x" * 5000).reason) == 1000
 
 
-def test_the_message_follows_the_events_of_its_run():
+def test_the_message_has_the_key_of_its_run():
     message = message_from_cancellation(event(), event_id="1")
     assert message.key == f"train/{RUN_ID}".encode()
     assert dict(message.headers) | {} == {
@@ -117,7 +117,7 @@ def test_the_message_follows_the_events_of_its_run():
         pytest.param("not_over", "running", None, id="it goes on"),
     ],
 )
-def test_the_operator_reads_the_end_of_a_run_from_it(outcome, state, told):
+def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome, state, told):
     message = message_from_cancellation(event(summary(CancellationOutcome(outcome), state)), event_id="1")
     envelope = read(message.value, NOW)
     assert (envelope.dag_id, envelope.run_id, envelope.source) == ("train", RUN_ID, "prod")
@@ -129,7 +129,7 @@ def test_the_operator_reads_the_end_of_a_run_from_it(outcome, state, told):
 
 
 class FakeRuns:
-    """An Airflow of which each run is what its DAG's id says; a run cannot be cancelled."""
+    """An Airflow in which the DAG's id is the state of its run. No run can be cancelled."""
 
     def state(self, dag_id, dag_run_id):
         if dag_id == "away":
@@ -139,7 +139,7 @@ class FakeRuns:
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Events that were sent."""
+    """The events that were sent."""
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
     monkeypatch.setattr(producer, "send", sent.append)
@@ -154,7 +154,7 @@ def run_task(**params):
     return cancellation_task.cancel({"params": {**DEFAULTS, **params}, "ti": ti})
 
 
-def test_each_run_is_returned_in_the_order_of_the_params_and_sent(sent):
+def test_the_results_are_returned_in_the_order_of_the_params_and_sent_as_events(sent):
     returned = run_task(targets=[target("over"), target("gone")], mode="immediate", reason="why")
     assert (returned["mode"], returned["reason"]) == ("immediate", "why")
     assert [(row["dag_id"], row["outcome"]) for row in returned["targets"]] == [
@@ -167,7 +167,7 @@ def test_each_run_is_returned_in_the_order_of_the_params_and_sent(sent):
     }
 
 
-def test_a_run_that_is_not_over_fails_the_task_and_is_named_after_all_were_tried(sent):
+def test_a_run_that_is_not_over_fails_the_task_after_all_runs_were_tried(sent):
     with pytest.raises(CancellationError, match="1 of 3 run\\(s\\) are not over: away/run: could not get run run: 503"):
         run_task(targets=[target("away"), target("over"), target("gone")])
     assert {event.outcome.value for event in sent} == {"not_over", "already_over", "not_found"}

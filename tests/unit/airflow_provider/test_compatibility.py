@@ -1,4 +1,4 @@
-"""An Airflow that is too old is refused in words; one that is newer than tested, or not there, is not."""
+"""An Airflow that is too old is refused. A newer Airflow, and an environment without Airflow, are accepted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOR_DAG_FILES = [home for home in mljob_airflow._MODULES.values() if home.starts
 
 
 @pytest.mark.parametrize("version", ["3.0.6", "2.11.0"])
-def test_what_is_too_old_is_refused_with_the_way_out(version):
+def test_an_airflow_that_is_too_old_is_refused_with_the_way_out(version):
     with pytest.raises(
         UnsupportedAirflowError,
         match=f"works with Airflow 3.1 to 3.3, and this is Airflow {version}: upgrade Airflow, or",
@@ -28,13 +28,13 @@ def test_what_is_too_old_is_refused_with_the_way_out(version):
 
 
 @pytest.mark.parametrize("version", ["3.1.0", "3.1.0rc1", "3.3.2", "3.4.0.dev0", "4.0.0", None])
-def test_what_is_not_too_old_is_let_through(version):
+def test_a_newer_airflow_and_no_airflow_are_accepted(version):
     assert_supported(version)
 
 
 @pytest.fixture
 def beside_an_old_airflow(tmp_path):
-    """Run a program where Airflow 3.0.6 is installed, as far as a package's metadata tell."""
+    """A function that runs a program in an environment with the package metadata of Airflow 3.0.6."""
     metadata = tmp_path / "apache_airflow_core-3.0.6.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.4\nName: apache-airflow-core\nVersion: 3.0.6\n")
@@ -57,19 +57,19 @@ def beside_an_old_airflow(tmp_path):
         "import mljob_airflow.cancellation.task",
     ],
 )
-def test_whatever_a_dag_file_imports_first_it_is_refused_in_words(program, beside_an_old_airflow):
+def test_every_module_for_dag_files_refuses_an_old_airflow(program, beside_an_old_airflow):
     done = beside_an_old_airflow(program)
     assert done.returncode == 1
     *_, said = done.stderr.strip().splitlines()
     assert "UnsupportedAirflowError: airflow-provider-mljob works with Airflow 3.1 to 3.3, and this is" in said
 
 
-def test_what_airflow_loads_when_it_starts_does_not_end_it(beside_an_old_airflow):
+def test_the_modules_that_airflow_loads_at_its_start_accept_an_old_airflow(beside_an_old_airflow):
     done = beside_an_old_airflow("import mljob_airflow.policy, mljob_airflow.provider_info as p; p.get_provider_info()")
     assert done.returncode == 0, done.stderr
 
 
-def test_on_it_no_dag_is_instrumented_and_that_is_said_once(monkeypatch, caplog):
+def test_the_cluster_policy_does_nothing_on_an_old_airflow_and_warns_once(monkeypatch, caplog):
     monkeypatch.setattr(policy.settings, "instrument_all_dags", lambda: True)
     monkeypatch.setattr(policy, "installed_version", lambda: "3.0.6")
     policy._is_supported.cache_clear()

@@ -1,4 +1,4 @@
-"""Where the cancellation DAG finds Airflow, and as whom: read from an Airflow Connection."""
+"""Reading address and credentials from an Airflow Connection."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def connection(**fields):
     ],
     ids=["url", "url-with-path", "host-and-port", "host-and-scheme", "url-and-port"],
 )
-def test_the_url_is_put_together(fields, url):
+def test_the_url_is_made_from_the_connection(fields, url):
     assert Endpoint.from_connection(connection(**fields)).base_url == url
 
 
-def test_a_connection_without_host_says_what_is_missing():
+def test_a_connection_without_a_host_is_refused():
     with pytest.raises(ValueError, match="no host"):
         Endpoint.from_connection(connection())
 
@@ -39,6 +39,6 @@ def test_a_connection_without_host_says_what_is_missing():
     [({}, True, None), ({"verify": False}, False, None), ({"verify": "/ca.pem"}, True, "/ca.pem")],
     ids=["system", "nothing", "file"],
 )
-def test_the_extra_says_how_the_certificate_is_checked(extra, verify_tls, ca_file):
+def test_the_extra_says_how_the_certificate_is_verified(extra, verify_tls, ca_file):
     endpoint = Endpoint.from_connection(connection(host="https://a", extra_dejson=extra))
     assert (endpoint.verify_tls, endpoint.ca_file) == (verify_tls, ca_file)

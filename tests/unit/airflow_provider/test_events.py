@@ -1,4 +1,4 @@
-"""From Airflow's task context to the message on the topic."""
+"""Task events: from Airflow's task context to the message on the topic."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_run_of_a_backfill_belongs_to_the_mljob_in_its_conf():
     assert event(ctx=ctx).mljob == MLJobRef(namespace="team-a", name="churn.train")
 
 
-def test_an_event_says_who_did_what_and_when():
+def test_an_event_has_identity_state_and_dates():
     assert event(ctx=context(end_date=NOW)) == TaskEvent(
         event=EventName.TASK_SUCCESS,
         timestamp=NOW,
@@ -67,26 +67,26 @@ def test_an_event_says_who_did_what_and_when():
     )
 
 
-def test_a_task_that_has_skipped_itself_ends_now():
-    """Airflow gives its task instance no end date."""
+def test_a_skipped_task_without_an_end_date_ends_now():
+    """Airflow sets no end date for a skipped task."""
     told = event(EventName.TASK_SKIPPED)
     assert (told.end_date, told.duration) == (NOW, 10.0)
     assert event(EventName.TASK_RUNNING).end_date is None
 
 
-def test_a_run_that_is_nobodys_mljob_has_no_reference():
+def test_a_run_without_an_mljob_has_no_reference():
     assert event(ctx=context(run_id="manual__2026-05-04")).mljob is None
 
 
-def test_the_dag_processor_knows_less_and_that_is_enough():
-    """There the task instance has neither dates nor a host, and the context no exception."""
+def test_an_event_from_the_dag_processor_has_the_identity_only():
+    """In the DAG processor the task instance has neither dates nor a host, and the context has no exception."""
     ti = SimpleNamespace(dag_id="train", run_id="r", task_id="fit", map_index=None, try_number=1)
     told = event_from_context(EventName.TASK_FAILED, {"ti": ti}, source="prod", now=NOW)
     assert (told.map_index, told.error, told.duration, told.hostname) == (-1, None, None, None)
 
 
 @pytest.mark.parametrize("name", [EventName.TASK_FAILED, EventName.TASK_UP_FOR_RETRY])
-def test_a_failed_try_says_why(name):
+def test_the_event_of_a_failed_try_has_the_error(name):
     told = event(name, {**context(), "exception": ValueError("no label column")})
     assert told.error == TaskError(type="ValueError", message="no label column")
 
@@ -99,7 +99,7 @@ def test_a_long_error_is_cut():
 
 
 def test_an_error_is_masked_before_it_is_cut(monkeypatch):
-    """Airflow's masker knows what a Connection had; the beginning of that, left by a cut, it would not find."""
+    """Airflow's masker knows the whole secret, and would not find the beginning of a secret that was cut."""
     monkeypatch.setattr(callbacks, "masked", lambda text: text.replace("hunter2", "***"))
     told = event(
         EventName.TASK_FAILED, {**context(), "exception": ValueError("x" * (MAX_ERROR_LENGTH - 4) + "hunter2")}
@@ -108,7 +108,7 @@ def test_an_error_is_masked_before_it_is_cut(monkeypatch):
     assert told.error.message.endswith("x***")
 
 
-def test_an_error_left_over_from_the_context_is_not_that_of_a_success():
+def test_the_event_of_a_success_has_no_error():
     assert event(EventName.TASK_SUCCESS, {**context(), "exception": ValueError("earlier")}).error is None
 
 
@@ -142,7 +142,7 @@ def test_a_message_has_the_run_as_key_and_cloudevents_attributes_as_headers():
     }
 
 
-def test_a_message_is_read_back_as_the_same_event():
+def test_a_message_is_read_as_the_same_event():
     written = event(EventName.TASK_FAILED, {**context(map_index=3), "exception": ValueError("äöü")})
     message = message_from_event(written, event_id="an-id")
     assert TaskEvent.model_validate_json(message.value) == written

@@ -1,4 +1,4 @@
-"""A DAG explained, as kubectl explains a resource."""
+"""Explanations of DAGs, params and fields."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_dag_is_explained_with_params_and_outputs():
     assert text.endswith("OUTPUTS:\n  accuracy\t<number>\n    Share that is right.\n")
 
 
-def test_a_param_is_explained_with_what_it_may_be():
+def test_a_param_is_explained_with_its_valid_values():
     assert explain(ENTRY, ["families"]) == textwrap.dedent(
         """\
         DAG:      train_model
@@ -122,7 +122,7 @@ def test_a_field_of_a_param_is_explained():
 @pytest.mark.parametrize(
     "path", [["nested"], ["phases"], ["phases", "warmup"], ["tree"], ["tree", "children", "children", "label"]]
 )
-def test_lists_and_recursive_models_can_be_walked(path):
+def test_fields_of_lists_and_recursive_models_are_explained(path):
     assert f"PARAM:    {'.'.join(path)} <" in explain(ENTRY, path)
 
 
@@ -142,7 +142,7 @@ def test_fields_are_listed():
         (["model_id", "x"], "train_model.model_id has no field 'x': it has no fields"),
     ],
 )
-def test_what_is_not_there_is_said_with_what_is(path, complaint):
+def test_an_unknown_path_names_the_known_ones(path, complaint):
     with pytest.raises(UnknownPath) as unknown:
         explain(ENTRY, path)
     assert complaint in str(unknown.value)
@@ -161,17 +161,17 @@ def test_what_is_not_there_is_said_with_what_is(path, complaint):
         ("nested", "[]any"),
     ],
 )
-def test_types_in_words(name, kind):
+def test_the_name_of_a_type(name, kind):
     assert type_name(ENTRY.param(name).schema) == kind
 
 
-def test_a_plain_dags_schemas_need_not_name_a_type():
+def test_a_schema_without_a_type_has_a_name():
     assert type_name({"enum": ["digits", "wine", 3]}) == "string or integer"
     assert type_name({"type": "array", "items": {"type": ["string", "null"]}}) == "[](string or null)"
     assert type_name({}) == "any"
 
 
-def test_bounds_in_words():
+def test_the_bounds_of_a_schema_in_words():
     assert bounds({"minimum": 1, "maximum": 5}) == ["1 to 5"]
     assert bounds({"exclusiveMinimum": 0, "maximum": 1}) == ["at most 1", "more than 0"]
     assert bounds({"minItems": 1, "maxItems": 100, "maxLength": 5}) == ["at most 5 characters", "1 to 100 items"]

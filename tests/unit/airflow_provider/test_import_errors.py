@@ -1,4 +1,4 @@
-"""A DAG file that can't be imported, in a line."""
+"""The import error of a DAG file in one line."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ HEAD = "Traceback (most recent call last):\n"
     ],
     ids=["own line", "deeper", "elsewhere", "syntax", "while handling", "many lines", "no traceback", "nothing", "head"],
 )  # fmt: skip
-def test_the_line_and_the_error_are_told(traceback, told):
+def test_an_import_error_has_its_line_and_its_error(traceback, told):
     assert one_line("/dags/a.py", traceback) == told
 
 
-def test_it_is_short():
+def test_an_import_error_is_cut():
     assert len(one_line("/dags/a.py", HEAD + '  File "/lib/b.py", line 9, in f\nX: ' + "y" * 10_000)) == MAX_LENGTH

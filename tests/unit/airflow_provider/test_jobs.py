@@ -1,4 +1,4 @@
-"""What a declared job does without Airflow: its profile, its text, its warnings."""
+"""The parts of a declared job that need no Airflow: defaults, texts and warnings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def job(outputs=Outputs):
     return jobs.Job(SimpleNamespace(dag_id="train"), JobType.TRAINING, Params, outputs)
 
 
-def test_outputs_as_declared_are_published_without_a_word(published, caplog, tmp_path):
+def test_outputs_as_declared_are_published_without_a_warning(published, caplog, tmp_path):
     job().publish(accuracy=0.5, model_path=tmp_path / "model")
     assert published == {"accuracy": 0.5, "model_path": tmp_path / "model"}
     assert caplog.records == []
@@ -55,7 +55,7 @@ def test_outputs_as_declared_are_published_without_a_word(published, caplog, tmp
         ),
     ],
 )
-def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published, caplog, outputs, warning):
+def test_outputs_that_differ_from_the_declaration_are_published_with_a_warning(published, caplog, outputs, warning):
     with caplog.at_level(logging.WARNING):
         job().publish(**outputs)
     assert published == outputs
@@ -64,7 +64,7 @@ def test_outputs_that_are_not_as_declared_are_published_with_a_warning(published
     assert record.getMessage().endswith("It is published all the same.")
 
 
-def test_a_models_own_validator_that_fails_does_not_fail_the_task(published, caplog):
+def test_an_exception_in_a_validator_does_not_fail_the_task(published, caplog):
     class Careless(BaseModel):
         accuracy: float
 
@@ -79,19 +79,19 @@ def test_a_models_own_validator_that_fails_does_not_fail_the_task(published, cap
     assert "could not be validated by train's model: RuntimeError: no reference" in caplog.text
 
 
-def test_a_job_that_declares_no_outputs_may_publish_any(published, caplog):
+def test_a_job_without_declared_outputs_may_publish_any(published, caplog):
     job(None).publish(anything=1)
     assert published == {"anything": 1}
     assert caplog.records == []
 
 
-def test_inference_is_many_short_runs():
+def test_inference_has_defaults_for_many_short_runs():
     assert jobs.PROFILES[JobType.INFERENCE].max_active_runs > 16
     assert jobs.PROFILES[JobType.INFERENCE].retry_delay < jobs.Profile().retry_delay
 
 
 @pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs.declaration"])
-def test_a_dag_file_pays_neither_for_kafka_nor_for_the_whole_api(module):
+def test_a_dag_file_imports_neither_kafka_nor_the_models_of_mljobs(module):
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
         capture_output=True,

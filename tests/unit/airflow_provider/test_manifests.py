@@ -1,4 +1,4 @@
-"""Manifests for DAGs: YAML that is an MLJob, with what each param may be in its comments."""
+"""Manifests for DAGs: an MLJob as YAML, with the valid values of each param as comments."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def read(text: str) -> dict[str, Any]:
 
 
 def uncommented(text: str) -> str:
-    """As somebody leaves it who takes every default into the manifest."""
+    """The manifest with every default uncommented."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("##")]
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)
 
 
-def test_it_is_an_mljob_of_the_dags_type():
+def test_a_manifest_is_an_mljob_of_the_dags_type():
     document = read(manifest(ENTRY, namespace="team-a"))
     assert (document["apiVersion"], document["kind"]) == (API_VERSION, KIND) == (mljob.API_VERSION, mljob.KIND)
     assert document["metadata"] == {"name": "train.model-2", "namespace": "team-a"}
@@ -71,12 +71,12 @@ def test_it_is_an_mljob_of_the_dags_type():
     assert document["spec"]["dagId"] == "Train.model_2"
 
 
-def test_what_has_to_be_given_is_to_be_filled_in_and_an_example_of_the_author_is_taken():
+def test_a_required_param_is_its_example_or_null():
     assert read(manifest(ENTRY))["spec"]["conf"] == {"dataset": None, "shards": 4}
     assert missing(ENTRY, {"dataset": "d"}) == ["shards"]
 
 
-def test_a_value_that_is_set_is_there():
+def test_a_manifest_has_the_values_that_are_set():
     conf = set_values(ENTRY, {"dataset": "digits", "epochs": "5", "optimizer.rate": "0.1", "limit": "null"})
     assert read(manifest(ENTRY, conf=conf))["spec"]["conf"] == {
         "dataset": "digits",
@@ -87,7 +87,7 @@ def test_a_value_that_is_set_is_there():
     }
 
 
-def test_uncommented_it_has_every_default():
+def test_an_uncommented_manifest_has_every_default():
     conf = yaml.safe_load(uncommented(manifest(ENTRY, conf={"dataset": "d"})))["spec"]["conf"]
     assert conf == {"dataset": "d", "shards": 4} | {spec.name: spec.default for spec in ENTRY.params[2:]}
 
@@ -98,7 +98,7 @@ def test_a_dag_whose_params_all_have_defaults_needs_no_conf():
     assert yaml.safe_load(uncommented(manifest(entry)))["spec"]["conf"]["epochs"] == 20
 
 
-def test_comments_say_what_a_value_may_be():
+def test_comments_have_the_valid_values():
     text = manifest(ENTRY)
     assert "    ## integer, 1 to 1000, default 20\n    # epochs: 20\n" in text
     assert "    ## What to learn from.\n    ## A name, or an address.\n" in text
@@ -117,14 +117,14 @@ def test_comments_say_what_a_value_may_be():
         ({"epochs": "3", "epochs.x": "1"}, "epochs is 3, which has no fields"),
     ],
 )
-def test_a_value_that_the_dag_does_not_take_is_refused(assignments, complaint):
+def test_a_value_that_the_dag_refuses_is_an_error(assignments, complaint):
     with pytest.raises(ManifestError) as refused:
         manifest(ENTRY, conf=set_values(ENTRY, assignments))
     assert complaint in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "-a", "a" * (MAX_NAME_LENGTH + 1), "a\n"])
-def test_a_name_that_kubernetes_does_not_take_is_refused(name):
+def test_a_name_that_is_invalid_in_kubernetes_is_an_error(name):
     if name:
         with pytest.raises(ManifestError, match="is not a valid name for an MLJob"):
             manifest(ENTRY, name=name)
@@ -155,7 +155,7 @@ def test_every_json_value_is_one_line_of_yaml_that_reads_back(value):
 @pytest.mark.parametrize(
     "word", ["y", "n", "Y", "yes", "no", "on", "off", "null", "~", "1e-05", "0x1f", "1_000", "2026-01-02"]
 )
-def test_a_text_that_a_reader_of_yaml_could_take_for_something_else_is_quoted(word):
+def test_an_ambiguous_string_is_quoted(word):
     assert in_yaml(word) in (f"'{word}'", json.dumps(word))
 
 

@@ -1,4 +1,4 @@
-"""A pydantic model and the params made of it take the same confs."""
+"""A pydantic model and the params that are made of it accept the same confs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mljob_airflow.jobs.param_schema import (
 )
 
 Kind = tuple[Any, st.SearchStrategy[Any]]
-"""A type, and JSON values that it takes."""
+"""Types, each with a strategy for JSON values that the type accepts."""
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True).filter(lambda name: not hasattr(BaseModel, name))
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
@@ -97,7 +97,7 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
-    """A model with fields of these kinds, some of them with a default; confs name those or leave them out."""
+    """A model with fields of these types, some with a default, and a conf that may lack these."""
     fields, required, optional = {}, {}, {}
     for name, (annotation, values) in draw(st.dictionaries(NAMES, kinds, min_size=1, max_size=max_size)).items():
         if draw(st.booleans()):
@@ -120,7 +120,7 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """As Airflow checks it: each param's value, or its default, against the schema."""
+    """Whether Airflow accepts the conf: it validates each param's value, or its default, against the schema."""
     found = []
     for spec in params_of(model):
         value = conf.get(spec.name, spec.default)
@@ -129,7 +129,7 @@ def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
 
 
 @given(st.data())
-def test_what_the_model_takes_the_params_take(data: st.DataObject) -> None:
+def test_the_params_accept_every_conf_that_the_model_accepts(data: st.DataObject) -> None:
     model, confs = data.draw(MODELS)
     conf = data.draw(confs)
 
@@ -141,14 +141,14 @@ def test_what_the_model_takes_the_params_take(data: st.DataObject) -> None:
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[type[BaseModel], dict[str, Any]]:
-    """A model, and a conf of which some values are whatever JSON can say."""
+    """A model, and a conf in which some values are any JSON value."""
     model, confs = draw(MODELS)
     conf = draw(confs)
     return model, {name: draw(st.just(value) | JSON) for name, value in conf.items()}
 
 
 @given(spoilt())
-def test_what_the_params_take_the_model_takes(case: tuple[type[BaseModel], dict[str, Any]]) -> None:
+def test_the_model_accepts_every_conf_that_the_params_accept(case: tuple[type[BaseModel], dict[str, Any]]) -> None:
     model, conf = case
     assume(refusals(model, conf) == [])
 
@@ -156,7 +156,9 @@ def test_what_the_params_take_the_model_takes(case: tuple[type[BaseModel], dict[
 
 
 @given(spoilt())
-def test_what_the_model_takes_as_it_is_the_params_take(case: tuple[type[BaseModel], dict[str, Any]]) -> None:
+def test_the_params_accept_every_conf_that_the_model_accepts_unchanged(
+    case: tuple[type[BaseModel], dict[str, Any]],
+) -> None:
     model, conf = case
     try:
         model.model_validate_json(json.dumps(conf), strict=True)
@@ -167,7 +169,7 @@ def test_what_the_model_takes_as_it_is_the_params_take(case: tuple[type[BaseMode
 
 
 @given(st.data())
-def test_a_default_is_what_the_model_has_without_the_param(data: st.DataObject) -> None:
+def test_the_default_of_a_param_is_the_default_of_the_model(data: st.DataObject) -> None:
     model, confs = data.draw(MODELS)
     conf = data.draw(confs)
     defaults = {spec.name: spec.default for spec in params_of(model) if not spec.required}
@@ -211,7 +213,7 @@ def test_a_field_without_a_default_is_required(specs):
     assert [name for name, spec in specs.items() if spec.required] == ["required"]
 
 
-def test_a_union_with_none_is_a_type_that_airflows_form_knows(specs):
+def test_a_union_with_none_is_a_type_list_with_null(specs):
     assert specs["optional"].schema == {"type": ["integer", "null"]}
     assert specs["colour_or_none"].schema == {"type": ["string", "null"], "enum": ["red", "blue", None]}
     assert specs["optional"].default is None
@@ -223,7 +225,7 @@ def test_references_are_resolved_in_place(specs):
     assert specs["schedule"].default == {"kind": "constant", "warmup": 0}
 
 
-def test_a_description_is_the_fields_own_before_the_models(specs):
+def test_the_description_of_a_field_overrides_that_of_its_model(specs):
     assert (specs["schedule"].description, specs["own_words"].description) == (
         "How the rate falls.",
         "Of the second phase.",
@@ -250,7 +252,7 @@ def test_only_a_title_that_the_author_chose_stays(specs):
     }
 
 
-def test_airflow_can_hold_every_schema_as_keyword_arguments(specs):
+def test_airflow_can_store_every_schema(specs):
     # SerializedParam(default=, description=, source=, **schema)
     assert [name for name, spec in specs.items() if {"default", "description", "source"} & set(spec.schema)] == []
 
@@ -275,12 +277,12 @@ def declared(**fields: Any) -> type[BaseModel]:
     ],
     ids=["changing", "dependent", "object", "nan", "refused", "no schema", "root"],
 )
-def test_what_airflow_cannot_hold_is_refused_with_the_way_out(model, complaint):
+def test_a_model_that_airflow_cannot_store_is_refused_with_the_way_out(model, complaint):
     with pytest.raises(DeclarationError, match=complaint):
         params_of(model)
 
 
-def test_a_model_may_have_rules_between_its_fields():
+def test_rules_between_fields_are_validated_by_the_model():
     class Bounds(BaseModel):
         low: int = 5
         high: int = 1
@@ -296,12 +298,12 @@ def test_a_model_may_have_rules_between_its_fields():
         parse(Bounds, {"low": 2, "high": 1})
 
 
-def test_a_refusal_names_the_path():
+def test_an_error_names_the_path():
     with pytest.raises(ConfError, match=r"conf\.schedule\.warmup: Input should be greater than or equal to 0"):
         parse(Params, {"required": 1, "schedule": {"warmup": -1}})
 
 
-def test_a_strict_model_reads_a_date_from_a_text():
+def test_a_strict_model_reads_a_date_from_a_string():
     strict = create_model("Strict", __config__=ConfigDict(strict=True), day=(datetime.date, ...))
     assert parse(strict, {"day": "2026-01-02"}).day == datetime.date(2026, 1, 2)
 

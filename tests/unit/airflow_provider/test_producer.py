@@ -1,4 +1,4 @@
-"""The producer must never harm the task that it speaks of."""
+"""The Kafka producer never fails a task, and hardly delays it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def event(name=EventName.TASK_SUCCESS, **fields):
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
-    """As in a task's process, in which nothing has been sent yet."""
+    """The state of a task's process before the first event."""
     monkeypatch.setattr(producer, "_state", None)
     for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
         monkeypatch.setattr(settings, option, lambda value=value: value)
@@ -35,7 +35,7 @@ def fresh_process(monkeypatch):
 
 @pytest.fixture
 def broker(monkeypatch):
-    """A Kafka broker inside this process: librdkafka's own."""
+    """librdkafka's mock broker, in this process."""
     made = producer.make_producer({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
     # Told only in the metadata: where the broker that the mock cluster has opened listens.
     address = next(iter(made.list_topics(timeout=10).brokers.values()))
@@ -47,7 +47,7 @@ def broker(monkeypatch):
 
 @pytest.fixture
 def nobody(monkeypatch):
-    """An address at which nothing listens."""
+    """An address without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         servers = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -83,7 +83,7 @@ def test_events_arrive_in_their_order(broker):
     ]
 
 
-def test_with_kafka_away_the_task_goes_on_with_one_warning(nobody, caplog):
+def test_a_task_goes_on_with_one_warning_while_kafka_is_away(nobody, caplog):
     ti = type("Ti", (), {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1})()
     began = time.monotonic()
     callbacks.on_execute({"ti": ti})
@@ -94,7 +94,7 @@ def test_with_kafka_away_the_task_goes_on_with_one_warning(nobody, caplog):
     assert "The task is not affected" in warnings(caplog)[0]
 
 
-def test_a_broker_that_does_not_answer_is_not_waited_for_longer_than_allowed(monkeypatch, caplog):
+def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(monkeypatch, caplog):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -107,7 +107,7 @@ def test_a_broker_that_does_not_answer_is_not_waited_for_longer_than_allowed(mon
     assert len(warnings(caplog)) == 1
 
 
-def test_a_connection_that_is_missing_is_asked_for_once(monkeypatch, caplog):
+def test_a_missing_connection_is_read_once(monkeypatch, caplog):
     asked = []
 
     def connect(kafka_config_id):
@@ -123,7 +123,7 @@ def test_a_connection_that_is_missing_is_asked_for_once(monkeypatch, caplog):
     assert len(warnings(caplog)) == 1
 
 
-def test_a_context_that_makes_no_sense_is_a_warning_and_no_error(nobody, caplog):
+def test_an_invalid_context_is_a_warning(nobody, caplog):
     callbacks.on_failure({})
     assert len(warnings(caplog)) == 1
 
@@ -142,7 +142,7 @@ def _send_from_child(done):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_has_a_producer_of_its_own(broker):
+def test_a_forked_child_has_its_own_producer(broker):
     producer.send(event(task_id="parent"))
     producer.flush(5)
     fork = multiprocessing.get_context("fork")
@@ -155,8 +155,8 @@ def test_a_forked_child_has_a_producer_of_its_own(broker):
     assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}
 
 
-def test_the_broker_knows_the_producer_so_that_what_is_sent_again_is_stored_once(broker):
-    """Idempotence: the broker has given it an id, which every batch carries."""
+def test_the_producer_is_idempotent(broker):
+    """The broker has given the producer an id, and every batch has this id."""
     told = []
     made = producer.make_producer(
         {
@@ -174,8 +174,8 @@ def test_the_broker_knows_the_producer_so_that_what_is_sent_again_is_stored_once
 
 
 @pytest.mark.parametrize("acks", ["0", "1"])
-def test_less_than_all_replicas_is_refused_as_long_as_nothing_may_be_stored_twice(acks):
-    """The connection's extra may say otherwise, but must say both."""
+def test_fewer_acks_need_idempotence_to_be_switched_off(acks):
+    """The extra of the Connection can change acks only together with idempotence."""
     with pytest.raises(KafkaException, match="acks"):
         producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks})
     producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks, "enable.idempotence": False})

@@ -1,4 +1,4 @@
-"""Progress reports: what is kept of them, and how many are sent."""
+"""Progress reports: which values are sent, and how often."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nothing_said_before(monkeypatch):
 
 
 class Scalar:
-    """A number as NumPy and PyTorch have it."""
+    """A number like those of NumPy and PyTorch."""
 
     def __init__(self, value):
         self.value = value
@@ -68,19 +68,19 @@ def test_progress_is_a_fraction(given, kept, caplog):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_fraction_is_left_out_and_named(given, why, caplog):
+def test_an_invalid_progress_is_left_out_and_named(given, why, caplog):
     assert clean_progress(given) is None
     assert why in caplog.text
 
 
-def test_a_loop_is_warned_once(caplog):
+def test_a_loop_logs_one_warning(caplog):
     for percent in range(2, 100):
         clean_progress(percent)
         clean_metrics({"loss": math.nan})
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
-def test_a_metric_that_is_no_number_is_left_out_and_the_rest_is_kept(caplog):
+def test_an_invalid_metric_is_left_out_and_the_others_are_kept(caplog):
     class Rude:
         def __str__(self):
             raise RuntimeError("no name")
@@ -111,19 +111,19 @@ def test_a_metric_that_is_no_number_is_left_out_and_the_rest_is_kept(caplog):
 
 
 @pytest.mark.parametrize("given", [[("loss", 0.2)], "loss", 3, Scalar([1, 2])], ids=lambda value: type(value).__name__)
-def test_metrics_that_are_no_dict_are_left_out_and_named(given, caplog):
+def test_metrics_that_are_not_a_dict_are_left_out_and_named(given, caplog):
     assert clean_metrics(given) is None
     assert "report(): metrics is left out:" in caplog.text
     assert "is not a dict of names and numbers" in caplog.text
 
 
-def test_no_metrics_are_none(caplog):
+def test_a_report_without_metrics_has_none(caplog):
     assert clean_metrics({}) is None
     assert clean_metrics(None) is None
     assert caplog.records == []
 
 
-def test_metrics_are_bounded(caplog):
+def test_the_number_of_metrics_is_bounded(caplog):
     kept = clean_metrics({f"{number:02}{'x' * 100}": number for number in range(100)})
     assert "is left out: a report has at most 20 metrics" in caplog.text
     assert max(len(record.getMessage()) for record in caplog.records) < 250
@@ -132,11 +132,11 @@ def test_metrics_are_bounded(caplog):
     assert max(map(len, kept)) == 63
 
 
-def test_the_first_report_is_sent_at_once():
+def test_the_first_report_passes_the_throttle():
     assert Throttle(0.5).offer(progress(0.1), now=100.0) == progress(0.1)
 
 
-def test_reports_in_quick_succession_are_merged_into_the_next_one_sent():
+def test_fast_reports_are_merged_into_the_next_report():
     throttle = Throttle(0.5)
     throttle.offer(progress(0.1, {"epoch": 1}), now=0.0)
     assert throttle.offer(progress(0.2, {"epoch": 2, "loss": 0.4}), now=0.1) is None
@@ -154,13 +154,13 @@ def test_the_last_report_goes_with_the_end_of_the_task():
     assert throttle.take(end) is None
 
 
-def test_tasks_do_not_wait_for_each_other():
+def test_the_throttle_is_per_task_instance():
     throttle = Throttle(0.5)
     throttle.offer(progress(0.1), now=0.0)
     assert throttle.offer(progress(0.1, task_id="evaluate"), now=0.0) is not None
 
 
-def test_outside_of_a_task_nothing_happens_but_a_debug_line(caplog):
+def test_outside_of_a_task_reports_and_outputs_log_a_debug_line(caplog):
     with caplog.at_level(logging.DEBUG, logger="mljob_airflow"):
         report(progress=0.5, metrics={"epoch": 1})
         publish_outputs(model_path="here")
@@ -169,7 +169,7 @@ def test_outside_of_a_task_nothing_happens_but_a_debug_line(caplog):
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Be in a task; what its reports send."""
+    """Act as a task; the events that its reports send."""
     ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
     events = []
     monkeypatch.setattr("mljob_airflow.tasks.progress._current_context", lambda: {"ti": ti})
@@ -179,7 +179,7 @@ def sent(monkeypatch):
     return events
 
 
-def test_a_report_is_sent_without_what_is_wrong_in_it(sent):
+def test_a_report_is_sent_without_its_invalid_values(sent):
     report(progress=50, metrics={"loss": 0.2, "name": "x"})
     report(progress=0.5, metrics=Scalar([1, 2]))
     assert [(event.progress, event.metrics) for event in sent] == [(None, {"loss": 0.2}), (0.5, None)]
@@ -187,6 +187,6 @@ def test_a_report_is_sent_without_what_is_wrong_in_it(sent):
         assert TaskEvent.model_validate_json(event.model_dump_json()) == event, "and the operator reads it"
 
 
-def test_a_report_of_nothing_is_not_sent(sent):
+def test_an_empty_report_is_not_sent(sent):
     report(progress=50)
     assert sent == []

@@ -1,4 +1,4 @@
-"""A duration or a date that is written as people write it is refused with what to write instead."""
+"""A duration or a date in another notation is refused with the right notation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIME = "write a date, a time and a time zone, for example 2026-01-01T00:00:00Z"
 @pytest.mark.parametrize(
     ("value", "seconds"), [("2h", "7200"), ("1.5 min", "90"), ("30S", "30"), ("1d", "86400"), (" 250ms ", "0.25")]
 )
-def test_a_duration_is_told_in_seconds(value, seconds):
+def test_a_duration_is_refused_with_its_seconds(value, seconds):
     told = f"write a duration as a number, in seconds {seconds} for {value.strip()}"
     assert problems(value, SCHEMAS["wait_seconds"]) == [f"{value!r} is not of type 'integer': {told}"]
     with pytest.raises(ConfError, match=rf"conf\.rate: .*: {told}$"):
@@ -35,12 +35,12 @@ def test_a_duration_is_told_in_seconds(value, seconds):
 
 
 @pytest.mark.parametrize("value", ["h", "two hours", "2 h 3 min", "2", "1e5h", "9" * 10_000 + "h", None, [2], {"h": 2}])
-def test_what_is_no_duration_is_refused_without_advice(value):
+def test_other_strings_are_refused_without_a_hint(value):
     assert value_hints.for_number(value) == ""
     assert "write" not in "".join(problems(value, {"type": "integer"}))
 
 
-def test_a_text_where_a_text_is_wanted_is_no_duration():
+def test_a_string_param_accepts_a_duration():
     assert problems("2h", {"type": "string"}) == []
     assert problems(2, {"type": "string"}) == ["2 is not of type 'string'"]
 
@@ -55,7 +55,7 @@ def test_a_text_where_a_text_is_wanted_is_no_duration():
         ({"span": "2 hours"}, "write a duration as in ISO 8601, for example PT2H for two hours"),
     ],
 )
-def test_a_date_is_told_with_an_example(conf, told):
+def test_a_date_is_refused_with_an_example(conf, told):
     [name] = conf
     with pytest.raises(ConfError) as caught:
         parse(Params, conf)
@@ -63,7 +63,7 @@ def test_a_date_is_told_with_an_example(conf, told):
     assert str(caught.value).endswith(told)
 
 
-def test_a_format_of_a_schema_is_told_with_an_example():
+def test_a_format_is_refused_with_an_example():
     assert problems("1.1.2026", {"type": "string", "format": "date"}) == [
         "'1.1.2026' is not a 'date': write a date, for example 2026-01-01"
     ]

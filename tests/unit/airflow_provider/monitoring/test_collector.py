@@ -1,4 +1,4 @@
-"""A look gathers what is needed, in bounds, and says what it could not see."""
+"""A report is made with few requests and within bounds, and says when it is incomplete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflo
 
 @dataclass
 class FakeAirflow:
-    """An Airflow in memory. What is in ``forbidden`` answers 403."""
+    """An Airflow in memory. Requests in ``forbidden`` are answered with 403."""
 
     dags: list[Dag] = field(default_factory=list)
     unlisted: dict[str, Dag] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def failing(task_id: str, runs: int = 3, dag_id: str = "churn") -> list[TaskInst
     ]
 
 
-def look(airflow: FakeAirflow, **thresholds):
+def make_report(airflow: FakeAirflow, **thresholds):
     return collect_problems(airflow, Thresholds(**thresholds), CONTEXT)
 
 
@@ -119,13 +119,13 @@ def kinds(report) -> list[FindingKind]:
     return [finding.kind for finding in report.findings]
 
 
-def test_a_quiet_airflow_costs_six_requests_and_has_no_findings():
+def test_an_airflow_without_problems_takes_six_requests():
     airflow = FakeAirflow(dags=[Dag("churn", schedule="@daily")])
-    assert look(airflow).findings == ()
+    assert make_report(airflow).findings == ()
     assert airflow.calls == ["dags", "queued", "import_errors", "waiting", "failed", "recent"]
 
 
-def test_all_is_found_with_its_owner_the_most_severe_first():
+def test_findings_have_owners_and_are_sorted_by_severity():
     old = NOW - timedelta(hours=2)
     airflow = FakeAirflow(
         dags=[Dag("paused", ("team-a",), is_paused=True, schedule="@daily"), Dag("churn", ("team-b",))],
@@ -135,7 +135,7 @@ def test_all_is_found_with_its_owner_the_most_severe_first():
         tasks=[*failing("fit"), TaskInstance("churn", "r", "late", state="queued", queued=old)],
         errors={"fit": ErrorText("ValueError", "no rows")},
     )
-    report = look(airflow)
+    report = make_report(airflow)
     assert [(finding.kind.value, finding.owners) for finding in report.findings] == [
         ("recurring_failure", ("team-b",)),
         ("stuck_queued", ("team-b",)),
@@ -147,9 +147,9 @@ def test_all_is_found_with_its_owner_the_most_severe_first():
     assert report.requests == len(airflow.calls)
 
 
-def test_a_paused_dag_without_schedule_matters_when_mljobs_use_it():
+def test_a_paused_dag_without_a_schedule_is_a_finding_when_mljobs_run_it():
     airflow = FakeAirflow(dags=[Dag("a", is_paused=True), Dag("b", is_paused=True)], ours={"b"})
-    [finding] = look(airflow).findings
+    [finding] = make_report(airflow).findings
     assert (finding.subject, finding.mljobs) == ("b", ("team/churn",))
     assert finding.detail == "MLJobs run the DAG: team/churn. Unpause the DAG."
 
@@ -163,42 +163,42 @@ def test_a_paused_dag_without_schedule_matters_when_mljobs_use_it():
     ],
     ids=["ours", "another cluster's", "nobody's"],
 )
-def test_a_queued_run_tells_by_its_id_which_mljob_waits(run_id, mljobs):
+def test_a_queued_run_names_its_mljob_by_its_id(run_id, mljobs):
     airflow = FakeAirflow(dags=[Dag("churn", is_paused=True)], queued=[QueuedRun("churn", run_id, NOW)])
-    [finding] = look(airflow).findings
+    [finding] = make_report(airflow).findings
     assert finding.mljobs == mljobs
     assert ("MLJobs run the DAG: team/churn." in finding.detail) is bool(mljobs)
 
 
-def test_only_so_many_logs_are_read_and_that_is_said():
+def test_the_number_of_logs_is_bounded_and_the_report_says_so():
     airflow = FakeAirflow(
         tasks=[*failing("a"), *failing("b"), *failing("c")], errors={n: ErrorText("E", "") for n in "abc"}
     )
-    report = look(airflow, log_reads=4)
+    report = make_report(airflow, log_reads=4)
     assert airflow.calls.count("log") == 4
     assert "log_reads" in report.incomplete[FindingKind.RECURRING_FAILURE]
 
 
-def test_a_task_that_fails_often_leaves_logs_to_read_of_the_others():
+def test_a_task_with_many_failures_leaves_logs_to_read_for_the_others():
     often = [*failing("a", runs=8), *failing("b")]
     airflow = FakeAirflow(tasks=often, errors={n: ErrorText("E", n) for n in "ab"})
-    report = look(airflow, log_reads=6)
+    report = make_report(airflow, log_reads=6)
     assert {finding.detail for finding in report.findings} == {"E: a", "E: b"}
 
 
-def test_no_more_than_the_bound_of_suspects_is_looked_into(monkeypatch):
+def test_the_number_of_suspects_is_bounded(monkeypatch):
     monkeypatch.setattr(collector, "MAX_SUSPECTS", 3)
     airflow = FakeAirflow(
         dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(9)], queued=[QueuedRun("d8", "r", NOW)]
     )
-    report = look(airflow)
+    report = make_report(airflow)
     assert airflow.calls.count("mljobs") == 3
     assert [finding.subject for finding in report.findings] == ["d8", "d0", "d1"]
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
-def test_what_was_cut_is_said():
-    assert FindingKind.DAG_STALE in look(FakeAirflow(complete=False)).incomplete
+def test_a_list_that_was_cut_makes_the_report_incomplete():
+    assert FindingKind.DAG_STALE in make_report(FakeAirflow(complete=False)).incomplete
 
 
 @pytest.mark.parametrize(
@@ -210,22 +210,22 @@ def test_what_was_cut_is_said():
         ("waiting", FindingKind.STUCK_QUEUED),
     ],
 )
-def test_what_may_not_be_read_is_a_gap_and_not_the_end(what, kind):
+def test_a_forbidden_request_makes_the_report_incomplete(what, kind):
     airflow = FakeAirflow(dags=[Dag("paused", is_paused=True, schedule="@daily")], forbidden={what})
-    report = look(airflow)
+    report = make_report(airflow)
     assert kinds(report) == [FindingKind.DAG_PAUSED]
     assert "403" in report.incomplete[kind]
 
 
-def test_a_report_holds_only_so_many_findings(monkeypatch):
+def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch):
     monkeypatch.setattr(collector, "MAX_FINDINGS", 2)
     airflow = FakeAirflow(dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(5)])
-    report = look(airflow)
+    report = make_report(airflow)
     assert len(report.findings) == 2
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
-def test_a_slow_task_is_judged_by_its_own_past():
+def test_a_slow_task_is_judged_by_its_own_history():
     start = NOW - timedelta(hours=1)
     tasks = [TaskInstance("churn", "r0", "fit", state="running", start=start)]
     tasks += [
@@ -240,11 +240,11 @@ def test_a_slow_task_is_judged_by_its_own_past():
         )
         for n in range(1, 40)
     ]
-    report = look(FakeAirflow(dags=[Dag("churn", ("team-a",))], tasks=tasks))
+    report = make_report(FakeAirflow(dags=[Dag("churn", ("team-a",))], tasks=tasks))
     assert kinds(report) == [FindingKind.SLOW_TASK]
 
 
-def test_a_survey_has_tables_and_charts():
+def test_the_report_about_bottlenecks_has_tables_and_charts():
     tasks = [
         TaskInstance(
             "churn",
@@ -262,7 +262,7 @@ def test_a_survey_has_tables_and_charts():
     assert [series.title for series in report.series] == ["Pool default_pool"]
 
 
-def test_what_is_muted_is_counted_and_not_among_the_findings():
+def test_muted_findings_are_counted_and_not_in_the_report():
     paused = [Dag(name, ("team-a",), is_paused=True, schedule="@daily") for name in ("churn", "reports")]
     tagged = Dag("tagged", is_paused=True, schedule="@daily", tags=("mljob-mute:paused",))
     mutes = parse('[{"dags": "ch*", "until": "2026-06-01T00:00:00Z", "reason": "x"}]')
@@ -273,7 +273,7 @@ def test_what_is_muted_is_counted_and_not_among_the_findings():
     assert "muted_keys" not in report.model_dump()
 
 
-def test_a_file_is_muted_where_all_of_its_dags_are():
+def test_a_dag_file_is_muted_if_all_its_dags_are_muted():
     broken = BrokenFile("f.py", "b", NOW, "ImportError: x")
     dags = [Dag(name, bundle="b", file="f.py", schedule="@daily") for name in ("churn", "reports")]
     for glob, muted in (("churn", 0), ("*", 1)):

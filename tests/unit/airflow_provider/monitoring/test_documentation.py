@@ -1,4 +1,4 @@
-"""docs/monitoring.md and the provider's README say what the code says."""
+"""docs/monitoring.md and the provider's README agree with the code."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """Second cells by what stands in backticks in the first; a row may name several."""
+    """The second cell of each row by the names in backticks in the first cell. A row may have several names."""
     found = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):
         found |= dict.fromkeys(re.findall(r"`([^`]+)`", first), second.strip().strip("`"))
     return found
 
 
-def test_each_threshold_is_explained_with_its_default():
-    told = rows(PAGE.split("## Thresholds")[1].split("\n## ")[0])
+def test_the_page_has_each_threshold_with_its_default():
+    documented = rows(PAGE.split("## Thresholds")[1].split("\n## ")[0])
     defaults = {name: field.default for name, field in Thresholds.model_fields.items()}
-    assert told == {
+    assert documented == {
         name: value.value if isinstance(value, Severity) else f"{value:g}" for name, value in defaults.items()
     }
 
 
-def test_each_kind_is_explained():
-    told = rows(PAGE.split("## What is found")[1].split("\n## ")[0])
-    assert set(told) == set(FindingKind)
+def test_the_page_has_each_kind():
+    documented = rows(PAGE.split("## What is found")[1].split("\n## ")[0])
+    assert set(documented) == set(FindingKind)
 
 
-def test_each_option_is_in_the_readme_and_the_monitors_ones_on_the_page():
+def test_the_readme_has_each_option_and_the_page_those_of_the_monitors():
     options = set(get_provider_info()["config"]["mljob"]["options"])
     assert set(rows(README.split("## Configure")[1].split("\n## ")[0])) == options
     assert set(rows(PAGE.split("## Switching it on")[1].split("\n## ")[0])) <= options
 
 
-def test_each_field_of_the_report_is_named():
-    told = PAGE.split("## The report for programs")[1].split("\n## ")[0]
+def test_the_page_has_each_field_of_the_report():
+    documented = PAGE.split("## The report for programs")[1].split("\n## ")[0]
     fields = {*MonitoringReport.model_fields, *Finding.model_fields}
-    assert [name for name in fields if f"`{name}`" not in told] == []
+    assert [name for name in fields if f"`{name}`" not in documented] == []

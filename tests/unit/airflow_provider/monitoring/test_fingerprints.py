@@ -1,4 +1,4 @@
-"""Errors are the same when they differ in what changes from run to run, and in nothing else."""
+"""Two errors are the same if they differ only in parts that change from run to run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def same(one: str, other: str) -> bool:
     ],
     ids=["numbers", "temporary-file", "address", "uuid", "date", "hash", "run-id", "white-space"],
 )
-def test_what_changes_from_run_to_run_does_not_count(one, other):
+def test_parts_that_change_from_run_to_run_are_ignored(one, other):
     assert same(one, other)
 
 
@@ -35,16 +35,16 @@ def test_what_changes_from_run_to_run_does_not_count(one, other):
     ("one", "other"),
     [("no column age", "no column name"), ("connection refused", "connection reset")],
 )
-def test_words_count(one, other):
+def test_errors_with_other_words_differ(one, other):
     assert not same(one, other)
 
 
-def test_the_class_counts():
+def test_errors_of_other_classes_differ():
     assert ErrorText("KeyError", "x").fingerprint != ErrorText("ValueError", "x").fingerprint
 
 
 @given(st.text())
-def test_whatever_the_text_it_is_bounded_and_normalising_twice_is_normalising_once(text):
+def test_normalising_is_bounded_and_idempotent(text):
     once = normalised(text)
     assert len(once) <= MAX_TEXT
     assert len(str(ErrorText("ValueError", text))) <= MAX_TEXT
@@ -52,11 +52,11 @@ def test_whatever_the_text_it_is_bounded_and_normalising_twice_is_normalising_on
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
-def test_numbers_never_count(one, other):
+def test_errors_with_other_numbers_are_the_same(one, other):
     assert same(f"epoch {one}: loss is {one / 7}", f"epoch {other}: loss is {other / 7}")
 
 
-def test_the_exception_of_a_log_is_the_one_that_was_raised_not_its_cause():
+def test_the_error_of_a_log_is_the_raised_exception_and_not_its_cause():
     lines = [
         {"event": "starting", "level": "info"},
         {"event": "a complaint", "level": "error"},
@@ -73,12 +73,12 @@ def test_the_exception_of_a_log_is_the_one_that_was_raised_not_its_cause():
     assert last_error(lines) == ErrorText("RuntimeError", "no model")
 
 
-def test_without_an_exception_the_last_complaint_speaks():
+def test_without_an_exception_the_last_error_line_is_the_error():
     lines = [{"event": "one", "level": "error"}, {"event": "Process terminated by signal", "level": "critical"}]
     assert last_error(lines) == ErrorText("", "Process terminated by signal")
 
 
-def test_plain_text_is_read_as_far_as_it_goes():
+def test_an_exception_in_plain_text_is_found():
     assert last_error(
         ["Traceback (most recent call last):", "  File x", "airflow.exceptions.AirflowFailException: no rows"]
     ) == ErrorText("AirflowFailException", "no rows")

@@ -1,4 +1,4 @@
-"""Messages are ones that Slack takes, whatever Airflow calls things, and that a person reads at a glance."""
+"""Slack accepts every message, whatever texts Airflow has, and a person can read it at a glance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def notice(*present, occasion=NotificationReason.NEW, fresh=None, **fields) -> N
     return Notification("team-a", occasion, present if fresh is None else fresh, present, **fields)
 
 
-def test_a_message_says_what_is_wrong_with_a_link_and_since_when():
+def test_a_message_has_each_finding_with_a_link_and_a_time():
     body = message(notice(finding("churn", since=NOW), CRITICAL), page=PAGE)
     header, first, second, actions = body["blocks"]
     assert header["text"]["text"] == "🔴 2 problems · team-a"
@@ -39,7 +39,7 @@ def test_a_message_says_what_is_wrong_with_a_link_and_since_when():
     assert complaints(body) == []
 
 
-def test_a_reply_says_what_is_new_what_is_over_and_what_is_left():
+def test_a_reply_has_new_resolved_and_open_findings():
     old, new = finding("old"), finding("new")
     body = message(
         notice(old, new, occasion=NotificationReason.CHANGED, fresh=(new,), resolved={"dag_paused:x": "x is paused"})
@@ -51,31 +51,31 @@ def test_a_reply_says_what_is_new_what_is_over_and_what_is_left():
     assert "Still open: 1 paused DAG" in words(body)
 
 
-def test_when_all_is_over_it_says_so():
+def test_a_message_says_that_all_problems_are_resolved():
     body = message(notice(occasion=NotificationReason.RESOLVED, resolved={"dag_paused:x": "x is paused"}))
     assert body["blocks"][0]["text"]["text"] == "✅ All problems are resolved · team-a"
     assert complaints(body) == []
 
 
-def test_too_many_are_counted_by_kind():
+def test_findings_beyond_the_limit_are_counted_by_kind():
     many = [finding(f"dag-{n}") for n in range(30)] + [finding("file", kind=FindingKind.IMPORT_ERROR)]
     body = message(notice(*many))
     assert len(body["blocks"]) <= MAX_SECTIONS + 3
     assert "… and 18 paused DAGs, 1 import error" in words(body)
 
 
-def test_what_has_no_owner_is_the_platforms():
+def test_findings_without_an_owner_are_for_the_platform():
     body = message(Notification("", NotificationReason.NEW, (CRITICAL,), (CRITICAL,)))
     assert body["blocks"][0]["text"]["text"].endswith("· the platform")
 
 
 @pytest.mark.parametrize("kind", FindingKind)
-def test_each_kind_has_words(kind):
+def test_each_kind_has_a_name(kind):
     assert NAMES[kind]
     assert summary([finding(kind=kind)]).startswith("1 ")
 
 
-def test_what_means_something_to_slack_is_escaped():
+def test_special_characters_of_slack_are_escaped():
     body = message(notice(finding(title="<b> & c|d", detail="a <!channel> b")))
     assert "&lt;b&gt; &amp; c" in words(body)
     assert "<!channel>" not in words(body)
@@ -95,7 +95,7 @@ text = st.text(max_size=5000)
     st.sampled_from(list(NotificationReason)),
     text,
 )
-def test_whatever_airflow_calls_things_slack_takes_the_message(parts, owner, occasion, remark):
+def test_slack_accepts_a_message_with_any_texts(parts, owner, occasion, remark):
     found = [
         finding(f"s{n}", title=title or "x", detail=detail, owners=(other,), kind=kind, severity=severity)
         for n, (title, detail, other, kind, severity) in enumerate(parts)

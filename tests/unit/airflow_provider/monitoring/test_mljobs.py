@@ -1,4 +1,4 @@
-"""A finding names the MLJobs whose runs it is about, whatever kind it is of."""
+"""A finding of any kind names the MLJobs that it affects."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_finding_names_the_mljob(find):
     assert "team-a/churn.v2" in str(message(Notification("team-a", NotificationReason.NEW, (finding,), (finding,))))
 
 
-def test_many_mljobs_are_named_as_far_as_there_is_room_and_counted():
+def test_a_finding_counts_all_mljobs_and_names_some():
     fields = finding_fields([run_id(0, f"job-{number}") for number in range(40)] * 2, "Why.", {"runs": 80})
     assert fields["detail"] == "40 MLJobs: team-a/job-0, team-a/job-1, team-a/job-2 and 37 more. Why."
     assert fields["numbers"] == {"runs": 80, "mljobs": 40}
@@ -85,6 +85,6 @@ def test_many_mljobs_are_named_as_far_as_there_is_room_and_counted():
 
 
 @pytest.mark.parametrize("run_id", ["manual__2026", "backfill__2026-01-01T00:00:00+00:00", "", "mljob.a.b-1"])
-def test_a_run_that_no_operator_started_names_none(run_id):
+def test_a_run_that_the_operator_did_not_start_has_no_mljob(run_id):
     assert mljob_name(run_id) is None
     assert finding_fields([run_id], "Why.", {"runs": 1}) == {"detail": "Why.", "numbers": {"runs": 1}}

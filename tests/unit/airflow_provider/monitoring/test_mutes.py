@@ -1,4 +1,4 @@
-"""Mutes: what is muted is not told, and a mute that has ended or can't be read mutes nothing and is."""
+"""Mutes remove findings. A mute that has ended or is invalid mutes nothing, and is reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def told(*findings, mutes=(), tags=()):
     ],
     ids=["id", "glob", "globs", "kind", "short names of kinds", "a second before its end"],
 )
-def test_what_a_mute_covers_is_not_told_and_is_counted(mute):
+def test_a_mute_removes_and_counts_the_findings_that_it_covers(mute):
     found = told(CHURN, finding("reports"), mutes=[mute])
     assert [kept.subject for kept in found.findings] == ["reports"]
     [reported] = found.mutes
@@ -61,7 +61,7 @@ def test_what_a_mute_covers_is_not_told_and_is_counted(mute):
     [entry(dags="chur"), entry(dags="CHURN"), entry(kinds="dag_stale"), entry(until="2026-05-04T12:00:00Z")],
     ids=["another DAG", "another case", "another kind", "its end"],
 )
-def test_what_a_mute_does_not_cover_is_told(mute):
+def test_a_mute_keeps_findings_that_it_does_not_cover(mute):
     found = told(CHURN, mutes=[mute])
     assert [kept.key for kept in found.findings] == [CHURN.key]
     assert found.mutes[0].findings == 0
@@ -76,12 +76,12 @@ def test_a_mute_that_has_ended_is_reported_and_the_finding_says_so():
     assert found.mutes[0].ended
 
 
-def test_what_is_about_no_dag_is_not_muted():
+def test_a_finding_about_no_dag_is_never_muted():
     pool = finding("pool", kind=FindingKind.POOL_SATURATED, dag_id=None)
     assert told(pool, mutes=[entry(dags="*")]).findings == [pool]
 
 
-def test_what_is_about_several_dags_is_muted_where_each_of_them_is():
+def test_a_finding_about_several_dags_is_muted_if_each_dag_is_muted():
     broken = finding("file.py", kind=FindingKind.IMPORT_ERROR)
     for dags, kept in ((["a"], []), (["a", "b"], [broken])):
         found = apply_mutes(
@@ -91,18 +91,18 @@ def test_what_is_about_several_dags_is_muted_where_each_of_them_is():
 
 
 @pytest.mark.parametrize("tag", ["mljob-mute", "mljob-mute:dag_paused", "mljob-mute:paused"])
-def test_a_tag_mutes(tag):
+def test_a_tag_mutes_findings_of_its_dag(tag):
     found = told(CHURN, tags=["nightly", tag])
     assert found.findings == []
     assert found.mutes == (Mute(place=f"tag {tag} of churn", dags=("churn",), findings=1, keys=(CHURN.key,)),)
 
 
 @pytest.mark.parametrize("tag", ["mljob-mute:stale", "mljob-muted", "mute", "mljob"])
-def test_another_tag_does_not(tag):
+def test_other_tags_mute_nothing(tag):
     assert told(CHURN, tags=[tag]).findings == [CHURN]
 
 
-def test_a_tag_that_names_no_kind_mutes_nothing_and_its_owner_is_told():
+def test_a_tag_without_a_valid_kind_is_a_finding_for_the_owner():
     kept = told(CHURN, tags=["mljob-mute:pausd"]).findings
     assert kept[0] == CHURN
     [complaint] = kept[1:]
@@ -133,7 +133,7 @@ def test_a_tag_that_names_no_kind_mutes_nothing_and_its_owner_is_told():
         ([entry(unti=LATER)], "mljob_mutes[0]", "Field unti: Extra inputs are not permitted"),
     ],
 )  # fmt: skip
-def test_a_mute_that_cannot_be_read_mutes_nothing_and_is_told(text, place, why):
+def test_an_invalid_mute_mutes_nothing_and_is_a_finding(text, place, why):
     kept = told(CHURN, mutes=text).findings
     assert kept[0] == CHURN
     [complaint] = kept[1:]
@@ -143,57 +143,57 @@ def test_a_mute_that_cannot_be_read_mutes_nothing_and_is_told(text, place, why):
     assert len(complaint.detail) < 400
 
 
-def test_one_mute_that_cannot_be_read_leaves_the_others():
+def test_an_invalid_mute_does_not_affect_the_others():
     found = told(CHURN, mutes=[entry(until="tomorrow"), entry()])
     assert [kept.kind for kept in found.findings] == [FindingKind.MUTE_UNREADABLE]
 
 
-def test_the_complaint_about_a_mute_is_not_muted():
+def test_a_finding_about_an_invalid_mute_is_never_muted():
     found = told(mutes=[entry(dags="*"), {}], tags=["mljob-mute"])
     assert [kept.subject for kept in found.findings] == ["mljob_mutes[1]"]
 
 
-def test_mutes_are_bounded():
+def test_the_number_of_mutes_is_bounded():
     found = told(CHURN, mutes=[entry(dags="x")] * MAX_MUTES + [entry()])
     assert [kept.subject for kept in found.findings] == ["churn", "mljob_mutes"]
     assert "only the first 100 are read" in found.findings[1].detail
 
 
 @pytest.mark.parametrize("text", [None, "", " ", "[]"])
-def test_no_mutes_are_none(text):
+def test_an_empty_variable_mutes_nothing(text):
     assert apply_mutes([CHURN], parse(text), lambda _: [Dag("churn")], LINKS, NOW).findings == [CHURN]
 
 
-def test_a_report_names_so_many_muted_findings_and_says_of_which_kinds_there_are_more():
+def test_the_number_of_muted_findings_in_a_report_is_bounded():
     found = told(*(finding(f"d{number}") for number in range(600)), mutes=[entry(dags="*")])
     assert (found.mutes[0].findings, len(found.mutes[0].keys)) == (600, 500)
     assert found.cut == {FindingKind.DAG_PAUSED}
 
 
-class TestMemory:
-    """Muting is not mending."""
+class TestNotifications:
+    """A muted finding is not resolved."""
 
     MUTED = report(minutes=120, muted=1, mutes=(Mute(place="mljob_mutes[0]", findings=1, keys=(CHURN.key,)),))
-    MEMORY = {  # noqa: RUF012
+    STATE = {  # noqa: RUF012
         "team-a": Conversation(
             "#a", "C1", "1.0", NOW, {CHURN.key: NotifiedFinding("churn is paused", Severity.WARNING, NOW)}
         )
     }
 
-    def test_what_is_muted_is_not_said_to_be_over(self):
-        assert state.due_notifications(self.MEMORY, report(minutes=120), NotificationPolicy()) != []
-        assert state.due_notifications(self.MEMORY, self.MUTED, NotificationPolicy()) == []
+    def test_a_muted_finding_is_not_resolved(self):
+        assert state.due_notifications(self.STATE, report(minutes=120), NotificationPolicy()) != []
+        assert state.due_notifications(self.STATE, self.MUTED, NotificationPolicy()) == []
 
-    def test_what_is_muted_is_told_anew_when_its_mute_ends(self):
-        memory = state.after_report(self.MEMORY, self.MUTED, NotificationPolicy())
-        [notification] = state.due_notifications(memory, report(CHURN, minutes=135), NotificationPolicy())
+    def test_a_muted_finding_is_new_when_its_mute_ends(self):
+        later = state.after_report(self.STATE, self.MUTED, NotificationPolicy())
+        [notification] = state.due_notifications(later, report(CHURN, minutes=135), NotificationPolicy())
         assert notification.new == (CHURN,)
 
-    def test_what_flickers_is_remembered(self):
-        assert state.after_report(self.MEMORY, report(minutes=15), NotificationPolicy()) == self.MEMORY
+    def test_a_missing_finding_stays_in_the_state_for_a_while(self):
+        assert state.after_report(self.STATE, report(minutes=15), NotificationPolicy()) == self.STATE
 
 
-def test_the_page_says_how_many_findings_are_muted_by_what_and_which_mutes_have_ended():
+def test_the_page_lists_the_mutes_with_their_findings_and_ends():
     ended = Mute(place="mljob_mutes[0]", dags=("a<b",), until=NOW - timedelta(days=1), reason="R&D", ended=True)
     active = Mute(place="tag mljob-mute of x", dags=("x",), kinds=(FindingKind.DAG_PAUSED,), findings=3)
     text = page(report(muted=3, mutes=(ended, active)))

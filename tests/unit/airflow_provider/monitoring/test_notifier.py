@@ -1,4 +1,4 @@
-"""Telling: nobody twice, nobody forgotten, whatever Slack answers."""
+"""Every owner is notified exactly once, whatever Slack answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIRECTORY = OwnerDirectory({"team-a": "#a", "team-b": "#b"}, "#airflow")
 
 @dataclass
 class FakeSlack:
-    """Takes every message, but for addresses that are set to fail."""
+    """Accepts every message, except for addresses with an error."""
 
     errors: dict[str, SlackError] = field(default_factory=dict)
     threads: bool = True
@@ -39,7 +39,7 @@ class World:
     state: NotificationState = field(default_factory=dict)
     directory: OwnerDirectory = DIRECTORY
 
-    def tell(self, *findings, minutes: float = 0):
+    def notify(self, *findings, minutes: float = 0):
         def save(state: NotificationState) -> None:
             self.state = state
 
@@ -53,55 +53,55 @@ def world() -> World:
     return World()
 
 
-def test_each_owner_is_told_once(world):
-    assert world.tell(A, B) == {"team-a": "new", "team-b": "new"}
-    assert world.tell(A, B, minutes=15) == {}
+def test_each_owner_is_notified_once(world):
+    assert world.notify(A, B) == {"team-a": "new", "team-b": "new"}
+    assert world.notify(A, B, minutes=15) == {}
     assert world.slack.sent == [("#a", None, True), ("#b", None, True)]
 
 
-def test_what_has_no_owner_is_told_in_the_fallback_channel(world):
-    assert world.tell(finding("pool", owner=None)) == {"the platform": "new"}
+def test_findings_without_an_owner_go_to_the_fallback_channel(world):
+    assert world.notify(finding("pool", owner=None)) == {"the platform": "new"}
     assert world.slack.sent == [("#airflow", None, True)]
 
 
-def test_what_is_new_is_a_reply_that_the_channel_sees_and_what_is_over_one_that_it_does_not(world):
-    world.tell(A)
-    world.tell(A, finding("c"), minutes=15)
-    world.tell(A, minutes=200)
+def test_a_reply_is_broadcast_if_it_has_new_findings(world):
+    world.notify(A)
+    world.notify(A, finding("c"), minutes=15)
+    world.notify(A, minutes=200)
     assert world.slack.sent[1:] == [("#a", "1.0", True), ("#a", "1.0", False)]
 
 
-def test_whom_slack_cannot_reach_is_written_to_in_the_fallback_channel_and_followed_up_there(world):
+def test_messages_to_an_unreachable_owner_go_to_the_fallback_channel(world):
     world.slack.errors["#a"] = UnreachableError("channel_not_found")
-    assert world.tell(A, B) == {"team-a": "new", "team-b": "new"}
-    world.tell(A, B, finding("c"), minutes=15)
+    assert world.notify(A, B) == {"team-a": "new", "team-b": "new"}
+    world.notify(A, B, finding("c"), minutes=15)
     assert world.slack.sent == [("#airflow", None, False), ("#b", None, True), ("#airflow", "1.0", True)]
 
 
-def test_a_fallback_that_cannot_be_reached_is_an_error_that_keeps_nobody_else_from_being_told(world):
+def test_an_unreachable_fallback_channel_does_not_affect_other_owners(world):
     world.slack.errors |= {"#a": UnreachableError("is_archived"), "#airflow": UnreachableError("not_in_channel")}
     with pytest.raises(NotificationError, match="1 of 2"):
-        world.tell(A, B)
+        world.notify(A, B)
     world.slack.errors.clear()
-    assert world.tell(A, B, minutes=1) == {"team-a": "new"}
+    assert world.notify(A, B, minutes=1) == {"team-a": "new"}
 
 
-def test_a_try_that_ended_half_way_goes_on_where_it_was(world):
+def test_a_retry_notifies_only_owners_who_were_not_notified(world):
     world.slack.errors["#b"] = SlackError("timed out")
     with pytest.raises(NotificationError):
-        world.tell(A, B)
+        world.notify(A, B)
     world.slack.errors.clear()
-    assert world.tell(A, B) == {"team-b": "new"}
+    assert world.notify(A, B) == {"team-b": "new"}
 
 
-def test_an_owner_who_moved_is_written_to_at_the_new_address(world):
-    world.tell(A)
+def test_an_owner_with_a_new_address_gets_a_new_message(world):
+    world.notify(A)
     world.directory = OwnerDirectory({"team-a": "#new"}, "#airflow")
-    world.tell(A, finding("c"), minutes=15)
+    world.notify(A, finding("c"), minutes=15)
     assert world.slack.sent[1] == ("#new", None, True)
 
 
-def test_links_are_asked_for_when_there_is_news_for_somebody_without_an_address(world):
+def test_owner_links_are_read_only_for_owners_without_an_address(world):
     asked = []
 
     def link_of(owner: str) -> str | None:
@@ -109,16 +109,16 @@ def test_links_are_asked_for_when_there_is_news_for_somebody_without_an_address(
         return "https://acme.slack.com/archives/C0123456789"
 
     world.directory = OwnerDirectory({"team-a": "#a"}, "#airflow", link_of)
-    world.tell(A, B)
-    world.tell(A, B, minutes=15)
+    world.notify(A, B)
+    world.notify(A, B, minutes=15)
     assert asked == ["team-b"]
     assert world.slack.sent == [("#a", None, True), ("C0123456789", None, True)]
 
 
-def test_without_threads_a_follow_up_is_a_message(world):
+def test_without_threads_a_reply_is_a_message(world):
     world.slack.post = lambda *args, **kwargs: Posted("webhook", None)
-    world.tell(A)
-    assert world.tell(A, finding("c"), minutes=15) == {"team-a": "changed"}
+    world.notify(A)
+    assert world.notify(A, finding("c"), minutes=15) == {"team-a": "changed"}
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_without_threads_a_follow_up_is_a_message(world):
         ("https://acme.slack.com/", None),
     ],
 )
-def test_an_owners_link_may_lead_to_slack(link, address):
+def test_a_link_of_an_owner_may_have_a_slack_address(link, address):
     assert address_in_link(link) == address
 
 
-def test_the_mapping_wins_over_the_link_and_the_fallback_is_for_all_others():
+def test_the_mapping_overrides_the_link_and_the_link_the_fallback():
     link = "mailto:ada@example.com"
     assert recipient_of("a", {"a": "#a"}, link, "#f") == Recipient("#a")
     assert recipient_of("a", {}, link, "#f") == Recipient("ada@example.com")
@@ -147,11 +147,11 @@ def test_the_mapping_wins_over_the_link_and_the_fallback_is_for_all_others():
 
 
 @pytest.mark.parametrize("wrong", [[], "x", {"a": 1}])
-def test_a_mapping_that_is_none_says_so(wrong):
+def test_an_invalid_mapping_names_the_variable(wrong):
     with pytest.raises(ValueError, match="mljob_owners"):
         mapping_of(wrong)
 
 
-def test_nobody_to_tell_costs_no_message(world):
-    assert world.tell() == {}
+def test_a_report_without_findings_sends_no_message(world):
+    assert world.notify() == {}
     assert world.slack.sent == []

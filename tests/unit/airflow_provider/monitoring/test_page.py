@@ -1,4 +1,4 @@
-"""The page stands alone, says what was found, and nothing that Airflow calls things gets out of its place."""
+"""A page needs no other resources, has all findings, and is valid HTML with any texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VOID = {"meta", "br", "path", "circle", "polyline"}
 
 
 class Tree(HTMLParser):
-    """Checks that what is opened is closed, and collects what a page is made of."""
+    """Checks that each element is closed, and collects elements and text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,30 +54,30 @@ TABLE = Table(
 )
 
 
-def test_a_page_needs_nothing_else():
+def test_a_page_has_no_external_resources():
     tree = read(page(report(finding(), SLOW, tables=(TABLE,), series=(SERIES,))))
     assert not tree.tags & {"script", "link", "img", "iframe", "object"}
     fetched = {name for name, _ in tree.attributes} & {"src", "srcset", "style", "onload"}
     assert fetched == set()
 
 
-def test_it_says_what_was_found_by_owner_the_worst_first():
+def test_a_page_has_the_findings_by_owner_sorted_by_severity():
     words = read(page(report(CRITICAL, finding("b", owner="team-b"), finding("p", owner=None)))).words
     assert "mljob_monitor: 1 critical, 2 warnings" in words
     assert words.index("team-a") < words.index("team-b")
     assert "The platform" in words
 
 
-def test_nothing_wrong_is_said_too():
+def test_a_page_without_findings_says_so():
     assert "no findings" in read(page(report())).words
 
 
-def test_what_was_not_looked_at_is_said():
+def test_a_page_says_which_findings_may_be_missing():
     words = read(page(report(incomplete={FindingKind.DAG_PAUSED: "only the first 10,000 DAGs were read"}))).words
     assert "only the first 10,000 DAGs were read" in words
 
 
-def test_tables_and_plots_are_there():
+def test_a_page_has_tables_and_charts():
     tree = read(page(report(tables=(TABLE,), series=(SERIES,))))
     assert {"svg", "table", "figure"} <= tree.tags
     assert "at most 4 of 4 slots" in tree.words
@@ -88,18 +88,18 @@ text = st.text(max_size=200)
 
 
 @given(text, text, st.text(max_size=50), st.lists(st.floats(0, 1e7), max_size=60))
-def test_whatever_airflow_calls_things_the_page_stays_a_page(title, detail, owner, history):
+def test_a_page_with_any_texts_is_valid_html(title, detail, owner, history):
     odd = finding(title=title, detail=detail, owners=(owner,), url=f"javascript:{title}", history=tuple(history))
     tree = read(page(report(odd, tables=(Table(title=title, columns=(owner,), rows=((detail,),), links=(title,)),))))
     assert not any(name == "href" and not value.startswith("http") for name, value in tree.attributes)
     assert "script" not in tree.tags
 
 
-def test_a_sparkline_of_nothing_is_nothing():
+def test_there_is_no_sparkline_without_values():
     assert sparkline(()) == sparkline((1.0,)) == ""
 
 
-def test_pages_are_kept_for_a_while_and_the_newest_has_a_name(tmp_path, monkeypatch):
+def test_the_number_of_pages_is_bounded_and_the_newest_is_latest_html(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "KEPT", 3)
     for minutes in range(5):
         made = report(finding(f"d{minutes}"), minutes=minutes)
@@ -110,7 +110,7 @@ def test_pages_are_kept_for_a_while_and_the_newest_has_a_name(tmp_path, monkeypa
     assert "d4 is paused" in (tmp_path / "mljob_monitor" / "latest.html").read_text()
 
 
-def test_the_address_follows_the_file():
+def test_the_url_of_a_page_ends_with_its_file():
     made = report(minutes=timedelta(hours=1).total_seconds() / 60)
     assert (
         files.url_of(made, "https://reports.example/") == "https://reports.example/mljob_monitor/2026-05-04T130000.html"

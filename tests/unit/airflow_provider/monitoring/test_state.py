@@ -1,4 +1,4 @@
-"""What is told, to whom, and how often: once, then only what is new, worse or over."""
+"""The notifications that are due: first all findings, then only new, more severe and resolved ones."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from mljob_airflow.monitoring.notifications.state import (
     NotifiedFinding,
 )
 from mljob_contract.reports import FindingKind, Severity
-from tests.unit.airflow_provider.monitoring.reports import NOW, SLOW, finding, report
+from tests.unit.airflow_provider.monitoring.reports import NOW, SLOW, finding
+from tests.unit.airflow_provider.monitoring.reports import report as make_report
 
 A, B = finding("a"), finding("b")
 
 
-class Teller:
-    """Looks one after the other, every quarter of an hour, and what was said after each."""
+class Monitor:
+    """A monitor that makes a report every quarter of an hour, and the notifications after each report."""
 
     def __init__(self) -> None:
         self.state: state.NotificationState = {}
         self.policy = NotificationPolicy()
         self.minutes = 0.0
 
-    def look(self, *findings, after: float = 15, **fields):
+    def report(self, *findings, after: float = 15, **fields):
         self.minutes += after
-        made = report(*findings, minutes=self.minutes, **fields)
+        made = make_report(*findings, minutes=self.minutes, **fields)
         notifications = state.due_notifications(self.state, made, self.policy)
         for notification in notifications:
             self.state = state.after_notification(self.state, notification, Conversation("#a", "C1", "1.1", made.at))
@@ -44,25 +45,25 @@ class Teller:
 
 
 @pytest.fixture
-def teller() -> Teller:
-    return Teller()
+def monitor() -> Monitor:
+    return Monitor()
 
 
-def test_nothing_wrong_is_not_said(teller):
-    assert teller.look() == []
+def test_a_report_without_findings_has_no_notification(monitor):
+    assert monitor.report() == []
 
 
-def test_what_is_new_is_said_once(teller):
-    [notification] = teller.look(A, B)
+def test_a_new_finding_is_notified_once(monitor):
+    [notification] = monitor.report(A, B)
     assert (notification.owner, notification.reason, notification.new) == ("team-a", NotificationReason.NEW, (A, B))
-    assert teller.look(A, B) == []
-    assert teller.look(B, A) == []
+    assert monitor.report(A, B) == []
+    assert monitor.report(B, A) == []
 
 
-def test_each_owner_gets_one_message_and_two_owners_both_get_theirs(teller):
+def test_each_owner_gets_one_notification(monitor):
     both = finding("shared", owners=("team-a", "team-b"))
     platform = finding("pool", owner=None)
-    notifications = teller.look(A, both, platform)
+    notifications = monitor.report(A, both, platform)
     assert {notification.owner: len(notification.current) for notification in notifications} == {
         "": 1,
         "team-a": 2,
@@ -70,89 +71,89 @@ def test_each_owner_gets_one_message_and_two_owners_both_get_theirs(teller):
     }
 
 
-def test_something_new_is_said_in_the_thread(teller):
-    teller.look(A)
-    [notification] = teller.look(A, B)
+def test_a_new_finding_is_a_reply_in_the_thread(monitor):
+    monitor.report(A)
+    [notification] = monitor.report(A, B)
     assert (notification.reason, notification.new, notification.current) == (NotificationReason.CHANGED, (B,), (A, B))
     assert not notification.starts_thread
 
 
-def test_worse_is_new_and_better_is_not(teller):
+def test_a_finding_is_new_if_it_is_more_severe(monitor):
     worse = A.model_copy(update={"severity": Severity.CRITICAL})
-    teller.look(A)
-    assert teller.look(worse)[0].new == (worse,)
-    assert teller.look(A) == []
-    assert teller.look(worse) == []
+    monitor.report(A)
+    assert monitor.report(worse)[0].new == (worse,)
+    assert monitor.report(A) == []
+    assert monitor.report(worse) == []
 
 
-def test_other_numbers_are_no_news(teller):
-    teller.look(A)
-    assert teller.look(A.model_copy(update={"title": "a is paused, 7 runs waiting", "numbers": {"runs": 7}})) == []
+def test_a_finding_with_other_numbers_is_not_new(monitor):
+    monitor.report(A)
+    assert monitor.report(A.model_copy(update={"title": "a is paused, 7 runs waiting", "numbers": {"runs": 7}})) == []
 
 
-def test_after_a_quiet_period_what_is_still_wrong_is_said_again(teller):
-    teller.look(A)
-    assert teller.look(A, after=23 * 60) == []
-    [notification] = teller.look(A, after=60)
+def test_open_findings_are_repeated_after_the_repeat_period(monitor):
+    monitor.report(A)
+    assert monitor.report(A, after=23 * 60) == []
+    [notification] = monitor.report(A, after=60)
     assert notification.reason is NotificationReason.REMINDER
     assert notification.starts_thread
-    assert teller.look(A) == []
+    assert monitor.report(A) == []
 
 
-def test_a_reply_does_not_put_off_the_next_reminder(teller):
-    teller.look(A)
-    teller.look(A, B, after=23 * 60)
-    assert teller.look(A, B, after=60)[0].reason is NotificationReason.REMINDER
+def test_a_reply_does_not_delay_the_next_reminder(monitor):
+    monitor.report(A)
+    monitor.report(A, B, after=23 * 60)
+    assert monitor.report(A, B, after=60)[0].reason is NotificationReason.REMINDER
 
 
-def test_what_is_over_is_said_when_it_has_stayed_away_for_a_while(teller):
-    teller.look(A, B)
-    assert teller.look(B) == []
-    assert teller.look(B) == []
-    [notification] = teller.look(B)
+def test_a_finding_is_resolved_when_it_is_missing_for_a_while(monitor):
+    monitor.report(A, B)
+    assert monitor.report(B) == []
+    assert monitor.report(B) == []
+    [notification] = monitor.report(B)
     assert (notification.reason, dict(notification.resolved), notification.current) == (
         NotificationReason.RESOLVED,
         {A.key: "a is paused"},
         (B,),
     )
-    assert teller.look(B) == []
+    assert monitor.report(B) == []
 
 
-def test_what_flickers_is_told_once(teller):
-    teller.look(A)
-    said = [teller.look(*([A] if step % 3 == 0 else [])) for step in range(30)]
+def test_a_finding_that_comes_and_goes_is_notified_once(monitor):
+    monitor.report(A)
+    said = [monitor.report(*([A] if step % 3 == 0 else [])) for step in range(30)]
     assert said == [[]] * 30
 
 
-def test_when_all_is_over_the_next_trouble_begins_a_conversation(teller):
-    teller.look(A)
-    assert teller.look(after=60)[0].reason is NotificationReason.RESOLVED
-    assert teller.state == {}
-    assert teller.look(A)[0].reason is NotificationReason.NEW
+def test_a_finding_after_all_are_resolved_starts_a_thread(monitor):
+    monitor.report(A)
+    assert monitor.report(after=60)[0].reason is NotificationReason.RESOLVED
+    assert monitor.state == {}
+    assert monitor.report(A)[0].reason is NotificationReason.NEW
 
 
-def test_what_was_not_looked_at_in_full_is_not_over(teller):
-    teller.look(A)
-    assert teller.look(after=600, incomplete={FindingKind.DAG_PAUSED: "only the first 10,000 DAGs were read"}) == []
-    assert teller.look(after=15)[0].reason is NotificationReason.RESOLVED
+def test_an_incomplete_report_resolves_no_finding(monitor):
+    monitor.report(A)
+    assert monitor.report(after=600, incomplete={FindingKind.DAG_PAUSED: "only the first 10,000 DAGs were read"}) == []
+    assert monitor.report(after=15)[0].reason is NotificationReason.RESOLVED
 
 
-def test_a_slow_run_is_never_over_it_is_forgotten(teller):
-    teller.look(SLOW)
-    assert teller.look(after=60) == []
-    assert teller.look(SLOW, after=60) == []
-    assert teller.look(after=25 * 60) == []
-    assert teller.state == {}
+def test_a_slow_task_is_forgotten_and_never_resolved(monitor):
+    monitor.report(SLOW)
+    assert monitor.report(after=60) == []
+    assert monitor.report(SLOW, after=60) == []
+    assert monitor.report(after=25 * 60) == []
+    assert monitor.state == {}
 
 
-def test_what_matters_too_little_is_not_said(teller):
+def test_findings_below_the_least_severity_are_not_notified(monitor):
     info = finding("info", severity=Severity.INFO)
-    assert teller.look(info) == []
-    teller.policy = NotificationPolicy(min_severity=Severity.INFO)
-    assert teller.look(info)[0].new == (info,)
+    assert monitor.report(info) == []
+    monitor.policy = NotificationPolicy(min_severity=Severity.INFO)
+    assert monitor.report(info)[0].new == (info,)
 
 
-def test_the_memory_is_bounded_and_keeps_what_was_seen_last():
+def test_the_state_is_bounded_and_keeps_the_findings_seen_last():
     told = {
         f"dag_paused:{n}": NotifiedFinding(f"{n}", Severity.WARNING, NOW + timedelta(seconds=n))
         for n in range(MAX_NOTIFIED + 50)
@@ -177,22 +178,22 @@ def test_the_memory_is_bounded_and_keeps_what_was_seen_last():
         {"team-a": {"target": "", "channel": "", "thread": None, "at": "yesterday", "findings": {}}},
     ],
 )
-def test_a_memory_that_cannot_be_read_says_so(damaged):
+def test_an_invalid_state_is_an_error(damaged):
     with pytest.raises(ValueError, match="not the state of a monitor"):
         state.from_json(damaged)
 
 
-def test_no_memory_is_an_empty_one():
+def test_a_missing_variable_is_an_empty_state():
     assert state.from_json(None) == {}
 
 
-def test_a_kind_that_this_version_does_not_know_is_dropped(teller):
-    teller.look(A)
-    conversation = teller.state["team-a"]
+def test_findings_of_an_unknown_kind_are_dropped_from_the_state(monitor):
+    monitor.report(A)
+    conversation = monitor.state["team-a"]
     odd = {"from_the_future:a": NotifiedFinding("?", Severity.WARNING, NOW)}
-    teller.state = {"team-a": replace(conversation, findings={**conversation.findings, **odd})}
-    assert teller.look(A) == []
-    assert set(teller.state["team-a"].findings) == {A.key}
+    monitor.state = {"team-a": replace(conversation, findings={**conversation.findings, **odd})}
+    assert monitor.report(A) == []
+    assert set(monitor.state["team-a"].findings) == {A.key}
 
 
 findings = st.lists(
@@ -209,16 +210,16 @@ findings = st.lists(
 
 
 @given(st.lists(st.tuples(findings, st.sampled_from([15.0, 60.0, 1500.0])), max_size=12))
-def test_whatever_is_found_nobody_is_told_the_same_twice_within_the_quiet_period(looks):
-    teller = Teller()
+def test_no_finding_is_notified_twice_within_the_repeat_period(reports):
+    monitor = Monitor()
     told: dict[tuple[str, str], tuple[float, int]] = {}
-    for found, minutes in looks:
-        for notification in teller.look(*found, after=minutes):
+    for found, minutes in reports:
+        for notification in monitor.report(*found, after=minutes):
             for resolved in notification.resolved:
                 told.pop((notification.owner, resolved), None)
             for new in notification.new:
                 before = told.get((notification.owner, new.key))
                 quiet = 24 * 60
-                assert before is None or teller.minutes - before[0] >= quiet or new.severity.rank > before[1]
-                told[notification.owner, new.key] = (teller.minutes, new.severity.rank)
-    assert len(json.dumps(state.to_json(teller.state))) < 100_000
+                assert before is None or monitor.minutes - before[0] >= quiet or new.severity.rank > before[1]
+                told[notification.owner, new.key] = (monitor.minutes, new.severity.rank)
+    assert len(json.dumps(state.to_json(monitor.state))) < 100_000

@@ -1,4 +1,4 @@
-"""When a task has left its own past: never on noise that is stable, always on a shift that is clear."""
+"""When a task exceeds its baseline: hardly ever with stable noise, always with a clear shift."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from mljob_airflow.monitoring.findings.statistics import RECENT, Baseline, exceeded_baseline, quantile
 
-LOOKS = 4000
+RUNS = 4000
 Noise = Callable[[random.Random], float]
 
 
-def left(values: list[float], min_history: int = 20) -> bool:
+def exceeds(values: list[float], min_history: int = 20) -> bool:
     return exceeded_baseline(values, min_history=min_history) is not None
 
 
@@ -25,20 +25,20 @@ def lognormal(sigma: float) -> Noise:
 
 
 def student(sigma: float) -> Noise:
-    """Three degrees of freedom: oddities that a normal distribution does not have."""
+    """Noise with more outliers than a normal distribution (three degrees of freedom)."""
     return lambda rng: (
         60 * math.exp(sigma * rng.gauss(0, 1) / math.sqrt(sum(rng.gauss(0, 1) ** 2 for _ in range(3)) / 3))
     )
 
 
 def two_ways(share: float) -> Noise:
-    """Mostly nothing to do; sometimes thirty times as much."""
+    """Mostly short runs, and sometimes runs that take thirty times as long."""
     return lambda rng: (600 if rng.random() < share else 20) * math.exp(0.1 * rng.gauss(0, 1))
 
 
 def rate(noise: Noise, history: int) -> float:
     rng = random.Random(f"{history}")
-    return sum(left([noise(rng) for _ in range(history + RECENT)]) for _ in range(LOOKS)) / LOOKS
+    return sum(exceeds([noise(rng) for _ in range(history + RECENT)]) for _ in range(RUNS)) / RUNS
 
 
 @pytest.mark.parametrize("history", [20, 97])
@@ -54,17 +54,17 @@ def rate(noise: Noise, history: int) -> float:
     ],
     ids=["constant", "lognormal", "very-skewed", "exponential", "two-ways", "heavy-tails"],
 )
-def test_stable_noise_is_hardly_ever_taken_for_a_shift(noise, at_most, history):
-    """The rate for each look at a new run, as docs/monitoring.md states it."""
+def test_stable_noise_hardly_ever_exceeds_its_baseline(noise, at_most, history):
+    """The rate for each new run, as docs/monitoring.md states it."""
     assert rate(noise, history) <= at_most
 
 
 @pytest.mark.parametrize("history", [20, 97])
 @pytest.mark.parametrize(("sigma", "factor"), [(0.1, 2), (0.2, 3), (0.3, 6)])
-def test_a_clear_shift_is_seen_when_three_runs_had_it(sigma, factor, history):
+def test_a_clear_shift_is_noticed_after_three_runs(sigma, factor, history):
     rng, noise = random.Random(1), lognormal(sigma)
     seen = sum(
-        left([factor * noise(rng) for _ in range(RECENT)] + [noise(rng) for _ in range(history)]) for _ in range(500)
+        exceeds([factor * noise(rng) for _ in range(RECENT)] + [noise(rng) for _ in range(history)]) for _ in range(500)
     )
     assert seen / 500 >= 0.9
 
@@ -73,53 +73,53 @@ pasts = st.lists(st.floats(30, 90), min_size=20, max_size=97)
 
 
 @given(pasts, st.floats(0.01, 10_000))
-def test_the_unit_does_not_matter(past, factor):
-    """Hours instead of seconds change nothing, as long as all is above Airflow's own jitter."""
+def test_the_unit_of_the_values_does_not_matter(past, factor):
+    """The result is the same in hours and in seconds, if all values are above Airflow's own jitter."""
     values = [value * 200 for value in [200.0, 200.0, 200.0, *past]]
-    assert left(values) == left([value * max(factor, 0.01) for value in values])
+    assert exceeds(values) == exceeds([value * max(factor, 0.01) for value in values])
 
 
 @given(pasts)
-def test_what_every_tenth_run_does_is_no_shift(past):
+def test_a_value_of_every_tenth_run_is_no_shift(past):
     usual = sorted(past)[-len(past) // 10 - 1]
-    assert not left([usual, usual, usual, *past])
+    assert not exceeds([usual, usual, usual, *past])
 
 
 @given(pasts)
-def test_a_run_far_beyond_the_longest_is_enough_by_itself(past):
-    assert left([max(past) * 1e5, past[0], past[1], *past])
+def test_a_single_run_far_above_the_longest_is_a_hang(past):
+    assert exceeds([max(past) * 1e5, past[0], past[1], *past])
 
 
 @given(pasts)
-def test_one_odd_run_among_the_last_is_no_shift_when_the_newest_is_as_usual(past):
-    assert not left([min(past), max(past) * 1000, max(past) * 1000, *past])
+def test_outliers_are_no_shift_when_the_newest_run_is_usual(past):
+    assert not exceeds([min(past), max(past) * 1000, max(past) * 1000, *past])
 
 
 @given(pasts, st.randoms())
-def test_the_order_of_the_past_does_not_matter(past, rng):
+def test_the_order_of_earlier_runs_does_not_matter(past, rng):
     shuffled = list(past)
     rng.shuffle(shuffled)
-    assert left([150.0, 150.0, 150.0, *past]) == left([150.0, 150.0, 150.0, *shuffled])
+    assert exceeds([150.0, 150.0, 150.0, *past]) == exceeds([150.0, 150.0, 150.0, *shuffled])
 
 
 @given(st.lists(st.floats(1, 100), max_size=19))
-def test_with_too_little_past_there_is_nothing_to_leave(past):
-    assert not left([10_000.0, 10_000.0, 10_000.0, *past])
+def test_too_few_earlier_runs_have_no_baseline(past):
+    assert not exceeds([10_000.0, 10_000.0, 10_000.0, *past])
 
 
-def test_faster_is_no_trouble():
-    assert not left([1.0, 1.0, 1.0] + [600.0] * 50)
+def test_faster_runs_do_not_exceed_the_baseline():
+    assert not exceeds([1.0, 1.0, 1.0] + [600.0] * 50)
 
 
-def test_half_of_the_past_may_be_odd_without_hiding_a_hang():
+def test_outliers_in_the_history_do_not_hide_a_hang():
     baseline = Baseline.of([60.0] * 60 + [3600.0] * 2)
     assert baseline.median == pytest.approx(60)
     assert baseline.limit < 120
 
 
-def test_a_shift_that_stays_becomes_the_past():
+def test_a_shift_that_stays_becomes_the_baseline():
     runs = [180.0] * 60 + [60.0] * 37
-    assert not left(runs)
+    assert not exceeds(runs)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))
