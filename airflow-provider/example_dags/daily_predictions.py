@@ -1,10 +1,12 @@
-"""Read the images of each day with a trained model: a job with a schedule, for MLJobs of type Backfill.
+"""Read the images of each day with a trained model: a job with a schedule, for MLJobs of type
+Backfill.
 
-When the model has changed, a backfill of a range of dates repeats the predictions with the version of the model that its conf names. The
-predictions of a day are an artifact with versions: ``latest`` is the newest, and predictions of earlier models stay.
+When the model has changed, a backfill of a range of dates repeats the predictions with the version
+of the model that its conf names. The predictions of a day are an artifact with versions: ``latest``
+is the newest, and predictions of earlier models stay.
 
-The images of a day are drawn from digits that no dataset has, with the day as the seed. The schedule ended in January 2026, so a run starts only
-for a backfill.
+The images of a day are drawn from digits that no dataset has, with the day as the seed. The
+schedule ended in January 2026, so a run starts only for a backfill.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ with mljob_dag(
 
     @task
     def read(version: str) -> None:
-        """Read the day's images, and publish the predictions. Their card names the version of the model."""
+        """Read the day's images, and publish the predictions. Their card names the version of the
+        model.
+        """
         import joblib
         import pandas as pd
 

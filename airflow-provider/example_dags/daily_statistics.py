@@ -1,9 +1,11 @@
 """Statistics of each day's images: a DAG with a schedule, for MLJobs of type Backfill.
 
-The images of a day are drawn from scikit-learn's digits with the day as the seed, so another run for the day gives the same statistics. The
-schedule ended in January 2026, so a run starts only for a backfill.
+The images of a day are drawn from scikit-learn's digits with the day as the seed, so another run
+for the day gives the same statistics. The schedule ended in January 2026, so a run starts only for
+a backfill.
 
-This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The other examples are declared with ``mljob_dag``.
+This DAG is written by hand, and uses ``mljob_callbacks()`` to send events about its tasks. The
+other examples are declared with ``mljob_dag``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Enrich a dataset with families of features, each computed in a mapped task group.
 
-The enriched dataset is a new dataset with its own versions. Its card names the version of the dataset that it was made from, and has the recipe of
-the features, with which a training computes them anew. The DAG waits for the dataset, so an MLJob that enriches can be applied together with
-the MLJob that generates. Because the task groups are mapped, the conf chooses the families.
+The enriched dataset is a new dataset with its own versions. Its card names the version of the
+dataset that it was made from, and has the recipe of the features, with which a training computes
+them anew. The DAG waits for the dataset, so an MLJob that enriches can be applied together with the
+MLJob that generates. Because the task groups are mapped, the conf chooses the families.
 """
 
 from __future__ import annotations

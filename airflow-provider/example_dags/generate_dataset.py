@@ -1,7 +1,9 @@
-"""Generate a dataset of any size by augmenting a dataset of scikit-learn, and check it before it is published.
+"""Generate a dataset of any size by augmenting a dataset of scikit-learn, and check it before it is
+published.
 
-Rows are drawn from the known rows of the source, see :mod:`mljob_examples.sources`. Images of digits are moved, and all rows get noise. Mapped tasks
-generate the shards in parallel; another task merges them into one Parquet file. If the dataset passes its checks, it is published as a version
+Rows are drawn from the known rows of the source, see :mod:`mljob_examples.sources`. Images of
+digits are moved, and all rows get noise. Mapped tasks generate the shards in parallel; another task
+merges them into one Parquet file. If the dataset passes its checks, it is published as a version
 with a card: rows, columns with their statistics, and the MLJob that made it.
 """
 

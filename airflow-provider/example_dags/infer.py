@@ -1,7 +1,7 @@
 """Read the images in the conf with a model that ``select_model`` or ``train_model`` has published.
 
-``predict`` reads many images in one run. This DAG answers a request: a few images in the conf, the answer in the MLJob's
-``.status.outputs``, and many runs at the same time.
+``predict`` reads many images in one run. This DAG answers a request: a few images in the conf, the
+answer in the MLJob's ``.status.outputs``, and many runs at the same time.
 """
 
 from __future__ import annotations

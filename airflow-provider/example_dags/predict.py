@@ -1,7 +1,8 @@
 """Read handwritten digits with a model that ``select_model`` or ``train_model`` has published.
 
-The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that trains the model. The images are drawn from
-digits that no dataset has. Mapped tasks read them in batches.
+The DAG waits for the model, so an MLJob that predicts can be applied together with the MLJob that
+trains the model. The images are drawn from digits that no dataset has. Mapped tasks read them in
+batches.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ with mljob_dag(
 
     @task
     def publish(paths: list[str], version: str) -> None:
-        """Merge the batches in their order, and publish the predictions. Their card names the version of the model."""
+        """Merge the batches in their order, and publish the predictions. Their card names the
+        version of the model.
+        """
         import pandas as pd
 
         model = artifacts.find("models", job.params().model_id, version)

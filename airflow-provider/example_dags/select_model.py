@@ -1,9 +1,11 @@
 """Compare candidate models on a version of a dataset, and publish the best one.
 
-Each candidate is cross-validated by a mapped task: for each fold, it is trained on the other folds and tested on this one. Rows that were made
-from one row of the source are in one fold, and the features of an enriched dataset are fitted anew on the training rows of each fold. So
-neither a model nor its features have seen the test rows. The best candidate is then trained on more and more rows, which shows live in the MLJob
-whether more data would help, and finally on all rows. The published version has metrics, a plot, and a card that names the version of the dataset.
+Each candidate is cross-validated by a mapped task: for each fold, it is trained on the other folds
+and tested on this one. Rows that were made from one row of the source are in one fold, and the
+features of an enriched dataset are fitted anew on the training rows of each fold. So neither a
+model nor its features have seen the test rows. The best candidate is then trained on more and more
+rows, which shows live in the MLJob whether more data would help, and finally on all rows. The
+published version has metrics, a plot, and a card that names the version of the dataset.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ with mljob_dag(
 ) as job:
 
     def load(version: str) -> tuple[artifacts.Artifact, Any, Any, Any, Any]:
-        """The dataset, its inputs of shape (rows, inputs), its labels and origins, and the recipe of its features."""
+        """The dataset, its inputs of shape (rows, inputs), its labels and origins, and the recipe
+        of its features.
+        """
         import pandas as pd
 
         dataset = artifacts.find("datasets", job.params().dataset, version)
@@ -124,7 +128,9 @@ with mljob_dag(
 
     @task
     def fit(compared: dict[str, Any], version: str) -> dict[str, Any]:
-        """Train the best candidate on more and more rows, then on all; return the path of the model and the learning curve."""
+        """Train the best candidate on more and more rows, then on all; return the path of the model
+        and the learning curve.
+        """
         import joblib
         import numpy as np
         from threadpoolctl import threadpool_limits

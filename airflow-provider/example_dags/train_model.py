@@ -1,7 +1,8 @@
 """Train a model that reads handwritten digits, and report each epoch during the training.
 
-The images are the known images of scikit-learn's digits. In each epoch a small neural network gets them moved and with new noise. The task then
-reports the loss, and the accuracy on test images, which appear in the MLJob while the task runs. A model that is good enough is published as a
+The images are the known images of scikit-learn's digits. In each epoch a small neural network gets
+them moved and with new noise. The task then reports the loss, and the accuracy on test images,
+which appear in the MLJob while the task runs. A model that is good enough is published as a
 version, with its metrics and a card, for ``predict``.
 """
 
@@ -72,7 +73,9 @@ with mljob_dag(
 
     @task
     def split(path: str) -> str:
-        """Divide the images into training and test images, with the same share of each digit; return the path of both sets."""
+        """Divide the images into training and test images, with the same share of each digit;
+        return the path of both sets.
+        """
         import numpy as np
         from sklearn.model_selection import train_test_split
 
@@ -112,7 +115,8 @@ with mljob_dag(
             images = sources.moved(np.tile(train_x, (params.copies, 1)), random)
             return images + random.normal(scale=0.05, size=images.shape)
 
-        # The matrices are small. With more threads, tasks on the same machine would wait for each other.
+        # The matrices are small. With more threads, tasks on the same machine would wait for each
+        # other.
         threadpool_limits(1)
         epochs, batch = params.epochs, 64
         for epoch in range(1, epochs + 1):
@@ -128,7 +132,8 @@ with mljob_dag(
             log.info("Epoch %d/%d: loss %.4f, accuracy %.4f", epoch, epochs, loss, accuracy)
             report(progress=epoch / epochs, metrics={"epoch": epoch, "loss": loss, "accuracy": accuracy})
 
-        # Callers of the model have pixels from 0 to 16, and the network was trained with pixels from 0 to 1.
+        # Callers of the model have pixels from 0 to 16, and the network was trained with pixels
+        # from 0 to 1.
         scale = MinMaxScaler().fit([[0] * 64, [16] * 64])
         path = str(artifacts.run_dir() / "model.joblib")
         joblib.dump(make_pipeline(scale, model), path)

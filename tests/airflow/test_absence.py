@@ -1,4 +1,6 @@
-"""The installed Airflow has the texts by which the operator recognises that a run, a task or a DAG does not exist."""
+"""The installed Airflow has the texts by which the operator recognises that a run, a task or a DAG
+does not exist.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ FILES = {
 
 
 def absence():
-    """The operator's module. The operator is not installed in this environment, and the module imports nothing of it."""
+    """The operator's module. The operator is not installed in this environment, and the module
+    imports nothing of it.
+    """
     spec = importlib.util.spec_from_file_location("absence", MODULE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

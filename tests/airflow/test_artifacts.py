@@ -1,4 +1,6 @@
-"""The artifacts of the example DAGs: versions that never change, each with a card, and a pointer to the latest one."""
+"""The artifacts of the example DAGs: versions that never change, each with a card, and a pointer to
+the latest one.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ PAUSED = ("parity_paused", "backfill_contract_days", "events_paused")
 
 @pytest.fixture(autouse=True)
 def _path_as_it_was(monkeypatch):
-    """Airflow adds the folder of a DAG bundle to the import path, so that DAG files can import modules of the folder."""
+    """Airflow adds the folder of a DAG bundle to the import path, so that DAG files can import
+    modules of the folder.
+    """
     monkeypatch.setattr("sys.path", [*sys.path])
 
 

@@ -1,4 +1,6 @@
-"""The imports of a DAG file: nothing of Kafka before the first event is sent, and no other package for the import of this one."""
+"""The imports of a DAG file: nothing of Kafka before the first event is sent, and no other package
+for the import of this one.
+"""
 
 from __future__ import annotations
 

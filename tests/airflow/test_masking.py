@@ -1,4 +1,6 @@
-"""Secrets that Airflow's secrets masker knows in a task's process are masked in the events of that process."""
+"""Secrets that Airflow's secrets masker knows in a task's process are masked in the events of that
+process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The monitoring DAGs as Airflow parses them, and the Slack provider's hooks against a Slack server on loopback."""
+"""The monitoring DAGs as Airflow parses them, and the Slack provider's hooks against a Slack server
+on loopback.
+"""
 
 from __future__ import annotations
 

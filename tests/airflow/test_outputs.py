@@ -1,4 +1,6 @@
-"""Publishing outputs through Airflow's own serialisation of XComs: a value that can't be stored is left out, and never fails the task."""
+"""Publishing outputs through Airflow's own serialisation of XComs: a value that can't be stored is
+left out, and never fails the task.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The documented role of Airflow's simple auth manager is the least one that can submit and cancel runs."""
+"""The documented role of Airflow's simple auth manager is the least one that can submit and cancel
+runs.
+"""
 
 from __future__ import annotations
 

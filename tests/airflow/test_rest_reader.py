@@ -1,4 +1,6 @@
-"""Reading Airflow's REST API page by page and up to a bound, with the real client and answers in Airflow's format."""
+"""Reading Airflow's REST API page by page and up to a bound, with the real client and answers in
+Airflow's format.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
 def row(number: int, **fields):
-    """A task instance as a later Airflow may list it, with a state and a field that the client does not know."""
+    """A task instance as a later Airflow may list it, with a state and a field that the client does
+    not know.
+    """
     given = {
         "id": "x",
         "dag_id": "churn",
@@ -123,7 +127,9 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server, cursors):
 
 
 def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server):
-    """Other fields of the answer have other types in 3.1 than in the client's models, which are those of 3.3."""
+    """Other fields of the answer have other types in 3.1 than in the client's models, which are
+    those of 3.3.
+    """
     given = {"task_id": "fit", "downstream_task_ids": ["stop"], "trigger_rule": "all_done", "is_mapped": False}
     server.answers["/dags/churn/tasks"] = (200, {"tasks": [given | {"retry_exponential_backoff": False}]})
     assert AirflowRuns(server.endpoint).tasks("churn") == [Task("fit", ("stop",), "all_done")]

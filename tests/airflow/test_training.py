@@ -22,7 +22,8 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 @pytest.fixture(scope="module")
 def dags():
     with pytest.MonkeyPatch.context() as patch:
-        # Airflow puts a bundle's folder on the path, so that its DAG files find what lies beside them.
+        # Airflow puts a bundle's folder on the path, so that its DAG files find what lies beside
+        # them.
         patch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
         yield read_dag_files(EXAMPLES).dags
 

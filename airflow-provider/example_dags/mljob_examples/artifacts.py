@@ -1,8 +1,9 @@
 """Artifacts that jobs exchange: datasets, models and predictions, in versions that never change.
 
-The name of a version is a hash of its files and of its parents, the versions that it was made from. So publishing the same files again, for
-example in a task's second try, makes no new version. Each version has a card, which describes the files, and names the MLJob and the parents.
-The cards lead from a prediction back to the dataset. ``latest`` points to one of the versions::
+The name of a version is a hash of its files and of its parents, the versions that it was made from.
+So publishing the same files again, for example in a task's second try, makes no new version. Each
+version has a card, which describes the files, and names the MLJob and the parents. The cards lead
+from a prediction back to the dataset. ``latest`` points to one of the versions::
 
     <MLJOB_DATA_DIR>/models/digits/latest
     <MLJOB_DATA_DIR>/models/digits/3f9c0a51be77/{model.joblib, metrics.json, card.json, card.md}
@@ -75,7 +76,9 @@ def data_dir() -> Path:
 
 
 def run_dir() -> Path:
-    """A folder for files that one task of this run hands to the next. Two runs must not mix their files."""
+    """A folder for files that one task of this run hands to the next. Two runs must not mix their
+    files.
+    """
     path: Path = data_dir() / "runs" / get_current_context()["run_id"]
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -135,7 +138,8 @@ def publish(
 def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
     """A version that exists; for ``latest``, the version that it points to now.
 
-    Call this once in a run, and give the version to the other tasks: for a later task ``latest`` may be another version.
+    Call this once in a run, and give the version to the other tasks: for a later task ``latest``
+    may be another version.
     """
     if version == LATEST:
         version = (_home(kind, name) / LATEST).read_text()
@@ -143,7 +147,9 @@ def find(kind: Kind, name: str, version: str = LATEST) -> Artifact:
 
 
 def is_published(kind: Kind, name: str, version: str, *, within: float, otherwise: str) -> bool:
-    """Whether a version exists, for a sensor to return. After ``within`` seconds the run fails with the text ``otherwise``."""
+    """Whether a version exists, for a sensor to return. After ``within`` seconds the run fails with
+    the text ``otherwise``.
+    """
     return is_there(_home(kind, name) / version, within=within, otherwise=otherwise)
 
 

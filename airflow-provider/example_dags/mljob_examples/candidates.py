@@ -13,7 +13,8 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
 
     Args:
         name: The kind of model.
-        recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. It is fitted with the model, on the same rows.
+        recipe: The transformer that adds features, see :func:`mljob_examples.features.recipe`. It
+            is fitted with the model, on the same rows.
         seed: The same seed gives the same model.
     """
     from sklearn.base import clone
@@ -36,8 +37,9 @@ def model_of(name: Candidate, recipe: Any, seed: int) -> Any:
 def folds(labels: Any, origins: Any, number: int, seed: int) -> Iterator[tuple[Any, Any]]:
     """The folds of a cross-validation.
 
-    Rows of one origin are in one fold, and each fold has its share of every label. An augmented dataset repeats the rows of its source, so
-    with random folds a model would be tested on rows that it was trained on.
+    Rows of one origin are in one fold, and each fold has its share of every label. An augmented
+    dataset repeats the rows of its source, so with random folds a model would be tested on rows
+    that it was trained on.
 
     Args:
         labels: Array of shape (rows,).

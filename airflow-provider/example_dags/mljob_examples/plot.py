@@ -1,4 +1,6 @@
-"""The plot of a trained model, as SVG: the scores of each candidate, and the learning curve of the chosen one."""
+"""The plot of a trained model, as SVG: the scores of each candidate, and the learning curve of the
+chosen one.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ def comparison(scores: Mapping[str, Sequence[float]], chosen: str, curve: Sequen
     Args:
         scores: The accuracy of each candidate in each fold, from 0 to 1.
         chosen: The chosen candidate.
-        curve: The learning curve of the chosen candidate: numbers of training rows in ascending order, each with the accuracy on rows of
-            other origins.
+        curve: The learning curve of the chosen candidate: numbers of training rows in ascending
+            order, each with the accuracy on rows of other origins.
     """
     wide = WIDTH - LEFT - RIGHT
     values = [*(value for row in scores.values() for value in row), *(value for _, value in curve)]

@@ -1,6 +1,8 @@
-"""The rows of scikit-learn's datasets, divided into known rows, for datasets and models, and unseen rows, for predictions.
+"""The rows of scikit-learn's datasets, divided into known rows, for datasets and models, and unseen
+rows, for predictions.
 
-Predictions for rows that a model was trained on look better than the model is. The division is always the same.
+Predictions for rows that a model was trained on look better than the model is. The division is
+always the same.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class Rows:
     """Some rows of a source."""
 
     data: Any
-    """Array of shape (rows, features). A digit's 64 features are its pixels, from 0 (paper) to 16 (ink)."""
+    """Array of shape (rows, features). A digit's 64 features are its pixels, from 0 (paper) to 16
+    (ink).
+    """
     target: Any
     """Array of shape (rows,): the label of each row."""
     origin: Any
@@ -42,14 +46,16 @@ def unseen(source: Source = "digits") -> Rows:
 
 
 def new_images(seed: int, number: int) -> tuple[Any, Any]:
-    """New images of handwritten digits, made from unseen rows. They are moved and have noise, as in a dataset.
+    """New images of handwritten digits, made from unseen rows. They are moved and have noise, as in
+    a dataset.
 
     Args:
         seed: The same seed gives the same images.
         number: The number of images.
 
     Returns:
-        Pixels from 0 (paper) to 16 (ink), of shape (number, 64), and the true digits, of shape (number,).
+        Pixels from 0 (paper) to 16 (ink), of shape (number, 64), and the true digits, of shape
+        (number,).
     """
     import numpy as np
 

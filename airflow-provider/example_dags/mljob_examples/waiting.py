@@ -1,6 +1,7 @@
 """Waiting for a dataset or a model: the params that name it, and the sensor that waits for it.
 
-Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the model.
+Because of the sensor, an MLJob that predicts can be applied together with the MLJob that trains the
+model.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from mljob_airflow.jobs import Job
 from mljob_examples import artifacts
 
 POKE_INTERVAL = 10
-"""Seconds between two pokes. A shorter interval is too short for Airflow, see :mod:`mljob_airflow.tasks.waiting`."""
+"""Seconds between two pokes. A shorter interval is too short for Airflow, see
+:mod:`mljob_airflow.tasks.waiting`.
+"""
 
 
 class Wanted(NamedTuple):
@@ -56,7 +59,9 @@ class ModelParams(BaseModel):
 
 
 def wait_for_dataset(job: Job[Any]) -> Any:
-    """A sensor for a job with :class:`DatasetParams`. Its return value is the version of the dataset."""
+    """A sensor for a job with :class:`DatasetParams`. Its return value is the version of the
+    dataset.
+    """
     return _wait(job, "wait_for_dataset")
 
 
@@ -68,7 +73,8 @@ def wait_for_model(job: Job[Any]) -> Any:
 def _wait(job: Job[Any], task_id: str) -> Any:
     """A sensor that waits for the artifact without occupying a worker slot.
 
-    All later tasks use the version that it returns, because ``latest`` may change before the run has ended.
+    All later tasks use the version that it returns, because ``latest`` may change before the run
+    has ended.
     """
 
     @task.sensor(task_id=task_id, mode="reschedule", poke_interval=POKE_INTERVAL, timeout=24 * 3600)

@@ -2,8 +2,10 @@
 
 DAG files and the code of tasks import these names from here:
 
-- :func:`mljob_dag`: declares a job: an on-demand DAG with an owner, typed params and outputs, and the callbacks on every task.
-- :func:`mljob_callbacks`: callbacks for a DAG's ``default_args`` that send an event for every state that a task enters.
+- :func:`mljob_dag`: declares a job: an on-demand DAG with an owner, typed params and outputs, and
+  the callbacks on every task.
+- :func:`mljob_callbacks`: callbacks for a DAG's ``default_args`` that send an event for every state
+  that a task enters.
 - :func:`report`: reports progress and metrics of the running task.
 - :func:`publish_outputs`: publishes small results of the run, which the MLJob's status shows.
 - :func:`fail_for_good`: makes the exception that fails a task without a retry.
@@ -13,13 +15,15 @@ DAG files and the code of tasks import these names from here:
 The packages:
 
 - :mod:`.events` sends task events to Kafka; :mod:`.tasks` is what the code of a running task calls;
-- :mod:`.jobs` declares jobs and describes DAGs, also for the command ``mljob-airflow`` (:mod:`.cli`);
-- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`, which reach Airflow through :mod:`.rest`.
+- :mod:`.jobs` declares jobs and describes DAGs, also for the command ``mljob-airflow``
+  (:mod:`.cli`);
+- :mod:`.cancellation` and :mod:`.monitoring` are the code of the DAGs in :mod:`.dags`, which reach
+  Airflow through :mod:`.rest`.
 
 Airflow itself loads :mod:`.policy` and :mod:`.provider_info` through entry points when it starts.
 
-Importing this package imports neither Airflow nor Kafka. A DAG file that uses it parses as fast as one that doesn't, and training
-code that reports progress also runs on a laptop without Airflow.
+Importing this package imports neither Airflow nor Kafka. A DAG file that uses it parses as fast as
+one that doesn't, and training code that reports progress also runs on a laptop without Airflow.
 """
 
 from __future__ import annotations

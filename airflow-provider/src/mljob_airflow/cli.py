@@ -1,8 +1,9 @@
 """The command ``mljob-airflow``, for people who write MLJobs for the DAGs in DAG files.
 
-``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes MLJobs to fill in. The command reads DAG
-files as Airflow does, from paths or from the DAG bundles of Airflow's configuration. It needs neither Airflow's database nor a running
-Airflow, so a CI job can compare a repository's manifests with its DAGs.
+``list`` lists the DAGs, ``explain`` explains a DAG or one of its params, and ``manifests`` writes
+MLJobs to fill in. The command reads DAG files as Airflow does, from paths or from the DAG bundles
+of Airflow's configuration. It needs neither Airflow's database nor a running Airflow, so a CI job
+can compare a repository's manifests with its DAGs.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ MAX_NAMED = 20
 
 
 class UsageError(Exception):
-    """The arguments name a DAG that does not exist, or contradict each other. The text says what to change."""
+    """The arguments name a DAG that does not exist, or contradict each other. The text says what to
+    change.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 0 for success, 1 if Airflow can't import a DAG file, 2 for invalid arguments.
+        The exit status: 0 for success, 1 if Airflow can't import a DAG file, 2 for invalid
+        arguments.
     """
     options = _parser().parse_args(arguments)
     found = catalog.load(options.dags)

@@ -1,7 +1,8 @@
 """The supported versions of Airflow, 3.1 to 3.3, and the differences between them.
 
-Since 3.1 two classes have moved. The REST API of 3.1 has no cursors, but :mod:`mljob_airflow.rest.paging` works without knowing
-the version. As everywhere in this package, Airflow is imported only when a function is called.
+Since 3.1 two classes have moved. The REST API of 3.1 has no cursors, but
+:mod:`mljob_airflow.rest.paging` works without knowing the version. As everywhere in this package,
+Airflow is imported only when a function is called.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class UnsupportedAirflowError(ImportError):
 @cache
 def installed_version() -> str | None:
     """The version of the installed Airflow, without importing it; ``None`` without Airflow."""
-    # In Airflow 2, apache-airflow is the distribution with the code. Since 3.0 it only depends on the parts.
+    # In Airflow 2, apache-airflow is the distribution with the code. Since 3.0 it only depends on
+    # the parts.
     for distribution in ("apache-airflow-core", "apache-airflow"):
         try:
             return metadata.version(distribution)
@@ -34,16 +36,19 @@ def installed_version() -> str | None:
 
 
 def assert_supported(version: str | None) -> None:
-    """Raise an error if Airflow is too old. Without Airflow there is no error, because training code also runs without Airflow.
+    """Raise an error if Airflow is too old. Without Airflow there is no error, because training
+    code also runs without Airflow.
 
-    Each module that a DAG file may import calls this function when it is imported. The modules that Airflow loads when it starts
-    (:mod:`.policy`, :mod:`.provider_info` and their imports) don't call it: the error would stop Airflow.
+    Each module that a DAG file may import calls this function when it is imported. The modules that
+    Airflow loads when it starts (:mod:`.policy`, :mod:`.provider_info` and their imports) don't
+    call it: the error would stop Airflow.
 
     Args:
         version: The version of Airflow, from :func:`installed_version`.
 
     Raises:
-        UnsupportedAirflowError: Airflow is too old. For a DAG file, Airflow's UI shows this as an import error.
+        UnsupportedAirflowError: Airflow is too old. For a DAG file, Airflow's UI shows this as an
+            import error.
     """
     number = version_number(version or "")
     if number is not None and number < OLDEST:
@@ -64,7 +69,9 @@ def skip_exception() -> type[Exception]:
 
 
 def read_dag_files(path: Path) -> Any:
-    """The ``DagBag`` of a DAG file, or of a folder of DAG files. Its ``import_errors`` has the files that can't be imported."""
+    """The ``DagBag`` of a DAG file, or of a folder of DAG files. Its ``import_errors`` has the
+    files that can't be imported.
+    """
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
         from airflow.dag_processing.dagbag import DagBag
@@ -84,8 +91,8 @@ def read_dag_files(path: Path) -> Any:
 def masked(text: str) -> str:
     """``text`` with ``***`` for the secrets that Airflow's secrets masker knows in this process.
 
-    These are passwords of Connections that were used, Variables with sensitive names, and arguments of ``mask_secret``. Airflow itself masks
-    only its logs.
+    These are passwords of Connections that were used, Variables with sensitive names, and arguments
+    of ``mask_secret``. Airflow itself masks only its logs.
     """
     try:
         from airflow.sdk.log import redact

@@ -1,7 +1,8 @@
 """The ``[mljob]`` section of Airflow's configuration.
 
-Options come from ``airflow.cfg`` or from environment variables ``AIRFLOW__MLJOB__<OPTION>``. :mod:`mljob_airflow.provider_info` describes each
-option with its default, and ``airflow config list`` shows these descriptions.
+Options come from ``airflow.cfg`` or from environment variables ``AIRFLOW__MLJOB__<OPTION>``.
+:mod:`mljob_airflow.provider_info` describes each option with its default, and ``airflow config
+list`` shows these descriptions.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def report_topic() -> str:
 
 
 def monitor_schedule() -> str | None:
-    """The schedule of ``mljob_monitor``, a cron expression; ``None`` (``none`` in the configuration): it runs only when it is triggered."""
+    """The schedule of ``mljob_monitor``, a cron expression; ``None`` (``none`` in the
+    configuration): it runs only when it is triggered.
+    """
     return _schedule("monitor_schedule", MONITOR_SCHEDULE)
 
 
@@ -99,7 +102,8 @@ def _get(option: str, default: str) -> str:
 
 
 def _conf() -> Any:
-    # Late: some modules of this package work without Airflow, and Airflow imports the cluster policy while it starts.
+    # Late: some modules of this package work without Airflow, and Airflow imports the cluster
+    # policy while it starts.
     from airflow.configuration import conf
 
     return conf

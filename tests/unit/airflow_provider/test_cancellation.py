@@ -34,7 +34,9 @@ class FakeClock:
 
 @dataclass
 class FakeRuns:
-    """An Airflow with one run. Setting a task instance failed clears its failed downstream tasks, as in Airflow."""
+    """An Airflow with one run. Setting a task instance failed clears its failed downstream tasks,
+    as in Airflow.
+    """
 
     run: str | None = "running"
     dag: list[Task] = field(default_factory=list)
@@ -206,7 +208,9 @@ def test_a_run_that_stays_open_is_not_over_and_says_so():
 
 
 def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed():
-    """The time for failing task instances one by one is over, and the ended run still has a task instance that waits for its retry."""
+    """The time for failing task instances one by one is over, and the ended run still has a task
+    instance that waits for its retry.
+    """
     states = {("fit", index): None for index in range(1000)} | {("load", -1): "up_for_retry"}
     runs = FakeRuns(dag=[Task("fit"), Task("load")], states=states, forgotten=("load",))
     runs.dag = chain("fit", "load")

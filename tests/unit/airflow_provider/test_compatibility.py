@@ -1,4 +1,6 @@
-"""An Airflow that is too old is refused. A newer Airflow, and an environment without Airflow, are accepted."""
+"""An Airflow that is too old is refused. A newer Airflow, and an environment without Airflow, are
+accepted.
+"""
 
 from __future__ import annotations
 

@@ -79,7 +79,9 @@ def test_a_run_without_an_mljob_has_no_reference():
 
 
 def test_an_event_from_the_dag_processor_has_the_identity_only():
-    """In the DAG processor the task instance has neither dates nor a host, and the context has no exception."""
+    """In the DAG processor the task instance has neither dates nor a host, and the context has no
+    exception.
+    """
     ti = SimpleNamespace(dag_id="train", run_id="r", task_id="fit", map_index=None, try_number=1)
     told = event_from_context(EventName.TASK_FAILED, {"ti": ti}, source="prod", now=NOW)
     assert (told.map_index, told.error, told.duration, told.hostname) == (-1, None, None, None)
@@ -99,7 +101,9 @@ def test_a_long_error_is_cut():
 
 
 def test_an_error_is_masked_before_it_is_cut(monkeypatch):
-    """Airflow's masker knows the whole secret, and would not find the beginning of a secret that was cut."""
+    """Airflow's masker knows the whole secret, and would not find the beginning of a secret that
+    was cut.
+    """
     monkeypatch.setattr(callbacks, "masked", lambda text: text.replace("hunter2", "***"))
     told = event(
         EventName.TASK_FAILED, {**context(), "exception": ValueError("x" * (MAX_ERROR_LENGTH - 4) + "hunter2")}

@@ -120,7 +120,9 @@ JSON = st.recursive(
 
 
 def refusals(model: type[BaseModel], conf: dict[str, Any]) -> list[str]:
-    """Whether Airflow accepts the conf: it validates each param's value, or its default, against the schema."""
+    """Whether Airflow accepts the conf: it validates each param's value, or its default, against
+    the schema.
+    """
     found = []
     for spec in params_of(model):
         value = conf.get(spec.name, spec.default)

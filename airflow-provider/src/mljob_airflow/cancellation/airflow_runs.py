@@ -52,7 +52,9 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances failed; the errors. A task instance that has failed already is no error."""
+        """Set task instances failed; the errors. A task instance that has failed already is no
+        error.
+        """
         if self._fail_together(dag_id, dag_run_id, instances):
             return []
         errors = [self._fail_one(dag_id, dag_run_id, instance) for instance in instances]
@@ -80,7 +82,8 @@ class AirflowRuns:
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
         """Fail a batch in one request; whether Airflow has failed all of it.
 
-        Airflow stops at the first task instance that it refuses (one that has failed already is enough), and keeps what it did before.
+        Airflow stops at the first task instance that it refuses (one that has failed already is
+        enough), and keeps what it did before.
         """
         if len(batch) == 1:
             return False
@@ -135,7 +138,8 @@ class AirflowRuns:
                 # The task instance has failed already.
                 return None
             if error.status == 404:
-                # The DAG has lost this task, or a mapped task was expanded meanwhile. The next round lists the task instances again.
+                # The DAG has lost this task, or a mapped task was expanded meanwhile. The next
+                # round lists the task instances again.
                 return str(error)
             raise
         return None

@@ -1,7 +1,8 @@
 """The order in which the task instances of a run are failed. Pure.
 
-When a task instance is set failed, Airflow clears its failed and upstream_failed downstream tasks (``set_task_instance_state`` of Airflow 3.3),
-which would run again. So upstream tasks are failed before downstream tasks.
+When a task instance is set failed, Airflow clears its failed and upstream_failed downstream tasks
+(``set_task_instance_state`` of Airflow 3.3), which would run again. So upstream tasks are failed
+before downstream tasks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ NOT_STARTED = frozenset({None, "scheduled", "queued", "skipped", "upstream_faile
 TEARDOWN_TRIGGER_RULE = "all_done_setup_success"
 """The trigger rule of every teardown task. Airflow gives it to no other task."""
 BATCH_SIZE = 25
-"""Task instances in one request: Airflow locks the rows of all of them until it has set the last one."""
+"""Task instances in one request: Airflow locks the rows of all of them until it has set the last
+one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class Task:
 
 
 def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
-    """The rank of each task: 0 without upstream tasks, otherwise one more than the highest rank of its upstream tasks."""
+    """The rank of each task: 0 without upstream tasks, otherwise one more than the highest rank of
+    its upstream tasks.
+    """
     upstream: dict[str, set[str]] = {}
     for task in tasks:
         upstream.setdefault(task.task_id, set())
@@ -57,9 +62,9 @@ def upstream_first(tasks: Iterable[Task]) -> dict[str, int]:
 def batches(instances: Iterable[TaskInstance], ranks: Mapping[str, int]) -> list[list[TaskInstance]]:
     """The task instances in the order in which they are to be failed, one batch for each request.
 
-    A batch has task instances of one rank, because Airflow follows no order within a request. Lower ranks come first, and tasks that the DAG
-    no longer has come last. Within a rank, task instances that don't run yet come first: otherwise they would start in the slots that become
-    free.
+    A batch has task instances of one rank, because Airflow follows no order within a request. Lower
+    ranks come first, and tasks that the DAG no longer has come last. Within a rank, task instances
+    that don't run yet come first: otherwise they would start in the slots that become free.
     """
     last = max(ranks.values(), default=0) + 1
     groups: dict[int, list[TaskInstance]] = {}

@@ -1,18 +1,24 @@
-"""Cancelling dag runs: fail every unfinished task instance, then the run, then verify that all of it has ended.
+"""Cancelling dag runs: fail every unfinished task instance, then the run, then verify that all of
+it has ended.
 
 Airflow 3.3 behaves in three ways that matter here:
 
-- *Setting a task instance failed clears its failed and upstream_failed downstream tasks*, which would run again. So task instances are
-  failed upstream first (:mod:`.plan`), and listed again after each round, until a round finds none that is unfinished.
-- *Setting one task instance failed takes about 50 ms*, and locks rows that the scheduler waits for. Setting the run failed takes as long
-  for all of its tasks together, but sets tasks that have not started ``skipped``. So task instances are failed one by one for at
-  most :data:`FAIL_SECONDS`, and the rest of a run with thousands of mapped task instances ends with the run.
-- *Teardown tasks run when a run is set failed*, because they release what setup tasks have taken. Mode ``graceful`` lets them run, and
-  fails those that don't end in time. Mode ``immediate`` fails them like all others.
+- *Setting a task instance failed clears its failed and upstream_failed downstream tasks*, which
+  would run again. So task instances are failed upstream first (:mod:`.plan`), and listed again
+  after each round, until a round finds none that is unfinished.
+- *Setting one task instance failed takes about 50 ms*, and locks rows that the scheduler waits for.
+  Setting the run failed takes as long for all of its tasks together, but sets tasks that have not
+  started ``skipped``. So task instances are failed one by one for at most :data:`FAIL_SECONDS`, and
+  the rest of a run with thousands of mapped task instances ends with the run.
+- *Teardown tasks run when a run is set failed*, because they release what setup tasks have taken.
+  Mode ``graceful`` lets them run, and fails those that don't end in time. Mode ``immediate`` fails
+  them like all others.
 
-The process of a failed task instance learns of it at its next heartbeat, at most five seconds later, and is then stopped.
+The process of a failed task instance learns of it at its next heartbeat, at most five seconds
+later, and is then stopped.
 
-Several runs are cancelled in parallel, because each cancellation mostly waits. An error in one does not affect the others.
+Several runs are cancelled in parallel, because each cancellation mostly waits. An error in one does
+not affect the others.
 
 This module needs no Airflow: requests go through :class:`Runs`.
 """
@@ -46,7 +52,9 @@ TEARDOWN_SECONDS = 30.0
 VERIFY_SECONDS = 15.0
 """Seconds that the run may take to end after everything was set failed."""
 FAIL_SECONDS = 20.0
-"""Seconds in which task instances are failed one by one: a few hundred. Setting the run failed ends the rest."""
+"""Seconds in which task instances are failed one by one: a few hundred. Setting the run failed ends
+the rest.
+"""
 POLL_SECONDS = 0.5
 """Seconds between two requests for a state."""
 PARALLEL_RUNS = 8
@@ -84,7 +92,9 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances failed; the errors. A task instance that has failed already is no error."""
+        """Set task instances failed; the errors. A task instance that has failed already is no
+        error.
+        """
         ...
 
     def fail_run(self, dag_id: str, dag_run_id: str, note: str) -> None:
@@ -157,10 +167,12 @@ def cancel_runs(
     mode: CancellationMode = CancellationMode.GRACEFUL,
     timing: Timing | None = None,
 ) -> Iterator[Summary]:
-    """Cancel runs in parallel, each as :func:`cancel_run` does, and yield each summary as soon as its run is done.
+    """Cancel runs in parallel, each as :func:`cancel_run` does, and yield each summary as soon as
+    its run is done.
 
     Args:
-        connect: Makes the connection to Airflow. If it fails, the outcome of each run is ``not_over``, and each summary has the error.
+        connect: Makes the connection to Airflow. If it fails, the outcome of each run is
+            ``not_over``, and each summary has the error.
         targets: The runs. A run that is named twice is cancelled once.
         reason: The reason of the cancellation, for the runs' notes in Airflow.
         mode: Whether teardown tasks may run.
@@ -204,7 +216,8 @@ def cancel_run(
         timing: How long to wait.
 
     Returns:
-        The summary. An exception makes the outcome ``not_over``, and is the last of the summary's errors.
+        The summary. An exception makes the outcome ``not_over``, and is the last of the summary's
+        errors.
     """
     timing = timing or Timing()
     summary = Summary(target)
@@ -212,7 +225,8 @@ def cancel_run(
     try:
         _cancel(runs, summary, reason, mode, timing)
     except Exception as error:
-        # Any exception: the other runs must still be cancelled, and this one must still be reported.
+        # Any exception: the other runs must still be cancelled, and this one must still be
+        # reported.
         summary.give_up(error)
     summary.seconds = timing.clock() - began
     log.log(
@@ -243,7 +257,8 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     tasks = runs.tasks(target.dag_id)
     ranks = upstream_first(tasks)
     teardowns = {task.task_id for task in tasks if task.trigger_rule == TEARDOWN_TRIGGER_RULE}
-    # In a run that has not started, such as the queued run of a paused DAG, there is nothing to tear down.
+    # In a run that has not started, such as the queued run of a paused DAG, there is nothing to
+    # tear down.
     graceful = mode is CancellationMode.GRACEFUL and bool(teardowns) and _has_started(runs, target)
 
     keep = teardowns if graceful else frozenset[str]()
@@ -251,7 +266,8 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
     _fail_unfinished(runs, summary, ranks, timing, keep=keep)
     if teardowns:
         if _unfinished(runs, target, keep):
-            # When a run is set failed, Airflow lets its teardown tasks run, and keeps the run open until they have ended.
+            # When a run is set failed, Airflow lets its teardown tasks run, and keeps the run open
+            # until they have ended.
             _fail_run(runs, target, reason)
         if graceful:
             _await_teardowns(runs, summary, timing)
@@ -263,7 +279,9 @@ def _cancel(runs: Runs, summary: Summary, reason: str, mode: CancellationMode, t
 def _fail_unfinished(
     runs: Runs, summary: Summary, ranks: Mapping[str, int], timing: Timing, *, keep: Collection[str]
 ) -> None:
-    """Fail task instances in rounds. Stop when only the tasks of ``keep`` are unfinished, when Airflow refuses all, or when the time is over."""
+    """Fail task instances in rounds. Stop when only the tasks of ``keep`` are unfinished, when
+    Airflow refuses all, or when the time is over.
+    """
     target = summary.target
     deadline = timing.clock() + timing.fail
     while unfinished := _unfinished(runs, target, keep):
@@ -290,8 +308,8 @@ def _short(error: object) -> str:
 
 
 def _fail_run(runs: Runs, target: Target, reason: str) -> None:
-    # When all tasks have ended, the scheduler ends the run within a second or two. But the scheduler may be busy, and it ignores
-    # the queued runs of a paused DAG.
+    # When all tasks have ended, the scheduler ends the run within a second or two. But the
+    # scheduler may be busy, and it ignores the queued runs of a paused DAG.
     if runs.state(target.dag_id, target.dag_run_id) not in {*FINISHED_RUN_STATES, None}:
         runs.fail_run(target.dag_id, target.dag_run_id, f"Cancelled: {reason}")
 
@@ -318,7 +336,8 @@ def _await_teardowns(runs: Runs, summary: Summary, timing: Timing) -> None:
 
 
 def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: str, timing: Timing) -> None:
-    """Verify that the run and its task instances have ended. Task instances that go on after the end of the run are failed again.
+    """Verify that the run and its task instances have ended. Task instances that go on after the
+    end of the run are failed again.
 
     Raises:
         CancellationError: The run or a task instance goes on after :attr:`Timing.verify` seconds.
@@ -331,7 +350,8 @@ def _await_end(runs: Runs, summary: Summary, ranks: Mapping[str, int], reason: s
             return
         unfinished: list[TaskInstance] = []
         if summary.state in FINISHED_RUN_STATES:
-            # A task instance without a state whose task is no longer in the DAG can't be failed, and never runs.
+            # A task instance without a state whose task is no longer in the DAG can't be failed,
+            # and never runs.
             unfinished = [ti for ti in _unfinished(runs, target) if ti.state is not None or ti.task_id in ranks]
             if not unfinished:
                 return

@@ -1,4 +1,6 @@
-"""The task of the DAG ``mljob_cancel``: cancel the runs that the params name, send an event about each, and fail if one is not over."""
+"""The task of the DAG ``mljob_cancel``: cancel the runs that the params name, send an event about
+each, and fail if one is not over.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,13 @@ def cancel(context: Context) -> dict[str, Any]:
     """Cancel the runs that the params of ``context`` name.
 
     Returns:
-        A JSON object with ``mode``, ``reason`` and ``targets``: the summaries of the runs, in the order of the params.
+        A JSON object with ``mode``, ``reason`` and ``targets``: the summaries of the runs, in the
+        order of the params.
 
     Raises:
         AirflowFailException: The params name no run.
-        CancellationError: At least one run is not over; the message names each. A retry cancels only these.
+        CancellationError: At least one run is not over; the message names each. A retry cancels
+            only these.
     """
     params: Mapping[str, Any] = context["params"]
     try:
@@ -55,7 +59,8 @@ def cancel(context: Context) -> dict[str, Any]:
 
 
 def targets_of(params: Mapping[str, Any]) -> list[Target]:
-    """The runs to cancel, each once: the run of the params ``dag_id`` and ``dag_run_id``, then the runs of ``targets``.
+    """The runs to cancel, each once: the run of the params ``dag_id`` and ``dag_run_id``, then the
+    runs of ``targets``.
 
     Raises:
         ValueError: The params name no run, or only one of ``dag_id`` and ``dag_run_id``.
@@ -125,7 +130,9 @@ def _connect() -> Runs:
 
 
 def _report(summary: Summary, **about: Any) -> None:
-    """Send an event, without waiting for its delivery. While Kafka is away, runs are cancelled all the same."""
+    """Send an event, without waiting for its delivery. While Kafka is away, runs are cancelled all
+    the same.
+    """
     from mljob_airflow.events import producer
 
     with producer.harmless(f"event of {summary.target}'s cancellation"):

@@ -1,9 +1,11 @@
-"""Cancels dag runs: fails every unfinished task instance, then the run, and verifies that all of it has ended.
+"""Cancels dag runs: fails every unfinished task instance, then the run, and verifies that all of it
+has ended.
 
-The operator triggers this DAG when an MLJob is deleted while its run is in progress. You can trigger it as well, in the UI. A task can
-reach other runs only through Airflow's REST API, so the DAG uses the Airflow Connection that ``[mljob] airflow_conn_id`` names
-(``mljob_airflow`` by default). The result of each run is in the return value of the task, and an event on the Kafka topic of
-``[mljob] topic``.
+The operator triggers this DAG when an MLJob is deleted while its run is in progress. You can
+trigger it as well, in the UI. A task can reach other runs only through Airflow's REST API, so the
+DAG uses the Airflow Connection that ``[mljob] airflow_conn_id`` names (``mljob_airflow`` by
+default). The result of each run is in the return value of the task, and an event on the Kafka topic
+of ``[mljob] topic``.
 
 To use it, put a file with this line into a DAG folder::
 
@@ -47,7 +49,8 @@ with DAG(
             [],
             type="array",
             items=TARGET,
-            # Eight runs are cancelled in parallel, so even the slowest 100 cancellations end before the task's execution_timeout.
+            # Eight runs are cancelled in parallel, so even the slowest 100 cancellations end before
+            # the task's execution_timeout.
             maxItems=100,
             title="More runs",
             description="More runs to cancel, also without the two params above: a list of {dag_id, dag_run_id}.",
@@ -74,7 +77,8 @@ with DAG(
     @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))  # type: ignore[untyped-decorator]
     def cancel() -> dict[str, Any]:
         """Cancel the runs; their results are the return value."""
-        # Late: the DAG processor parses this file again and again, and doesn't need the task's code.
+        # Late: the DAG processor parses this file again and again, and doesn't need the task's
+        # code.
         from mljob_airflow.cancellation import task as cancellation_task
 
         return cancellation_task.cancel(get_current_context())

@@ -1,7 +1,8 @@
-"""Reports once a day where the platform loses time: the slowest tasks, full pools, missing workers, and the tasks with most retries.
+"""Reports once a day where the platform loses time: the slowest tasks, full pools, missing workers,
+and the tasks with most retries.
 
-It is configured like ``mljob_monitor``. ``[mljob] bottlenecks_schedule`` is its schedule, and its thresholds are fields of the Variable
-``mljob_monitor_bottlenecks``.
+It is configured like ``mljob_monitor``. ``[mljob] bottlenecks_schedule`` is its schedule, and its
+thresholds are fields of the Variable ``mljob_monitor_bottlenecks``.
 
 To use it, put a file with this line into a DAG folder, and unpause the DAG::
 

@@ -1,9 +1,10 @@
 """Task callbacks that send an event for every state that a task instance enters.
 
-Airflow runs them in the task's own process. When that process was lost and the scheduler fails the task, Airflow runs them in
-the DAG processor, which knows neither the exception nor the dates. So every field of the event but the identity may be absent.
-A state that is set through the UI or REST calls no callback; the operator reads such states from REST.
-Airflow docs: "Callbacks"; ``airflow.sdk.execution_time.task_runner.finalize`` and ``airflow.dag_processing.processor``.
+Airflow runs them in the task's own process. When that process was lost and the scheduler fails the
+task, Airflow runs them in the DAG processor, which knows neither the exception nor the dates. So
+every field of the event but the identity may be absent. A state that is set through the UI or REST
+calls no callback; the operator reads such states from REST. Airflow docs: "Callbacks";
+``airflow.sdk.execution_time.task_runner.finalize`` and ``airflow.dag_processing.processor``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Context = Mapping[str, Any]
 TaskCallback = Callable[[Context], None]
 
 MAX_ERROR_LENGTH = 1000
-"""Characters of an exception's text in an event: enough to see what is wrong, and small enough for the MLJob's status."""
+"""Characters of an exception's text in an event: enough to see what is wrong, and small enough for
+the MLJob's status.
+"""
 
 _STATES = {
     EventName.TASK_RUNNING: "running",
@@ -41,7 +44,8 @@ def mljob_callbacks() -> dict[str, list[TaskCallback]]:
 
         with DAG("train", default_args={**mljob_callbacks(), "retries": 2}): ...
 
-    A callback that a task sets itself replaces the one of ``default_args``, like any argument. To have both, give the task a list of both.
+    A callback that a task sets itself replaces the one of ``default_args``, like any argument. To
+    have both, give the task a list of both.
     """
     return {argument: [callback] for argument, callback in CALLBACKS.items()}
 
@@ -86,7 +90,8 @@ def event_from_context(event: EventName, context: Context, *, source: str, now: 
 
     Args:
         event: What happened.
-        context: Airflow's task context. It must have ``ti``; ``task``, ``dag_run`` and ``exception`` may be missing.
+        context: Airflow's task context. It must have ``ti``; ``task``, ``dag_run`` and
+            ``exception`` may be missing.
         source: The name of this Airflow, ``[mljob] source``.
         now: The time of the event, with a time zone.
     """

@@ -1,7 +1,8 @@
 """Events as Kafka messages: CloudEvents 1.0, Kafka protocol binding, binary content mode.
 
-The value is the event. The CloudEvents attributes (type, source, time and others) are Kafka headers, so a router needs no JSON.
-The key is the run, so all events of a run are in one partition and stay in order.
+The value is the event. The CloudEvents attributes (type, source, time and others) are Kafka
+headers, so a router needs no JSON. The key is the run, so all events of a run are in one partition
+and stay in order.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def message_from_event(event: TaskEvent, *, event_id: str) -> Message:
 
 
 def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -> Message:
-    """``cancellation`` as a message. It has the key of the cancelled run, so it follows the run's events in their partition."""
+    """``cancellation`` as a message. It has the key of the cancelled run, so it follows the run's
+    events in their partition.
+    """
     subject = f"{cancellation.dag_id}/{cancellation.run_id}"
     return Message(
         key=subject.encode(),
@@ -46,7 +49,9 @@ def message_from_cancellation(cancellation: RunCancellation, *, event_id: str) -
 
 
 def headers(event_id: str, source: str, kind: str, time: datetime, subject: str) -> list[tuple[str, bytes]]:
-    """The CloudEvents attributes of an event, as Kafka headers. ``event_id`` is unique for ``source``."""
+    """The CloudEvents attributes of an event, as Kafka headers. ``event_id`` is unique for
+    ``source``.
+    """
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": event_id,

@@ -1,10 +1,12 @@
 """The Kafka producer of this process. It never fails a task, and hardly delays it.
 
-A process has one producer, made when the first event is sent. Sending puts the event into librdkafka's bounded buffer. The start and
-the end of a task wait until their events are delivered, at most :data:`DELIVERY_SECONDS`. Any error is one warning of the process
-and nothing else. The operator also reads Airflow's REST API, which makes up for lost events.
+A process has one producer, made when the first event is sent. Sending puts the event into
+librdkafka's bounded buffer. The start and the end of a task wait until their events are delivered,
+at most :data:`DELIVERY_SECONDS`. Any error is one warning of the process and nothing else. The
+operator also reads Airflow's REST API, which makes up for lost events.
 
-A producer does not survive a fork, because its threads stay in the parent. So a forked child makes its own.
+A producer does not survive a fork, because its threads stay in the parent. So a forked child makes
+its own.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from mljob_contract.events import RunCancellation, TaskEvent
 log = logging.getLogger(__name__)
 
 DELIVERY_SECONDS = 3.0
-"""Seconds that the start and the end of a task wait for the delivery of their events. Delivery takes less than a second, but longer on a machine
-under load. The start waits because a task that is deferred, rescheduled or killed ends without a callback, and events in librdkafka's buffer are
-lost with its process."""
+"""Seconds that the start and the end of a task wait for the delivery of their events. Delivery
+takes less than a second, but longer on a machine under load. The start waits because a task that is
+deferred, rescheduled or killed ends without a callback, and events in librdkafka's buffer are lost
+with its process."""
 AWAY_SECONDS = 0.3
 """Seconds that the start and the end of a task wait when no broker can be reached."""
 
@@ -39,7 +42,8 @@ DEFAULTS: dict[str, str | int | bool] = {
     # The operator reads the state from REST before that.
     "message.timeout.ms": 10_000,
     "socket.connection.setup.timeout.ms": 5_000,
-    # While no broker can be reached, a task that reports for hours must not fill its memory with reports.
+    # While no broker can be reached, a task that reports for hours must not fill its memory with
+    # reports.
     "queue.buffering.max.messages": 10_000,
     "client.id": "mljob-airflow",
 }
@@ -62,7 +66,9 @@ _state: _State | None = None
 
 
 def send(event: TaskEvent | RunCancellation) -> None:
-    """Put ``event`` into librdkafka's buffer; librdkafka delivers it from a thread of its own. Returns at once."""
+    """Put ``event`` into librdkafka's buffer; librdkafka delivers it from a thread of its own.
+    Returns at once.
+    """
     producer = _producer()
     if producer is None:
         return
@@ -88,7 +94,8 @@ def flush(timeout: float) -> None:
     if state.producer is None:
         return
     began = time.monotonic()
-    # In small steps: librdkafka calls _on_error during a flush, which is how we learn that the brokers are away.
+    # In small steps: librdkafka calls _on_error during a flush, which is how we learn that the
+    # brokers are away.
     while undelivered := state.producer.flush(0.05):
         waited = time.monotonic() - began
         if waited >= timeout or (state.brokers_away and waited >= AWAY_SECONDS):
@@ -101,7 +108,8 @@ class DeliveryError(Exception):
 
 
 def deliver(topic: str, message: Message, timeout: float = 30.0) -> None:
-    """Send a message and wait until Kafka has it. For a task whose purpose is to send the message, and that must fail otherwise.
+    """Send a message and wait until Kafka has it. For a task whose purpose is to send the message,
+    and that must fail otherwise.
 
     Args:
         topic: The topic.
@@ -148,7 +156,8 @@ def warn_once(message: str, *args: object) -> None:
 def _producer() -> Any:
     state = _current_state()
     if state.producer is None and not state.unavailable:
-        # Only one attempt: an Airflow Connection that is missing at the start of a task is also missing at its end.
+        # Only one attempt: an Airflow Connection that is missing at the start of a task is also
+        # missing at its end.
         state.unavailable = True
         state.producer = _connect(settings.kafka_config_id())
         state.unavailable = False
@@ -160,7 +169,8 @@ def _current_state() -> _State:
     if _state is None:
         _state = _State()
     elif _state.pid != os.getpid():
-        # Keep a reference to the parent's producer: its destructor would wait for threads that don't exist in this process.
+        # Keep a reference to the parent's producer: its destructor would wait for threads that
+        # don't exist in this process.
         parent, _state = _state, _State()
         _state.inherited = (parent.producer, parent.inherited)
     return _state
@@ -171,7 +181,9 @@ def _connect(kafka_config_id: str) -> Any:
     from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
     class Hook(KafkaProducerHook):  # type: ignore[misc]
-        """The Kafka provider's hook, which handles connections and managed authentication, with our defaults."""
+        """The Kafka provider's hook, which handles connections and managed authentication, with our
+        defaults.
+        """
 
         def _get_client(self, config: dict[str, Any]) -> Any:
             return make_producer(config)
@@ -187,7 +199,9 @@ def make_producer(config: dict[str, Any]) -> Any:
 
 
 class _QuietLog:
-    """Logs librdkafka's lines at level debug: while a broker is away, librdkafka repeats a line several times a second."""
+    """Logs librdkafka's lines at level debug: while a broker is away, librdkafka repeats a line
+    several times a second.
+    """
 
     def log(self, level: int, message: str, *args: object) -> None:
         log.debug("librdkafka: " + message, *args)

@@ -1,8 +1,9 @@
 """Thinning out the progress reports of a task.
 
-A training loop may report after every batch, but a status needs a few reports a second at most. The throttle lets one report pass and then
-none until :data:`MIN_INTERVAL_SECONDS` have passed. It merges the reports in between, the newest number of each name, and adds them to
-the next report. The last ones are sent just before the event of the task's end.
+A training loop may report after every batch, but a status needs a few reports a second at most. The
+throttle lets one report pass and then none until :data:`MIN_INTERVAL_SECONDS` have passed. It
+merges the reports in between, the newest number of each name, and adds them to the next report. The
+last ones are sent just before the event of the task's end.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from mljob_contract.events import TaskEvent
 
 MIN_INTERVAL_SECONDS = 0.5
-"""Seconds between two reports of a task. A person can't tell shorter intervals apart, and the status is written at most twice a second."""
+"""Seconds between two reports of a task. A person can't tell shorter intervals apart, and the
+status is written at most twice a second.
+"""
 MAX_METRICS = 20
 """Metrics in one report."""
 
@@ -52,7 +55,9 @@ class Throttle:
         return merged
 
     def take(self, end: TaskEvent) -> TaskEvent | None:
-        """The waiting report of the task instance that ``end`` is about, or ``None``. The throttle then forgets the task instance."""
+        """The waiting report of the task instance that ``end`` is about, or ``None``. The throttle
+        then forgets the task instance.
+        """
         last = self._reported.pop(_key(end), None)
         return last.pending if last else None
 
@@ -68,7 +73,8 @@ def _merge(older: TaskEvent | None, newer: TaskEvent) -> TaskEvent:
     return newer.model_copy(
         update={
             "progress": older.progress if newer.progress is None else newer.progress,
-            # Two reports with different names may have more metrics together than one event may carry.
+            # Two reports with different names may have more metrics together than one event may
+            # carry.
             "metrics": dict(list(metrics.items())[-MAX_METRICS:]) or None,
         }
     )

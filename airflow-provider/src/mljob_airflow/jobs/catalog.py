@@ -1,6 +1,8 @@
-"""The DAGs in DAG files, with their params and outputs. Airflow's own code reads the files, without a database or a running Airflow.
+"""The DAGs in DAG files, with their params and outputs. Airflow's own code reads the files, without
+a database or a running Airflow.
 
-The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. Outputs are known of declared jobs only.
+The params of every DAG have JSON Schemas, so any DAG can be described like a declared job. Outputs
+are known of declared jobs only.
 """
 
 from __future__ import annotations
@@ -47,12 +49,16 @@ class Catalog:
 
 
 def load(paths: Iterable[Path]) -> Catalog:
-    """The DAGs in files and folders; without any paths, those in the DAG bundles of Airflow's configuration."""
+    """The DAGs in files and folders; without any paths, those in the DAG bundles of Airflow's
+    configuration.
+    """
     dags: dict[str, DagEntry] = {}
     broken: dict[str, str] = {}
-    # Airflow's log would show the traceback of a broken file twice. The variable has an effect only before Airflow is imported.
+    # Airflow's log would show the traceback of a broken file twice. The variable has an effect only
+    # before Airflow is imported.
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
-    # Airflow and DAG files may write to stdout while they are imported, and our stdout may be a manifest.
+    # Airflow and DAG files may write to stdout while they are imported, and our stdout may be a
+    # manifest.
     with contextlib.redirect_stdout(sys.stderr), _without_garbage_collection():
         for path in paths or _configured_folders():
             bag = read_dag_files(path)
@@ -63,7 +69,9 @@ def load(paths: Iterable[Path]) -> Catalog:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Disable the garbage collector, which makes the import of Airflow (two seconds) a fifth slower and frees nothing."""
+    """Disable the garbage collector, which makes the import of Airflow (two seconds) a fifth slower
+    and frees nothing.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -94,7 +102,8 @@ def _params(params: Any) -> Iterator[ParamSpec]:
     not_set = Param().value
     for name in params:
         param = params.get_param(name)
-        # A DAG that was written by hand marks a required param by a default that the param's own schema refuses.
+        # A DAG that was written by hand marks a required param by a default that the param's own
+        # schema refuses.
         given = param.value is not not_set and not problems(param.value, param.schema)
         yield ParamSpec(name, dict(param.schema), param.description, param.value if given else REQUIRED)
 

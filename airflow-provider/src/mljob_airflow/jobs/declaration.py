@@ -1,11 +1,14 @@
-"""Declaring a job: an on-demand DAG with an owner, and with its params and outputs as pydantic models.
+"""Declaring a job: an on-demand DAG with an owner, and with its params and outputs as pydantic
+models.
 
-:func:`mljob_dag` makes a DAG with the defaults of a job: no schedule, not paused, params that are validated before a run and typed in its
-tasks, callbacks on every task, a retry for chance failures, and an owner. Defaults that depend on the job type are in :data:`PROFILES`.
-The DAG is an ordinary Airflow DAG, and takes every argument of ``DAG``. A DAG that is written by hand with ``mljob_callbacks()``
-works as well.
+:func:`mljob_dag` makes a DAG with the defaults of a job: no schedule, not paused, params that are
+validated before a run and typed in its tasks, callbacks on every task, a retry for chance failures,
+and an owner. Defaults that depend on the job type are in :data:`PROFILES`. The DAG is an ordinary
+Airflow DAG, and takes every argument of ``DAG``. A DAG that is written by hand with
+``mljob_callbacks()`` works as well.
 
-The DAG processor parses DAG files again and again. So this module imports Airflow only when a job is declared, and never Kafka.
+The DAG processor parses DAG files again and again. So this module imports Airflow only when a job
+is declared, and never Kafka.
 """
 
 from __future__ import annotations
@@ -46,12 +49,16 @@ class Profile:
     """The defaults of a job type."""
 
     retries: int = 1
-    """Retries of each task, for chance failures. To retry the whole run, an MLJob has ``spec.backoffLimit``."""
+    """Retries of each task, for chance failures. To retry the whole run, an MLJob has
+    ``spec.backoffLimit``.
+    """
     retry_delay: timedelta = timedelta(seconds=10)
-    """Time before a retry. Airflow's default of five minutes looks like a hang to a person who waits for an MLJob."""
+    """Time before a retry. Airflow's default of five minutes looks like a hang to a person who
+    waits for an MLJob.
+    """
     max_active_runs: int | None = None
-    """Active runs of the DAG; further runs stay queued. ``None``: Airflow's ``[core] max_active_runs_per_dag``, which suits the size of
-    its machines."""
+    """Active runs of the DAG; further runs stay queued. ``None``: Airflow's ``[core]
+    max_active_runs_per_dag``, which suits the size of its machines."""
 
 
 PROFILES: Mapping[JobType, Profile] = {
@@ -62,7 +69,9 @@ PROFILES: Mapping[JobType, Profile] = {
 
 
 class Job(Generic[Params]):
-    """A declared job, made by :func:`mljob_dag`. Tasks in its ``with`` block belong to its DAG. A running task reads its params with :meth:`params`."""
+    """A declared job, made by :func:`mljob_dag`. Tasks in its ``with`` block belong to its DAG. A
+    running task reads its params with :meth:`params`.
+    """
 
     def __init__(self, dag: Any, type: JobType, params: type[Params], outputs: type[BaseModel] | None) -> None:  # noqa: A002
         self.dag = dag
@@ -80,7 +89,8 @@ class Job(Generic[Params]):
     ) -> None:
         from mljob_airflow.events.instrumentation import instrument
 
-        # Now that all tasks are there, instead of by default_args: a task then keeps its own callbacks and has ours as well.
+        # Now that all tasks are there, instead of by default_args: a task then keeps its own
+        # callbacks and has ours as well.
         for task in self.dag.tasks:
             instrument(task)
         self.dag.__exit__(kind, error, traceback)
@@ -94,8 +104,9 @@ class Job(Generic[Params]):
         """The params of the running task's run, as an instance of the params model.
 
         Raises:
-            AirflowFailException: The model refuses the params. Airflow has validated each param against its JSON Schema, but not the
-                model's own validators. The task fails without a retry, because the params stay the same.
+            AirflowFailException: The model refuses the params. Airflow has validated each param
+                against its JSON Schema, but not the model's own validators. The task fails without
+                a retry, because the params stay the same.
         """
         from airflow.sdk import get_current_context
 
@@ -109,9 +120,11 @@ class Job(Generic[Params]):
             raise fail_for_good(str(error)) from error
 
     def publish(self, **outputs: Any) -> None:
-        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does, and log a warning for each that differs from its declaration.
+        """Publish outputs, as :func:`mljob_airflow.publish_outputs` does, and log a warning for
+        each that differs from its declaration.
 
-        Such an output is published all the same: a misspelt name must not lose the result of hours of training.
+        Such an output is published all the same: a misspelt name must not lose the result of hours
+        of training.
         """
         try:
             differences = list(self._differences(as_json(outputs)[0]))
@@ -177,7 +190,8 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         outputs: The outputs of a run, a field for each. Without it, outputs are not validated.
         owner_link: How to reach the owner: an ``https:`` or ``mailto:`` address.
         description: One line; by default the first sentence of ``doc_md``.
-        doc_md: The DAG's documentation in Airflow's UI, as Markdown: often ``__doc__``. The declared outputs are added to it.
+        doc_md: The DAG's documentation in Airflow's UI, as Markdown: often ``__doc__``. The
+            declared outputs are added to it.
         retries: Retries of each task; by default those of the job type.
         retry_delay: Time before a retry; by default that of the job type.
         max_active_runs: Active runs of the DAG; by default those of the job type.
@@ -186,8 +200,8 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         dag_arguments: Any other argument of ``DAG``, including ``schedule``.
 
     Raises:
-        DeclarationError: Airflow can't store one of the params; the text names the param, the reason and the way out. Or the type is
-            Backfill, which is not a type of DAG.
+        DeclarationError: Airflow can't store one of the params; the text names the param, the
+            reason and the way out. Or the type is Backfill, which is not a type of DAG.
     """
     from airflow.sdk import DAG, Param
 
@@ -215,7 +229,8 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
         **({} if runs is None else {"max_active_runs": runs}),
         **{"schedule": None, "catchup": False, "is_paused_upon_creation": False, **dag_arguments},
     )
-    # Airflow takes the file that calls DAG() for the DAG file, and looks for templates in its folder.
+    # Airflow takes the file that calls DAG() for the DAG file, and looks for templates in its
+    # folder.
     dag.fileloc = sys._getframe(1).f_code.co_filename
     job = Job(dag, type, params, outputs)
     _declared[dag_id] = job
@@ -223,11 +238,15 @@ def mljob_dag(  # noqa: PLR0913 - one argument for each thing that a job declare
 
 
 _declared: dict[str, Job[Any]] = {}
-"""The jobs that this process has declared, by DAG id. A later job replaces an earlier one with the same id, as in Airflow."""
+"""The jobs that this process has declared, by DAG id. A later job replaces an earlier one with the
+same id, as in Airflow.
+"""
 
 
 def job_of(dag: Any) -> Job[Any] | None:
-    """The declared job of an Airflow DAG of this process; ``None`` for a DAG that was not made with :func:`mljob_dag`."""
+    """The declared job of an Airflow DAG of this process; ``None`` for a DAG that was not made with
+    :func:`mljob_dag`.
+    """
     job = _declared.get(dag.dag_id)
     return job if job is not None and job.dag is dag else None
 

@@ -37,7 +37,9 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def type_name(schema: Schema) -> str:
-    """A schema's type in a word or two: ``integer``, ``[]string``, ``object``, ``string or null``; ``any`` for a schema without a type."""
+    """A schema's type in a word or two: ``integer``, ``[]string``, ``object``, ``string or null``;
+    ``any`` for a schema without a type.
+    """
     schema = _resolved(schema, schema) | {"$defs": _other_definitions(schema, schema)}
     kinds = schema.get("type")
     if isinstance(kinds, str):
@@ -53,7 +55,9 @@ def type_name(schema: Schema) -> str:
 
 
 def bounds(schema: Schema) -> list[str]:
-    """The bounds of a schema besides the type, each in a few words: ``1 to 1000``, ``one of a, b``, ``pattern ^a$``."""
+    """The bounds of a schema besides the type, each in a few words: ``1 to 1000``, ``one of a, b``,
+    ``pattern ^a$``.
+    """
     found = []
     if "const" in schema:
         found.append(f"always {_json(schema['const'])}")
@@ -169,7 +173,9 @@ def _find(entry: DagEntry, path: Sequence[str]) -> tuple[ParamSpec, Sequence[str
 
 
 def _fields(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
-    """The fields of an object, and whether each is required. For a list, the fields of its items; for a choice, the fields of all its objects."""
+    """The fields of an object, and whether each is required. For a list, the fields of its items;
+    for a choice, the fields of all its objects.
+    """
     required = schema.get("required", ())
     fields = {name: (own, name in required) for name, own in schema.get("properties", {}).items()}
     inner = [schema["items"]] if isinstance(schema.get("items"), Mapping) else []
@@ -185,7 +191,9 @@ def _resolved(schema: Schema, root: Schema) -> dict[str, Any]:
 
 
 def _other_definitions(schema: Schema, root: Schema) -> dict[str, Schema]:
-    """The definitions without the one that ``schema`` refers to, so that following a recursive reference comes to an end."""
+    """The definitions without the one that ``schema`` refers to, so that following a recursive
+    reference comes to an end.
+    """
     return {name: definition for name, definition in root.get("$defs", {}).items() if name != _referred(schema)}
 
 

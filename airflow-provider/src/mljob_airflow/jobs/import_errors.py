@@ -18,7 +18,8 @@ def one_line(file: str, traceback: str) -> str:
 
     Args:
         file: The DAG file's path.
-        traceback: Airflow's text of the import error: a traceback, which may lack its beginning, or a message.
+        traceback: Airflow's text of the import error: a traceback, which may lack its beginning, or
+            a message.
     """
     inside = [frame["line"] for frame in _FRAME.finditer(traceback) if file.endswith(frame["file"])]
     where = f"line {inside[-1]}: " if inside else ""
@@ -29,7 +30,8 @@ def _error(traceback: str) -> str:
     lines = traceback.strip().splitlines()
     frames = [number for number, line in enumerate(lines) if _FRAME.match(line)]
     after = lines[frames[-1] + 1 :] if frames else lines
-    # The last frame is followed by its source line, which is indented, and then by the error, whose other lines may be indented as well.
+    # The last frame is followed by its source line, which is indented, and then by the error, whose
+    # other lines may be indented as well.
     begin = next((number for number, line in enumerate(after) if line.strip() and not line.startswith(" ")), 0)
     text = " ".join(" ".join(after[begin:]).split()) or "Airflow gives no reason"
     if text.startswith(_NOT_THE_ERROR):

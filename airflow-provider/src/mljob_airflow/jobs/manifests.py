@@ -1,8 +1,9 @@
-"""An MLJob manifest for a DAG, to be filled in. It lists every param, with the valid values as comments.
+"""An MLJob manifest for a DAG, to be filled in. It lists every param, with the valid values as
+comments.
 
-A required param is a line to fill in. A param with a default is a comment, so that a manifest has only the values that its author chose, and
-the DAG's defaults for all others. Explanations start with ``##``; a line with a single ``#`` can be uncommented. Pure: entries in,
-text out.
+A required param is a line to fill in. A param with a default is a comment, so that a manifest has
+only the values that its author chose, and the DAG's defaults for all others. Explanations start
+with ``##``; a line with a single ``#`` can be uncommented. Pure: entries in, text out.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def manifest(
     Args:
         entry: The DAG.
         name: The MLJob's name; by default made from the DAG's id.
-        namespace: The MLJob's namespace; ``None``: the manifest has none, and ``kubectl`` uses its own.
+        namespace: The MLJob's namespace; ``None``: the manifest has none, and ``kubectl`` uses its
+            own.
         conf: Values of params.
 
     Raises:
@@ -66,7 +68,8 @@ def missing(entry: DagEntry, conf: Mapping[str, Any]) -> list[str]:
 def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any]:
     """A conf from assignments: ``param`` or ``param.field`` to a value as text.
 
-    The text is a string if the param's schema allows strings. Otherwise it is read as JSON, and if it is not JSON, it is a string.
+    The text is a string if the param's schema allows strings. Otherwise it is read as JSON, and if
+    it is not JSON, it is a string.
 
     Raises:
         ManifestError: An assignment sets a field of a value that has no fields.
@@ -92,7 +95,9 @@ def set_values(entry: DagEntry, assignments: Mapping[str, str]) -> dict[str, Any
 
 
 def _object_default(spec: ParamSpec | None, conf: Mapping[str, Any], key: str, first: str) -> dict[str, Any]:
-    """The object whose fields are set: a copy of the param's default, because a value in the conf replaces the whole default."""
+    """The object whose fields are set: a copy of the param's default, because a value in the conf
+    replaces the whole default.
+    """
     if key == first and first not in conf and spec is not None and isinstance(spec.default, dict):
         return json.loads(json.dumps(spec.default))  # type: ignore[no-any-return]
     return {}
@@ -153,7 +158,8 @@ def _param_lines(spec: ParamSpec, conf: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {key}: {in_yaml(conf[spec.name])}"
     elif spec.required:
         examples = [value for value in spec.schema.get("examples", ()) if not problems(value, spec.schema)]
-        # Without an example, a value that the DAG refuses: no run may start with a value that its author did not choose.
+        # Without an example, a value that the DAG refuses: no run may start with a value that its
+        # author did not choose.
         yield f"    {key}: {in_yaml(examples[0])}" if examples else f"    {key}: null  # <- fill in"
     else:
         yield f"    # {key}: {in_yaml(spec.default)}"

@@ -1,15 +1,17 @@
-"""The JSON Schemas of a DAG's params, made from a pydantic model, and instances of the model, made from a run's conf.
+"""The JSON Schemas of a DAG's params, made from a pydantic model, and instances of the model, made
+from a run's conf.
 
-Airflow stores one JSON Schema for each param, and validates a conf against them when a run is triggered; the operator validates it before
-that. Pydantic makes one schema with shared definitions for the whole model. So this module converts the schema of each field:
+Airflow stores one JSON Schema for each param, and validates a conf against them when a run is
+triggered; the operator validates it before that. Pydantic makes one schema with shared definitions
+for the whole model. So this module converts the schema of each field:
 
-- References are resolved in place, so Airflow's form and users of ``kubectl`` see which values are valid. References of recursive models
-  stay, together with their ``$defs``.
+- References are resolved in place, so Airflow's form and users of ``kubectl`` see which values are
+  valid. References of recursive models stay, together with their ``$defs``.
 - ``X | None`` becomes ``type: [X, "null"]``, the form that Airflow's UI knows.
 - Title, default and description move to where Airflow has them.
 
-JSON Schema can't express validators, fields that exclude each other, and most formats. The model itself validates these when the first task
-of a run asks for its params. Pure: no Airflow, no I/O.
+JSON Schema can't express validators, fields that exclude each other, and most formats. The model
+itself validates these when the first task of a run asks for its params. Pure: no Airflow, no I/O.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ REQUIRED: Final = _Required.REQUIRED
 
 
 class DeclarationError(ValueError):
-    """Airflow can't store a job as it is declared. The DAG file becomes an import error with this text."""
+    """Airflow can't store a job as it is declared. The DAG file becomes an import error with this
+    text.
+    """
 
 
 class ConfError(ValueError):
@@ -67,7 +71,8 @@ def params_of(model: type[BaseModel]) -> tuple[ParamSpec, ...]:
     """The params of ``model``, one for each field, in the order of the fields.
 
     Raises:
-        DeclarationError: A field has no JSON Schema, or its default is not one fixed JSON value that the field accepts.
+        DeclarationError: A field has no JSON Schema, or its default is not one fixed JSON value
+            that the field accepts.
     """
     if issubclass(model, RootModel):
         raise DeclarationError(f"{model.__name__} has no fields: use a model with a field for each param")
@@ -107,7 +112,8 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
     The conf is validated as JSON, so that a strict model accepts a string for a date.
 
     Raises:
-        ConfError: The model refuses the conf. The text lists each invalid value as ``conf.<path>: why``.
+        ConfError: The model refuses the conf. The text lists each invalid value as ``conf.<path>:
+            why``.
     """
     try:
         return model.model_validate_json(json.dumps(conf))
@@ -116,7 +122,9 @@ def parse(model: type[Model], conf: Mapping[str, Any]) -> Model:
 
 
 def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
-    """The reason for each of the JSON ``values`` that ``model`` refuses, by field. ``values`` may lack fields of the model."""
+    """The reason for each of the JSON ``values`` that ``model`` refuses, by field. ``values`` may
+    lack fields of the model.
+    """
     try:
         model.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -130,7 +138,9 @@ def refused(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]
 
 
 def problems(value: Any, schema: Schema) -> list[str]:
-    """Why a JSON value does not fit a param's schema, validated as Airflow does; empty for a valid value."""
+    """Why a JSON value does not fit a param's schema, validated as Airflow does; empty for a valid
+    value.
+    """
     # Late: parsing a DAG file validates nothing.
     from jsonschema import FormatChecker, validators
 
@@ -160,7 +170,9 @@ class _Generator(GenerateJsonSchema):
         return False
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Ignore the warning of a default that is not JSON: ``_default`` raises an error that names the field."""
+        """Ignore the warning of a default that is not JSON: ``_default`` raises an error that names
+        the field.
+        """
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -172,7 +184,9 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _fields(model: type[BaseModel], schema: Schema) -> dict[str, tuple[Any, bool]]:
-    """Each field and whether it is required, by the name that a conf uses: the alias if the field has one."""
+    """Each field and whether it is required, by the name that a conf uses: the alias if the field
+    has one.
+    """
     required = set(schema.get("required", ()))
     # The schema's properties have the order of the model's fields, and the names that a conf uses.
     names = schema.get("properties", {})
@@ -222,7 +236,9 @@ _REFERENCE = "#/$defs/"
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """``schema`` with its references resolved. References to recursive definitions stay, and their definitions are in its ``$defs``."""
+    """``schema`` with its references resolved. References to recursive definitions stay, and their
+    definitions are in its ``$defs``.
+    """
     kept: dict[str, Schema] = {}
 
     def resolve(node: Any) -> Any:
@@ -285,7 +301,9 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """``anyOf: [X, null]`` as X with a type that includes null, if X has one plain type; any other schema unchanged."""
+    """``anyOf: [X, null]`` as X with a type that includes null, if X has one plain type; any other
+    schema unchanged.
+    """
     null = {"type": "null"}
     choices = schema.get("anyOf", ())
     if len(choices) != 2 or null not in choices:

@@ -27,7 +27,9 @@ _OF_PROBLEMS = {
 
 
 def for_number(value: object) -> str:
-    """How to write a duration such as ``2h`` for a param that is a number; empty if ``value`` is not a duration."""
+    """How to write a duration such as ``2h`` for a param that is a number; empty if ``value`` is
+    not a duration.
+    """
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value.strip())) is None:
         return ""
     seconds = float(match[1]) * _SECONDS[match[2].lower()]
@@ -40,5 +42,7 @@ def for_format(name: object) -> str:
 
 
 def for_problem(kind: str, value: object) -> str:
-    """How to write a value that pydantic refuses with an error of the type ``kind``; empty for an error without a hint."""
+    """How to write a value that pydantic refuses with an error of the type ``kind``; empty for an
+    error without a hint.
+    """
     return for_number(value) if kind.startswith(("int_", "float_")) else _OF_PROBLEMS.get(kind, "")

@@ -1,8 +1,10 @@
-"""Making a report: reads the data that :mod:`mljob_airflow.monitoring.findings` decides on, with few requests.
+"""Making a report: reads the data that :mod:`mljob_airflow.monitoring.findings` decides on, with
+few requests.
 
-The collector first reads the short lists (queued runs, failed, waiting and running tasks), and then the history of the DAGs and tasks that stand
-out in them, with one request for each. With 5,500 DAGs and 12,000 tasks a day, :func:`collect_problems` reads about sixty pages of DAGs
-and twenty pages of tasks, and makes one request for each DAG or task that stands out, up to the bounds below.
+The collector first reads the short lists (queued runs, failed, waiting and running tasks), and then
+the history of the DAGs and tasks that stand out in them, with one request for each. With 5,500 DAGs
+and 12,000 tasks a day, :func:`collect_problems` reads about sixty pages of DAGs and twenty pages of
+tasks, and makes one request for each DAG or task that stands out, up to the bounds below.
 """
 
 from __future__ import annotations
@@ -109,7 +111,9 @@ class _Collection:
 
     @contextmanager
     def readable(self, *kinds: FindingKind) -> Iterator[None]:
-        """Make the report incomplete for these kinds if Airflow refuses a request of the block with 403. Other errors end the report."""
+        """Make the report incomplete for these kinds if Airflow refuses a request of the block with
+        403. Other errors end the report.
+        """
         try:
             yield
         except AirflowApiError as error:
@@ -128,7 +132,9 @@ class _Collection:
             self.mark_incomplete(f"only the first {len(listing.rows)} {what} were read", *kinds)
 
     def dag(self, dag_id: str) -> Dag:
-        """The DAG. A DAG that is not known yet is read, up to :data:`MAX_UNLISTED`; beyond that only its id is known."""
+        """The DAG. A DAG that is not known yet is read, up to :data:`MAX_UNLISTED`; beyond that
+        only its id is known.
+        """
         if dag_id not in self.dags:
             known = None
             if self.dag_requests < MAX_UNLISTED:
@@ -138,7 +144,9 @@ class _Collection:
         return self.dags[dag_id]
 
     def _dags_of(self, finding: Finding) -> list[Dag]:
-        """The DAGs that a finding is about. For a DAG file that can't be imported, all its DAGs that are in use."""
+        """The DAGs that a finding is about. For a DAG file that can't be imported, all its DAGs
+        that are in use.
+        """
         if finding.kind is FindingKind.IMPORT_ERROR:
             return [
                 dag for dag in self.dags.values() if dag.file and subject_of(dag.bundle, dag.file) == finding.subject
@@ -168,7 +176,9 @@ class _Collection:
 
 
 def collect_problems(airflow: Airflow, thresholds: Thresholds, context: ReportContext) -> MonitoringReport:
-    """The report of ``mljob_monitor``: DAGs that are paused, stale or broken, stuck runs and tasks, recurring failures, outliers."""
+    """The report of ``mljob_monitor``: DAGs that are paused, stale or broken, stuck runs and tasks,
+    recurring failures, outliers.
+    """
     collected = _Collection(airflow, thresholds, context)
     listing = airflow.dags_in_use(context.ago(days=thresholds.in_use_days))
     collected.mark_if_cut(listing, "DAGs", FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
@@ -219,7 +229,8 @@ def _collect_health(collected: _Collection, queued: Sequence[QueuedRun]) -> None
         collected.mark_incomplete(why, FindingKind.DAG_PAUSED, FindingKind.DAG_STALE)
     feeds: Mapping[str, frozenset[str]] = {}
     if suspected:
-        # A user without access to assets gets fewer reasons why a DAG is needed. The report is complete otherwise.
+        # A user without access to assets gets fewer reasons why a DAG is needed. The report is
+        # complete otherwise.
         with collected.readable():
             feeds = airflow.asset_feeds()
     since = context.ago(days=collected.thresholds.in_use_days)
@@ -270,8 +281,8 @@ def _collect_failures(collected: _Collection) -> None:
         if len(last.failed) >= thresholds.failure_times:
             compared.append(last)
     reads = thresholds.log_reads
-    # First read as many logs of each task as it takes for a recurring error, then the rest. So a task with many failures leaves logs to
-    # read for the other tasks.
+    # First read as many logs of each task as it takes for a recurring error, then the rest. So a
+    # task with many failures leaves logs to read for the other tasks.
     for most in (thresholds.failure_times, thresholds.failure_runs):
         for last in compared:
             unread = [instance for instance in last.failed[:most] if instance.run_id not in last.errors][:reads]

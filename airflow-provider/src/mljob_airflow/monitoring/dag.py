@@ -1,4 +1,5 @@
-"""The DAG of a monitor: a task that makes a report, and three tasks that use it independently of each other.
+"""The DAG of a monitor: a task that makes a report, and three tasks that use it independently of
+each other.
 
 The DAG processor parses this file again and again, so a task imports its code when it runs.
 """
@@ -60,7 +61,9 @@ def monitor_dag(
 
         @task(multiple_outputs=False)  # type: ignore[untyped-decorator]
         def tell_owners(report: dict[str, Any]) -> dict[str, Any]:
-            """Notify the owners in Slack. The return value has the reason of each notification, by owner."""
+            """Notify the owners in Slack. The return value has the reason of each notification, by
+            owner.
+            """
             from mljob_airflow.monitoring import tasks
 
             return tasks.tell_owners(get_current_context(), report, quiet_hours)

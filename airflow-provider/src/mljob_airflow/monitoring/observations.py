@@ -21,7 +21,9 @@ class Listing(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow lists it. ``schedule`` is Airflow's summary of the schedule; ``None`` for a DAG without one."""
+    """A DAG as Airflow lists it. ``schedule`` is Airflow's summary of the schedule; ``None`` for a
+    DAG without one.
+    """
 
     dag_id: str
     owners: tuple[str, ...] = ()
@@ -86,7 +88,9 @@ class TaskInstance:
 
     @property
     def wait(self) -> float | None:
-        """Seconds that it waited for a slot and a worker; ``None`` if Airflow has overwritten one of the dates, as after a deferral."""
+        """Seconds that it waited for a slot and a worker; ``None`` if Airflow has overwritten one
+        of the dates, as after a deferral.
+        """
         return _between(self.scheduled or self.queued, self.start)
 
 

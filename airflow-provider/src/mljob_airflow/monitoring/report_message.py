@@ -1,4 +1,6 @@
-"""A report as a Kafka message. In a module of its own, so that a task that sends events does not load the models of reports."""
+"""A report as a Kafka message. In a module of its own, so that a task that sends events does not
+load the models of reports.
+"""
 
 from __future__ import annotations
 

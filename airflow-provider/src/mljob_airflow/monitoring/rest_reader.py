@@ -1,6 +1,7 @@
 """The requests to Airflow's REST API that monitoring makes.
 
-A list is read page by page up to a bound, and says whether it is complete. Errors are :class:`mljob_airflow.rest.client.AirflowApiError`.
+A list is read page by page up to a bound, and says whether it is complete. Errors are
+:class:`mljob_airflow.rest.client.AirflowApiError`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ MAX_TASKS = 5_000
 MAX_WINDOW_TASKS = 50_000
 """Task instances for the report about bottlenecks: a few days of a busy platform, 100 in a request."""
 MAX_LOG_BYTES = 32 * 1024 * 1024
-"""Bytes of a task's log that are read to find its last exception. They are not all in memory at the same time."""
+"""Bytes of a task's log that are read to find its last exception. They are not all in memory at the
+same time.
+"""
 
 Answer = Mapping[str, Any]
 
@@ -86,7 +89,9 @@ class AirflowReader:
         )
 
     def asset_feeds(self) -> Mapping[str, frozenset[str]]:
-        """The DAGs that are scheduled on the assets of each DAG, by the id of the DAG that updates the assets."""
+        """The DAGs that are scheduled on the assets of each DAG, by the id of the DAG that updates
+        the assets.
+        """
         rows = self._by_offset(
             "list assets", self._assets.get_assets_without_preload_content, "assets", MAX_RUNS, only_active=True
         )
@@ -129,12 +134,15 @@ class AirflowReader:
         return int((answer or {}).get("total_entries") or 0)
 
     def mljob_runs(self, dag_id: str, prefix: str, since: datetime) -> Sequence[str]:
-        """The ids of the DAG's runs since then that belong to MLJobs. Only the newest 20 runs are read."""
+        """The ids of the DAG's runs since then that belong to MLJobs. Only the newest 20 runs are
+        read.
+        """
         answer = self._found(
             f"list MLJobs' runs of {dag_id}",
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
-            # Airflow ignores punctuation at the end of a prefix, and so finds more runs. They are filtered below.
+            # Airflow ignores punctuation at the end of a prefix, and so finds more runs. They are
+            # filtered below.
             run_id_prefix_pattern=f"{prefix}.",
             run_after_gte=since,
             order_by=["-run_after"],
@@ -154,7 +162,9 @@ class AirflowReader:
         return self._instances("list waiting tasks", MAX_TASKS, state=["scheduled", "queued"])
 
     def recent_tasks(self, since: datetime) -> Listing[TaskInstance]:
-        """The task instances that succeeded since then, or are running. Of a mapped task, only the first instance."""
+        """The task instances that succeeded since then, or are running. Of a mapped task, only the
+        first instance.
+        """
         first = list(REPRESENTATIVES)
         running = self._instances("list running tasks", MAX_TASKS, state=["running"], map_index=first)
         ended = self._instances(
@@ -163,7 +173,9 @@ class AirflowReader:
         return Listing([*running.rows, *ended.rows], running.complete and ended.complete)
 
     def task_history(self, dag_id: str, task_id: str, limit: int) -> Sequence[TaskInstance]:
-        """The task's last instances, newest first. Of a mapped task, only the first instance of each run."""
+        """The task's last instances, newest first. Of a mapped task, only the first instance of
+        each run.
+        """
         answer = self._found(
             f"read the history of {dag_id}.{task_id}",
             self._tasks.get_task_instances_without_preload_content,
@@ -177,7 +189,9 @@ class AirflowReader:
         return [_instance(row) for row in (answer or {}).get("task_instances") or ()]
 
     def tasks_of_window(self, since: datetime) -> Listing[TaskInstance]:
-        """All task instances that ended since then, or are running, including all instances of mapped tasks."""
+        """All task instances that ended since then, or are running, including all instances of
+        mapped tasks.
+        """
         running = self._instances("list running tasks", MAX_TASKS, state=["running"])
         ended = self._instances(
             "list tasks", MAX_WINDOW_TASKS, state=["success", "failed"], end_date_gte=since, order_by=["-end_date"]
@@ -190,7 +204,9 @@ class AirflowReader:
         return Listing([Pool(row["name"], int(row["slots"])) for row in rows.rows], rows.complete)
 
     def last_error(self, instance: TaskInstance) -> ErrorText | None:
-        """The last exception in the task instance's log; ``None`` when the log has none, or there is no log."""
+        """The last exception in the task instance's log; ``None`` when the log has none, or there
+        is no log.
+        """
         try:
             self.requests += 1
             response = request(

@@ -1,5 +1,5 @@
-"""The tasks of the monitors. They read settings and Variables, and call the other modules. A task that is not configured skips itself, and
-says which setting is missing.
+"""The tasks of the monitors. They read settings and Variables, and call the other modules. A task
+that is not configured skips itself, and says which setting is missing.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def send_event(report_json: Mapping[str, Any]) -> None:
 
 
 def owner_link(owner: str, report: MonitoringReport, links_of: Callable[[str], Mapping[str, str]]) -> str | None:
-    """The owner's link in the ``owner_links`` of one of the DAGs that the report is about; ``None`` when there is none.
+    """The owner's link in the ``owner_links`` of one of the DAGs that the report is about; ``None``
+    when there is none.
 
     Args:
         owner: The owner.

@@ -1,8 +1,9 @@
 """The thresholds of the monitors.
 
-Their values come from three places, of which a later one overrides an earlier one: the defaults in this module; the Airflow Variable with the id of
-the monitor's DAG, a JSON object with some of these fields; the params of a run that is triggered by hand. The defaults are high, so that
-every notification is worth reading.
+Their values come from three places, of which a later one overrides an earlier one: the defaults in
+this module; the Airflow Variable with the id of the monitor's DAG, a JSON object with some of these
+fields; the params of a run that is triggered by hand. The defaults are high, so that every
+notification is worth reading.
 """
 
 from __future__ import annotations
@@ -21,17 +22,23 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     in_use_days: Annotated[int, Field(ge=1, le=400)] = 35
-    """A DAG is in use if one of its runs started in the last days, this many. 35 days include monthly DAGs."""
+    """A DAG is in use if one of its runs started in the last days, this many. 35 days include
+    monthly DAGs.
+    """
     stuck_minutes: Annotated[float, Field(ge=0.1, le=10080)] = 30
     """A run or a task is stuck if it is queued for this many minutes."""
     failure_hours: Annotated[int, Field(ge=1, le=720)] = 24
     """Failures of the last hours, this many, are compared."""
     failure_times: Annotated[int, Field(ge=2, le=50)] = 3
-    """A failure recurs if a task fails with the same error this many times in its last ``failure_runs`` runs."""
+    """A failure recurs if a task fails with the same error this many times in its last
+    ``failure_runs`` runs.
+    """
     failure_runs: Annotated[int, Field(ge=2, le=50)] = 10
     """The last runs of a task in which failures are counted, see ``failure_times``."""
     outlier_hours: Annotated[int, Field(ge=1, le=168)] = 1
-    """A task's duration and wait are judged if it is running, or ended in the last hours, this many."""
+    """A task's duration and wait are judged if it is running, or ended in the last hours, this
+    many.
+    """
     slow_seconds: Annotated[int, Field(ge=1, le=604800)] = 120
     """A task that takes fewer seconds is never slow."""
     wait_seconds: Annotated[int, Field(ge=1, le=604800)] = 300
@@ -45,13 +52,17 @@ class Thresholds(BaseModel):
     saturated_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     """Tasks wait for a slot or a worker if one task in twenty waits this many seconds."""
     retry_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """A task has many retries if this share of its instances, and at least ``retry_times`` of them, were retried."""
+    """A task has many retries if this share of its instances, and at least ``retry_times`` of them,
+    were retried.
+    """
     retry_times: Annotated[int, Field(ge=1, le=10000)] = 5
     """The least number of retried instances, see ``retry_share``."""
     quiet_hours: Annotated[float, Field(ge=0.01, le=720)] = 24
     """After this many hours an owner is notified again of findings that are still there."""
     settle_minutes: Annotated[float, Field(ge=0, le=1440)] = 45
-    """A finding is resolved if no report has it for this many minutes. Use more than the time between two reports, because findings may come and go."""
+    """A finding is resolved if no report has it for this many minutes. Use more than the time
+    between two reports, because findings may come and go.
+    """
     min_severity: Severity = Severity.WARNING
     """Findings that are less severe are on the page and on Kafka, but not in Slack."""
     log_reads: Annotated[int, Field(ge=0, le=1000)] = 60
@@ -59,7 +70,9 @@ class Thresholds(BaseModel):
 
 
 class ThresholdsError(ValueError):
-    """A threshold is invalid. The text names the threshold, its value, where it was set, and its valid values."""
+    """A threshold is invalid. The text names the threshold, its value, where it was set, and its
+    valid values.
+    """
 
 
 def effective(
@@ -106,7 +119,7 @@ def params_schema(*names: str) -> dict[str, dict[str, Any]]:
             field = {**schema["$defs"][field.pop("$ref").rsplit("/", 1)[1]], **field}
             field["enum"] = [*field["enum"], None]
         default = field.pop("default")
-        description = field.pop("description", "").strip().replace("``", "`")
+        description = " ".join(field.pop("description", "").split()).replace("``", "`")
         field.pop("title", None)
         found[name] = {
             **field,

@@ -1,5 +1,7 @@
-"""Airflow's REST API, for the tasks of this package's DAGs: a task of Airflow 3 has no access to the metadata database.
+"""Airflow's REST API, for the tasks of this package's DAGs: a task of Airflow 3 has no access to
+the metadata database.
 
-:mod:`.client` reads an Airflow Connection, logs in, sends requests and raises :class:`.client.AirflowApiError`. :mod:`.paging` reads lists page by
-page. What is asked for is in :mod:`mljob_airflow.cancellation.airflow_runs` and :mod:`mljob_airflow.monitoring.rest_reader`.
+:mod:`.client` reads an Airflow Connection, logs in, sends requests and raises
+:class:`.client.AirflowApiError`. :mod:`.paging` reads lists page by page. What is asked for is in
+:mod:`mljob_airflow.cancellation.airflow_runs` and :mod:`mljob_airflow.monitoring.rest_reader`.
 """

@@ -1,8 +1,9 @@
 """Requests to Airflow's REST API, over apache-airflow-client.
 
-Address and credentials come from an Airflow Connection. Every request has a timeout, because the client has none. Answers are read as
-JSON: the client's models refuse answers of another Airflow version than their own (``docs/adr/0005``). Every failed request is an
-:class:`AirflowApiError`, whose text names the request.
+Address and credentials come from an Airflow Connection. Every request has a timeout, because the
+client has none. Answers are read as JSON: the client's models refuse answers of another Airflow
+version than their own (``docs/adr/0005``). Every failed request is an :class:`AirflowApiError`,
+whose text names the request.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Endpoint:
         login: User name; ``None``: ``password`` is a bearer token.
         password: The user's password, or the token.
         verify_tls: Whether the server's certificate is verified.
-        ca_file: PEM file of the authorities that sign the certificate; ``None``: the system's authorities.
+        ca_file: PEM file of the authorities that sign the certificate; ``None``: the system's
+            authorities.
     """
 
     base_url: str
@@ -60,9 +62,10 @@ class Endpoint:
     def from_connection(cls, connection: Any) -> Endpoint:
         """The endpoint of an Airflow Connection.
 
-        ``host`` is a URL (``https://airflow.example/base``), or a host name with ``schema`` (``http`` by default) and ``port``.
-        ``login`` and ``password`` are the user's; without a login, the password is a bearer token. The extra may have ``verify``:
-        ``false``, or the path of a PEM file with certificate authorities.
+        ``host`` is a URL (``https://airflow.example/base``), or a host name with ``schema``
+        (``http`` by default) and ``port``. ``login`` and ``password`` are the user's; without a
+        login, the password is a bearer token. The extra may have ``verify``: ``false``, or the path
+        of a PEM file with certificate authorities.
 
         Raises:
             ValueError: The Connection has no host.
@@ -172,7 +175,9 @@ def fetch_token(endpoint: Endpoint) -> str:
 
 
 def detail(body: Any) -> str:
-    """The detail of an error that Airflow answered, or the first 200 characters of any other answer."""
+    """The detail of an error that Airflow answered, or the first 200 characters of any other
+    answer.
+    """
     try:
         return str(json.loads(body)["detail"])
     except (KeyError, TypeError, ValueError):

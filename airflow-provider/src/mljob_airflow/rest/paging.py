@@ -1,7 +1,7 @@
 """Lists that Airflow returns in pages, for Airflow 3.1 to 3.3.
 
-Airflow 3.1 ignores a cursor and uses the offset; later versions ignore the offset and use the cursor. So every request for a page has
-both, and the code doesn't need to know the version.
+Airflow 3.1 ignores a cursor and uses the offset; later versions ignore the offset and use the
+cursor. So every request for a page has both, and the code doesn't need to know the version.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 PAGE_SIZE = 100
-"""Rows that a request asks for: the default of ``[api] maximum_page_limit``. A server with a smaller limit returns smaller pages."""
+"""Rows that a request asks for: the default of ``[api] maximum_page_limit``. A server with a
+smaller limit returns smaller pages.
+"""
 
 Row = Mapping[str, Any]
 
@@ -34,8 +36,9 @@ def pages(field: str, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> 
 
     Args:
         field: The field of an answer that has the rows.
-        ask: Requests a page and returns the answer's JSON. Its argument is the page's place as query parameters (``cursor``,
-            ``offset``, ``limit``). For a list without cursors in all versions it may drop ``cursor``.
+        ask: Requests a page and returns the answer's JSON. Its argument is the page's place as
+            query parameters (``cursor``, ``offset``, ``limit``). For a list without cursors in all
+            versions it may drop ``cursor``.
     """
     cursor: str | None = ""
     seen = 0

@@ -1,4 +1,6 @@
-"""Failing a task without a retry, for errors that a retry can't fix: a model that is too inaccurate, data that is missing."""
+"""Failing a task without a retry, for errors that a retry can't fix: a model that is too
+inaccurate, data that is missing.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Values that are left out, and the warning that names them in the task's log.
 
-Hours of training must not fail, or lose the other numbers, because one number is NaN. So ``report()`` and ``publish_outputs()`` check each
-value by itself, leave out the values that can't be sent, and warn.
+Hours of training must not fail, or lose the other numbers, because one number is NaN. So
+``report()`` and ``publish_outputs()`` check each value by itself, leave out the values that can't
+be sent, and warn.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _warned: set[tuple[str, str]] = set()
 
 
 def warn(what: str, why: str, *, value: object = None) -> None:
-    """Log that a value is left out. The same value with the same reason is a warning once in a process, then a debug line.
+    """Log that a value is left out. The same value with the same reason is a warning once in a
+    process, then a debug line.
 
     Args:
         what: The value's name, for example ``report(): metric 'loss'``.

@@ -1,10 +1,13 @@
-"""Publishing the outputs of a run: small results such as a model's path, its score, or a number of rows.
+"""Publishing the outputs of a run: small results such as a model's path, its score, or a number of
+rows.
 
-A task's outputs are an XCom with a fixed key. The operator collects them from all tasks when the run has ended, and shows them in
-the MLJob's ``.status.outputs``. Large data belongs in files or tables; publish its path.
+A task's outputs are an XCom with a fixed key. The operator collects them from all tasks when the
+run has ended, and shows them in the MLJob's ``.status.outputs``. Large data belongs in files or
+tables; publish its path.
 
-A value that can't be published is left out: the log warns, and the XCom names the value under a reserved key, which the operator shows in
-``.status.outputsOmitted``. Publishing never fails the task, because the task's work is done by then.
+A value that can't be published is left out: the log warns, and the XCom names the value under a
+reserved key, which the operator shows in ``.status.outputsOmitted``. Publishing never fails the
+task, because the task's work is done by then.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ log = logging.getLogger(__name__)
 
 XCOM_KEY = "mljob_outputs"
 OMITTED_KEY = "mljob_outputs_omitted"
-"""Key within the XCom: the list of the names of the outputs that are left out. No output can have this name."""
+"""Key within the XCom: the list of the names of the outputs that are left out. No output can have
+this name.
+"""
 MAX_BYTES = 8192
 """Bytes of all outputs of a task as JSON: the status must hold the outputs of all tasks."""
 MAX_OMITTED = 100
@@ -35,7 +40,9 @@ MAX_LEVELS = 32
 """Levels of nested lists and objects, as in the status."""
 
 _RESERVED = frozenset({"__classname__", "__id__"})
-"""Keys by which Airflow's serialisation recognises its own objects. Airflow refuses an XCom that has one."""
+"""Keys by which Airflow's serialisation recognises its own objects. Airflow refuses an XCom that
+has one.
+"""
 
 
 @dataclass
@@ -49,13 +56,14 @@ class _Published:
 def publish_outputs(**outputs: Any) -> None:
     """Publish results of the running task, which then appear in the MLJob's ``.status.outputs``.
 
-    A second call in the same task adds outputs; the newer value of a name replaces the older one. Outside of an Airflow
-    task it publishes nothing.
+    A second call in the same task adds outputs; the newer value of a name replaces the older one.
+    Outside of an Airflow task it publishes nothing.
 
-    It never raises. These outputs are left out, with a warning in the task's log, and named in the MLJob's
-    ``.status.outputsOmitted``, while the others are published:
+    It never raises. These outputs are left out, with a warning in the task's log, and named in the
+    MLJob's ``.status.outputsOmitted``, while the others are published:
 
-    - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer of more than 64 bits;
+    - a value that is not JSON, such as an array, or that contains NaN, an infinity or an integer of
+      more than 64 bits;
     - the largest values, if all outputs of the task together are more than 8,192 bytes as JSON.
 
     Args:
@@ -80,8 +88,8 @@ def publish_outputs(**outputs: Any) -> None:
 
 
 def as_json(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The outputs as JSON values, with paths as strings and NumPy's numbers as Python's; and by name the reason why each of the others can't
-    be published.
+    """The outputs as JSON values, with paths as strings and NumPy's numbers as Python's; and by
+    name the reason why each of the others can't be published.
     """
     values: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -121,7 +129,8 @@ def _publish(ti: Any, values: Mapping[str, Any], refused: list[str]) -> None:
 
 def _fitting(values: Mapping[str, Any]) -> dict[str, Any]:
     """As many values as fit, small values first: a model's weights must not displace its score."""
-    # Each size includes the colon, the comma and the braces, which the value needs among the others.
+    # Each size includes the colon, the comma and the braces, which the value needs among the
+    # others.
     sizes = {name: len(json.dumps({name: value})) for name, value in values.items()}
     room, kept = MAX_BYTES, set()
     for name in sorted(sizes, key=lambda name: sizes[name]):

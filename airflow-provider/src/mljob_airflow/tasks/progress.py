@@ -1,7 +1,7 @@
 """Reporting progress and metrics of the running task.
 
-Each number is checked by itself. A number that can't be sent is left out and named in the task's log; the others are sent.
-:mod:`mljob_airflow.events.throttle` decides when a report is sent.
+Each number is checked by itself. A number that can't be sent is left out and named in the task's
+log; the others are sent. :mod:`mljob_airflow.events.throttle` decides when a report is sent.
 """
 
 from __future__ import annotations
@@ -24,22 +24,26 @@ assert_supported(installed_version())
 log = logging.getLogger(__name__)
 
 ROUNDING = 1e-6
-"""How far a sum of fractions may lie below 0 or above 1 by rounding. Such a progress is sent as 0 or 1."""
+"""How far a sum of fractions may lie below 0 or above 1 by rounding. Such a progress is sent as 0
+or 1.
+"""
 
 
 def report(progress: float | None = None, metrics: Mapping[str, float] | None = None) -> None:
     """Report progress and metrics of the running task.
 
-    The call is cheap enough for a loop; it never raises and never waits. Outside of an Airflow task it does nothing, so
-    the same training code runs anywhere.
+    The call is cheap enough for a loop; it never raises and never waits. Outside of an Airflow task
+    it does nothing, so the same training code runs anywhere.
 
     Args:
-        progress: Fraction of this task's work that is done, from 0 to 1: half of the work is 0.5. ``None``: unchanged.
-        metrics: Numbers to show with the progress, such as epoch, loss or rows written: at most 20 names, each cut to 63 characters.
-            NumPy's numbers are numbers.
+        progress: Fraction of this task's work that is done, from 0 to 1: half of the work is 0.5.
+            ``None``: unchanged.
+        metrics: Numbers to show with the progress, such as epoch, loss or rows written: at most 20
+            names, each cut to 63 characters. NumPy's numbers are numbers.
 
-    A value that can't be sent is left out, with one warning in the task's log, and the others are sent. That is a value that is not a
-    number, NaN, an infinity, a progress outside of 0 to 1 (such as 50), and every metric after the 20th.
+    A value that can't be sent is left out, with one warning in the task's log, and the others are
+    sent. That is a value that is not a number, NaN, an infinity, a progress outside of 0 to 1 (such
+    as 50), and every metric after the 20th.
     """
     context = _current_context()
     if context is None:
@@ -63,7 +67,9 @@ def report(progress: float | None = None, metrics: Mapping[str, float] | None = 
 
 
 def clean_progress(progress: object) -> float | None:
-    """``progress`` as an event carries it, a number from 0 to 1; ``None``, with a warning, for anything else."""
+    """``progress`` as an event carries it, a number from 0 to 1; ``None``, with a warning, for
+    anything else.
+    """
     if progress is None:
         return None
     try:
@@ -77,8 +83,8 @@ def clean_progress(progress: object) -> float | None:
 
 
 def clean_metrics(metrics: object) -> dict[str, float] | None:
-    """``metrics`` as an event carries them: at most 20 finite numbers, with names of at most 63 characters. The others are left out, with
-    a warning. ``None`` when no metric is left.
+    """``metrics`` as an event carries them: at most 20 finite numbers, with names of at most 63
+    characters. The others are left out, with a warning. ``None`` when no metric is left.
     """
     if metrics is None:
         return None

@@ -1,10 +1,12 @@
-"""Waiting for a file that another job makes, so that both jobs can be applied together: one trains a model, one predicts with it.
+"""Waiting for a file that another job makes, so that both jobs can be applied together: one trains
+a model, one predicts with it.
 
-For sensors in mode ``reschedule``, which occupy no worker slot between two pokes. A run that has waited too long fails without a retry, and
-its MLJob says which job has to run first.
+For sensors in mode ``reschedule``, which occupy no worker slot between two pokes. A run that has
+waited too long fails without a retry, and its MLJob says which job has to run first.
 
-Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the ``poke_interval``, the scheduler of Airflow 3.3
-queues the sensor again before it has read the result of the last poke, takes the task for lost, and fails it.
+Use a ``poke_interval`` of at least ten seconds. If a loop of the scheduler takes longer than the
+``poke_interval``, the scheduler of Airflow 3.3 queues the sensor again before it has read the
+result of the last poke, takes the task for lost, and fails it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ README = (ROOT / "airflow-provider" / "README.md").read_text()
 
 
 def rows(text: str) -> dict[str, str]:
-    """The second cell of each row by the names in backticks in the first cell. A row may have several names."""
+    """The second cell of each row by the names in backticks in the first cell. A row may have
+    several names.
+    """
     found = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):
         found |= dict.fromkeys(re.findall(r"`([^`]+)`", first), second.strip().strip("`"))

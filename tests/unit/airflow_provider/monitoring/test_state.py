@@ -26,7 +26,9 @@ A, B = finding("a"), finding("b")
 
 
 class Monitor:
-    """A monitor that makes a report every quarter of an hour, and the notifications after each report."""
+    """A monitor that makes a report every quarter of an hour, and the notifications after each
+    report.
+    """
 
     def __init__(self) -> None:
         self.state: state.NotificationState = {}

@@ -1,10 +1,13 @@
-"""Findings: what is wrong in Airflow, decided from :mod:`mljob_airflow.monitoring.observations`. Pure.
+"""Findings: what is wrong in Airflow, decided from :mod:`mljob_airflow.monitoring.observations`.
+Pure.
 
 - :mod:`.health`: DAGs that are paused, stale or broken although something needs them.
 - :mod:`.stuck`: runs and tasks that don't start.
-- :mod:`.failures`: tasks that fail again and again with the same error, told apart by :mod:`.fingerprints`.
+- :mod:`.failures`: tasks that fail again and again with the same error, told apart by
+  :mod:`.fingerprints`.
 - :mod:`.outliers`: tasks that take or wait longer than before, by :mod:`.statistics`.
 - :mod:`.bottlenecks`: full pools, missing workers, tasks with many retries.
 
-:mod:`.mljobs` adds the names of the MLJobs that a finding affects, and :mod:`.mutes` removes the findings that somebody has muted.
+:mod:`.mljobs` adds the names of the MLJobs that a finding affects, and :mod:`.mutes` removes the
+findings that somebody has muted.
 """

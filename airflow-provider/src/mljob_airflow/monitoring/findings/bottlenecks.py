@@ -1,8 +1,10 @@
 """Where the platform loses time: slow tasks, full pools, missing workers and retries.
 
-Airflow knows how full a pool is now, but not how full it was. This module estimates that from the start, the end and the slots of tasks.
-Airflow has only the dates of a task's last try, so a pool was fuller than shown while earlier tries ran. A deferred task
-counts from its start, so a pool was emptier than shown while tasks were deferred. Therefore a pool is a finding only if tasks also waited for it.
+Airflow knows how full a pool is now, but not how full it was. This module estimates that from the
+start, the end and the slots of tasks. Airflow has only the dates of a task's last try, so a pool
+was fuller than shown while earlier tries ran. A deferred task counts from its start, so a pool was
+emptier than shown while tasks were deferred. Therefore a pool is a finding only if tasks also
+waited for it.
 """
 
 from __future__ import annotations
@@ -87,7 +89,9 @@ def bottleneck_tables(
 
 
 def pool_series(instances: Sequence[TaskInstance], pools: Iterable[Pool], window: Window) -> tuple[Series, ...]:
-    """Charts of the slots that were occupied: of each pool that was used, the fullest first, and of all pools together."""
+    """Charts of the slots that were occupied: of each pool that was used, the fullest first, and of
+    all pools together.
+    """
     step = window.seconds / STEPS
     charts = []
     for pool in pools:
@@ -138,7 +142,9 @@ def full_share(instances: Iterable[TaskInstance], slots: int, window: Window) ->
 
 
 def _intervals(instances: Iterable[TaskInstance], window: Window) -> list[tuple[float, float, int]]:
-    """Start and end in seconds after the window's start, and slots, of the task instances that overlap the window."""
+    """Start and end in seconds after the window's start, and slots, of the task instances that
+    overlap the window.
+    """
     found = []
     for instance in instances:
         if instance.start is None:

@@ -1,7 +1,7 @@
 """Recurring failures: a task that fails with the same error in several of its last runs.
 
-Airflow shows and retries each single failure, but does not show that the error is always the same. A mapped task that fails in a hundred
-instances of one run has failed once.
+Airflow shows and retries each single failure, but does not show that the error is always the same.
+A mapped task that fails in a hundred instances of one run has failed once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def last_runs(
 
 
 def recurring(failures: Failures, links: Links, *, times: int) -> list[Finding]:
-    """A finding for each error that recurs ``times`` times. If there is none, one finding for the errors that could not be read."""
+    """A finding for each error that recurs ``times`` times. If there is none, one finding for the
+    errors that could not be read.
+    """
     groups: dict[str, list[TaskInstance]] = {}
     texts: dict[str, ErrorText] = {}
     unknown: list[TaskInstance] = []

@@ -1,8 +1,9 @@
 """Fingerprints of errors: two errors with the same fingerprint are the same error.
 
-The text of an error is only in the task's log: task instances in REST have no error text, and events on Kafka lack the failures that no
-callback saw. A fingerprint is made from the exception's class and its text. Dates, ids, memory addresses, random parts of paths and numbers, which
-change from run to run, are replaced by placeholders.
+The text of an error is only in the task's log: task instances in REST have no error text, and
+events on Kafka lack the failures that no callback saw. A fingerprint is made from the exception's
+class and its text. Dates, ids, memory addresses, random parts of paths and numbers, which change
+from run to run, are replaced by placeholders.
 """
 
 from __future__ import annotations
@@ -64,11 +65,14 @@ def shortened(text: str, length: int = MAX_TEXT) -> str:
 
 
 def last_error(lines: Iterable[Mapping[str, Any] | str]) -> ErrorText | None:
-    """The last exception in a task's log, or without one the last line of level error; ``None`` when there is neither.
+    """The last exception in a task's log, or without one the last line of level error; ``None``
+    when there is neither.
 
     Args:
-        lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and, for an exception, ``error_detail``. The first entry
-            of ``error_detail`` is the exception that was raised, the others are its causes. Some log handlers return lines of plain text.
+        lines: The log's lines from ``GET .../logs/{try}``: objects with ``event``, ``level`` and,
+            for an exception, ``error_detail``. The first entry of ``error_detail`` is the exception
+            that was raised, the others are its causes. Some log handlers return lines of plain
+            text.
     """
     exception: ErrorText | None = None
     error_line: ErrorText | None = None

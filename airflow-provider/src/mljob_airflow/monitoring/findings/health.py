@@ -1,8 +1,9 @@
 """DAGs that are paused, stale or broken although something needs them.
 
-Airflow does not report these: a run of a paused DAG waits, and the schedule of a stale DAG stops. Most paused DAGs are paused on purpose, so only
-a DAG that is needed is a finding: the DAG has a schedule and ran lately, MLJobs run it, runs of it wait, or other DAGs are scheduled on its
-assets. A DAG file that can't be imported is one finding for all its DAGs.
+Airflow does not report these: a run of a paused DAG waits, and the schedule of a stale DAG stops.
+Most paused DAGs are paused on purpose, so only a DAG that is needed is a finding: the DAG has a
+schedule and ran lately, MLJobs run it, runs of it wait, or other DAGs are scheduled on its assets.
+A DAG file that can't be imported is one finding for all its DAGs.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def suspects(dags: Iterable[Dag], broken: Iterable[BrokenFile]) -> list[Dag]:
 
 
 def health_findings(health: Health, links: Links) -> list[Finding]:
-    """A finding for each DAG file that can't be imported, and for each other DAG that is paused or stale and needed."""
+    """A finding for each DAG file that can't be imported, and for each other DAG that is paused or
+    stale and needed.
+    """
     found = []
     in_broken_files: set[str] = set()
     for file in health.broken:

@@ -16,7 +16,9 @@ MAX_NAMED = 10
 
 
 def mljob_name(run_id: str) -> str | None:
-    """``namespace/name`` of the MLJob that a run belongs to; ``None`` for a run that the operator did not start."""
+    """``namespace/name`` of the MLJob that a run belongs to; ``None`` for a run that the operator
+    did not start.
+    """
     parsed = RunId.parse(run_id)
     return f"{parsed.namespace}/{parsed.name}" if parsed else None
 
@@ -30,7 +32,8 @@ def finding_fields(
         run_ids: The runs, most important first.
         detail: The detail without the MLJobs.
         numbers: The numbers without the number of MLJobs.
-        lead: The words before the names of the MLJobs; by default ``MLJob``, or for example ``3 MLJobs``.
+        lead: The words before the names of the MLJobs; by default ``MLJob``, or for example ``3
+            MLJobs``.
     """
     names = list(dict.fromkeys(name for run_id in run_ids if (name := mljob_name(run_id))))
     if not names:

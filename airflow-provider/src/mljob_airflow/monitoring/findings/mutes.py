@@ -1,13 +1,16 @@
-"""Mutes: findings that are known, for example a DAG that is paused on purpose, cause no notification.
+"""Mutes: findings that are known, for example a DAG that is paused on purpose, cause no
+notification.
 
-A mute is in one of two places. An entry of the Variable ``mljob_mutes``, a JSON list that can be changed without a release, has an end, so that it
-is not forgotten::
+A mute is in one of two places. An entry of the Variable ``mljob_mutes``, a JSON list that can be
+changed without a release, has an end, so that it is not forgotten::
 
     [{"dags": "train_*", "kinds": ["dag_paused"], "until": "2026-06-01T00:00:00Z", "reason": "the source is closed until June"}]
 
-A tag of a DAG, ``mljob-mute`` or for one kind ``mljob-mute:dag_paused``, has no end, because a tag is code and gets reviewed.
+A tag of a DAG, ``mljob-mute`` or for one kind ``mljob-mute:dag_paused``, has no end, because a tag
+is code and gets reviewed.
 
-An invalid mute mutes nothing, and is itself a finding. The report says how many findings each mute has muted, and which mutes have ended.
+An invalid mute mutes nothing, and is itself a finding. The report says how many findings each mute
+has muted, and which mutes have ended.
 """
 
 from __future__ import annotations
@@ -158,8 +161,8 @@ def apply_mutes(
     Args:
         findings: All findings.
         mutes: The Variable's entries.
-        dags_of: The DAGs that a finding is about. A finding is muted if it is muted for each of these DAGs. A finding about no DAG is
-            never muted.
+        dags_of: The DAGs that a finding is about. A finding is muted if it is muted for each of
+            these DAGs. A finding about no DAG is never muted.
         links: URLs of Airflow's UI.
         now: The current time.
     """
@@ -185,7 +188,9 @@ def apply_mutes(
 
 
 def _place(kind: FindingKind, dag: Dag, mutes: Mutes, now: datetime) -> str | None:
-    """The place of the mute of findings of this kind about the DAG; ``None`` when they are not muted."""
+    """The place of the mute of findings of this kind about the DAG; ``None`` when they are not
+    muted.
+    """
     for mute in mutes.entries:
         if now < mute.entry.until and mute.covers(kind, dag.dag_id):
             return mute.place

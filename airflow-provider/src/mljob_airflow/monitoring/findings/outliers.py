@@ -1,7 +1,7 @@
 """Tasks that take or wait longer than before, judged by :mod:`.statistics`.
 
-The first instance (map index 0) represents a mapped task. The other instances are similar, and a page of the history covers more runs with one
-instance each.
+The first instance (map index 0) represents a mapped task. The other instances are similar, and a
+page of the history covers more runs with one instance each.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from mljob_airflow.monitoring.wording import duration
 from mljob_contract.reports import Finding, FindingKind, Severity
 
 REPRESENTATIVES = (-1, 0)
-"""The map indexes of task instances that are judged: -1 for a task that is not mapped, 0 for a mapped one."""
+"""The map indexes of task instances that are judged: -1 for a task that is not mapped, 0 for a
+mapped one.
+"""
 SHOWN = 60
 """Values of the history in a finding."""
 
 
 def elapsed(instance: TaskInstance, now: datetime) -> float | None:
-    """Seconds that a task instance took, or has taken so far; ``None`` if it has failed, which may be early, or has not started."""
+    """Seconds that a task instance took, or has taken so far; ``None`` if it has failed, which may
+    be early, or has not started.
+    """
     if instance.state == "running" and instance.start is not None:
         return (now - instance.start).total_seconds()
     return instance.duration if instance.state == "success" else None
@@ -32,7 +36,9 @@ def elapsed(instance: TaskInstance, now: datetime) -> float | None:
 def candidates(
     recent: Iterable[TaskInstance], *, slow_seconds: float, wait_seconds: float, now: datetime
 ) -> list[tuple[str, str]]:
-    """DAG id and task id of the tasks that took at least ``slow_seconds`` or waited ``wait_seconds``, longest first."""
+    """DAG id and task id of the tasks that took at least ``slow_seconds`` or waited
+    ``wait_seconds``, longest first.
+    """
     size: dict[tuple[str, str], float] = {}
     for instance in recent:
         took, waited = elapsed(instance, now) or 0.0, instance.wait or 0.0

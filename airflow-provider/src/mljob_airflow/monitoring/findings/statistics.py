@@ -1,26 +1,32 @@
 """Whether a task takes or waits longer than its baseline, which is made of its earlier runs.
 
-A task is compared with itself, never with other tasks. Durations and waits are skewed, with a long right tail; a few values are always
-outliers; and some tasks have two kinds of runs, with little and with much to do. So the baseline uses:
+A task is compared with itself, never with other tasks. Durations and waits are skewed, with a long
+right tail; a few values are always outliers; and some tasks have two kinds of runs, with little and
+with much to do. So the baseline uses:
 
-- *Logarithms.* On a logarithmic scale skewed durations are about symmetric, and "twice as long" is the same distance for a minute and
-  for an hour.
-- *Median and MAD* (median absolute deviation, times 1.4826, which makes it the standard deviation of a normal distribution). Half of the values
-  may be outliers without a large effect. With mean and standard deviation, one run that hangs for an hour hides the next one.
-- *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD, and such a run is normal. So a shift
-  must also be a quarter above the 95% quantile of the earlier runs, and a single run half above the longest of them.
+- *Logarithms.* On a logarithmic scale skewed durations are about symmetric, and "twice as long" is
+  the same distance for a minute and for an hour.
+- *Median and MAD* (median absolute deviation, times 1.4826, which makes it the standard deviation
+  of a normal distribution). Half of the values may be outliers without a large effect. With mean
+  and standard deviation, one run that hangs for an hour hides the next one.
+- *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
+  and such a run is normal. So a shift must also be a quarter above the 95% quantile of the earlier
+  runs, and a single run half above the longest of them.
 - *A minimum spread.* A task that always takes 60.0 s must not be reported for 61 s.
 
 A task exceeds its baseline in one of two ways:
 
-- a shift: two of its last three runs, including the newest, are above ``max(median * exp(3 * spread), 1.25 * 95% quantile)``;
+- a shift: two of its last three runs, including the newest, are above ``max(median * exp(3 *
+  spread), 1.25 * 95% quantile)``;
 - a hang: the newest run is above ``max(median * exp(6 * spread), 1.5 * longest)``.
 
-Because of the minimum spread, a shift is at least 1.5 times the median, and a hang 2.3 times. ``docs/monitoring.md`` states how often stable noise
-looks like a shift, and how soon a shift is noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
+Because of the minimum spread, a shift is at least 1.5 times the median, and a hang 2.3 times.
+``docs/monitoring.md`` states how often stable noise looks like a shift, and how soon a shift is
+noticed; ``tests/unit/airflow_provider/monitoring/test_statistics.py`` simulates both.
 
-Literature: Leys et al., "Detecting outliers: Do not use standard deviation around the mean, use absolute deviation around the median", 2013;
-Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993.
+Literature: Leys et al., "Detecting outliers: Do not use standard deviation around the mean, use
+absolute deviation around the median", 2013; Iglewicz and Hoaglin, "How to Detect and Handle
+Outliers", 1993.
 """
 
 from __future__ import annotations
@@ -78,7 +84,8 @@ class Baseline:
 
 
 def exceeded_baseline(values: Sequence[float], *, min_history: int) -> Baseline | None:
-    """The baseline that the newest values exceed; ``None`` when they don't, or when there are too few earlier values.
+    """The baseline that the newest values exceed; ``None`` when they don't, or when there are too
+    few earlier values.
 
     Args:
         values: Seconds, newest first.

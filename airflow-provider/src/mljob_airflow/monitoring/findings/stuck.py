@@ -25,7 +25,8 @@ def stuck_runs(
     minutes: float,
     now: datetime,
 ) -> list[Finding]:
-    """A finding for each DAG with runs that are queued for too long. Paused and stale DAGs are findings of :mod:`.health`.
+    """A finding for each DAG with runs that are queued for too long. Paused and stale DAGs are
+    findings of :mod:`.health`.
 
     Args:
         queued: All queued runs whose time has come.
@@ -72,7 +73,9 @@ def stuck_runs(
 def stuck_tasks(
     waiting: Iterable[TaskInstance], dags: Mapping[str, Dag], links: Links, *, minutes: float, now: datetime
 ) -> list[Finding]:
-    """A finding for each DAG with tasks that wait too long for a slot or a worker. The arguments are as in :func:`stuck_runs`."""
+    """A finding for each DAG with tasks that wait too long for a slot or a worker. The arguments
+    are as in :func:`stuck_runs`.
+    """
     late: dict[str, list[tuple[datetime, TaskInstance]]] = {}
     for task in waiting:
         since = task.queued if task.state == "queued" else task.scheduled

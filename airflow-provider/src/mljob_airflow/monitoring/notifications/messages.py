@@ -1,11 +1,12 @@
 """The messages to owners, as Slack's Block Kit.
 
-A message is made for a phone: a header of a few words, a short section for each finding, whose first line is a bold link, and one button. It
-has no tables and no fields side by side, which a phone puts below each other. Times are Slack's dates, which each reader sees in their
-own time zone.
+A message is made for a phone: a header of a few words, a short section for each finding, whose
+first line is a bold link, and one button. It has no tables and no fields side by side, which a
+phone puts below each other. Times are Slack's dates, which each reader sees in their own time zone.
 
-The limits are those of Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150 characters in a header, 3,000 in the text of
-a section, 3,000 in a URL. Texts from Airflow are escaped, because ``&``, ``<`` and ``>`` are special characters in Slack.
+The limits are those of Slack's reference (api.slack.com/reference/block-kit/blocks): 50 blocks, 150
+characters in a header, 3,000 in the text of a section, 3,000 in a URL. Texts from Airflow are
+escaped, because ``&``, ``<`` and ``>`` are special characters in Slack.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def message(notification: Notification, *, page: str | None = None, remark: str 
     Args:
         notification: The notification.
         page: The URL of the report's page.
-        remark: A remark about the message itself, for example that it was meant for another channel.
+        remark: A remark about the message itself, for example that it was meant for another
+            channel.
     """
     headline = _headline(notification)
     shown = notification.current if notification.starts_thread else notification.new
@@ -87,7 +89,9 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def escape(text: str) -> str:
-    """``text`` with Slack's special characters escaped (api.slack.com/reference/surfaces/formatting, escaping)."""
+    """``text`` with Slack's special characters escaped
+    (api.slack.com/reference/surfaces/formatting, escaping).
+    """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

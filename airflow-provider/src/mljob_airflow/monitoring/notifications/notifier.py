@@ -1,7 +1,8 @@
 """Sending the notifications that a report makes due.
 
-The state is saved after each message, so a retry of the task repeats no message. When the address of an owner can't be reached, the message
-goes to the fallback channel and says so. An error with one owner does not affect the others.
+The state is saved after each message, so a retry of the task repeats no message. When the address
+of an owner can't be reached, the message goes to the fallback channel and says so. An error with
+one owner does not affect the others.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class OwnerDirectory:
     Attributes:
         mapping: Addresses by owner, from the Variable.
         fallback: The channel for owners without an address.
-        link_of: The owner's link in the ``owner_links`` of a DAG, or ``None``. Called only for owners that the mapping lacks.
+        link_of: The owner's link in the ``owner_links`` of a DAG, or ``None``. Called only for
+            owners that the mapping lacks.
     """
 
     mapping: Mapping[str, str]
@@ -123,6 +125,7 @@ def _send(
         remark = f"For {notification.owner}, who could not be reached. {error}"
         fallback = Recipient(directory.fallback, is_fallback=True)
         posted = messenger.post(fallback, message(notification, page=page, remark=remark))
-    # A reply stays in the thread of its first message: its own time stamp would start another thread.
+    # A reply stays in the thread of its first message: its own time stamp would start another
+    # thread.
     thread = (reply_to.thread if reply_to else None) or posted.thread
     return Conversation(recipient.address, posted.channel, thread, report.at)

@@ -2,11 +2,13 @@
 
 An owner's address comes from the first of these that has one:
 
-1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without a release;
+1. the Variable ``mljob_owners``, a JSON object of addresses by owner, which can be changed without
+   a release;
 2. the ``owner_links`` of a DAG, which many teams have set already;
 3. the fallback channel.
 
-An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a member's e-mail address.
+An address is a channel (``#name``, or its id ``C0123456789``), a member (``U0123456789``) or a
+member's e-mail address.
 """
 
 from __future__ import annotations
@@ -49,8 +51,10 @@ def recipient_of(owner: str, mapping: Mapping[str, str], link: str | None, fallb
 def address_in_link(link: str) -> str | None:
     """The Slack address in an owner's link; ``None`` for a link without one.
 
-    These links have one: ``https://acme.slack.com/archives/C0123456789``, ``https://app.slack.com/client/T0123456789/C0123456789``,
-    ``https://acme.slack.com/team/U0123456789``, ``slack://channel?team=T...&id=C...`` and ``mailto:somebody@example.com``.
+    These links have one: ``https://acme.slack.com/archives/C0123456789``,
+    ``https://app.slack.com/client/T0123456789/C0123456789``,
+    ``https://acme.slack.com/team/U0123456789``, ``slack://channel?team=T...&id=C...`` and
+    ``mailto:somebody@example.com``.
     """
     parts = urlsplit(link.strip())
     if parts.scheme == "mailto":

@@ -1,12 +1,14 @@
 """Posting messages to Slack, through the hooks of Airflow's Slack provider.
 
-A Connection of type ``slack`` has a bot's token. The bot posts to members and to the channels that it is in, also in threads. It needs the
-scope ``chat:write``, and ``users:read.email`` for e-mail addresses. A Connection of type ``slackwebhook`` posts to the one channel of
-the webhook, without threads.
+A Connection of type ``slack`` has a bot's token. The bot posts to members and to the channels that
+it is in, also in threads. It needs the scope ``chat:write``, and ``users:read.email`` for e-mail
+addresses. A Connection of type ``slackwebhook`` posts to the one channel of the webhook, without
+threads.
 
-Slack accepts about one message a second in a channel, and answers 429 with ``Retry-After`` beyond that: the SDK's handler waits and retries. Other
-errors have status 200 and ``ok: false``. An error about the address is an :class:`UnreachableError`, and the fallback channel may still work.
-With any other error, such as an invalid token, no address works.
+Slack accepts about one message a second in a channel, and answers 429 with ``Retry-After`` beyond
+that: the SDK's handler waits and retries. Other errors have status 200 and ``ok: false``. An error
+about the address is an :class:`UnreachableError`, and the fallback channel may still work. With any
+other error, such as an invalid token, no address works.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ class Messenger(Protocol):
         Args:
             recipient: The recipient.
             message: The message.
-            reply_to: The message to reply to. The reply goes to the channel of that message, whatever the recipient.
+            reply_to: The message to reply to. The reply goes to the channel of that message,
+                whatever the recipient.
             broadcast: Whether the channel shows a reply as well.
 
         Returns:

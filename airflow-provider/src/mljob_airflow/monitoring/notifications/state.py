@@ -1,15 +1,17 @@
 """What each owner was notified of, and which notifications are due after a new report.
 
-An owner has one conversation: a message about all findings, and its thread. New or more severe findings are a reply that the channel
-shows as well; resolved findings are a reply in the thread only. While nothing changes there is no message, until the repeat period is over:
-then a new message repeats all findings. Four rules avoid needless messages:
+An owner has one conversation: a message about all findings, and its thread. New or more severe
+findings are a reply that the channel shows as well; resolved findings are a reply in the thread
+only. While nothing changes there is no message, until the repeat period is over: then a new message
+repeats all findings. Four rules avoid needless messages:
 
 - A finding is resolved when no report has had it for a while, because findings may come and go.
 - A finding is not resolved by a report that is incomplete for its kind.
 - A muted finding is forgotten without a message. When the mute ends, the finding is new.
 - A finding about a single slow task run is never resolved. It is forgotten without a message.
 
-Pure. The state is stored in an Airflow Variable, which Airflow 3.1 to 3.3 have; its size is bounded.
+Pure. The state is stored in an Airflow Variable, which Airflow 3.1 to 3.3 have; its size is
+bounded.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Sever
 PLATFORM = ""
 """The owner of findings without an owner: the people who run the platform."""
 TRANSIENT = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
-"""Kinds of findings about an event in the past. Findings of other kinds are about a condition that lasts."""
+"""Kinds of findings about an event in the past. Findings of other kinds are about a condition that
+lasts.
+"""
 MAX_NOTIFIED = 2000
 """Findings in the state, of all owners together. Those that were seen last stay."""
 MAX_TITLE_LENGTH = 120
@@ -62,7 +66,9 @@ class Conversation:
     recipient: str
     """The Slack address of the owner."""
     channel: str
-    """The id of the channel in which the message was posted. It differs from the recipient for members, and after a fallback."""
+    """The id of the channel in which the message was posted. It differs from the recipient for
+    members, and after a fallback.
+    """
     thread: str | None
     """The time stamp of the message that started the thread; ``None`` without threads."""
     notified_at: datetime
@@ -169,13 +175,17 @@ def _is_resolved(key: str, finding: NotifiedFinding, report: MonitoringReport, p
 
 
 def kind_of(key: str) -> FindingKind | None:
-    """The kind of the finding with this key; ``None`` for a kind of another version of this package."""
+    """The kind of the finding with this key; ``None`` for a kind of another version of this
+    package.
+    """
     word = key.partition(":")[0]
     return FindingKind(word) if word in set(FindingKind) else None
 
 
 def after_report(state: NotificationState, report: MonitoringReport, policy: NotificationPolicy) -> NotificationState:
-    """The state after a report: findings of the report were seen now, and findings that are muted or too old are forgotten."""
+    """The state after a report: findings of the report were seen now, and findings that are muted
+    or too old are forgotten.
+    """
     current = findings_by_owner(report, policy.min_severity)
     after: dict[str, Conversation] = {}
     for owner, conversation in state.items():

@@ -1,6 +1,8 @@
-"""The files of report pages: ``<folder>/<monitor>/<time>.html``, and a copy of the newest one as ``latest.html``.
+"""The files of report pages: ``<folder>/<monitor>/<time>.html``, and a copy of the newest one as
+``latest.html``.
 
-The folder is served by a web server, or is a mounted bucket. It stays small, because the oldest pages are deleted.
+The folder is served by a web server, or is a mounted bucket. It stays small, because the oldest
+pages are deleted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A report as an HTML page, for a screen, a phone and paper.
 
-The page is one file without scripts or external resources, so a bucket, any web server or an e-mail can hold it.
+The page is one file without scripts or external resources, so a bucket, any web server or an e-mail
+can hold it.
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def area(series: Series) -> str:
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> str:
-    """A small chart of a task's earlier values, with the newest value marked and the limit as a line."""
+    """A small chart of a task's earlier values, with the newest value marked and the limit as a
+    line.
+    """
     if len(values) < 2:
         return ""
     top = max([*values, limit or 0.0]) * 1.08 or 1.0
