@@ -295,7 +295,9 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
         assert monitoring.until_over("monitored_slow", runs[-1]) == "success"
     usual = [monitoring.serving(run_id) for run_id in runs]
     too_slow = Baseline.of([row["duration"] for row in usual[: 1 - RECENT]]).hang_limit
-    too_late = Baseline.of([seconds(row["scheduled_when"], row["start_date"]) for row in usual[: 2 - RECENT]]).hang_limit
+    too_late = Baseline.of(
+        [seconds(row["scheduled_when"], row["start_date"]) for row in usual[: 2 - RECENT]]
+    ).hang_limit
 
     monitoring.set_pool("monitored", 1)
     slow = monitoring.trigger("monitored_slow", wake_file=str(wake))

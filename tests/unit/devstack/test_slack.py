@@ -26,7 +26,9 @@ def shown(body):
 
 
 def test_a_message_of_the_monitor_is_shown_with_its_links_and_its_times():
-    body = message(Notification("ml-platform", NotificationReason.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html")
+    body = message(
+        Notification("ml-platform", NotificationReason.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html"
+    )
 
     assert complaints(body) == []
     assert shown(body) == [
