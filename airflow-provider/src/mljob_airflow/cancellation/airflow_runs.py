@@ -52,8 +52,9 @@ class AirflowRuns:
             yield from (TaskInstance(row["task_id"], row["map_index"], row["state"]) for row in page.rows)
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances failed; the errors. A task instance that has failed already is no
-        error.
+        """Set task instances failed, and return the errors.
+
+        A task instance that has failed already is no error.
         """
         if self._fail_together(dag_id, dag_run_id, instances):
             return []
@@ -80,7 +81,7 @@ class AirflowRuns:
         return ask_or_none(f"get run {dag_run_id}", method, dag_id, dag_run_id)
 
     def _fail_together(self, dag_id: str, dag_run_id: str, batch: Sequence[TaskInstance]) -> bool:
-        """Fail a batch in one request; whether Airflow has failed all of it.
+        """Fail a batch in one request, and return whether all of it is failed.
 
         Airflow stops at the first task instance that it refuses (one that has failed already is
         enough), and keeps what it did before.
@@ -116,7 +117,7 @@ class AirflowRuns:
         return answer.get("update") is not None and not answer["update"].get("errors")
 
     def _fail_one(self, dag_id: str, dag_run_id: str, instance: TaskInstance) -> str | None:
-        """Fail one task instance; the error, or ``None``."""
+        """Fail one task instance, and return the error, or ``None``."""
         body = self._client.PatchTaskInstanceBody(new_state="failed")
         what = f"fail {instance.task_id}"
         try:

@@ -92,8 +92,9 @@ class Runs(Protocol):
         ...
 
     def fail_task_instances(self, dag_id: str, dag_run_id: str, instances: Sequence[TaskInstance]) -> list[str]:
-        """Set task instances failed; the errors. A task instance that has failed already is no
-        error.
+        """Set task instances failed, and return the errors.
+
+        A task instance that has failed already is no error.
         """
         ...
 
@@ -121,7 +122,7 @@ class Summary:
     seconds: float = 0.0
 
     def note(self, error: object) -> bool:
-        """Add an error, truncated; whether it was new. Errors after the first 20 are dropped."""
+        """Add an error, and return whether it is new. Errors after the first 20 are dropped."""
         text = _short(error)
         new = text not in self.errors
         if new and len(self.errors) < MAX_ERRORS:

@@ -122,7 +122,7 @@ def tell_owners(context: Mapping[str, Any], report_json: Mapping[str, Any], quie
 
 
 def write_page(report_json: Mapping[str, Any]) -> str:
-    """Write the report as an HTML page; the path of its file."""
+    """Write the report as an HTML page, and return the path of its file."""
     folder = settings.report_dir()
     if not folder:
         _skip("no page is written: [mljob] report_dir names no folder")

@@ -22,13 +22,11 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     in_use_days: Annotated[int, Field(ge=1, le=400)] = 35
-    """A DAG is in use if one of its runs started in the last days, this many. 35 days include
-    monthly DAGs.
-    """
+    """A DAG is in use if a run of it started within this many days. 35 days include monthly DAGs."""
     stuck_minutes: Annotated[float, Field(ge=0.1, le=10080)] = 30
     """A run or a task is stuck if it is queued for this many minutes."""
     failure_hours: Annotated[int, Field(ge=1, le=720)] = 24
-    """Failures of the last hours, this many, are compared."""
+    """Failures within this many hours are compared."""
     failure_times: Annotated[int, Field(ge=2, le=50)] = 3
     """A failure recurs if a task fails with the same error this many times in its last
     ``failure_runs`` runs.
@@ -36,9 +34,7 @@ class Thresholds(BaseModel):
     failure_runs: Annotated[int, Field(ge=2, le=50)] = 10
     """The last runs of a task in which failures are counted, see ``failure_times``."""
     outlier_hours: Annotated[int, Field(ge=1, le=168)] = 1
-    """A task's duration and wait are judged if it is running, or ended in the last hours, this
-    many.
-    """
+    """The duration and wait of a task are judged if it is running, or ended within this many hours."""
     slow_seconds: Annotated[int, Field(ge=1, le=604800)] = 120
     """A task that takes fewer seconds is never slow."""
     wait_seconds: Annotated[int, Field(ge=1, le=604800)] = 300
@@ -50,7 +46,7 @@ class Thresholds(BaseModel):
     saturated_share: Annotated[float, Field(gt=0, le=1)] = 0.1
     """A pool is saturated if it is full for this share of the time, and tasks wait for its slots."""
     saturated_wait_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
-    """Tasks wait for a slot or a worker if one task in twenty waits this many seconds."""
+    """Tasks wait for a slot or a worker if one task in twenty waits this many seconds or longer."""
     retry_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """A task has many retries if this share of its instances, and at least ``retry_times`` of them,
     were retried.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    """A duration in words: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < 90:
@@ -20,11 +20,11 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
-    """``1 run``, ``3 runs``."""
+    """A number and its noun: ``1 run``, ``3 runs``."""
     return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def some(names: list[str], limit: int = 3) -> str:
-    """``a, b and 4 more``."""
+    """The first of some names: ``a, b, c and 4 more``."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -114,7 +114,7 @@ def request(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> 
 
 
 def ask(what: str, method: Callable[..., Any], *path: Any, **query: Any) -> Mapping[str, Any]:
-    """Send a :func:`request`; the JSON of its answer."""
+    """Send a :func:`request`, and return the JSON of its answer."""
     answer: Mapping[str, Any] = json.loads(request(what, method, *path, **query).data)
     return answer
 
@@ -130,7 +130,7 @@ def ask_or_none(what: str, method: Callable[..., Any], *path: Any, **query: Any)
 
 
 def connect(endpoint: Endpoint) -> Any:
-    """Log in; the client, an ``airflow_client.client.ApiClient``.
+    """Log in, and return the client, an ``airflow_client.client.ApiClient``.
 
     Raises:
         AirflowApiError: The login failed.

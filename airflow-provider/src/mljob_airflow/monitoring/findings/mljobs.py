@@ -12,7 +12,7 @@ from mljob_airflow.monitoring.wording import some
 from mljob_contract.run_id import RunId
 
 MAX_NAMED = 10
-"""MLJobs in the field ``mljobs`` of a finding."""
+"""The most MLJobs that a finding has in its field ``mljobs``."""
 
 
 def mljob_name(run_id: str) -> str | None:

@@ -32,9 +32,9 @@ from mljob_contract.reports import MAX_FINDINGS, Finding, FindingKind, Mute
 VARIABLE = "mljob_mutes"
 TAG = "mljob-mute"
 MAX_BYTES = 256 * 1024
-"""Characters of the Variable."""
+"""The most characters of the Variable."""
 MAX_MUTES = 100
-"""Entries of the Variable."""
+"""The most entries of the Variable that are read."""
 _SHORT = {"paused": FindingKind.DAG_PAUSED, "stale": FindingKind.DAG_STALE}
 """Short names of kinds."""
 

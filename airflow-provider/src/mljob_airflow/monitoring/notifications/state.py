@@ -31,7 +31,9 @@ TRANSIENT = frozenset({FindingKind.SLOW_TASK, FindingKind.LONG_WAIT})
 lasts.
 """
 MAX_NOTIFIED = 2000
-"""Findings in the state, of all owners together. Those that were seen last stay."""
+"""Findings in the state, of all owners together. When there are more, those that were seen least
+recently are dropped.
+"""
 MAX_TITLE_LENGTH = 120
 """Characters of a finding's title in the state."""
 

@@ -29,7 +29,7 @@ def url_of(report: MonitoringReport, base_url: str) -> str | None:
 
 
 def write(report: MonitoringReport, folder: Path) -> Path:
-    """Write the report's page; the path of its file. A reader never sees an incomplete file."""
+    """Write the report's page, and return its path. A reader never sees an incomplete file."""
     directory = folder / report.monitor
     directory.mkdir(parents=True, exist_ok=True)
     text = page(report)
