@@ -179,7 +179,7 @@ def test_params_that_contradict_each_other_fail_the_task_without_a_retry(in_task
 
 
 def test_a_dag_of_type_backfill_is_refused():
-    with pytest.raises(DeclarationError, match=r"type: Backfill with spec\.backfill"):
+    with pytest.raises(DeclarationError, match=r"type: Backfill and spec\.backfill"):
         declare(type=JobType.BACKFILL)
 
 
