@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class Airflow:
     """The Airflow of one stack.
 
     Args:
-        installed: The Python environment that it is installed in.
+        installed: The Python environment that Airflow is installed in.
+        dags_folders: Folders whose DAG files Airflow reads as they are.
+        dags_repositories: git repositories whose branch `main` Airflow reads. A run keeps the commit that it began with.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Airflow:
         postgres: Postgres,
         kafka_servers: str,
         topic: str,
-        dags_folders: tuple[Path, ...],
+        dags_folders: Sequence[Path],
+        dags_repositories: Sequence[Path],
         overrides: Mapping[str, str],
     ) -> None:
         self._installed = installed
@@ -62,6 +65,7 @@ class Airflow:
         self._kafka_servers = kafka_servers
         self._topic = topic
         self._dags_folders = dags_folders
+        self._dags_repositories = dags_repositories
         self._overrides = overrides
 
     @staticmethod
@@ -137,6 +141,7 @@ class Airflow:
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["airflow-jwt"],
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles()),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self._home / "bundles"),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
             # New and changed files are parsed at the next refresh whatever this says; parsing the others again and again
@@ -157,20 +162,16 @@ class Airflow:
         } | dict(self._overrides)
 
     def _bundles(self) -> list[dict[str, object]]:
-        folders = {name: path for name, path in _OWN_DAGS.items() if path.is_dir()}
-        for path in self._dags_folders:
-            name = path.resolve().name
-            while name in folders:
+        """The value of `[dag_processor] dag_bundle_config_list`. Bundles of the same name get underscores."""
+        bundles = {name: _folder_bundle(path) for name, path in _OWN_DAGS.items() if path.is_dir()}
+        added = [(path, _folder_bundle(path)) for path in self._dags_folders]
+        added += [(path, _git_bundle(path)) for path in self._dags_repositories]
+        for path, bundle in added:
+            name = path.name
+            while name in bundles:
                 name += "_"
-            folders[name] = path.resolve()
-        return [
-            {
-                "name": name,
-                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-                "kwargs": {"path": str(path)},
-            }
-            for name, path in folders.items()
-        ]
+            bundles[name] = bundle
+        return [{"name": name, **bundle} for name, bundle in bundles.items()]
 
     def _command(self, *arguments: str) -> Command:
         # Tasks and the parsing of DAGs are children of these two. Behind everything else in the queue for a processor, they
@@ -215,3 +216,17 @@ class Airflow:
         beat = health.get(f"latest_{part}_heartbeat")
         alive = beat is None or started is None or datetime.fromisoformat(beat) > started
         return bool(health["status"] == "healthy") and alive
+
+
+def _folder_bundle(folder: Path) -> dict[str, object]:
+    return {
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(folder)},
+    }
+
+
+def _git_bundle(repository: Path) -> dict[str, object]:
+    return {
+        "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+        "kwargs": {"repo_url": str(repository), "tracking_ref": "main"},
+    }

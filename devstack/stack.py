@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Stack:
     def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
         self.directory = directory.resolve()
         self._given_cluster = cluster_kubeconfig
-        self._choices = Choices(self.directory / "choices.json")
+        self._choices = Choices.read(self._choices_file)
         self.ports = Ports(self.directory)
         self._secrets = Secrets(self.directory)
         self._given_up = threading.Event()
@@ -62,6 +63,7 @@ class Stack:
         *,
         operator: bool = True,
         dags_folders: Sequence[Path | str] = (),
+        dags_repositories: Sequence[Path | str] = (),
         extra_env: Mapping[str, str] | None = None,
         airflow: str = NEWEST,
     ) -> Stack:
@@ -70,6 +72,7 @@ class Stack:
         Args:
             operator: Whether to run the operator too. The chart is applied either way.
             dags_folders: Folders with more DAGs.
+            dags_repositories: git repositories with more DAGs, on their branch `main`. The oldest Airflow's environment has no provider for git.
             extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the caller's environment.
             airflow: Which one of `AIRFLOW_ENVIRONMENTS`.
 
@@ -80,9 +83,14 @@ class Stack:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
             self._assert_can_run(airflow)
-            self._choices.set(
-                operator, [str(Path(folder).resolve()) for folder in dags_folders], _overrides(extra_env or {}), airflow
+            self._choices = Choices(
+                operator,
+                [str(Path(folder).resolve()) for folder in dags_folders],
+                [str(Path(repository).resolve()) for repository in dags_repositories],
+                _overrides(extra_env or {}),
+                airflow,
             )
+            self._choices.write(self._choices_file)
             self._reset()
             parts = self._parts()
             for part in parts:
@@ -198,6 +206,10 @@ class Stack:
             )
 
     @property
+    def _choices_file(self) -> Path:
+        return self.directory / "choices.json"
+
+    @property
     def _cluster(self) -> Path | None:
         given = self._given_cluster or os.environ.get("CLUSTER_KUBECONFIG")
         return Path(given).expanduser().resolve() if given else None
@@ -235,7 +247,8 @@ class Stack:
             postgres=self._postgres,
             kafka_servers=self._kafka.bootstrap_servers,
             topic=self._topic,
-            dags_folders=tuple(Path(folder) for folder in self._choices.dags_folders),
+            dags_folders=[Path(folder) for folder in self._choices.dags_folders],
+            dags_repositories=[Path(repository) for repository in self._choices.dags_repositories],
             overrides=overrides,
         )
 
@@ -350,35 +363,33 @@ class Stack:
         file.write_text("".join(lines))
 
 
+@dataclass(frozen=True)
 class Choices:
-    """What `up` was last called with, so that a later command restarts a component as it was."""
+    """The arguments of the last `up`, so that a later command restarts a component with the same ones.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.operator = True
-        self.dags_folders: list[str] = []
-        self.environment: dict[str, str] = {}
-        self.airflow = NEWEST
-        if file.exists():
-            kept = json.loads(file.read_text())
-            self.operator, self.dags_folders, self.environment, self.airflow = (
-                kept["operator"],
-                kept["dags_folders"],
-                kept["environment"],
-                kept.get("airflow", NEWEST),
-            )
+    Attributes:
+        operator: Whether the stack runs an operator.
+        dags_folders: Absolute paths of folders with more DAGs.
+        dags_repositories: Absolute paths of git repositories with more DAGs.
+        environment: Variables for Airflow and the operator.
+        airflow: A key of `AIRFLOW_ENVIRONMENTS`.
+    """
 
-    def set(self, operator: bool, dags_folders: list[str], environment: dict[str, str], airflow: str) -> None:
-        """Choose, and remember."""
-        self.operator, self.dags_folders, self.environment, self.airflow = operator, dags_folders, environment, airflow
-        chosen = {
-            "operator": operator,
-            "dags_folders": dags_folders,
-            "environment": environment,
-            "airflow": airflow,
-        }
-        self._file.touch(mode=0o600)
-        self._file.write_text(json.dumps(chosen, indent=2))
+    operator: bool = True
+    dags_folders: list[str] = field(default_factory=list)
+    dags_repositories: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    airflow: str = NEWEST
+
+    @classmethod
+    def read(cls, file: Path) -> Choices:
+        """The choices in a file; the defaults where there is no file, and for what an older version did not write."""
+        return cls(**json.loads(file.read_text())) if file.exists() else cls()
+
+    def write(self, file: Path) -> None:
+        """Write the choices, readable by their owner alone: variables may hold passwords."""
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(asdict(self), indent=2))
 
 
 def _overrides(extra: Mapping[str, str]) -> dict[str, str]:

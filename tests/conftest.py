@@ -31,6 +31,7 @@ from devstack.progress import say
 from devstack.stack import DEFAULT_TOPIC, Stack
 from tests.live import sharing
 from tests.live.airflow import AirflowRest
+from tests.live.dag_repository import DagRepository
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs
@@ -42,6 +43,8 @@ DIRECTORIES = {NEWEST: ROOT / ".dev-test", OLDEST: ROOT / ".dev-test-oldest"}
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
 REMOVABLE = "removable_dags"
 """A folder of DAGs in the stack's directory, for tests that add DAG files and take them away."""
+DAG_REPOSITORY = "versioned_dags"
+"""A git repository of DAGs in the stack's directory, for tests that change a DAG while its runs keep their version."""
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
 """The environment variable with the session's id: what a session before this one has left behind is told by it."""
@@ -181,8 +184,23 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
         airflow = config.getoption("airflow")
         removable = directory / REMOVABLE
         removable.mkdir(exist_ok=True)
-        stack.up(operator=False, dags_folders=(*DAGS_FOLDERS, removable), extra_env=settings, airflow=airflow)
+        stack.up(
+            operator=False,
+            dags_folders=(*DAGS_FOLDERS, removable),
+            dags_repositories=_repositories(directory, airflow),
+            extra_env=settings,
+            airflow=airflow,
+        )
         of_session.write_text(f"{os.environ[SESSION]} up")
+
+
+def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
+    """The git repositories of the stack's DAGs: none for the oldest Airflow, whose environment has no provider for git."""
+    if airflow == OLDEST:
+        return ()
+    repository = DagRepository(directory / DAG_REPOSITORY)
+    repository.create()
+    return (repository.directory,)
 
 
 def _said_of(directory: Path) -> list[str]:
@@ -221,6 +239,12 @@ def airflow(stack: Stack) -> Iterator[AirflowRest]:
     airflow = AirflowRest(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield airflow
     airflow.close()
+
+
+@pytest.fixture(scope="session")
+def dag_repository(stack: Stack) -> DagRepository:
+    """The git repository from which Airflow reads DAGs; the newest Airflow alone."""
+    return DagRepository(stack.directory / DAG_REPOSITORY)
 
 
 @pytest.fixture(scope="session")

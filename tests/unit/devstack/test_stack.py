@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from devstack.bootstrap import NEWEST, OLDEST
 from devstack.component import Component, Step
 from devstack.errors import NotReadyError, StackError
 from devstack.processes import Command
-from devstack.stack import Stack
+from devstack.stack import Choices, Stack
 from tests.live.eventually import eventually
 
 
@@ -172,7 +173,20 @@ def test_an_airflow_that_is_not_installed_is_named_with_what_makes_it(started, a
 def test_what_coverage_is_asked_for_reaches_airflow_and_not_the_operator(monkeypatch, bare_stack):
     monkeypatch.setenv("COVERAGE_PROCESS_START", "coverage.ini")
     monkeypatch.setenv("COVERAGE_FILE", "lines")
-    bare_stack._choices.environment = stack_module._overrides({})
+    bare_stack._choices = Choices(environment=stack_module._overrides({}))
     assert bare_stack._airflow.environment()["COVERAGE_PROCESS_START"] == "coverage.ini"
     assert bare_stack._airflow.environment()["COVERAGE_FILE"] == "lines"
     assert not any(name.startswith("COVERAGE") for name in bare_stack._operator.environment())
+
+
+def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(started):
+    folders = (started.directory / "team" / "dags", started.directory / "other-team" / "dags")
+    started.up(operator=False, dags_folders=folders, dags_repositories=(started.directory / "repository",))
+    configured = json.loads(started.airflow_env()["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    bundles = {bundle["name"]: (bundle["classpath"].rpartition(".")[2], bundle["kwargs"]) for bundle in configured}
+    assert bundles["dags"] == ("LocalDagBundle", {"path": str(folders[0])})
+    assert bundles["dags_"] == ("LocalDagBundle", {"path": str(folders[1])})
+    assert bundles["repository"] == (
+        "GitDagBundle",
+        {"repo_url": str(started.directory / "repository"), "tracking_ref": "main"},
+    )

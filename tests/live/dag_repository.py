@@ -1,0 +1,62 @@
+"""A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``: a run keeps the commit that it began with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+BRANCH = "main"
+"""The branch that ``devstack.airflow`` has Airflow read."""
+
+IDENTITY = {
+    f"GIT_{role}_{field}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for field, value in {"NAME": "Tests", "EMAIL": "tests@example.com"}.items()
+}
+WITHOUT_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+"""A commit must not depend on the configuration of the person who runs the tests, for example on signing."""
+
+
+class DagRepository:
+    """A git repository of DAG files.
+
+    Args:
+        directory: The work tree. ``create`` makes the repository there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def create(self) -> None:
+        """Make the repository with one empty commit, so that Airflow can clone its branch; no change where there is a repository."""
+        if (self.directory / ".git").exists():
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._git("init", "--quiet", f"--initial-branch={BRANCH}")
+        self._git("commit", "--quiet", "--allow-empty", "--message=Begin")
+
+    def commit(self, file: str, content: str) -> str:
+        """Commit a file with this content. Returns the commit's id, which is Airflow's ``bundle_version``."""
+        (self.directory / file).write_text(content)
+        self._git("add", "--", file)
+        self._git("commit", "--quiet", f"--message=Change {file}")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def remove(self, file: str) -> None:
+        """Commit that a file is gone."""
+        self._git("rm", "--quiet", "--", file)
+        self._git("commit", "--quiet", f"--message=Remove {file}")
+
+    def _git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ("git", *arguments),
+            cwd=self.directory,
+            # Nothing else: GIT_DIR, which git sets for its hooks, would lead to another repository.
+            env={"PATH": os.environ["PATH"], **IDENTITY, **WITHOUT_CONFIGURATION},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"git {' '.join(arguments)} in {self.directory}: {done.stderr}"
+        return done.stdout
