@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.aio import client
 
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, PLURAL
-from mljob_contract.mljob import API_VERSION, GROUP, VERSION
+from mljob_contract.mljob import GROUP, VERSION
 
 from ..core.instance import Instance
-from ..core.notices import Notice
 from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
-from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event, list_objects
-
-log = logging.getLogger(__name__)
+from .kubernetes import TIMEOUT, CustomObjects, call, decoded, list_objects, read_or_log
 
 
-class InstanceObjects:
+class InstanceObjects(CustomObjects[Instance]):
     """AirflowInstances, as a store.
 
     Args:
@@ -27,8 +23,7 @@ class InstanceObjects:
     """
 
     def __init__(self, api: client.ApiClient, credentials_namespace: str) -> None:
-        self._api = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
+        super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=Instance.from_object)
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:
@@ -69,63 +64,7 @@ class InstanceObjects:
             )
         return decoded(found.data)
 
-    async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Patch ``/status`` of exactly this version.
-
-        Raises:
-            Conflict: The AirflowInstance has changed.
-            Gone: It is not there any more, or is another one of that name.
-            StoreUnavailable: No answer, or a server error.
-        """
-        body = {"metadata": _exactly(instance), "status": patch}
-        return await self._patch(self._api.patch_cluster_custom_object_status, instance, body)
-
-    async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Add or take away our finalizer; others keep theirs."""
-        others = [name for name in instance.finalizers if name != FINALIZER]
-        finalizers = [*others, FINALIZER] if present else others
-        body = {"metadata": {**_exactly(instance), "finalizers": finalizers or None}}
-        try:
-            updated = await self._patch(self._api.patch_cluster_custom_object, instance, body)
-        except Gone:
-            return None
-        return None if updated.deleting and not updated.finalizers else updated
-
-    async def record(self, instance: Instance, notice: Notice) -> None:
-        """Create an Event about the AirflowInstance."""
-        about = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": instance.name,
-            "uid": instance.uid,
-            "resourceVersion": instance.resource_version,
-        }
-        body = event(about, notice)
-        await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
-
-    async def _patch(self, method: Any, instance: Instance, body: Mapping[str, Any]) -> Instance:
-        answer = await call(
-            method,
-            GROUP,
-            VERSION,
-            PLURAL,
-            instance.name,
-            body,
-            _content_type=MERGE_PATCH,
-            _request_timeout=TIMEOUT,
-        )
-        return Instance.from_object(answer)
-
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """An object as an Instance. What doesn't fit the API is told of in it; None, and a line in the log, where even that is not to be had."""
-    try:
-        return Instance.from_object(body)
-    except Exception:
-        # Whatever is wrong with one object, those that came with it are read.
-        log.exception("AirflowInstance %s can't be read and is left alone", (body.get("metadata") or {}).get("name"))
-        return None
-
-
-def _exactly(instance: Instance) -> dict[str, str]:
-    return {"uid": instance.uid, "resourceVersion": instance.resource_version}
+    """An AirflowInstance; None, with a line in the log, where it can't be read at all. What doesn't fit the API is in ``Instance.problem``."""
+    return read_or_log(KIND, Instance.from_object, body)

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -25,6 +25,7 @@ from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VE
 
 from ..conf_sources import MAX_WATCHES
 from ..core.conf import Source
+from ..core.instance import Instance
 from ..core.job import Job, Key
 from ..core.notices import Notice
 from ..core.storable import cut
@@ -49,7 +50,107 @@ NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-class Jobs:
+T = TypeVar("T", Job, Instance)
+
+
+class CustomObjects(Generic[T]):
+    """The objects of one custom resource of the operator's API group, with the writes that every store of such objects has.
+
+    Args:
+        kind: The resource's kind, for Events.
+        plural: The resource's name in the API.
+        finalizer: The operator's finalizer.
+        from_object: Reads an object as the API server sends it.
+    """
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        kind: str,
+        plural: str,
+        finalizer: str,
+        from_object: Callable[[Mapping[str, Any]], T],
+    ) -> None:
+        self._api = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._kind = kind
+        self._plural = plural
+        self._finalizer = finalizer
+        self._from_object = from_object
+
+    async def write_status(self, stored: T, patch: Mapping[str, Any]) -> T:
+        """Patch ``/status`` of exactly this version.
+
+        Raises:
+            Conflict: The object has changed.
+            Gone: The object is not there any more, or another object has its name.
+            Refused: The status is invalid.
+            StoreUnavailable: No answer, or a server error.
+        """
+        return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
+
+    async def set_finalizer(self, stored: T, *, present: bool) -> T | None:
+        """Add or remove the operator's finalizer; other finalizers stay. None when the object was deleted with the finalizer.
+
+        Raises:
+            Conflict: The object has changed.
+            StoreUnavailable: No answer, or a server error.
+        """
+        others = [name for name in stored.finalizers if name != self._finalizer]
+        finalizers = [*others, self._finalizer] if present else others
+        try:
+            updated = await self._patch(stored, {"metadata": {**exactly(stored), "finalizers": finalizers or None}})
+        except Gone:
+            return None
+        return None if updated.deleting and not updated.finalizers else updated
+
+    async def record(self, stored: T, notice: Notice) -> None:
+        """Create an Event about the object, for ``kubectl describe``.
+
+        Raises:
+            StoreError: The Event was refused, or there is no answer. An Event in a namespace that is being deleted is dropped.
+        """
+        about = {"apiVersion": API_VERSION, "kind": self._kind, "name": stored.name}
+        about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._place(stored)}
+        body = event(about, notice)
+        namespace = body["metadata"]["namespace"]
+        try:
+            await call(self._core.create_namespaced_event, namespace, body, _request_timeout=TIMEOUT)
+        except Gone as error:
+            # The namespace is being deleted and takes no new object, so nobody would read the Event.
+            log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, notice.reason, error)
+
+    def _place(self, stored: T) -> dict[str, str]:
+        """The namespace of an object, as an argument; none where the resource is cluster-scoped."""
+        return {}
+
+    async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
+        api = self._api
+        if place := self._place(stored):
+            method = api.patch_namespaced_custom_object_status if status else api.patch_namespaced_custom_object
+        else:
+            method = api.patch_cluster_custom_object_status if status else api.patch_cluster_custom_object
+        answer = await call(
+            method,
+            group=GROUP,
+            version=VERSION,
+            plural=self._plural,
+            name=stored.name,
+            body=body,
+            **place,
+            _content_type=MERGE_PATCH,
+            _request_timeout=TIMEOUT,
+        )
+        return self._from_object(answer)
+
+
+def exactly(stored: Job | Instance) -> dict[str, str]:
+    """The uid and resourceVersion that a write names, so that the API server refuses it for any other version of the object."""
+    return {"uid": stored.uid, "resourceVersion": stored.resource_version}
+
+
+class Jobs(CustomObjects[Job]):
     """MLJobs, as a store.
 
     Args:
@@ -57,8 +158,7 @@ class Jobs:
     """
 
     def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
-        self._api = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
+        super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=Job.from_object)
         self._namespaces = tuple(namespaces)
 
     async def list(self) -> AsyncIterator[Job]:
@@ -88,29 +188,6 @@ class Jobs:
         if (job := read(body)) is None:
             raise StoreUnavailable(f"MLJob {key[0]}/{key[1]} is there, and can't be read")
         return job
-
-    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch ``/status`` of exactly this version.
-
-        Raises:
-            Conflict: The MLJob has changed.
-            Gone: It is not there any more, or is another one of that name.
-            Refused: The status is invalid.
-            StoreUnavailable: No answer, or a server error.
-        """
-        body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version}, "status": patch}
-        return await self._patch(self._api.patch_namespaced_custom_object_status, job, body)
-
-    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Add or take away our finalizer; others keep theirs."""
-        others = [name for name in job.finalizers if name != FINALIZER]
-        finalizers = [*others, FINALIZER] if present else others
-        body = {"metadata": {"uid": job.uid, "resourceVersion": job.resource_version, "finalizers": finalizers or None}}
-        try:
-            updated = await self._patch(self._api.patch_namespaced_custom_object, job, body)
-        except Gone:
-            return None
-        return None if updated.deleting and not updated.finalizers else updated
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """A ConfigMap's or Secret's data.
@@ -152,7 +229,7 @@ class Jobs:
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": job.uid, "resourceVersion": job.resource_version},
+            "preconditions": exactly(job),
         }
         await call(
             self._api.delete_namespaced_custom_object,
@@ -165,37 +242,8 @@ class Jobs:
             _request_timeout=TIMEOUT,
         )
 
-    async def record(self, job: Job, notice: Notice) -> None:
-        """Create an Event about the MLJob, for ``kubectl describe``."""
-        about = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": job.namespace,
-            "name": job.name,
-            "uid": job.uid,
-            "resourceVersion": job.resource_version,
-        }
-        try:
-            await call(
-                self._core.create_namespaced_event, job.namespace, event(about, notice), _request_timeout=TIMEOUT
-            )
-        except Gone as error:
-            # The MLJob's namespace is being deleted, and takes no Event any more: there is nobody left to tell.
-            log.debug("%s/%s: no Event %s: %s", job.namespace, job.name, notice.reason, error)
-
-    async def _patch(self, method: Any, job: Job, body: Mapping[str, Any]) -> Job:
-        answer = await call(
-            method,
-            GROUP,
-            VERSION,
-            job.namespace,
-            PLURAL,
-            job.name,
-            body,
-            _content_type=MERGE_PATCH,
-            _request_timeout=TIMEOUT,
-        )
-        return Job.from_object(answer)
+    def _place(self, stored: Job) -> dict[str, str]:
+        return {"namespace": stored.namespace}
 
     def _lister(self, namespace: str) -> tuple[Any, ...]:
         if namespace:
@@ -439,13 +487,19 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 
 
 def read(body: Mapping[str, Any]) -> Job | None:
-    """An object as a Job. What doesn't fit the API is told of in the Job; None, and a line in the log, where even that is not to be had."""
+    """An MLJob; None, with a line in the log, where it can't be read at all. What doesn't fit the API is in ``Job.problem``."""
+    return read_or_log(KIND, Job.from_object, body)
+
+
+def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
+    """An object read by ``from_object``; None, with a line in the log, where ``from_object`` raises."""
     try:
-        return Job.from_object(body)
+        return from_object(body)
     except Exception:
-        # Whatever is wrong with one object, those that came with it are read.
+        # Whatever is wrong with one object, the others of the list are read.
         meta = body.get("metadata") or {}
-        log.exception("%s/%s can't be read and is left alone", meta.get("namespace"), meta.get("name"))
+        name = "/".join(str(meta[part]) for part in ("namespace", "name") if meta.get(part))
+        log.exception("%s %s can't be read and is left alone", kind, name)
         return None
 
 
