@@ -1,10 +1,11 @@
-"""Where the endpoints listen: on every address of the pod, whichever families its cluster has."""
+"""Where the endpoints listen: on every address of the pod, whichever families its cluster has. In which format they serve the metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 
+import aiohttp
 import pytest
 import urllib3
 
@@ -47,3 +48,25 @@ async def test_without_ipv6_everywhere_is_ipv4(port: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_an_address_of_its_own_may_be_named(port: int, host: str) -> None:
     assert await answers(host, host, port) == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "served"),
+    [
+        ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text; version=1.0.0"),
+        ("text/plain; version=0.0.4", "text/plain; version=0.0.4"),
+        ("*/*", "text/plain; version=0.0.4"),
+    ],
+)
+async def test_metrics_come_in_the_format_that_is_accepted(port: int, accepted: str, served: str) -> None:
+    metrics = Metrics()
+    metrics.event("applied")
+    endpoints = Endpoints(metrics, alive=lambda: True, ready=lambda: True)
+    await endpoints.start("127.0.0.1", port)
+    try:
+        async with aiohttp.ClientSession() as http:
+            answer = await http.get(f"http://127.0.0.1:{port}/metrics", headers={"Accept": accepted})
+            assert answer.headers["Content-Type"].startswith(served)
+            assert 'mljob_events_total{outcome="applied"} 1.0' in await answer.text()
+    finally:
+        await endpoints.stop()

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.aiohttp import make_aiohttp_handler
 from prometheus_client.metrics import MetricWrapperBase
 
 from ..errors import CannotStart
@@ -216,7 +216,7 @@ class Endpoints:
         app = web.Application()
         app.router.add_get("/livez", self._probe(self._alive))
         app.router.add_get("/readyz", self._probe(self._ready))
-        app.router.add_get("/metrics", self._show)
+        app.router.add_get("/metrics", make_aiohttp_handler(self._metrics.registry))
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
@@ -233,9 +233,6 @@ class Endpoints:
             return web.Response(text="ok") if question() else web.Response(status=503, text="not yet")
 
         return answer
-
-    async def _show(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _listen(host: str, port: int) -> socket.socket:
