@@ -11,7 +11,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack import certificates, http
+import trustme
+
+from devstack import http
 from devstack.component import Component, Step
 from devstack.errors import StackError
 from devstack.ports import HOST, Ports
@@ -19,7 +21,8 @@ from devstack.processes import Command
 from devstack.secrets_file import Secrets
 
 _SERVICES = "10.0.0.0/24"
-_KUBERNETES_SERVICE = "10.0.0.1"
+_NAMES = ("localhost", HOST, "10.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+"""The API server's names: on loopback, and as the Service `kubernetes`, which has the first address of `_SERVICES`."""
 
 
 class ControlPlane:
@@ -72,6 +75,15 @@ class ControlPlane:
         """The certificate that vouches for the API server."""
         return self._directory / "ca.crt"
 
+    @property
+    def _certificate(self) -> Path:
+        return self._directory / "server.crt"
+
+    @property
+    def _key(self) -> Path:
+        """The API server's private key. The API server signs ServiceAccount tokens with the same key, as it does by default."""
+        return self._directory / "server.key"
+
     def _get(self, path: str) -> str:
         return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
 
@@ -99,11 +111,25 @@ class ControlPlane:
         )
 
     def _prepare(self) -> None:
-        certificates.make(self._directory, _KUBERNETES_SERVICE)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if not self._key.exists():
+            self._make_certificates()
         tokens = self._directory / "tokens.csv"
         tokens.touch(mode=0o600)
         tokens.write_text(f'{self._secrets["kubernetes-admin"]},admin,admin,"system:masters"\n')
         write_kubeconfig(self.kubeconfig, self.server, self.authority, "admin", self._secrets["kubernetes-admin"])
+
+    def _make_certificates(self) -> None:
+        """Write the certificate and the key of the API server, and the certificate of the authority that signed it.
+
+        The API server can make a certificate for itself, but newer Pythons refuse that certificate: it lacks extensions that strict verification asks for.
+        """
+        authority = trustme.CA(organization_name="mljob devstack")
+        server = authority.issue_cert(*_NAMES, organization_name="mljob devstack", common_name="kube-apiserver")
+        authority.cert_pem.write_to_path(self.authority)
+        server.cert_chain_pems[0].write_to_path(self._certificate)
+        self._key.touch(mode=0o600)
+        server.private_key_pem.write_to_path(self._key)
 
     def _apiserver(self) -> Command:
         folder = self._directory
@@ -115,12 +141,12 @@ class ControlPlane:
                 f"--advertise-address={HOST}",
                 "--endpoint-reconciler-type=none",
                 f"--secure-port={self._ports['kube-apiserver']}",
-                f"--tls-cert-file={folder / 'server.crt'}",
-                f"--tls-private-key-file={folder / 'server.key'}",
+                f"--tls-cert-file={self._certificate}",
+                f"--tls-private-key-file={self._key}",
                 f"--cert-dir={folder}",
                 f"--token-auth-file={folder / 'tokens.csv'}",
-                f"--service-account-key-file={folder / 'tokens.key'}",
-                f"--service-account-signing-key-file={folder / 'tokens.key'}",
+                f"--service-account-key-file={self._key}",
+                f"--service-account-signing-key-file={self._key}",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--authorization-mode=RBAC",
                 f"--service-cluster-ip-range={_SERVICES}",
@@ -137,7 +163,7 @@ class ControlPlane:
                 f"--secure-port={self._ports['kube-controller-manager']}",
                 f"--cert-dir={self._directory / 'controller-manager'}",
                 f"--root-ca-file={self.authority}",
-                f"--service-account-private-key-file={self._directory / 'tokens.key'}",
+                f"--service-account-private-key-file={self._key}",
                 "--use-service-account-credentials=true",
                 "--leader-elect=false",
             )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from devstack import certificates
 from devstack.stack import Stack
 from tests.conftest import REMOVABLE, NewInstallation
 from tests.live.airflow import AirflowRest
 from tests.live.airflow_instances import Platform
+from tests.live.authority import Authority
 from tests.live.eventually import eventually
 from tests.live.http_gateway import Answer, HttpGateway
 from tests.live.installation import Installation
@@ -42,25 +40,20 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def gateway(
-    airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[HttpGateway, str, str]]:
+def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
     """A gateway with TLS of a CA of its own, under a path, that wants a token with every request and is slow, in front of an Airflow whose pages are
     short; its CA, and the token.
     """
-    folder = tmp_path_factory.mktemp("gateway")
-    certificates.make(folder, "10.0.0.1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    authority = Authority()
     token = airflow.token()
 
     def guard(headers: Mapping[str, str]) -> Answer | None:
         return None if headers.get("authorization") == f"Bearer {token}" else UNAUTHORIZED
 
     with HttpGateway(
-        stack.env["AIRFLOW_URL"], tls=context, prefix="/teams/ml", guard=guard, most_rows=5, latency=0.05
+        stack.env["AIRFLOW_URL"], tls=authority.server(), prefix="/teams/ml", guard=guard, most_rows=5, latency=0.05
     ) as gateway:
-        yield gateway, Path(folder / "ca.crt").read_text(), token
+        yield gateway, authority.certificate.decode(), token
 
 
 @pytest.fixture(scope="module")

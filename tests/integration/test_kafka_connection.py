@@ -42,8 +42,8 @@ class Certificates:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.brokers = Authority("brokers")
-        self.first, self.second = Authority("clients 1"), Authority("clients 2")
+        self.brokers = Authority()
+        self.first, self.second = Authority(), Authority()
         (directory / "broker.pem").write_bytes(self.brokers.broker())
         (directory / "ca.crt").write_bytes(self.brokers.certificate)
         self.trust(self.first)

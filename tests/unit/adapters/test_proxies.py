@@ -10,7 +10,6 @@ import kopf
 import pytest
 from pydantic import SecretStr
 
-from devstack import certificates
 from mljob_operator.adapters import kubernetes
 from mljob_operator.adapters.airflow.session import Session
 from mljob_operator.adapters.kubernetes import Jobs, connect
@@ -20,6 +19,7 @@ from mljob_operator.core.credentials import Login, OAuth2Client
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig
+from tests.live.authority import Authority
 from tests.scripted_airflow import ScriptedAirflow
 
 PROXY = "http://proxy.example:3128"
@@ -118,10 +118,8 @@ def test_messages_have_a_proxy_without_user_and_password() -> None:
 @pytest.fixture
 def trusted(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
     """A certificate for kubernetes.default.svc, and its CA."""
-    certificates.make(tmp_path, "10.0.0.1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
-    return context, tmp_path / "ca.crt"
+    authority = Authority()
+    return authority.server("kubernetes.default.svc"), authority.write_certificate(tmp_path / "ca.crt")
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from urllib.parse import parse_qsl, unquote_plus
 import pytest
 from pydantic import SecretStr
 
-from devstack import certificates
 from mljob_contract.airflow_instance import ClientAuthentication
 from mljob_operator.adapters.airflow import tokens
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.credentials import OAuth2Client
 from mljob_operator.errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
+from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, Guard, HttpGateway
 from tests.scripted_airflow import HOST, Says, ScriptedAirflow, refused, said
 
@@ -295,12 +295,10 @@ async def test_a_provider_out_of_reach_is_named(server: ScriptedAirflow, connect
 async def test_a_provider_is_trusted_by_the_same_bundle(
     server: ScriptedAirflow, connect: Connect, tmp_path: Path
 ) -> None:
-    certificates.make(tmp_path, "10.0.0.1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
-    provider = Provider(context)
+    authority = Authority()
+    provider = Provider(authority.server())
     try:
-        airflow = connect(server, oauth2=client(provider.url), ca_bundle=(tmp_path / "ca.crt").read_text())
+        airflow = connect(server, oauth2=client(provider.url), ca_bundle=authority.certificate.decode())
         assert (await airflow.probe()).version == "3.3.2"
         with pytest.raises(AirflowUnavailable, match=r"token endpoint .* can't be trusted: .*Check the CA bundle"):
             await connect(server, oauth2=client(provider.url)).probe()

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack import bootstrap, certificates
+from devstack import bootstrap
 from devstack.ports import HOST
+from tests.live.authority import Authority
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "UV_SYSTEM_CERTS")
 
@@ -28,8 +29,8 @@ class Index:
     """
 
     def __init__(self, directory: Path) -> None:
-        certificates.make(directory, "10.0.0.1")
-        self.authority = directory / "ca.crt"
+        authority = Authority()
+        self.authority = authority.write_certificate(directory / "ca.crt")
         self.asked: list[str] = []
         asked = self.asked
 
@@ -46,10 +47,8 @@ class Index:
             def handle_error(self, *_: object) -> None:
                 """Who does not trust the certificate ends the handshake."""
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(directory / "server.crt", directory / "server.key")
         self.server = Server((HOST, 0), Handler)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.server.socket = authority.server().wrap_socket(self.server.socket, server_side=True)
         self.url = f"https://localhost:{self.server.server_address[1]}/simple"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 

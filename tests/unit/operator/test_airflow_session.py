@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from devstack import certificates
 from devstack.ports import HOST
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
@@ -29,6 +28,7 @@ from mljob_operator.errors import (
 )
 from tests.fakes import logins
 from tests.fakes.meter import SilentMeter
+from tests.live.authority import Authority
 
 HEALTH = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
 
@@ -102,13 +102,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def secured(tmp_path: Path) -> Iterator[tuple[Server, str]]:
+def secured() -> Iterator[tuple[Server, str]]:
     """One with a certificate of a CA that nobody knows, and that CA's certificate."""
-    certificates.make(tmp_path, "10.0.0.1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
-    server = Server(context)
-    yield server, (tmp_path / "ca.crt").read_text()
+    authority = Authority()
+    server = Server(authority.server())
+    yield server, authority.certificate.decode()
     server.close()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from devstack import certificates
 from devstack.ports import HOST, Ports
 from mljob_operator.adapters.kubernetes import PAGE
 from tests.fakes.http_proxy import HttpProxy
@@ -28,6 +26,7 @@ from tests.fakes.kubernetes_api import (
     kubeconfig,
     status,
 )
+from tests.live.authority import Authority
 from tests.live.eventually import eventually
 
 WITHIN = 300
@@ -226,12 +225,11 @@ def test_the_operator_ends_when_it_is_told_to_before_it_has_begun(start: Callabl
 
 def test_the_watch_goes_through_the_proxy_as_well(start: Callable[..., Process], tmp_path: Path) -> None:
     """The name of the API can be resolved by the proxy alone: an operator that is ready has listed and watched through the proxy."""
-    certificates.make(tmp_path, "10.0.0.1")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    authority = Authority()
     url = "https://kubernetes.default.svc:6443"
-    config = kubeconfig(tmp_path / "proxied", url, authority=tmp_path / "ca.crt")
-    with KubernetesApi(tls=context) as api, HttpProxy({"kubernetes.default.svc:6443": api.port}) as proxy:
+    config = kubeconfig(tmp_path / "proxied", url, authority=authority.write_certificate(tmp_path / "ca.crt"))
+    tls = authority.server("kubernetes.default.svc")
+    with KubernetesApi(tls=tls) as api, HttpProxy({"kubernetes.default.svc:6443": api.port}) as proxy:
         operator = start(
             url,
             KUBECONFIG=str(config),

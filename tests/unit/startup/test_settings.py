@@ -383,7 +383,7 @@ def test_the_client_of_an_openid_provider_is_told_to_librdkafka(monkeypatch: pyt
 def test_an_encrypted_key_needs_its_password(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, password: str | None, refused: bool
 ) -> None:
-    authority = Authority("a CA")
+    authority = Authority()
     certificate, key = authority.client("mljob", password=b"geheim")
     (tmp_path / "tls.crt").write_bytes(certificate)
     (tmp_path / "tls.key").write_bytes(key)
