@@ -9,16 +9,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack import demo, demo_platform
+from devstack import demo, demo_platform, progress
 from devstack.bootstrap import AIRFLOW_ENVIRONMENTS, NEWEST, ROOT, BootstrapError
 from devstack.errors import StackError
 from devstack.progress import say
 from devstack.stack import Stack
+from devstack.terminal import show, show_progress
 
 
 def main() -> int:
     """Run one verb; a problem is said in words, without a traceback."""
     arguments = _parser().parse_args()
+    progress.print_with(show_progress)
     stack = Stack(arguments.directory)
     try:
         return int(arguments.run(stack, arguments) or 0)
@@ -67,7 +69,7 @@ def _clean(stack: Stack, _: argparse.Namespace) -> None:
 def _status(stack: Stack, _: argparse.Namespace) -> int:
     states = stack.states()
     for name, state in states.items():
-        print(f"{name:<24} {state:<8} {stack.pid(name) or '-':>8}  {_shown(stack.log(name))}")
+        show(f"{name:<24} {state:<8} {stack.pid(name) or '-':>8}  {_shown(stack.log(name))}")
     return 0 if all(state == "ready" for name, state in states.items() if name != "operator") else 1
 
 

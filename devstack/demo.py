@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from devstack.control_plane import Kubectl
 from devstack.errors import StackError
 from devstack.progress import elapsed, say
 from devstack.stack import Stack
+from devstack.terminal import Lines, show
 
 MANIFEST = ROOT / "examples" / "train.yaml"
 BOUND = 600.0
@@ -81,26 +80,24 @@ class ShownJob:
     def apply(self) -> None:
         """`kubectl apply`."""
         show_command(f"kubectl apply -f {os.path.relpath(self._manifest)}")
-        print(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip(), flush=True)
+        show(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip())
 
     def watch(
         self, began: float, deadline: float, until: Callable[[live_view.Moment], bool] = lambda _: False
     ) -> dict[str, Any]:
         """Print the job's changes until it is over, or `until` says enough, or time is up; the job as it then is."""
         show_command(f"kubectl get mljob {self.name} --watch   # the same, as columns")
-        print(live_view.heading(), flush=True)
-        on_terminal, last, job = sys.stdout.isatty(), None, dict[str, Any]()
-        for job in self._changes(deadline):
-            now = live_view.moment(job)
-            if now != last:
-                text = live_view.line(time.monotonic() - began, now)
-                in_place = on_terminal and last is not None and now.supersedes(last)
-                columns = shutil.get_terminal_size().columns if on_terminal else len(text) + 1
-                sys.stdout.write(live_view.redrawn(text, columns, in_place))
-                sys.stdout.flush()
-                last = now
-            if now.is_over or until(now):
-                break
+        show(live_view.heading())
+        last, job = None, dict[str, Any]()
+        with Lines() as lines:
+            for job in self._changes(deadline):
+                now = live_view.moment(job)
+                if now != last:
+                    in_place = last is not None and now.supersedes(last)
+                    lines.show(live_view.line(time.monotonic() - began, now), in_place=in_place)
+                    last = now
+                if now.is_over or until(now):
+                    break
         return job
 
     def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
@@ -140,15 +137,15 @@ class ShownJob:
     def conclude(self, job: dict[str, Any]) -> None:
         """The end of the story: columns, outputs, events, the run in Airflow, and what to try next."""
         show_command(f"kubectl get mljob {self.name} -o wide")
-        print(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
+        show(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
         show_command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
-        print("\n".join(live_view.outputs(job)) or "(none)")
+        show("\n".join(live_view.outputs(job)) or "(none)")
         show_command(f"kubectl describe mljob {self.name}   # its events")
-        print("\n".join(self._events(until="Succeeded")))
+        show("\n".join(self._events(until="Succeeded")))
         env = self._stack.env
-        print(f"\nThe run in Airflow:  {job['status'].get('dagRunUrl', env['AIRFLOW_URL'])}")
-        print(f"                     user {env['AIRFLOW_USER']}, password {env['AIRFLOW_PASSWORD']}")
-        print(_next_steps(os.path.relpath(self._stack.directory / "env")), flush=True)
+        show(f"\nThe run in Airflow:  {job['status'].get('dagRunUrl', env['AIRFLOW_URL'])}")
+        show(f"                     user {env['AIRFLOW_USER']}, password {env['AIRFLOW_PASSWORD']}")
+        show(_next_steps(os.path.relpath(self._stack.directory / "env")))
 
     def _events(self, until: str) -> list[str]:
         """Its events; the operator tells of the end a moment after it has written it, and this waits for that."""
@@ -194,7 +191,7 @@ class ShownJob:
 
 def show_command(text: str) -> None:
     """Print a command as a person would have typed it."""
-    print(f"\n$ {text}", flush=True)
+    show(f"\n$ {text}")
 
 
 def _next_steps(env: str) -> str:

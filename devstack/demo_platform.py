@@ -23,6 +23,7 @@ from devstack.demo import ShownJob, show_command
 from devstack.errors import StackError
 from devstack.progress import elapsed, step
 from devstack.stack import Stack
+from devstack.terminal import show
 
 FOLDER = ROOT / "examples" / "platform"
 STEPS = (
@@ -74,13 +75,13 @@ def run(stack: Stack, bound: float) -> None:
     for job in jobs.values():
         job.clear()
     for number, (file, title) in enumerate(STEPS, 1):
-        print(f"\n=== {number}/{len(STEPS) + 1}  {title}", flush=True)
+        show(f"\n=== {number}/{len(STEPS) + 1}  {title}")
         ended = _succeeded(jobs[file], bound)
         for line in live_view.outputs(ended):
-            print(f"  {line}", flush=True)
+            show(f"  {line}")
     _show_columns(kubectl)
     _show_lineage(jobs["4-predict"], jobs["8-backfill-again"])
-    print(f"\n=== {len(STEPS) + 1}/{len(STEPS) + 1}  Pause a DAG on purpose", flush=True)
+    show(f"\n=== {len(STEPS) + 1}/{len(STEPS) + 1}  Pause a DAG on purpose")
     with slack.slack_server(stack.ports["slack"]) as server, _paused(stack, PAUSED[1]):
         waiting = jobs[PAUSED[0]]
         waiting.clear()
@@ -90,14 +91,14 @@ def run(stack: Stack, bound: float) -> None:
         if "paused" not in live_view.moment(seen).trouble:
             raise StackError(waiting.explain(seen, "does not say that its DAG is paused"))
         show_command(f"kubectl get mljob {waiting.name} -o wide")
-        print(kubectl("get", "mljob", waiting.name, "--output=wide").rstrip())
-        print(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}", flush=True)
-        print(f"\nThe same as a page: {stack.directory / 'reports' / 'mljob_monitor' / 'latest.html'}", flush=True)
+        show(kubectl("get", "mljob", waiting.name, "--output=wide").rstrip())
+        show(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}")
+        show(f"\nThe same as a page: {stack.directory / 'reports' / 'mljob_monitor' / 'latest.html'}")
     seen = waiting.watch(now, time.monotonic() + bound)
     _assert_succeeded(waiting, seen, bound)
     show_command("kubectl get mljobs -o wide")
-    print(kubectl("get", "mljobs", "--output=wide").rstrip())
-    print(
+    show(kubectl("get", "mljobs", "--output=wide").rstrip())
+    show(
         f"\n  {len(STEPS)} jobs succeeded, and a paused DAG was found ({elapsed(time.monotonic() - began)})", flush=True
     )
 
@@ -120,13 +121,13 @@ def _assert_succeeded(job: ShownJob, ended: dict[str, Any], bound: float) -> Non
 def _show_columns(kubectl: Any) -> None:
     columns = FOLDER / "columns.txt"
     show_command(f"kubectl get mljobs -o custom-columns-file={os.path.relpath(columns)}")
-    print(kubectl("get", "mljobs", f"--output=custom-columns-file={columns}").rstrip(), flush=True)
+    show(kubectl("get", "mljobs", f"--output=custom-columns-file={columns}").rstrip())
 
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
     """Say with which model each day was predicted, and follow the cards from the last day's predictions to the dataset."""
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
-    print("\nThe days after the second backfill:")
+    show("\nThe days after the second backfill:")
     for folder in sorted((data / "predictions").glob("handwriting-2026-*")):
         version = (folder / "latest").read_text()
         card = json.loads((folder / version / "card.json").read_text())
@@ -135,10 +136,10 @@ def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
         made = sum(found.is_dir() and not found.name.startswith(".") for found in folder.iterdir())
         [model] = card["parents"]
         accuracy = card["metrics"]["accuracy"]
-        print(f"  {card['day']}  model {model['version']}  accuracy {accuracy:.3f}  {made} versions of the predictions")
-    print("\nThe cards, from the last day's predictions back to the dataset:")
+        show(f"  {card['day']}  model {model['version']}  accuracy {accuracy:.3f}  {made} versions of the predictions")
+    show("\nThe cards, from the last day's predictions back to the dataset:")
     for artifact in _lineage(data, "predictions", folder.name, version):
-        print(f"  {artifact}", flush=True)
+        show(f"  {artifact}")
 
 
 def _lineage(data: Path, kind: str, name: str, version: str) -> Iterator[str]:

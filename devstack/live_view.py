@@ -92,15 +92,6 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def redrawn(text: str, columns: int, in_place: bool) -> str:
-    """The characters that put a line on a terminal, over the line before it if `in_place`.
-
-    Cut to the terminal's width: a line that wraps would take two rows, of which only one would be written over.
-    """
-    cut = text if len(text) < columns else f"{text[: max(columns - 2, 0)]}…"
-    return f"\x1b[1A\x1b[2K{cut}\n" if in_place else f"{cut}\n"
-
-
 def events(description: str, most: int = 8) -> list[str]:
     """The Events at the end of what `kubectl describe` says: its two heading lines and the last `most` events."""
     lines = description.splitlines()

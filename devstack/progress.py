@@ -1,7 +1,7 @@
-"""What a person sees while they wait: one line when a step starts, signs of life while it runs, one line when it ends.
+"""What a person sees while they wait: a line when a step starts, a line every 20 seconds while it runs, and a line when it ends.
 
-Standard library only, because `bootstrap` speaks before anything is installed. Steps run at the same time, so every
-line is whole and names its step; nothing is redrawn in place, so a log file reads like the terminal did.
+Standard library only, because `bootstrap` prints before anything is installed; `devstack.terminal` adds the colours. Steps run at the same
+time, so every line is whole and names its step, and a log file has the same lines as the terminal.
 """
 
 from __future__ import annotations
@@ -17,15 +17,28 @@ HEARTBEAT_SECONDS = 20.0
 _lock = threading.Lock()
 
 
-def say(text: str) -> None:
-    """Print one whole line at once, whoever else prints."""
+def _write(line: str) -> None:
     with _lock:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 
+_print: Callable[[str], None] = _write
+
+
+def print_with(function: Callable[[str], None]) -> None:
+    """Print every line by this function from now on. It must write a whole line at once, whichever thread calls."""
+    global _print
+    _print = function
+
+
+def say(text: str) -> None:
+    """Print one whole line on standard error."""
+    _print(text)
+
+
 def elapsed(seconds: float) -> str:
-    """How long something took, in the unit that a person would use."""
+    """A duration for people: seconds with one decimal below a minute, minutes and seconds from there."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
@@ -33,7 +46,13 @@ def elapsed(seconds: float) -> str:
 
 @contextmanager
 def step(name: str, what: str, detail: Callable[[], str] | None = None) -> Iterator[None]:
-    """Announce a step, say now and then that it still runs (with `detail`, if any), and say how it ended."""
+    """Print that a step starts, that it still runs, and how it ended.
+
+    Args:
+        name: The component that the step is for.
+        what: What the step does, as in "installing".
+        detail: More for the lines in between, for example how much is done.
+    """
     started = time.monotonic()
     done = threading.Event()
     say(f"  {name:<24} {what} ...")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devstack import live_view
-from devstack.live_view import Moment, line, moment, redrawn
+from devstack.live_view import Moment, line, moment
 
 
 def job(**status: Any) -> dict[str, Any]:
@@ -79,16 +79,6 @@ def test_only_the_same_step_further_on_is_drawn_over():
     assert moment(job(**FITTING["status"] | {"percent": 60})).supersedes(earlier)
     assert not moment(job(**FITTING["status"] | {"currentTask": "evaluate"})).supersedes(earlier)
     assert not moment(job(**FITTING["status"] | {"phase": "Succeeded"})).supersedes(earlier)
-
-
-def test_a_line_drawn_in_place_fits_the_terminal():
-    drawn = redrawn("x" * 200, columns=80, in_place=True)
-    assert drawn.startswith("\x1b[1A\x1b[2K")
-    assert len(drawn.removeprefix("\x1b[1A\x1b[2K").rstrip("\n")) < 80
-
-
-def test_a_log_file_gets_plain_whole_lines():
-    assert redrawn("x" * 200, columns=201, in_place=False) == "x" * 200 + "\n"
 
 
 @pytest.mark.parametrize(
