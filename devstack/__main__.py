@@ -18,7 +18,7 @@ from devstack.terminal import show, show_progress
 
 
 def main() -> int:
-    """Run one verb; a problem is said in words, without a traceback."""
+    """Run one verb. Errors that a person can act on are printed without a traceback."""
     arguments = _parser().parse_args()
     progress.print_with(show_progress)
     stack = Stack(arguments.directory)
@@ -28,7 +28,7 @@ def main() -> int:
         say(f"error: {problem}")
         return 1
     except KeyboardInterrupt:
-        say("interrupted; `make up` goes on where it was, `make down` ends what runs")
+        say("interrupted: `make up` continues, `make down` stops what is running")
         return 130
 
 
@@ -97,42 +97,45 @@ def _shown(path: Path) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="devstack", description=__doc__)
     parser.add_argument(
-        "--directory", type=Path, default=Path(os.environ.get("DEV_DIR", ROOT / ".dev")), help="where the stack lives"
+        "--directory",
+        type=Path,
+        default=Path(os.environ.get("DEV_DIR", ROOT / ".dev")),
+        help="the stack's directory: data, logs and ports",
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    up = verbs.add_parser("up", help="start what does not run yet")
+    up = verbs.add_parser("up", help="start every component that is not running")
     up.add_argument(
-        "--no-operator", action="store_true", help="leave the operator out; its chart is applied all the same"
+        "--no-operator", action="store_true", help="leave the operator out; the chart is applied all the same"
     )
     up.set_defaults(run=_up)
-    shown = verbs.add_parser("demo", help="`up`, then an example job from its creation to its end")
+    shown = verbs.add_parser("demo", help="`up`, then run an example MLJob and show its progress")
     shown.add_argument("--bound", type=float, default=demo.BOUND, help="seconds that the job may take")
     shown.set_defaults(run=_demo)
-    platform = verbs.add_parser("demo-platform", help="`up`, then a dataset, models, predictions, and a paused DAG")
+    platform = verbs.add_parser("demo-platform", help="`up`, then a dataset, models, predictions and a paused DAG")
     platform.add_argument("--bound", type=float, default=demo.BOUND, help="seconds that each job may take")
     platform.set_defaults(run=_demo_platform)
     for verb_with_stack in (up, shown, platform):
         verb_with_stack.add_argument("--dags-folder", action="append", default=[], help="a folder with more DAGs")
         verb_with_stack.add_argument(
-            "--airflow", choices=AIRFLOW_ENVIRONMENTS, default=NEWEST, help="which one of those that are supported"
+            "--airflow", choices=AIRFLOW_ENVIRONMENTS, default=NEWEST, help="the version of Airflow"
         )
     for verb, run, text in (
-        ("down", _down, "end all that was started"),
-        ("clean", _clean, "end all, and delete its data"),
-        ("status", _status, "each component and its state"),
-        ("env", _env, "shell exports"),
+        ("down", _down, "stop every component"),
+        ("clean", _clean, "stop every component and delete the stack's data"),
+        ("status", _status, "show the state, the process id and the log of each component"),
+        ("env", _env, "print the stack's variables as shell exports"),
     ):
         verbs.add_parser(verb, help=text).set_defaults(run=run)
-    logs = verbs.add_parser("logs", help="the end of the logs")
+    logs = verbs.add_parser("logs", help="show the end of the logs")
     logs.add_argument("component", nargs="*")
     logs.add_argument("--lines", type=int, default=20)
     logs.add_argument("--follow", action="store_true")
     logs.set_defaults(run=_logs)
     for verb, text in (
         ("start", "start one component"),
-        ("stop", "stop it"),
-        ("kill", "SIGKILL"),
-        ("restart", "stop and start"),
+        ("stop", "stop one component"),
+        ("kill", "kill one component with SIGKILL"),
+        ("restart", "stop one component and start it again"),
     ):
         one = verbs.add_parser(verb, help=text)
         one.add_argument("component")

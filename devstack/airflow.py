@@ -1,6 +1,6 @@
-"""Airflow 3 for the stack: its four processes, LocalExecutor on PostgreSQL, in an environment of its own.
+"""Airflow 3 for the stack: four processes with LocalExecutor and PostgreSQL, in a Python environment of their own.
 
-Everything is configured by variables in its environment, so that a variable of the caller's simply wins.
+Airflow is configured by environment variables. A variable that the caller sets wins.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ USER = "admin"
 COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
 _MIGRATED = "migrated"
-"""A file that says which Airflow's tables are in which database."""
+"""The file that records which version of Airflow has migrated which database."""
 
 _OWN_DAGS = {
     "mljob": ROOT / "airflow-provider" / "src" / "mljob_airflow" / "dags",
@@ -70,21 +70,21 @@ class Airflow:
 
     @staticmethod
     def has_database(directory: Path) -> bool:
-        """Whether a stack in this directory has had a database of Airflow's."""
+        """Whether a stack in this directory has migrated a database for Airflow."""
         return (directory / "airflow" / _MIGRATED).exists()
 
     @property
     def url(self) -> str:
-        """Where its UI and its API are."""
+        """The URL of Airflow's UI and API."""
         return f"http://{HOST}:{self._ports['airflow']}"
 
     @property
     def password(self) -> str:
-        """The password of its one user."""
+        """The password of the user `admin`, the only one."""
         return self._secrets["airflow-password"]
 
     def parts(self) -> list[Component | Step]:
-        """Migration first; then all four processes at once, since each spends its first seconds importing."""
+        """The migration, then all four processes at the same time."""
         return [
             Step("airflow-migration", self._migrate, needs=("database",)),
             self._component(
@@ -102,7 +102,7 @@ class Airflow:
         ]
 
     def _component(self, name: str, part: str, *arguments: str) -> Component:
-        """One process; `part` is what Airflow's own health report calls it."""
+        """One process. `part` is its name in the answer of `/api/v2/monitor/health`."""
         return Component(
             name,
             command=lambda: self._command(*arguments),
@@ -113,7 +113,7 @@ class Airflow:
         )
 
     def environment(self) -> dict[str, str]:
-        """What configures it; also what an `airflow` command on the terminal needs."""
+        """The environment variables of Airflow's processes, and of an `airflow` command on the terminal."""
         connection = json.dumps({"conn_type": "kafka", "extra": {"bootstrap.servers": self._kafka_servers}})
         itself = json.dumps({"conn_type": "http", "host": self.url, "login": USER, "password": self.password})
         return {
@@ -123,7 +123,7 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "16",
             "AIRFLOW__CORE__FERNET_KEY": self._secrets["airflow-fernet"],
-            # A DAG that an MLJob names should run; whoever wants to see it wait pauses it.
+            # An MLJob's run waits while its DAG is paused, so new DAGs are not paused.
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "2",
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
@@ -132,8 +132,8 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._home / "passwords.json"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
-            # The api-server checks each token in its event loop, by a connection of the pool. With fewer connections than it has threads (40) the event
-            # loop waits for connections that only it can give back: 30 s of silence, then 500.
+            # The api-server checks tokens in its event loop, with a connection of the pool. With fewer connections than its 40 threads, the event loop
+            # waits for connections that only the event loop can return: requests fail with 500 after 30 s.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "45",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
@@ -144,12 +144,11 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self._home / "bundles"),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-            # New and changed files are parsed at the next refresh whatever this says; parsing the others again and again
-            # costs a core.
+            # Seconds until an unchanged file is parsed again. New and changed files are parsed at the next refresh. A small value costs a core.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-            # Nothing is served there: the API server reads the same files. Set, in case a caller turns serving on.
+            # Unused, because the api-server reads the log files. Set in case the caller turns log serving on.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports["airflow-worker-logs"]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports["airflow-trigger-logs"]),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -174,8 +173,8 @@ class Airflow:
         return [{"name": name, **bundle} for name, bundle in bundles.items()]
 
     def _command(self, *arguments: str) -> Command:
-        # Tasks and the parsing of DAGs are children of these two. Behind everything else in the queue for a processor, they
-        # can't starve the API servers, whose clients then time out.
+        # The scheduler starts tasks, the DAG processor parses files. Both run with a low priority: otherwise they starve the API servers, whose clients
+        # then time out.
         polite = ("nice", "-n", "10") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
             (*polite, str(self._installed / "bin" / "airflow"), *arguments),
@@ -186,7 +185,7 @@ class Airflow:
     def _migrate(self) -> None:
         for name, path in _OWN_DAGS.items():
             if not path.is_dir():
-                say(f"  {'airflow':<24} no DAG bundle {name}: {path.relative_to(ROOT)} isn't there")
+                say(f"  {'airflow':<24} no DAG bundle {name}: {path.relative_to(ROOT)} does not exist")
         self._home.mkdir(parents=True, exist_ok=True)
         passwords = self._home / "passwords.json"
         passwords.touch(mode=0o600)
@@ -210,7 +209,7 @@ class Airflow:
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Healthy by Airflow's own word, and since this start: the heartbeat of one that was killed stays fresh a while."""
+        """Whether Airflow reports the part as healthy, with a heartbeat since the last start: the heartbeat of a killed process counts for a while."""
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at
         beat = health.get(f"latest_{part}_heartbeat")

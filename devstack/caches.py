@@ -1,8 +1,8 @@
-"""Where things live that are made once and used by every work tree: binaries, jars, wheels, toolchains.
+"""The cache that all work trees share: binaries, jars, wheels and toolchains.
 
-Outside of the work tree, so that a fresh clone starts warm. What is being made gets a temporary name and is renamed
-when whole, under a file lock: an interrupted build leaves no half binary, and two callers don't build twice.
-Standard library only: `bootstrap` needs it too.
+The cache is outside of the work tree, so that a fresh clone starts quickly. An entry is made under a temporary name and renamed when it is
+complete, under a file lock: an interrupted build leaves no incomplete entry, and two processes don't build the same. Standard library only,
+because `bootstrap` uses this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def cache_directory() -> Path:
 
 @contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file; says so when somebody else holds it, since the wait can be long."""
+    """Hold an exclusive lock on a file. When another process holds the lock, print what that process does: the wait can be long."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
@@ -44,7 +44,7 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
 
 @contextmanager
 def used(path: Path) -> Iterator[None]:
-    """Hold a lock that others may hold too, and that keeps `unused` from anybody."""
+    """Hold a shared lock on a file: `unused` answers False meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -53,7 +53,7 @@ def used(path: Path) -> Iterator[None]:
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Whether nobody holds the lock; while this is held, nobody gets it."""
+    """Whether no process holds the lock. If so, `used` waits until the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
@@ -65,7 +65,13 @@ def unused(path: Path) -> Iterator[bool]:
 
 
 def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
-    """The file or directory `target`, made by `make(temporary path)` if it isn't there yet."""
+    """The file or directory `target`, made by `make(temporary path)` if it does not exist.
+
+    Args:
+        target: The path in the cache.
+        waiting_for: The work, as in "building kubectl". Other processes print it while they wait.
+        make: Makes the file or directory under the path that it gets.
+    """
     if target.exists():
         return target
     with locked(target.parent / f".{target.name}.lock", waiting_for):
@@ -79,7 +85,7 @@ def once(target: Path, waiting_for: str, make: Callable[[Path], None]) -> Path:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory even where its makers took away the right to write, as Go does with modules."""
+    """Delete a directory with its content, including folders without write permission, which Go makes."""
     for folder, _, _ in os.walk(path):
         Path(folder).chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)

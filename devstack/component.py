@@ -1,4 +1,4 @@
-"""What the stack is made of: components that run, and steps between them, each with what must be there before."""
+"""The parts of the stack: components, which keep running, and steps, which run once. Each names the parts that come before it."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from devstack.processes import Command
 
 
 def _nothing() -> None:
-    """Most components need no preparation."""
+    """The preparation of a component that needs none."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """One long-running part of the stack."""
+    """One long-running part of the stack.
+
+    Attributes:
+        command: Makes the command. Called when `needs` are ready, so the command may use what they have made.
+        ready: Whether the component is ready. May raise anything, which counts as False.
+        needs: The names of the parts that must be ready or done before.
+        ports: The names of the ports that the component listens on.
+        prepare: Called before the component starts.
+        bound: Seconds that the component may take to become ready.
+        patience: Seconds that the component may take to stop before it is killed.
+    """
 
     name: str
     command: Callable[[], Command]
-    """Asked only when what it needs is ready: a command may hold what others have made."""
     ready: Callable[[], bool]
-    """May raise anything while the component isn't up yet; that counts as no."""
     needs: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
-    """The names of the ports it listens on."""
     prepare: Callable[[], None] = _nothing
     bound: float = 60.0
-    """Seconds it may take to become ready."""
     patience: float = 15.0
-    """Seconds it may take to end by itself."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do once, between components; must be harmless to repeat."""
+    """Work that each `up` does once. Repeating the work must do no harm."""
 
     name: str
     run: Callable[[], None]

@@ -1,7 +1,7 @@
 """A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on loopback.
 
-There is no kubelet and no scheduler, so no pod ever runs: pods stay Pending, and the operator runs as a process.
-Everything else is the real thing: admission, RBAC, garbage collection, ServiceAccount tokens.
+There is no kubelet and no scheduler, so pods stay Pending, and the operator runs as a process. Admission, RBAC, garbage collection and
+ServiceAccount tokens are real.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ControlPlane:
         self.kubeconfig = directory / "admin.kubeconfig"
 
     def parts(self) -> list[Component | Step]:
-        """The three processes, in the order in which they need one another."""
+        """The three processes, each after the one that it needs."""
         return [
             Component(
                 "etcd",
@@ -72,7 +72,7 @@ class ControlPlane:
 
     @property
     def authority(self) -> Path:
-        """The certificate that vouches for the API server."""
+        """The certificate of the authority that signed the API server's certificate."""
         return self._directory / "ca.crt"
 
     @property
@@ -88,7 +88,7 @@ class ControlPlane:
         return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
 
     def _controllers_work(self) -> bool:
-        """Healthy, and visibly at work: the default namespace has its ServiceAccount."""
+        """Whether the controllers have made the ServiceAccount of namespace default; raises an HTTP error where they have not."""
         self._get("/api/v1/namespaces/default/serviceaccounts/default")
         return True
 
@@ -171,7 +171,7 @@ class ControlPlane:
 
 
 def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str, token: str) -> None:
-    """A kubeconfig for one user of one cluster; readable by its owner only."""
+    """Write a kubeconfig for one user of one cluster, readable by its owner only."""
     import base64
 
     content = authority if isinstance(authority, bytes) else authority.read_bytes()
@@ -201,18 +201,22 @@ def write_kubeconfig(path: Path, server: str, authority: Path | bytes, user: str
 
 
 class Kubectl:
-    """kubectl and helm, spoken to as the cluster's administrator."""
+    """kubectl and helm, called as the cluster's administrator."""
 
     def __init__(self, binaries: Mapping[str, Path], kubeconfig: Path) -> None:
         self._binaries = binaries
         self._kubeconfig = kubeconfig
 
     def command(self, *arguments: str, program: str = "kubectl") -> list[str]:
-        """The whole command, for a caller who wants to read what it prints while it runs."""
+        """The whole command, for a caller that reads its output while it runs."""
         return [str(self._binaries[program]), f"--kubeconfig={self._kubeconfig}", *arguments]
 
     def __call__(self, *arguments: str, program: str = "kubectl", stdin: str | None = None) -> str:
-        """What it printed; a StackError with what it complained of, when it fails."""
+        """Run the command and return its standard output.
+
+        Raises:
+            StackError: The command failed; the message has its standard error.
+        """
         done = subprocess.run(
             self.command(*arguments, program=program),
             input=stdin,

@@ -1,7 +1,6 @@
-"""The demo: one training job from `kubectl apply` to its score, shown while it happens.
+"""The demo: a training job from `kubectl apply` to its outputs.
 
-It does nothing that a person with kubectl couldn't do, and shows the commands that it stands for. Everything it shows
-of the job comes from `kubectl`, so what moves here moves in anybody's `kubectl get mljobs --watch`.
+The demo calls `kubectl` only, and prints the commands. What it shows of the job is what `kubectl get mljobs --watch` shows.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from devstack.terminal import Lines, show
 
 MANIFEST = ROOT / "examples" / "train.yaml"
 BOUND = 600.0
-"""Seconds that the job may take. It takes half a minute on an idle machine, and minutes on one that builds something."""
+"""Seconds that the job may take: about 30 on an idle machine, minutes on a busy one."""
 
 _DELETION_BOUND = 120
 
 
 def run(stack: Stack, manifest: Path = MANIFEST, bound: float = BOUND) -> None:
-    """Apply the example, watch it to its end, and show what came of it.
+    """Apply the example, watch the job until it ends, and print its results.
 
     Raises:
         StackError: The job failed, or took longer than `bound` seconds.
@@ -56,7 +55,7 @@ def _why(phase: str, bound: float) -> str:
 
 
 class ShownJob:
-    """One manifest with one MLJob, on one stack: applied, watched and explained."""
+    """The MLJob of one manifest on one stack."""
 
     def __init__(self, stack: Stack, manifest: Path) -> None:
         self._stack = stack
@@ -67,7 +66,7 @@ class ShownJob:
         self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
-        """Delete an earlier run of the demo: an MLJob runs once. One that still runs is left, and watched instead."""
+        """Delete the finished MLJob of an earlier demo, because an MLJob runs once. An MLJob in progress stays and is watched."""
         before = self._find()
         if before is None:
             return
@@ -78,15 +77,21 @@ class ShownJob:
             )
 
     def apply(self) -> None:
-        """`kubectl apply`."""
+        """Apply the manifest with `kubectl apply`."""
         show_command(f"kubectl apply -f {os.path.relpath(self._manifest)}")
         show(self.kubectl("apply", f"--filename={self._manifest}", *self._scope).strip())
 
     def watch(
         self, began: float, deadline: float, until: Callable[[live_view.Moment], bool] = lambda _: False
     ) -> dict[str, Any]:
-        """Print the job's changes until it is over, or `until` says enough, or time is up; the job as it then is."""
-        show_command(f"kubectl get mljob {self.name} --watch   # the same, as columns")
+        """Print the job's changes until the job ends, `until` answers True, or the deadline passes. Returns the job as it is then.
+
+        Args:
+            began: The zero of the printed seconds, by `time.monotonic`.
+            deadline: By `time.monotonic`.
+            until: Asked after each change.
+        """
+        show_command(f"kubectl get mljob {self.name} --watch   # shows the same in columns")
         show(live_view.heading())
         last, job = None, dict[str, Any]()
         with Lines() as lines:
@@ -101,7 +106,7 @@ class ShownJob:
         return job
 
     def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
-        """The job as `kubectl get --watch` tells it, anew when the API server ends a watch, until the deadline."""
+        """Each version of the job from `kubectl get --watch`, until the deadline. A watch that the API server ends is started again."""
         while time.monotonic() < deadline:
             command = self.kubectl.command(
                 "get", "mljob", self.name, *self._scope, "--watch", '--output=jsonpath={@}{"\\n"}'
@@ -115,7 +120,7 @@ class ShownJob:
             time.sleep(1)
 
     def _told(self, process: subprocess.Popen[str], deadline: float) -> Iterator[dict[str, Any]]:
-        """Read in a thread of its own, since a job that hangs says nothing, and then the deadline has to be seen."""
+        """The objects that kubectl prints. Another thread reads, so that a job without changes does not hide the deadline."""
         lines: queue.Queue[str | None] = queue.Queue()
 
         def read() -> None:
@@ -135,7 +140,7 @@ class ShownJob:
                 yield json.loads(text)
 
     def conclude(self, job: dict[str, Any]) -> None:
-        """The end of the story: columns, outputs, events, the run in Airflow, and what to try next."""
+        """Print the job's columns, outputs and Events, the run's address in Airflow, and commands to try next."""
         show_command(f"kubectl get mljob {self.name} -o wide")
         show(self.kubectl("get", "mljobs", self.name, *self._scope, "--output=wide").rstrip())
         show_command(f"kubectl get mljob {self.name} -o jsonpath='{{.status.outputs}}'")
@@ -148,7 +153,7 @@ class ShownJob:
         show(_next_steps(os.path.relpath(self._stack.directory / "env")))
 
     def _events(self, until: str) -> list[str]:
-        """Its events; the operator tells of the end a moment after it has written it, and this waits for that."""
+        """The job's Events. Waits up to 10 seconds for the Event about the end, which the operator makes after it has written the status."""
         deadline = time.monotonic() + 10
         while True:
             told = live_view.events(self.kubectl("describe", "mljob", self.name, *self._scope))
@@ -157,14 +162,14 @@ class ShownJob:
             time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
-        """What a person needs to find out why it went wrong."""
+        """The text of an error about this job: its reason and message, its Events, its run, and the end of the operator's log."""
         status = job.get("status") or {}
         log = self._stack.log("operator")
         tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else ["(no log)"]
         described = self.kubectl("describe", "mljob", self.name, *self._scope) if self._find() else ""
         return "\n".join(
             [
-                f"MLJob {self.name} {why}: {status.get('reason', 'no reason')}: {status.get('message', 'the operator has said nothing yet')}",
+                f"MLJob {self.name} {why}: {status.get('reason', 'no reason')}: {status.get('message', 'the status has no message')}",
                 *(f"    {text}" for text in live_view.events(described)),
                 f"  run: {status.get('dagRunUrl', 'none yet')}",
                 "  the end of the operator's log:",
@@ -177,7 +182,7 @@ class ShownJob:
         """The MLJob.
 
         Raises:
-            StackError: It has been deleted meanwhile.
+            StackError: The MLJob has been deleted.
         """
         found = self._find()
         if found is None:
@@ -190,19 +195,19 @@ class ShownJob:
 
 
 def show_command(text: str) -> None:
-    """Print a command as a person would have typed it."""
+    """Print a command as a person types it."""
     show(f"\n$ {text}")
 
 
 def _next_steps(env: str) -> str:
     return f"""
-The stack goes on running. What to try next:
+The stack is still running. What to try next:
 
   {f". {env}":<50} # kubectl, helm and the variables of this stack
   make demo-platform                                 # dataset, features, model, predictions, a paused DAG
-  kubectl apply -f examples/                         # train, and make a week of statistics
-  kubectl get mlj -w                                 # ... and watch them
-  kubectl explain mljob.spec                         # what else an MLJob may say
-  kubectl delete mljob digits-train                  # in mid-run: the run in Airflow is cancelled
-  make logs C=operator FOLLOW=1                      # what the operator does
-  make down                                          # end all of it"""
+  kubectl apply -f examples/                         # train a model, and compute a week of statistics
+  kubectl get mlj -w                                 # ... and watch both
+  kubectl explain mljob.spec                         # the fields of an MLJob
+  kubectl delete mljob digits-train                  # while it runs: cancels the run in Airflow
+  make logs C=operator FOLLOW=1                      # follow the operator's log
+  make down                                          # stop the stack"""

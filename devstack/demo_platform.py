@@ -1,8 +1,8 @@
-"""The demo of a platform: a dataset, a model, predictions, and what happens when the model changes or somebody pauses a DAG.
+"""The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused DAG.
 
-The files of `examples/platform/` one after the other, as a data scientist would apply them. Then a DAG is paused on purpose: the
-monitoring DAG finds it, and its owner is told in a Slack that this process plays on loopback. All that it does, `kubectl` and
-`airflow` could do on a terminal, and the commands are shown.
+The demo applies the files of `examples/platform/` one after the other. Then it pauses a DAG: the monitoring DAG finds the paused DAG and
+writes to the DAG's owner in Slack, which is a server of this process on loopback. The demo prints the `kubectl` and `airflow` commands that
+do the same.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ STEPS = (
     ("2-enrich", "Enrich it"),
     ("3-train", "Compare candidate models on it, and publish the best"),
     ("4-predict", "Predict with the model"),
-    ("5-infer", "Ask it at once"),
+    ("5-infer", "Ask the model for one prediction"),
     ("6-backfill", "Predict days that have passed"),
     ("7-train-again", "Train a second version of the model"),
-    ("8-backfill-again", "Predict the days anew with it"),
+    ("8-backfill-again", "Predict the days again with the second version"),
 )
 PAUSED = ("4-predict", "predict")
-"""The DAG that is paused, and the file that then has to wait."""
+"""The file whose MLJob has to wait, and the DAG that is paused."""
 MONITOR = "mljob_monitor"
 OWNER, CHANNEL = "ml-platform", "#ml-platform"
 MESSAGE_BOUND = 180
-"""Seconds from the look at the DAGs to the message in Slack. It takes a quarter of a minute on an idle machine."""
+"""Seconds that the monitoring DAG may take to write to Slack. It takes about 15 seconds on an idle machine."""
 
 
 def settings(stack: Stack) -> dict[str, str]:
-    """What Airflow has to know to tell owners in the Slack of this demo, and to look only when it is told to."""
+    """Variables for Airflow: the monitoring DAG writes to the demo's Slack, and runs only when it is triggered."""
     stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stack.ports.forget_taken(["slack"])
     address = {"base_url": f"http://127.0.0.1:{stack.ports['slack']}/api/"}
@@ -60,14 +60,14 @@ def settings(stack: Stack) -> dict[str, str]:
 
 
 def run(stack: Stack, bound: float) -> None:
-    """Go through all of it.
+    """Run the whole demo.
 
     Args:
-        stack: It is up, with `settings`.
+        stack: A stack that is up with `settings`.
         bound: Seconds that each job may take.
 
     Raises:
-        StackError: A job failed or took longer, or the message did not come: which, and why.
+        StackError: A job failed or took longer than `bound`, or the message to Slack did not come.
     """
     began = time.monotonic()
     jobs = {file: ShownJob(stack, FOLDER / f"{file}.yaml") for file, _ in STEPS}
@@ -89,7 +89,7 @@ def run(stack: Stack, bound: float) -> None:
         now = time.monotonic()
         seen = waiting.watch(now, now + bound, until=lambda moment: "paused" in moment.trouble)
         if "paused" not in live_view.moment(seen).trouble:
-            raise StackError(waiting.explain(seen, "does not say that its DAG is paused"))
+            raise StackError(waiting.explain(seen, "does not say in its status that its DAG is paused"))
         show_command(f"kubectl get mljob {waiting.name} -o wide")
         show(kubectl("get", "mljob", waiting.name, "--output=wide").rstrip())
         show(f"\nSlack, {CHANNEL}:\n\n{_boxed(slack.as_text(_told(stack, server)))}")
@@ -98,9 +98,7 @@ def run(stack: Stack, bound: float) -> None:
     _assert_succeeded(waiting, seen, bound)
     show_command("kubectl get mljobs -o wide")
     show(kubectl("get", "mljobs", "--output=wide").rstrip())
-    show(
-        f"\n  {len(STEPS)} jobs succeeded, and a paused DAG was found ({elapsed(time.monotonic() - began)})", flush=True
-    )
+    show(f"\n  {len(STEPS)} jobs succeeded, and a paused DAG was found ({elapsed(time.monotonic() - began)})")
 
 
 def _succeeded(job: ShownJob, bound: float) -> dict[str, Any]:
@@ -125,14 +123,16 @@ def _show_columns(kubectl: Any) -> None:
 
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
-    """Say with which model each day was predicted, and follow the cards from the last day's predictions to the dataset."""
+    """Print the model version of each day's predictions, and the artifacts from the last day's predictions back to the dataset."""
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
     show("\nThe days after the second backfill:")
     for folder in sorted((data / "predictions").glob("handwriting-2026-*")):
         version = (folder / "latest").read_text()
         card = json.loads((folder / version / "card.json").read_text())
         if card["created_by"].get("mljob", "").split("/")[-1] != backfill.name:
-            raise StackError(f"{folder.name} was not predicted anew: its latest version is of {card['created_by']}")
+            raise StackError(
+                f"{folder.name} was not predicted again: its latest version was made by {card['created_by']}, not by MLJob {backfill.name}"
+            )
         made = sum(found.is_dir() and not found.name.startswith(".") for found in folder.iterdir())
         [model] = card["parents"]
         accuracy = card["metrics"]["accuracy"]
@@ -158,13 +158,13 @@ def _paused(stack: Stack, dag_id: str) -> Iterator[None]:
 
 
 def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
-    """Have the monitoring DAG look, and wait for what its owner is told."""
-    # What an earlier demo was told would not be told again.
+    """Trigger the monitoring DAG, and wait for the message to the paused DAG's owner."""
+    # The monitoring DAG remembers the messages of an earlier demo and would not repeat them.
     _airflow(stack, "variables", "set", f"{MONITOR}_memory", "{}")
     _airflow(stack, "dags", "unpause", MONITOR, "--yes")
     try:
         _airflow(stack, "dags", "trigger", MONITOR)
-        with step("monitoring", "looking at the DAGs"):
+        with step("monitoring", "waiting for a message to Slack"):
             deadline = time.monotonic() + MESSAGE_BOUND
             while True:
                 for message in server.messages:
@@ -172,8 +172,8 @@ def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
                         return message
                 if server.refused or time.monotonic() > deadline:
                     raise StackError(
-                        f"Slack was told nothing of the paused DAG within {MESSAGE_BOUND} s. Refused: {server.refused or 'nothing'}; "
-                        f"the run of {MONITOR}: {stack.env['AIRFLOW_URL']}/dags/{MONITOR}"
+                        f"No message about the paused DAG came to Slack within {MESSAGE_BOUND} s. Messages that Slack refused: "
+                        f"{server.refused or 'none'}. See the run of {MONITOR} in Airflow: {stack.env['AIRFLOW_URL']}/dags/{MONITOR}"
                     )
                 time.sleep(0.2)
     finally:

@@ -1,4 +1,4 @@
-"""What stops the stack, said to a person: what is missing or wrong, and what they can do about it."""
+"""Errors that stop the stack. Each message names what is missing or wrong and what a person can do about it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 class StackError(Exception):
-    """The stack can't go on; the message is meant for the terminal, without a traceback."""
+    """The stack can't continue. The message is printed without a traceback."""
 
 
 class MissingToolError(StackError):
-    """Something this machine needs could neither be found nor fetched."""
+    """A program or library is neither on this machine nor can it be downloaded or built."""
 
 
 class NotReadyError(StackError):
-    """A component did not become ready; shows the end of its log, where the reason nearly always is."""
+    """A component did not become ready. The message has the end of the component's log."""
 
     def __init__(self, name: str, why: str, log: Path, lines: int = 25) -> None:
         tail = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else ["(no log)"]

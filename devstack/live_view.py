@@ -1,7 +1,6 @@
-"""What the demo shows of an MLJob while it runs: a line for each change that a person would want to see.
+"""The demo's lines about an MLJob in progress, one for each visible change.
 
-Pure: objects in, text out. What is worth a line is decided on what the line says, so a status that is written again with
-the same content, or with a new time stamp only, shows nothing.
+Pure functions: objects in, text out. A line is printed when its text changes, so a status with a new time stamp only prints nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +11,19 @@ from typing import Any
 
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
 _SMOOTH = frozenset({"Submitting", "Submitted", "Queued", "Running", "TaskRunning", "Succeeded"})
-"""Reasons of a job that gets on; the message of any other one is shown."""
+"""Reasons of a job that makes progress. The message is shown with any other reason."""
 _BAR = 12
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One MLJob at one moment, as far as the view shows it."""
+    """The shown part of one MLJob's status.
+
+    Attributes:
+        progress: `status.progress`, as in "2/5".
+        task: The id of the current task.
+        trouble: The message of a job that makes no progress; empty otherwise.
+    """
 
     phase: str
     progress: str = ""
@@ -26,20 +31,19 @@ class Moment:
     task: str = ""
     metrics: tuple[tuple[str, float], ...] = ()
     trouble: str = ""
-    """Why it does not get on; empty while it does."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the phase is terminal."""
         return self.phase in TERMINAL
 
     def supersedes(self, earlier: Moment) -> bool:
-        """Whether it is the same step, further on: on a terminal its line may take the place of the earlier one."""
+        """Whether phase, task and message are the same, so that on a terminal this line replaces the earlier one."""
         return (self.phase, self.task, self.trouble) == (earlier.phase, earlier.task, earlier.trouble)
 
 
 def moment(job: Mapping[str, Any]) -> Moment:
-    """What the view shows of an MLJob, from the object that the API serves."""
+    """The shown part of an MLJob's object."""
     status: Mapping[str, Any] = job.get("status") or {}
     phase = str(status.get("phase") or "Pending")
     return Moment(
@@ -53,7 +57,7 @@ def moment(job: Mapping[str, Any]) -> Moment:
 
 
 def _metrics(status: Mapping[str, Any]) -> Mapping[str, float]:
-    """The current task's metrics, or those of the task that began last among the ones that reported any."""
+    """The current task's metrics; without any, those of the task with metrics that started last."""
     reporting = [task for task in status.get("tasks") or [] if task.get("metrics")]
     current = [task for task in reporting if task.get("taskId") == status.get("currentTask")]
     if not (current or reporting):
@@ -65,12 +69,12 @@ def _metrics(status: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def heading() -> str:
-    """The columns of `line`."""
+    """The heading above the columns of `line`."""
     return f"{'':>7}  {'PHASE':<10} {'TASKS':>5}  {'':<{_BAR + 2}} {'':>4}  {'TASK':<12} METRICS"
 
 
 def line(seconds: float, shown: Moment) -> str:
-    """One line of the view, `seconds` after it began."""
+    """One line: `seconds` since the start, and the shown part of the status."""
     percent = f"{shown.percent}%" if shown.percent is not None else ""
     said = [
         f"{seconds:>6.1f}s  {shown.phase:<10} {shown.progress:>5}  {_bar(shown.percent)} {percent:>4}  {shown.task or '-':<12}",
@@ -86,14 +90,14 @@ def _bar(percent: int | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Short, but no integer becomes 1.2e+04."""
+    """Four significant digits; integers below 10⁹ in full."""
     if float(value).is_integer() and abs(value) < 1e9:
         return str(int(value))
     return f"{value:.4g}"
 
 
 def events(description: str, most: int = 8) -> list[str]:
-    """The Events at the end of what `kubectl describe` says: its two heading lines and the last `most` events."""
+    """The Events at the end of `kubectl describe`'s output: the two heading lines and the last `most` Events."""
     lines = description.splitlines()
     starts = [number for number, text in enumerate(lines) if text.startswith("Events:")]
     if not starts:
@@ -103,7 +107,7 @@ def events(description: str, most: int = 8) -> list[str]:
 
 
 def outputs(job: Mapping[str, Any]) -> list[str]:
-    """What the run published, a line each."""
+    """The outputs of the run, one a line."""
     published: Mapping[str, Any] = (job.get("status") or {}).get("outputs") or {}
     width = max((len(name) for name in published), default=0)
     return [f"{name:<{width}}  {value}" for name, value in published.items()]

@@ -1,7 +1,7 @@
-"""The operator in the stack: the chart with its CRD and RBAC in the cluster, and the operator itself as a process.
+"""The operator in the stack: the chart with CRDs and RBAC in the cluster, and the operator as a process.
 
-No kubelet, so the chart's own pod stays Pending. The process has a token of the chart's ServiceAccount, so it may do
-what the chart grants and no more: a missing permission shows here as it would in a real cluster.
+There is no kubelet, so the chart's Pod stays Pending. The process has a token of the chart's ServiceAccount, so a permission that the chart
+lacks is refused as in a real cluster.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Operator:
         self.kubeconfig = directory / "operator.kubeconfig"
 
     def install_step(self, needs: tuple[str, ...]) -> Step:
-        """The chart, and a fresh token for its ServiceAccount."""
+        """The step that installs the chart and writes a kubeconfig with a new token of its ServiceAccount."""
         return Step("chart", self._install, needs=needs)
 
     def component(self) -> Component:
-        """The operator's process."""
+        """The component that runs the operator."""
         return Component(
             "operator",
             lambda: Command((str(ENVIRONMENT / "bin" / "python"), "-m", "mljob_operator"), self.environment()),
@@ -63,17 +63,17 @@ class Operator:
 
     @staticmethod
     def exists() -> bool:
-        """Whether there is one to run in this work tree."""
+        """Whether this work tree has the operator's code."""
         return (_PACKAGE / "__main__.py").exists()
 
     def environment(self) -> dict[str, str]:
-        """Exactly what an operator's process needs; the caller's own variables win."""
+        """The environment variables of an operator's process; those of the caller win."""
         return {
             "KUBECONFIG": str(self.kubeconfig),
             "MLJOB_AIRFLOW_URL": self._airflow.url,
             "MLJOB_AIRFLOW_USER": USER,
             "MLJOB_AIRFLOW_PASSWORD": self._airflow.password,
-            # Also beside AirflowInstances that somebody tries out.
+            # Every namespace may use the Airflow of the settings, also where there are AirflowInstances.
             "MLJOB_AIRFLOW_ACCESS": "[{}]",
             "MLJOB_KAFKA_BOOTSTRAP_SERVERS": self._kafka_servers,
             "MLJOB_EVENTS_TOPIC": self._topic,
@@ -84,12 +84,12 @@ class Operator:
 
     def _install(self) -> None:
         if not (_CHART / "Chart.yaml").exists():
-            say(f"  {'chart':<24} skipped: {_CHART.relative_to(ROOT)} isn't there")
+            say(f"  {'chart':<24} skipped: {_CHART.relative_to(ROOT)} does not exist")
             return
         with step("chart", "installing"):
             self._kubectl(
                 "upgrade", "--install", RELEASE, str(_CHART), "--namespace", NAMESPACE, "--create-namespace",
-                # The operator runs as a process: nobody pulls this.
+                # The operator runs as a process, so no node pulls this image.
                 "--set", "image.repository=devstack.invalid/mljob-operator",
                 "--set", f"airflow.url={self._airflow.url}",
                 "--set-string", f"kafka.bootstrapServers={self._kafka_servers}",

@@ -1,7 +1,6 @@
-"""Loopback ports of one stack: chosen free once, then remembered, so that a restarted component is where it was.
+"""The loopback ports of one stack. A free port is chosen once and remembered, so that a restarted component keeps its port.
 
-Taken from below the kernel's ephemeral range: a port from within it could be lost to somebody's outgoing connection in
-the moment that its component is down.
+The ports are below the kernel's ephemeral range: an outgoing connection could take a port of that range while its component is down.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _RANGE = range(20000, 32000)
 
 
 class Ports:
-    """The ports of the stack in one directory, by name. Threads and processes may share them."""
+    """The ports of the stack in one directory, by name. Safe for several threads and processes."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "ports.json"
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> int:
-        """The port called `name`; a free one the first time."""
+        """The port called `name`; a free port is chosen the first time."""
         with self._locked():
             chosen = self._read()
             if name not in chosen:
@@ -36,7 +35,7 @@ class Ports:
             return chosen[name]
 
     def forget_taken(self, names: list[str]) -> None:
-        """Let go of ports that somebody else has come to listen on; asked only of components that don't run."""
+        """Forget those of these ports on which another process listens. Their components must not be running."""
         with self._locked():
             chosen = self._read()
             kept = {name: port for name, port in chosen.items() if name not in names or _is_free(port)}
@@ -66,7 +65,7 @@ def _free(taken: set[int]) -> int:
     for port in random.SystemRandom().sample(_RANGE, 200):
         if port not in taken and _is_free(port):
             return port
-    raise OSError(f"no free port found between {_RANGE.start} and {_RANGE.stop}")
+    raise OSError(f"no free loopback port found from {_RANGE.start} to {_RANGE.stop - 1}")
 
 
 def _is_free(port: int) -> bool:
@@ -80,7 +79,7 @@ def _is_free(port: int) -> bool:
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens on this loopback port."""
     try:
         with socket.create_connection((HOST, port), timeout=1):
             return True

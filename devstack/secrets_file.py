@@ -1,4 +1,4 @@
-"""Passwords and keys of one stack: made once, kept in its directory, readable by its owner only."""
+"""The passwords and keys of one stack, kept in a file of its directory that only its owner can read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 class Secrets:
-    """The secrets of the stack in one directory, by name; made when first asked for."""
+    """The secrets of the stack in one directory, by name. A secret is made at its first use."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "secrets.json"
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> str:
-        """32 random bytes as URL-safe base64 (what Fernet asks of a key), the same each time."""
+        """32 random bytes in URL-safe base64, the format of a Fernet key. The same value for every call."""
         with self._lock:
             known: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
             if name not in known:

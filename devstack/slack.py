@@ -1,7 +1,7 @@
-"""A Slack on loopback, for the demo and the tests: it takes what the real one takes, and refuses what that refuses, in its words.
+"""A Slack server on loopback for the demo and the tests. It refuses the messages that Slack refuses, with Slack's errors.
 
-Checked are the limits of Slack's reference: chat.postMessage, incoming webhooks, Block Kit (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
-(api.slack.com/reference/surfaces/formatting), rate limits (api.slack.com/docs/rate-limits).
+The checks follow Slack's reference: chat.postMessage, incoming webhooks, Block Kit (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
+(api.slack.com/reference/surfaces/formatting) and rate limits (api.slack.com/docs/rate-limits).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TOKEN = "xoxb-tests"  # noqa: S105 - it opens this Slack and no other
+TOKEN = "xoxb-tests"  # noqa: S105 - valid for this server only
 WEBHOOK = "/services/T0/B0/tests"
 
 BLOCKS = {
@@ -44,7 +44,7 @@ KNOWN_FIELDS = {
 
 
 def complaints(body: Mapping[str, Any]) -> list[str]:
-    """What Slack would not take, or not show as meant, of a message."""
+    """The parts of a message that Slack refuses or shows in another way than meant, one text each."""
     said = [f"unknown field {name}" for name in set(body) - KNOWN_FIELDS]
     if not body.get("text"):
         said.append("no text: notifications would be empty")
@@ -116,7 +116,7 @@ def _text(text: Any, kinds: set[str], most: int) -> Iterator[str]:
 
 @dataclass
 class Message:
-    """A message that was taken."""
+    """An accepted message."""
 
     channel: str
     ts: str
@@ -124,12 +124,12 @@ class Message:
 
     @property
     def thread(self) -> str | None:
-        """The time stamp of the message that it answers."""
+        """The time stamp of the message that this one answers; None: it starts a thread."""
         return self.body.get("thread_ts")
 
     @property
     def words(self) -> str:
-        """All that a person reads in it."""
+        """All texts of the message."""
         return "\n".join(_words(self.body.get("blocks", [])))
 
 
@@ -153,7 +153,7 @@ def as_text(message: Message) -> str:
 
 
 def _plain(text: Mapping[str, Any]) -> str:
-    """What a reader sees of a text object; of a link the words, then the address."""
+    """The visible text of a text object: of a link its words, then the address."""
     said: str = text["text"]
     if text["type"] == "mrkdwn":
         said = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", said)
@@ -177,20 +177,26 @@ def _words(part: Any) -> Iterator[str]:
 
 @dataclass
 class SlackServer:
-    """What it was sent, and how it is to answer."""
+    """The server's messages and settings.
+
+    Attributes:
+        messages: Accepted messages.
+        refused: The complaints about refused messages, which were answered with `invalid_blocks`.
+        requests: The time, by `time.monotonic`, and the status of each request.
+        limited: The number of next requests that are answered with 429.
+        retry_after: Seconds in the `Retry-After` header of a 429.
+        missing: Channels that do not exist.
+        members: User ids by e-mail address.
+        url: The server's address.
+    """
 
     messages: list[Message] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Complaints about messages; a real Slack would have said invalid_blocks."""
     requests: list[tuple[float, int]] = field(default_factory=list)
-    """When each request came, and how it was answered."""
     limited: int = 0
-    """So many requests are answered with 429 first."""
     retry_after: int = 1
     missing: set[str] = field(default_factory=set)
-    """Channels that are not there."""
     members: dict[str, str] = field(default_factory=dict)
-    """Ids by e-mail address."""
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -198,7 +204,7 @@ class SlackServer:
         self._number = 0
 
     def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """chat.postMessage."""
+        """The answer to chat.postMessage."""
         channel = body.get("channel", "")
         if not CHANNEL.fullmatch(channel) or channel in self.missing:
             return {"ok": False, "error": "channel_not_found"}
@@ -238,7 +244,7 @@ class SlackServer:
         return 200, {"ok": False, "error": "unknown_method"}
 
     def webhook(self, body: dict[str, Any]) -> tuple[int, str]:
-        """An incoming webhook's answer is a word, not JSON."""
+        """The answer of an incoming webhook: a status and one word of text."""
         if wrong := complaints(body):
             self.refused += wrong
             return 400, "invalid_blocks"
@@ -254,14 +260,14 @@ class SlackServer:
 
     @staticmethod
     def id_of(name: str) -> str:
-        """The id of a channel, or of the conversation with a member."""
+        """The id of a channel, or of the conversation with a user."""
         letters = re.sub(r"[^A-Z0-9]", "", name.upper())
         return f"{'D' if name[0] in 'UW' else 'C'}{letters:0<9}"
 
 
 @contextmanager
 def slack_server(port: int = 0) -> Iterator[SlackServer]:
-    """A server on loopback, as long as the block runs; on any free port where none is given."""
+    """Run a server on loopback until the block ends. Without a port, the server takes a free one."""
     slack = SlackServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
-"""The whole stack in one directory: starts what is missing, in the order of its needs, and ends what it started.
+"""The whole stack in one directory: starts missing components, each after those that it needs, and stops them.
 
-Several stacks run side by side, each in its own directory with its own ports and data. Tests and benchmarks use this
-class; `python -m devstack` is a thin layer above it.
+Several stacks can run side by side, each in its own directory with its own ports and data. Tests and benchmarks use `Stack`;
+`python -m devstack` is a thin layer above it.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ from devstack.secrets_file import Secrets
 
 DEFAULT_TOPIC = "airflow.events"
 _OWN_VARIABLES = frozenset({"MLJOB_CACHE_DIR", "MLJOB_POSTGRES_URL", "MLJOB_DEVSTACK_COMPONENT"})
-"""Variables that speak to the stack itself; they are no business of Airflow's or the operator's."""
+"""Variables for the stack itself, which neither Airflow nor the operator gets."""
 
 _COVERAGE = "COVERAGE_"
-"""Variables that begin so are for Airflow alone, whose processes measure which lines they run (`make coverage`)."""
+"""The prefix of variables that only Airflow gets: its processes measure the lines that they run (`make coverage`)."""
 
 
 class Stack:
     """The development stack in one directory.
 
     Args:
-        directory: Where its data, logs, ports and secrets are kept.
-        cluster_kubeconfig: A cluster to use; by default `CLUSTER_KUBECONFIG`, and without it a control plane is started.
+        directory: Holds the stack's data, logs, ports and secrets.
+        cluster_kubeconfig: The kubeconfig of an existing cluster; by default the value of `CLUSTER_KUBECONFIG`. Without either, the stack starts a
+            control plane.
     """
 
     def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
@@ -56,8 +57,6 @@ class Stack:
         self._secrets = Secrets(self.directory)
         self._given_up = threading.Event()
 
-    # -- what tests and people use
-
     def up(
         self,
         *,
@@ -67,17 +66,17 @@ class Stack:
         extra_env: Mapping[str, str] | None = None,
         airflow: str = NEWEST,
     ) -> Stack:
-        """Start whatever does not run yet, and start anew what would now be started differently.
+        """Start every component that is not running, and restart those whose command has changed.
 
         Args:
-            operator: Whether to run the operator too. The chart is applied either way.
+            operator: Whether to run the operator. The chart is installed either way.
             dags_folders: Folders with more DAGs.
             dags_repositories: git repositories with more DAGs, on their branch `main`. The oldest Airflow's environment has no provider for git.
             extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the caller's environment.
-            airflow: Which one of `AIRFLOW_ENVIRONMENTS`.
+            airflow: A key of `AIRFLOW_ENVIRONMENTS`.
 
         Raises:
-            StackError: A part did not start, or its database is one of a newer Airflow.
+            StackError: A component did not start, or the database is of a newer Airflow.
         """
         started = time.monotonic()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,7 +103,7 @@ class Stack:
         return self
 
     def down(self) -> None:
-        """End everything that was started in this directory, and nothing else; data and ports stay."""
+        """Stop every component of this directory. Data and ports stay."""
         if not self.directory.exists():
             return
         with locked(self.directory / "lock", f"starting or stopping the stack in {self.directory}"):
@@ -117,42 +116,42 @@ class Stack:
             end_marked(self.directory)
 
     def remove(self) -> None:
-        """End everything and delete the directory with all data."""
+        """Stop every component and delete the directory with all data."""
         self.down()
         Postgres(self.directory, self.ports, self._secrets, None).remove()
         remove_tree(self.directory)
 
     def start(self, name: str) -> None:
-        """Start one component, where it was and with its data, and wait until it is ready."""
+        """Start one component with its port and data, and wait until it is ready."""
         component = self._component(name)
         self._given_up.clear()
         if self._process(name).pid is None or not _is_ready(component):
             self._bring_up(component)
 
     def stop(self, name: str) -> None:
-        """Ask one component to end."""
+        """Stop one component."""
         self._process(name).stop(self._component(name).patience)
 
     def kill(self, name: str) -> None:
-        """End one component with SIGKILL, and all that it started."""
+        """Kill one component and its children with SIGKILL."""
         self._component(name)
         self._process(name).kill()
 
     def restart(self, name: str) -> None:
-        """Stop, then start."""
+        """Stop one component and start it again."""
         self.stop(name)
         self.start(name)
 
     def pid(self, name: str) -> int | None:
-        """The process id of a component that runs."""
+        """The process id of a component; None while it does not run."""
         return self._process(name).pid
 
     def log(self, name: str) -> Path:
-        """The file that a component prints to."""
+        """The log file of a component."""
         return self._process(name).log
 
     def states(self) -> dict[str, str]:
-        """Each component: `ready`, `running` (not ready) or `stopped`."""
+        """The state of each component: `ready`, `running` (not ready) or `stopped`."""
         return {
             component.name: "stopped"
             if self.pid(component.name) is None
@@ -164,7 +163,7 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        """What `.dev/env` exports."""
+        """The variables that `.dev/env` exports."""
         clients = [str(path) for path in binaries.client_directory(self._binaries)]
         return {
             "KUBECONFIG": str(self.kubeconfig),
@@ -178,18 +177,16 @@ class Stack:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig."""
+        """The path of the cluster administrator's kubeconfig."""
         return self._cluster or self.directory / "admin.kubeconfig"
 
     def operator_env(self) -> dict[str, str]:
-        """Exactly the environment of an operator's process: with it, a test starts one of its own."""
+        """The environment variables of the operator's process. Tests start operators of their own with them."""
         return self._operator.environment()
 
     def airflow_env(self) -> dict[str, str]:
-        """The environment in which `airflow ...` on the terminal speaks to this stack."""
+        """The environment variables with which `airflow ...` on the terminal uses this stack."""
         return self._airflow.environment()
-
-    # -- how it is put together
 
     def _reset(self) -> None:
         for name in ("_binaries", "_airflow", "_operator", "_kafka", "_postgres", "_kubectl"):
@@ -198,11 +195,11 @@ class Stack:
     def _assert_can_run(self, airflow: str) -> None:
         environment = AIRFLOW_ENVIRONMENTS[airflow]
         if not environment.exists():
-            raise StackError(f"There is no {environment.name}: python3 devstack/bootstrap.py {airflow} makes it")
+            raise StackError(f"{environment.name} does not exist: make it with python3 devstack/bootstrap.py {airflow}")
         if airflow == OLDEST and self._choices.airflow == NEWEST and Airflow.has_database(self.directory):
             raise StackError(
-                f"The database in {self.directory.name} is the newest Airflow's, which an older one can't read: `make clean` deletes it, "
-                f"and DEV_DIR={self.directory.name}-{airflow} makes another stack beside it"
+                f"The newest Airflow has migrated the database in {self.directory.name}, and an older Airflow can't read it: delete the database with "
+                f"`make clean`, or start another stack with DEV_DIR={self.directory.name}-{airflow}"
             )
 
     @property
@@ -280,7 +277,7 @@ class Stack:
         if self._choices.operator and Operator.exists():
             parts.append(self._operator.component())
         elif self._choices.operator:
-            say(f"  {'operator':<24} skipped: it isn't there yet")
+            say(f"  {'operator':<24} skipped: this work tree has no operator")
         return parts
 
     def _components(self) -> list[Component]:
@@ -292,17 +289,16 @@ class Stack:
     def _component(self, name: str) -> Component:
         known = {component.name: component for component in self._components()}
         if name not in known:
-            raise StackError(f"There is no component {name}; there are {', '.join(known)}")
+            raise StackError(f"Unknown component {name}. The components are {', '.join(known)}")
         return known[name]
 
     def _process(self, name: str) -> ManagedProcess:
         return ManagedProcess(self.directory, name)
 
     def _run(self, parts: list[Component | Step]) -> None:
-        """Run every part as soon as what it needs is there, independent ones at the same time.
+        """Run every part as soon as the parts that it needs are done, independent parts at the same time.
 
-        When one fails, or somebody presses Ctrl-C, nobody has to wait for the others: they are left as they are, and the
-        next `up` finds them.
+        When a part fails, or a person presses Ctrl-C, the other parts are left as they are. The next `up` continues with them.
         """
         waiting = {part.name: part for part in parts}
         done: set[str] = set()
@@ -315,7 +311,7 @@ class Stack:
                         if done.issuperset(part.needs):
                             running[pool.submit(self._do, waiting.pop(name))] = name
                     if not running:
-                        raise StackError(f"These need what isn't there: {', '.join(waiting)}")
+                        raise StackError(f"Parts that these need do not exist: {', '.join(waiting)}")
                     finished, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in finished:
                         name = running.pop(future)
@@ -345,9 +341,9 @@ class Stack:
             deadline = time.monotonic() + component.bound
             while not _is_ready(component):
                 if self._given_up.is_set():
-                    raise StackError(f"{component.name} was left while it was starting")
+                    raise StackError(f"{component.name} was still starting when another component failed")
                 if process.pid is None:
-                    raise NotReadyError(component.name, "ended while it was starting", process.log)
+                    raise NotReadyError(component.name, "stopped while it was starting", process.log)
                 if time.monotonic() > deadline:
                     raise NotReadyError(component.name, f"was not ready after {component.bound:.0f}s", process.log)
                 time.sleep(0.1)
@@ -417,6 +413,7 @@ _SHUTDOWN = (
     ("kafka", "postgres", "kube-apiserver"),
     ("etcd",),
 )
-"""What uses others ends before them."""
+"""The components in the order in which `down` stops them: clients before their servers."""
 
 _PATIENCE = {"kube-controller-manager": 5.0, "kafka": 10.0}
+"""Seconds until `down` kills a component, where they are not 15."""

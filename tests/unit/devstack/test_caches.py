@@ -1,4 +1,4 @@
-"""What is made once: whole or not at all, and never twice."""
+"""An entry of the cache is made completely or not at all, and once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from devstack.caches import cache_directory, once, remove_tree, unused, used
 
 
-def test_it_is_made_once(tmp_path):
+def test_an_entry_is_made_once(tmp_path):
     made = []
 
     def make(target):
@@ -21,7 +21,7 @@ def test_it_is_made_once(tmp_path):
     assert len(made) == 1
 
 
-def test_callers_at_the_same_time_make_it_once(tmp_path):
+def test_callers_at_the_same_time_make_an_entry_once(tmp_path):
     made, begun = [], threading.Barrier(4)
 
     def make(target):
@@ -40,7 +40,7 @@ def test_callers_at_the_same_time_make_it_once(tmp_path):
     assert len(made) == 1
 
 
-def test_an_interrupted_making_leaves_nothing_behind(tmp_path):
+def test_an_interruption_leaves_no_incomplete_entry(tmp_path):
     def make(target):
         target.mkdir()
         (target / "half").touch()
@@ -51,8 +51,8 @@ def test_an_interrupted_making_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [".thing.lock"]
 
 
-def test_directories_without_the_right_to_write_are_removed_too(tmp_path):
-    """Go's module cache is made that way."""
+def test_directories_without_write_permission_are_removed_too(tmp_path):
+    """Go makes its module cache that way."""
     module = tmp_path / "mod" / "example.com"
     module.mkdir(parents=True)
     (module / "file.go").touch(mode=0o400)
@@ -62,14 +62,14 @@ def test_directories_without_the_right_to_write_are_removed_too(tmp_path):
     assert not (tmp_path / "mod").exists()
 
 
-def test_what_somebody_uses_is_not_unused(tmp_path):
+def test_a_used_lock_is_not_unused(tmp_path):
     with used(tmp_path / "lock"), used(tmp_path / "lock"), unused(tmp_path / "lock") as free:
         assert not free
     with unused(tmp_path / "lock") as free:
         assert free
 
 
-def test_the_cache_is_where_the_user_says(tmp_path, monkeypatch):
+def test_environment_variables_choose_the_cache_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("MLJOB_CACHE_DIR", raising=False)
     assert cache_directory() == tmp_path / "xdg" / "mljob-operator"

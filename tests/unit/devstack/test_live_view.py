@@ -1,4 +1,4 @@
-"""What the demo prints, from what the API serves."""
+"""The demo's lines about an MLJob."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_a_running_job_with_a_task_that_failed_and_is_tried_again_says_so():
     assert line(1, retrying).endswith("Task fit failed at try 1 and will be retried.")
 
 
-def test_a_job_that_gets_on_needs_no_explanation():
+def test_a_job_that_makes_progress_shows_no_message():
     assert moment(FITTING).trouble == ""
 
 
-def test_a_status_written_again_is_not_news():
+def test_a_status_with_another_time_stamp_only_is_no_change():
     again = job(**FITTING["status"], lastEventTime="2026-01-01T00:01:00Z")
     assert moment(again) == moment(FITTING)
 
@@ -70,11 +70,11 @@ def test_a_terminal_phase_ends_the_view(phase):
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Suspended", "Queued", "Running", "Cancelling"])
-def test_any_other_phase_does_not(phase):
+def test_any_other_phase_does_not_end_the_view(phase):
     assert not moment(job(phase=phase)).is_over
 
 
-def test_only_the_same_step_further_on_is_drawn_over():
+def test_a_line_replaces_the_one_of_the_same_phase_and_task_only():
     earlier = moment(FITTING)
     assert moment(job(**FITTING["status"] | {"percent": 60})).supersedes(earlier)
     assert not moment(job(**FITTING["status"] | {"currentTask": "evaluate"})).supersedes(earlier)
@@ -90,12 +90,12 @@ def test_numbers_are_short(value, shown):
     assert line(0, moment(fitting)).endswith(shown)
 
 
-def test_the_columns_stand_under_their_headings():
+def test_columns_are_under_their_headings():
     assert live_view.heading().index("TASK ") == line(0, moment(FITTING)).index("fit")
     assert live_view.heading().index("PHASE") == line(0, moment(FITTING)).index("Running")
 
 
-def test_the_last_events_of_a_description():
+def test_the_last_events_of_a_description_are_shown():
     description = "\n".join(
         [
             "Name:  digits-train",
@@ -114,7 +114,7 @@ def test_the_last_events_of_a_description():
 
 
 @pytest.mark.parametrize("description", ["", "Name: x\n", "Events:  <none>\n"], ids=["nothing", "no-heading", "none"])
-def test_a_description_without_events(description):
+def test_a_description_without_events_shows_nothing(description):
     assert live_view.events(description) == []
 
 

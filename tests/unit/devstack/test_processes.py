@@ -1,4 +1,4 @@
-"""A process that a later command finds again and ends, without ever ending a stranger."""
+"""A later command finds a process again and stops it, and stops no other process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def managed(tmp_path: Path) -> Iterator[ManagedProcess]:
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has nothing to do with any stack, in a session of its own."""
+    """A process of no stack, in a session of its own."""
     with subprocess.Popen(["sleep", "300"], start_new_session=True) as process:
         yield process
         process.kill()
 
 
 def record(managed: ManagedProcess, tmp_path: Path, **changed: object) -> None:
-    """Write a record as an earlier command would have left it."""
+    """Write the record of an earlier command."""
     file = tmp_path / "processes" / f"{managed.name}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"pid": 0, "began": "", "fingerprint": "", "stop_signal": 15} | changed))
@@ -47,12 +47,12 @@ def until_it_is_gone(process: psutil.Process) -> None:
     )
 
 
-def test_it_is_found_again_by_another_command(managed, tmp_path):
+def test_another_command_finds_the_process(managed, tmp_path):
     managed.start(SLEEP)
     assert ManagedProcess(tmp_path, "sleeper").pid == managed.pid is not None
 
 
-def test_stopping_ends_it_and_forgets_it(managed):
+def test_stop_ends_the_process_and_removes_its_record(managed):
     managed.start(SLEEP)
     pid = managed.pid
     managed.stop()
@@ -60,7 +60,7 @@ def test_stopping_ends_it_and_forgets_it(managed):
     assert not managed.exists()
 
 
-def test_stopping_ends_what_it_started(managed):
+def test_stop_ends_the_children_of_the_process(managed):
     managed.start(Command(("bash", "-c", "sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
     eventually(leader.children, "it has a child", within=60)
@@ -69,7 +69,7 @@ def test_stopping_ends_what_it_started(managed):
     assert not child.is_running()
 
 
-def test_what_outlived_its_leader_is_ended_too(managed):
+def test_stop_ends_children_that_outlived_the_process(managed):
     managed.start(Command(("bash", "-c", "setsid sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
     eventually(leader.children, "it has a child", within=60)
@@ -81,8 +81,8 @@ def test_what_outlived_its_leader_is_ended_too(managed):
     until_it_is_gone(child)
 
 
-def test_a_record_whose_id_belongs_to_somebody_else_by_now_means_nothing(managed, stranger, tmp_path):
-    """As after a reboot, or when ids have gone round."""
+def test_a_record_whose_id_another_process_has_is_ignored(managed, stranger, tmp_path):
+    """As after a reboot."""
     record(managed, tmp_path, pid=stranger.pid, began="another-boot:1")
     assert managed.pid is None
     managed.stop()
@@ -90,8 +90,8 @@ def test_a_record_whose_id_belongs_to_somebody_else_by_now_means_nothing(managed
     assert stranger.poll() is None
 
 
-def test_a_stranger_with_the_id_is_spared_when_orphans_are_ended(managed, stranger, tmp_path):
-    """Same boot: the id was given to somebody else, while something that the dead process started lives on."""
+def test_stop_ends_orphans_and_not_another_process_with_the_id(managed, stranger, tmp_path):
+    """In the same boot another process has got the id, while a child of the dead process still runs."""
     managed.start(SLEEP)
     orphan = psutil.Process(managed.pid)
     boot = json.loads((tmp_path / "processes" / "sleeper.json").read_text())["began"].partition(":")[0]
@@ -102,14 +102,14 @@ def test_a_stranger_with_the_id_is_spared_when_orphans_are_ended(managed, strang
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
-def test_an_unreadable_record_is_no_process(managed, tmp_path, content):
+def test_an_unreadable_record_is_ignored(managed, tmp_path, content):
     file = tmp_path / "processes" / "sleeper.json"
     file.parent.mkdir()
     file.write_text(content)
     assert managed.pid is None
 
 
-def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_path):
+def test_a_process_without_a_record_is_stopped_by_its_mark(managed, stranger, tmp_path):
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
     eventually(process.environ, "it has an environment: for a moment after exec it has none", within=60)
@@ -119,8 +119,8 @@ def test_what_no_record_leads_to_is_ended_by_its_mark(managed, stranger, tmp_pat
     assert stranger.poll() is None
 
 
-def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
-    """`.dev` and `.dev-test` stand side by side."""
+def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path):
+    """`.dev` and `.dev-test` run side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
         eventually(psutil.Process(other.pid).environ, "it has an environment", within=60)
         end_marked(tmp_path)
@@ -128,13 +128,13 @@ def test_a_stack_whose_name_begins_alike_is_another_one(tmp_path):
         other.kill()
 
 
-def test_what_it_prints_is_in_its_log(managed):
+def test_the_log_has_the_output_of_the_process(managed):
     managed.start(Command((sys.executable, "-c", "print('said')")))
     eventually(lambda: managed.pid is None, "it has ended", within=60)
     assert "said" in managed.log.read_text()
 
 
-def test_a_callers_own_setup_does_not_reach_it(managed, monkeypatch):
+def test_a_component_does_not_inherit_the_callers_python_and_kubeconfig(managed, monkeypatch):
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("KUBECONFIG", "somebody-elses")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
@@ -146,6 +146,6 @@ def test_a_callers_own_setup_does_not_reach_it(managed, monkeypatch):
     assert {"PYTHONDONTWRITEBYTECODE", "KUBECONFIG"}.isdisjoint(environment)
 
 
-def test_another_environment_is_another_fingerprint():
+def test_the_fingerprint_changes_with_the_environment():
     assert Command(("x",), {"A": "1"}).fingerprint() != Command(("x",), {"A": "2"}).fingerprint()
     assert Command(("x",), {"A": "1", "B": "2"}).fingerprint() == Command(("x",), {"B": "2", "A": "1"}).fingerprint()

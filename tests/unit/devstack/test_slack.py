@@ -1,4 +1,4 @@
-"""What a person sees of a Slack message on a terminal."""
+"""Slack messages as text on a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shown(body):
     return as_text(Message("C0", "1.0", body)).splitlines()
 
 
-def test_a_message_of_the_monitor_is_shown_with_its_links_and_its_times():
+def test_a_message_of_the_monitoring_dag_is_shown_with_links_and_times():
     body = message(
         Notification("ml-platform", NotificationReason.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html"
     )
@@ -42,7 +42,7 @@ def test_a_message_of_the_monitor_is_shown_with_its_links_and_its_times():
     ]
 
 
-def test_what_is_escaped_once_is_unescaped_once():
+def test_text_is_unescaped_once():
     section = {"type": "section", "text": {"type": "mrkdwn", "text": "write &amp;lt; for &lt;, see <http://x>"}}
 
     assert shown({"text": "x", "blocks": [section, {"type": "divider"}]}) == [

@@ -1,4 +1,4 @@
-"""The order in which parts start, and what happens when one doesn't."""
+"""The order in which the stack's parts start, and the errors of a part that does not start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sleeper(name: str, *, ready=lambda: True, needs: tuple[str, ...] = (), bound
 
 @pytest.fixture
 def run(bare_stack, monkeypatch):
-    """Run parts as `up` does, and end what they started."""
+    """Run parts as `up` does, and kill their processes after the test."""
     names: list[str] = []
 
     def run(*parts):
@@ -41,7 +41,7 @@ def run(bare_stack, monkeypatch):
         bare_stack._process(name).kill()
 
 
-def test_a_part_starts_after_what_it_needs(run):
+def test_a_part_starts_after_the_parts_that_it_needs(run):
     order: list[str] = []
     run(
         Step("third", lambda: order.append("third"), needs=("second", "first")),
@@ -56,12 +56,12 @@ def test_independent_parts_run_at_the_same_time(run):
     run(Step("one", both.wait), Step("other", both.wait))
 
 
-def test_a_need_that_nobody_meets_is_named(run):
+def test_a_part_whose_need_does_not_exist_is_named(run):
     with pytest.raises(StackError, match="operator"):
         run(Step("operator", lambda: None, needs=("airflow",)))
 
 
-def test_nobody_waits_for_the_others_when_one_part_fails(run, bare_stack):
+def test_the_failure_of_one_part_does_not_wait_for_the_others(run, bare_stack):
     def fail():
         eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
         raise StackError("helm failed")
@@ -70,7 +70,7 @@ def test_nobody_waits_for_the_others_when_one_part_fails(run, bare_stack):
     with pytest.raises(StackError, match="helm failed"):
         run(sleeper("slow", ready=lambda: False, bound=60), Step("chart", fail))
     assert time.monotonic() - began < 20
-    assert bare_stack.pid("slow") is not None, "the next `up` finds it"
+    assert bare_stack.pid("slow") is not None, "the next `up` continues with this component"
 
 
 def test_a_part_that_is_interrupted_interrupts_the_others(run, bare_stack):
@@ -82,20 +82,20 @@ def test_a_part_that_is_interrupted_interrupts_the_others(run, bare_stack):
         run(sleeper("slow", ready=lambda: False, bound=60), Step("binaries", interrupt))
 
 
-def test_after_a_failure_the_next_up_goes_on(run, bare_stack):
+def test_up_continues_after_a_failure(run, bare_stack):
     with pytest.raises(NotReadyError, match="not ready after"):
         run(sleeper("kafka", ready=lambda: False, bound=0.2))
     run(sleeper("kafka"))
     assert bare_stack.pid("kafka") is not None
 
 
-def test_a_part_that_ends_while_it_starts_shows_its_log(run):
+def test_the_error_of_a_component_that_stops_while_it_starts_has_its_log(run):
     dying = Component("kafka", lambda: Command(("bash", "-c", "echo no memory; exit 1")), lambda: False)
     with pytest.raises(NotReadyError, match="no memory"):
         run(dying)
 
 
-def test_what_would_be_started_differently_is_started_anew(run, bare_stack):
+def test_a_component_with_another_command_is_restarted(run, bare_stack):
     run(sleeper("kafka"))
     before = bare_stack.pid("kafka")
     run(sleeper("kafka"))
@@ -104,19 +104,19 @@ def test_what_would_be_started_differently_is_started_anew(run, bare_stack):
     assert bare_stack.pid("kafka") not in (before, None)
 
 
-def test_down_ends_everything_and_keeps_the_data(run, bare_stack):
+def test_down_stops_every_component_and_keeps_the_data(run, bare_stack):
     run(sleeper("kafka"), sleeper("etcd"))
     bare_stack.down()
     assert (bare_stack.pid("kafka"), bare_stack.pid("etcd")) == (None, None)
     assert bare_stack.log("kafka").exists()
 
 
-def test_down_where_nothing_was_ever_started_is_fine(bare_stack):
+def test_down_does_nothing_where_nothing_was_started(bare_stack):
     bare_stack.down()
     assert not bare_stack.directory.exists()
 
 
-def test_the_stacks_own_variables_are_not_the_operators(monkeypatch):
+def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch):
     monkeypatch.setenv("MLJOB_CACHE_DIR", "cache")
     monkeypatch.setenv("MLJOB_RESYNC_SECONDS", "5")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
@@ -128,7 +128,7 @@ def test_the_stacks_own_variables_are_not_the_operators(monkeypatch):
 
 @pytest.fixture
 def airflows(tmp_path, monkeypatch):
-    """Two of them that are installed."""
+    """Two installed Airflows."""
     environments = {NEWEST: tmp_path / "newest", OLDEST: tmp_path / "oldest"}
     for environment in environments.values():
         environment.mkdir()
@@ -138,7 +138,7 @@ def airflows(tmp_path, monkeypatch):
 
 @pytest.fixture
 def started(bare_stack, airflows, monkeypatch):
-    """The stack, as far as which Airflow it is: a database, and nothing that runs."""
+    """A stack whose `up` makes Airflow's database and starts no process."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
     monkeypatch.setattr(bare_stack, "_run", lambda _: database.touch())
@@ -147,30 +147,30 @@ def started(bare_stack, airflows, monkeypatch):
 
 
 def airflow_of(bare_stack):
-    """The program that its API server would be."""
+    """The program of the stack's api-server."""
     return Stack(bare_stack.directory)._component("airflow-api-server").command().arguments[0]
 
 
-def test_a_stack_keeps_to_the_airflow_that_it_was_started_with(started, airflows):
+def test_a_stack_runs_the_airflow_that_it_was_started_with(started, airflows):
     started.up(operator=False, airflow=OLDEST)
     assert airflow_of(started) == str(airflows[OLDEST] / "bin" / "airflow")
     started.up(operator=False)
     assert airflow_of(started) == str(airflows[NEWEST] / "bin" / "airflow")
 
 
-def test_an_older_airflow_is_not_let_at_a_newer_ones_database(started):
+def test_an_older_airflow_is_refused_a_database_of_a_newer_one(started):
     started.up(operator=False)
-    with pytest.raises(StackError, match=r"`make clean` deletes it, and DEV_DIR=stack-oldest makes another"):
+    with pytest.raises(StackError, match=r"with `make clean`, or start another stack with DEV_DIR=stack-oldest"):
         started.up(operator=False, airflow=OLDEST)
 
 
-def test_an_airflow_that_is_not_installed_is_named_with_what_makes_it(started, airflows):
+def test_the_error_of_a_missing_airflow_names_the_command_that_installs_it(started, airflows):
     airflows[OLDEST].rmdir()
-    with pytest.raises(StackError, match=r"There is no oldest: python3 devstack/bootstrap.py oldest makes it"):
+    with pytest.raises(StackError, match=r"oldest does not exist: make it with python3 devstack/bootstrap.py oldest"):
         started.up(operator=False, airflow=OLDEST)
 
 
-def test_what_coverage_is_asked_for_reaches_airflow_and_not_the_operator(monkeypatch, bare_stack):
+def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(monkeypatch, bare_stack):
     monkeypatch.setenv("COVERAGE_PROCESS_START", "coverage.ini")
     monkeypatch.setenv("COVERAGE_FILE", "lines")
     bare_stack._choices = Choices(environment=stack_module._overrides({}))

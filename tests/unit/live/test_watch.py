@@ -1,4 +1,4 @@
-"""A watch is read while kubectl writes it."""
+"""The file of a watch is read while kubectl writes to the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.live.kubectl import Watch
 
 
-def test_wherever_the_file_ends_when_it_is_read_each_version_is_found_once(tmp_path: Path) -> None:
+def test_each_version_is_read_once_wherever_the_file_ends(tmp_path: Path) -> None:
     objects = [{"metadata": {"name": "job"}, "status": {"message": f"cut off… {number}"}} for number in range(3)]
     written = b"".join(
         json.dumps({"type": "MODIFIED", "object": found}, indent=2, ensure_ascii=False).encode() + b"\n"
