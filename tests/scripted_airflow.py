@@ -13,11 +13,11 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-HOST = "127.0.0.1"
+from tests.live.loopback import LoopbackServer, QuietHandler
+
 DAG, RUN = "train", "mljob.team-a.churn.aaaaaaaaaa-1"
 CANCEL_DAG, CANCEL_RUN = "mljob_cancel", f"cancel.{RUN}"
 BACKFILL_DAG, BACKFILL = "days", 7
@@ -222,11 +222,10 @@ REQUESTS = [
 ]
 
 
-class ScriptedAirflow:
-    """The server.
+class ScriptedAirflow(LoopbackServer):
+    """The server, which answers from its creation to ``close``.
 
     Attributes:
-        url: Where it is.
         told: What it says instead, by the request's name; a function of the query where that matters.
         everything: What it says instead to every request.
         asked: The names of the requests that it was sent, in sequence; of those that it does not know, method and path.
@@ -240,18 +239,14 @@ class ScriptedAirflow:
         self.go_on = threading.Event()
         scripted = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def _any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self.do(scripted.answer(self.command, self.path, json.loads(body or b"{}")))
-
-            do_GET = do_POST = do_PUT = do_PATCH = _any  # noqa: N815
+        class Handler(QuietHandler):
+            def answer(self) -> None:
+                self.do(scripted.answer(self.command, self.path, json.loads(self.content() or b"{}")))
 
             def do(self, told: Told) -> None:
                 match told:
                     case Says(status, body, content_type, headers):
-                        self.begin(status, content_type, {"Content-Length": str(len(body.encode())), **headers})
-                        self.wfile.write(body.encode())
+                        self.reply(status, body.encode(), content_type, {"Date": "", **headers})
                     case _ if told is HANGS:
                         scripted.go_on.wait(30)
                     case _ if told is RESETS:
@@ -277,18 +272,8 @@ class ScriptedAirflow:
                         self.send_header(name, value)
                 self.end_headers()
 
-            def log_message(self, *_: Any) -> None: ...
-
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 200
-
-            def handle_error(self, *_: Any) -> None:
-                """Who asks may go away before an answer ends: that is tested."""
-
-        self._server = Quiet((HOST, 0), Handler)
-        self.url = f"http://{HOST}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        super().__init__(Handler)
+        self.start()
 
     def answer(self, method: str, path_and_query: str, body: Mapping[str, Any]) -> Told:
         """What it says to a request."""
@@ -312,7 +297,6 @@ class ScriptedAirflow:
         return request.answer(path, body) if callable(request.answer) else request.answer
 
     def close(self) -> None:
-        """End it."""
+        """End every answer that hangs, answer no more requests and free the port."""
         self.go_on.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().close()

@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,6 +22,7 @@ from mljob_operator.core.backfill import Backfill, Order
 from mljob_operator.core.facts import TaskFact
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import BackfillActive, DagNotFound, ValidationFailed
+from tests.live.loopback import LoopbackServer, QuietHandler
 
 from .airflow import FakeAirflow, FakeRun
 
@@ -503,52 +502,17 @@ def _xcoms(run: FakeRun) -> dict[tuple[str, str], Any]:
     return published | run.xcoms
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone does not wait for its answer."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class AirflowServer:
-    """An :class:`AirflowApi` on a port of this machine, from ``with`` to its end.
-
-    Attributes:
-        url: Its base URL.
-    """
+class AirflowServer(LoopbackServer):
+    """A server for an :class:`AirflowApi` on loopback, while the block runs."""
 
     def __init__(self, api: AirflowApi) -> None:
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
-            # An answer is two writes, and the second must not wait for the client to acknowledge the first.
-            disable_nagle_algorithm = True
 
-            def log_message(self, *_: Any) -> None:
-                """Nobody reads it."""
-
-            def _serve(self) -> None:
+            def answer(self) -> None:
                 scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, content = api.answer(self.command, self.path, token if scheme == "Bearer" else None, body)
-                data = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                bearer = token if scheme == "Bearer" else None
+                status, content = api.answer(self.command, self.path, bearer, self.content())
+                self.reply(status, json.dumps(content).encode())
 
-            do_GET = do_POST = do_PATCH = do_PUT = _serve  # noqa: N815  # http.server's names
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="fake Airflow", daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> AirflowServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)

@@ -6,14 +6,15 @@ import json
 import ssl
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 
-from devstack.ports import HOST
+from tests.live.loopback import LoopbackServer, QuietHandler
 
 MLJOBS = "/apis/mljob.dev/v1alpha1/mljobs"
 INSTANCES = "/apis/mljob.dev/v1alpha1/airflowinstances"
@@ -47,7 +48,7 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
     }
 
 
-class KubernetesApi:
+class KubernetesApi(LoopbackServer):
     """A server whose answers a test writes.
 
     Attributes:
@@ -65,45 +66,25 @@ class KubernetesApi:
         self._ended = threading.Event()
         api = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def answer(self) -> None:
                 parts = urlsplit(self.path)
-                api._answer(self, parts.path, dict(parse_qsl(parts.query)))
+                if self.command == "GET":
+                    api._answer(self, parts.path, dict(parse_qsl(parts.query)))
+                else:
+                    self.send_error(HTTPStatus.NOT_IMPLEMENTED)
 
-            def log_message(self, *_: Any) -> None: ...
+        super().__init__(Handler, port=port, tls=tls)
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-
-        self._server = Server((HOST, port), Handler)
-        self._scheme = "https" if tls is not None else "http"
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the open watches, answer no more requests and free the port."""
         self._ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().close()
 
     def cut(self) -> None:
         """End the watches that are open."""
         ended, self._ended = self._ended, threading.Event()
         ended.set()
-
-    @property
-    def url(self) -> str:
-        return f"{self._scheme}://{HOST}:{self.port}"
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
 
     def _answer(self, handler: BaseHTTPRequestHandler, path: str, query: Query) -> None:
         watch = "watch" in query

@@ -5,9 +5,7 @@ It may stand where gateways stand: behind TLS, under a path, with a rule of its 
 
 from __future__ import annotations
 
-import http.server
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import urllib3
 
-from devstack.ports import HOST
+from tests.live.loopback import LoopbackServer, QuietHandler
 
 KEPT = ("authorization", "content-type", "accept")
 """Headers of a request that are passed on."""
@@ -39,7 +37,7 @@ NOT_FOUND = Answer(404, b"404 page not found\n", "text/plain")
 EMPTY_OBJECT = Answer(200, b"{}", "application/json")
 
 
-class HttpGateway:
+class HttpGateway(LoopbackServer):
     """A port that leads to the host and port of a URL, while the block runs.
 
     Args:
@@ -74,25 +72,18 @@ class HttpGateway:
         self._prefix = prefix
         self._most_rows = most_rows
         self._latency = latency
-        self._scheme = "https" if tls is not None else "http"
         self._http = urllib3.PoolManager(retries=False, timeout=30)
-        self._server = _Server((HOST, 0), _handler(self))
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        super().__init__(_handler(self), tls=tls)
 
-    def __enter__(self) -> HttpGateway:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def close(self) -> None:
+        """End the gateway, and its connections to the service."""
+        super().close()
         self._http.clear()
 
     @property
     def url(self) -> str:
-        """Its own URL."""
-        return f"{self._scheme}://{HOST}:{self._server.server_address[1]}{self._prefix}"
+        """The gateway's address, with the path that it stands under."""
+        return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Its answer to a request."""
@@ -126,31 +117,13 @@ class HttpGateway:
         return Answer(answer.status, answer.data, answer.headers.get("content-type", ""))
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """Who does not trust its certificate ends the handshake."""
-
-
-def _handler(gateway: HttpGateway) -> type[http.server.BaseHTTPRequestHandler]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+def _handler(gateway: HttpGateway) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
-        def _any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        def answer(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = gateway.answer(self.command, self.path, headers, body)
-            self.send_response(answer.status)
-            for name, value in {"Content-Type": answer.content_type, **answer.headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _any  # noqa: N815  # http.server's names
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            said = gateway.answer(self.command, self.path, headers, self.content())
+            self.reply(said.status, said.body, said.content_type, said.headers)
 
     return Handler

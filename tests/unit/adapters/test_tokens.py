@@ -7,9 +7,7 @@ import ssl
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -23,7 +21,8 @@ from mljob_operator.core.credentials import OAuth2Client
 from mljob_operator.errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
 from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, Guard, HttpGateway
-from tests.scripted_airflow import HOST, Says, ScriptedAirflow, refused, said
+from tests.live.loopback import LoopbackServer, QuietHandler
+from tests.scripted_airflow import Says, ScriptedAirflow, refused, said
 
 Connect = Callable[..., Airflow]
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +40,7 @@ def only_with(token: str) -> Guard:
     return guard
 
 
-class Provider:
+class Provider(LoopbackServer):
     """A token endpoint that gives ``tokens`` one after the other, or says what it is told to.
 
     Attributes:
@@ -56,38 +55,27 @@ class Provider:
         self.asked: list[tuple[dict[str, str], dict[str, str]]] = []
         provider = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+        class Handler(QuietHandler):
+            def answer(self) -> None:
+                form = dict(parse_qsl(self.content().decode()))
                 provider.asked.append((form, {name.lower(): value for name, value in self.headers.items()}))
                 told = provider.says or said(
                     200, access_token=next(provider.tokens), token_type="Bearer", expires_in=provider.life
                 )
-                self.send_response_only(told.status)
-                for name, value in {"Content-Type": told.content_type, **told.headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(told.body.encode())))
-                self.end_headers()
-                self.wfile.write(told.body.encode())
+                self.reply(told.status, told.body.encode(), told.content_type, told.headers)
 
-            def log_message(self, *_: Any) -> None: ...
+        super().__init__(Handler, tls=tls)
 
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"{'https' if tls else 'http'}://{HOST}:{self._server.server_address[1]}/token"
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    @property
+    def url(self) -> str:
+        """The address of the token endpoint."""
+        return f"{super().url}/token"
 
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    provider = Provider()
-    yield provider
-    provider.close()
+    with Provider() as provider:
+        yield provider
 
 
 def client(url: str | None, **fields: Any) -> OAuth2Client:
@@ -292,18 +280,13 @@ async def test_a_provider_out_of_reach_is_named(server: ScriptedAirflow, connect
     assert not caught.value.outcome_unknown, "nothing was asked of Airflow"
 
 
-async def test_a_provider_is_trusted_by_the_same_bundle(
-    server: ScriptedAirflow, connect: Connect, tmp_path: Path
-) -> None:
+async def test_a_provider_is_trusted_by_the_same_bundle(server: ScriptedAirflow, connect: Connect) -> None:
     authority = Authority()
-    provider = Provider(authority.server())
-    try:
+    with Provider(authority.server()) as provider:
         airflow = connect(server, oauth2=client(provider.url), ca_bundle=authority.certificate.decode())
         assert (await airflow.probe()).version == "3.3.2"
         with pytest.raises(AirflowUnavailable, match=r"token endpoint .* can't be trusted: .*Check the CA bundle"):
             await connect(server, oauth2=client(provider.url)).probe()
-    finally:
-        provider.close()
 
 
 async def test_without_a_provider_airflow_itself_takes_client_credentials(

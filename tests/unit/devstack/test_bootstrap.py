@@ -6,25 +6,24 @@ import atexit
 import ssl
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from devstack import bootstrap
-from devstack.ports import HOST
 from tests.live.authority import Authority
+from tests.live.loopback import LoopbackServer, QuietHandler
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "UV_SYSTEM_CERTS")
 
 
-class Index:
+class Index(LoopbackServer):
     """A package index without packages.
 
     Attributes:
+        simple: The index's address for pip and uv.
         asked: The paths of the requests, which only clients that trust the index's certificate send.
     """
 
@@ -34,23 +33,13 @@ class Index:
         self.asked: list[str] = []
         asked = self.asked
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def answer(self) -> None:
                 asked.append(self.path)
                 self.send_error(404)
 
-            def log_message(self, *_: object) -> None: ...
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_: object) -> None:
-                """Ignore clients that end the handshake, because they don't trust the certificate."""
-
-        self.server = Server((HOST, 0), Handler)
-        self.server.socket = authority.server().wrap_socket(self.server.socket, server_side=True)
-        self.url = f"https://localhost:{self.server.server_address[1]}/simple"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        super().__init__(Handler, tls=authority.server())
+        self.simple = f"https://localhost:{self.port}/simple"
 
 
 @pytest.fixture
@@ -58,10 +47,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     for name in CERTIFICATES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "localhost")
-    index = Index(tmp_path)
-    yield index
-    index.server.shutdown()
-    index.server.server_close()
+    with Index(tmp_path) as index:
+        yield index
 
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
@@ -81,12 +68,12 @@ def pip_of_the_machine() -> str:
 
 
 def pip(index: Index) -> None:
-    command = (pip_of_the_machine(), "download", "--retries=0", "--no-deps", f"--index-url={index.url}", "absent")
+    command = (pip_of_the_machine(), "download", "--retries=0", "--no-deps", f"--index-url={index.simple}", "absent")
     subprocess.run(command, env=bootstrap.pip_environment(), capture_output=True, check=False)
 
 
 def uv(index: Index) -> None:
-    command = (bootstrap.uv(), "pip", "compile", "--no-cache", f"--index-url={index.url}", "-")
+    command = (bootstrap.uv(), "pip", "compile", "--no-cache", f"--index-url={index.simple}", "-")
     environment = bootstrap.uv_environment() | {"UV_HTTP_RETRIES": "0"}
     subprocess.run(command, input=b"absent", env=environment, capture_output=True, check=False)
 
@@ -110,7 +97,9 @@ def test_pip_and_uv_trust_the_file_that_a_variable_names(
     assert index.asked
 
 
-def test_uv_uses_the_certificates_of_the_system_where_there_are_any(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_uses_the_certificates_of_the_system_where_there_are_any(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
     the_systems(monkeypatch)
     assert "UV_SYSTEM_CERTS" not in bootstrap.uv_environment()
     the_systems(monkeypatch, index.authority)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
-from devstack.ports import HOST
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
 from mljob_operator.adapters.airflow.client import Airflow
@@ -29,6 +26,7 @@ from mljob_operator.errors import (
 from tests.fakes import logins
 from tests.fakes.meter import SilentMeter
 from tests.live.authority import Authority
+from tests.live.loopback import LoopbackServer, QuietHandler
 
 HEALTH = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}, "triggerer": {"status": None}}
 
@@ -39,13 +37,12 @@ Told = tuple[int, str]
 VERSION = (200, json.dumps({"version": "3.3.2"}))
 
 
-class Server:
+class Server(LoopbackServer):
     """Answers by path; the rest is 404.
 
     Attributes:
         answers: Status and body by what the path ends with; a function of the query where they depend on it.
         posted: Bodies that it was sent.
-        url: Where it is.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -58,56 +55,30 @@ class Server:
         self.posted: list[dict[str, Any]] = []
         answers, posted = self.answers, self.posted
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def answer(self) -> None:
+                if self.command == "POST":
+                    posted.append(json.loads(self.content() or b"{}"))
                 path, _, query = self.path.partition("?")
                 told = next((told for end, told in answers.items() if path.endswith(end)), (404, "{}"))
-                self._say(*(told(dict(parse_qsl(query))) if callable(told) else told))
+                status, body = told(dict(parse_qsl(query))) if callable(told) else told
+                self.reply(status, body.encode(), "text/html" if body.startswith("<") else "application/json")
 
-            def do_POST(self) -> None:
-                posted.append(json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}"))
-                self.do_GET()
-
-            def _say(self, status: int, body: str) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", "text/html" if body.startswith("<") else "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_: Any) -> None: ...
-
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_: Any) -> None:
-                """A client that does not trust it ends the handshake, which is what is tested."""
-
-        self._server = Quiet((HOST, 0), Handler)
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"{'https' if tls else 'http'}://{HOST}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler, tls=tls)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
+    with Server() as server:
+        yield server
 
 
 @pytest.fixture
 def secured() -> Iterator[tuple[Server, str]]:
     """One with a certificate of a CA that nobody knows, and that CA's certificate."""
     authority = Authority()
-    server = Server(authority.server())
-    yield server, authority.certificate.decode()
-    server.close()
+    with Server(authority.server()) as server:
+        yield server, authority.certificate.decode()
 
 
 Connect = Callable[..., Airflow]

@@ -1,0 +1,104 @@
+"""HTTP servers of the tests' own on loopback."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from devstack.ports import HOST
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A request handler that writes no log lines. A subclass implements ``answer`` for every method; ``command`` is the method's name."""
+
+    # An answer is two writes, and the second must not wait for the client to acknowledge the first.
+    disable_nagle_algorithm = True
+
+    def answer(self) -> None:
+        """Answer one request, by ``reply`` for example."""
+        raise NotImplementedError
+
+    def _answer(self) -> None:
+        self.answer()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
+
+    def content(self) -> bytes:
+        """The request's body."""
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def reply(
+        self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send an answer with a date, a content type and a length; ``headers`` replace these. Empty headers are left out."""
+        self.send_response_only(status)
+        usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}
+        for name, value in (usual | dict(headers or {})).items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Write nothing."""
+
+
+class LoopbackServer:
+    """An HTTP server on a port of loopback, from ``start`` to ``close`` or while the block runs. Each request has a thread.
+
+    Args:
+        handler: Answers the requests.
+        port: The port; 0: a free one.
+        tls: The server's TLS; None: plain HTTP.
+    """
+
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], *, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._server = _Server((HOST, port), handler)
+        self._scheme = "https" if tls is not None else "http"
+        if tls is not None:
+            # The handshake is the first read of the request's thread, so a client that does not shake hands keeps no other waiting.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on."""
+        return self._server.server_port
+
+    @property
+    def url(self) -> str:
+        """The server's address, without a path."""
+        return f"{self._scheme}://{HOST}:{self.port}"
+
+    def start(self) -> Self:
+        """Answer requests from now on."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Answer no more requests and free the port."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 200
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore clients that go away early or don't trust the certificate; report any other error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
