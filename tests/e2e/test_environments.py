@@ -10,7 +10,7 @@ import pytest
 from devstack.stack import Stack
 from tests.conftest import REMOVABLE, NewInstallation
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import Platform
+from tests.live.airflow_instances import platform_of
 from tests.live.authority import Authority
 from tests.live.eventually import eventually
 from tests.live.http_gateway import Answer, HttpGateway
@@ -61,15 +61,12 @@ def jobs(
     instances: Installation, kubectl: Kubectl, stack: Stack, gateway: tuple[HttpGateway, str, str]
 ) -> Iterator[MLJobs]:
     """MLJobs that may run behind the gateway."""
-    platform = Platform(kubectl, stack)
     way, ca, token = gateway
-    platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)
-    platform.until("gateway", "Ready")
-    BEHIND["airflowRef"] = {"name": platform.name("gateway")}
-    yield instances.jobs
-    instances.jobs.remove_all()
-    instances.jobs.until_gone(*instances.jobs.all())
-    platform.close()
+    with platform_of(instances, kubectl, stack) as platform:
+        platform.make("gateway", url=way.url, tls={"caBundle": ca}, token=token)
+        platform.until("gateway", "Ready")
+        BEHIND["airflowRef"] = {"name": platform.name("gateway")}
+        yield instances.jobs
     instances.operator.stop()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -14,14 +13,12 @@ from tests.conftest import NewInstallation
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow_http import AirflowApi, AirflowServer
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import Platform
+from tests.live.airflow_instances import WAIT, Platform, in_instance, platform_of
 from tests.live.eventually import eventually
 from tests.live.http_gateway import EMPTY_OBJECT, NOT_FOUND, HttpGateway
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
-from tests.live.mljobs import MLJobs, Object, manifest
-
-WAIT = "attempts_wait"
+from tests.live.mljobs import MLJobs
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +29,8 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    platform = Platform(kubectl, stack)
-    yield platform
-    instances.jobs.remove_all()
-    instances.jobs.until_gone(*instances.jobs.all())
-    platform.close()
+    with platform_of(instances, kubectl, stack) as platform:
+        yield platform
     instances.operator.stop()
 
 
@@ -44,11 +38,6 @@ def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterato
 def gateways() -> Iterator[ExitStack]:
     with ExitStack() as gateways:
         yield gateways
-
-
-def in_instance(platform: Platform, short: str, name: str, seconds: float, **spec: Any) -> Object:
-    spec.setdefault("cancellation", {"strategy": "Api"})
-    return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)
 
 
 def asked(installation: Installation, operation: str) -> float:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,15 +17,14 @@ import yaml
 from devstack.stack import DEFAULT_TOPIC, Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import CREDENTIALS, Platform
+from tests.live.airflow_instances import CREDENTIALS, WAIT, Platform, in_instance, platform_of
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
-from tests.live.mljobs import MLJobs, Object, condition, holds, manifest
+from tests.live.mljobs import MLJobs, Object, condition, holds
 
 log = logging.getLogger(__name__)
 
-WAIT = "attempts_wait"
 ACTIVE = {"queued", "running"}
 EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.yaml"
 
@@ -41,11 +39,8 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    platform = Platform(kubectl, stack)
-    yield platform
-    instances.jobs.remove_all()
-    instances.jobs.until_gone(*instances.jobs.all())
-    platform.close()
+    with platform_of(instances, kubectl, stack) as platform:
+        yield platform
     # It would look after the AirflowInstances of other tests as well.
     instances.operator.stop()
 
@@ -53,11 +48,6 @@ def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterato
 @pytest.fixture(scope="module")
 def jobs(instances: Installation) -> MLJobs:
     return instances.jobs
-
-
-def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    spec.setdefault("cancellation", {"strategy": "Api"})
-    return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)
 
 
 def time_to_finish(jobs: MLJobs, *objects: Object) -> float:

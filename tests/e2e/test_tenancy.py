@@ -10,7 +10,7 @@ import pytest
 from devstack.stack import Stack
 from tests.conftest import NewInstallation
 from tests.live.airflow import AirflowRest
-from tests.live.airflow_instances import Platform
+from tests.live.airflow_instances import Platform, platform_of
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import MLJobs, holds
@@ -64,11 +64,8 @@ def with_settings_airflow(installation: NewInstallation) -> Installation:
 
 @pytest.fixture
 def platform(with_settings_airflow: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
-    platform = Platform(kubectl, stack)
-    yield platform
-    with_settings_airflow.jobs.remove_all()
-    with_settings_airflow.jobs.until_gone(*with_settings_airflow.jobs.all())
-    platform.close()
+    with platform_of(with_settings_airflow, kubectl, stack) as platform:
+        yield platform
 
 
 def test_without_a_default_the_settings_airflow_lets_nobody_in_until_a_rule_does(

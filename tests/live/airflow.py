@@ -1,4 +1,4 @@
-"""Airflow's REST API, as the tests ask it: JSON in, JSON out. What it says is what a status has to say."""
+"""Airflow's REST API for tests, without the operator: the truth that statuses are compared with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from tests.live.eventually import eventually
 
 PAGE = 100
 OVER = ("success", "failed")
-"""States of a run."""
+"""The terminal states of a run."""
 
 
 class AirflowRest:
-    """One Airflow, past the operator."""
+    """The REST API of one Airflow.
+
+    Args:
+        url: Airflow's base URL.
+        user: A user of Airflow.
+        password: The user's password.
+    """
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
@@ -29,13 +35,13 @@ class AirflowRest:
         self._http.clear()
 
     def token(self) -> str:
-        """A token of this user's."""
+        """A bearer token of the user."""
         self.get("/dags", limit=1)
         assert self._token is not None
         return self._token
 
     def request(self, method: str, path: str, body: object = None, **query: object) -> tuple[int, Any]:
-        """Status and body of ``/api/v2<path>``."""
+        """Send a request to ``/api/v2<path>`` with a JSON body. Returns the status and the JSON of the answer."""
         if self._token is None:
             answer = self._http.request("POST", f"{self.url}/auth/token", json=self._credentials)
             self._token = answer.json()["access_token"]
@@ -56,7 +62,7 @@ class AirflowRest:
         return {dag["dag_id"]: dag for dag in self._all("/dags", "dags", **query)}
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
-        """Pause a DAG, or unpause it, as soon as its file has been parsed."""
+        """Pause or unpause a DAG, once its file is parsed."""
 
         def patched() -> bool:
             status, body = self.request("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
@@ -71,9 +77,10 @@ class AirflowRest:
         return body if status == 200 else None
 
     def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """A run that is over, or about to be: Airflow publishes a run's end before it stores it, so a status may know a moment earlier.
+        """Wait until Airflow has stored the end of a run, and return the run.
 
-        Whoever clears the run in that moment gets one that is over and whose tasks never run again.
+        Airflow publishes the end before it stores the end, so a status may show the end earlier. A run that is cleared in between stays terminal, and its
+        tasks never run again.
         """
 
         def over() -> dict[str, Any] | None:
@@ -86,8 +93,8 @@ class AirflowRest:
         return run
 
     def runs(self, prefix: str) -> list[dict[str, Any]]:
-        """Runs of whatever DAG whose ids start with ``prefix``."""
-        # Airflow drops punctuation at the end of a prefix, and so finds more.
+        """Runs of all DAGs whose ids start with ``prefix``."""
+        # Airflow ignores punctuation at the end of a prefix, and so finds more.
         rows = self._all("/dags/~/dagRuns", "dag_runs", run_id_prefix_pattern=prefix)
         return [row for row in rows if row["dag_run_id"].startswith(prefix)]
 
@@ -95,7 +102,7 @@ class AirflowRest:
         return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
 
     def end(self, dag_id: str, run_id: str) -> None:
-        """Set a run failed, as a person would in the UI, and try once more if the scheduler was at it in the same moment."""
+        """Set a run to failed, as a person does in the UI. Repeated while the scheduler changes the run at the same time."""
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(
             lambda: self.request("PATCH", path, {"state": "failed"})[0] in (200, 404, 409), f"{run_id} is set failed"

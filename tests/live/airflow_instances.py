@@ -1,25 +1,29 @@
-"""AirflowInstances of the tests' own, as whoever runs the platform makes them."""
+"""AirflowInstances for tests, made as a platform engineer makes them."""
 
 from __future__ import annotations
 
 import secrets
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from devstack.stack import Stack
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, IS_DEFAULT, PLURAL
 from mljob_contract.mljob import API_VERSION
 from tests.live.eventually import eventually
+from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl
-from tests.live.mljobs import Object, condition
+from tests.live.mljobs import Object, condition, manifest
 from tests.live.tcp_proxy import TcpProxy
 
 CREDENTIALS = "mljob-system"
-"""The namespace with the Secrets that they name."""
+"""The namespace of the Secrets that AirflowInstances name."""
+WAIT = "attempts_wait"
+"""A DAG whose only task runs for as many seconds as the conf says."""
 
 
 class Platform:
-    """AirflowInstances, as whoever runs the platform makes them; they go when the tests are done."""
+    """AirflowInstances and their Secrets. ``close`` removes them."""
 
     def __init__(self, kubectl: Kubectl, stack: Stack) -> None:
         self._kubectl = kubectl
@@ -29,10 +33,11 @@ class Platform:
         self._ways = ExitStack()
 
     def name(self, short: str) -> str:
-        """A name that no session before this one used."""
+        """The full name, which is unique to this session."""
         return f"{short}-{self._suffix}"
 
     def secret(self, short: str, password: str | None = None, token: str | None = None) -> None:
+        """Create or change the instance's Secret: the stack's user with its password or another one, or a token."""
         data = {"user": self._env["AIRFLOW_USER"], "password": password or self._env["AIRFLOW_PASSWORD"]}
         if token is not None:
             data = {"token": token}
@@ -54,7 +59,11 @@ class Platform:
         token: str | None = None,
         **spec: Any,
     ) -> TcpProxy:
-        """An AirflowInstance with a Secret and a way of its own; it lets everybody in, unless ``access`` says otherwise."""
+        """Create an AirflowInstance with a Secret. Every namespace may use it, unless ``access`` is given.
+
+        Returns:
+            The proxy between the operator and Airflow, of this instance alone.
+        """
         way = self._ways.enter_context(TcpProxy(self._env["AIRFLOW_URL"]))
         self.secret(short, password, token)
         reference = "tokenSecretRef" if token is not None else "passwordSecretRef"
@@ -75,7 +84,7 @@ class Platform:
         return way
 
     def annotate(self, short: str, *, default: bool) -> None:
-        """Make it the default, or not."""
+        """Set the annotation that makes the instance the default."""
         value = "true" if default else "false"
         self._kubectl("annotate", "--overwrite", "airflowinstance", self.name(short), f"{IS_DEFAULT}={value}")
 
@@ -89,7 +98,7 @@ class Platform:
         self._kubectl("delete", "airflowinstance", self.name(short), "--wait=false")
 
     def until(self, short: str, reason: str, *, within: float = 60) -> Object:
-        """The Ready condition, as soon as it has that reason."""
+        """Wait until the condition Ready has this reason, and return the condition."""
 
         def look() -> Object | None:
             found = condition(self.get(short).get("status") or {}, "Ready")
@@ -109,8 +118,24 @@ class Platform:
         return [line.split() for line in self._kubectl("get", "afi").splitlines()]
 
     def close(self) -> None:
-        """Take all away; the operator is there to let them go."""
+        """Delete the AirflowInstances and their Secrets. An operator has to be running, to remove the finalizers."""
         for short in self._made:
             self._kubectl("delete", "airflowinstance", self.name(short), "--ignore-not-found", "--timeout=60s")
             self._kubectl.within(CREDENTIALS)("delete", "secret", self.name(short), "--ignore-not-found")
         self._ways.close()
+
+
+@contextmanager
+def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
+    """AirflowInstances for one operator. At the end the operator's MLJobs are removed, then the AirflowInstances."""
+    platform = Platform(kubectl, stack)
+    yield platform
+    installation.jobs.remove_all()
+    installation.jobs.until_gone(*installation.jobs.all())
+    platform.close()
+
+
+def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
+    """An MLJob whose run takes this long in an AirflowInstance. It is cancelled through Airflow's REST API, without the cancellation DAG."""
+    spec.setdefault("cancellation", {"strategy": "Api"})
+    return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

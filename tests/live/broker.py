@@ -1,4 +1,4 @@
-"""A Kafka broker of a test's own, with the listeners that the test is about; it ends with the block."""
+"""A Kafka broker for one test, with listeners of the test's choice."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from devstack.processes import ManagedProcess
 from tests.live.eventually import eventually
 
 WITHIN = 180
-"""Seconds that a JVM may take to begin on a machine that is busy."""
+"""Seconds that the broker may take to start on a busy machine."""
 
 
 class Broker:
-    """A broker, which runs while the block does.
+    """A broker that runs while the block does.
 
     Args:
-        directory: Where its data, its log and its ports are.
-        topic: A topic that is there from the beginning.
-        listeners: The names of its further listeners; the first, PLAINTEXT, has neither TLS nor login.
-        properties: Its settings.
+        directory: For the broker's data, log and ports.
+        topic: A topic that is created at the start.
+        listeners: The names of listeners beside PLAINTEXT, which has neither TLS nor a login.
+        properties: Settings of the broker.
+
+    Attributes:
+        plain: The address of the listener PLAINTEXT.
     """
 
     def __init__(self, directory: Path, topic: str, listeners: Sequence[str], properties: Mapping[str, object]) -> None:
@@ -38,7 +41,7 @@ class Broker:
         self.plain = self._kafka.bootstrap_servers
 
     def address(self, listener: str) -> str:
-        """Where this listener is."""
+        """The address of a listener."""
         return f"{HOST}:{self._ports[listener]}"
 
     def __enter__(self) -> Broker:
@@ -53,7 +56,7 @@ class Broker:
         self._process.kill()
 
     def start(self) -> None:
-        """Start it, again with what it had."""
+        """Start the broker with the data that it has."""
         for part in self._kafka.parts():
             if isinstance(part, Component):
                 part.prepare()
@@ -68,5 +71,5 @@ class Broker:
                 part.run()
 
     def end(self) -> None:
-        """End it as a crash would."""
+        """Kill the broker."""
         self._process.kill()

@@ -1,7 +1,6 @@
-"""The operator, but for its death: it kills itself with SIGKILL right before or right after one of its calls to the outside.
+"""The operator, which kills itself with SIGKILL right before or right after one of its calls to Kubernetes, Airflow or Kafka.
 
-``python crashing_operator.py before submit``. Everything else is the real thing: the adapters' own methods are wrapped, where the process
-would otherwise go on. Which calls there are is in ``CALLS``.
+``python crashing_operator.py before "trigger the run"``. The module wraps one method of the real adapters. ``CALLS`` lists the calls.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mljob_operator.main import main
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 
 Which = Callable[..., bool]
-"""Whether it is this one of the method's calls, asked with the call's arguments."""
+"""Whether a call of the method is the one to die at, by the call's arguments."""
 
 
 def _patch(holds: Callable[[Mapping[str, Any]], bool]) -> Which:
@@ -54,7 +53,7 @@ CALLS: dict[str, tuple[type, str, Which]] = {
     "cancel through REST": (AirflowRuns, "cancel", _any),
     "delete the MLJob": (Jobs, "delete", _any),
 }
-"""The method that makes each call, and which of its calls is meant."""
+"""The class and the method that make each call, and which of the method's calls is meant."""
 
 
 def _die() -> NoReturn:
@@ -63,7 +62,7 @@ def _die() -> NoReturn:
 
 
 def die(when: str, call: str) -> None:
-    """Let the process die of a call."""
+    """Let the process kill itself ``before`` or ``after`` a call of ``CALLS``."""
     owner, name, is_this = CALLS[call]
     method = getattr(owner, name)
     if owner is KafkaEvents:
@@ -84,7 +83,7 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """The first commit after a status of a run under way was stored, in the consumer's thread."""
+    """The method for the first commit after the status of a running run was stored. Commits are made in the consumer's thread."""
     stored = False
     write_status = Jobs.write_status
 

@@ -1,4 +1,4 @@
-"""Waiting for what others do in their own time: on a condition, with a bound, and never for a fixed while."""
+"""Waiting for a condition, with a bound."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 INTERVAL = 0.2
-"""Seconds between two questions at first."""
+"""Seconds between the first questions."""
 MAX_INTERVAL = 1.0
-"""Seconds between two questions after a long wait: asking takes the processor from those that are waited for."""
+"""Seconds between questions after a long wait. Each question takes processor time from the processes that the test waits for."""
 
 
 def eventually(
@@ -22,13 +22,17 @@ def eventually(
     every: float = INTERVAL,
     evidence: Callable[[], object] | None = None,
 ) -> T:
-    """The first answer that is true; an answer that raises AssertionError counts as no.
+    """Ask until the answer is true, and return the answer.
 
     Args:
-        what: What is waited for, for the message when it doesn't come.
-        within: Seconds; they cost time only where the test fails.
-        every: Seconds between two questions at least, for those that cost much. They grow with the wait, so that it takes a twentieth longer at most.
-        evidence: Asked when it doesn't come: what there is instead.
+        question: An AssertionError counts as a false answer.
+        what: The awaited condition in words, for the error.
+        within: Seconds until the wait fails.
+        every: The least seconds between two questions. The pause grows with the wait, to a twentieth of it at most.
+        evidence: Called when the wait fails; its answer becomes a part of the error.
+
+    Raises:
+        AssertionError: No answer was true in time.
     """
     since = time.monotonic()
     while True:

@@ -1,6 +1,6 @@
-"""An HTTP gateway in front of a real service, which passes everything on, or answers by itself as gateways do that have lost the service.
+"""An HTTP gateway in front of a real service. It passes requests on, or answers them itself as a gateway without a backend does.
 
-It may stand where gateways stand: behind TLS, under a path, with a rule of its own for who gets in, slow, and in front of a service that gives short pages.
+The gateway can use TLS, have a path prefix, require a header, be slow, and shorten the pages of the service's lists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEPT = ("authorization", "content-type", "accept")
 
 @dataclass(frozen=True)
 class Answer:
-    """What the gateway says instead of the service."""
+    """An answer of the gateway itself."""
 
     status: int
     body: bytes
@@ -30,29 +30,29 @@ class Answer:
 
 
 Guard = Callable[[Mapping[str, str]], Answer | None]
-"""Whom the gateway lets in, by the headers of a request (their names in lower case): None, or what it says instead."""
+"""Checks the headers of a request, with names in lower case. None lets the request pass; otherwise the result is the answer."""
 
 NOT_FOUND = Answer(404, b"404 page not found\n", "text/plain")
-"""As Traefik and Go's own servers answer while they have no backend for a path."""
+"""The answer of Traefik and of Go's servers without a backend for a path."""
 EMPTY_OBJECT = Answer(200, b"{}", "application/json")
 
 
 class HttpGateway(LoopbackServer):
-    """A port that leads to the host and port of a URL, while the block runs.
+    """A gateway in front of one service, while the block runs.
 
     Args:
-        target: The URL that it leads to.
-        answer: What it says instead, from the beginning.
-        tls: Its certificate; None: plain HTTP.
-        prefix: The path that it stands under, such as ``/airflow``. What is not under it is not found.
-        guard: Whom it lets in.
-        most_rows: A smaller ``limit`` of lists than was asked for, as where Airflow's ``[api] maximum_page_limit`` is low.
-        latency: Seconds that a request takes more.
+        target: The service's URL.
+        answer: The first value of ``instead``.
+        tls: The gateway's TLS; None: plain HTTP.
+        prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with 404.
+        guard: Checks each request.
+        most_rows: The greatest ``limit`` of a list that is passed on, as where Airflow's ``[api] maximum_page_limit`` is low.
+        latency: Seconds of delay for each request.
 
     Attributes:
-        target: As above; from a change on it leads to another service.
-        guard: As above.
-        instead: What it says instead; None: it passes everything on.
+        target: The service's URL. A change takes effect with the next request.
+        guard: Checks each request.
+        instead: The answer to every request; None: requests are passed on.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class HttpGateway(LoopbackServer):
         return f"{super().url}{self._prefix}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Its answer to a request."""
+        """The gateway's answer to a request."""
         time.sleep(self._latency)
         if self.instead is not None:
             return self.instead
@@ -98,7 +98,7 @@ class HttpGateway(LoopbackServer):
         return self._pass_on(method, self._shortened(path.removeprefix(self._prefix)), kept, body)
 
     def _shortened(self, path: str) -> str:
-        """The path with a smaller limit, where lists are short."""
+        """The path with a ``limit`` of at most ``most_rows``."""
         parts = urlsplit(path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         if self._most_rows is None or "limit" not in query:

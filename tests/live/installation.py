@@ -1,4 +1,4 @@
-"""An operator and the namespace that it looks after: several of them share one stack and don't notice each other."""
+"""An operator with a namespace of its own. Several installations share one stack."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.live.operators import OperatorProcess
 
 @dataclass(frozen=True)
 class Installation:
-    """One operator, and the MLJobs of the one namespace that it watches."""
+    """One operator and the MLJobs of the namespace that it watches."""
 
     operator: OperatorProcess
     jobs: MLJobs
 
     def run_prefix(self, name: str) -> str:
-        """What the ids of an MLJob's runs begin with."""
+        """The beginning of the ids of an MLJob's runs."""
         return f"{self.operator.prefix}.{self.jobs.namespace}.{name}."

@@ -1,4 +1,4 @@
-"""The real kubectl, as a person uses it."""
+"""The real kubectl."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from tests.live.kubernetes_api import KubernetesApi
 
 
 class KubectlError(Exception):
-    """What kubectl complained of."""
+    """kubectl failed; the message has its output."""
 
 
 class Kubectl:
     """kubectl in one namespace.
 
     Args:
-        program: The one that matches the API server.
-        directory: Where what watches print is kept.
+        program: The path of kubectl.
+        kubeconfig: The cluster and the user.
+        namespace: The namespace of every command.
+        directory: For the output of watches.
+
+    Attributes:
+        api: The same cluster over HTTP, for questions that a test repeats: a kubectl process costs more.
     """
 
     def __init__(self, program: Path, kubeconfig: Path, namespace: str, directory: Path) -> None:
@@ -31,17 +36,16 @@ class Kubectl:
         self._directory = directory
         self._program, self._kubeconfig = program, kubeconfig
         self.api = KubernetesApi.of(kubeconfig)
-        """The same cluster without a process for each request: for questions that a test asks again and again."""
 
     def within(self, namespace: str) -> Kubectl:
-        """The same in another namespace."""
+        """The same kubectl in another namespace."""
         return Kubectl(self._program, self._kubeconfig, namespace, self._directory)
 
     def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-        """Run a command; its output.
+        """Run a command and return its output.
 
         Raises:
-            KubectlError: It failed.
+            KubectlError: The command failed.
         """
         done = subprocess.run(
             [*self._command, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
@@ -51,17 +55,17 @@ class Kubectl:
         return done.stdout
 
     def apply(self, *objects: Mapping[str, Any]) -> str:
-        """``kubectl apply -f -``."""
+        """Run ``kubectl apply -f -`` with these objects."""
         many = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         return self("apply", "--filename=-", stdin=json.dumps(many))
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """``kubectl get -o json``."""
+        """Run ``kubectl get -o json`` and return the object or the list."""
         found: dict[str, Any] = json.loads(self("get", *arguments, "--output=json"))
         return found
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command that takes its time, beside the test."""
+        """Start a command without waiting for its end."""
         return subprocess.Popen(
             [*self._command, *arguments],
             stdout=subprocess.PIPE,
@@ -72,7 +76,7 @@ class Kubectl:
 
     @contextmanager
     def watch(self, *arguments: str) -> Iterator[Watch]:
-        """``kubectl get --watch`` while the block runs."""
+        """Run ``kubectl get --watch`` while the block runs."""
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"watch-{os.getpid()}-{self.namespace}-{id(object())}.json"
         command = [*self._command, "get", *arguments, "--watch", "--output-watch-events", "--output=json"]
@@ -86,7 +90,7 @@ class Kubectl:
 
 
 class Watch:
-    """What a watch has delivered so far: every version of the objects, as a user's ``kubectl get -w`` sees them."""
+    """The versions of objects that ``kubectl get --watch`` has printed so far."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -96,10 +100,10 @@ class Watch:
         self._found: list[tuple[str, dict[str, Any]]] = []
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """ADDED, MODIFIED or DELETED, and the object."""
+        """All events so far: ADDED, MODIFIED or DELETED, and the object."""
         with self._file.open("rb") as file:
             file.seek(self._read)
-            # What ends amid a character is read again.
+            # The bytes of an incomplete character at the end are read again next time.
             text = file.read().decode(errors="ignore")
         self._read += len(text.encode())
         rest = (self._rest + text).lstrip()
@@ -114,5 +118,5 @@ class Watch:
         return self._found
 
     def statuses(self, name: str) -> list[dict[str, Any]]:
-        """Every status that an MLJob was seen with."""
+        """All statuses of an MLJob so far."""
         return [found.get("status", {}) for _, found in self.events() if found["metadata"]["name"] == name]

@@ -1,7 +1,7 @@
 """The Kubernetes API over HTTP, as the cluster's administrator.
 
-What a user does is done with kubectl. What a test asks while it waits is asked here: a kubectl process costs a tenth of a second of a processor,
-and tests that wait ask several times a second. Tests that change hundreds of objects do so here as well.
+Tests do what users do with kubectl. While they wait, they ask this API several times a second, because a kubectl process costs a tenth of a second
+of a processor. Tests that change hundreds of objects use this API too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ TIMEOUT = 30
 
 
 class KubernetesApi:
-    """One cluster.
+    """The API of one cluster.
 
     Args:
-        kubeconfig: Whose current context counts.
+        kubeconfig: Its current context names the cluster and the user.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -31,21 +31,21 @@ class KubernetesApi:
     @staticmethod
     @cache
     def of(kubeconfig: Path) -> KubernetesApi:
-        """The same object for everybody who asks for the same cluster."""
+        """One shared object for each kubeconfig."""
         return KubernetesApi(kubeconfig)
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The API server's URL."""
         return str(self._client.configuration.host)
 
     @property
     def certificate(self) -> str:
-        """The certificate (PEM) that vouches for it."""
+        """The certificate of the API server's authority, in PEM."""
         return Path(self._client.configuration.ssl_ca_cert).read_text()
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
-        """An object or a list, without ``managedFields``, as kubectl shows it.
+        """An object or a list without ``managedFields``, as kubectl shows it.
 
         Raises:
             AssertionError: The API answered with an error.
@@ -58,7 +58,7 @@ class KubernetesApi:
         return found
 
     def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> str | None:
-        """Server-Side Apply: create an object or change it. Why the API refuses it, or None.
+        """Create or change an object by Server-Side Apply. Returns the API's message where the object is invalid, else None.
 
         Raises:
             AssertionError: The API answered with another error.
@@ -69,7 +69,7 @@ class KubernetesApi:
         return None if status < 400 else str(json.loads(answer)["message"])
 
     def delete(self, path: str, **query: str) -> None:
-        """Delete an object, or those of a list, without waiting until they are gone.
+        """Delete an object or the objects of a list, without waiting until they are gone.
 
         Raises:
             AssertionError: The API answered with an error.
@@ -80,7 +80,7 @@ class KubernetesApi:
     def _ask(
         self, method: str, path: str, query: Mapping[str, str], body: str | None = None, content_type: str | None = None
     ) -> tuple[int, bytes]:
-        """Status and body of the answer."""
+        """Send a request. Returns the status and the body of the answer."""
         request = self._client.param_serialize(
             method,
             path,

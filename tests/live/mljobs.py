@@ -1,4 +1,4 @@
-"""MLJobs of one namespace, through kubectl: what a user does, and what a user sees."""
+"""The MLJobs of one namespace, through kubectl and the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Object = dict[str, Any]
 
 
 def manifest(name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **spec: Any) -> Object:
-    """An MLJob."""
+    """The manifest of an MLJob."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -25,7 +25,12 @@ def manifest(name: str, dag_id: str, conf: Mapping[str, Any] | None = None, **sp
 
 
 class MLJobs:
-    """The MLJobs of one namespace."""
+    """The MLJobs of one namespace.
+
+    Args:
+        kubectl: In that namespace.
+        operator_log: The end of the operator's log, for the errors of tests.
+    """
 
     def __init__(self, kubectl: Kubectl, operator_log: Callable[[], str]) -> None:
         self.kubectl = kubectl
@@ -62,7 +67,7 @@ class MLJobs:
         return self.kubectl.watch("mljobs", *names)
 
     def events(self, name: str) -> list[Object]:
-        """Kubernetes Events about an MLJob, oldest first."""
+        """The Events about an MLJob, oldest first."""
         found = self.kubectl.api.get(
             f"/api/v1/namespaces/{self.namespace}/events",
             fieldSelector=f"involvedObject.name={name},involvedObject.kind={KIND}",
@@ -70,7 +75,10 @@ class MLJobs:
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until_told(self, name: str, *reasons: str) -> list[str]:
-        """The reasons of the Events about an MLJob, as soon as these are among them, each as often as it is named: no status waits for its Event."""
+        """Wait until an MLJob has Events with these reasons, each as often as it is named. Returns the reasons of all its Events.
+
+        The operator makes an Event after the status, so a test can see the status first.
+        """
 
         def told() -> list[str]:
             found = [event["reason"] for event in self.events(name)]
@@ -80,7 +88,7 @@ class MLJobs:
         return eventually(told, f"Events of MLJob {name}: {', '.join(reasons)}")
 
     def until(self, name: str, condition: Callable[[Object], object], what: str, *, within: float = 180) -> Object:
-        """The status, as soon as it fulfils the condition."""
+        """Wait until the status fulfils the condition, and return the status."""
 
         def look() -> Object | None:
             status = self.status(name)
@@ -94,7 +102,7 @@ class MLJobs:
         return self.until(name, lambda status: status.get("phase") in phases, " or ".join(phases), within=within)
 
     def until_finished(self, *names: str, within: float = 300) -> dict[str, Object]:
-        """The objects, when all of them are terminal and no finalizer holds them."""
+        """Wait until all are terminal and without finalizers, and return the objects."""
 
         def look() -> dict[str, Object] | None:
             found = self.all()
@@ -119,11 +127,11 @@ class MLJobs:
         eventually(look, f"gone: {', '.join(names)}", within=within, evidence=lambda: self.unfinished_evidence(names))
 
     def remove_all(self) -> None:
-        """Delete without waiting."""
+        """Delete all MLJobs without waiting until they are gone."""
         self.kubectl("delete", "mljobs", "--all", "--wait=false")
 
     def evidence(self, *names: str) -> str:
-        """The objects as YAML and the operator's last lines, for the report of a test that fails."""
+        """The objects in YAML and the end of the operator's log, for the error of a test."""
         yaml = self.kubectl("get", "mljobs", *names, "--ignore-not-found", "--output=yaml")
         return f"{yaml}\n{self._operator_log()}"
 
@@ -137,18 +145,18 @@ def finished(job: Object) -> bool:
 
 
 def condition(status: Object, type_: str) -> Object | None:
-    """One of the status' conditions."""
+    """The condition of this type; None where the status has none."""
     return next((found for found in status.get("conditions") or () if found["type"] == type_), None)
 
 
 def holds(status: Object, type_: str) -> bool | None:
-    """Whether a condition is True or False; None when it is not there."""
+    """Whether a condition is True or False; None where the status has no such condition."""
     found = condition(status, type_)
     return None if found is None else found["status"] == "True"
 
 
 def assert_waiting(status: Object, reason: str) -> None:
-    """Kept waiting by something that may pass by itself."""
+    """Assert that an MLJob is Pending for a reason that may pass by itself."""
     assert status["phase"] == "Pending"
     assert holds(status, "Reconciling") is True
     assert holds(status, "Stalled") is False

@@ -1,4 +1,4 @@
-"""Operators of the tests' own: the real process, started, killed and asked as a cluster would."""
+"""Operators of the tests' own, as real processes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ class OperatorProcess:
     """``python -m mljob_operator`` with the rights of the chart's ServiceAccount.
 
     Args:
-        name: Tells it from the other operators of the stack: its log, its port, its consumer group, its run ids.
-        namespaces: What it watches.
-        overrides: Environment variables in which it differs from the stack's own operator.
-        launch: Makes the process; None: a Python that begins with the imports.
+        stack: The stack that the operator uses.
+        name: Unique in the stack. The operator's log, port, consumer group and run ids have this name.
+        namespaces: The value of ``MLJOB_NAMESPACES``.
+        overrides: Environment variables that differ from those of the stack's operator.
+        launch: Starts the process; None: a new Python.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class OperatorProcess:
         self._launch = launch
         self._process = ManagedProcess(stack.directory, f"operator-{name}")
         self._http = urllib3.PoolManager(retries=False, timeout=5)
-        # One that a session before this one has left behind reads the same topic and holds the same port.
+        # An operator of an interrupted session may still read the topic and hold the port.
         self._process.stop()
         self._log_begins = self._process.log.stat().st_size if self._process.log.exists() else 0
 
@@ -54,7 +55,7 @@ class OperatorProcess:
 
     @property
     def prefix(self) -> str:
-        """Of its dag run ids."""
+        """The prefix of the operator's run ids."""
         return self.name
 
     def environment(self) -> dict[str, str]:
@@ -64,7 +65,7 @@ class OperatorProcess:
                 "MLJOB_NAMESPACES": self._namespaces,
                 "MLJOB_RUN_ID_PREFIX": self.prefix,
                 "MLJOB_KAFKA_GROUP_ID": f"test-{self.name}",
-                # They belong to the cluster: of the operators on one stack, those that are told to look after them.
+                # AirflowInstances are cluster-scoped, so of all operators on a stack only some handle them.
                 "MLJOB_AIRFLOW_INSTANCES": "false",
                 "MLJOB_HTTP_PORT": str(self._stack.ports[f"operator-{self.name}"]),
                 "MLJOB_LOG_FORMAT": "json",
@@ -73,23 +74,23 @@ class OperatorProcess:
         )
 
     def start(self, **overrides: str) -> OperatorProcess:
-        """Start it, with variables changed if need be, and wait until it is ready."""
+        """Start the operator and wait until it is ready. ``overrides`` stay for later starts."""
         self._overrides |= overrides
         self.begin("-m", "mljob_operator")
         eventually(self.is_ready, f"operator {self.name} is ready", within=180, evidence=self.log_end)
         return self
 
     def begin(self, *program: str) -> None:
-        """Start this in its place, and don't wait for it."""
+        """Start Python with these arguments as the operator's process, without waiting."""
         self._process.start(Command((sys.executable, *program), self.environment()), self._launch)
 
     def stop(self) -> None:
-        """Ask it to end, as the kubelet does."""
+        """Stop the operator with SIGTERM, as the kubelet does."""
         self._process.stop()
         self._http.clear()
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill the operator."""
         self._process.kill()
 
     @property
@@ -97,12 +98,12 @@ class OperatorProcess:
         return self._process.pid is not None
 
     def cpu_seconds(self) -> float:
-        """What it has used since it was started."""
+        """The processor time since the start, in seconds."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of one of its endpoints; status 0 where nothing listens."""
+        """The status and the body of an endpoint; status 0 where there is no answer."""
         try:
             answer = self._http.request("GET", self.url + path)
         except urllib3.exceptions.HTTPError as error:
@@ -124,7 +125,7 @@ class OperatorProcess:
         }
 
     def requests(self) -> dict[str, float]:
-        """Operations on Airflow so far, by their names."""
+        """The number of requests to Airflow so far, by operation."""
         found: dict[str, float] = {}
         for key, value in self.metrics().items():
             if key[0] == "mljob_airflow_request_seconds_count":
@@ -132,13 +133,13 @@ class OperatorProcess:
         return found
 
     def log(self) -> list[str]:
-        """What it printed in this session."""
+        """The lines of the log in this session."""
         with self._process.log.open("rb") as file:
             file.seek(self._log_begins)
             return file.read().decode(errors="replace").splitlines()
 
     def records(self) -> list[dict[str, Any]]:
-        """Its log lines that are JSON."""
+        """The log lines that are JSON."""
         return [json.loads(line) for line in self.log() if line.startswith("{")]
 
     def log_end(self) -> str:

@@ -1,10 +1,10 @@
-"""Operators that are forked from a process which has imported the operator already.
+"""Operators that are forked from a process which has already imported the operator.
 
-The imports cost more than two seconds of a processor, and the live tests start more than a hundred operators. A forked operator is a process like any other: it
-has a session, an environment, a log and a death of its own.
+The imports cost more than two seconds of a processor, and the live tests start more than a hundred operators. A forked operator has a session, an
+environment and a log of its own.
 
-Run as a program, this module is that process: it reads requests from standard input, a JSON object a line, and answers each with the id of
-the process that it has forked.
+Run as a program, this module is the process to fork from: it reads requests from standard input, one JSON object a line, and answers each with the id
+of the new process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PreloadedOperators:
     """Forks operators while the block runs; ``launch`` is for :meth:`devstack.processes.ManagedProcess.start`.
 
     Args:
-        environment: Variables that libraries read when they are imported (KUBECONFIG).
+        environment: Variables that libraries read at import (KUBECONFIG).
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ class PreloadedOperators:
             self._process.stdin.close()
 
     def launch(self, command: Command, environment: Mapping[str, str], log: Path) -> int:
-        """Fork what ``command`` would execute; the process id."""
+        """Fork a process that does what ``command`` does. Returns the process id."""
         request = {"arguments": command.arguments[1:], "environment": dict(environment), "log": str(log)}
         with self._lock:
             assert self._process.stdin is not None
@@ -63,7 +63,7 @@ def serve() -> None:
     """Fork an operator for each line of standard input."""
     import mljob_operator.main  # noqa: F401
 
-    # Nobody asks how an operator has ended: the kernel need not keep it.
+    # No process waits for the operators, so the kernel must not keep them as zombies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         request = json.loads(line)
@@ -75,7 +75,7 @@ def serve() -> None:
 
 
 def become(request: Mapping[str, Any]) -> None:
-    """Turn a forked process into what ``python <arguments>`` would be."""
+    """Turn a forked process into ``python <arguments>``."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

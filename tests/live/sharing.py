@@ -1,8 +1,8 @@
-"""How live tests share one stack when several workers of pytest-xdist run them: ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
+"""The distribution of live tests to the workers of pytest-xdist, which share one stack: ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
 
-The tests of a file stay together, since they share MLJobs that a fixture has made, and so do files that use the same part of Airflow. A file that
-is marked ``disruptive`` takes something away from all (Kafka, Airflow's api-server, the cancellation DAG): its tests are for a session without
-workers, ``pytest -m "live and disruptive"``.
+One worker runs the tests of a file, because they share fixtures, and files that use the same part of Airflow. Tests marked ``disruptive`` stop
+something that all tests use (Kafka, Airflow's api-server, the cancellation DAG). They run in a session without workers: ``pytest -m "live and
+disruptive"``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
-    # The operator of that file looks after every AirflowInstance of the cluster.
+    # The operator of that file handles every AirflowInstance of the cluster.
     "tests/contract/test_instance_store.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_tenancy.py": "tests/e2e/test_instances.py",
     "tests/e2e/test_gateways.py": "tests/e2e/test_instances.py",
     "tests/integration/test_instance_walk.py": "tests/e2e/test_instances.py",
-    # That file unpauses a DAG whose runs are to stay queued in this one.
+    # That file unpauses a DAG whose runs have to stay queued in this file.
     "tests/contract/test_dag_runs.py": "tests/e2e/test_submission.py",
-    # That file pauses the cancellation DAG, on the oldest Airflow in one session with the others.
+    # This file pauses the cancellation DAG. With the oldest Airflow it runs in one session with the others.
     "tests/contract/test_paused_cancellation_dag.py": "tests/e2e/test_submission.py",
     "tests/e2e/test_cancellation.py": "tests/e2e/test_submission.py",
 }
@@ -45,21 +45,21 @@ ORDER = (
     "tests/e2e/test_cancellation_dag.py",
     "tests/chart/test_cluster.py",
 )
-"""The files that take longest, which begin first, so that no worker is left alone with one of them; of the unit tests, those that wait for whole
-processes. The crash matrix keeps a processor busy, so it
-begins beside files that mostly wait.
+"""The files that take longest start first, so that all workers end at about the same time.
+
+The crash matrix keeps a processor busy, so it starts beside files that mostly wait. Of the unit tests, the file that waits for processes is here.
 """
 
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives the files to the workers, one after the other in the sequence in which they were collected."""
+    """Gives files to the workers in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
 
 def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """For the hook ``pytest_xdist_make_scheduler``."""
+    """The result of the hook ``pytest_xdist_make_scheduler``."""
     if config.getoption("dist") != "loadfile":
         return None
     config.option.loadscopereorder = False
@@ -67,18 +67,18 @@ def scheduling(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process runs tests for another one, which reports of them."""
+    """Whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
 def own_name(name: str) -> str:
-    """A name for something that each worker has one of."""
+    """The name with the worker's id, for something that each worker has."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     return f"{name}-{worker}" if worker else name
 
 
 def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Tests in the sequence in which they are to begin."""
+    """Tests in the order in which they start."""
 
     def place(item: pytest.Item) -> int:
         first = group(item.nodeid)
@@ -88,6 +88,6 @@ def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def group(nodeid: str) -> str:
-    """The file of the tests that a test stays together with."""
+    """The file whose worker runs a test."""
     file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)

@@ -1,6 +1,6 @@
-"""A TCP proxy of the tests' own: another way to a real service, which can be cut while the service itself goes on.
+"""A TCP proxy in front of a real service. Tests cut the proxy while the service keeps running.
 
-Several of them before one Airflow make several Airflows, as far as anybody can tell who only has their addresses.
+Several proxies in front of one Airflow look like several Airflows.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from devstack.ports import HOST
 
 CHUNK = 65_536
 TICK = 0.2
-"""Seconds between two looks whether a connection is to be cut."""
+"""Seconds until an open connection notices a cut."""
 
 
 class TcpProxy:
-    """A port that leads to the host and port of a URL, while the block runs.
+    """A proxy for the host and port of a URL, while the block runs.
 
     Args:
-        target: The URL that it leads to.
+        target: The service's URL.
     """
 
     def __init__(self, target: str) -> None:
@@ -44,19 +44,19 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        """The target's URL, by this way."""
+        """The service's URL with the proxy's host and port."""
         return urlunsplit(self._target._replace(netloc=f"{HOST}:{self._server.server_address[1]}"))
 
     def cut(self) -> None:
-        """End all connections, and every new one before it has said anything."""
+        """Close all connections, and every new one at once."""
         self._cut.set()
 
     def hold(self) -> None:
-        """Take everything and pass nothing on, as a service does that hangs."""
+        """Accept connections and pass nothing on, as a service that hangs."""
         self._held.set()
 
     def mend(self) -> None:
-        """Lead there again."""
+        """Pass everything on again."""
         self._cut.clear()
         self._held.clear()
 

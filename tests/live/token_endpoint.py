@@ -1,4 +1,4 @@
-"""A token endpoint as an OpenID Connect provider has one, on loopback: the grant client_credentials, and tokens without a signature."""
+"""The token endpoint of an OpenID Connect provider, on loopback: the grant client_credentials, and unsigned tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.live.loopback import LoopbackServer, QuietHandler
 
 
 def token(subject: str, seconds: int) -> str:
-    """A token as Kafka's validator of unsecured ones takes it."""
+    """An unsigned token that Kafka's validator for unsecured tokens accepts."""
     now = int(time.time())
     parts = ({"alg": "none"}, {"sub": subject, "iat": now, "exp": now + seconds})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
@@ -21,11 +21,11 @@ class TokenEndpoint(LoopbackServer):
     """The endpoint, while the block runs.
 
     Args:
-        client: Its id and its secret.
-        lifetime: Seconds that a token holds.
+        client: The client's id and secret.
+        lifetime: Seconds until a token expires.
 
     Attributes:
-        asked: The scope of each request that was granted.
+        asked: The scope of each granted request.
     """
 
     def __init__(self, client: tuple[str, str], *, lifetime: int) -> None:

@@ -1,4 +1,4 @@
-"""The event topic as anybody may read it: what either producer said of a run, and when."""
+"""The events of both producers, read from the topic."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Told:
     """A message.
 
     Attributes:
-        producer: Whose format it has.
-        event: ``task_instance.running``.
-        task: Task id and map index; None for one about the run.
-        at: When it was produced, in seconds since the epoch.
-        key: The message's.
-        value: The message itself, for whoever wants to send it again.
+        producer: ``OURS`` or ``AIRFLOWS``, by the message's format.
+        event: The kind of event, as in ``task_instance.running``.
+        task: Task id and map index; None for an event about the run.
+        at: The time of production in seconds since the epoch.
+        key: The message's key.
+        value: The message's value, unparsed.
     """
 
     producer: str
@@ -36,12 +36,12 @@ class Told:
 
     @property
     def state(self) -> str:
-        """What the event says has come about: its last word."""
+        """The state that the event tells of: the last part of its kind."""
         return self.event.rpartition(".")[2]
 
 
 class Topic:
-    """All that comes to a topic from now on, in the sequence of each partition."""
+    """The messages of a topic from now on, in the order of each partition."""
 
     def __init__(self, servers: str, topic: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "nobody", "enable.auto.commit": False})
@@ -52,7 +52,7 @@ class Topic:
         self._told: dict[str, list[Told]] = defaultdict(list)
 
     def about(self, run_id: str | None) -> list[Told]:
-        """What has been said of a run so far."""
+        """The messages about a run so far; empty for None."""
         while batch := self._consumer.consume(500, timeout=0.05):
             for message in batch:
                 assert message.error() is None, message.error()
