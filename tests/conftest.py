@@ -1,13 +1,13 @@
-"""What all tests share: one stack of the real parts for the whole session, and operators of the tests' own on it.
+"""Fixtures of all tests: one stack of the real parts for the whole session, and operators on it.
 
-The stack is in ``.dev-test`` and goes when the session ends; the logs stay in ``.dev-test-logs`` when a test has failed. With
-``KEEP_TEST_STACK=1`` the stack stays up, and the next session takes it over: for people who write tests.
+The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in ``.dev-test-logs`` when a test has failed. With
+``KEEP_TEST_STACK=1`` the stack keeps running, and the next session uses it: for people who write tests.
 
-``pytest --airflow oldest`` runs the tests that are marked ``every_airflow`` or ``oldest_airflow``, with the oldest Airflow that is
-supported, in ``.dev-test-oldest``. The newest Airflow runs all tests but those of ``oldest_airflow``.
+``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the oldest Airflow that is supported, in
+``.dev-test-oldest``. Without the option, all tests but those marked ``oldest_airflow`` run, with the newest Airflow.
 
 A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not disruptive"`` runs live tests side by side: each worker has
-operators of its own on the one stack, and the tests of one file stay together (:mod:`tests.live.sharing`).
+operators of its own on the one stack, and one worker runs the tests of a file (:mod:`tests.live.sharing`).
 """
 
 from __future__ import annotations
@@ -42,37 +42,37 @@ ROOT = Path(__file__).resolve().parent.parent
 DIRECTORIES = {NEWEST: ROOT / ".dev-test", OLDEST: ROOT / ".dev-test-oldest"}
 DAGS_FOLDERS = (ROOT / "tests" / "e2e" / "dags", ROOT / "tests" / "e2e" / "dags_broken")
 REMOVABLE = "removable_dags"
-"""A folder of DAGs in the stack's directory, for tests that add DAG files and take them away."""
+"""A folder of DAGs in the stack's directory, for tests that add and remove DAG files."""
 DAG_REPOSITORY = "versioned_dags"
 """A git repository of DAGs in the stack's directory, for tests that change a DAG while its runs keep their version."""
 DEFAULT_TIMEOUT = 600
 SESSION = "MLJOB_TEST_SESSION"
-"""The environment variable with the session's id: what a session before this one has left behind is told by it."""
+"""The environment variable with the session's id. It tells the stack of this session from one of an earlier session."""
 KEEP = bool(os.environ.get("KEEP_TEST_STACK"))
 SHOWN_LOGS = pytest.StashKey[set[str]]()
 
-LINES_OF_UNWELL = 30
-"""How much of the log of a component that is not well a failed test shows."""
+LINES_OF_LOG = 30
+"""How many lines of the log of a component that is not ready a failed test shows."""
 
 PARALLELISM = 10
-"""Tasks that run at the same time in the tests' Airflow. Each is a process; more of them would only wait for each other."""
+"""How many tasks run at the same time in the tests' Airflow. Each task is a process, and more would wait for a processor."""
 
 AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "tests" / "live" / "airflow_plugins"),
-    # Every task of every DAG tells of itself, also in DAGs that know nothing of MLJobs ...
+    # Every task of every DAG sends events, also in DAGs that know nothing of MLJobs ...
     "AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS": "True",
-    # ... and so does Airflow's own producer, on the same topic: what both say has to come to the same status.
+    # ... and Airflow's own producer sends events to the same topic. Both have to lead to the same status.
     "AIRFLOW__KAFKA_EVENT_PRODUCER__DAG_RUN_EVENTS_ENABLED": "True",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_EVENTS_ENABLED": "True",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TOPIC": DEFAULT_TOPIC,
     "AIRFLOW__KAFKA_EVENT_PRODUCER__SOURCE": "devstack",
-    # The monitoring DAGs are paused, like everywhere; tests/e2e/test_monitoring.py makes the Connection and the topic.
+    # The monitoring DAGs are paused by default. tests/e2e/test_monitoring.py creates the Connection and the topic.
     "AIRFLOW__MLJOB__SLACK_CONN_ID": "slack_tests",
     "AIRFLOW__MLJOB__SLACK_CHANNEL": "#platform",
     "AIRFLOW__MLJOB__REPORT_URL": "http://reports.example",
     "AIRFLOW__MLJOB__REPORT_TOPIC": "airflow.reports",
-    # They look when a test says so, and at no other time: whom they told of what depends on how often they looked.
+    # The monitoring DAGs run only when a test triggers them, because their messages depend on earlier runs.
     "AIRFLOW__MLJOB__MONITOR_SCHEDULE": "none",
     "AIRFLOW__MLJOB__BOTTLENECKS_SCHEDULE": "none",
 }
@@ -83,25 +83,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--airflow",
         choices=AIRFLOW_ENVIRONMENTS,
         default=NEWEST,
-        help="with which Airflow to run the tests that it is for",
+        help="the Airflow to run with; only tests for this Airflow run",
     )
-    parser.addoption("--stack", help="the folder of the stack, where another session may have the usual one")
+    parser.addoption("--stack", help="the folder of the stack, if another session uses the default one")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session an id that its workers know too."""
+    """Set the session's id, which workers inherit."""
     if not sharing.is_worker(config):
         os.environ[SESSION] = uuid.uuid4().hex
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Which worker runs which test."""
+    """The distribution of tests to workers."""
     return sharing.scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests for this Airflow. A live test's time begins when the stack is up: building the stack takes minutes where nothing is cached."""
+    """Keep the tests for this Airflow, and let a live test's timeout begin when the stack is up: the first start takes minutes."""
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
     others: list[pytest.Item] = []
@@ -119,7 +119,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _airflows(item: pytest.Item) -> tuple[str, ...]:
-    """Those that a test is for."""
+    """The Airflows that a test is for."""
     if item.get_closest_marker("oldest_airflow"):
         return (OLDEST,)
     return (NEWEST, OLDEST) if item.get_closest_marker("every_airflow") else (NEWEST,)
@@ -127,13 +127,13 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails shows the last lines of the operators that it used, and of what of the stack is not well; no lines twice."""
+    """Add to a failed test's report the log ends of its operators and of components that are not ready, each text once."""
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
         for name, value in getattr(item, "funcargs", {}).items():
             if isinstance(value, Stack):
-                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _unwell(value)]
+                report.sections += [(f"{part}, which is {state}", log) for part, state, log in _not_ready(value)]
             if isinstance(value, Installation) and value.operator.name not in report.longreprtext:
                 log = value.operator.log_end()
                 if log not in shown:
@@ -142,38 +142,38 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _unwell(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    """The components that should be ready and are not: the name, the state, and the end of the log of each."""
+def _not_ready(stack: Stack) -> Iterator[tuple[str, str, str]]:
+    """The components that are not ready: the name, the state, and the end of the log of each."""
     for name, state in stack.states().items():
         if state != "ready" and name != "operator":
             log = stack.log(name)
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            yield name, state, "\n".join(lines[-LINES_OF_UNWELL:])
+            yield name, state, "\n".join(lines[-LINES_OF_LOG:])
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The whole development stack, without its operator. The first worker that asks for the stack brings it up."""
+    """The development stack without an operator. The first worker that needs the stack starts it."""
     directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
-        # Datasets and models of the example DAGs: those of a demo must not make a test succeed. Airflow's processes inherit the variable.
+        # The folder for the example DAGs' datasets and models, which Airflow's processes inherit. The data of a demo must not make a test succeed.
         environment.setenv("MLJOB_DATA_DIR", str(directory / "data"))
         _bring_up(request.config, directory)
         yield Stack(directory)
 
 
 def _directory(config: pytest.Config) -> Path:
-    """Where the session's stack is."""
+    """The directory of the session's stack."""
     chosen = config.getoption("stack")
     return ROOT / chosen if chosen else DIRECTORIES[config.getoption("airflow")]
 
 
 def _bring_up(config: pytest.Config, directory: Path) -> None:
-    """Bring up the stack, unless another worker of this session has done so."""
+    """Start the stack, unless another worker of this session has done so."""
     of_session = directory / "session"
     settings = AIRFLOW_SETTINGS
     with _shown(config), locked(directory.with_name(f"{directory.name}.lock"), "starting the tests' stack"):
-        if _said_of(directory) == [os.environ[SESSION], "up"]:
+        if _session_of(directory) == [os.environ[SESSION], "up"]:
             return
         say(f"\n  the tests' stack, in {directory.name}:")
         stack = Stack(directory)
@@ -203,17 +203,17 @@ def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
     return (repository.directory,)
 
 
-def _said_of(directory: Path) -> list[str]:
-    """The session that has brought up the stack in a directory, and how far it came."""
+def _session_of(directory: Path) -> list[str]:
+    """The id of the session that has started the stack in a directory, and its state: begun or up."""
     of_session = directory / "session"
     return of_session.read_text().split() if of_session.exists() else []
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Remove the stack when every worker has ended, and keep its logs where a test has failed."""
+    """Remove the stack when all workers have ended, and keep its logs if a test has failed."""
     directory = _directory(session.config)
-    if sharing.is_worker(session.config) or os.environ[SESSION] not in _said_of(directory):
+    if sharing.is_worker(session.config) or os.environ[SESSION] not in _session_of(directory):
         return
     with _shown(session.config):
         logs = directory.with_name(f"{directory.name}-logs")
@@ -226,7 +226,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _shown(config: pytest.Config) -> AbstractContextManager[None]:
-    """Starting and stopping is shown as it goes on, not kept for the report."""
+    """Print the progress of starting and stopping at once, instead of capturing it."""
     manager = config.pluginmanager.getplugin("capturemanager")
     shown: AbstractContextManager[None] = manager.global_and_fixture_disabled() if manager else nullcontext()
     return shown
@@ -234,7 +234,7 @@ def _shown(config: pytest.Config) -> AbstractContextManager[None]:
 
 @pytest.fixture(scope="session")
 def airflow(stack: Stack) -> Iterator[AirflowRest]:
-    """Airflow, asked past the operator."""
+    """Airflow's REST API, without the operator."""
     env = stack.env
     airflow = AirflowRest(env["AIRFLOW_URL"], env["AIRFLOW_USER"], env["AIRFLOW_PASSWORD"])
     yield airflow
@@ -254,28 +254,28 @@ def kubectl(stack: Stack) -> Kubectl:
 
 
 class NewInstallation(Protocol):
-    """Starts an operator that watches a new namespace; ``overrides`` are environment variables."""
+    """Starts an operator that watches a new namespace. ``overrides`` are environment variables."""
 
     def __call__(self, name: str, *, start: bool = ..., **overrides: str) -> Installation: ...
 
 
 @pytest.fixture(scope="session")
 def launch(stack: Stack) -> Iterator[Launch]:
-    """Makes the processes of operators."""
+    """Starts processes of operators."""
     with PreloadedOperators({"KUBECONFIG": stack.operator_env()["KUBECONFIG"]}) as operators:
         yield operators.launch
 
 
 @pytest.fixture(scope="session")
 def new_installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """Operators that run until the session ends; for whoever wants one for a while, ``installation``."""
+    """Makes operators that run until the session ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
 
 @pytest.fixture
 def installation(stack: Stack, kubectl: Kubectl, launch: Launch) -> Iterator[NewInstallation]:
-    """Operators that run until the test ends."""
+    """Makes operators that run until the test ends."""
     with ExitStack() as at_the_end:
         yield _installer(stack, kubectl, launch, at_the_end.callback)
 
@@ -297,11 +297,11 @@ def _installer(
 
 @pytest.fixture(scope="session")
 def with_kafka(new_installation: NewInstallation) -> Installation:
-    """An operator that reads events from Kafka, and Airflow's REST API beside them."""
+    """An operator that reads events from Kafka and Airflow's change feed."""
     return new_installation(sharing.own_name("with-kafka"), MLJOB_DEAD_LETTER_TOPIC="mljob.unreadable")
 
 
 @pytest.fixture(scope="session")
 def rest_only(new_installation: NewInstallation) -> Installation:
-    """An operator that has Airflow's REST API alone."""
+    """An operator that reads Airflow's change feed only."""
     return new_installation(sharing.own_name("rest-only"), MLJOB_KAFKA_BOOTSTRAP_SERVERS="")

@@ -1,5 +1,5 @@
-"""The world in memory, for unit tests: small, and held to the same suite as the real thing (``tests/contract``).
+"""Fakes of Airflow and the Kubernetes API for unit tests. ``tests/contract`` runs one suite on the fakes and on the real parts.
 
-Faults are made here that the real parts can't be made to show on demand: an answer that is lost after the request took effect, a
-write that somebody else overtakes.
+The fakes can also show faults that the real parts don't show on demand: a lost answer to a request that took effect, or a write that another
+writer overtakes.
 """

@@ -1,4 +1,4 @@
-"""Airflow's dag runs, in memory."""
+"""Airflow's DAG runs, in memory."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class FakeRun:
 
 
 class FakeUser:
-    """A fake Airflow as somebody sees it who is not the operator's own user.
+    """A fake Airflow for another user than the operator's.
 
     Attributes:
-        locked: Whether it refuses the credentials.
-        calls: What was asked by this user, in sequence.
+        locked: Whether Airflow refuses this user's credentials.
+        calls: The names of this user's requests, in order.
     """
 
     def __init__(self, airflow: FakeAirflow, *, locked: bool) -> None:
@@ -71,7 +71,7 @@ class FakeUser:
 
     @property
     def cancelling(self) -> FakeUser:
-        """As of the Airflow itself, for the same user."""
+        """The adapter for cancellations, which is the same."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -89,23 +89,24 @@ class FakeUser:
 
 
 class FakeAirflow:
-    """Airflow's dag runs, in memory.
+    """Airflow's DAG runs, in memory.
 
     Attributes:
-        dags: Task ids by DAG id; what is not here is unknown.
-        required: Names that a DAG's conf must have, or Airflow refuses it.
+        dags: Task ids by DAG id. Other DAGs do not exist.
+        required: By DAG id, the names of params that a conf must have.
         dag_params: Params by DAG id.
-        paused: DAGs that are paused.
-        stale: DAGs that are in no file any more.
-        daily: DAGs that have a schedule.
-        down: Whether requests get no answer.
-        locked: Whether it refuses the credentials.
-        version: Which one it is.
-        unhealthy: Its parts that are not well.
-        down_for: How many requests of a kind get none.
-        lose_answers: How many submissions take effect without an answer.
-        denies: How many times it says that a run which is there is not.
-        calls: What was asked, in sequence.
+        paused: The ids of paused DAGs.
+        stale: The ids of DAGs that are in no file any more.
+        daily: The ids of DAGs with a schedule.
+        runs: By DAG id and run id.
+        down: Whether no request gets an answer.
+        locked: Whether the credentials are refused.
+        version: Airflow's version.
+        unhealthy: The components that are not healthy.
+        down_for: By name, how many next requests get no answer.
+        lose_answers: How many next submissions take effect without an answer.
+        denies: How many next requests are told that an existing run does not exist.
+        calls: The names of all requests, in order.
     """
 
     def __init__(self, clock: Clock, dags: Mapping[str, tuple[str, ...]] | None = None) -> None:
@@ -130,7 +131,7 @@ class FakeAirflow:
 
     @property
     def cancelling(self) -> FakeAirflow:
-        """Nothing waits here, and so nothing has to be kept apart."""
+        """The adapter for cancellations, which is the same: no request of the fake waits."""
         return self
 
     # DagRuns
@@ -138,7 +139,7 @@ class FakeAirflow:
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """As Airflow: 404 for an unknown DAG, 400 for a conf that doesn't fit, 409 adopts."""
+        """Create a run, or adopt the existing one. Refuses an unknown DAG and an invalid conf, as Airflow does."""
         self.asked("submit")
         if dag_id not in self.dags:
             raise DagNotFound(f"no DAG {dag_id}", get_close_matches(dag_id, self.dags))
@@ -154,12 +155,12 @@ class FakeAirflow:
         return self.fact(run)
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """The DAG's."""
+        """The params of a DAG."""
         self.asked("params")
         return dict(self.dag_params.get(dag_id, {}))
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """A run's."""
+        """The conf of a run."""
         self.asked("conf")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -169,7 +170,7 @@ class FakeAirflow:
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """The failed tasks again."""
+        """Clear the failed tasks of a run."""
         self.asked("clear_failed")
         run = self._seen(dag_id, run_id)
         if run is None:
@@ -186,19 +187,19 @@ class FakeAirflow:
         return self.fact(run)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """One run."""
+        """A run, or None."""
         self.asked("get")
         run = self._seen(dag_id, run_id)
         return self.fact(run) if run else None
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """Its task instances."""
+        """The task instances of a run."""
         self.asked("tasks")
         run = self.runs.get((dag_id, run_id))
         return [replace(task, seen=self._clock()) for task in run.tasks.values()] if run else []
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """What its waiting tasks ask."""
+        """The questions of the tasks that wait for a person."""
         self.asked("questions")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -210,7 +211,7 @@ class FakeAirflow:
         }
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """What its tasks published, and what is asked for."""
+        """The outputs that the tasks of a run published, and the XComs that ``sources`` name."""
         self.asked("outputs")
         run = self.runs.get((dag_id, run_id))
         if run is None:
@@ -219,20 +220,20 @@ class FakeAirflow:
         return Outputs(run.outputs | {name: value for name, value in named.items() if value is not None})
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """The cancellation DAG does its work at once, unless it is paused or missing."""
+        """Trigger the cancellation DAG, unless it is paused or missing."""
         self.asked("trigger_cancellation")
         if CANCEL_DAG not in self.dags or CANCEL_DAG in self.paused:
             raise DagRefused("the cancellation DAG can't run")
         await self.submit(CANCEL_DAG, cancel_run_id(run_id), {"dag_id": dag_id, "dag_run_id": run_id}, reason)
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Whether the cancellation DAG is at it."""
+        """Whether a run of the cancellation DAG is cancelling this run."""
         self.asked("cancellation_runs")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         return run is not None and any(task.state in ACTIVE_TASK for task in run.tasks.values())
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Fail what is unfinished."""
+        """Set the unfinished task instances and the run to failed."""
         self.asked("cancel")
         if (run := self.runs.get((dag_id, run_id))) is not None and run.state not in TERMINAL_RUN:
             now = self._clock()
@@ -242,7 +243,7 @@ class FakeAirflow:
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Runs that a run's tasks claim to have started, and that have not ended."""
+        """The unfinished runs that the tasks of a run say they have triggered."""
         self.asked("children")
         run = self.runs.get((dag_id, run_id))
         claimed = run.children if run is not None else []
@@ -253,26 +254,26 @@ class FakeAirflow:
         ]
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """Another note."""
+        """Set the note of a run."""
         self.asked("set_note")
         if (run := self.runs.get((dag_id, run_id))) is not None:
             run.note, run.changed = note, self._clock()
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """A cancellation run that waits."""
+        """Fail a queued run of the cancellation DAG."""
         self.asked("drop_cancellation")
         run = self.runs.get((CANCEL_DAG, cancel_run_id(run_id)))
         if run is not None and run.state is RunState.QUEUED:
             self.end(run, RunState.FAILED)
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """The change feed."""
+        """The operator's runs that changed since a time."""
         self.asked("changed_runs")
         changed = {(run.dag_id, run.run_id) for run in self.runs.values() if run.changed >= since}
         return [change for change in self._ours() if (change.dag_id, change.run_id) in changed]
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """The change feed."""
+        """The task instances of the operator's runs that changed since a time."""
         self.asked("changed_tasks")
         return [
             TaskChange(run.dag_id, run.run_id, replace(task, seen=self._clock()))
@@ -282,7 +283,7 @@ class FakeAirflow:
         ]
 
     async def active_runs(self) -> list[RunChange]:
-        """Queued and running ones."""
+        """The operator's queued and running runs."""
         self.asked("active_runs")
         return [change for change in self._ours() if change.fact.state not in TERMINAL_RUN]
 
@@ -294,7 +295,7 @@ class FakeAirflow:
         ]
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Why each schedules nothing."""
+        """Why each DAG schedules no task: stale, paused, or None."""
         self.asked("halts")
         return {
             dag_id: Halt.STALE if dag_id in self.stale else Halt.PAUSED if dag_id in self.paused else None
@@ -302,36 +303,36 @@ class FakeAirflow:
         }
 
     async def paused_dags(self) -> set[str]:
-        """Paused DAGs."""
+        """The ids of paused DAGs."""
         self.asked("paused_dags")
         return set(self.paused)
 
     async def probe(self) -> Pulse:
-        """It is what it is said to be."""
+        """The version and the health."""
         self.asked("probe")
         parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
         health = {part: "unhealthy" if part in self.unhealthy else "healthy" for part in parts}
         return Pulse(self.version, InstanceHealth(**health))
 
     async def close(self) -> None:
-        """Nothing is under way."""
+        """Do nothing: the fake has no connections."""
 
-    # What happens in Airflow
+    # Changes in Airflow
 
     def _seen(self, dag_id: str, run_id: str) -> FakeRun | None:
-        """A run, if Airflow tells of it."""
+        """A run, unless Airflow denies it."""
         run = self.runs.get((dag_id, run_id))
         return run if run is not None and not self.denied() else None
 
     def denied(self) -> bool:
-        """Whether it is said not to be there once more."""
+        """Whether this request is told that a run does not exist; counts ``denies`` down."""
         if self.denies > 0:
             self.denies -= 1
             return True
         return False
 
     def of_date(self, dag_id: str, date: datetime | None) -> FakeRun | None:
-        """A DAG's run of a logical date."""
+        """The run of a DAG with this logical date."""
         runs = (run for run in self.runs.values() if run.dag_id == dag_id)
         return next((run for run in runs if date is not None and run.date == date), None)
 
@@ -343,7 +344,7 @@ class FakeAirflow:
         note: str | None = None,
         date: datetime | None = None,
     ) -> FakeRun:
-        """There is a new run."""
+        """Create a queued run."""
         now = self._clock()
         run = FakeRun(
             dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now, note=note or None, date=date
@@ -356,20 +357,20 @@ class FakeAirflow:
         return run
 
     def only_run(self, dag_id: str = "train") -> FakeRun:
-        """The one run of a DAG."""
+        """The only run of a DAG."""
         (run,) = [run for run in self.runs.values() if run.dag_id == dag_id]
         return run
 
     def begin(self, run: FakeRun) -> None:
-        """The scheduler starts the run."""
+        """Start a run, as the scheduler does."""
         run.state, run.start, run.changed = RunState.RUNNING, self._clock(), self._clock()
 
     def end(self, run: FakeRun, state: RunState) -> None:
-        """The scheduler ends it."""
+        """End a run, as the scheduler does."""
         run.state, run.end, run.changed = state, self._clock(), self._clock()
 
     def clear(self, run: FakeRun, *keys: tuple[str, int]) -> None:
-        """Somebody clears tasks: they are to run again, and the run with them if it had ended."""
+        """Clear tasks, by default all. A terminal run becomes queued again."""
         now = self._clock()
         for key in keys or tuple(run.tasks):
             task = run.tasks[key]
@@ -381,19 +382,24 @@ class FakeAirflow:
     def set_task(
         self, run: FakeRun, task_id: str, state: TaskState, *, map_index: int = -1, try_number: int = 1
     ) -> None:
-        """A task instance changes."""
+        """Change a task instance."""
         now = self._clock()
         run.tasks[task_id, map_index] = TaskFact(
             task_id, map_index, try_number, state, StatusSource.REST, now, now, start=now
         )
 
     def fact(self, run: FakeRun) -> RunFact:
-        """As REST tells it."""
+        """The run as the REST API gives it."""
         now = self._clock()
         return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, created=run.created)
 
     def asked(self, call: str) -> None:
-        """A request arrives."""
+        """Record a request.
+
+        Raises:
+            AirflowUnavailable: The request gets no answer.
+            AirflowUnauthorized: The credentials are refused.
+        """
         self.calls.append(call)
         if self.down_for.get(call, 0) > 0:
             self.down_for[call] -= 1

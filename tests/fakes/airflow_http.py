@@ -1,7 +1,7 @@
-"""The fake Airflow behind Airflow's REST API: what the operator's adapter asks of a real one, answered from a :class:`FakeAirflow`.
+"""Airflow's REST API in front of a :class:`FakeAirflow`, as far as the operator's adapter uses the API.
 
-Answers are as Airflow 3.3 gives them, in the fields that anybody here reads. ``tests/contract`` holds the adapter in front of this server to the
-suite that it passes in front of a real Airflow.
+Answers have the fields of Airflow 3.3 that the operator or a test reads. ``tests/contract`` runs the same suite with the adapter in front of this server
+and in front of a real Airflow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .airflow import FakeAirflow, FakeRun
 
 API = "/api/v2"
 MAXIMUM_PAGE = 100
-"""Rows of an answer, as Airflow's ``[api] maximum_page_limit``."""
+"""The most rows of an answer: Airflow's default of ``[api] maximum_page_limit``."""
 OUTPUTS_KEY = "mljob_outputs"
 _RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]+")
 
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """An answer that is not 2xx.
+    """An answer with an error status.
 
     Attributes:
         status: The HTTP status.
@@ -52,9 +52,9 @@ class Request:
     """One request.
 
     Attributes:
-        parts: What the route's pattern found in the path, unquoted.
-        query: Each parameter's values.
-        body: The JSON that came with it.
+        parts: The variable segments of the path, unquoted.
+        query: The values of each parameter.
+        body: The JSON body.
     """
 
     parts: tuple[str, ...]
@@ -62,12 +62,12 @@ class Request:
     body: Any = None
 
     def one(self, name: str) -> str | None:
-        """A parameter that is given at most once."""
+        """The first value of a parameter, or None."""
         values = self.query.get(name)
         return values[0] if values else None
 
     def time(self, name: str) -> datetime | None:
-        """A parameter that is a time."""
+        """The first value of a parameter as a time, or None."""
         text = self.one(name)
         return datetime.fromisoformat(text) if text else None
 
@@ -79,7 +79,7 @@ _Handler = Callable[["AirflowApi", Request], Answer]
 
 
 def _route(method: str, path: str) -> Callable[[_Handler], _Handler]:
-    """Register a method for a path, in which ``{}`` stands for one segment."""
+    """Register a function for a method and a path. ``{}`` in the path stands for one segment."""
     pattern = re.compile(API + re.escape(path).replace(r"\{\}", "([^/]+)"))
 
     def register(handler: _Handler) -> _Handler:
@@ -90,16 +90,16 @@ def _route(method: str, path: str) -> Callable[[_Handler], _Handler]:
 
 
 class AirflowApi:
-    """Airflow's REST API over a fake Airflow. One request at a time.
+    """Airflow's REST API in front of a fake Airflow. It answers one request at a time.
 
     Args:
-        airflow: The fake; change it only while you hold ``lock``.
-        user: Who may log in.
-        password: With which password.
+        airflow: The fake. Other threads must hold ``lock`` to change it.
+        user: The only user.
+        password: The user's password.
 
     Attributes:
         lock: Held while a request is answered.
-        requests: How many requests were answered.
+        requests: The number of answered requests.
     """
 
     def __init__(self, airflow: FakeAirflow, *, user: str = "admin", password: str = "secret") -> None:
@@ -110,7 +110,7 @@ class AirflowApi:
         self._tokens: set[str] = set()
 
     def answer(self, method: str, target: str, token: str | None, body: bytes) -> Answer:
-        """Status and JSON for one request."""
+        """The status and the JSON of the answer to a request."""
         url = urlsplit(target)
         with self.lock:
             self.requests += 1
@@ -136,27 +136,27 @@ class AirflowApi:
         self._tokens.add(token)
         return 201, {"access_token": token}
 
-    # What there is
+    # Airflow and its DAGs
 
     @_route("GET", "/version")
     def version(self, _: Request) -> Answer:
-        """Which Airflow it is."""
+        """Airflow's version."""
         return 200, {"version": _now(self.airflow.probe()).version, "git_version": None}
 
     @_route("GET", "/monitor/health")
     def health(self, _: Request) -> Answer:
-        """How its parts are."""
+        """The health of Airflow's components."""
         health = _now(self.airflow.probe()).health.model_dump()
         return 200, {part: {"status": status} for part, status in health.items()}
 
     @_route("GET", "/importErrors")
     def import_errors(self, _: Request) -> Answer:
-        """Every DAG file can be imported."""
+        """No import errors."""
         return 200, {"import_errors": [], "total_entries": 0}
 
     @_route("GET", "/dags")
     def dags(self, request: Request) -> Answer:
-        """DAGs, or those that are paused or not."""
+        """All DAGs, or the paused or unpaused ones."""
         wanted = request.one("paused")
         rows = [self._dag_row(dag_id) for dag_id in sorted(self.airflow.dags)]
         return 200, _page(request, "dags", [row for row in rows if wanted in (None, str(row["is_paused"]).lower())])
@@ -168,13 +168,13 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/details")
     def details(self, request: Request) -> Answer:
-        """One DAG, with its params."""
+        """One DAG with its params."""
         dag_id = self._known(request.parts[0])
         return 200, {**self._dag_row(dag_id), "params": self.airflow.dag_params.get(dag_id, {})}
 
     @_route("GET", "/dags/{}/tasks")
     def dag_tasks(self, request: Request) -> Answer:
-        """A DAG's tasks, each before the next."""
+        """The tasks of a DAG, each upstream of the next."""
         tasks = self.airflow.dags[self._known(request.parts[0])]
         rows = [
             {"task_id": task_id, "downstream_task_ids": list(tasks[number + 1 : number + 2])}
@@ -186,7 +186,7 @@ class AirflowApi:
 
     @_route("POST", "/dags/{}/dagRuns")
     def trigger(self, request: Request) -> Answer:
-        """A new run; 409 for one that is there."""
+        """Create a run; 409 where the run id or the logical date exists."""
         dag_id, body = self._known(request.parts[0]), request.body
         if not isinstance(body.get("conf"), dict) or "logical_date" not in body:
             raise Refused(422, "body: conf and logical_date are required")
@@ -205,7 +205,7 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns")
     def runs(self, request: Request) -> Answer:
-        """Runs, of one DAG or of all (``~``), that fit all that is asked for."""
+        """The runs of one DAG or of all (``~``) that pass the filters."""
         found = [run for run in self._runs(request) if _fits_run(run, request)]
         return 200, _page(request, "dag_runs", [_run_row(run) for run in found])
 
@@ -216,7 +216,7 @@ class AirflowApi:
 
     @_route("PATCH", "/dags/{}/dagRuns/{}")
     def set_run(self, request: Request) -> Answer:
-        """Set a run's note, or its state: what runs fails with it, what waits is skipped."""
+        """Set a run's note or state. With the state, running tasks become failed and tasks without a state skipped."""
         run = self._run(request)
         if "note" in request.body:
             _now(self.airflow.set_note(run.dag_id, run.run_id, request.body["note"]))
@@ -234,7 +234,7 @@ class AirflowApi:
 
     @_route("POST", "/dags/{}/dagRuns/{}/clear")
     def clear(self, request: Request) -> Answer:
-        """Have an ended run's failed tasks run again."""
+        """Clear the failed tasks of a run."""
         run = self._run(request)
         bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
         failed = [key for key, task in run.tasks.items() if task.state in bad]
@@ -246,7 +246,7 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/taskInstances")
     def task_instances(self, request: Request) -> Answer:
-        """Task instances, of one run or of all (``~``), that changed since a time."""
+        """The task instances of one run or of all (``~``) that pass the filters."""
         dag_id, run_id = request.parts
         if run_id != "~" and (dag_id, run_id) not in self.airflow.runs:
             raise Refused(404, f"DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found")
@@ -262,7 +262,7 @@ class AirflowApi:
 
     @_route("PATCH", "/dags/{}/dagRuns/{}/taskInstances")
     def set_tasks(self, request: Request) -> Answer:
-        """Set the states of several."""
+        """Set the states of several task instances."""
         run = self._run(request)
         for action in request.body["actions"]:
             for entity in action["entities"]:
@@ -275,7 +275,7 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/hitlDetails")
     def questions(self, request: Request) -> Answer:
-        """What tasks ask of people, and nobody has answered; an empty list for a run that is not there."""
+        """The unanswered questions of a run's tasks; none for a run that does not exist."""
         dag_id, run_id = request.parts
         run = self.airflow.runs.get((dag_id, run_id))
         if run is None:
@@ -289,7 +289,7 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries")
     def xcoms(self, request: Request) -> Answer:
-        """The XComs of one task or of all (``~``) that have a key; an empty list for a run that is not there."""
+        """The XComs with a key of one task or of all (``~``); none for a run that does not exist."""
         dag_id, run_id, task_id = request.parts
         run, wanted = self.airflow.runs.get((dag_id, run_id)), request.one("xcom_key")
         if run is None:
@@ -304,7 +304,7 @@ class AirflowApi:
 
     @_route("GET", "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries/{}")
     def xcom(self, request: Request) -> Answer:
-        """One XCom, as it is stored."""
+        """One XCom as it is stored."""
         run, (_, _, task_id, key) = self._run(request), request.parts
         values = _xcoms(run)
         if (task_id, key) not in values:
@@ -315,18 +315,18 @@ class AirflowApi:
 
     @_route("GET", "/backfills")
     def backfills(self, request: Request) -> Answer:
-        """A DAG's backfills, the newest first."""
+        """The backfills of a DAG, the newest first."""
         made = reversed(self.airflow.backfills.made.values())
         rows = [_backfill_row(one) for one in made if one.dag_id == request.one("dag_id")]
         return 200, _page(request, "backfills", rows)
 
     @_route("POST", "/backfills")
     def create_backfill(self, request: Request) -> Answer:
-        """A new backfill; 409 while the DAG has another one."""
+        """Create a backfill; 409 while the DAG has an active one."""
         body = request.body
         conf = dict(body["dag_run_conf"] or {})
         marker = Marker.read(conf)
-        assert marker is not None, "the operator marks its own"
+        assert marker is not None, "the operator's backfills have a marker"
         order = Order(
             datetime.fromisoformat(body["from_date"]),
             datetime.fromisoformat(body["to_date"]),
@@ -362,7 +362,7 @@ class AirflowApi:
         """Its queued runs fail, and it is closed."""
         return self._set_backfill(request, self.airflow.backfills.cancel(int(request.parts[0])))
 
-    # How it is done
+    # Helpers
 
     def _set_backfill(self, request: Request, change: Coroutine[Any, Any, None]) -> Answer:
         backfill = self.airflow.backfills.made.get(int(request.parts[0]))
@@ -378,7 +378,7 @@ class AirflowApi:
         return dag_id
 
     def _runs(self, request: Request) -> list[FakeRun]:
-        """In the order in which they were made."""
+        """The runs of a DAG or of all (``~``), in the order of their creation."""
         (dag_id, *_) = request.parts
         if dag_id != "~":
             self._known(dag_id)
@@ -408,7 +408,7 @@ _FOR_EVERYBODY = {AirflowApi.version, AirflowApi.health}
 
 
 def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What one of the fake's methods returns: none of them waits for anything."""
+    """The result of one of the fake's coroutines, none of which waits."""
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -417,7 +417,7 @@ def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _page(request: Request, name: str, rows: list[Json]) -> Json:
-    """As many rows as an answer may have, and how to ask for the rest."""
+    """One page of rows, with the cursor of the next page where the request uses cursors."""
     limit = min(int(request.one("limit") or MAXIMUM_PAGE), MAXIMUM_PAGE)
     cursor = request.one("cursor")
     begin = int(cursor or request.one("offset") or 0)
@@ -497,7 +497,7 @@ def _text(at: datetime | None) -> str | None:
 
 
 def _xcoms(run: FakeRun) -> dict[tuple[str, str], Any]:
-    """Those that tasks pushed, and what the last one published as outputs."""
+    """The XComs that tasks pushed, with the run's outputs as an XCom of the last task."""
     published = {(next(reversed(run.tasks))[0], OUTPUTS_KEY): run.outputs} if run.outputs and run.tasks else {}
     return published | run.xcoms
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class FakeBackfills:
-    """The fake Airflow's backfills, of DAGs that run daily.
+    """The backfills of a fake Airflow, for DAGs with a daily schedule.
 
     Attributes:
-        made: By their ids.
-        lose_answers: How many creations take effect without an answer.
+        made: All backfills by id.
+        lose_answers: How many next creations take effect without an answer.
     """
 
     def __init__(self, airflow: FakeAirflow, clock: Clock) -> None:
@@ -34,13 +34,13 @@ class FakeBackfills:
     # Backfills
 
     async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
-        """The one with this marker, or a new one."""
+        """The backfill with this marker, or a new one."""
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
 
     async def post(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
-        """As Airflow: 404, 422 without a schedule, 409 while another one is active."""
+        """Create a backfill. Refuses an unknown DAG, a DAG without a schedule, and a second active backfill, as Airflow does."""
         if dag_id not in self._airflow.dags:
             raise DagNotFound(f"no DAG {dag_id}")
         if dag_id not in self._airflow.daily:
@@ -58,20 +58,20 @@ class FakeBackfills:
         return backfill
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """The newest with this marker."""
+        """The newest backfill with this marker."""
         self._airflow.asked("find_backfill")
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
     async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
-        """Runs with its marker."""
+        """The runs with the backfill's marker."""
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
         members = (self._member(run) for run in self._airflow.runs.values() if run.backfill is not None)
         return tuple(change.member for change in members if change and change.marker.run_id == backfill.marker.run_id)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """Other runs of its range."""
+        """How many other runs the DAG has in the backfill's range."""
         self._airflow.asked("backfill_range")
         in_range = [
             run
@@ -81,13 +81,13 @@ class FakeBackfills:
         return max(0, len(in_range) - members)
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """No other run starts."""
+        """Pause or unpause a backfill that is not completed."""
         self._airflow.asked("pause_backfill")
         if self.made[backfill_id].completed is None:
             self.set(backfill_id, paused=paused)
 
     async def cancel(self, backfill_id: int) -> None:
-        """Its queued runs fail, and it is closed."""
+        """Fail the queued runs and complete the backfill."""
         self._airflow.asked("cancel_backfill")
         if self.made[backfill_id].completed is None:
             for run in self.runs(backfill_id):
@@ -96,15 +96,15 @@ class FakeBackfills:
             self.set(backfill_id, paused=True, completed=self._clock())
 
     async def changed(self, since: datetime) -> list[MemberChange]:
-        """The change feed."""
+        """The runs of backfills that changed since a time."""
         self._airflow.asked("changed_backfill_runs")
         changed = [run for run in self._airflow.runs.values() if run.backfill is not None and run.changed >= since]
         return [change for run in changed if (change := self._member(run)) is not None]
 
-    # What happens in Airflow
+    # Changes in Airflow
 
     def make(self, dag_id: str, marker: Marker | None, order: Order) -> Backfill:
-        """There is a new backfill, with its runs."""
+        """Create a backfill with its runs."""
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
         backfill = Backfill(
@@ -135,16 +135,16 @@ class FakeBackfills:
         return backfill
 
     def runs(self, backfill_id: int) -> list[FakeRun]:
-        """A backfill's, by date."""
+        """The runs of a backfill, by date."""
         found = [run for run in self._airflow.runs.values() if run.backfill == backfill_id]
         return sorted(found, key=lambda run: (run.date, run.run_id))
 
     def close(self, backfill_id: int) -> None:
-        """The scheduler has seen that all of its runs have ended."""
+        """Complete a backfill, as the scheduler does when all runs have ended."""
         self.set(backfill_id, completed=self._clock())
 
     def set(self, backfill_id: int, **change: Any) -> None:
-        """A backfill changes."""
+        """Change fields of a backfill."""
         self.made[backfill_id] = replace(self.made[backfill_id], **change)
 
     def _dates(self, order: Order) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""Time that moves when it is told to."""
+"""A clock that tests move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """A clock that moves when it is told to."""
+    """A clock that stands still until ``tick``."""
 
     def __init__(self, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self.at = at
@@ -15,5 +15,5 @@ class FakeClock:
         return self.at
 
     def tick(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self.at += timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""A forward proxy on loopback, as a company has one: it tunnels (CONNECT) and forwards, and knows where a host is that nobody else can resolve."""
+"""A forward proxy on loopback, as companies use. It tunnels (CONNECT) and forwards, and resolves names that the client can't resolve."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from devstack.ports import HOST
 
 
 class HttpProxy:
-    """A proxy that lets in who has a login.
+    """A proxy that requires a login.
 
     Args:
-        routes: The port on loopback that is behind each ``host:port``.
+        routes: The loopback port for each ``host:port``.
 
     Attributes:
-        asked: The ``host:port`` of every request that it let in.
+        asked: The ``host:port`` of every request with a right login.
     """
 
     USER, PASSWORD = "operator", "pr0xy s3cret"
@@ -62,7 +62,7 @@ class HttpProxy:
             block_on_close = False
 
             def handle_error(self, *_: object) -> None:
-                """A client that goes away in the middle is no news."""
+                """Ignore clients that go away early."""
 
         self._server = Server((HOST, 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -78,12 +78,12 @@ class HttpProxy:
 
     @property
     def address(self) -> str:
-        """Its ``host:port``."""
+        """The proxy's ``host:port``."""
         return f"{HOST}:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
-        """With user and password, as HTTPS_PROXY has it."""
+        """The proxy's URL with user and password, for HTTPS_PROXY."""
         return f"http://{self.USER}:{self.PASSWORD.replace(' ', '%20')}@{self.address}"
 
 

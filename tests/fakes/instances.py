@@ -18,10 +18,10 @@ class FakeInstances(StoredObjects[str]):
     """AirflowInstances, Secrets, and the labels of namespaces.
 
     Attributes:
-        secrets: Secrets' data, by name.
-        unlabelled: The names of Secrets that lack the label of those that are for Airflow.
-        labels: Of namespaces, by name.
-        notices: Events by AirflowInstance name.
+        secrets: The data of Secrets, by name.
+        unlabelled: The names of Secrets without the label for credentials.
+        labels: The labels of namespaces, by name.
+        notices: All Events with the names of their AirflowInstances.
     """
 
     def __init__(self) -> None:
@@ -34,49 +34,49 @@ class FakeInstances(StoredObjects[str]):
     def create(
         self, name: str, spec: Mapping[str, Any], *, default: bool = False, at: str = "2026-01-01T00:00:00Z"
     ) -> Instance:
-        """As ``kubectl apply`` would."""
+        """Create an AirflowInstance, as ``kubectl apply`` does."""
         self._create(name, KIND, spec, at, name=name, annotations=_annotations(default=default))
         return self.get(name)
 
     def get(self, name: str) -> Instance:
-        """As it is now."""
+        """The latest version of an AirflowInstance."""
         return Instance.from_object(self.body(name))
 
     def edit(self, name: str, spec: Mapping[str, Any]) -> Instance:
-        """A user changes the spec."""
+        """Change the spec, as a user does."""
         self._edit(name, spec)
         return self.get(name)
 
     def annotate(self, name: str, *, default: bool) -> Instance:
-        """A user makes it the default, or not."""
+        """Set or remove the annotation for the default."""
         body = self.objects[name]
         body["metadata"]["annotations"] = _annotations(default=default)
         self._touch(body)
         return self.get(name)
 
     def accept_vanished_runs(self, name: str, value: str) -> Instance:
-        """An administrator says that the runs that have vanished are lost."""
+        """Set the annotation that accepts vanished runs as lost."""
         body = self.objects[name]
         body["metadata"].setdefault("annotations", {})[ACCEPT_VANISHED_RUNS] = value
         self._touch(body)
         return self.get(name)
 
     def user_deletes(self, name: str) -> Instance | None:
-        """A user deletes it; None when it is gone at once."""
+        """Delete an AirflowInstance, as a user does. None where no finalizer keeps it."""
         return self.get(name) if self._delete(name, "2026-01-01T00:00:00Z") else None
 
     # InstanceStore
 
     async def list(self) -> list[Instance]:
-        """All."""
+        """All AirflowInstances."""
         return [self.get(name) for name in self.objects]
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """Their labels."""
+        """The labels of all namespaces."""
         return deepcopy(self.labels)
 
     async def secret(self, name: str) -> dict[str, str]:
-        """A Secret."""
+        """The data of a Secret."""
         if name not in self.secrets:
             raise ReferenceMissing(f"Secret {name} is not there")
         if name in self.unlabelled:
@@ -84,12 +84,12 @@ class FakeInstances(StoredObjects[str]):
         return dict(self.secrets[name])
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """A merge patch of exactly this version."""
+        """Apply a merge patch to the status of exactly this version."""
         self._patch_status(self._exactly(instance.name, instance.uid, instance.resource_version), patch)
         return self.get(instance.name)
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Ours, and nobody else's."""
+        """Add or remove the operator's finalizer; others stay."""
         try:
             self._exactly(instance.name, instance.uid, instance.resource_version)
         except Gone:
@@ -97,7 +97,7 @@ class FakeInstances(StoredObjects[str]):
         return self.get(instance.name) if self._finalize(instance.name, FINALIZER, present=present) else None
 
     async def record(self, instance: Instance, notice: Notice) -> None:
-        """Kept for the test to look at."""
+        """Keep the Event for the test."""
         self.notices.append((instance.name, notice))
 
 

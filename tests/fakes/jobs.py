@@ -20,14 +20,14 @@ class FakeJobs(StoredObjects[Key]):
     """MLJobs, and the ConfigMaps and Secrets that they name.
 
     Attributes:
-        notices: Events by MLJob name.
-        reads: How many times one was read.
-        overtake: How many status writes are overtaken by somebody else's change.
-        fail: What each write raises.
-        refuse: Whether a status is invalid for another reason than a number that Go doesn't have; None: none is.
-        refuse_events: Whether no Event can be created.
-        data: ConfigMaps' and Secrets' data, by kind and name.
-        watchers: Who watches one of them.
+        notices: All Events with the names of their MLJobs.
+        reads: How many times an MLJob was read.
+        overtake: How many next writes are overtaken by another writer's change.
+        fail: The error of every write; None: writes succeed.
+        refuse: Whether a status is invalid, beside statuses with numbers that Go has no type for; None: all others are valid.
+        refuse_events: Whether the creation of Events fails.
+        data: The data of ConfigMaps and Secrets, by kind and name.
+        watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.
     """
 
     def __init__(self) -> None:
@@ -44,22 +44,22 @@ class FakeJobs(StoredObjects[Key]):
     def create(
         self, name: str, spec: Mapping[str, Any], namespace: str = "team-a", at: str = "2026-01-01T00:00:00Z"
     ) -> Job:
-        """As ``kubectl apply`` would."""
+        """Create an MLJob, as ``kubectl apply`` does."""
         body = self._create((namespace, name), KIND, spec, at, namespace=namespace, name=name)
         body["status"] = dict(UNOBSERVED)
         return self._read((namespace, name))
 
     def edit(self, key: Key, spec: Mapping[str, Any]) -> Job:
-        """A user changes the spec."""
+        """Change the spec, as a user does."""
         self._edit(key, spec)
         return self._read(key)
 
     def user_deletes(self, key: Key, at: datetime) -> Job | None:
-        """A user deletes it; None when it is gone at once."""
+        """Delete an MLJob, as a user does. None where no finalizer keeps it."""
         return self._read(key) if self._delete(key, at.isoformat()) else None
 
     def put(self, kind: str, name: str, data: dict[str, str]) -> None:
-        """Somebody creates or changes a ConfigMap or a Secret."""
+        """Create or change a ConfigMap or a Secret."""
         self.data[kind, name] = data
         for news in self.watchers.get((kind, name), []):
             news.put_nowait(None)
@@ -67,17 +67,17 @@ class FakeJobs(StoredObjects[Key]):
     # JobStore
 
     async def list(self) -> AsyncIterator[Job]:
-        """All."""
+        """All MLJobs."""
         for key in tuple(self.objects):
             yield self._read(key)
 
     async def get(self, key: Key) -> Job | None:
-        """One."""
+        """The latest version of an MLJob, or None."""
         self.reads += 1
         return self._read(key) if key in self.objects else None
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """A merge patch of exactly this version."""
+        """Apply a merge patch to the status of exactly this version."""
         body = self._to_change(job)
         status = merged(body.get("status", {}), patch)
         if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
@@ -86,7 +86,7 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(job.key)
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Ours, and nobody else's."""
+        """Add or remove the operator's finalizer; others stay."""
         try:
             self._to_change(job)
         except Gone:
@@ -94,7 +94,7 @@ class FakeJobs(StoredObjects[Key]):
         return self._read(job.key) if self._finalize(job.key, FINALIZER, present=present) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """A ConfigMap or a Secret."""
+        """The data of a ConfigMap or a Secret."""
         named = reference.secret_ref or reference.config_map_ref
         assert named is not None
         kind = "Secret" if reference.secret_ref else "ConfigMap"
@@ -104,12 +104,12 @@ class FakeJobs(StoredObjects[Key]):
         return Source(f"{kind} {named.name}", data, kind == "Secret") if data is not None else None
 
     async def delete(self, job: Job) -> None:
-        """Somebody deletes exactly this version."""
+        """Delete exactly this version."""
         self._to_change(job)
         self._delete(job.key, "2026-01-01T00:00:00Z")
 
     async def record(self, job: Job, notice: Notice) -> None:
-        """Kept for the test to look at."""
+        """Keep the Event for the test."""
         if self.refuse_events:
             raise StoreError("the namespace is being terminated")
         self.notices.append((job.name, notice))
@@ -118,7 +118,7 @@ class FakeJobs(StoredObjects[Key]):
         return Job.from_object(self.body(key))
 
     def _to_change(self, job: Job) -> dict[str, Any]:
-        """Exactly this version, if nothing comes between."""
+        """The object to write to, if it still has this version and no other writer overtakes."""
         if self.fail is not None:
             raise self.fail
         if self.overtake and (body := self.objects.get(job.key)) is not None:
@@ -129,7 +129,7 @@ class FakeJobs(StoredObjects[Key]):
 
 
 def beyond_go(value: Any) -> bool:
-    """Whether there is a whole number in it that Go has no type for."""
+    """Whether the value has an integer that does not fit into 64 bits, Go's largest integer type."""
     match value:
         case dict():
             return any(map(beyond_go, value.values()))

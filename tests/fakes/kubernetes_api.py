@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API as an operator needs to start, on loopback: discovery, lists in pages, and watches that tell of nothing."""
+"""A Kubernetes API on loopback with what an operator needs to start: discovery, lists in pages, and watches without events."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Query = dict[str, str]
 
 
 def status(code: int, message: str, **metadata: str) -> Answer:
-    """An error as Kubernetes says it."""
+    """The answer for an error, with an object of kind Status."""
     body = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure", "message": message}
     return code, json.dumps(body | {"code": code})
 
 
 def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any]:
-    """An MLJob that has ended, as it is stored."""
+    """A stored MLJob that has succeeded."""
     return {
         "apiVersion": "mljob.dev/v1alpha1",
         "kind": "MLJob",
@@ -49,13 +49,13 @@ def finished(name: str, namespace: str = "team-a", **spec: Any) -> dict[str, Any
 
 
 class KubernetesApi(LoopbackServer):
-    """A server whose answers a test writes.
+    """A server with the answers of a test.
 
     Attributes:
-        objects: What is in each list, by path.
-        refuse: Asked before any answer, with path and query: what is said instead, None for the usual.
-        lists: Path and query of every list that was asked for.
-        watches: Paths of the watches that were asked for.
+        objects: The objects of each list, by path.
+        refuse: Called with path and query before every answer. Its result is the answer; None: the usual answer.
+        lists: The path and the query of every list request.
+        watches: The path of every watch request.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -82,7 +82,7 @@ class KubernetesApi(LoopbackServer):
         super().close()
 
     def cut(self) -> None:
-        """End the watches that are open."""
+        """End the open watches."""
         ended, self._ended = self._ended, threading.Event()
         ended.set()
 
@@ -140,7 +140,7 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 
 def kubeconfig(path: Path, url: str, *, authority: Path | None = None, **user: str) -> Path:
-    """A kubeconfig for a Kubernetes API at this URL, and with a certificate of this authority."""
+    """Write a kubeconfig for a Kubernetes API at this URL whose certificate this authority has signed."""
     cluster = {"server": url, **({"certificate-authority": str(authority)} if authority else {})}
     config = {
         "apiVersion": "v1",

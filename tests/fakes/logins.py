@@ -1,4 +1,4 @@
-"""Logins for tests, whose passwords and tokens need not be hidden from anybody."""
+"""Logins for tests, made from plain text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mljob_operator.core.credentials import Login
 def login(
     user: str | None = None, password: str | None = None, token: str | None = None, headers: Any = (), **rest: Any
 ) -> Login:
-    """A login by plain texts; ``headers`` is a mapping."""
+    """A login from plain text; ``headers`` is a mapping."""
     return Login(
         user,
         SecretStr(password) if password is not None else None,
@@ -23,7 +23,7 @@ def login(
 
 
 def split(how: dict[str, Any], **default: Any) -> tuple[Login, dict[str, Any]]:
-    """The login among the arguments of an adapter, or else the default one, and the other arguments."""
+    """Split an adapter's arguments into its login (by default from ``default``) and the arguments that begin with ``ca_``."""
     ca = {name: value for name, value in how.items() if name.startswith("ca_")}
     given = {name: value for name, value in how.items() if name not in ca}
     return login(**(given or default)), ca

@@ -1,4 +1,4 @@
-"""Nobody measures, but for what a test wants to know."""
+"""A meter that keeps the few measurements that tests read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 
 class SilentMeter:
-    """Keeps what a test wants to know, and nothing else.
+    """A meter that ignores other measurements.
 
     Attributes:
-        disbelieved: How many events Airflow has contradicted.
-        vanished: How many runs are missing, by Airflow, where many have vanished at once.
-        orphaned: How many runs no MLJob follows, by Airflow.
+        disbelieved: The number of events that Airflow has contradicted.
+        vanished: The number of vanished runs, by Airflow.
+        orphaned: The number of orphaned runs, by Airflow.
         connected: Whether the brokers are connected, by topic.
     """
 
@@ -22,19 +22,19 @@ class SilentMeter:
         self.connected: dict[str, bool | None] = {}
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Runs are missing."""
+        """Keep the number of vanished runs."""
         self.vanished[airflow] = runs
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Runs are orphaned."""
+        """Keep the number of orphaned runs."""
         self.orphaned[airflow] = runs
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """The brokers are connected, or not."""
+        """Keep whether the brokers are connected."""
         self.connected[topic] = connected
 
     def events_disbelieved(self, number: int) -> None:
-        """Airflow has contradicted events."""
+        """Count events that Airflow has contradicted."""
         self.disbelieved += number
 
     def __getattr__(self, _: str) -> Any:

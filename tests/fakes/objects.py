@@ -1,4 +1,4 @@
-"""Objects of one kind as an apiserver keeps them: generations, resource versions and optimistic concurrency, finalizers, merge patches."""
+"""Objects of one kind in memory, as the API server stores them: generation, resourceVersion and conflicts, finalizers, merge patches."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ K = TypeVar("K")
 
 
 class StoredObjects(Generic[K]):
-    """What both kinds have in common.
+    """The base of the fake stores.
 
     Attributes:
-        objects: As the apiserver would send them.
-        patches: Of statuses, in sequence.
+        objects: The objects as the API server sends them, by key.
+        patches: The patches of statuses, in order.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class StoredObjects(Generic[K]):
         self._uids = itertools.count(1)
 
     def body(self, key: K) -> dict[str, Any]:
-        """A copy of one, as it comes over the wire: however deep it is."""
+        """A copy of an object, made through JSON."""
         copy: dict[str, Any] = json.loads(json.dumps(self.objects[key]))
         return copy
 
@@ -55,7 +55,7 @@ class StoredObjects(Generic[K]):
         self._touch(body)
 
     def _delete(self, key: K, at: str) -> bool:
-        """Somebody deletes one; whether a finalizer keeps it."""
+        """Delete an object. Returns whether a finalizer keeps it."""
         body = self.objects[key]
         if not body["metadata"].get("finalizers"):
             del self.objects[key]
@@ -66,7 +66,7 @@ class StoredObjects(Generic[K]):
         return True
 
     def _exactly(self, key: K, uid: str, resource_version: str) -> dict[str, Any]:
-        """The one that has this uid, in this version."""
+        """The object, if it has this uid and this version."""
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             raise Gone(str(key))
@@ -77,14 +77,14 @@ class StoredObjects(Generic[K]):
     def _patch_status(self, body: dict[str, Any], patch: Mapping[str, Any]) -> None:
         status = merged(body.get("status", {}), patch)
         if status == body.get("status", {}):
-            # What changes nothing is stored by nobody, and has no version of its own.
+            # The API server stores no new version for a patch without a change.
             return
         body["status"] = status
         self.patches.append(deepcopy(dict(patch)))
         self._touch(body)
 
     def _finalize(self, key: K, finalizer: str, *, present: bool) -> bool:
-        """Add a finalizer, or take it away, and nobody else's; whether the object is still there."""
+        """Add or remove a finalizer; others stay. Returns whether the object still exists."""
         body = self.objects[key]
         others = [name for name in body["metadata"].get("finalizers", []) if name != finalizer]
         body["metadata"]["finalizers"] = [*others, finalizer] if present else others
@@ -99,7 +99,7 @@ class StoredObjects(Generic[K]):
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """What a merge patch makes of a target (RFC 7396)."""
+    """The target with a merge patch applied (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
     result = dict(target) if isinstance(target, Mapping) else {}

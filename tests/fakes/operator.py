@@ -1,4 +1,4 @@
-"""The operator itself in the Kubernetes API, in memory."""
+"""Events about the operator itself, in memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from mljob_operator.core.notices import Notice
 
 
 class FakeOperator:
-    """Takes the Events about the operator.
+    """Keeps the Events about the operator.
 
     Attributes:
-        notices: Those that it took.
+        notices: The Events, in order.
     """
 
     def __init__(self) -> None:
         self.notices: list[Notice] = []
 
     async def record(self, notice: Notice) -> None:
-        """One more."""
+        """Keep an Event."""
         self.notices.append(notice)

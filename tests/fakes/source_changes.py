@@ -1,4 +1,4 @@
-"""Changes of ConfigMaps and Secrets in memory."""
+"""Watches of ConfigMaps and Secrets, in memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .jobs import FakeJobs
 
 
 class FakeSourceChanges:
-    """Those that :meth:`FakeJobs.put` makes.
+    """Tells of the changes by :meth:`FakeJobs.put`.
 
     Attributes:
-        watched: Objects that are watched now.
+        watched: The objects with an open watch.
     """
 
     def __init__(self, jobs: FakeJobs) -> None:
@@ -22,7 +22,7 @@ class FakeSourceChanges:
         self.watched: list[ConfObject] = []
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """As the API server tells of them."""
+        """Yield at each change of an object, and at the start where the object exists."""
         known = (reference.kind, reference.name)
         news: asyncio.Queue[None] = asyncio.Queue()
         self._jobs.watchers.setdefault(known, []).append(news)

@@ -1,7 +1,7 @@
-// Command gitops-health tells how GitOps tools see MLJobs: each through the library that the tool itself uses.
+// Command gitops-health prints the health of MLJobs as GitOps tools compute it, with the libraries of these tools.
 //
-// kstatus and Flux are the tools' own code. Argo CD's is a module with hundreds of dependencies, for which its Lua
-// runtime stands here: set up as Argo CD does, with no library that Argo CD would not open and its second of time.
+// kstatus and Flux are the tools' own code. Argo CD's code is a module with hundreds of dependencies, so this program
+// uses its Lua runtime, with the libraries that Argo CD opens and its time limit of one second.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Verdict is one tool's word on one object.
+// Verdict is the health of one object by one tool.
 type Verdict struct {
 	Status  string `json:"status"`
 	Message string `json:"message,omitempty"`
@@ -99,7 +99,7 @@ func fluxReader(file string) (engine.StatusReader, error) {
 	return reader(nil), nil
 }
 
-// fluxHealth asks as kustomize-controller does: an expression that can't be evaluated is Unknown, and waited for.
+// fluxHealth computes the health as kustomize-controller does. An expression that can't be evaluated gives Unknown.
 func fluxHealth(reader engine.StatusReader, object *unstructured.Unstructured) Verdict {
 	found, err := reader.ReadStatusForObject(context.Background(), nil, object)
 	if err != nil {
@@ -111,7 +111,8 @@ func fluxHealth(reader engine.StatusReader, object *unstructured.Unstructured) V
 	return Verdict{found.Status.String(), found.Message}
 }
 
-// argoHealth asks as Argo CD does: what is being deleted is not shown to the script, unless it is a hook of a sync.
+// argoHealth computes the health as Argo CD does. An object that is being deleted is Progressing without the script,
+// unless the object is a hook of a sync.
 func argoHealth(script string, object *unstructured.Unstructured) Verdict {
 	if object.GetDeletionTimestamp() != nil && !hasHookFinalizer(object) {
 		return Verdict{"Progressing", "Pending deletion"}
@@ -139,8 +140,7 @@ func hasHookFinalizer(object *unstructured.Unstructured) bool {
 func runLua(script string, object *unstructured.Unstructured) (Verdict, error) {
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer state.Close()
-	// No string, math or io: a script that needs one of them works in a test of its own and fails in Argo CD. Argo CD's
-	// os, which has only what is harmless, is left out too.
+	// Argo CD opens no string, math or io, so a script that uses them fails there. Argo CD's reduced os is left out too.
 	for _, library := range []struct {
 		name string
 		open lua.LGFunction

@@ -12,6 +12,8 @@ import urllib3
 from tests.live.eventually import eventually
 
 PAGE = 100
+READ_TIMEOUT = 120
+"""Seconds. The api-server builds its execution API at the first task after a start, which blocks all requests for that long on a busy machine."""
 OVER = ("success", "failed")
 """The terminal states of a run."""
 
@@ -28,7 +30,7 @@ class AirflowRest:
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
         self._credentials = {"username": user, "password": password}
-        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=30))
+        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=READ_TIMEOUT))
         self._token: str | None = None
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
-"""Two hundred MLJobs at once over the example DAGs, some of them cancelled at random moments: `make soak`, most of an hour on two cores.
+"""Two hundred MLJobs at once with the example DAGs, some cancelled at random moments: `make soak`, most of an hour on two cores.
 
-Not a part of `make test`. It asks what no test of one MLJob can: that each ends as Airflow says, that nothing is left behind, and which share
-of the time is the operator's own. The figures go to benchmarks/results/soak.json.
+Not a part of `make test`. The test checks that each MLJob ends as Airflow says and that no run, process or finalizer is left, and measures the
+operator's share of the time. The figures go to benchmarks/results/soak.json.
 
-``MLJOB_SOAK_JOBS`` and ``MLJOB_SOAK_SEED`` change how many and which; other numbers than 200 write no file.
+``MLJOB_SOAK_JOBS`` changes the number of MLJobs, ``MLJOB_SOAK_SEED`` which of them are cancelled. Only 200 MLJobs write the file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.live.installation import Installation
 from tests.live.mljobs import TERMINAL, Object, finished
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Of backfills Airflow allows one at a time for a DAG: many of one would wait for each other.
+# No backfills: Airflow allows one active backfill for a DAG, so they would wait for each other.
 FILES = (
     "train",
     "platform/1-generate",
@@ -60,11 +60,12 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """One MLJob, as a watcher saw it; seconds since the epoch, by the clock that Airflow has too.
+    """The times at which a watch saw changes of one MLJob, in seconds since the epoch; 0: not yet. Airflow has the same clock.
 
     Attributes:
-        told: When the phase said that it is over.
-        over: When no finalizer held it any more.
+        told: The phase became terminal.
+        over: The phase was terminal and no finalizer was left.
+        gone: The MLJob was deleted.
     """
 
     created: float = 0
@@ -76,13 +77,13 @@ class Life:
 
 @dataclass
 class Victim:
-    """An MLJob that is to be cancelled.
+    """A planned cancellation of one MLJob.
 
     Attributes:
-        way: ``kubectl delete``, or ``spec.cancel``.
-        waits_for_run: Whether the delay begins when the run does, or with the MLJob.
+        way: By ``kubectl delete`` or by ``spec.cancel``.
+        waits_for_run: Whether the delay begins with the run, or with the MLJob.
         delay: Seconds.
-        asked: When it was.
+        asked: The time of the request, in seconds since the epoch; 0: not yet.
     """
 
     way: Way
@@ -97,7 +98,7 @@ class Victim:
 
 @dataclass
 class Lives:
-    """What `kubectl get mljobs --watch` has told so far."""
+    """What `kubectl get mljobs --watch` has printed so far: times by name, and the number of changes."""
 
     of: dict[str, Life] = field(default_factory=dict)
     changes: int = 0
@@ -139,7 +140,7 @@ def watched(installation: Installation) -> Iterator[Lives]:
 
 
 def manifests(count: int) -> list[Object]:
-    """The examples, one after the other, each with a name of its own."""
+    """The example MLJobs in turn, each with a name of its own."""
     kinds = [yaml.safe_load((EXAMPLES / f"{file}.yaml").read_text()) for file in FILES]
     jobs = []
     for number, kind in zip(range(count), cycle(kinds), strict=False):
@@ -156,7 +157,7 @@ def victims(names: list[str], chance: random.Random) -> dict[str, Victim]:
 
 
 def task_processes(stack: Stack) -> list[psutil.Process]:
-    """Of tasks: the children of the executor's workers, which are the scheduler's."""
+    """The processes of tasks: the scheduler's children are the executor's workers, and theirs the tasks."""
     scheduler = psutil.Process(stack.pid("airflow-scheduler"))
     return [task for worker in scheduler.children() for task in worker.children(recursive=True)]
 
@@ -179,7 +180,7 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
     to_cancel = victims(names, random.Random(seed))
     deleted = {name for name, victim in to_cancel.items() if victim.way == "delete"}
 
-    with step("soak", "a dataset and a model for the others to use"):
+    with step("soak", "making a dataset and a model for the other MLJobs"):
         first = [{**job, "metadata": {"name": f"first-{number}"}} for number, job in enumerate(manifests(len(FILES)))]
         soak.jobs.apply(*first)
         ended = soak.jobs.until_finished(*(job["metadata"]["name"] for job in first), within=600)
@@ -206,13 +207,13 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
         wall = time.time() - began
     cpu = soak.operator.cpu_seconds() - cpu_before
 
-    # Each as Airflow has it ...
+    # Each status is as Airflow has the run ...
     there = soak.jobs.all()
     wrong: dict[str, Any] = {}
     for name, job in there.items():
         status = job["status"]
         if status.get("dagRunId") is None:
-            # Cancelled before there was a run.
+            # The MLJob was cancelled before its run was submitted.
             if status["phase"] != "Cancelled":
                 wrong[name] = status
             continue
@@ -223,7 +224,7 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
             wrong[name] = found or status
     assert not wrong
 
-    # ... with one run each, of which none is under way, those of the cancellation DAG included ...
+    # ... each MLJob has one run, and no run is unfinished, including those of the cancellation DAG ...
     runs = airflow.runs(f"{soak.operator.prefix}.{soak.jobs.namespace}.soak-")
     owners = Counter(run["dag_run_id"].split(".")[2] for run in runs)
     assert {name: number for name, number in owners.items() if number != 1} == {}
@@ -238,7 +239,7 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
                 if airflow.run(CANCELLER, run["dag_run_id"])["state"] not in OVER  # type: ignore[index]
             ]
         ),
-        "no cancellation is under way",
+        "no run of the cancellation DAG is unfinished",
     )
     unfinished = [
         (run["dag_run_id"], row["task_id"])
@@ -247,7 +248,7 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
         if row["state"] not in FINISHED
     ]
     assert not unfinished
-    # ... and no process or finalizer.
+    # ... and no process and no finalizer is left.
     eventually(lambda: not task_processes(stack), "no task's process is left", evidence=lambda: task_processes(stack))
     assert not [name for name, job in there.items() if job["metadata"].get("finalizers")]
 
@@ -270,7 +271,7 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """What the operator added: from the MLJob to its run in Airflow, and from the run's end to a status that says so."""
+    """The time that the operator adds: from the MLJob's creation to its run, and from the run's end to a status with the end."""
     before, after, whole = [], [], []
     for name, life in lives.of.items():
         if name in to_cancel:
