@@ -145,7 +145,7 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait beside the event loop."""
+    """Wait in another thread, because questions block: some send a message and wait for the broker."""
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 INTERVAL = 0.2
 """Seconds between the first questions."""
+INTERVAL_IN_PROCESS = 0.005
+"""Seconds between the first questions about this process, which cost nothing."""
 MAX_INTERVAL = 1.0
 """Seconds between questions after a long wait. Each question takes processor time from the processes that the test waits for."""
 
@@ -34,20 +37,61 @@ def eventually(
     Raises:
         AssertionError: No answer was true in time.
     """
-    since = time.monotonic()
-    while True:
+    wait = _Wait(question, what, within, every, evidence)
+    while not (answer := wait.ask()):
+        time.sleep(wait.pause)
+    return answer
+
+
+async def until(
+    question: Callable[[], T],
+    what: str = "the condition holds",
+    *,
+    within: float = 60.0,
+    evidence: Callable[[], object] | None = None,
+) -> T:
+    """Do as ``eventually``, while the event loop runs: for a condition that tasks or threads of this process fulfil."""
+    wait = _Wait(question, what, within, INTERVAL_IN_PROCESS, evidence)
+    while not (answer := wait.ask()):  # noqa: ASYNC110 - the question may be about anything, and nothing sets an Event for it
+        await asyncio.sleep(wait.pause)
+    return answer
+
+
+class _Wait(Generic[T]):
+    """A question that is asked until its answer is true."""
+
+    def __init__(
+        self,
+        question: Callable[[], T],
+        what: str,
+        within: float,
+        every: float,
+        evidence: Callable[[], object] | None,
+    ) -> None:
+        self._question = question
+        self._what = what
+        self._within = within
+        self._every = every
+        self._evidence = evidence
+        self._since = time.monotonic()
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next question."""
+        return max(self._every, min(MAX_INTERVAL, (time.monotonic() - self._since) / 20))
+
+    def ask(self) -> T | None:
+        """Ask once. Returns None for a false answer before the end of the time."""
         complaint = ""
         answer: T | None = None
         try:
-            answer = question()
+            answer = self._question()
         except AssertionError as error:
             complaint = f"\n{error}"
         if answer:
             return answer
-        waited = time.monotonic() - since
-        if waited > within:
-            raise AssertionError(
-                f"not within {within:g} s: {what}{complaint or f' (the last answer: {answer!r})'}"
-                + (f"\n{evidence()}" if evidence else "")
-            )
-        time.sleep(max(every, min(MAX_INTERVAL, waited / 20)))
+        if time.monotonic() - self._since > self._within:
+            shown = complaint or f" (the last answer: {answer!r})"
+            found = f"\n{self._evidence()}" if self._evidence else ""
+            raise AssertionError(f"not within {self._within:g} s: {self._what}{shown}{found}")
+        return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from threading import Thread
 
+from tests.live.eventually import eventually
 from tests.suite import Part, Result, Suite, _tests, summary
 
 WAITS_FOR_FILE = (
@@ -83,8 +83,7 @@ def test_a_run_that_is_interrupted_ends_what_it_has_started(tmp_path: Path) -> N
     suite = Suite(((Part("sleeps", (python(sleeps),)),),), tmp_path / "results")
 
     def interrupt() -> None:
-        while not started.exists():
-            time.sleep(0.01)
+        eventually(started.exists, "the part has started", within=60)
         suite.end()
 
     thread = Thread(target=interrupt)

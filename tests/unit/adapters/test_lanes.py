@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,21 +14,13 @@ from mljob_operator.adapters.airflow import lanes
 from mljob_operator.adapters.airflow.lanes import FAILURES, THREADS, Circuit, Lane, Work
 from mljob_operator.adapters.airflow.single_flight import SingleFlight
 from mljob_operator.errors import AirflowUnavailable, AirflowUnreadable, OperatorError, backoff
+from tests.live.eventually import until
 from tests.scripted_airflow import DAG, HANGS, RUN, Says, ScriptedAirflow
 
 from .conftest import Connect
 
 TOKEN = "ey-secret"
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other threads do."""
-    for _ in range(6000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("not within 30 s")
 
 
 async def hold_up(server: ScriptedAirflow, request: str, *asking: Any) -> list[asyncio.Task[Any]]:

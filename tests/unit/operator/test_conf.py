@@ -11,6 +11,10 @@ from mljob_operator import conf_sources
 from mljob_operator.core.conf import problems
 from mljob_operator.core.job import Key
 from mljob_operator.ports import ConfObject
+from tests.fakes.jobs import FakeJobs
+from tests.fakes.source_changes import FakeSourceChanges
+from tests.live.eventually import until
+from tests.simulation.virtual_time import VirtualLoop
 
 from .conftest import World
 from .runs import edit, newest
@@ -69,23 +73,26 @@ class TestConf:
         sources.follow(("team-a", "first"), [defaults])
         await asyncio.sleep(0)
         sources.follow(("team-a", "second"), [defaults])
-        await asyncio.sleep(0.01)
+        await until(lambda: woken)
         assert woken == [("team-a", "second")], "it may have changed since the MLJob read it"
         await sources.close()
 
-    async def test_what_changes_all_the_time_wakes_ever_more_seldom(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(conf_sources, "PAUSE", 0.001)
-        woken: list[Key] = []
-        sources = conf_sources.ConfSources(world.changes, woken.append)
-        sources.follow(("team-a", "first"), [ConfObject("team-a", "ConfigMap", "lock")])
-        await asyncio.sleep(0)
-        for _ in range(100):
-            world.jobs.put("ConfigMap", "lock", {})
-        await asyncio.sleep(0.1)
-        assert 2 <= len(woken) <= 8
-        await sources.close()
+    def test_a_source_that_changes_all_the_time_wakes_an_mljob_less_and_less_often(self) -> None:
+        """Each pause is twice as long as the one before: in virtual time after 0, 1, 3, 7, 15, 31 and 63 seconds."""
+
+        async def wakes() -> int:
+            jobs, woken = FakeJobs(), list[Key]()
+            sources = conf_sources.ConfSources(FakeSourceChanges(jobs), woken.append)
+            sources.follow(("team-a", "first"), [ConfObject("team-a", "ConfigMap", "lock")])
+            await asyncio.sleep(0)
+            for _ in range(100):
+                jobs.put("ConfigMap", "lock", {})
+            await asyncio.sleep(100)
+            await sources.close()
+            return len(woken)
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            assert runner.run(wakes()) == 7
 
     async def test_one_namespace_leaves_room_for_others(self, world: World) -> None:
         sources = conf_sources.ConfSources(world.changes, lambda key: None)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -73,12 +72,3 @@ async def limited(world: Platform, count: int, limit: int = 2, **spec: Any) -> N
     world.instance_objects.edit("prod", {"maxActiveRuns": limit})
     await world.see_all()
     await world.many(count, airflowRef={"name": "prod"}, cancellation={"strategy": "Api"}, **spec)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what happens in tasks of its own."""
-    for _ in range(6000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 60 s")

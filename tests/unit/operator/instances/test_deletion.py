@@ -37,7 +37,10 @@ async def test_one_that_is_gone_is_not_looked_after_though_its_cancellation_was_
 ) -> None:
     gone = asyncio.Event()
 
+    asked = asyncio.Event()
+
     async def probe() -> Pulse:
+        asked.set()
         # As a wait that ends in the moment of the cancellation.
         with suppress(asyncio.CancelledError):
             await gone.wait()
@@ -47,7 +50,7 @@ async def test_one_that_is_gone_is_not_looked_after_though_its_cancellation_was_
     world.instances.start()
     task = world.instances._members["prod"].task
     assert task is not None
-    await asyncio.sleep(0)
+    await asked.wait()
     uid = world.instance_objects.objects.pop("prod")["metadata"]["uid"]
     world.instances.vanished("prod", uid)
     await asyncio.wait([task], timeout=60)

@@ -9,10 +9,11 @@ from mljob_operator.core.facts import RunFact
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.core.run_key import in_any_of
 from mljob_operator.ports import Link
+from tests.live.eventually import until
 from tests.strategies import event
 from tests.unit.operator.conftest import KEY
 
-from .conftest import Platform, until
+from .conftest import Platform
 
 
 async def test_an_event_says_who_is_meant(world: Platform) -> None:

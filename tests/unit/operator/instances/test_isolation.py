@@ -16,10 +16,11 @@ from mljob_operator.readers import Readers
 from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.meter import SilentMeter
+from tests.live.eventually import until
 from tests.scripted_airflow import Says, ScriptedAirflow
 from tests.unit.operator.conftest import KEY
 
-from .conftest import Platform, limited, until
+from .conftest import Platform, limited
 
 
 class Stuck(FakeAirflow):

@@ -7,8 +7,9 @@ from typing import Any
 from mljob_contract.mljob import Phase
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.errors import StoreUnavailable
+from tests.live.eventually import until
 
-from .conftest import Platform, limited, until
+from .conftest import Platform, limited
 
 
 def active(world: Platform) -> list[str]:

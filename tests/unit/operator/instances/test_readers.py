@@ -9,8 +9,9 @@ import pytest
 
 from mljob_operator.readers import Readers
 from tests.fakes.meter import SilentMeter
+from tests.live.eventually import until
 
-from .conftest import Platform, until
+from .conftest import Platform
 
 
 class Silent:
