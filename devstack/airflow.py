@@ -6,7 +6,6 @@ Airflow is configured by environment variables. A variable that the caller sets 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,10 +13,9 @@ from pathlib import Path
 from devstack import http
 from devstack.bootstrap import ROOT
 from devstack.component import Component, Step
-from devstack.errors import StackError
 from devstack.ports import HOST, Ports
 from devstack.postgres import Postgres
-from devstack.processes import Command, ManagedProcess
+from devstack.processes import Command, ManagedProcess, run
 from devstack.progress import say
 from devstack.secrets_file import Secrets
 
@@ -39,7 +37,8 @@ class Airflow:
     Args:
         installed: The Python environment that Airflow is installed in.
         dags_folders: Folders whose DAG files Airflow reads as they are.
-        dags_repositories: git repositories whose branch `main` Airflow reads. A run keeps the commit that it began with.
+        dags_repositories: git repositories whose branch `main` Airflow reads. A run keeps the
+            commit that it began with.
     """
 
     def __init__(
@@ -132,8 +131,9 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._home / "passwords.json"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url("psycopg2"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._postgres.url("asyncpg"),
-            # The api-server checks tokens in its event loop, with a connection of the pool. With fewer connections than its 40 threads, the event loop
-            # waits for connections that only the event loop can return: requests fail with 500 after 30 s.
+            # The api-server checks tokens in its event loop, with a connection of the pool. With
+            # fewer connections than its 40 threads, the event loop waits for connections that only
+            # the event loop can return: requests fail with 500 after 30 s.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "45",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
@@ -144,11 +144,13 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self._home / "bundles"),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-            # Seconds until an unchanged file is parsed again. New and changed files are parsed at the next refresh. A small value costs a core.
+            # Seconds until an unchanged file is parsed again. New and changed files are parsed at
+            # the next refresh. A small value costs a core.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-            # Unused, because the api-server reads the log files. Set in case the caller turns log serving on.
+            # Unused, because the api-server reads the log files. Set in case the caller turns log
+            # serving on.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports["airflow-worker-logs"]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports["airflow-trigger-logs"]),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -173,8 +175,8 @@ class Airflow:
         return [{"name": name, **bundle} for name, bundle in bundles.items()]
 
     def _command(self, *arguments: str) -> Command:
-        # The scheduler starts tasks, the DAG processor parses files. Both run with a low priority: otherwise they starve the API servers, whose clients
-        # then time out.
+        # The scheduler starts tasks, the DAG processor parses files. Both run with a low priority:
+        # otherwise they starve the API servers, whose clients then time out.
         polite = ("nice", "-n", "10") if arguments[0] in ("scheduler", "dag-processor") else ()
         return Command(
             (*polite, str(self._installed / "bin" / "airflow"), *arguments),
@@ -195,21 +197,15 @@ class Airflow:
         if migrated.exists() and migrated.read_text() == stamp:
             return
         command = self._command("db", "migrate")
-        done = subprocess.run(
-            command.arguments,
-            env=dict(command.environment),
-            cwd=self._home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise StackError(f"airflow db migrate failed:\n{(done.stdout + done.stderr)[-3000:]}")
+        run(command.arguments, env=dict(command.environment), cwd=self._home)
         migrated.touch(mode=0o600)
         migrated.write_text(stamp)
 
     def _healthy(self, name: str, part: str) -> bool:
-        """Whether Airflow reports the part as healthy, with a heartbeat since the last start: the heartbeat of a killed process counts for a while."""
+        """Whether Airflow reports the part as healthy, with a heartbeat since the last start.
+
+        The heartbeat of a killed process counts for a while.
+        """
         health = http.get_json(f"{self.url}/api/v2/monitor/health")[part]
         started = ManagedProcess(self._directory, name).started_at
         beat = health.get(f"latest_{part}_heartbeat")

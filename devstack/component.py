@@ -1,4 +1,7 @@
-"""The parts of the stack: components, which keep running, and steps, which run once. Each names the parts that come before it."""
+"""The parts of the stack: components, which keep running, and steps, which run once.
+
+Each names the parts that come before it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ class Component:
     """One long-running part of the stack.
 
     Attributes:
-        command: Makes the command. Called when `needs` are ready, so the command may use what they have made.
+        command: Makes the command. Called when `needs` are ready, so the command may use what they
+            have made.
         ready: Whether the component is ready. May raise anything, which counts as False.
         needs: The names of the parts that must be ready or done before.
         ports: The names of the ports that the component listens on.

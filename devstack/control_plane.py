@@ -1,13 +1,12 @@
 """A Kubernetes API for the stack: etcd, kube-apiserver and kube-controller-manager, as processes on loopback.
 
-There is no kubelet and no scheduler, so pods stay Pending, and the operator runs as a process. Admission, RBAC, garbage collection and
-ServiceAccount tokens are real.
+There is no kubelet and no scheduler, so pods stay Pending, and the operator runs as a process.
+Admission, RBAC, garbage collection and ServiceAccount tokens are real.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,9 +14,8 @@ import trustme
 
 from devstack import http
 from devstack.component import Component, Step
-from devstack.errors import StackError
 from devstack.ports import HOST, Ports
-from devstack.processes import Command
+from devstack.processes import Command, run
 from devstack.secrets_file import Secrets
 
 _SERVICES = "10.0.0.0/24"
@@ -81,14 +79,21 @@ class ControlPlane:
 
     @property
     def _key(self) -> Path:
-        """The API server's private key. The API server signs ServiceAccount tokens with the same key, as it does by default."""
+        """The API server's private key.
+
+        The API server signs ServiceAccount tokens with the same key, as it does by default.
+        """
         return self._directory / "server.key"
 
     def _get(self, path: str) -> str:
         return http.get(self.server + path, self._secrets["kubernetes-admin"], self.authority)
 
     def _controllers_work(self) -> bool:
-        """Whether the controllers have made the ServiceAccount of namespace default; raises an HTTP error where they have not."""
+        """Whether the controllers have made the ServiceAccount of namespace default.
+
+        Raises:
+            urllib.error.HTTPError: They have not.
+        """
         self._get("/api/v1/namespaces/default/serviceaccounts/default")
         return True
 
@@ -122,7 +127,8 @@ class ControlPlane:
     def _make_certificates(self) -> None:
         """Write the certificate and the key of the API server, and the certificate of the authority that signed it.
 
-        The API server can make a certificate for itself, but newer Pythons refuse that certificate: it lacks extensions that strict verification asks for.
+        The API server can make a certificate for itself, but newer Pythons refuse that certificate:
+        it lacks extensions that strict verification asks for.
         """
         authority = trustme.CA(organization_name="mljob devstack")
         server = authority.issue_cert(*_NAMES, organization_name="mljob devstack", common_name="kube-apiserver")
@@ -215,15 +221,6 @@ class Kubectl:
         """Run the command and return its standard output.
 
         Raises:
-            StackError: The command failed; the message has its standard error.
+            StackError: The command failed; the message has its output.
         """
-        done = subprocess.run(
-            self.command(*arguments, program=program),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise StackError(f"{program} {' '.join(arguments)} failed:\n    {done.stderr.strip()}")
-        return done.stdout
+        return run(self.command(*arguments, program=program), input=stdin)

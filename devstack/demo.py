@@ -1,6 +1,7 @@
 """The demo: a training job from `kubectl apply` to its outputs.
 
-The demo calls `kubectl` only, and prints the commands. What it shows of the job is what `kubectl get mljobs --watch` shows.
+The demo calls `kubectl` only, and prints the commands. What it shows of the job is what `kubectl
+get mljobs --watch` shows.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class ShownJob:
         self.kubectl = Kubectl(binaries.locate(*binaries.CLIENTS), stack.kubeconfig)
 
     def clear(self) -> None:
-        """Delete the finished MLJob of an earlier demo, because an MLJob runs once. An MLJob in progress stays and is watched."""
+        """Delete the finished MLJob of an earlier demo, because an MLJob runs once.
+
+        An MLJob in progress stays and is watched.
+        """
         before = self._find()
         if before is None:
             return
@@ -84,7 +88,9 @@ class ShownJob:
     def watch(
         self, began: float, deadline: float, until: Callable[[live_view.Moment], bool] = lambda _: False
     ) -> dict[str, Any]:
-        """Print the job's changes until the job ends, `until` answers True, or the deadline passes. Returns the job as it is then.
+        """Print the job's changes until the job ends, `until` answers True, or the deadline passes.
+
+        Returns the job as it is then.
 
         Args:
             began: The zero of the printed seconds, by `time.monotonic`.
@@ -106,7 +112,10 @@ class ShownJob:
         return job
 
     def _changes(self, deadline: float) -> Iterator[dict[str, Any]]:
-        """Each version of the job from `kubectl get --watch`, until the deadline. A watch that the API server ends is started again."""
+        """Each version of the job from `kubectl get --watch`, until the deadline.
+
+        A watch that the API server ends is started again.
+        """
         while time.monotonic() < deadline:
             command = self.kubectl.command(
                 "get", "mljob", self.name, *self._scope, "--watch", '--output=jsonpath={@}{"\\n"}'
@@ -120,7 +129,10 @@ class ShownJob:
             time.sleep(1)
 
     def _told(self, process: subprocess.Popen[str], deadline: float) -> Iterator[dict[str, Any]]:
-        """The objects that kubectl prints. Another thread reads, so that a job without changes does not hide the deadline."""
+        """The objects that kubectl prints.
+
+        Another thread reads, so that a job without changes does not hide the deadline.
+        """
         lines: queue.Queue[str | None] = queue.Queue()
 
         def read() -> None:
@@ -153,7 +165,11 @@ class ShownJob:
         show(_next_steps(os.path.relpath(self._stack.directory / "env")))
 
     def _events(self, until: str) -> list[str]:
-        """The job's Events. Waits up to 10 seconds for the Event about the end, which the operator makes after it has written the status."""
+        """The job's Events.
+
+        Waits up to 10 seconds for the Event about the end, which the operator makes after it has
+        written the status.
+        """
         deadline = time.monotonic() + 10
         while True:
             told = live_view.events(self.kubectl("describe", "mljob", self.name, *self._scope))
@@ -162,7 +178,7 @@ class ShownJob:
             time.sleep(0.5)
 
     def explain(self, job: dict[str, Any], why: str) -> str:
-        """The text of an error about this job: its reason and message, its Events, its run, and the end of the operator's log."""
+        """The text of an error about this job: reason, message, Events, run, and the end of the operator's log."""
         status = job.get("status") or {}
         log = self._stack.log("operator")
         tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else ["(no log)"]

@@ -1,8 +1,8 @@
 """The demo of a platform: a dataset, a model, predictions, a new version of the model, and a paused DAG.
 
-The demo applies the files of `examples/platform/` one after the other. Then it pauses a DAG: the monitoring DAG finds the paused DAG and
-writes to the DAG's owner in Slack, which is a server of this process on loopback. The demo prints the `kubectl` and `airflow` commands that
-do the same.
+The demo applies the files of `examples/platform/` one after the other. Then it pauses a DAG: the
+monitoring DAG finds the paused DAG and writes to the DAG's owner in Slack, which is a server of
+this process on loopback. The demo prints the `kubectl` and `airflow` commands that do the same.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from devstack import live_view, slack
+from devstack import live_view, processes, slack
 from devstack.bootstrap import ROOT
 from devstack.demo import ShownJob, show_command
 from devstack.errors import StackError
@@ -123,7 +122,7 @@ def _show_columns(kubectl: Any) -> None:
 
 
 def _show_lineage(predict: ShownJob, backfill: ShownJob) -> None:
-    """Print the model version of each day's predictions, and the artifacts from the last day's predictions back to the dataset."""
+    """Print each day's model version, and the artifacts from the last day's predictions back to the dataset."""
     data = Path(predict.get()["status"]["outputs"]["predictions_path"]).parents[3]
     show("\nThe days after the second backfill:")
     for folder in sorted((data / "predictions").glob("handwriting-2026-*")):
@@ -183,15 +182,7 @@ def _told(stack: Stack, server: slack.SlackServer) -> slack.Message:
 def _airflow(stack: Stack, *arguments: str) -> None:
     show_command(" ".join(["airflow", *(argument for argument in arguments if argument != "--yes")]))
     environment = stack.airflow_env()
-    done = subprocess.run(
-        [shutil.which("airflow", path=environment["PATH"]) or "airflow", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StackError(f"airflow {' '.join(arguments)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    processes.run([shutil.which("airflow", path=environment["PATH"]) or "airflow", *arguments], env=environment)
 
 
 def _boxed(text: str) -> str:

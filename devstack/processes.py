@@ -1,8 +1,8 @@
 """Processes that keep running after the command that started them. A later command stops them, and no other process.
 
-A record on disk holds the process id and the kernel's start time of the process: after a reboot or a long time another process may have the
-id. Each process leads a session, and stopping it stops the whole session. Processes that have left the session are found by a variable in
-their environment.
+A record on disk holds the process id and the kernel's start time of the process: after a reboot or
+a long time another process may have the id. Each process leads a session, and stopping it stops the
+whole session. Processes that have left the session are found by a variable in their environment.
 """
 
 from __future__ import annotations
@@ -14,15 +14,38 @@ import os
 import pwd
 import signal
 import subprocess
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from devstack.errors import StackError
+
+
+def run(arguments: Sequence[str], **options: Any) -> str:
+    """Run a program until it ends, and return its standard output.
+
+    Args:
+        arguments: The program and its arguments.
+        options: Further arguments of `subprocess.run`.
+
+    Raises:
+        StackError: The program failed. The message has the end of its output.
+    """
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        arguments, capture_output=True, text=True, check=False, **options
+    )
+    if done.returncode != 0:
+        command = " ".join([Path(arguments[0]).name, *arguments[1:]])
+        said = textwrap.indent((done.stdout + done.stderr).strip()[-3000:], "    ")
+        raise StackError(f"{command} failed:\n{said}")
+    return done.stdout
+
 
 MARK = "MLJOB_DEVSTACK_COMPONENT"
 """The environment variable of every process of a stack: the stack's directory and the component's name."""
@@ -136,7 +159,7 @@ class ManagedProcess:
         partial.rename(self._file)
 
     def stop(self, patience: float = 15.0) -> None:
-        """Stop the process and its children: by the stop signal, after `patience` seconds by SIGTERM, then by SIGKILL."""
+        """Stop the process and its children: by the stop signal, after `patience` seconds by SIGTERM, then SIGKILL."""
         record, members = self._record(), self._members()
         if record is not None and self.pid is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -1,7 +1,8 @@
-"""What a person sees while they wait: a line when a step starts, a line every 20 seconds while it runs, and a line when it ends.
+"""The progress of steps on the terminal: a line at the start, a line every 20 seconds, and a line at the end.
 
-Standard library only, because `bootstrap` prints before anything is installed; `devstack.terminal` adds the colours. Steps run at the same
-time, so every line is whole and names its step, and a log file has the same lines as the terminal.
+Standard library only, because `bootstrap` prints before anything is installed; `devstack.terminal`
+adds the colours. Steps run at the same time, so every line is whole and names its step, and a log
+file has the same lines as the terminal.
 """
 
 from __future__ import annotations

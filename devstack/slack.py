@@ -1,6 +1,9 @@
-"""A Slack server on loopback for the demo and the tests. It refuses the messages that Slack refuses, with Slack's errors.
+"""A Slack server on loopback for the demo and the tests.
 
-The checks follow Slack's reference: chat.postMessage, incoming webhooks, Block Kit (api.slack.com/reference/block-kit/blocks), mrkdwn escaping
+It refuses the messages that Slack refuses, with Slack's errors.
+
+The checks follow Slack's reference: chat.postMessage, incoming webhooks, Block Kit
+(api.slack.com/reference/block-kit/blocks), mrkdwn escaping
 (api.slack.com/reference/surfaces/formatting) and rate limits (api.slack.com/docs/rate-limits).
 """
 
@@ -136,7 +139,8 @@ class Message:
 def as_text(message: Message) -> str:
     """A message as a terminal shows it: a line for the header, links behind their words, buttons in brackets.
 
-    Source: Block Kit and mrkdwn (api.slack.com/reference/block-kit/blocks, api.slack.com/reference/surfaces/formatting).
+    Source: Block Kit and mrkdwn (api.slack.com/reference/block-kit/blocks,
+    api.slack.com/reference/surfaces/formatting).
     """
     lines: list[str] = []
     for block in message.body.get("blocks", []):

@@ -1,7 +1,7 @@
 """The whole stack in one directory: starts missing components, each after those that it needs, and stops them.
 
-Several stacks can run side by side, each in its own directory with its own ports and data. Tests and benchmarks use `Stack`;
-`python -m devstack` is a thin layer above it.
+Several stacks can run side by side, each in its own directory with its own ports and data. Tests
+and benchmarks use `Stack`; `python -m devstack` is a thin layer above it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Stack:
 
     Args:
         directory: Holds the stack's data, logs, ports and secrets.
-        cluster_kubeconfig: The kubeconfig of an existing cluster; by default the value of `CLUSTER_KUBECONFIG`. Without either, the stack starts a
-            control plane.
+        cluster_kubeconfig: The kubeconfig of an existing cluster; by default the value of
+            `CLUSTER_KUBECONFIG`. Without either, the stack starts a control plane.
     """
 
     def __init__(self, directory: Path, cluster_kubeconfig: Path | None = None) -> None:
@@ -71,8 +71,10 @@ class Stack:
         Args:
             operator: Whether to run the operator. The chart is installed either way.
             dags_folders: Folders with more DAGs.
-            dags_repositories: git repositories with more DAGs, on their branch `main`. The oldest Airflow's environment has no provider for git.
-            extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the caller's environment.
+            dags_repositories: git repositories with more DAGs, on their branch `main`. The oldest
+                Airflow's environment has no provider for git.
+            extra_env: `AIRFLOW__*`, `AIRFLOW_CONN_*` and `MLJOB_*` variables; they win over the
+                caller's environment.
             airflow: A key of `AIRFLOW_ENVIRONMENTS`.
 
         Raises:
@@ -298,7 +300,8 @@ class Stack:
     def _run(self, parts: list[Component | Step]) -> None:
         """Run every part as soon as the parts that it needs are done, independent parts at the same time.
 
-        When a part fails, or a person presses Ctrl-C, the other parts are left as they are. The next `up` continues with them.
+        When a part fails, or a person presses Ctrl-C, the other parts are left as they are. The
+        next `up` continues with them.
         """
         waiting = {part.name: part for part in parts}
         done: set[str] = set()

@@ -1,7 +1,7 @@
 """Colours and redrawn lines where the output is a terminal; plain whole lines in a file or a pipe.
 
-rich decides what the output is, and follows `NO_COLOR`, `FORCE_COLOR` and `TERM`. `devstack.progress` prints without this module, because
-`bootstrap` runs before rich is installed.
+rich decides what the output is, and follows `NO_COLOR`, `FORCE_COLOR` and `TERM`.
+`devstack.progress` prints without this module, because `bootstrap` runs before rich is installed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class Lines:
         """Print a line.
 
         Args:
-            line: One line. On a terminal the last line is cut at the terminal's width, because a line of two rows can't be redrawn.
+            line: One line. On a terminal the last line is cut at the terminal's width, because a
+                line of two rows can't be redrawn.
             in_place: Whether this line replaces the one before.
         """
         if self._live is None:

@@ -12,7 +12,7 @@ from devstack.progress import step
 
 
 def installed(name: str) -> Path:
-    """The directory with the wheels that `requirements/<name>.txt` locks, installed into the cache if they are not there.
+    """The directory with the wheels of `requirements/<name>.txt`, installed into the cache if they are not there.
 
     Raises:
         MissingToolError: The package index can't be reached.
