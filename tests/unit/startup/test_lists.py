@@ -103,10 +103,18 @@ async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given
         (status(410, "too old"), StoreError, "the Kubernetes API answered 410 Gone: too old"),
         ((429, '{"error": 1}'), StoreUnavailable, "the Kubernetes API answered 429 Too Many Requests"),
         ((502, "<html>\n<b>Bad Gateway"), StoreUnavailable, "the Kubernetes API answered 502 Bad Gateway"),
-        ((200, "<html>Welcome"), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
-        ((200, "{}"), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
-        ((200, "[]"), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
-        ((200, '{"items": null}'), StoreUnavailable, "the Kubernetes API answered with what is not a list"),
+        (
+            (200, "<html>Welcome"),
+            StoreUnavailable,
+            "the Kubernetes API answered a list request with something else than a list",
+        ),
+        ((200, "{}"), StoreUnavailable, "the Kubernetes API answered a list request with something else than a list"),
+        ((200, "[]"), StoreUnavailable, "the Kubernetes API answered a list request with something else than a list"),
+        (
+            (200, '{"items": null}'),
+            StoreUnavailable,
+            "the Kubernetes API answered a list request with something else than a list",
+        ),
     ],
 )
 @pytest.mark.parametrize("page", ["the first page", "a later page"])

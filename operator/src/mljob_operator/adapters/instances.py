@@ -16,10 +16,10 @@ from .kubernetes import TIMEOUT, CustomObjects, call, decoded, list_objects, rea
 
 
 class InstanceObjects(CustomObjects[Instance]):
-    """AirflowInstances, as a store.
+    """The store of AirflowInstances.
 
     Args:
-        credentials_namespace: Where the Secrets are that they name.
+        credentials_namespace: The namespace of the Secrets that AirflowInstances name.
     """
 
     def __init__(self, api: client.ApiClient, credentials_namespace: str) -> None:
@@ -27,7 +27,7 @@ class InstanceObjects(CustomObjects[Instance]):
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:
-        """All AirflowInstances; one that can't be read is logged and left out."""
+        """All AirflowInstances. An AirflowInstance that can't be read is logged and left out."""
         lister = self._api.list_cluster_custom_object_without_preload_content
         found = [read(item) async for item in list_objects(lister, GROUP, VERSION, PLURAL)]
         return [instance for instance in found if instance is not None]
@@ -38,11 +38,11 @@ class InstanceObjects(CustomObjects[Instance]):
         return {item["metadata"]["name"]: item["metadata"].get("labels") or {} async for item in found}
 
     async def secret(self, name: str) -> dict[str, str]:
-        """A Secret's data.
+        """The data of a Secret.
 
         Raises:
-            ReferenceMissing: It is not there, or the operator may not read it.
-            SecretUnlabelled: It lacks the label of Secrets that are for Airflow.
+            ReferenceMissing: The Secret does not exist, or the operator may not read it.
+            SecretUnlabelled: The Secret lacks the label for credentials of Airflow.
         """
         namespace = self._credentials_namespace
         try:
@@ -66,5 +66,8 @@ class InstanceObjects(CustomObjects[Instance]):
 
 
 def read(body: Mapping[str, Any]) -> Instance | None:
-    """An AirflowInstance; None, with a line in the log, where it can't be read at all. What doesn't fit the API is in ``Instance.problem``."""
+    """An AirflowInstance; None, with a line in the log, where it can't be read at all.
+
+    What doesn't fit the API is in ``Instance.problem``.
+    """
     return read_or_log(KIND, Instance.from_object, body)

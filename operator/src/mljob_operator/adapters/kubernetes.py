@@ -1,7 +1,7 @@
-"""MLJobs in the Kubernetes API, through the official client's asyncio flavour.
+"""The Kubernetes API, through the asyncio part of the official client.
 
-Every write is a JSON merge patch that names the version it was made from (resourceVersion), so a stale one is refused with 409 instead of
-undoing somebody's change.
+Every write is a JSON merge patch that names the version it was made from (resourceVersion), so a
+stale one is refused with 409 instead of undoing somebody's change.
 """
 
 from __future__ import annotations
@@ -40,13 +40,17 @@ MERGE_PATCH = "application/merge-patch+json"
 TIMEOUT = 15.0
 """Seconds for one request."""
 WATCH = 300
-"""Seconds after which the API server is asked to end a watch of one object."""
+"""``timeoutSeconds`` of the watch of one object."""
 METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """The representation of an object without its data (Kubernetes API concepts, "Metadata-only fetches")."""
 PAGE = 100
-"""Objects in one answer to a list. A finished MLJob may have 64 KiB of status: a page of them is held in memory several times while it is read."""
+"""Objects in one answer to a list.
+
+A finished MLJob may have 64 KiB of status: a page of them is held in memory several times while it
+is read.
+"""
 NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
-"""What aiohttp raises where there is no answer."""
+"""The errors of aiohttp for a request without an answer."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -54,7 +58,7 @@ T = TypeVar("T", Job, Instance)
 
 
 class CustomObjects(Generic[T]):
-    """The objects of one custom resource of the operator's API group, with the writes that every store of such objects has.
+    """The objects of one custom resource of the operator's API group, and the writes that all stores share.
 
     Args:
         kind: The resource's kind, for Events.
@@ -77,7 +81,7 @@ class CustomObjects(Generic[T]):
         self._kind = kind
         self._plural = plural
         self._finalizer = finalizer
-        self._from_object = from_object
+        self._from_object: Callable[[Mapping[str, Any]], T] = from_object
 
     async def write_status(self, stored: T, patch: Mapping[str, Any]) -> T:
         """Patch ``/status`` of exactly this version.
@@ -91,14 +95,17 @@ class CustomObjects(Generic[T]):
         return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
 
     async def set_finalizer(self, stored: T, *, present: bool) -> T | None:
-        """Add or remove the operator's finalizer; other finalizers stay. None when the object was deleted with the finalizer.
+        """Add or remove the operator's finalizer; other finalizers stay.
+
+        None when the object was deleted with the finalizer.
 
         Raises:
             Conflict: The object has changed.
             StoreUnavailable: No answer, or a server error.
         """
-        others = [name for name in stored.finalizers if name != self._finalizer]
-        finalizers = [*others, self._finalizer] if present else others
+        finalizers = [name for name in stored.finalizers if name != self._finalizer]
+        if present:
+            finalizers.append(self._finalizer)
         try:
             updated = await self._patch(stored, {"metadata": {**exactly(stored), "finalizers": finalizers or None}})
         except Gone:
@@ -109,7 +116,8 @@ class CustomObjects(Generic[T]):
         """Create an Event about the object, for ``kubectl describe``.
 
         Raises:
-            StoreError: The Event was refused, or there is no answer. An Event in a namespace that is being deleted is dropped.
+            StoreError: The Event was refused, or there is no answer. An Event in a namespace that
+                is being deleted is dropped.
         """
         about = {"apiVersion": API_VERSION, "kind": self._kind, "name": stored.name}
         about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._place(stored)}
@@ -118,7 +126,8 @@ class CustomObjects(Generic[T]):
         try:
             await call(self._core.create_namespaced_event, namespace, body, _request_timeout=TIMEOUT)
         except Gone as error:
-            # The namespace is being deleted and takes no new object, so nobody would read the Event.
+            # The namespace is being deleted and takes no new object, so nobody would read the
+            # Event.
             log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, notice.reason, error)
 
     def _place(self, stored: T) -> dict[str, str]:
@@ -127,6 +136,7 @@ class CustomObjects(Generic[T]):
 
     async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
         api = self._api
+        method: Any
         if place := self._place(stored):
             method = api.patch_namespaced_custom_object_status if status else api.patch_namespaced_custom_object
         else:
@@ -146,15 +156,15 @@ class CustomObjects(Generic[T]):
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:
-    """The uid and resourceVersion that a write names, so that the API server refuses it for any other version of the object."""
+    """The uid and resourceVersion that a write names: the API server refuses the write for another version."""
     return {"uid": stored.uid, "resourceVersion": stored.resource_version}
 
 
 class Jobs(CustomObjects[Job]):
-    """MLJobs, as a store.
+    """The store of MLJobs.
 
     Args:
-        namespaces: Where to look; empty: everywhere.
+        namespaces: The watched namespaces; empty: all.
     """
 
     def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
@@ -162,9 +172,10 @@ class Jobs(CustomObjects[Job]):
         self._namespaces = tuple(namespaces)
 
     async def list(self) -> AsyncIterator[Job]:
-        """All MLJobs in the namespaces that we watch, a page in memory at a time; one that can't be read is logged and left out.
+        """All MLJobs in the watched namespaces, with one page in memory at a time.
 
-        An MLJob may come twice, or in a version that is not its latest.
+        An MLJob that can't be read is logged and left out. An MLJob may come twice, or in a version
+        that is not its latest.
         """
         for namespace in self._namespaces or ("",):
             async for item in list_objects(*self._lister(namespace)):
@@ -172,7 +183,7 @@ class Jobs(CustomObjects[Job]):
                     yield job
 
     async def get(self, key: Key) -> Job | None:
-        """An MLJob as it is now; None when there is none in the namespaces that we watch: events tell of others, too.
+        """The latest version of an MLJob; None where there is none, or its namespace is not watched.
 
         Raises:
             StoreUnavailable: No answer, a server error, or an MLJob that can't be read.
@@ -190,10 +201,10 @@ class Jobs(CustomObjects[Job]):
         return job
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """A ConfigMap's or Secret's data.
+        """The data of a ConfigMap or Secret; None where an optional one does not exist.
 
         Raises:
-            ReferenceMissing: It is not there, or the operator may not read it.
+            ReferenceMissing: The object does not exist, or the operator may not read it.
         """
         secret = reference.secret_ref is not None
         named = reference.secret_ref or reference.config_map_ref
@@ -222,8 +233,8 @@ class Jobs(CustomObjects[Job]):
         """Delete exactly this version.
 
         Raises:
-            Conflict: It has changed.
-            Gone: It is not there any more.
+            Conflict: The MLJob has changed.
+            Gone: The MLJob does not exist any more.
         """
         body = {
             "apiVersion": "v1",
@@ -252,14 +263,16 @@ class Jobs(CustomObjects[Job]):
 
 
 async def connect(*, for_watches: bool = False) -> client.ApiClient:
-    """With the kubeconfig that KUBECONFIG names, else with the pod's ServiceAccount, else with the user's kubeconfig.
+    """Make a client, with the kubeconfig that KUBECONFIG names, the pod's ServiceAccount, or ``~/.kube/config``.
 
     Args:
-        for_watches: Each watch of a single object keeps a connection, so such watches have a client of their own: they would leave none for requests.
-            What they receive is thrown away, and little of it is held.
+        for_watches: Make a client for watches of single objects. Each such watch keeps a
+            connection, so watches get a client of their own, which leaves the other client's
+            connections to requests. What the watches receive is discarded, so little of it is
+            buffered.
 
     Raises:
-        CannotStart: None of them says where the Kubernetes API is.
+        CannotStart: None of these names the Kubernetes API.
     """
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = MAX_WATCHES if for_watches else 64
@@ -272,7 +285,8 @@ async def connect(*, for_watches: bool = False) -> client.ApiClient:
             api.rest_client.request = _through(configuration.proxy, api.rest_client.request)  # type: ignore[assignment, method-assign]
         return api
     except Exception as error:
-        # Of a file that is not there, or is no kubeconfig, the client raises whatever comes to it.
+        # For a file that does not exist or is no kubeconfig, the client raises errors of many
+        # classes.
         source = "the pod's ServiceAccount" if in_cluster() else os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise CannotStart(
             f"KUBECONFIG: {source} does not say how to reach the Kubernetes API: {type(error).__name__}: {' '.join(str(error).split())}",
@@ -284,26 +298,27 @@ async def _configure(configuration: client.Configuration) -> None:
     if in_cluster():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        # Named here, because the client reads the variable when it is imported.
+        # Passed explicitly, because the client reads the variable at import.
         named = os.environ.get("KUBECONFIG") or None
         await config.load_kube_config(named, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    # Left to itself, aiohttp looks for a proxy and a .netrc before every request, each in another thread: two waits for a
-    # processor in the way of every status. The environment does not change, so it is read once.
+    # By default aiohttp looks for a proxy and a .netrc before every request, each in another
+    # thread, which delays every status. The environment does not change, so it is read once.
     configuration.client_session_kwargs = {"trust_env": False}
     configuration.proxy = configuration.proxy or proxy_for(configuration.host)
 
 
 async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
-    """The objects of a list as they are in JSON, read in pages.
+    """The objects of a list in JSON, read in pages.
 
-    The list need not be of one moment: when it takes longer than the API server keeps its versions, it goes on with what is there by then.
+    The pages need not be of one moment: where reading takes longer than the API server keeps old
+    versions, the list continues with the current ones.
 
     Args:
-        lister: The client's method, without preload.
-        place: Its arguments.
+        lister: The client's method without preload.
+        place: The method's arguments.
 
     Raises:
-        StoreError: A page can't be had.
+        StoreError: A page can't be read.
     """
     token: str | None = ""
     while token is not None:
@@ -314,7 +329,7 @@ async def list_objects(lister: Any, *place: str) -> AsyncIterator[Any]:
 
 
 async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
-    """One page of a list; one without items where the token has expired and the API server gave another."""
+    """One page of a list; empty where the continue token has expired and the API server gave a new one."""
     further = {"_continue": token} if token else {}
     answer = await lister(*place, limit=PAGE, _request_timeout=TIMEOUT, **further)
     body = await answer.read()
@@ -324,21 +339,28 @@ async def _page(lister: Any, *place: str, token: str) -> dict[str, Any]:
     if answer.status != 200:
         raise ApiException(status=answer.status, reason=answer.reason, body=body.decode(errors="replace"))
     if not isinstance(page.get("items"), list):
-        raise StoreUnavailable("the Kubernetes API answered with what is not a list; is it behind a proxy?")
+        raise StoreUnavailable(
+            "the Kubernetes API answered a list request with something else than a list; is it behind a proxy?"
+        )
     return page
 
 
 class WatchedSources:
-    """Changes of ConfigMaps and Secrets, each watched by itself and without its data.
+    """Watches of single ConfigMaps and Secrets, without their data.
 
-    Whatever the API server sends is an item. The operator reads the object itself when it makes the conf.
+    Each piece of data from the API server counts as a change. The operator reads the object itself
+    when it makes the conf.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
         self._core = client.CoreV1Api(api)
 
     async def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """As :meth:`.SourceChanges.of`: ``GET /api/v1/namespaces/{namespace}/secrets?watch=true&fieldSelector=metadata.name={name}``."""
+        """Yield at each change, as :meth:`.SourceChanges.of`.
+
+        ``GET
+        /api/v1/namespaces/{namespace}/secrets?watch=true&fieldSelector=metadata.name={name}``.
+        """
         watch = (
             self._core.list_namespaced_secret_without_preload_content
             if reference.kind == "Secret"
@@ -366,9 +388,10 @@ class OperatorEvents:
     """Events about the operator itself.
 
     Args:
-        namespace: Its own.
-        pod: The name of its Pod; None: it runs in none, and the Events are about the namespace.
-        uid: That Pod's uid.
+        namespace: The operator's namespace.
+        pod: The name of the operator's Pod; None: the operator runs outside of a Pod, and the
+            Events are about the namespace.
+        uid: The Pod's uid.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str, pod: str | None, uid: str | None) -> None:
@@ -385,10 +408,10 @@ class OperatorEvents:
 
 
 async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call the client, mapping what it raises.
+    """Call a method of the client, and map every error.
 
     Raises:
-        StoreError: Whatever it raises.
+        StoreError: The request failed.
     """
     try:
         return await method(*args, **kwargs)
@@ -401,7 +424,7 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def event(about: Mapping[str, Any], notice: Notice) -> dict[str, Any]:
-    """A Kubernetes Event, for ``kubectl describe``; those of cluster-scoped objects are in namespace default."""
+    """A Kubernetes Event. Events about cluster-scoped objects are in namespace default."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "metadata": {
@@ -421,20 +444,20 @@ def event(about: Mapping[str, Any], notice: Notice) -> dict[str, Any]:
 
 
 def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
-    """A Secret's data as text."""
+    """The data of a Secret as text."""
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in (data or {}).items()}
 
 
 def in_cluster() -> bool:
-    """Whether to use the pod's ServiceAccount: a kubeconfig that somebody names wins, also in a pod."""
+    """Whether to use the pod's ServiceAccount. A kubeconfig that KUBECONFIG names wins, also in a pod."""
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 
 def credentials_advice(namespace: str) -> str:
-    """What to check where the Kubernetes API refuses the operator's credentials.
+    """Advice for the case that the Kubernetes API refuses the operator's credentials.
 
     Args:
-        namespace: The operator's own.
+        namespace: The operator's namespace.
     """
     if in_cluster():
         return (
@@ -445,13 +468,13 @@ def credentials_advice(namespace: str) -> str:
 
 
 def server_in_cluster() -> str:
-    """The URL of the Kubernetes API for a pod."""
+    """The URL of the Kubernetes API inside a pod."""
     host = os.environ["KUBERNETES_SERVICE_HOST"]
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
 def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.ApiClient:
-    """The client, which tells of each answer's status."""
+    """The same client, which calls ``answered`` with the status of each answer."""
     ask: Callable[..., Awaitable[Any]] = api.rest_client.request
 
     async def request(*args: Any, **kwargs: Any) -> Any:
@@ -464,7 +487,7 @@ def observed(api: client.ApiClient, answered: Callable[[int], None]) -> client.A
 
 
 def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The client's requests, whose errors name the proxy that they go through."""
+    """The client's ``request``, whose errors name the proxy."""
 
     async def through(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -476,9 +499,9 @@ def _through(proxy: str, request: Callable[..., Awaitable[Any]]) -> Callable[...
 
 
 def unanswered(error: BaseException, proxy: str | None) -> str:
-    """Why the Kubernetes API did not answer, with the proxy that was asked to reach it."""
+    """The message for a request without an answer, with the proxy in use."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        # Its own text has the proxy's URL, with user and password.
+        # The text of the error has the proxy's URL with user and password.
         cause = f"the proxy answered {error.status} {error.message}"
     else:
         cause = str(error) or type(error).__name__
@@ -487,7 +510,10 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 
 
 def read(body: Mapping[str, Any]) -> Job | None:
-    """An MLJob; None, with a line in the log, where it can't be read at all. What doesn't fit the API is in ``Job.problem``."""
+    """An MLJob; None, with a line in the log, where it can't be read at all.
+
+    What doesn't fit the API is in ``Job.problem``.
+    """
     return read_or_log(KIND, Job.from_object, body)
 
 
@@ -508,7 +534,11 @@ def _first_line(error: StoreError) -> str:
 
 
 def explanation(status: int, reason: str | None, body: str) -> str:
-    """What an answer that is an error says, in one line: of a Status its message, of other text the beginning, of HTML and other JSON nothing."""
+    """One line about an answer with an error status.
+
+    It has the message of a Status object or the beginning of plain text, and nothing of HTML or
+    other JSON.
+    """
     message = _json(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
     return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")
 
@@ -523,7 +553,7 @@ def _json(text: str | bytes) -> dict[str, Any]:
 
 
 def _is_ending(answer: Mapping[str, Any]) -> bool:
-    """Whether the refusal is for the namespace's end: what is in the namespace is on its way out, and nothing can be created there."""
+    """Whether the refusal says that the namespace is being deleted, so that nothing can be created there."""
     details = answer.get("details")
     causes = details.get("causes") if isinstance(details, Mapping) else None
     return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())
@@ -533,7 +563,7 @@ def _mapped(error: ApiException) -> StoreError:
     status, body = error.status or 0, str(error.body or "")
     text = explanation(status, error.reason, body)
     if status == 404:
-        # A proxy's word, or that of an API server without our CRDs, says nothing of an object.
+        # A 404 of a proxy, or of an API server without the CRDs, says nothing about the object.
         return Gone(text) if _json(body).get("reason") == "NotFound" else StoreUnavailable(text)
     if status == 409:
         return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)

@@ -22,12 +22,15 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """The operator's metrics, in a registry of their own. Names follow Prometheus' conventions: base units, ``_total`` for counters."""
+    """The operator's metrics, in a registry of their own.
+
+    Names follow Prometheus' conventions: base units, ``_total`` for counters.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._gone: set[str] = set()
-        """AirflowInstances that are not there any more. What still comes of their last requests makes no series."""
+        """The names of deleted AirflowInstances. Their last requests must not create new series."""
         self._events = Counter(
             "mljob_events",
             "Kafka messages read, by outcome: applied, foreign, tombstone, unreadable",
@@ -109,47 +112,47 @@ class Metrics:
         )
 
     def event(self, outcome: str) -> None:
-        """A Kafka message was read."""
+        """Count a Kafka message."""
         self._events.labels(outcome).inc()
 
     def events_disbelieved(self, number: int) -> None:
-        """Airflow has contradicted events."""
+        """Count events that Airflow has contradicted."""
         self._disbelieved.inc(number)
 
     def status_written(self, seconds: float) -> None:
-        """A status was patched."""
+        """Record the duration of a status patch."""
         self._patches.observe(seconds)
 
     def status_refused(self) -> None:
-        """A status was refused as invalid."""
+        """Count a status that the Kubernetes API refused as invalid."""
         self._refused.inc()
 
     def event_latency(self, seconds: float) -> None:
-        """A message's status is stored."""
+        """Record the time from a message to the stored status."""
         self._latency.observe(seconds)
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """A request to an Airflow has ended."""
+        """Record the duration of a request to an Airflow."""
         if airflow in self._gone:
             return
         self._requests.labels(airflow, operation, outcome).observe(seconds)
 
     def job_finished(self, phase: str) -> None:
-        """An MLJob has ended."""
+        """Count an MLJob that has ended."""
         self._finished.labels(phase).inc()
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """A pass over an Airflow's change feed has ended."""
+        """Count a pass over an Airflow's change feed."""
         if airflow in self._gone:
             return
         self._resyncs.labels(airflow, outcome).inc()
 
     def live(self, jobs: int) -> None:
-        """How many MLJobs are not finished."""
+        """Set the number of MLJobs that are not finished."""
         self._live.set(jobs)
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Whether an Airflow is ready; None: the AirflowInstance is not there any more, and all its series go."""
+        """Set whether an Airflow is ready. None removes all series of a deleted AirflowInstance."""
         if ready is not None:
             self._gone.discard(airflow)
             self._ready.labels(airflow).set(ready)
@@ -159,33 +162,33 @@ class Metrics:
             metric.remove_by_labels({"airflow": airflow})
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """Many runs have vanished from an Airflow at once, or have not (0)."""
+        """Set the number of runs that have vanished from an Airflow at once; 0: none have."""
         if airflow in self._gone:
             return
         self._vanished.labels(airflow).set(runs)
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """Runs go on, and no MLJob follows them."""
+        """Set the number of an Airflow's active runs that no MLJob follows."""
         if airflow in self._gone:
             return
         self._orphaned.labels(airflow).set(runs)
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
-        """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
+        """Set how many MLJobs have a run in an AirflowInstance, and how many wait for one."""
         if airflow in self._gone:
             return
         self._active.labels(airflow).set(active)
         self._waiting.labels(airflow).set(waiting)
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Whether the brokers that a topic is read from are connected; None: it is not read any more."""
+        """Set whether a topic's brokers are connected. None removes the series of a topic that is not read any more."""
         if connected is None:
             self._connected.remove_by_labels({"topic": topic})
         else:
             self._connected.labels(topic).set(connected)
 
     def in_flight(self, messages: int) -> None:
-        """How many messages are not stored yet."""
+        """Set how many messages have no stored status yet."""
         self._in_flight.set(messages)
 
 
@@ -193,8 +196,10 @@ class Endpoints:
     """The HTTP server for kubelet and Prometheus.
 
     Args:
-        alive: Whether the event loop's duties are being done; the answer to ``/livez``.
-        ready: Whether MLJobs are watched and the duties are under way; the answer to ``/readyz``.
+        metrics: The answer to ``/metrics``, in the format that the request accepts.
+        alive: Whether every background task is running; the answer to ``/livez``.
+        ready: Whether MLJobs are watched and the background tasks have started; the answer to
+            ``/readyz``.
     """
 
     def __init__(self, metrics: Metrics, *, alive: Callable[[], bool], ready: Callable[[], bool]) -> None:
@@ -204,10 +209,10 @@ class Endpoints:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
-        """Listen.
+        """Listen on an address.
 
         Raises:
-            CannotStart: The port is taken, or can't be had.
+            CannotStart: The port is in use, or the operator may not listen there.
         """
         try:
             listener = _listen(host, port)
@@ -236,7 +241,7 @@ class Endpoints:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listener on this address; ``::`` takes IPv4 as well, and is every address of IPv4 where there is no IPv6."""
+    """A listening socket. ``::`` stands for every address of IPv6 and IPv4, or of IPv4 alone without IPv6."""
     if host == EVERYWHERE:
         if socket.has_dualstack_ipv6():
             return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -247,7 +252,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:
-    """Why nobody can listen there."""
+    """The message for an address that can't be listened on."""
     if error.errno == errno.EADDRINUSE:
         return f"MLJOB_HTTP_PORT: another process listens on port {port} of {host} already; set another port"
     if error.errno == errno.EACCES:

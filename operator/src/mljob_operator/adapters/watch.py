@@ -1,8 +1,9 @@
-"""kopf's way to the Kubernetes API: a session that tells what becomes of kopf's requests.
+"""The HTTP session of kopf, which tells how kopf's requests to the Kubernetes API go.
 
-kopf has no word for "the watch has listed": an empty list makes no event. But it asks for a watch only after it has read the whole list and
-handed its objects on, so the answer 200 to the watch says that. An ``aiohttp`` session of our own, which kopf takes from the login handler,
-sees the answers; nothing of kopf's inside is touched.
+kopf does not report when a list is complete: an empty list makes no event. kopf requests a watch
+after it has read the whole list and passed its objects on, so the answer 200 to the watch means that
+the list is complete. The login handler gives kopf an ``aiohttp`` session of the operator's own,
+which sees all answers. No private part of kopf is used.
 """
 
 from __future__ import annotations
@@ -29,22 +30,23 @@ from .proxies import proxy_for
 log = logging.getLogger(__name__)
 
 LONGEST_DELAY = 10.0
-"""Seconds between two tries."""
+"""The most seconds between two tries."""
 
 
 class Patience:
-    """Seconds between tries of a request, without an end: by default kopf gives up after a minute, and with that the process."""
+    """The seconds between tries of a request, without an end. By default kopf ends the process after a minute."""
 
     def __iter__(self) -> Iterator[float]:
-        """One, two, four, eight, and then ten for ever."""
+        """1, 2, 4, 8, and then 10 seconds each time."""
         return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(LONGEST_DELAY))
 
 
 def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """What kopf logs in with: the pod's ServiceAccount, or a kubeconfig.
+    """The credentials for kopf: the pod's ServiceAccount, or a kubeconfig.
 
-    In a pod kopf asks for ``kubernetes.default.svc``, the client for the address in the environment, as client-go does. It has to be one address: NO_PROXY
-    may have the one and not the other.
+    In a pod, kopf's default server is ``kubernetes.default.svc``. The client uses the address in
+    the environment, as client-go does. Both must use one address, because NO_PROXY may name only
+    one of them.
     """
     if not in_cluster():
         return kopf.login_with_kubeconfig(**kwargs)
@@ -53,11 +55,11 @@ def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 
 class Watch:
-    """What kopf watches, and how that goes.
+    """The state of kopf's lists and watches.
 
     Args:
-        namespaces: Whose MLJobs; empty: all.
-        authentication: Is told of each answer.
+        namespaces: The namespaces of the watched MLJobs; empty: all.
+        authentication: Gets the status of each answer.
         with_instances: Whether AirflowInstances and namespaces are watched as well.
     """
 
@@ -73,14 +75,15 @@ class Watch:
 
     @property
     def listed(self) -> bool:
-        """Whether everything that is to be watched was listed, and the watches have begun."""
+        """Whether every watched resource is listed and its watch has begun."""
         return not self._unlisted
 
     async def session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
-        """A session as kopf would make it, with us looking on.
+        """A session like kopf's own, with hooks for its answers and errors.
 
-        kopf asks for another one when its credentials are refused. A ServiceAccount's token is renewed in its file, so the second try is at
-        once; those after it are not, for they are likely to be refused as well.
+        kopf requests another session when its credentials are refused. The token of a
+        ServiceAccount is renewed in its file, so the second session is made at once. Later ones
+        wait, because their credentials are likely to be refused too.
         """
         if self._refusals > 1:
             await asyncio.sleep(min(LONGEST_DELAY, 2.0 ** min(self._refusals - 2, 8)))
@@ -120,7 +123,7 @@ class Watch:
         if answer.status == 401:
             self._refusals += 1
         if answer.status >= 400:
-            # What Kubernetes says beside 401 is that word again, and kopf may close the session before that is read.
+            # The body of a 401 says nothing more, and kopf may close the session before it is read.
             body = await answer.text(errors="replace") if answer.status != 401 else ""
             self._complain(path, explanation(answer.status, answer.reason, body))
             return
@@ -134,22 +137,23 @@ class Watch:
         self, session: aiohttp.ClientSession, __: SimpleNamespace, request: aiohttp.TraceRequestExceptionParams
     ) -> None:
         error = request.exception
-        # kopf closes the session when one of its requests is refused, and with that ends the others.
+        # kopf closes the session when one of its requests is refused, which ends the others.
         if isinstance(error, Exception) and not session.closed:
             self._complain(request.url.path, unanswered(error, self._proxy))
 
     def _complain(self, path: str, why: str) -> None:
-        """Once for each cause; kopf would repeat it with each try."""
+        """Log a cause once. kopf would log it at each try."""
         if self._complaints.get(path) != why:
             self._complaints[path] = why
             log.warning("%s can't be read: %s; it is tried again until it can", path, why)
 
 
 def _end_what_is_read_with(session: aiohttp.ClientSession, answers: Iterable[aiohttp.ClientResponse]) -> None:
-    """Have the session's end tell whoever still reads an answer.
+    """Close all open answers when the session closes.
 
-    kopf closes the session when one of its watches is refused (401). It ends the answers that it knows, and does not know one that comes in at that moment: the
-    reader of that gets a RuntimeError of aiohttp's instead of a ClientConnectionError, and kopf ends with it.
+    kopf closes the session when one of its watches is refused (401). kopf closes the answers that
+    it knows, but not an answer that arrives at the same moment: reading that one raises a
+    RuntimeError of aiohttp's instead of a ClientConnectionError, which ends kopf.
     """
     close = session.close
 
