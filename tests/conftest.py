@@ -1,13 +1,16 @@
 """Fixtures of all tests: one stack of the real parts for the whole session, and operators on it.
 
-The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in ``.dev-test-logs`` when a test has failed. With
-``KEEP_TEST_STACK=1`` the stack keeps running, and the next session uses it: for people who write tests.
+The stack is in ``.dev-test`` and is removed when the session ends. Its logs stay in
+``.dev-test-logs`` when a test has failed. With ``KEEP_TEST_STACK=1`` the stack keeps running, and
+the next session uses it: for people who write tests.
 
-``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the oldest Airflow that is supported, in
-``.dev-test-oldest``. Without the option, all tests but those marked ``oldest_airflow`` run, with the newest Airflow.
+``pytest --airflow oldest`` runs the tests marked ``every_airflow`` or ``oldest_airflow`` with the
+oldest Airflow that is supported, in ``.dev-test-oldest``. Without the option, all tests but those
+marked ``oldest_airflow`` run, with the newest Airflow.
 
-A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not disruptive"`` runs live tests side by side: each worker has
-operators of its own on the one stack, and one worker runs the tests of a file (:mod:`tests.live.sharing`).
+A test that uses the stack is marked ``live``. ``pytest -n 4 --dist loadfile -m "live and not
+disruptive"`` runs live tests side by side: each worker has operators of its own on the one stack,
+and one worker runs the tests of a file (:mod:`tests.live.sharing`).
 """
 
 from __future__ import annotations
@@ -55,24 +58,30 @@ LINES_OF_LOG = 30
 """How many lines of the log of a component that is not ready a failed test shows."""
 
 PARALLELISM = 10
-"""How many tasks run at the same time in the tests' Airflow. Each task is a process, and more would wait for a processor."""
+"""How many tasks run at the same time in the tests' Airflow.
+
+Each task is a process, and more would wait for a processor.
+"""
 
 AIRFLOW_SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "tests" / "live" / "airflow_plugins"),
     # Every task of every DAG sends events, also in DAGs that know nothing of MLJobs ...
     "AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS": "True",
-    # ... and Airflow's own producer sends events to the same topic. Both have to lead to the same status.
+    # ... and Airflow's own producer sends events to the same topic. Both have to lead to the same
+    # status.
     "AIRFLOW__KAFKA_EVENT_PRODUCER__DAG_RUN_EVENTS_ENABLED": "True",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TASK_INSTANCE_EVENTS_ENABLED": "True",
     "AIRFLOW__KAFKA_EVENT_PRODUCER__TOPIC": DEFAULT_TOPIC,
     "AIRFLOW__KAFKA_EVENT_PRODUCER__SOURCE": "devstack",
-    # The monitoring DAGs are paused by default. tests/e2e/test_monitoring.py creates the Connection and the topic.
+    # The monitoring DAGs are paused by default. tests/e2e/test_monitoring.py creates the Connection
+    # and the topic.
     "AIRFLOW__MLJOB__SLACK_CONN_ID": "slack_tests",
     "AIRFLOW__MLJOB__SLACK_CHANNEL": "#platform",
     "AIRFLOW__MLJOB__REPORT_URL": "http://reports.example",
     "AIRFLOW__MLJOB__REPORT_TOPIC": "airflow.reports",
-    # The monitoring DAGs run only when a test triggers them, because their messages depend on earlier runs.
+    # The monitoring DAGs run only when a test triggers them, because their messages depend on
+    # earlier runs.
     "AIRFLOW__MLJOB__MONITOR_SCHEDULE": "none",
     "AIRFLOW__MLJOB__BOTTLENECKS_SCHEDULE": "none",
 }
@@ -101,7 +110,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests for this Airflow, and let a live test's timeout begin when the stack is up: the first start takes minutes."""
+    """Keep the tests for this Airflow, and let a live test's timeout begin when the stack is up.
+
+    The first start of a stack takes minutes.
+    """
     airflow = config.getoption("airflow")
     wanted: list[pytest.Item] = []
     others: list[pytest.Item] = []
@@ -127,7 +139,7 @@ def _airflows(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to a failed test's report the log ends of its operators and of components that are not ready, each text once."""
+    """Add the log ends of a failed test's operators and of components that are not ready, each text once."""
     report = yield
     if report.failed:
         shown = item.session.stash.setdefault(SHOWN_LOGS, set())
@@ -156,7 +168,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The development stack without an operator. The first worker that needs the stack starts it."""
     directory = _directory(request.config)
     with pytest.MonkeyPatch.context() as environment:
-        # The folder for the example DAGs' datasets and models, which Airflow's processes inherit. The data of a demo must not make a test succeed.
+        # The folder for the example DAGs' datasets and models, which Airflow's processes inherit.
+        # The data of a demo must not make a test succeed.
         environment.setenv("MLJOB_DATA_DIR", str(directory / "data"))
         _bring_up(request.config, directory)
         yield Stack(directory)
@@ -195,7 +208,7 @@ def _bring_up(config: pytest.Config, directory: Path) -> None:
 
 
 def _repositories(directory: Path, airflow: str) -> tuple[Path, ...]:
-    """The git repositories of the stack's DAGs: none for the oldest Airflow, whose environment has no provider for git."""
+    """The git repositories with DAGs. The oldest Airflow has none: its environment lacks the provider for git."""
     if airflow == OLDEST:
         return ()
     repository = DagRepository(directory / DAG_REPOSITORY)

@@ -1,7 +1,7 @@
 """Airflow's REST API in front of a :class:`FakeAirflow`, as far as the operator's adapter uses the API.
 
-Answers have the fields of Airflow 3.3 that the operator or a test reads. ``tests/contract`` runs the same suite with the adapter in front of this server
-and in front of a real Airflow.
+Answers have the fields of Airflow 3.3 that the operator or a test reads. ``tests/contract`` runs
+the same suite with the adapter in front of this server and in front of a real Airflow.
 """
 
 from __future__ import annotations

@@ -40,7 +40,11 @@ class FakeBackfills:
         return there or await self.post(dag_id, marker, order)
 
     async def post(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
-        """Create a backfill. Refuses an unknown DAG, a DAG without a schedule, and a second active backfill, as Airflow does."""
+        """Create a backfill.
+
+        Refuses an unknown DAG, a DAG without a schedule, and a second active backfill, as Airflow
+        does.
+        """
         if dag_id not in self._airflow.dags:
             raise DagNotFound(f"no DAG {dag_id}")
         if dag_id not in self._airflow.daily:

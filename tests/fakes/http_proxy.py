@@ -1,4 +1,7 @@
-"""A forward proxy on loopback, as companies use. It tunnels (CONNECT) and forwards, and resolves names that the client can't resolve."""
+"""A forward proxy on loopback, as companies use.
+
+It tunnels (CONNECT) and forwards, and resolves names that the client can't resolve.
+"""
 
 from __future__ import annotations
 

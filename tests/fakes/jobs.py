@@ -24,7 +24,8 @@ class FakeJobs(StoredObjects[Key]):
         reads: How many times an MLJob was read.
         overtake: How many next writes are overtaken by another writer's change.
         fail: The error of every write; None: writes succeed.
-        refuse: Whether a status is invalid, beside statuses with numbers that Go has no type for; None: all others are valid.
+        refuse: Whether a status is invalid, beside statuses with numbers that Go has no type for;
+            None: all others are valid.
         refuse_events: Whether the creation of Events fails.
         data: The data of ConfigMaps and Secrets, by kind and name.
         watchers: The queues of watches of ConfigMaps and Secrets, by kind and name.

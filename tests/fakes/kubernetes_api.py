@@ -1,4 +1,7 @@
-"""A Kubernetes API on loopback with what an operator needs to start: discovery, lists in pages, and watches without events."""
+"""A Kubernetes API on loopback, as far as an operator needs it to start.
+
+The API has discovery, lists in pages, and watches without events.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ class KubernetesApi(LoopbackServer):
 
     Attributes:
         objects: The objects of each list, by path.
-        refuse: Called with path and query before every answer. Its result is the answer; None: the usual answer.
+        refuse: Called with path and query before every answer. Its result is the answer; None: the
+            usual answer.
         lists: The path and the query of every list request.
         watches: The path of every watch request.
     """

@@ -1,4 +1,7 @@
-"""Objects of one kind in memory, as the API server stores them: generation, resourceVersion and conflicts, finalizers, merge patches."""
+"""Objects of one kind in memory, as the API server stores them.
+
+They have generations, resourceVersions, finalizers and uids. Writes are merge patches and can conflict.
+"""
 
 from __future__ import annotations
 

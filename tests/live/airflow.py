@@ -13,7 +13,11 @@ from tests.live.eventually import eventually
 
 PAGE = 100
 READ_TIMEOUT = 120
-"""Seconds. The api-server builds its execution API at the first task after a start, which blocks all requests for that long on a busy machine."""
+"""Seconds.
+
+The api-server builds its execution API at the first task after a start, which blocks all requests
+for that long on a busy machine.
+"""
 OVER = ("success", "failed")
 """The terminal states of a run."""
 
@@ -81,8 +85,8 @@ class AirflowRest:
     def ended(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until Airflow has stored the end of a run, and return the run.
 
-        Airflow publishes the end before it stores the end, so a status may show the end earlier. A run that is cleared in between stays terminal, and its
-        tasks never run again.
+        Airflow publishes the end before it stores the end, so a status may show the end earlier. A
+        run that is cleared in between stays terminal, and its tasks never run again.
         """
 
         def over() -> dict[str, Any] | None:
@@ -104,7 +108,10 @@ class AirflowRest:
         return self._all(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances", "task_instances")
 
     def end(self, dag_id: str, run_id: str) -> None:
-        """Set a run to failed, as a person does in the UI. Repeated while the scheduler changes the run at the same time."""
+        """Set a run to failed, as a person does in the UI.
+
+        Repeated while the scheduler changes the run at the same time.
+        """
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
         eventually(
             lambda: self.request("PATCH", path, {"state": "failed"})[0] in (200, 404, 409), f"{run_id} is set failed"

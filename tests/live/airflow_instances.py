@@ -136,6 +136,9 @@ def platform_of(installation: Installation, kubectl: Kubectl, stack: Stack) -> I
 
 
 def in_instance(platform: Platform, short: str, name: str, seconds: float = 0, **spec: Any) -> Object:
-    """An MLJob whose run takes this long in an AirflowInstance. It is cancelled through Airflow's REST API, without the cancellation DAG."""
+    """An MLJob whose run takes this long in an AirflowInstance.
+
+    It is cancelled through Airflow's REST API, without the cancellation DAG.
+    """
     spec.setdefault("cancellation", {"strategy": "Api"})
     return manifest(name, WAIT, {"seconds": seconds}, airflowRef={"name": platform.name(short)}, **spec)

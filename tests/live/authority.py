@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, by trustme: certificates for servers, for Kafka brokers and for Kafka clients."""
+"""A certificate authority for tests, by trustme: certificates of servers, Kafka brokers and Kafka clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Authority:
         return context
 
     def broker(self) -> bytes:
-        """The key and the certificate of a Kafka broker on loopback, in one PEM file as Kafka's keystore type PEM has them."""
+        """The key and the certificate of a Kafka broker on loopback, for a keystore of type PEM."""
         issued = self._authority.issue_cert(*LOOPBACK, common_name="broker")
         return _pkcs8(issued, None) + issued.cert_chain_pems[0].bytes()
 

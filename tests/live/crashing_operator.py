@@ -1,6 +1,7 @@
-"""The operator, which kills itself with SIGKILL right before or right after one of its calls to Kubernetes, Airflow or Kafka.
+"""The operator, which kills itself right before or right after one of its calls to Kubernetes, Airflow or Kafka.
 
-``python crashing_operator.py before "trigger the run"``. The module wraps one method of the real adapters. ``CALLS`` lists the calls.
+``python crashing_operator.py before "trigger the run"``. The module wraps one method of the real
+adapters. ``CALLS`` lists the calls.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ def die(when: str, call: str) -> None:
 
 
 def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
-    """The method for the first commit after the status of a running run was stored. Commits are made in the consumer's thread."""
+    """The method for the first commit after the status of a running run was stored.
+
+    Commits are made in the consumer's thread.
+    """
     stored = False
     write_status = Jobs.write_status
 

@@ -1,4 +1,7 @@
-"""A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``: a run keeps the commit that it began with."""
+"""A git repository with DAGs, which the tests' Airflow reads through a ``GitDagBundle``.
+
+A run keeps the commit that it began with.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class DagRepository:
         self.directory = directory
 
     def create(self) -> None:
-        """Make the repository with one empty commit, so that Airflow can clone its branch; no change where there is a repository."""
+        """Make the repository, unless there is one, with an empty commit, so that Airflow can clone its branch."""
         if (self.directory / ".git").exists():
             return
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,10 @@ INTERVAL = 0.2
 INTERVAL_IN_PROCESS = 0.005
 """Seconds between the first questions about this process, which cost nothing."""
 MAX_INTERVAL = 1.0
-"""Seconds between questions after a long wait. Each question takes processor time from the processes that the test waits for."""
+"""Seconds between questions after a long wait.
+
+Each question takes processor time from the processes that the test waits for.
+"""
 
 
 def eventually(
@@ -31,7 +34,8 @@ def eventually(
         question: An AssertionError counts as a false answer.
         what: The awaited condition in words, for the error.
         within: Seconds until the wait fails.
-        every: The least seconds between two questions. The pause grows with the wait, to a twentieth of it at most.
+        every: The least seconds between two questions. The pause grows with the wait, to a
+            twentieth of it at most.
         evidence: Called when the wait fails; its answer becomes a part of the error.
 
     Raises:

@@ -1,6 +1,9 @@
-"""An HTTP gateway in front of a real service. It passes requests on, or answers them itself as a gateway without a backend does.
+"""An HTTP gateway in front of a real service.
 
-The gateway can use TLS, have a path prefix, require a header, be slow, and shorten the pages of the service's lists.
+It passes requests on, or answers them itself as a gateway without a backend does.
+
+The gateway can use TLS, have a path prefix, require a header, be slow, and shorten the pages of the
+service's lists.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ class Answer:
 
 
 Guard = Callable[[Mapping[str, str]], Answer | None]
-"""Checks the headers of a request, with names in lower case. None lets the request pass; otherwise the result is the answer."""
+"""Checks the headers of a request, with names in lower case.
+
+None lets the request pass; otherwise the result is the answer.
+"""
 
 NOT_FOUND = Answer(404, b"404 page not found\n", "text/plain")
 """The answer of Traefik and of Go's servers without a backend for a path."""
@@ -44,9 +50,11 @@ class HttpGateway(LoopbackServer):
         target: The service's URL.
         answer: The first value of ``instead``.
         tls: The gateway's TLS; None: plain HTTP.
-        prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with 404.
+        prefix: The gateway's path, such as ``/airflow``. Requests to other paths are answered with
+            404.
         guard: Checks each request.
-        most_rows: The greatest ``limit`` of a list that is passed on, as where Airflow's ``[api] maximum_page_limit`` is low.
+        most_rows: The greatest ``limit`` of a list that is passed on, as where Airflow's ``[api]
+            maximum_page_limit`` is low.
         latency: Seconds of delay for each request.
 
     Attributes:

@@ -27,7 +27,8 @@ class Kubectl:
         directory: For the output of watches.
 
     Attributes:
-        api: The same cluster over HTTP, for questions that a test repeats: a kubectl process costs more.
+        api: The same cluster over HTTP, for questions that a test repeats: a kubectl process costs
+            more.
     """
 
     def __init__(self, program: Path, kubeconfig: Path, namespace: str, directory: Path) -> None:

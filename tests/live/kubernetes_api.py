@@ -1,7 +1,8 @@
 """The Kubernetes API over HTTP, as the cluster's administrator.
 
-Tests do what users do with kubectl. While they wait, they ask this API several times a second, because a kubectl process costs a tenth of a second
-of a processor. Tests that change hundreds of objects use this API too.
+Tests do what users do with kubectl. While they wait, they ask this API several times a second,
+because a kubectl process costs a tenth of a second of a processor. Tests that change hundreds of
+objects use this API too.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class KubernetesApi:
         return found
 
     def apply(self, path: str, body: Mapping[str, Any], *, manager: str) -> str | None:
-        """Create or change an object by Server-Side Apply. Returns the API's message where the object is invalid, else None.
+        """Create or change an object by Server-Side Apply.
+
+        Returns the API's message where the object is invalid, else None.
 
         Raises:
             AssertionError: The API answered with another error.

@@ -13,7 +13,10 @@ from devstack.ports import HOST
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """A request handler that writes no log lines. A subclass implements ``answer`` for every method; ``command`` is the method's name."""
+    """A request handler that writes no log lines.
+
+    A subclass implements ``answer`` for every method; ``command`` is the method's name.
+    """
 
     # An answer is two writes, and the second must not wait for the client to acknowledge the first.
     disable_nagle_algorithm = True
@@ -34,7 +37,10 @@ class QuietHandler(BaseHTTPRequestHandler):
     def reply(
         self, status: int, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send an answer with a date, a content type and a length; ``headers`` replace these. Empty headers are left out."""
+        """Send an answer with a date, a content type and a length; ``headers`` replace these.
+
+        Empty headers are left out.
+        """
         self.send_response_only(status)
         usual = {"Date": self.date_time_string(), "Content-Type": content_type, "Content-Length": str(len(body))}
         for name, value in (usual | dict(headers or {})).items():
@@ -48,7 +54,9 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer:
-    """An HTTP server on a port of loopback, from ``start`` to ``close`` or while the block runs. Each request has a thread.
+    """An HTTP server on a port of loopback, from ``start`` to ``close`` or while the block runs.
+
+    Each request has a thread.
 
     Args:
         handler: Answers the requests.
@@ -62,7 +70,8 @@ class LoopbackServer:
         self._server = _Server((HOST, port), handler)
         self._scheme = "https" if tls is not None else "http"
         if tls is not None:
-            # The handshake is the first read of the request's thread, so a client that does not shake hands keeps no other waiting.
+            # The handshake is the first read of the request's thread, so a client that does not
+            # shake hands keeps no other waiting.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 

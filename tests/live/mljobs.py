@@ -75,7 +75,9 @@ class MLJobs:
         return sorted(found["items"], key=lambda event: event["metadata"]["creationTimestamp"])
 
     def until_told(self, name: str, *reasons: str) -> list[str]:
-        """Wait until an MLJob has Events with these reasons, each as often as it is named. Returns the reasons of all its Events.
+        """Wait until an MLJob has Events with these reasons, each as often as it is named.
+
+        Returns the reasons of all its Events.
 
         The operator makes an Event after the status, so a test can see the status first.
         """

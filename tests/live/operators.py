@@ -24,7 +24,8 @@ class OperatorProcess:
 
     Args:
         stack: The stack that the operator uses.
-        name: Unique in the stack. The operator's log, port, consumer group and run ids have this name.
+        name: Unique in the stack. The operator's log, port, consumer group and run ids have this
+            name.
         namespaces: The value of ``MLJOB_NAMESPACES``.
         overrides: Environment variables that differ from those of the stack's operator.
         launch: Starts the process; None: a new Python.
@@ -65,7 +66,8 @@ class OperatorProcess:
                 "MLJOB_NAMESPACES": self._namespaces,
                 "MLJOB_RUN_ID_PREFIX": self.prefix,
                 "MLJOB_KAFKA_GROUP_ID": f"test-{self.name}",
-                # AirflowInstances are cluster-scoped, so of all operators on a stack only some handle them.
+                # AirflowInstances are cluster-scoped, so of all operators on a stack only some
+                # handle them.
                 "MLJOB_AIRFLOW_INSTANCES": "false",
                 "MLJOB_HTTP_PORT": str(self._stack.ports[f"operator-{self.name}"]),
                 "MLJOB_LOG_FORMAT": "json",

@@ -1,10 +1,10 @@
 """Operators that are forked from a process which has already imported the operator.
 
-The imports cost more than two seconds of a processor, and the live tests start more than a hundred operators. A forked operator has a session, an
-environment and a log of its own.
+The imports cost more than two seconds of a processor, and the live tests start more than a hundred
+operators. A forked operator has a session, an environment and a log of its own.
 
-Run as a program, this module is the process to fork from: it reads requests from standard input, one JSON object a line, and answers each with the id
-of the new process.
+Run as a program, this module is the process to fork from: it reads requests from standard input,
+one JSON object a line, and answers each with the id of the new process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""The distribution of live tests to the workers of pytest-xdist, which share one stack: ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
+"""The distribution of live tests to the workers of pytest-xdist, which share one stack.
 
-One worker runs the tests of a file, because they share fixtures, and files that use the same part of Airflow. Tests marked ``disruptive`` stop
-something that all tests use (Kafka, Airflow's api-server, the cancellation DAG). They run in a session without workers: ``pytest -m "live and
+The command is ``pytest -m "live and not disruptive" -n 4 --dist loadfile``.
+
+One worker runs the tests of a file, because they share fixtures, and files that use the same part
+of Airflow. Tests marked ``disruptive`` stop something that all tests use (Kafka, Airflow's
+api-server, the cancellation DAG). They run in a session without workers: ``pytest -m "live and
 disruptive"``.
 """
 
@@ -21,7 +24,8 @@ TOGETHER = {
     "tests/integration/test_instance_walk.py": "tests/e2e/test_instances.py",
     # That file unpauses a DAG whose runs have to stay queued in this file.
     "tests/contract/test_dag_runs.py": "tests/e2e/test_submission.py",
-    # This file pauses the cancellation DAG. With the oldest Airflow it runs in one session with the others.
+    # This file pauses the cancellation DAG. With the oldest Airflow it runs in one session with the
+    # others.
     "tests/contract/test_paused_cancellation_dag.py": "tests/e2e/test_submission.py",
     "tests/e2e/test_cancellation.py": "tests/e2e/test_submission.py",
 }
@@ -47,7 +51,8 @@ ORDER = (
 )
 """The files that take longest start first, so that all workers end at about the same time.
 
-The crash matrix keeps a processor busy, so it starts beside files that mostly wait. Of the unit tests, the file that waits for processes is here.
+The crash matrix keeps a processor busy, so it starts beside files that mostly wait. Of the unit
+tests, the file that waits for processes is here.
 """
 
 

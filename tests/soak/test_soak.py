@@ -1,9 +1,13 @@
-"""Two hundred MLJobs at once with the example DAGs, some cancelled at random moments: `make soak`, most of an hour on two cores.
+"""Two hundred MLJobs at once with the example DAGs, some cancelled at random moments.
 
-Not a part of `make test`. The test checks that each MLJob ends as Airflow says and that no run, process or finalizer is left, and measures the
-operator's share of the time. The figures go to benchmarks/results/soak.json.
+`make soak` takes most of an hour on two cores.
 
-``MLJOB_SOAK_JOBS`` changes the number of MLJobs, ``MLJOB_SOAK_SEED`` which of them are cancelled. Only 200 MLJobs write the file.
+Not a part of `make test`. The test checks that each MLJob ends as Airflow says and that no run,
+process or finalizer is left, and measures the operator's share of the time. The figures go to
+benchmarks/results/soak.json.
+
+``MLJOB_SOAK_JOBS`` changes the number of MLJobs, ``MLJOB_SOAK_SEED`` which of them are cancelled.
+Only 200 MLJobs write the file.
 """
 
 from __future__ import annotations
@@ -60,7 +64,9 @@ Way = Literal["delete", "cancel"]
 
 @dataclass
 class Life:
-    """The times at which a watch saw changes of one MLJob, in seconds since the epoch; 0: not yet. Airflow has the same clock.
+    """The times at which a watch saw changes of one MLJob, in seconds since the epoch; 0: not yet.
+
+    Airflow has the same clock.
 
     Attributes:
         told: The phase became terminal.
@@ -224,7 +230,8 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
             wrong[name] = found or status
     assert not wrong
 
-    # ... each MLJob has one run, and no run is unfinished, including those of the cancellation DAG ...
+    # ... each MLJob has one run, and no run is unfinished, including those of the cancellation DAG
+    # ...
     runs = airflow.runs(f"{soak.operator.prefix}.{soak.jobs.namespace}.soak-")
     owners = Counter(run["dag_run_id"].split(".")[2] for run in runs)
     assert {name: number for name, number in owners.items() if number != 1} == {}
@@ -271,7 +278,7 @@ def test_many_mljobs_end_as_airflow_says_and_leave_nothing_behind(
 
 
 def report(lives: Lives, runs: dict[str, Object], to_cancel: dict[str, Victim]) -> dict[str, Any]:
-    """The time that the operator adds: from the MLJob's creation to its run, and from the run's end to a status with the end."""
+    """The time that the operator adds between MLJob and run, and between the run's end and the status with it."""
     before, after, whole = [], [], []
     for name, life in lives.of.items():
         if name in to_cancel:

@@ -24,7 +24,8 @@ class Index(LoopbackServer):
 
     Attributes:
         simple: The index's address for pip and uv.
-        asked: The paths of the requests, which only clients that trust the index's certificate send.
+        asked: The paths of the requests, which only clients that trust the index's certificate
+            send.
     """
 
     def __init__(self, directory: Path) -> None:
