@@ -13,8 +13,9 @@ from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapsh
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.job import Job
 from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.situation import Situation
 from mljob_operator.core.storable import cut
 from tests.strategies import EPOCH
 
@@ -42,7 +43,7 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
     )
 
 
-def largest(letter: str = "<") -> tuple[Situation, dict[str, Any]]:
+def largest(letter: str = "<") -> tuple[State, dict[str, Any]]:
     """All parts of a status at their bounds at once."""
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]
@@ -73,5 +74,5 @@ def largest(letter: str = "<") -> tuple[Situation, dict[str, Any]]:
     )
     job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, spec, status, {})
     effort = Effort(over_since=EPOCH)
-    situation = Situation(job, replace(ledger, listed=True), effort, EPOCH + timedelta(seconds=60))
+    situation = classify(Inputs(job, replace(ledger, listed=True), effort, EPOCH + timedelta(seconds=60)))
     return situation, {f"output_{i}": letter * 90 for i in range(300)}

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from mljob_operator.core.identity import cancel_run_id
-from mljob_operator.core.outputs import Outputs
 from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
+from mljob_operator.core.status.outputs import Outputs
 from mljob_operator.errors import AirflowUnauthorized, DagNotFound, LogicalDateTaken, ValidationFailed
 from tests.fakes.airflow import CANCEL_DAG
 

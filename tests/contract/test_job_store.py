@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mljob_contract.mljob import FINALIZER, UNOBSERVED, ConfSource, Reference
-from mljob_operator.core.notices import NORMAL, Notice
+from mljob_operator.core.status.events import NORMAL, Notice
 from mljob_operator.errors import Conflict, Gone, ReferenceMissing, Refused
 from mljob_operator.ports import ConfObject
 

@@ -15,8 +15,8 @@ from mljob_operator.core.children import Child
 from mljob_operator.core.facts import Question, RunFact, TaskFact, TaskKey
 from mljob_operator.core.halt import Halt
 from mljob_operator.core.identity import cancel_run_id
-from mljob_operator.core.outputs import Outputs
 from mljob_operator.core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.status.outputs import Outputs
 from mljob_operator.errors import (
     AirflowUnauthorized,
     AirflowUnavailable,

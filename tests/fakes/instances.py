@@ -8,7 +8,7 @@ from typing import Any
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS, FINALIZER, IS_DEFAULT, KIND
 from mljob_operator.core.instance import Instance
-from mljob_operator.core.notices import Notice
+from mljob_operator.core.status.events import Notice
 from mljob_operator.errors import Gone, ReferenceMissing, SecretUnlabelled
 
 from .objects import StoredObjects

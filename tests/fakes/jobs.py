@@ -10,7 +10,7 @@ from typing import Any
 from mljob_contract.mljob import FINALIZER, KIND, UNOBSERVED, ConfSource
 from mljob_operator.core.conf import Source
 from mljob_operator.core.job import Job, Key
-from mljob_operator.core.notices import Notice
+from mljob_operator.core.status.events import Notice
 from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
 
 from .objects import StoredObjects, merged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mljob_operator.core.notices import Notice
+from mljob_operator.core.status.events import Notice
 
 
 class FakeOperator:

@@ -10,7 +10,7 @@ import pytest
 
 from devstack.stack import Stack
 from mljob_operator.adapters.kubernetes import Jobs, connect
-from mljob_operator.core.notices import NORMAL, Notice
+from mljob_operator.core.status.events import NORMAL, Notice
 from tests.live.kubectl import Kubectl
 
 

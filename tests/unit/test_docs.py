@@ -13,11 +13,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-import mljob_operator.core.backfill_report
 import mljob_operator.core.instance_report
-import mljob_operator.core.notices
 import mljob_operator.core.placement
-import mljob_operator.core.report
+import mljob_operator.core.status.backfill
+import mljob_operator.core.status.build
+import mljob_operator.core.status.events
 import mljob_operator.instances
 import mljob_operator.job_queue
 import mljob_operator.logins
@@ -26,12 +26,12 @@ from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstance
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.core.halt import Halt
+from mljob_operator.core.mljob.cancellation import CancelReason
 from mljob_operator.core.phases import TRANSITIONS
-from mljob_operator.core.situation import Stop
 from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
 
-STORIES = (mljob_operator.core.report, mljob_operator.core.backfill_report)
+STORIES = (mljob_operator.core.status.build, mljob_operator.core.status.backfill)
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 API = (ROOT / "docs" / "spec" / "mljob.md").read_text()
@@ -200,7 +200,7 @@ def drawn_transitions(text: str) -> set[tuple[str, str]]:
 
 def test_each_reason_is_explained_and_no_other() -> None:
     errors = {error.reason for error in tree(OperatorError)}
-    stories = words_passed_to("Story", 1, *STORIES) | set(Stop) | set(Halt)
+    stories = words_passed_to("Story", 1, *STORIES) | set(CancelReason) | set(Halt)
     stories |= words_passed_to("Obstacle", 0, mljob_operator.core.placement)
     told = section(API, "Reasons")
     assert {reason for reason in errors | stories if f"`{reason}`" not in told} == set()
@@ -208,15 +208,15 @@ def test_each_reason_is_explained_and_no_other() -> None:
 
 
 def test_each_event_reason_is_explained_and_no_other() -> None:
-    modules = (mljob_operator.core.notices, mljob_operator.job_queue)
+    modules = (mljob_operator.core.status.events, mljob_operator.job_queue)
     recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.notices.FAILURES)
     assert recorded == first_cells(section(API, "Events"))
 
 
 def test_each_condition_is_explained_and_no_other() -> None:
     told = section(API, "Conditions")
-    assert words_passed_to("Wanted", 0, mljob_operator.core.report) == first_cells(told)
-    reasons = words_passed_to("Wanted", 2, mljob_operator.core.report)
+    assert words_passed_to("Wanted", 0, mljob_operator.core.status.build) == first_cells(told)
+    reasons = words_passed_to("Wanted", 2, mljob_operator.core.status.build)
     assert {reason for reason in reasons if f"`{reason}`" not in told} == set()
 
 

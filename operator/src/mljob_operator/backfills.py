@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from mljob_contract.backfill_marker import Marker
+
 from .confs import Confs
 from .core.backfill import Backfill, Order, Survey
 from .core.decisions import LOOK_UP_EVERY, CancelDirectly, ClearFailed, ListTasks, LookUpRun, Pause, Submit
 from .core.effort import Effort
 from .core.ledger import Ledger, missed, survey
-from .core.situation import Situation
+from .core.mljob.spec_change import SpecChange
+from .core.mljob.state import State
 from .errors import ValidationFailed, after_effect
 from .ports import Clock, DagRuns
 
@@ -28,7 +31,7 @@ Step = tuple[Ledger, Effort]
 """What is known, and what was tried, after an action."""
 
 
-async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, confirm: Confirm, clock: Clock) -> Step:
+async def act(action: Action, s: State, dag_runs: DagRuns, confs: Confs, confirm: Confirm, clock: Clock) -> Step:
     """Carry an action out.
 
     Raises:
@@ -42,13 +45,13 @@ async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, con
             return await _create(s, dag_runs, order)
 
         case ClearFailed():
-            order = await _order(s, dag_runs, confs, s.run_id)
+            order = await _order(s, dag_runs, confs, s.run.run_id)
             await confirm()
             return await _create(s, dag_runs, order.of_failed())
 
         case LookUpRun() | ListTasks():
             effort = replace(s.effort, looked_up_at=s.now, doubt=False)
-            found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
+            found = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
             if found is None:
                 return missed(s.ledger, s.now, effort.unknown_until), effort
             ledger = await _survey(s, dag_runs, found)
@@ -70,13 +73,13 @@ async def act(action: Action, s: Situation, dag_runs: DagRuns, confs: Confs, con
             return s.ledger, replace(s.effort, cancelled_directly_at=s.now, looked_up_at=look_at_once)
 
 
-async def _order(s: Situation, dag_runs: DagRuns, confs: Confs, conf_of: str | None) -> Order:
+async def _order(s: State, dag_runs: DagRuns, confs: Confs, conf_of: str | None) -> Order:
     """What to ask for: what the spec says, or what an earlier attempt has asked for."""
-    earlier = await dag_runs.backfills.find(s.dag_id, conf_of) if conf_of is not None else None
+    earlier = await dag_runs.backfills.find(s.run.dag_id, conf_of) if conf_of is not None else None
     if earlier is not None:
         await confs.reuse(s, earlier.conf)
         return Order.like(earlier, s.job.spec)
-    if s.spec_refused:
+    if s.change is SpecChange.REFUSED:
         raise ValidationFailed(
             f"Airflow has no backfill of {conf_of} any more, so what it was asked for is not known, and runPolicy Once refuses the changed spec. "
             "Create an MLJob with another name."
@@ -84,13 +87,13 @@ async def _order(s: Situation, dag_runs: DagRuns, confs: Confs, conf_of: str | N
     return Order.of(s.job.spec, await confs.make(s, dag_runs))
 
 
-async def _create(s: Situation, dag_runs: DagRuns, order: Order) -> Step:
-    backfill = await dag_runs.backfills.create(s.dag_id, s.marker, order)
+async def _create(s: State, dag_runs: DagRuns, order: Order) -> Step:
+    backfill = await dag_runs.backfills.create(s.run.dag_id, Marker(s.run.run_id, s.current.number), order)
     with after_effect():
         return await _survey(s, dag_runs, backfill), s.effort
 
 
-async def _survey(s: Situation, dag_runs: DagRuns, backfill: Backfill) -> Ledger:
+async def _survey(s: State, dag_runs: DagRuns, backfill: Backfill) -> Ledger:
     members = await dag_runs.backfills.survey(backfill)
     others = await dag_runs.backfills.not_created(backfill, len(members))
     ledger = survey(s.ledger, Survey(backfill, members, others))
@@ -99,11 +102,11 @@ async def _survey(s: Situation, dag_runs: DagRuns, backfill: Backfill) -> Ledger
     return ledger
 
 
-async def _cancel(s: Situation, dag_runs: DagRuns) -> None:
+async def _cancel(s: State, dag_runs: DagRuns) -> None:
     """Close the backfill, so that no other run of it starts, then end those that have."""
-    found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
+    found = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
     if found is None:
         return
     await dag_runs.backfills.cancel(found.id)
     active = [member.run_id for member in await dag_runs.backfills.survey(found) if not member.over]
-    await asyncio.gather(*(dag_runs.cancel(s.dag_id, run_id) for run_id in active))
+    await asyncio.gather(*(dag_runs.cancel(s.run.dag_id, run_id) for run_id in active))

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from .core.job import Key
-from .core.situation import Situation
+from .core.mljob.state import State
 from .errors import OperatorError, ReferenceMissing, ValidationFailed, backoff
 from .ports import ConfObject, SourceChanges
 
@@ -134,9 +134,9 @@ class ConfSources:
             since = loop.time()
 
 
-def waited_for(situation: Situation) -> list[ConfObject]:
+def waited_for(state: State) -> list[ConfObject]:
     """What stands in the way of an MLJob's run and would be mended by a change: the objects of ``spec.confFrom``, where the run was refused for its conf."""
-    job, trouble = situation.job, situation.effort.trouble
+    job, trouble = state.job, state.effort.trouble
     if trouble is None or not trouble.starting or trouble.reason not in _WAITS:
         return []
     return [ConfObject.of(job.namespace, source) for source in job.spec.conf_from]

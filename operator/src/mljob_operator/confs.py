@@ -13,18 +13,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .core.conf import Source, excess, has_secrets, merged, not_public, problems, secrets
-from .core.disclosure import may_quote
 from .core.job import Job, Key
+from .core.mljob.spec_change import SpecChange
+from .core.mljob.state import State
 from .core.redaction import HIDDEN, OPEN, Redaction
-from .core.situation import Situation
+from .core.run_key import RunKey
+from .core.status.disclosure import may_quote
 from .errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from .ports import Clock, DagRuns, JobStore
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
 """When a conf that could not be read is read again."""
-
-Run = tuple[str, str, str]
-"""Airflow, DAG id and run id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class _Known:
 
     uid: str
     redaction: Redaction = field(default_factory=lambda: Redaction(complete=False))
-    run: Run | None = None
+    run: RunKey | None = None
     asked_at: datetime | None = None
 
 
@@ -56,7 +55,7 @@ class Confs:
         self._clock = clock
         self._known: dict[Key, _Known] = {}
 
-    async def make(self, s: Situation, dag_runs: DagRuns) -> dict[str, Any]:
+    async def make(self, s: State, dag_runs: DagRuns) -> dict[str, Any]:
         """The conf that the spec asks for, found to fit the DAG's params.
 
         Raises:
@@ -64,7 +63,7 @@ class Confs:
             ValidationFailed: The conf exceeds its bounds, or does not fit the params.
             AirflowError: Airflow can't be asked for the params.
         """
-        job, dag_id = s.job, s.dag_id
+        job, dag_id = s.job, s.run.dag_id
         self._of_run(s)
         sources = [
             source for ref in job.spec.conf_from if (source := await self._jobs.source(job.namespace, ref)) is not None
@@ -82,12 +81,12 @@ class Confs:
             )
         return conf
 
-    async def reuse(self, s: Situation, conf: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
         """The conf of an earlier run, to be submitted again."""
         await self._learn_from(s.job, conf)
         return conf
 
-    async def read(self, s: Situation, dag_runs: DagRuns) -> None:
+    async def read(self, s: State, dag_runs: DagRuns) -> None:
         """Read the conf of the run, where it has values from Secrets and was not read yet.
 
         Raises:
@@ -105,20 +104,20 @@ class Confs:
         if HIDDEN in known.redaction.hidden:
             # This Airflow masks confs (3.1 to 3.3 don't), so what the run has is not known.
             return
-        self._known[s.job.key] = replace(known, redaction=replace(known.redaction, complete=True), run=_run(s))
+        self._known[s.job.key] = replace(known, redaction=replace(known.redaction, complete=True), run=s.run)
 
-    def read_at(self, s: Situation) -> datetime | None:
+    def read_at(self, s: State) -> datetime | None:
         """When the run's conf is to be read, because there is something to tell that may quote it; None: it is known, there is nothing, or the
         attempt is over.
         """
-        if not s.open or self.redaction(s).complete or not may_quote(s):
+        if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
         asked_at = self._of(s.job).asked_at
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
-    def redaction(self, s: Situation) -> Redaction:
+    def redaction(self, s: State) -> Redaction:
         """What of the run must not be told."""
-        if not (self._may_have_secrets(s.job) or (s.submitted and s.spec_differs)):
+        if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
             # What the run got is what the spec says, without a Secret.
             return OPEN
         return self._of_run(s).redaction
@@ -137,10 +136,10 @@ class Confs:
         """Whether the spec names Secrets, or did when a conf was made, or may in a part that can't be read."""
         return has_secrets(job.spec) or job.problem is not None or bool(self._of(job).redaction.hidden)
 
-    def _of_run(self, s: Situation) -> _Known:
+    def _of_run(self, s: State) -> _Known:
         """What is known for the newest run. What an earlier one had is in no text of this one, and what the status says of that is redacted."""
         known = self._of(s.job)
-        if known.run not in (None, _run(s)):
+        if known.run not in (None, s.run):
             known = self._known[s.job.key] = _Known(s.job.uid)
         return known
 
@@ -166,16 +165,12 @@ class Confs:
             self._known[job.key] = replace(known, redaction=replace(known.redaction, hidden=hidden))
 
 
-async def _submitted(s: Situation, dag_runs: DagRuns) -> Mapping[str, Any] | None:
+async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
     """The conf of the attempt's run, or of its backfill, as Airflow has it."""
     if s.job.is_backfill:
-        found = await dag_runs.backfills.find(s.dag_id, s.run_id, s.marker.attempt)
+        found = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
         return found.conf if found is not None else None
     try:
-        return await dag_runs.conf(s.dag_id, s.run_id)
+        return await dag_runs.conf(s.run.dag_id, s.run.run_id)
     except ValidationFailed:
         return None
-
-
-def _run(s: Situation) -> Run:
-    return s.airflow, s.dag_id, s.run_id

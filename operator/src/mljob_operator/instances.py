@@ -24,9 +24,9 @@ from .core.credentials import Login
 from .core.instance import OWN, Instance, defaults
 from .core.instance_report import Readiness, View, notices, report
 from .core.job import Key
-from .core.notices import Notice
-from .core.patches import merge_patch
 from .core.placement import NOWHERE, Surroundings
+from .core.status.events import Notice
+from .core.status.patches import merge_patch
 from .core.vanishing import REASON as RUNS_VANISHED
 from .core.vanishing import MissingRuns, reported
 from .errors import (

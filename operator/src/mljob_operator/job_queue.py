@@ -22,21 +22,24 @@ from .conf_sources import ConfSources, waited_for
 from .core import attempts
 from .core.backfill import Member
 from .core.decisions import Expire, Release, Store, Wait
-from .core.disclosure import disclosed
 from .core.effort import Effort
 from .core.facts import RunFact, Snapshot, TaskFact
 from .core.halt import Halt
 from .core.instance import OWN
 from .core.job import Job, Key
 from .core.ledger import started_by
-from .core.news import REFINEMENT_WAITS, tells_news
-from .core.notices import WARNING, Notice, notices
-from .core.patches import merge_patch
+from .core.mljob.afterwards import arrived_late
+from .core.mljob.airflow_use import is_lost, needs_airflow
+from .core.mljob.state import State
 from .core.phases import TERMINAL_PHASES
 from .core.placement import LOST
-from .core.report import MAX_MESSAGE, report
 from .core.run_key import RunKey
-from .core.situation import Situation
+from .core.status.build import report
+from .core.status.disclosure import disclosed
+from .core.status.events import WARNING, Notice, notices
+from .core.status.messages import MAX_MESSAGE
+from .core.status.news import REFINEMENT_WAITS, tells_news
+from .core.status.patches import merge_patch
 from .core.storable import cut
 from .core.vanishing import explained
 from .errors import Conflict, Gone, OperatorError, Refused, StoreError, backoff
@@ -187,7 +190,7 @@ class JobQueue:
                 self.wanted(airflow).set()
                 if run_id in slot.ledger.course.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
-                    slot.facts.append(((self._situation(slot).run_key,), Member(run_id, run)))
+                    slot.facts.append(((self._state(slot).run,), Member(run_id, run)))
                     slot.done.append(done)
                     self._wake(key)
                     return True
@@ -227,30 +230,32 @@ class JobQueue:
     def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
         """Something has changed around MLJobs, or around those of a namespace, or of an Airflow: those that wait for it may go on."""
 
-        def concerned(slot: Slot) -> Situation | None:
+        def concerned(slot: Slot) -> State | None:
             assert slot.job is not None
             if namespace not in (None, slot.job.namespace):
                 return None
-            situation = self._situation(slot)
-            return situation if airflow in (None, situation.airflow, situation.target) else None
+            state = self._state(slot)
+            return state if airflow in (None, state.run.airflow, state.inputs.target) else None
 
-        situations = {key: situation for key, situation in self._of_each(concerned) if situation is not None}
+        states = {key: state for key, state in self._of_each(concerned) if state is not None}
 
         def reserve(slot: Slot) -> None:
             assert slot.job is not None
-            self._reconciler.reserve(situations[slot.job.key])
+            self._reconciler.reserve(states[slot.job.key])
 
         def waits(slot: Slot) -> bool:
             assert slot.job is not None
-            situation = situations[slot.job.key]
+            state = states[slot.job.key]
             # A run in progress is none of this, unless its AirflowInstance has gone or come back.
             said_lost = slot.job.status.reason == LOST
             missing = slot.ledger.missed_at is not None
-            return situation.startable or slot.effort.trouble is not None or situation.lost is not said_lost or missing
+            return (
+                state.start is not None or slot.effort.trouble is not None or is_lost(state) is not said_lost or missing
+            )
 
         # Before any of them takes a step, so that each has its turn, under the rules and limits of now.
-        self._of_each(reserve, situations)
-        for key, waiting in self._of_each(waits, situations):
+        self._of_each(reserve, states)
+        for key, waiting in self._of_each(waits, states):
             if waiting:
                 self._try_anew(key)
 
@@ -277,7 +282,7 @@ class JobQueue:
             attempt = slot.effort.attempt or attempts.current(slot.job.status)
             if slot.job.status.phase in TERMINAL_PHASES or attempt is None or attempt.airflow != airflow:
                 return None
-            return Live.of(self._situation(slot))
+            return Live.of(self._state(slot))
 
         return [live for _, live in self._of_each(shown) if live is not None]
 
@@ -291,10 +296,9 @@ class JobQueue:
         """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known, or that is being submitted."""
 
         def needs_it(slot: Slot) -> bool:
-            situation = self._situation(slot)
-            return situation.airflow == airflow and (
-                situation.needs_airflow or (situation.open and slot.task is not None)
-            )
+            state = self._state(slot)
+            busy = state.current.open and slot.task is not None
+            return state.run.airflow == airflow and (needs_airflow(state) or busy)
 
         answers = dict(self._of_each(needs_it))
 
@@ -443,12 +447,12 @@ class JobQueue:
             slot.job.settled
             and not slot.snapshots
             and slot.job.spec.ttl_seconds_after_finished is None
-            and not self._situation(slot).arrived_late
+            and not arrived_late(self._state(slot))
         ):
             # An event that comes after the end: what has been said stands.
             slot.forget()
             return None
-        slot.take_in(self._situation(slot))
+        slot.take_in(self._state(slot))
 
         while True:
             before, begun = slot.job, slot.begun
@@ -479,7 +483,10 @@ class JobQueue:
             # What is stored by now may have begun a deadline, or a time to live.
             if not stores and not (changed and _begins(before) != _begins(slot.job)):
                 break
-            assert changed, "what is to be stored is stored already"
+            if not changed:
+                raise RuntimeError(
+                    f"the status is to be stored, and nothing of it has changed: {slot.job.status.reason}"
+                )
         slot.acknowledge()
         self._complain(slot)
 
@@ -489,16 +496,16 @@ class JobQueue:
             await self._jobs.delete(slot.job)
             log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=_extra(key))
             return None
-        situation = self._situation(slot)
-        self._conf_sources.follow(key, waited_for(situation))
-        live = Live.of(situation)
+        state = self._state(slot)
+        self._conf_sources.follow(key, waited_for(state))
+        live = Live.of(state)
         self._index(live)
-        if live.hot or (situation.vanished and self._reconciler.missing_runs.needs_census(key)):
+        if live.hot or (state.presence.vanished and self._reconciler.missing_runs.needs_census(key)):
             self.wanted(live.run.airflow).set()
         times = [
             action.until if isinstance(action, Wait) else None,
             slot.refined_at + REFINEMENT_WAITS if slot.refined_at is not None else None,
-            self._reconciler.confs.read_at(situation),
+            self._reconciler.confs.read_at(state),
         ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
@@ -512,7 +519,7 @@ class JobQueue:
             return
         self._meter.events_disbelieved(len(new))
         if not known:
-            run = self._situation(slot).run_key
+            run = self._state(slot).run
             log.warning(
                 "%s/%s: Airflow contradicts an event on run %s of DAG %s, which the status does not show any more; more of this run are only counted. "
                 "A worker that stores the end of its task late does this, or somebody else who writes to the topic",
@@ -572,7 +579,7 @@ class JobQueue:
                 del self._backfills[dag]
 
     def _reserve(self, slot: Slot) -> None:
-        self._reconciler.reserve(self._situation(slot))
+        self._reconciler.reserve(self._state(slot))
 
     def _of_each(self, question: Callable[[Slot], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
         """The answer of each MLJob that is known, or of those that are named.
@@ -590,22 +597,22 @@ class JobQueue:
                 log.debug("%s/%s: unexpected error", *key, exc_info=True)
         return answers
 
-    def _situation(self, slot: Slot) -> Situation:
-        return self._reconciler.situation(Progress(slot.job, slot.ledger, slot.effort, slot.outputs))
+    def _state(self, slot: Slot) -> State:
+        return self._reconciler.state(Progress(slot.job, slot.ledger, slot.effort, slot.outputs))
 
     async def _write(self, slot: Slot, *, at_once: bool) -> bool:
         """Store the status if it changed, and tell of it. What only says more exactly what is stored already may wait a while."""
         job = slot.job
         assert job is not None
-        situation = self._situation(slot)
-        redaction = await self._reconciler.redaction(situation)
-        ui_url = self._reconciler.ui_url(situation.airflow)
-        status = report(situation, ui_url=ui_url, outputs=slot.outputs, redaction=redaction)
+        state = self._state(slot)
+        redaction = await self._reconciler.redaction(state)
+        ui_url = self._reconciler.ui_url(state.run.airflow)
+        status = report(state, ui_url=ui_url, outputs=slot.outputs, redaction=redaction)
         patch = merge_patch(job.stored_status, status)
         if not patch:
             slot.refined_at = None
             return False
-        if not at_once and not job.misread and not tells_news(job.stored_status, status) and situation.open:
+        if not at_once and not job.misread and not tells_news(job.stored_status, status) and state.current.open:
             slot.refined_at = slot.refined_at or self._clock()
             if self._clock() < slot.refined_at + REFINEMENT_WAITS:
                 return False
@@ -649,11 +656,11 @@ class JobQueue:
         job = slot.job
         assert job is not None
         if action.abandoned:
-            situation = self._situation(slot)
-            told, _ = disclosed(situation, None, self._reconciler.confs.redaction(situation))
+            state = self._state(slot)
+            told, _ = disclosed(state, None, self._reconciler.confs.redaction(state))
             trouble = told.effort.trouble
             message = (
-                f"Gave up cancelling run {situation.run_id} of DAG {situation.dag_id} after "
+                f"Gave up cancelling run {state.run.run_id} of DAG {state.run.dag_id} after "
                 f"{job.spec.cancellation.timeout_seconds} s: it may still be active in Airflow. "
                 f"{trouble.message if trouble else 'Airflow did not end it.'}"
             )

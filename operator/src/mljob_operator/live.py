@@ -8,9 +8,9 @@ from datetime import timedelta
 from .core.halt import Halt
 from .core.job import Job
 from .core.ledger import Ledger
+from .core.mljob.state import State
 from .core.phases import ACTIVE_TASK
 from .core.run_key import RunKey
-from .core.situation import Situation
 
 STIRRED_FOR = timedelta(seconds=3)
 """How long after an event of a backfill's run more is expected that gives no event: its end, where the events are those of tasks, and the
@@ -41,17 +41,17 @@ class Live:
     stirred: bool
 
     @classmethod
-    def of(cls, s: Situation) -> Live:
-        """An MLJob in this situation."""
-        submitted = s.open and s.submitted
+    def of(cls, s: State) -> Live:
+        """An MLJob in this state."""
+        submitted = s.current.active
         heard = s.ledger.course.stirred if s.ledger.course is not None else None
         return cls(
             s.job,
-            s.run_key,
+            s.run,
             s.ledger,
             s.effort.halt,
             submitted,
-            stopping=submitted and s.stop is not None,
+            stopping=submitted and s.cancellation.reason is not None,
             backfill=s.job.is_backfill,
             stirred=heard is not None and s.now - heard < STIRRED_FOR,
         )

@@ -16,7 +16,7 @@ from mljob_contract.airflow_instance import Credentials
 
 from .core.credentials import Login, OAuth2Client, fits_header, unfit_headers
 from .core.instance_report import LoginProblem
-from .core.story import capitalised
+from .core.sentences import capitalised
 from .errors import (
     AirflowError,
     AirflowForbidden,

@@ -22,10 +22,10 @@ from .core.facts import Question, RunFact, TaskFact, TaskKey
 from .core.halt import Halt
 from .core.instance import Instance
 from .core.job import Job, Key
-from .core.notices import Notice
 from .core.offsets import Partition
-from .core.outputs import Outputs
 from .core.placement import Surroundings
+from .core.status.events import Notice
+from .core.status.outputs import Outputs
 
 
 class Clock(Protocol):

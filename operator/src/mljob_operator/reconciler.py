@@ -17,17 +17,22 @@ from .core import attempts, decisions, orphans
 from .core.admission import AdmissionQueue
 from .core.children import Child, may_be_ended
 from .core.decisions import Action, Expire, Release, Store, Wait, decide
-from .core.disclosure import disclosed
 from .core.effort import Effort, Trouble
 from .core.facts import RunFact, Snapshot
 from .core.job import Job, Key
 from .core.ledger import ABSENCE_TAKES, Ledger, ask, missed, observe
-from .core.notices import of_children
-from .core.outputs import Outputs, bounded
+from .core.mljob.afterwards import was_cleared
+from .core.mljob.airflow_use import active_reservation, is_reachable, reservation
+from .core.mljob.confirmation import LIST_AGAIN_AFTER
+from .core.mljob.current import first_attempt
+from .core.mljob.inputs import Inputs
+from .core.mljob.state import State, classify
 from .core.phases import FINISHED_TASK, TERMINAL_PHASES
 from .core.redaction import Redaction
 from .core.run_key import RunKey
-from .core.situation import LIST_AGAIN_AFTER, Situation
+from .core.status.disclosure import disclosed
+from .core.status.events import of_children
+from .core.status.outputs import Outputs, bounded
 from .core.vanishing import MissingRuns, explained
 from .errors import (
     AirflowError,
@@ -137,11 +142,14 @@ class Reconciler:
         effort = self.effort(job)
         return replace(effort, left_until=effort.unknown_until)
 
-    def situation(self, progress: Progress) -> Situation:
-        """What there is to decide on, now."""
-        assert progress.job is not None
+    def state(self, progress: Progress) -> State:
+        """The state of an MLJob, now."""
+        return classify(self._inputs(progress))
+
+    def _inputs(self, progress: Progress) -> Inputs:
         job = progress.job
-        situation = Situation(
+        assert job is not None
+        inputs = Inputs(
             job,
             progress.ledger,
             progress.effort,
@@ -149,24 +157,24 @@ class Reconciler:
             prefix=self._prefix,
             cancel_fallback=self._cancel_fallback,
             around=self._airflows.surroundings(job.namespace),
+            absence_withheld=self.missing_runs.withholds(job.key),
         )
-        airflows = {situation.airflow, situation.target}
-        if vanished := {
-            airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)
-        }:
-            not_ready = {**situation.around.not_ready, **vanished}
-            situation = replace(situation, around=replace(situation.around, not_ready=not_ready))
-        if self.missing_runs.withholds(job.key):
-            situation = replace(situation, absence_withheld=True)
-        full = [airflow for airflow in airflows if self._full(situation, airflow)]
-        return replace(situation, around=replace(situation.around, full=full)) if full else situation
+        attempt = progress.effort.attempt or attempts.current(job.status)
+        dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
+        airflows = {attempt.airflow, inputs.target} if attempt is not None else {inputs.target}
+        vanished = {airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)}
+        full = [airflow for airflow in airflows if self._full(inputs, airflow, dag_id)]
+        if not vanished and not full:
+            return inputs
+        not_ready = {**inputs.around.not_ready, **vanished}
+        return replace(inputs, around=replace(inputs.around, not_ready=not_ready, full=full))
 
-    def _full(self, situation: Situation, airflow: str) -> bool:
-        """Whether there is no place for the MLJob in an Airflow."""
-        key, around = situation.job.key, situation.around
+    def _full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
+        """Whether an Airflow has no place for the MLJob's run."""
+        key, around = inputs.job.key, inputs.around
         if self.admission.is_admitted(key, airflow):
             return False
-        return self.admission.has_to_wait(key, airflow, around.rule(airflow, situation.dag_id), around.limits(airflow))
+        return self.admission.has_to_wait(key, airflow, around.rule(airflow, dag_id), around.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
         """An Airflow's base URL for people."""
@@ -176,23 +184,23 @@ class Reconciler:
         """Something of an Airflow has changed that its status tells."""
         self._airflows.doubt(airflow)
 
-    def reserve(self, situation: Situation) -> None:
-        """Note what an MLJob has or wants in this situation."""
-        self._follow(situation)
-        self.admission.reserve(situation.job.key, situation.reservation, _created(situation.job))
+    def reserve(self, state: State) -> None:
+        """Note what an MLJob has or wants in this state."""
+        self._follow(state)
+        self.admission.reserve(state.job.key, reservation(state), _created(state.job))
 
-    def _follow(self, situation: Situation) -> None:
+    def _follow(self, state: State) -> None:
         """Note whether the MLJob's run is there or missing."""
-        key = situation.job.key
-        if not situation.followed:
+        key = state.job.key
+        if not state.current.active or state.ledger.over:
             self.missing_runs.forget(key)
             return
         self.missing_runs.follow(
             key,
-            situation.airflow,
-            missed_at=situation.ledger.missed_at,
-            answered_at=situation.effort.looked_up_at,
-            submitted_at=situation.job.status.submit_time,
+            state.run.airflow,
+            missed_at=state.ledger.missed_at,
+            answered_at=state.effort.looked_up_at,
+            submitted_at=state.job.status.submit_time,
         )
 
     def drop(self, key: Key) -> None:
@@ -211,37 +219,37 @@ class Reconciler:
     def _admit(self, airflow: str) -> None:
         self._admitted += self.admission.admit(airflow, self._airflows.limits(airflow))
 
-    def _admission(self, progress: Progress) -> Situation:
-        """The situation once it is known whether the MLJob may submit its run."""
-        self._follow(self.situation(progress))
-        situation = self.situation(progress)
-        key, wanted = situation.job.key, situation.reservation
-        self.admission.reserve(key, wanted, _created(situation.job))
+    def _admission(self, progress: Progress) -> State:
+        """The state once it is known whether the MLJob may submit its run."""
+        self._follow(self.state(progress))
+        state = self.state(progress)
+        key, wanted = state.job.key, reservation(state)
+        self.admission.reserve(key, wanted, _created(state.job))
         if wanted is None or self.admission.is_admitted(key, wanted.airflow):
-            return situation
+            return state
         self._admit(wanted.airflow)
         # This one is taking its step, and need not be told.
         self._admitted = [other for other in self._admitted if other != key]
-        return self.situation(progress)
+        return self.state(progress)
 
-    async def redaction(self, situation: Situation) -> Redaction:
+    async def redaction(self, state: State) -> Redaction:
         """What must not be told of an MLJob. Where its run's texts are to be told, the run's conf is read first, if Airflow can be asked.
 
         Raises:
             StoreError: The Kubernetes API fails.
         """
-        at = self.confs.read_at(situation)
-        if at is not None and at <= situation.now and situation.reachable:
+        at = self.confs.read_at(state)
+        if at is not None and at <= state.now and is_reachable(state):
             try:
-                await self.confs.read(situation, self._dag_runs(situation))
+                await self.confs.read(state, self._dag_runs(state))
             except AirflowError as error:
                 # Not with its words, which are withheld too.
-                self._log(situation, logging.WARNING, "texts of the run are withheld: %s, conf not read", error.reason)
-        return self.confs.redaction(situation)
+                self._log(state, logging.WARNING, "texts of the run are withheld: %s, conf not read", error.reason)
+        return self.confs.redaction(state)
 
-    async def _told(self, situation: Situation) -> Effort:
+    async def _told(self, state: State) -> Effort:
         """What was tried, as far as it may be told."""
-        return disclosed(situation, None, await self.redaction(situation))[0].effort
+        return disclosed(state, None, await self.redaction(state))[0].effort
 
     async def advance(self, progress: Progress) -> tuple[Progress, Wait | Store | Release | Expire]:
         """Do all that can be done now.
@@ -251,47 +259,45 @@ class Reconciler:
             StoreError: The Kubernetes API fails.
         """
         while True:
-            situation = self._admission(progress)
-            action = decide(situation)
+            state = self._admission(progress)
+            action = decide(state)
             if isinstance(action, Wait | Store | Release | Expire):
                 return progress, action
             try:
-                progress = await self._act(action, progress, situation)
+                progress = await self._act(action, progress, state)
             except (AirflowError, ReferenceMissing) as error:
                 if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
-                    self._airflows.doubt(situation.airflow, _user(situation))
-                progress = replace(progress, effort=self._trouble(error, action, situation))
-                told = await self._told(self.situation(progress))
+                    self._airflows.doubt(state.run.airflow, _user(state))
+                progress = replace(progress, effort=self._trouble(error, action, state))
+                told = await self._told(self.state(progress))
                 if told.trouble is not None:
-                    self._log(situation, logging.WARNING, "%s: %s", told.trouble.reason, told.trouble.message)
+                    self._log(state, logging.WARNING, "%s: %s", told.trouble.reason, told.trouble.message)
             else:
                 if progress.job is None:
                     return progress, Wait()
                 progress = replace(progress, effort=replace(progress.effort, trouble=None))
 
-    async def _act(self, action: Action, progress: Progress, situation: Situation) -> Progress:
-        job, ledger, effort = situation.job, progress.ledger, progress.effort
-        run_id, dag_id, now = situation.run_id, situation.dag_id, situation.now
+    async def _act(self, action: Action, progress: Progress, state: State) -> Progress:
+        job, ledger, effort = state.job, progress.ledger, progress.effort
+        run_id, dag_id, now = state.run.run_id, state.run.dag_id, state.now
         if isinstance(action, decisions.Submit | decisions.ClearFailed):
-            self.admission.reserve(job.key, situation.active_reservation, _created(job))
+            self.admission.reserve(job.key, active_reservation(state), _created(job))
 
         async def confirm() -> None:
             nonlocal progress
             progress = await self._confirm(progress)
 
         if job.is_backfill and isinstance(action, backfills.Action):
-            ledger, effort = await backfills.act(
-                action, situation, self._dag_runs(situation), self.confs, confirm, self._clock
-            )
+            ledger, effort = await backfills.act(action, state, self._dag_runs(state), self.confs, confirm, self._clock)
             return replace(progress, ledger=ledger, effort=effort)
         match action:
             case decisions.TakeOver():
-                assert situation.attempt is not None
+                assert state.current.attempt is not None
                 sent_at = asyncio.get_running_loop().time()
                 taken = await self._jobs.write_status(job, {"submittedBy": self._process})
                 # From here on no other process submits the run. What one has sent before may be under way.
                 effort = Effort(
-                    attempt=replace(situation.attempt, submitter=self._process),
+                    attempt=replace(state.current.attempt, submitter=self._process),
                     halt=effort.halt,
                     unknown_until=self._clock() + UNKNOWN_FOR,
                 )
@@ -302,7 +308,7 @@ class Reconciler:
 
             case decisions.CountRuns():
                 counted = effort.counted
-                while await self._is_there(situation, counted + 1):
+                while await self._is_there(state, counted + 1):
                     counted += 1
                     if counted >= MAX_RUNS_OF_A_SPEC:
                         raise AirflowUnreadable(
@@ -315,22 +321,22 @@ class Reconciler:
             case decisions.BeginAttempt(next_one):
                 attempt = replace(next_one, submitter=self._process)
                 begun = Effort(attempt=attempt, halt=effort.halt, unknown_until=effort.unknown_until)
-                another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != situation.run_key
-                if another or situation.attempt is None:
+                another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != state.run
+                if another or state.current.attempt is None:
                     return replace(progress, ledger=Ledger(), effort=begun, outputs=None)
-                run = ledger.run if situation.cleared_in_airflow else None
+                run = ledger.run if was_cleared(state) else None
                 ledger = replace(ledger, run=run, heard=None, listed=False, missed_at=None, gone=False, course=None)
                 return replace(progress, ledger=ledger, effort=begun)
 
             case decisions.Submit(conf_of):
-                run = await self._submit(situation, conf_of, confirm)
-                self._log(situation, logging.INFO, "submitted run %s of DAG %s", run_id, dag_id)
+                run = await self._submit(state, conf_of, confirm)
+                self._log(state, logging.INFO, "submitted run %s of DAG %s", run_id, dag_id)
                 return replace(progress, ledger=observe(ledger, Snapshot(now, run=run)))
 
             case decisions.ClearFailed():
                 await confirm()
                 try:
-                    run = await self._dag_runs(situation).clear_failed(
+                    run = await self._dag_runs(state).clear_failed(
                         dag_id,
                         run_id,
                         since=attempts.run_facts_since(job.status),
@@ -340,11 +346,11 @@ class Reconciler:
                     return replace(progress, effort=replace(effort, cleared_nothing=True))
                 if run is None:
                     return replace(progress, ledger=missed(ledger, now, effort.unknown_until))
-                self._log(situation, logging.INFO, "cleared the failed tasks of run %s of DAG %s", run_id, dag_id)
+                self._log(state, logging.INFO, "cleared the failed tasks of run %s of DAG %s", run_id, dag_id)
                 return replace(progress, ledger=observe(ledger, Snapshot(now, run=run)))
 
             case decisions.LookUpRun():
-                fact = await self._dag_runs(situation).get(dag_id, run_id)
+                fact = await self._dag_runs(state).get(dag_id, run_id)
                 effort = replace(effort, looked_up_at=now)
                 if fact is None:
                     return replace(progress, ledger=missed(ledger, now, effort.unknown_until), effort=effort)
@@ -354,13 +360,13 @@ class Reconciler:
                 looked_at = effort.looked_up_at
                 confirmed = ledger.over and looked_at is not None and now < looked_at + LIST_AGAIN_AFTER
                 # That it has ended was asked a moment ago.
-                fact = ledger.run if confirmed else await self._dag_runs(situation).get(dag_id, run_id)
+                fact = ledger.run if confirmed else await self._dag_runs(state).get(dag_id, run_id)
                 effort = replace(effort, looked_up_at=now, doubt=False)
                 if fact is None:
                     return replace(progress, ledger=missed(ledger, now, effort.unknown_until), effort=effort)
                 ledger = observe(ledger, Snapshot(now, run=fact))
                 asked_at = self._clock()
-                tasks = await self._dag_runs(situation).tasks(dag_id, run_id)
+                tasks = await self._dag_runs(state).tasks(dag_id, run_id)
                 final = fact.ended and (
                     all(task.state in FINISHED_TASK for task in tasks)
                     or (effort.over_since is not None and asked_at - effort.over_since > SETTLED_AFTER)
@@ -368,89 +374,87 @@ class Reconciler:
                 ledger = observe(ledger, Snapshot(asked_at, tasks=tuple(tasks), complete=True, final=final))
                 if not ledger.over:
                     return replace(progress, ledger=ledger, effort=effort)
-                await self.confs.read(situation, self._dag_runs(situation))
-                read = await self._dag_runs(situation).outputs(dag_id, run_id, job.spec.outputs)
+                await self.confs.read(state, self._dag_runs(state))
+                read = await self._dag_runs(state).outputs(dag_id, run_id, job.spec.outputs)
                 outputs = bounded(read.values, read.omitted)
                 if outputs.omitted:
-                    self._log(situation, logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
+                    self._log(state, logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
                 effort = replace(effort, over_since=effort.over_since or asked_at)
                 return replace(progress, ledger=ledger, effort=effort, outputs=outputs)
 
             case decisions.ReadQuestions():
-                await self.confs.read(situation, self._dag_runs(situation))
-                return replace(progress, ledger=ask(ledger, await self._dag_runs(situation).questions(dag_id, run_id)))
+                await self.confs.read(state, self._dag_runs(state))
+                return replace(progress, ledger=ask(ledger, await self._dag_runs(state).questions(dag_id, run_id)))
 
             case decisions.TriggerCancellation():
-                reason = f"MLJob {job.namespace}/{job.name}: {situation.stop}"
+                reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
                 await confirm()
                 try:
-                    await self._operators_own(situation).trigger_cancellation(dag_id, run_id, reason)
+                    await self._operators_own(state).trigger_cancellation(dag_id, run_id, reason)
                 except DagRefused as error:
                     effort = replace(effort, cancel_dag_refused=str(error))
-                    told = await self._told(replace(situation, effort=effort))
-                    self._log(situation, logging.WARNING, "cancelling through REST: %s", told.cancel_dag_refused)
+                    told = await self._told(replace(state, inputs=replace(state.inputs, effort=effort)))
+                    self._log(state, logging.WARNING, "cancelling through REST: %s", told.cancel_dag_refused)
                     return replace(progress, effort=effort)
                 return replace(progress, effort=replace(effort, cancel_dag_at=now))
 
             case decisions.CheckCancellation():
-                running = await self._operators_own(situation).cancellation_runs(run_id)
+                running = await self._operators_own(state).cancellation_runs(run_id)
                 return replace(progress, effort=replace(effort, cancel_dag_checked_at=now, cancel_dag_running=running))
 
             case decisions.CancelDirectly():
                 await confirm()
-                await self._dag_runs(situation).cancel(dag_id, run_id)
-                await self._operators_own(situation).drop_cancellation(run_id)
-                self._log(situation, logging.INFO, "cancelled run %s through REST", run_id)
+                await self._dag_runs(state).cancel(dag_id, run_id)
+                await self._operators_own(state).drop_cancellation(run_id)
+                self._log(state, logging.INFO, "cancelled run %s through REST", run_id)
                 return replace(
                     progress,
                     effort=replace(effort, cancelled_directly_at=now, looked_up_at=now - decisions.LOOK_UP_EVERY),
                 )
 
             case decisions.SeeToChildren():
-                await self._see_to_children(situation)
+                await self._see_to_children(state)
                 return replace(progress, effort=replace(effort, children_seen_to=True))
 
             case decisions.NoteRetention():
                 try:
-                    await self._dag_runs(situation).set_note(dag_id, run_id, orphans.note_of_retained(job.key))
+                    await self._dag_runs(state).set_note(dag_id, run_id, orphans.note_of_retained(job.key))
                 except AirflowError as error:
-                    self._log(situation, logging.WARNING, "the run's note does not say that it is retained: %s", error)
+                    self._log(state, logging.WARNING, "the run's note does not say that it is retained: %s", error)
                 return replace(progress, effort=replace(effort, retention_noted=True))
 
             case _:  # pragma: no cover  # the others are the caller's
                 raise AssertionError(action)
 
-    async def _see_to_children(self, situation: Situation) -> None:
+    async def _see_to_children(self, state: State) -> None:
         """End the runs that a cancelled run had started, or leave them, and tell of them.
 
         Raises:
             AirflowError: They are to be ended, and can't be.
         """
-        job, run = situation.job, situation.run_key
-        dag_runs, cancel = self._dag_runs(situation), job.spec.cancellation.children is ChildRuns.CANCEL
+        job, run = state.job, state.run
+        dag_runs, cancel = self._dag_runs(state), job.spec.cancellation.children is ChildRuns.CANCEL
         try:
             if not (found := await dag_runs.children(run.dag_id, run.run_id)):
                 return
-            await self.confs.read(situation, dag_runs)
+            await self.confs.read(state, dag_runs)
         except AirflowError as error:
             if cancel:
                 raise
-            self._log(situation, logging.WARNING, "runs that the cancelled run had started are not known: %s", error)
+            self._log(state, logging.WARNING, "runs that the cancelled run had started are not known: %s", error)
             return
         ended = [
             child
             for child in found
             if cancel
-            and may_be_ended(
-                child, run, self._prefix, allowed=situation.around.may_run(situation.airflow, child.dag_id)
-            )
+            and may_be_ended(child, run, self._prefix, allowed=state.around.may_run(state.run.airflow, child.dag_id))
         ]
         for child in ended:
             await dag_runs.cancel(child.dag_id, child.run_id)
-            self._log(situation, logging.INFO, "cancelled run %s of DAG %s, a child", child.run_id, child.dag_id)
+            self._log(state, logging.INFO, "cancelled run %s of DAG %s, a child", child.run_id, child.dag_id)
         left = [child for child in found if child not in ended]
         # A task may have put what came from a Secret into the id of a run.
-        told = (await self.redaction(situation)).outside
+        told = (await self.redaction(state)).outside
         ended, left = (
             [Child(told(each.dag_id), told(each.run_id), each.by_task) for each in group] for group in (ended, left)
         )
@@ -458,12 +462,12 @@ class Reconciler:
             try:
                 await self._jobs.record(job, notice)
             except StoreError as error:
-                self._log(situation, logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
+                self._log(state, logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
 
-    async def _is_there(self, situation: Situation, number: int) -> bool:
+    async def _is_there(self, state: State, number: int) -> bool:
         """Whether Airflow has the ``number``-th run of the MLJob's spec."""
-        run = replace(situation, effort=replace(situation.effort, newest=number)).next_attempt()
-        return await self._dag_runs(situation).get(run.dag_id, run.run_id) is not None
+        run = first_attempt(state.inputs, number)
+        return await self._dag_runs(state).get(run.dag_id, run.run_id) is not None
 
     async def _confirm(self, progress: Progress) -> Progress:
         """Make sure that this is the latest version, before anything is changed in Airflow for it: a list or a watch may be behind, and another
@@ -484,20 +488,20 @@ class Reconciler:
             latest = progress.job
         return replace(progress, job=latest, written_at=sent_at)
 
-    async def _submit(self, situation: Situation, conf_of: str | None, confirm: backfills.Confirm) -> RunFact:
+    async def _submit(self, state: State, conf_of: str | None, confirm: backfills.Confirm) -> RunFact:
         """Make the conf, check it, trigger the run."""
-        job, dag_id, run_id = situation.job, situation.dag_id, situation.run_id
-        dag_runs = self._dag_runs(situation)
+        job, dag_id, run_id = state.job, state.run.dag_id, state.run.run_id
+        dag_runs = self._dag_runs(state)
         if conf_of is not None:
-            conf = await self.confs.reuse(situation, await dag_runs.conf(dag_id, conf_of))
+            conf = await self.confs.reuse(state, await dag_runs.conf(dag_id, conf_of))
         else:
-            conf = await self.confs.make(situation, dag_runs)
+            conf = await self.confs.make(state, dag_runs)
         await confirm()
         return await dag_runs.submit(dag_id, run_id, conf, orphans.note(job.key), job.spec.logical_date)
 
-    def _trouble(self, error: OperatorError, action: Action, situation: Situation) -> Effort:
+    def _trouble(self, error: OperatorError, action: Action, state: State) -> Effort:
         """Remember what went wrong, and when to try again."""
-        job, effort, now, message = situation.job, situation.effort, self._clock(), _message(error, situation)
+        job, effort, now, message = state.job, state.effort, self._clock(), _message(error, state)
         starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
         if starting:
             effort = replace(effort, kept_by=message)
@@ -506,29 +510,31 @@ class Reconciler:
         last = effort.trouble
         failures = last.failures + 1 if last and last.reason == error.reason else 1
         # A cancellation is owed whatever Airflow says of it: until its deadline it is tried again.
-        stalls = error.stalls and situation.stop is None
+        stalls = error.stalls and state.cancellation.reason is None
         retry_at = now + timedelta(seconds=backoff(error, failures))
         trouble = Trouble(error.reason, message, job.generation, retry_at, failures, starting, stalls)
         return replace(effort, trouble=trouble)
 
-    def _dag_runs(self, situation: Situation) -> DagRuns:
+    def _dag_runs(self, state: State) -> DagRuns:
         """Those of the Airflow that the attempt's run is in, with the credentials of the access rule that the MLJob comes under."""
-        return self._airflows.dag_runs(situation.airflow, _user(situation), cancelling=situation.stop is not None)
+        return self._airflows.dag_runs(
+            state.run.airflow, _user(state), cancelling=state.cancellation.reason is not None
+        )
 
-    def _operators_own(self, situation: Situation) -> DagRuns:
+    def _operators_own(self, state: State) -> DagRuns:
         """The same with the Airflow's own credentials: the cancellation DAG acts on runs of all tenants, so no tenant's user needs a right to it."""
-        return self._airflows.dag_runs(situation.airflow, cancelling=situation.stop is not None)
+        return self._airflows.dag_runs(state.run.airflow, cancelling=state.cancellation.reason is not None)
 
-    def _log(self, situation: Situation, level: int, message: str, *args: object) -> None:
-        job = situation.job
-        log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": situation.run_id})
+    def _log(self, state: State, level: int, message: str, *args: object) -> None:
+        job = state.job
+        log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": state.run.run_id})
 
 
-def _message(error: OperatorError, situation: Situation) -> str:
+def _message(error: OperatorError, state: State) -> str:
     """What went wrong, with the DAGs that may have been meant where there is none of that name: those of them that the namespace may run."""
     if not isinstance(error, DagNotFound):
         return str(error)
-    meant = [dag_id for dag_id in error.similar if situation.around.may_run(situation.airflow, dag_id)]
+    meant = [dag_id for dag_id in error.similar if state.around.may_run(state.run.airflow, dag_id)]
     return f"{error} Did you mean {' or '.join(meant[:MAX_MEANT])}?" if meant else str(error)
 
 
@@ -543,5 +549,5 @@ def _created(job: Job) -> datetime:
     return job.created_at or datetime.min.replace(tzinfo=UTC)
 
 
-def _user(situation: Situation) -> User:
-    return User(situation.job.namespace, situation.dag_id)
+def _user(state: State) -> User:
+    return User(state.job.namespace, state.run.dag_id)

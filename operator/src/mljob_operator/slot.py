@@ -14,9 +14,9 @@ from .core.facts import EventId, RunFact, Snapshot, TaskFact
 from .core.halt import Halt
 from .core.job import Job
 from .core.ledger import LONG_AGO, Ledger, fold, observe, remember
-from .core.outputs import Outputs
+from .core.mljob.state import State
 from .core.run_key import RunKey
-from .core.situation import Situation
+from .core.status.outputs import Outputs
 
 Done = Callable[[], None]
 
@@ -106,15 +106,15 @@ class Slot:
             self.see(answer)
         return self.job is not None and self.job.uid == of.uid
 
-    def take_in(self, situation: Situation) -> None:
+    def take_in(self, state: State) -> None:
         """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""
-        run = situation.run_key
+        run = state.run
         facts, self.facts = self.facts, []
         self.owed += self.done
         self.done = []
         snapshots, self.snapshots = self.snapshots, []
         self.ledger = fold(
-            replace(self.ledger, since=attempts.run_facts_since(situation.status)),
+            replace(self.ledger, since=attempts.run_facts_since(state.current.status)),
             (fact for meant, fact in facts if run in meant),
         )
         for meant, snapshot in snapshots:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MAX_FAILED_RUNS, Phase, ReprocessBehavior, StatusSource
-from mljob_operator.core import backfill_report
 from mljob_operator.core.backfill import Backfill, Course, Member, Survey, as_one_run, joined, surveyed
 from mljob_operator.core.facts import RunFact
 from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.status import backfill as backfill_status
 
 CREATED = datetime(2026, 2, 1, 12, tzinfo=UTC)
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ class TestAsOneRun:
     def test_closed_with_nothing_at_all_it_has_failed(self) -> None:
         broken = course(of=backfill(completed=LATER))
         assert as_one_run(broken).state is FAILED
-        assert backfill_report.failed(broken).reason == "BackfillEmpty"
+        assert backfill_status.failed_runs(broken).reason == "BackfillEmpty"
 
     def test_its_times_are_the_first_start_and_the_last_end(self) -> None:
         run = as_one_run(course(member(1, SUCCESS, at=10), member(2, FAILED, at=30), member(3, SUCCESS, at=20)))
@@ -161,7 +161,7 @@ class TestReport:
     """The status, for people."""
 
     def test_runs_are_counted_by_their_states(self) -> None:
-        found = backfill_report.fields(
+        found = backfill_status.fields_of(
             course(member(1, SUCCESS), member(2, FAILED), member(3, RUNNING), member(4, QUEUED), not_created=2),
             "http://a/dags/days",
         )
@@ -176,7 +176,9 @@ class TestReport:
         }
 
     def test_the_list_of_failed_runs_is_bounded_and_counts_are_exact(self) -> None:
-        found = backfill_report.fields(course(*(member(day, FAILED) for day in range(1, 5001))), "http://a/dags/days")
+        found = backfill_status.fields_of(
+            course(*(member(day, FAILED) for day in range(1, 5001))), "http://a/dags/days"
+        )
         status = found["backfill"]
         assert len(status.failed_runs) == MAX_FAILED_RUNS
         assert (status.failed_runs_omitted, status.runs.failed) == (5000 - MAX_FAILED_RUNS, 5000)
@@ -194,18 +196,18 @@ class TestReport:
         ids=["one", "two", "three", "many"],
     )
     def test_a_message_names_the_first_dates(self, days: list[int], text: str) -> None:
-        assert backfill_report.dates([member(day, FAILED) for day in days]) == text
+        assert backfill_status.dates([member(day, FAILED) for day in days]) == text
 
     def test_failed_runs_that_were_run_again_before_that_was_told_have_failed(self) -> None:
-        story = backfill_report.failed(course(member(1, SUCCESS), of=backfill(completed=LATER)))
+        story = backfill_status.failed_runs(course(member(1, SUCCESS), of=backfill(completed=LATER)))
         assert (story.phase, story.reason) == (Phase.FAILED, "BackfillRunsFailed")
         assert "run again, by hand or by another backfill, or deleted" in story.message
 
     def test_an_hourly_date_has_its_time(self) -> None:
         at = FIRST + timedelta(hours=5)
-        assert backfill_report.dates([Member("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
+        assert backfill_status.dates([Member("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
 
     def test_paused_in_airflow_it_says_what_does_not_start(self) -> None:
-        story = backfill_report.under_way(course(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True)))
+        story = backfill_status.under_way(course(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True)))
         assert (story.phase, story.reason) == (Phase.RUNNING, "BackfillPaused")
         assert "1 run will not start" in story.message

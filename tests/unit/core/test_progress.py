@@ -12,7 +12,7 @@ from mljob_contract.mljob import MAX_TASKS
 from mljob_operator.core.facts import Failure, Report, Snapshot
 from mljob_operator.core.ledger import Ledger, fold, observe
 from mljob_operator.core.phases import TaskState
-from mljob_operator.core.progress import error_text, first_failure, summarise, within_bounds
+from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
 from tests.strategies import EPOCH, event, rest, task_events
 
 URL = "https://airflow.example/dags/train/runs/mljob.a.b.aaaaaaaaaa-1"

@@ -20,12 +20,13 @@ from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapsh
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.job import Job
 from mljob_operator.core.ledger import Ledger, observe
-from mljob_operator.core.notices import notices
-from mljob_operator.core.outputs import Outputs
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.core.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
-from mljob_operator.core.report import report
-from mljob_operator.core.situation import Situation
+from mljob_operator.core.status.build import report
+from mljob_operator.core.status.events import notices
+from mljob_operator.core.status.outputs import Outputs
 from tests.large_statuses import RUN_ID, UI_URL
 from tests.strategies import EPOCH
 
@@ -196,7 +197,7 @@ def quoting(draw: st.DrawFn, secret: str) -> str:
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
+def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
     secret = draw(values)
     text = quoting(secret)
     tasks = []
@@ -232,12 +233,12 @@ def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
     )
     job = Job("team-a", "churn", "uid", 1, "1", (), None, EPOCH, spec, status, {})
     outputs = draw(st.none() | st.builds(lambda one, two: Outputs({one: [two]}, (two,)), text, text))
-    return secret, Situation(job, ledger, effort, EPOCH + timedelta(seconds=60)), outputs
+    return secret, classify(Inputs(job, ledger, effort, EPOCH + timedelta(seconds=60))), outputs
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(situations(), st.booleans())
-def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, Situation, Outputs | None], complete: bool) -> None:
+def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs | None], complete: bool) -> None:
     secret, situation, outputs = made
     # What the operator's own sentences say by chance is no leak.
     clean = report(situation, ui_url=UI_URL, redaction=Redaction(complete=False))

@@ -26,10 +26,11 @@ from mljob_operator.core.facts import RunFact, Snapshot, TaskFact
 from mljob_operator.core.identity import spec_hash
 from mljob_operator.core.job import Job
 from mljob_operator.core.ledger import Ledger, observe
-from mljob_operator.core.outputs import bounded
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.report import MAX_STATUS_BYTES, report
-from mljob_operator.core.situation import Situation
+from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
+from mljob_operator.core.status.outputs import bounded
 from mljob_operator.core.storable import cut, stored_size
 from tests.large_statuses import RUN_ID, UI_URL, fact, largest
 from tests.strategies import EPOCH
@@ -63,7 +64,7 @@ def ledgers(draw: st.DrawFn) -> Ledger:
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Situation:
+def situations(draw: st.DrawFn) -> State:
     """An MLJob that has seen much, and a ledger."""
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
@@ -100,7 +101,7 @@ def situations(draw: st.DrawFn) -> Situation:
     retry_at = draw(st.sampled_from([None, EPOCH + timedelta(hours=1)]))
     trouble = Trouble("AirflowUnavailable", text, 7, retry_at, starting=True) if draw(st.booleans()) else None
     effort = Effort(trouble=trouble, kept_by=text, over_since=draw(st.sampled_from([EPOCH, None])))
-    return Situation(job, draw(ledgers()), effort, EPOCH + timedelta(seconds=draw(st.sampled_from([1, 60]))))
+    return classify(Inputs(job, draw(ledgers()), effort, EPOCH + timedelta(seconds=draw(st.sampled_from([1, 60])))))
 
 
 outputs = st.none() | st.builds(
@@ -113,7 +114,7 @@ outputs = st.none() | st.builds(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations(), outputs)
-def test_a_status_stays_small_and_exact(situation: Situation, found: dict[str, Any] | None) -> None:
+def test_a_status_stays_small_and_exact(situation: State, found: dict[str, Any] | None) -> None:
     status = report(situation, ui_url=UI_URL, outputs=bounded(found) if found is not None else None)
 
     assert stored_size(status) <= MAX_STATUS_BYTES

@@ -195,14 +195,14 @@ async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
 ) -> None:
     await world.apply()
     await begin(world)
-    situation = Reconciler.situation
+    state = Reconciler.state
 
     def broken(self: Reconciler, progress: Any) -> Any:
         if progress.job.name == "broken":
             raise RecursionError
-        return situation(self, progress)
+        return state(self, progress)
 
-    monkeypatch.setattr(Reconciler, "situation", broken)
+    monkeypatch.setattr(Reconciler, "state", broken)
     world.jobs.create("broken", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
     async for job in world.jobs.list():
         world.queue.observe(job)

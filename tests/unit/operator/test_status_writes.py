@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from mljob_operator.core.instance import OWN
-from mljob_operator.core.news import REFINEMENT_WAITS
 from mljob_operator.core.phases import TaskState
 from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.status.news import REFINEMENT_WAITS
 from mljob_operator.errors import StoreUnavailable
 from tests.strategies import event
 

@@ -12,7 +12,7 @@ from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, 
 from mljob_contract.mljob import API_VERSION, GROUP, VERSION
 
 from ..core.instance import Instance
-from ..core.notices import Notice
+from ..core.status.events import Notice
 from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
 from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event, list_objects
 

@@ -26,7 +26,7 @@ from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VE
 from ..conf_sources import MAX_WATCHES
 from ..core.conf import Source
 from ..core.job import Job, Key
-from ..core.notices import Notice
+from ..core.status.events import Notice
 from ..core.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
 from ..ports import ConfObject

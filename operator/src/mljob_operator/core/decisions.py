@@ -1,9 +1,10 @@
-"""What to do next for one MLJob: a chain of policies, each of which answers with an action or passes.
+"""What to do next for one MLJob: policies, each of which answers with an action or passes.
 
-The reconciler carries an action out, adds what it learned to the situation and asks again, until the answer is to wait. Nothing here is
-remembered between processes but the MLJob itself: ``Effort`` is what this process has tried, and an operator that starts
-with an empty one does the right thing, because every action is safe to repeat (the run ids are computed, a second submission
-is answered with 409, failing a task that has failed is no change).
+Guards hold in every stage and come first; then come the policies of the MLJob's stage. The first action counts. The reconciler carries the action out, adds what
+it learned, classifies again and asks again, until the answer is to wait.
+
+Nothing is remembered between processes but the MLJob itself. An operator that starts with an empty ``Effort`` does the right thing, because every action is safe
+to repeat: run ids are computed, Airflow answers a second submission with 409, and failing a failed task changes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from mljob_contract.mljob import DeletionPolicy
 
 from .attempts import Attempt, same_run
 from .ledger import ABSENCE_TAKES, unasked
-from .situation import LIST_AGAIN_AFTER, Situation
+from .mljob.afterwards import arrived_late, was_cleared
+from .mljob.airflow_use import is_reachable, needs_airflow
+from .mljob.confirmation import LIST_AGAIN_AFTER
+from .mljob.spec_change import SpecChange
+from .mljob.starting import Start
+from .mljob.state import Stage, State
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
@@ -160,256 +166,285 @@ Action = (
     | Expire
     | Wait
 )
-Policy = Callable[[Situation], Action | None]
+Policy = Callable[[State], Action | None]
 
 
-def decide(situation: Situation) -> Action:
-    """The next action: the first policy's that has one; a wait ends when a deadline does.
+def decide(state: State) -> Action:
+    """The next action. A wait ends at the next time at which the state changes by itself.
 
-    A run that Airflow said it has not is not asked for again before the answer can prove something.
+    Airflow is not asked again for a run that it said it has not, before the answer can prove something.
     """
-    action = next((action for policy in POLICIES if (action := policy(situation)) is not None), Wait())
-    again_at = situation.look_again_at
-    if isinstance(action, LookUpRun | ListTasks) and again_at is not None and situation.now < again_at:
+    policies = (*GUARDS, *POLICIES[state.stage])
+    action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
+    again_at = state.presence.ask_again_at
+    if isinstance(action, LookUpRun | ListTasks) and again_at is not None and state.now < again_at:
         action = Wait(again_at)
-    if isinstance(action, Wait):
-        due = [at for at in (action.until, *situation.deadlines) if at is not None]
-        return Wait(min(due, default=None))
-    return action
+    return Wait(_soonest(action.until, *_changes_at(state))) if isinstance(action, Wait) else action
 
 
-def see_to_children(s: Situation) -> Action | None:
-    """Once a run has been cancelled, no task of it starts another one any more."""
-    if not s.has_children_to_see_to:
-        return None
-    if s.retry_at is not None and s.now < s.retry_at:
-        return Wait(_soonest(s.retry_at, s.deletion_deadline))
-    return SeeToChildren()
-
-
-def let_deletion_through(s: Situation) -> Action | None:
-    """Deletion completes when there is nothing to cancel, when the user said so, or when time is up."""
-    if s.deletion_deadline is None:
-        return None
-    if not s.job.held:
-        return Wait()
-    if not s.open:
-        return Release()
-    if s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
-        has_run = s.needs_airflow and not s.over and not s.ledger.over and not s.job.is_backfill
-        return NoteRetention() if has_run and s.reachable and not s.effort.retention_noted else Release()
-    if s.over or s.ledger.over:
-        return Release()
-    if s.late and s.asked_in_vain:
-        return Release(abandoned=True)
-    return None
-
-
-def take_over(s: Situation) -> Action | None:
-    """An attempt that another process has announced and not submitted is taken over before anything else is done for it: at once after a start,
-    later where that process may be at work.
-
-    Where the API server refuses the status of an MLJob that is being deleted, its run is cancelled all the same.
-    """
-    if s.job.deleting and s.effort.refused:
-        return None
-    if not s.open or s.submitted or s.effort.attempt is not None:
-        return None
-    if s.effort.left_until is not None and s.now < s.effort.left_until:
-        return Wait(s.effort.left_until)
-    return TakeOver()
-
-
-def store_what_is_next(s: Situation) -> Action | None:
-    """Nothing is done for an attempt, and no run is cancelled, before the status says so. Who isn't stopped is not held up.
-
-    That an MLJob was deleted is in the object itself: where the API server refuses the status, the run is cancelled all the same.
-    """
-    if s.job.deleting and s.effort.refused:
-        return None
-    if not s.recorded or (s.open and not s.over and s.stop not in (None, s.announced_stop)):
-        return Store()
-    return None
-
-
-def cancel_what_arrived_late(s: Situation) -> Action | None:
-    """The status says already how the attempt has ended, so nothing else ends the run; the next one waits for that."""
-    if not s.arrived_late:
-        return None
-    again_at = (
-        s.effort.cancelled_directly_at + CANCEL_AGAIN_AFTER if s.effort.cancelled_directly_at is not None else s.now
-    )
-    at = max(again_at, s.retry_at or again_at)
-    return CancelDirectly() if s.now >= at else Wait(at)
-
-
-def follow_what_was_cleared(s: Situation) -> Action | None:
-    """A run that somebody cleared in Airflow after its end is a new attempt, which we follow."""
-    if s.open or not s.cleared_in_airflow or s.attempt is None or s.stop is not None:
-        return None
-    if not s.job.held:
-        return AddFinalizer()
-    return BeginAttempt(same_run(s.attempt, s.attempt.number + 1))
-
-
-def confirm_the_end(s: Situation) -> Action | None:
-    """An event may be wrong: only Airflow's REST API ends a run. It is asked at once, and again while it may not have stored the end yet."""
-    return LookUpRun() if s.confirm_at is not None and s.now >= s.confirm_at else None
-
-
-def cancel_the_run(s: Situation) -> Action | None:
-    """The cancellation DAG first; REST where it can't, or doesn't in time, or where there is none: who waits for a deletion that long waits no longer."""
-    if s.stop is None or not s.open or s.over or s.ledger.over:
-        return None
-    effort, now = s.effort, s.now
-    if (retry_at := s.retry_at) is not None and now < retry_at:
-        return Wait(_soonest(retry_at, s.deletion_deadline))
-    if s.ledger.run is None or s.vanished:
-        # After a restart, or stopped before the submission was answered: is there a run at all?
-        return LookUpRun()
-    by_dag = s.cancelled_by_dag and effort.cancel_dag_refused is None and not s.late
-    if by_dag and effort.cancel_dag_at is None:
-        return TriggerCancellation()
-    directly_at = _cancel_directly_at(s)
-    if now >= directly_at:
-        asked = effort.cancel_dag_checked_at is not None or effort.cancelled_directly_at is not None
-        return CancelDirectly() if asked or not by_dag else CheckCancellation()
-    look_up_at = (effort.looked_up_at or effort.cancel_dag_at or now) + LOOK_UP_EVERY
-    if now >= look_up_at:
-        return LookUpRun()
-    return Wait(_soonest(directly_at, look_up_at, s.deletion_deadline))
-
-
-def _clear_up(s: Situation) -> Action:
-    """What was announced may have been submitted by a process that did not live to say so. Whatever keeps it from being submitted again, whether there is
-    a run has to be known: it may be going on, and who deletes the AirflowInstance waits for it.
-    """
-    unknown = s.effort.unknown_until
-    if not s.in_doubt or unknown is None or not s.reachable:
-        return Wait()
-    return LookUpRun() if s.now >= unknown else Wait(unknown)
+def _changes_at(state: State) -> list[datetime]:
+    """The future times at which the state changes by itself."""
+    deadlines, confirmation = state.deadlines, state.confirmation
+    times = [deadlines.deletion, confirmation.end_at]
+    if not state.job.deleting:
+        times += [deadlines.active, deadlines.pre_running, deadlines.expiry, confirmation.doubt_at]
+    return [at for at in times if at is not None and at > state.now]
 
 
 def _soonest(*times: datetime | None) -> datetime | None:
     return min((at for at in times if at is not None), default=None)
 
 
-def _cancel_directly_at(s: Situation) -> datetime:
-    """When REST does it: at once where no DAG will, else when the DAG has had its time; a run that began has more of it."""
+def _in_the_future(state: State, at: datetime | None) -> bool:
+    return at is not None and state.now < at
+
+
+# Guards
+
+
+def handle_children(s: State) -> Action | None:
+    """Once a run is cancelled, its tasks start no more runs: those that they had started are looked for."""
+    if not s.ending.children_due:
+        return None
+    if _in_the_future(s, s.retry_at):
+        return Wait(_soonest(s.retry_at, s.deadlines.deletion))
+    return SeeToChildren()
+
+
+def let_deletion_through(s: State) -> Action | None:
+    """A deletion completes when there is nothing to cancel, when the user said so, or when time is up."""
+    if not s.job.deleting:
+        return None
+    if not s.job.held:
+        return Wait()
+    ended = not s.current.open or s.ending.over or s.ledger.over
+    if s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
+        takes_note = not ended and needs_airflow(s) and not s.job.is_backfill and is_reachable(s)
+        return NoteRetention() if takes_note and not s.effort.retention_noted else Release()
+    if ended:
+        return Release()
+    return Release(abandoned=True) if s.deadlines.overdue and s.cancellation.asked_in_vain else None
+
+
+def take_over(s: State) -> Action | None:
+    """An attempt that another process announced and did not submit is taken over before anything is done for it: at once after a start, and later where that
+    process may still be at work.
+    """
+    if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.effort.attempt is not None:
+        return None
+    if _in_the_future(s, s.effort.left_until):
+        return Wait(s.effort.left_until)
+    return TakeOver()
+
+
+def store_first(s: State) -> Action | None:
+    """The status names the attempt before anything is done for it, and the reason to cancel before the run is cancelled."""
+    if _is_beyond_status(s):
+        return None
+    cancellation = s.cancellation
+    unannounced = cancellation.reason not in (None, cancellation.announced)
+    if not s.current.recorded or (s.current.open and not s.ending.over and unannounced):
+        return Store()
+    return None
+
+
+def _is_beyond_status(s: State) -> bool:
+    """Whether the API server refuses the status of an MLJob that is being deleted. The object itself says that it is deleted, so its run is cancelled all the
+    same.
+    """
+    return s.job.deleting and s.effort.refused
+
+
+# Policies of stages
+
+
+def cancel_late_run(s: State) -> Action | None:
+    """The status already says how the attempt ended, so nothing else ends this run; the next run waits for that."""
+    if not arrived_late(s):
+        return None
+    cancelled_at = s.effort.cancelled_directly_at
+    at = cancelled_at + CANCEL_AGAIN_AFTER if cancelled_at is not None else s.now
+    at = max(at, s.retry_at or at)
+    return CancelDirectly() if s.now >= at else Wait(at)
+
+
+def follow_cleared_run(s: State) -> Action | None:
+    """A run that somebody cleared in Airflow after its end is a new attempt, which the operator follows."""
+    attempt = s.current.attempt
+    if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
+        return None
+    return BeginAttempt(same_run(attempt, attempt.number + 1)) if s.job.held else AddFinalizer()
+
+
+def confirm_the_end(s: State) -> Action | None:
+    """An event may be wrong: only Airflow's REST API ends a run. Airflow is asked at once, and again while it may not have stored the end yet."""
+    at = s.confirmation.end_at
+    return LookUpRun() if at is not None and s.now >= at else None
+
+
+def cancel_the_run(s: State) -> Action | None:
+    """The cancellation DAG comes first. REST cancels where there is no such DAG, where it fails or takes too long, and where a deletion has waited long enough."""
+    if s.ledger.over:
+        return None
+    effort, deletion = s.effort, s.deadlines.deletion
+    if _in_the_future(s, s.retry_at):
+        return Wait(_soonest(s.retry_at, deletion))
+    if s.ledger.run is None or s.presence.vanished:
+        # After a restart, or where the submission was not answered: is there a run at all?
+        return LookUpRun()
+    by_dag = s.cancellation.by_dag and effort.cancel_dag_refused is None and not s.deadlines.overdue
+    if by_dag and effort.cancel_dag_at is None:
+        return TriggerCancellation()
+    directly_at = _cancel_directly_at(s)
+    if s.now >= directly_at:
+        asked = effort.cancel_dag_checked_at is not None or effort.cancelled_directly_at is not None
+        return CancelDirectly() if asked or not by_dag else CheckCancellation()
+    look_up_at = (effort.looked_up_at or effort.cancel_dag_at or s.now) + LOOK_UP_EVERY
+    return LookUpRun() if s.now >= look_up_at else Wait(_soonest(directly_at, look_up_at, deletion))
+
+
+def _cancel_directly_at(s: State) -> datetime:
+    """When REST cancels the run: at once where no DAG will, else when the cancellation DAG has had its time, of which a DAG run that has begun has more."""
     effort = s.effort
     if effort.cancelled_directly_at is not None:
         return effort.cancelled_directly_at + CANCEL_AGAIN_AFTER
-    if effort.cancel_dag_at is None or effort.cancel_dag_refused is not None or s.late:
+    if effort.cancel_dag_at is None or effort.cancel_dag_refused is not None or s.deadlines.overdue:
         return s.now
-    return effort.cancel_dag_at + (CANCEL_DAG_TAKES if effort.cancel_dag_running else s.cancel_fallback)
+    return effort.cancel_dag_at + (CANCEL_DAG_TAKES if effort.cancel_dag_running else s.inputs.cancel_fallback)
 
 
-def pause_or_resume(s: Situation) -> Action | None:
-    """A backfill is suspended by pausing it. The status says so before Airflow hears of it, and until Airflow has let the backfill go on: after a
-    restart too, nothing else tells a backfill that the MLJob has paused from one that a person has.
+def pause_or_resume(s: State) -> Action | None:
+    """The status says that a backfill is paused before Airflow hears of it, and until Airflow has let the backfill go on. After a restart, nothing else tells a
+    backfill that the MLJob has paused from a backfill that a person has paused.
     """
-    if s.pause is None or s.over or s.ledger.over or s.vanished or s.paused_as_wanted:
+    if s.pausing is None or s.pausing.done or s.presence.vanished:
         return None
-    if s.ledger.course is not None and not s.pause_announced:
+    known = s.ledger.course is not None
+    if known and not s.pausing.announced:
         return Store()
-    if s.retry_at is not None and s.now < s.retry_at:
+    if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)
-    return Pause(s.pause) if s.ledger.course is not None else LookUpRun()
+    return Pause(s.pausing.wanted) if known else LookUpRun()
 
 
-def take_stock(s: Situation) -> Action | None:
-    """When the run has ended, its tasks are listed once in full; a finished MLJob then owes and is owed nothing.
-
-    A run that was cleared after a cancellation is under way again and none of ours: it is not waited for. Nor is the old run of an MLJob that is about to
-    run another spec.
-    """
-    listing = not s.run_again and (
-        s.ledger.over or (s.finished and s.attempt is not None and s.submitted and s.ledger.run is None)
-    )
-    if listing and s.job.held and not s.ledger.listed and not s.ledger.gone:
-        if s.retry_at is not None and s.now < s.retry_at:
-            return Wait(_soonest(s.retry_at, s.verdict_at))
-        if s.effort.over_since is not None and s.effort.looked_up_at is not None:
-            again_at = s.effort.looked_up_at + LIST_AGAIN_AFTER
-            return ListTasks() if s.now >= again_at else Wait(again_at)
-        return ListTasks()
-    if s.over:
-        return Store()
-    if s.finished and not s.run_again:
-        return Release() if s.job.held else None
-    return None
-
-
-def expire(s: Situation) -> Action | None:
-    """A finished MLJob goes when its time is up, unless it has got another spec to run."""
-    if s.expires_at is not None and s.now >= s.expires_at and not s.job.held and not s.run_again:
-        return Expire()
-    return None
-
-
-def start_the_run(s: Situation) -> Action | None:
-    """The finalizer before the run, so that no run is left behind; the computed id, so that no run is started twice."""
-    if s.job.deleting or (s.finished and not s.run_again) or (s.open and s.submitted):
+def collect_results(s: State) -> Action | None:
+    """When a run has ended, its tasks and outputs are read once in full. Nothing of a run is read for an MLJob that is about to run another spec."""
+    ledger, effort = s.ledger, s.effort
+    forgotten = s.current.finished and s.current.submitted and ledger.run is None
+    if (s.start is not None and s.start.rerun) or not (ledger.over or forgotten):
         return None
-    if s.stop is not None:
-        return Release() if s.job.held else Wait()
-    if s.start_at is not None and not s.due:
-        return Wait(s.start_at)
-    if s.obstacle is not None:
-        return _clear_up(s)
+    if not s.job.held or ledger.listed or ledger.gone:
+        return None
+    if _in_the_future(s, s.retry_at):
+        return Wait(_soonest(s.retry_at, s.ending.verdict_at))
+    if effort.over_since is None or effort.looked_up_at is None:
+        return ListTasks()
+    again_at = effort.looked_up_at + LIST_AGAIN_AFTER
+    return ListTasks() if s.now >= again_at else Wait(again_at)
+
+
+def store_the_end(s: State) -> Action | None:
+    """The status says how the attempt ended before anything follows from that."""
+    return Store()
+
+
+def release(s: State) -> Action | None:
+    """An MLJob that has no run in Airflow, and is to have none, needs no finalizer."""
+    return Release() if s.job.held else None
+
+
+def expire(s: State) -> Action | None:
+    """A finished MLJob is deleted when its time to live has passed."""
+    expiry = s.deadlines.expiry
+    return Expire() if expiry is not None and s.now >= expiry and not s.job.held else None
+
+
+def wait_for_the_backoff(s: State) -> Action | None:
+    """A run is started after the pause that a failure asks for."""
+    return Wait(s.start.at if s.start is not None else None)
+
+
+def clear_up(s: State) -> Action | None:
+    """A process that crashed may have submitted the announced run. Whether there is a run has to be known, whatever keeps the operator from submitting it again:
+    the run may be in progress, and whoever deletes the AirflowInstance waits for it.
+    """
+    unknown_until = s.effort.unknown_until
+    if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
+        return Wait()
+    return LookUpRun() if s.now >= unknown_until else Wait(unknown_until)
+
+
+def start_the_run(s: State) -> Action | None:
+    """The finalizer comes before the run, so that no run is left behind; the run id is computed, so that no run is started twice."""
+    start = s.start
+    if start is None:
+        return None
     if not s.job.held:
         return AddFinalizer()
-    if not s.open:
-        return _count_runs(s) if s.may_have_run else BeginAttempt(s.next_attempt())
-    if s.announced_in_vain:
-        # What was announced may have been submitted by a process that did not live to say so.
-        unused = s.absent or s.unsent or s.effort.cleared_nothing
-        return BeginAttempt(s.next_attempt()) if unused else LookUpRun()
-    if s.job.is_backfill and s.effort.unknown_until is not None and not s.absent:
-        # Airflow gives backfills their ids, so the same one twice would be two: an earlier creation is waited for.
+    if not s.current.open:
+        return _count_runs(s) if start.may_have_run else BeginAttempt(start.attempt)
+    if start.superseded:
+        return _replace(s, start)
+    return _submit(s)
+
+
+def _replace(s: State, start: Start) -> Action:
+    """Another attempt takes the place of an announced one. A process that crashed may have submitted the announced run, so Airflow is asked first."""
+    unused = s.presence.absent or s.presence.unsent or s.effort.cleared_nothing
+    return BeginAttempt(start.attempt) if unused else LookUpRun()
+
+
+def _submit(s: State) -> Action:
+    unknown_until = s.effort.unknown_until
+    if s.job.is_backfill and unknown_until is not None and not s.presence.absent:
+        # Airflow gives backfills their ids, so a second creation would be a second backfill: the answer to an earlier creation is waited for.
         return LookUpRun()
-    if s.by_clearing:
+    if s.current.by_clearing:
         return ClearFailed() if s.ledger.missed_at is None else LookUpRun()
-    if s.in_doubt and s.effort.unknown_until is not None and s.now >= s.effort.unknown_until:
-        # Whether it has taken a place in its Airflow has to be known, whatever may keep it from being submitted again.
+    if s.presence.in_doubt and unknown_until is not None and s.now >= unknown_until:
+        # Whether the run has a place in its Airflow has to be known, whatever may keep it from being submitted again.
         return LookUpRun()
     history = s.job.status.history
-    return Submit(conf_of=history[-1].dag_run_id if s.spec_refused and history else None)
+    return Submit(conf_of=history[-1].dag_run_id if s.change is SpecChange.REFUSED and history else None)
 
 
-def _count_runs(s: Situation) -> Action:
-    """That there is no other run has to be said twice: an older one would be taken over, with its end."""
-    again_at = s.effort.counted_at + ABSENCE_TAKES if s.effort.counted_at is not None else s.now
+def _count_runs(s: State) -> Action:
+    """Airflow must say twice that there is no further run of this spec: an older run would be taken over, with its end."""
+    counted_at = s.effort.counted_at
+    again_at = counted_at + ABSENCE_TAKES if counted_at is not None else s.now
     return CountRuns() if s.now >= again_at else Wait(again_at)
 
 
-def follow(s: Situation) -> Action | None:
-    """A run in progress tells of itself. Airflow is asked after a restart, where it is doubted that the run is still there or that an event was
-    true, and for a task that waits for a person.
+def follow(s: State) -> Action | None:
+    """A run in progress tells of itself. Airflow is asked after a restart, where the run may be gone or an event may be wrong, and for a task that waits for a
+    person.
     """
-    if s.retry_at is not None and s.now < s.retry_at:
+    if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)
-    doubted = s.doubt_at is not None and s.now >= s.doubt_at
-    missed = s.submitted and s.look_again_at is not None
-    if s.open and (s.effort.doubt or doubted or missed or s.may_have_started):
+    if not s.current.open:
+        return None
+    doubt_at, missed = s.confirmation.doubt_at, s.current.submitted and s.presence.ask_again_at is not None
+    doubted = doubt_at is not None and s.now >= doubt_at
+    if s.effort.doubt or doubted or missed or s.deadlines.start_unconfirmed:
         return ListTasks()
-    if s.open and s.submitted and s.stop is None and unasked(s.ledger):
+    if s.current.submitted and s.cancellation.reason is None and unasked(s.ledger):
         return ReadQuestions()
     return None
 
 
-POLICIES: tuple[Policy, ...] = (
-    see_to_children,
-    let_deletion_through,
-    take_over,
-    store_what_is_next,
-    cancel_what_arrived_late,
-    follow_what_was_cleared,
-    confirm_the_end,
-    cancel_the_run,
-    pause_or_resume,
-    take_stock,
-    expire,
-    start_the_run,
-    follow,
-)
+GUARDS: tuple[Policy, ...] = (handle_children, let_deletion_through, take_over, store_first)
+
+_AFTER_AN_ATTEMPT = (cancel_late_run, follow_cleared_run, collect_results)
+POLICIES: dict[Stage, tuple[Policy, ...]] = {
+    Stage.BLOCKED: (*_AFTER_AN_ATTEMPT, clear_up),
+    Stage.BACKING_OFF: (*_AFTER_AN_ATTEMPT, wait_for_the_backoff),
+    Stage.STARTING: (*_AFTER_AN_ATTEMPT, start_the_run),
+    Stage.RUNNING: (confirm_the_end, pause_or_resume, follow),
+    Stage.CANCELLING: (confirm_the_end, cancel_the_run, collect_results, follow),
+    Stage.COLLECTING: (confirm_the_end, collect_results, follow),
+    Stage.ENDED: (confirm_the_end, collect_results, store_the_end),
+    Stage.STOPPED: (*_AFTER_AN_ATTEMPT, release),
+    Stage.RETAINED: (),
+    Stage.FINISHED: (*_AFTER_AN_ATTEMPT, release, expire, follow),
+}
+"""The policies of each stage, in the order in which they are asked."""

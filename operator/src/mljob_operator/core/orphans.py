@@ -17,8 +17,8 @@ from . import attempts
 from .identity import dag_run_id, pin
 from .instance import OWN
 from .job import Job, Key
-from .notices import WARNING, Notice
 from .run_key import RunKey
+from .status.events import WARNING, Notice
 
 SEEN_FOR = timedelta(seconds=60)
 """How long censuses have to list a run that no MLJob here follows before the API server is asked for the MLJob: a run that was submitted a moment ago

@@ -14,7 +14,7 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 from .access import EVERYBODY, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
 from .admission import Limits, Reservation
 from .instance import OWN, Instance
-from .story import capitalised
+from .sentences import capitalised
 
 NOWHERE = "-"
 """Stands for the default Airflow where there is none; no object can have this name."""
@@ -37,6 +37,11 @@ class Obstacle:
     reason: str
     message: str
     stalls: bool = False
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether the MLJob waits for its turn among the active runs."""
+        return self.reason == "ConcurrencyLimit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,10 @@ class Surroundings:
     reserved: Sequence[str] = OUR_DAGS
     logins: Mapping[tuple[str, Credentials], str | None] = field(default_factory=dict)
     full: Collection[str] = ()
+
+    def knows(self, airflow: str) -> bool:
+        """Whether an Airflow is there: its AirflowInstance, or the setting that names it."""
+        return self.own if airflow == OWN else airflow in self.instances
 
     def access(self, airflow: str) -> Sequence[AccessRule]:
         """The rules of an Airflow, none for one that is not there.

@@ -11,7 +11,7 @@ from mljob_contract.mljob import OutputSource
 from ...core.children import Child
 from ...core.facts import Question, RunFact, TaskFact, TaskKey
 from ...core.halt import Halt
-from ...core.outputs import Outputs
+from ...core.status.outputs import Outputs
 from ...ports import RunChange, TaskChange
 from .backfills import AirflowBackfills
 from .cancellation import Cancellation

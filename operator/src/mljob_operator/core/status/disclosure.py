@@ -11,19 +11,19 @@ from functools import partial
 
 from mljob_contract.mljob import MLJobStatus
 
-from .effort import Effort
-from .facts import Failure, TaskFact
-from .ledger import Ledger
+from ..effort import Effort
+from ..facts import Failure, TaskFact
+from ..ledger import Ledger
+from ..mljob.state import State
+from ..redaction import OPEN, WITHHELD, Redaction
 from .outputs import Outputs
-from .redaction import OPEN, WITHHELD, Redaction
-from .situation import Situation
 
 Tell = Callable[[str], str]
 """What may be told of a text from outside."""
 
 
-def disclosed(s: Situation, outputs: Outputs | None, redaction: Redaction) -> tuple[Situation, Outputs | None]:
-    """The same situation and outputs as far as they may be told.
+def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
+    """The same state and outputs as far as they may be told.
 
     Where it is not known what the run has from Secrets, texts of its tasks and errors about it are withheld, except for those that the status has
     already: they were redacted when they were written.
@@ -33,19 +33,19 @@ def disclosed(s: Situation, outputs: Outputs | None, redaction: Redaction) -> tu
     told = frozenset() if redaction.complete else _told(s.job.status)
     ledger = _ledger(s.ledger, partial(_tell, redaction=redaction, told=told))
     effort = _effort(s.effort, redaction.outside if _has_run(s) else redaction.text)
-    return replace(s, ledger=ledger, effort=effort), _outputs(outputs, redaction)
+    return replace(s, inputs=replace(s.inputs, ledger=ledger, effort=effort)), _outputs(outputs, redaction)
 
 
-def may_quote(s: Situation) -> bool:
+def may_quote(s: State) -> bool:
     """Whether there is something to tell that may quote the conf of the MLJob's run: texts of its tasks, or an error about it."""
     effort = s.effort
     error = effort.trouble is not None or effort.kept_by is not None or effort.cancel_dag_refused is not None
     return _has_run(s) and (error or any(_texts(fact) for fact in s.ledger.tasks.values()))
 
 
-def _has_run(s: Situation) -> bool:
+def _has_run(s: State) -> bool:
     """Whether there is a run whose conf another process may have made. Of one that is to be submitted, all that can be quoted is known."""
-    return s.submitted or s.by_clearing
+    return s.current.submitted or s.current.by_clearing
 
 
 def _texts(fact: TaskFact) -> bool:

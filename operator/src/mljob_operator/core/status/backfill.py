@@ -1,4 +1,4 @@
-"""What the status of a backfill says: runs in place of tasks."""
+"""What a status says of a backfill: runs in place of tasks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
-from .backfill import Course, Member, as_one_run
-from .phases import RunState
-from .situation import RESUMING, Situation, Stop
-from .story import Story
+from .. import halt
+from ..backfill import Course, Member, as_one_run
+from ..ledger import Ledger
+from ..mljob.cancellation import CancelReason
+from ..mljob.pausing import RESUMING, Pausing
+from ..phases import RunState
+from ..run_key import RunKey
+from .context import Context
+from .summary import Story
+from .workload import dag_url
 
 BACKFILLS = "backfills"
 """The page of a DAG's backfills in Airflow's UI, below the DAG's own."""
@@ -20,10 +26,54 @@ NAMED = 5
 """Dates that a message names."""
 
 
-def fields(course: Course, url: str | None) -> dict[str, Any]:
-    """The status' fields that tell of the runs; ``url`` is the page of the DAG's backfills, from which those of runs follow."""
+class BackfillOfRuns:
+    """A backfill and its runs."""
+
+    noun = "backfill"
+
+    def url(self, ui_url: str, run: RunKey) -> str:
+        """The page of the DAG's backfills: Airflow has none of a single backfill."""
+        return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
+
+    def fields(self, ledger: Ledger, url: str | None) -> dict[str, Any]:
+        """Its runs, once they are known."""
+        return fields_of(ledger.course, url) if ledger.course is not None else {}
+
+    def in_progress(self, context: Context) -> Story:
+        """Paused, being paused, or how many of its runs go on."""
+        state = context.state
+        course, run, stopped = state.ledger.course, state.ledger.shown_run, state.effort.halt
+        if course is None or run is None:
+            return Story(Phase.QUEUED, "Submitted", "Airflow has accepted the backfill.")
+        if state.pausing is not None:
+            if not state.pausing.done:
+                return _being_paused(context, state.pausing, course)
+            if state.pausing.wanted:
+                return _suspended(course)
+        if stopped is not None and run.state is RunState.QUEUED:
+            return Story(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
+        return under_way(course)
+
+    def collecting(self, context: Context) -> Story:
+        """As in progress: its runs have no outputs that are read."""
+        return self.in_progress(context)
+
+    def succeeded(self, context: Context) -> Story:
+        """All of its runs succeeded."""
+        return succeeded_runs(context.state.ledger.course)
+
+    def failed(self, ledger: Ledger) -> Story:
+        """Some of its runs failed."""
+        return failed_runs(ledger.course)
+
+
+BACKFILL = BackfillOfRuns()
+
+
+def fields_of(course: Course, url: str | None) -> dict[str, Any]:
+    """``url`` is the page of the DAG's backfills; the pages of runs follow from it."""
     course = course.shown
-    dag_url = url.removesuffix(f"/{BACKFILLS}") if url else None
+    dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
     states = Counter(member.run.state for member in course.members.values())
     total = len(course.members)
     ended = total - len(course.active)
@@ -32,7 +82,7 @@ def fields(course: Course, url: str | None) -> dict[str, Any]:
         BackfillRunStatus(
             dag_run_id=member.run_id,
             logical_date=member.date.replace(microsecond=0) if member.date else None,
-            url=f"{dag_url}/runs/{quote(member.run_id, safe='')}" if dag_url else None,
+            url=f"{dag_page}/runs/{quote(member.run_id, safe='')}" if dag_page else None,
         )
         for member in failed[:MAX_FAILED_RUNS]
     ]
@@ -70,7 +120,7 @@ def under_way(course: Course) -> Story:
     return Story(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
 
 
-def suspended(course: Course) -> Story:
+def _suspended(course: Course) -> Story:
     """A backfill that was paused because the MLJob says so."""
     running = sum(member.run.state is RunState.RUNNING for member in course.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
@@ -81,18 +131,19 @@ def suspended(course: Course) -> Story:
     )
 
 
-def being_paused(s: Situation, course: Course) -> Story:
-    """A backfill of which Airflow has not taken yet that it is to be paused, or to go on."""
-    phase = Phase.SUSPENDED if s.job.status.phase is Phase.SUSPENDED and not s.pause else under_way(course).phase
-    reason, message = (
-        (Stop.SUSPEND, "The backfill is to be paused.") if s.pause else (RESUMING, "The backfill is to go on.")
-    )
-    trouble = s.effort.trouble
-    return Story(phase, reason, f"{message} {trouble.message}" if trouble is not None else message)
+def _being_paused(context: Context, pausing: Pausing, course: Course) -> Story:
+    """Airflow has not accepted yet that the backfill is to be paused, or is to go on."""
+    suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
+    phase = Phase.SUSPENDED if suspended else under_way(course).phase
+    if pausing.wanted:
+        return Story(phase, CancelReason.SUSPEND, f"The backfill is to be paused.{context.trouble}")
+    return Story(phase, RESUMING, f"The backfill is to go on.{context.trouble}")
 
 
-def succeeded(course: Course) -> Story:
-    """All of its runs have."""
+def succeeded_runs(course: Course | None) -> Story:
+    """What is said of a backfill whose runs succeeded."""
+    if course is None:
+        return Story(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = course.not_created
     there = f"; {_runs(left)} of the range {_was(left)} there already (reprocessBehavior)" if left else ""
     total = len(course.members)
@@ -101,8 +152,10 @@ def succeeded(course: Course) -> Story:
     return Story(Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}.")
 
 
-def failed(course: Course) -> Story:
-    """Some have not."""
+def failed_runs(course: Course | None) -> Story:
+    """What is said of a backfill of which runs failed."""
+    if course is None:
+        return Story(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
     if course.empty:
         return Story(
             Phase.FAILED,

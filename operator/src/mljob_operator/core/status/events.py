@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
-from .children import Child, in_words
-from .halt import Halt
-from .phases import TERMINAL_PHASES
-from .situation import Stop
+from ..children import Child, in_words
+from ..halt import Halt
+from ..mljob.cancellation import CancelReason
+from ..phases import TERMINAL_PHASES
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -23,7 +23,9 @@ MAX_RUNS_TOLD = 5
 
 FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
 """Reasons of a failure that its Event has too: they are the MLJob's own, not its run's."""
-_NO_TROUBLE = frozenset({"Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in Stop)})
+_NO_TROUBLE = frozenset(
+    {"Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,6 @@
-"""What a status says for people: the phase, and why."""
+"""Sentences that are put together from parts of different origin."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-
-from mljob_contract.mljob import Phase
 
 
 def sentence(text: str) -> str:
@@ -16,12 +12,3 @@ def sentence(text: str) -> str:
 def capitalised(text: str) -> str:
     """For the beginning of a sentence; names within it keep their letters."""
     return f"{text[0].upper()}{text[1:]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Phase, reason (one CamelCase word) and message (a sentence)."""
-
-    phase: Phase
-    reason: str
-    message: str

@@ -1,0 +1,50 @@
+"""What an MLJob has in Airflow: a run, or a backfill with many runs. The status tells of both by one protocol."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from ..ledger import Ledger
+from ..run_key import RunKey
+from .context import Context
+from .summary import Story
+
+
+class Workload(Protocol):
+    """What differs between a run and a backfill in a status.
+
+    Attributes:
+        noun: What to call it in a sentence.
+    """
+
+    noun: str
+
+    def url(self, ui_url: str, run: RunKey) -> str:
+        """The page in Airflow's UI."""
+        ...
+
+    def fields(self, ledger: Ledger, url: str | None) -> dict[str, Any]:
+        """Fields of the status that a single run's tasks do not give."""
+        ...
+
+    def in_progress(self, context: Context) -> Story:
+        """While Airflow says that it goes on."""
+        ...
+
+    def collecting(self, context: Context) -> Story:
+        """While its results are read, after its end."""
+        ...
+
+    def succeeded(self, context: Context) -> Story:
+        """After it succeeded."""
+        ...
+
+    def failed(self, ledger: Ledger) -> Story:
+        """After it failed by itself."""
+        ...
+
+
+def dag_url(ui_url: str, dag_id: str) -> str:
+    """The DAG's page in Airflow's UI. Airflow's REST API gives no such URLs."""
+    return f"{ui_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"
