@@ -22,7 +22,7 @@ from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.adapters.kubernetes import Jobs, connect
 from mljob_operator.core.instance import OWN
 from mljob_operator.ports import Message
-from mljob_operator.status_pipeline import StatusPipeline
+from mljob_operator.sources.topic import StatusPipeline
 from tests.fakes.meter import SilentMeter
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl, Watch

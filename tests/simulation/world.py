@@ -15,15 +15,15 @@ from typing import Any
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
+from mljob_operator.controllers.airflow_instance.controller import Instances, OwnAirflow
+from mljob_operator.controllers.mljob.controller import MLJobController
+from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR, Reconciler
+from mljob_operator.controllers.orphans import Orphans
 from mljob_operator.core.credentials import Login
 from mljob_operator.core.instance import OWN, Instance
 from mljob_operator.core.job import Job, Key
 from mljob_operator.errors import StoreError
-from mljob_operator.instances import Instances, OwnAirflow
-from mljob_operator.job_queue import JobQueue
-from mljob_operator.orphans import Orphans
-from mljob_operator.readers import Readers
-from mljob_operator.reconciler import UNKNOWN_FOR, Reconciler
+from mljob_operator.sources.supervisor import Readers
 from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
@@ -167,7 +167,7 @@ class Process:
             cancel_fallback=timedelta(seconds=20),
             process=f"operator-{next(world.numbers)}",
         )
-        self.queue = JobQueue(
+        self.queue = MLJobController(
             reconciler, self.jobs, world.clock, meter, FakeSourceChanges(world.cluster), min_interval=0.1
         )
         self.readers = Readers(
@@ -270,12 +270,12 @@ class Process:
         for member in self.instances._members.values():
             if member.task is not None:
                 member.task.cancel()
-        for slot in self.queue._slots.values():
-            if slot.task is not None:
-                slot.task.cancel()
-            if slot.timer is not None:
-                slot.timer.cancel()
-        for task in [*self.queue._background, *self.instances._background]:
+        for worker in self.queue._workers.values():
+            if worker.task is not None:
+                worker.task.cancel()
+            if worker.timer is not None:
+                worker.timer.cancel()
+        for task in [*self.queue._writer.busy, *self.instances._background]:
             task.cancel()
         self.reader.leave()
         self.world.processes.remove(self)

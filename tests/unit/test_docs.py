@@ -13,14 +13,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+import mljob_operator.controllers.airflow_instance.controller
+import mljob_operator.controllers.airflow_instance.logins
+import mljob_operator.controllers.mljob.controller
 import mljob_operator.core.instance_report
 import mljob_operator.core.placement
 import mljob_operator.core.status.backfill
 import mljob_operator.core.status.build
 import mljob_operator.core.status.events
-import mljob_operator.instances
-import mljob_operator.job_queue
-import mljob_operator.logins
 from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
@@ -208,7 +208,7 @@ def test_each_reason_is_explained_and_no_other() -> None:
 
 
 def test_each_event_reason_is_explained_and_no_other() -> None:
-    modules = (mljob_operator.core.status.events, mljob_operator.job_queue)
+    modules = (mljob_operator.core.status.events, mljob_operator.controllers.mljob.controller)
     recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.notices.FAILURES)
     assert recorded == first_cells(section(API, "Events"))
 
@@ -224,8 +224,12 @@ def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() ->
     module = mljob_operator.core.instance_report
     told = section(INSTANCES, "Conditions")
     types = words_passed_to("Wanted", 0, module)
-    reasons = words_passed_to("Wanted", 2, module) | words_passed_to("Readiness", 1, mljob_operator.instances)
-    reasons |= {reason for _, reason in mljob_operator.logins.REASONS} | {AirflowError.reason}
+    reasons = words_passed_to("Wanted", 2, module) | words_passed_to(
+        "Readiness", 1, mljob_operator.controllers.airflow_instance.controller
+    )
+    reasons |= {reason for _, reason in mljob_operator.controllers.airflow_instance.logins.REASONS} | {
+        AirflowError.reason
+    }
     assert types | reasons == first_cells(told)
 
 

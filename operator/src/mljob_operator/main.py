@@ -27,18 +27,18 @@ from .adapters.kafka import KafkaEvents, refusal
 from .adapters.kubernetes import Jobs, OperatorEvents, WatchedSources, connect, credentials_advice, observed
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
+from .controllers.airflow_instance.controller import Instances, OwnAirflow
+from .controllers.airflow_instance.event_links import EventLinks
+from .controllers.mljob.controller import MLJobController
+from .controllers.mljob.reconciler import Reconciler
+from .controllers.orphans import Orphans
 from .core.credentials import Login
 from .core.instance import OWN, Instance
 from .errors import CannotStart, StoreError, backoff
-from .event_links import EventLinks
 from .handlers import ignore_signals, registry
-from .instances import Instances, OwnAirflow
-from .job_queue import JobQueue
 from .kafka_properties import secrets as kafka_secrets
-from .orphans import Orphans
-from .readers import Readers
-from .reconciler import Reconciler
 from .settings import Settings, explained, unusable_files, variable
+from .sources.supervisor import Readers
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Operator:
             lost_before=settings.lost_before(),
             process=f"{socket.gethostname()}-{secrets.token_hex(3)}",
         )
-        self.queue = JobQueue(
+        self.queue = MLJobController(
             reconciler,
             self._jobs,
             now,

@@ -21,7 +21,7 @@ class TestClearedInAirflow:
         await world.apply()
         await end(world, RunState.FAILED)
         assert world.status.phase is Phase.FAILED
-        assert not world.queue._slots
+        assert not world.queue.tracked
         world.clock.tick(60)
         world.airflow.clear(newest(world), ("fit", -1))
         await world.look()

@@ -68,7 +68,7 @@ async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> N
     )
     await world.settle()
     assert world.done == [1]
-    assert not world.queue._slots
+    assert not world.queue.tracked
 
 
 async def test_a_task_whose_change_is_stamped_before_its_run_was_queued_stays_in_the_status(world: World) -> None:

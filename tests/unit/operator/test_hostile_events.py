@@ -16,7 +16,7 @@ from mljob_operator.core.instance import OWN
 from mljob_operator.core.offsets import Partition
 from mljob_operator.core.phases import TERMINAL_PHASES, RunState, TaskState
 from mljob_operator.ports import Message
-from mljob_operator.status_pipeline import StatusPipeline
+from mljob_operator.sources.topic import StatusPipeline
 from tests.fakes.airflow import FakeRun
 from tests.fakes.meter import SilentMeter
 from tests.strategies import event

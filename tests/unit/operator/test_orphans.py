@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from mljob_operator import orphans
+from mljob_operator.controllers import orphans
+from mljob_operator.controllers.orphans import CANCELLATIONS
 from mljob_operator.core.identity import dag_run_id, pin
 from mljob_operator.core.instance import OWN
 from mljob_operator.core.job import Job, Key
 from mljob_operator.core.phases import RunState
 from mljob_operator.errors import AirflowForbidden, StoreUnavailable
-from mljob_operator.orphans import CANCELLATIONS
 from tests.fakes.airflow import FakeRun
 
 from .conftest import KEY, World

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
+from mljob_operator.controllers.airflow_instance.controller import Instances, OwnAirflow
+from mljob_operator.controllers.airflow_instance.own_probe import OwnProbe
 from mljob_operator.core.instance import OWN
 from mljob_operator.errors import AirflowUnauthorized
-from mljob_operator.instances import Instances, OwnAirflow
-from mljob_operator.own_probe import OwnProbe
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances

@@ -22,7 +22,7 @@ POISON = 2**70
 
 @pytest.fixture
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr("mljob_operator.job_queue.backoff", lambda *_: 0.001)
+    monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.001)
     return world
 
 
@@ -100,7 +100,7 @@ class TestNoStatusIsTaken:
                 world.jobs.refuse = None
             return 0.001
 
-        monkeypatch.setattr("mljob_operator.job_queue.backoff", backoff)
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", backoff)
         await world.apply()
         world.jobs.refuse = lambda _: True
         await begin(world)
@@ -117,7 +117,7 @@ class TestNoStatusIsTaken:
             assert not world.airflow.runs
             return 0.001
 
-        monkeypatch.setattr("mljob_operator.job_queue.backoff", backoff)
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", backoff)
         world.jobs.refuse = lambda _: True
         await world.apply()
         assert len(world.airflow.runs) == 1
@@ -127,7 +127,7 @@ class TestNoStatusIsTaken:
 def refused(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Filled by what the meter counts."""
     counted: list[int] = []
-    monkeypatch.setattr(world.queue._meter, "status_refused", lambda: counted.append(1), raising=False)
+    monkeypatch.setattr(world.meter, "status_refused", lambda: counted.append(1), raising=False)
     return counted
 
 
@@ -137,6 +137,5 @@ async def until(world: World, holds: Any) -> None:
         if holds():
             return
         world.clock.tick(1)
-        for key in list(world.queue._slots):
-            world.queue._wake(key)
+        world.queue.wake_all()
     raise AssertionError(world.status)

@@ -138,11 +138,11 @@ async def an_exception_in_the_operator(world: World, text: str) -> None:
     await world.resync.pass_once()
     await failed.wait()
     # It waits two seconds before it tries again; whatever arrives next begins a new step here.
-    slot = world.queue._slots[KEY]
-    assert slot.task is not None
-    slot.task.cancel()
+    worker = world.queue._workers[KEY]
+    assert worker.task is not None
+    worker.task.cancel()
     await world.settle()
-    slot.failures = 0
+    worker.failures = 0
 
 
 WAYS_IN = [
@@ -389,7 +389,7 @@ class TestWithheld:
             await world.look()
             await world.later(1)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
-        assert not world.queue._slots
+        assert not world.queue.tracked
 
     async def test_a_newer_airflow_that_masks_confs_tells_nothing(
         self, world: World, caplog: pytest.LogCaptureFixture

@@ -57,7 +57,7 @@ class TestWriting:
     async def test_an_event_is_not_done_before_its_status_is_stored(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mljob_operator.job_queue.backoff", lambda *_: 0.01)
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.01)
         await world.apply()
         await world.look()
         world.jobs.fail = StoreUnavailable("etcd is away")
@@ -67,9 +67,9 @@ class TestWriting:
             event("extract", TaskState.RUNNING),
             lambda: world.done.append(1),
         )
-        slot = world.queue._slots[KEY]
-        while slot.failures < 2:
-            assert slot.task is not None
+        worker = world.queue._workers[KEY]
+        while worker.failures < 2:
+            assert worker.task is not None
             await asyncio.sleep(0)
         assert world.done == []
         world.jobs.fail = None

@@ -23,7 +23,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
 
-from ..conf_sources import MAX_WATCHES
+from ..controllers.mljob.conf_sources import MAX_WATCHES
 from ..core.conf import Source
 from ..core.job import Job, Key
 from ..core.status.events import Notice

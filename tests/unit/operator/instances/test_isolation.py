@@ -12,7 +12,7 @@ from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.credentials import Login
 from mljob_operator.core.instance import Instance
 from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.readers import Readers
+from mljob_operator.sources.supervisor import Readers
 from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.meter import SilentMeter

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.readers import Readers
+from mljob_operator.sources.supervisor import Readers
 from tests.fakes.meter import SilentMeter
 
 from .conftest import Platform, until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.logins import Logins
+from mljob_operator.controllers.airflow_instance.logins import Logins
 from mljob_operator.ports import Pulse
 
 from .conftest import Platform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .ports import Link, Meter
+from ...ports import Link, Meter
 
 
 class EventLinks:

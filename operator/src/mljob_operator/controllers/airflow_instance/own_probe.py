@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from .core.instance import OWN
-from .errors import AirflowError
-from .ports import Airflow, Meter
+from ...core.instance import OWN
+from ...errors import AirflowError
+from ...ports import Airflow, Meter
 
 log = logging.getLogger(__name__)
 

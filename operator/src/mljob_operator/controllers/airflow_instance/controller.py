@@ -18,18 +18,18 @@ from typing import Any, Protocol
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 
-from .core.access import OUR_DAGS, Namespace
-from .core.admission import AdmissionQueue, Limits
-from .core.credentials import Login
-from .core.instance import OWN, Instance, defaults
-from .core.instance_report import Readiness, View, notices, report
-from .core.job import Key
-from .core.placement import NOWHERE, Surroundings
-from .core.status.events import Notice
-from .core.status.patches import merge_patch
-from .core.vanishing import REASON as RUNS_VANISHED
-from .core.vanishing import MissingRuns, reported
-from .errors import (
+from ...core.access import OUR_DAGS, Namespace
+from ...core.admission import AdmissionQueue, Limits
+from ...core.credentials import Login
+from ...core.instance import OWN, Instance, defaults
+from ...core.instance_report import Readiness, View, notices, report
+from ...core.job import Key
+from ...core.placement import NOWHERE, Surroundings
+from ...core.status.events import Notice
+from ...core.status.patches import merge_patch
+from ...core.vanishing import REASON as RUNS_VANISHED
+from ...core.vanishing import MissingRuns, reported
+from ...errors import (
     AirflowError,
     AirflowInstanceNotFound,
     AirflowInstanceNotReady,
@@ -40,10 +40,10 @@ from .errors import (
     StoreError,
     backoff,
 )
+from ...ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse, User
 from .event_links import EventLinks
 from .logins import AccessLogins, Logins, reason
 from .own_probe import OwnProbe
-from .ports import Airflow, Clock, DagRuns, InstanceStore, Meter, Pulse, User
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from .instances import Instances
-from .job_queue import JobQueue
-from .orphans import Orphans
-from .ports import Clock, EventSource, Meter
-from .resync import Resync
-from .status_pipeline import StatusPipeline
+from ..controllers.airflow_instance.controller import Instances
+from ..controllers.mljob.controller import MLJobController
+from ..controllers.orphans import Orphans
+from ..ports import Clock, EventSource, Meter
+from .change_feed import Resync
+from .topic import StatusPipeline
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Readers:
     def __init__(
         self,
         instances: Instances,
-        queue: JobQueue,
+        queue: MLJobController,
         clock: Clock,
         meter: Meter,
         orphans: Orphans,

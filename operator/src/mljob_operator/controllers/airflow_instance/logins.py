@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import Credentials
 
-from .core.credentials import Login, OAuth2Client, fits_header, unfit_headers
-from .core.instance_report import LoginProblem
-from .core.sentences import capitalised
-from .errors import (
+from ...core.credentials import Login, OAuth2Client, fits_header, unfit_headers
+from ...core.instance_report import LoginProblem
+from ...core.sentences import capitalised
+from ...errors import (
     AirflowError,
     AirflowForbidden,
     AirflowInstanceNotReady,
@@ -31,8 +31,8 @@ from .errors import (
     SecretUnlabelled,
     StoreError,
 )
-from .logs import redacted_logger
-from .ports import Airflow, InstanceStore
+from ...logs import redacted_logger
+from ...ports import Airflow, InstanceStore
 
 log = redacted_logger(__name__)
 

@@ -16,11 +16,11 @@ from functools import partial
 
 from mljob_contract.run_id import RunId
 
-from .core.offsets import Offsets, Partition
-from .core.run_key import in_any_of
-from .core.wire import Unreadable, read
-from .job_queue import JobQueue
-from .ports import Clock, EventSource, Message, Meter
+from ..controllers.mljob.controller import MLJobController
+from ..core.offsets import Offsets, Partition
+from ..core.run_key import in_any_of
+from ..core.wire import Unreadable, read
+from ..ports import Clock, EventSource, Message, Meter
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class StatusPipeline:
     def __init__(
         self,
         source: EventSource,
-        queue: JobQueue,
+        queue: MLJobController,
         clock: Clock,
         meter: Meter,
         *,

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from .core.job import Key
-from .core.mljob.state import State
-from .errors import OperatorError, ReferenceMissing, ValidationFailed, backoff
-from .ports import ConfObject, SourceChanges
+from ...core.job import Key
+from ...core.mljob.state import State
+from ...errors import OperatorError, ReferenceMissing, ValidationFailed, backoff
+from ...ports import ConfObject, SourceChanges
 
 log = logging.getLogger(__name__)
 

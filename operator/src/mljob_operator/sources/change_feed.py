@@ -18,18 +18,19 @@ from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
-from .core import attempts
-from .core.backfill import Member
-from .core.facts import RunFact, Snapshot, TaskFact
-from .core.halt import Halt
-from .core.job import Key
-from .core.ledger import ABSENCE_TAKES, GRACE
-from .core.run_key import RunKey
-from .errors import AirflowError, backoff
-from .job_queue import JobQueue
-from .live import Live
-from .orphans import Orphans
-from .ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
+from ..controllers.mljob.controller import MLJobController
+from ..controllers.orphans import Orphans
+from ..core import attempts
+from ..core.backfill import Member
+from ..core.facts import RunFact, Snapshot, TaskFact
+from ..core.halt import Halt
+from ..core.job import Key
+from ..core.ledger import ABSENCE_TAKES, GRACE
+from ..core.mljob.activity import is_hot, is_in_progress, is_still
+from ..core.mljob.state import State
+from ..core.run_key import RunKey
+from ..errors import AirflowError, backoff
+from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Resync:
         self,
         airflow: str,
         airflows: Airflows,
-        queue: JobQueue,
+        queue: MLJobController,
         clock: Clock,
         meter: Meter,
         orphans: Orphans,
@@ -111,7 +112,7 @@ class Resync:
         """One pass; seconds until the next, and whether something is expected before."""
         try:
             await self.pass_once()
-            hot = any(live.hot for live in self._queue.live(self._airflow))
+            hot = any(is_hot(live, self._clock()) for live in self._queue.live(self._airflow))
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
@@ -141,8 +142,8 @@ class Resync:
             AirflowError: Airflow could not be asked; the watermark stays.
         """
         lives = self._queue.live(self._airflow)
-        submitted = {live.job.key: live for live in lives if live.submitted and not live.backfill}
-        backfills = {live.run: live for live in lives if live.submitted and live.backfill}
+        submitted = {live.job.key: live for live in lives if live.current.active and not live.job.is_backfill}
+        backfills = {live.run: live for live in lives if live.current.active and live.job.is_backfill}
         started = self._clock()
         since = (self._watermark or self._first(lives)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
@@ -181,12 +182,12 @@ class Resync:
         first_pass = self._watermark is None
         self._watermark = started + self._dag_runs.clock_offset
         await self._look_for_halts(lives, started)
-        in_progress = [live for live in lives if live.submitted and not live.ledger.over]
+        in_progress = [live for live in lives if live.current.active and not live.ledger.over]
         await self._take_census(
             submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass
         )
 
-    async def _follow(self, backfills: dict[RunKey, Live], since: datetime, now: datetime) -> None:
+    async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
         """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
         if not backfills:
             return
@@ -208,20 +209,20 @@ class Resync:
     def _name(self) -> str:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
-    def _first(self, lives: list[Live]) -> datetime:
+    def _first(self, lives: list[State]) -> datetime:
         """Where to begin after a start: with the oldest run in progress."""
         submitted = [live.job.status.submit_time for live in lives if live.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
-    async def _look_for_halts(self, lives: list[Live], now: datetime) -> None:
+    async def _look_for_halts(self, lives: list[State], now: datetime) -> None:
         """A run whose DAG is paused, or is in no file any more, stays as it is and gives no sign. DAGs are asked for, however many runs they have: first those
         whose runs stand still, then whichever was not asked for longest.
         """
-        watched = [live for live in lives if live.in_progress or live.halt is not None]
+        watched = [live for live in lives if is_in_progress(live) or live.effort.halt is not None]
         if not watched or (self._halts_at is not None and now < self._halts_at + HALTS_EVERY):
             return
         self._halts_at = now
-        moving = {live.run.dag_id for live in watched if not live.still}
+        moving = {live.run.dag_id for live in watched if not is_still(live)}
         dag_ids = {live.run.dag_id for live in watched}
         self._halts_asked = {dag_id: self._halts_asked.get(dag_id, 0) for dag_id in dag_ids}
         ordered = sorted(dag_ids, key=lambda dag_id: (dag_id in moving, self._halts_asked[dag_id], dag_id))
@@ -234,17 +235,17 @@ class Resync:
             dag_id = live.run.dag_id
             if dag_id in found:
                 seen = found[dag_id]
-            elif dag_id in others and Halt.STALE is not live.halt:
+            elif dag_id in others and Halt.STALE is not live.effort.halt:
                 seen = Halt.PAUSED if dag_id in paused else None
             else:
                 continue
-            if seen is not live.halt:
+            if seen is not live.effort.halt:
                 self._queue.halt_seen(live.job.key, seen)
 
     async def _take_census(
         self,
-        submitted: dict[Key, Live],
-        in_progress: Collection[Live],
+        submitted: dict[Key, State],
+        in_progress: Collection[State],
         now: datetime,
         seen: Collection[RunKey],
         followed: Collection[RunKey],
@@ -266,7 +267,7 @@ class Resync:
             if of is not None and (found or of not in submitted):
                 self._queue.show(of, self._run(change), Snapshot(now, run=change.fact))
         there = {self._run(change) for change in active}
-        unlisted = [live.job.key for live in in_progress if live.backfill or live.run not in there]
+        unlisted = [live.job.key for live in in_progress if live.job.is_backfill or live.run not in there]
         self._queue.census(self._airflow, now, unlisted)
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
