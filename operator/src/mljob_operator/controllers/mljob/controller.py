@@ -177,7 +177,7 @@ class MLJobController:
                 self.wanted(airflow).set()
                 if run_id in course.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
-                    worker.inbox.facts.append(((self._last_state(worker).run,), Member(run_id, run)))
+                    worker.inbox.facts.append(((worker.last_state(self._reconciler.state).run,), Member(run_id, run)))
                     worker.done.append(done)
                     self._wake(key)
                     return True
@@ -251,7 +251,7 @@ class MLJobController:
         """
 
         def shown(worker: MLJobWorker) -> State | None:
-            state = self._last_state(worker)
+            state = worker.last_state(self._reconciler.state)
             attempt = state.current.attempt
             return None if worker.finished or attempt is None or attempt.airflow != airflow else state
 
@@ -287,7 +287,7 @@ class MLJobController:
         """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known, or that is being submitted."""
 
         def needs_it(worker: MLJobWorker) -> bool:
-            state = self._last_state(worker)
+            state = worker.last_state(self._reconciler.state)
             busy = state.current.open and worker.task is not None
             return state.run.airflow == airflow and (needs_airflow(state) or busy)
 
@@ -457,17 +457,6 @@ class MLJobController:
         """The state of an MLJob, now."""
         assert worker.known is not None
         return self._reconciler.state(worker.known)
-
-    def _last_state(self, worker: MLJobWorker) -> State:
-        """The state at the end of the last step, or the state now where something was learned since."""
-        state, known = worker.state, worker.known
-        assert known is not None
-        learned = state is None or not (
-            state.job is known.job and state.ledger is known.ledger and state.effort is known.effort
-        )
-        if learned or state is None:
-            state = worker.state = self._state(worker)
-        return state
 
 
 def _job(worker: MLJobWorker) -> Job:

@@ -10,6 +10,7 @@ from ...core.decisions import Action, Expire, Release, Store, Wait
 from ...core.job import Job, Key
 from ...core.mljob.afterwards import arrived_late
 from ...core.mljob.state import State
+from ...core.mljob.tracked import TrackedJob
 from ...core.status.news import REFINEMENT_WAITS
 from ...errors import Conflict, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
@@ -102,7 +103,7 @@ class Steps:
         if worker.known is None:
             worker.forget()
             return None
-        state = self._reconciler.state(worker.known)
+        state = worker.last_state(self._reconciler.state)
         if _is_settled(worker, state):
             # An event that comes after the end: what has been said stands.
             worker.forget()
@@ -159,7 +160,7 @@ class Steps:
                 raise RuntimeError(f"the status is to be stored, and nothing of it has changed: {state.stage}")
             # What is stored by now may have begun a deadline, or a time to live.
             if not stores and not (changed and _begins(before.job) != _begins(worker.known.job)):
-                return (self._reconciler.state(worker.known) if changed else state), action
+                return _as_stored(state, worker.known), action
 
     async def _write(self, worker: MLJobWorker, state: State, *, at_once: bool) -> bool:
         """Store the status if it changed. What only says more exactly what is stored already may wait a while."""
@@ -228,6 +229,12 @@ def _is_settled(worker: MLJobWorker, state: State) -> bool:
     """Whether nothing that has arrived matters any more: the MLJob has finished, and has no time to live."""
     ttl = state.job.spec.ttl_seconds_after_finished
     return state.job.settled and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
+
+
+def _as_stored(state: State, known: TrackedJob) -> State:
+    """The same state of the MLJob as it is stored: a status that says more of the same changes nothing that was classified."""
+    inputs = replace(state.inputs, job=known.job, ledger=known.ledger, effort=known.effort)
+    return replace(state, inputs=inputs)
 
 
 def _begins(job: Job) -> tuple[datetime | None, bool]:

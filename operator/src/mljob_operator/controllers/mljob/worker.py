@@ -89,6 +89,16 @@ class MLJobWorker:
         """Whether the status has a terminal phase."""
         return self.known is not None and self.known.job.status.phase in TERMINAL_PHASES
 
+    def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
+        """The state at the end of the last step; the state now, where something was learned since."""
+        state, known = self.state, self.known
+        assert known is not None
+        if state is None or not (
+            state.job is known.job and state.ledger is known.ledger and state.effort is known.effort
+        ):
+            state = self.state = classify(known)
+        return state
+
     def begin(self, job: Job, effort: Effort) -> None:
         """What is known from here on is of this MLJob; what has arrived and waits may be of it."""
         self.known = TrackedJob(job, remember(job.status), effort)
