@@ -7,16 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, Condition, MLJobSpec, MLJobStatus, Phase, StatusSource
-from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from mljob_operator.core.effort import Effort
-from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.storable import cut
+from mljob_operator.core.mljob.transient_state import Effort
+from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import Ledger, observe
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.text.storable import cut
 from tests.strategies import EPOCH
 
 RUN_ID = f"mljob.{'s' * 63}.{'n' * 140}.aaaaaaaaaa-1"

@@ -10,8 +10,8 @@ import pytest
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.backfill import Backfill, Order
+from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import BackfillActive, DagNotFound, ValidationFailed
 from mljob_operator.ports import Backfills
 

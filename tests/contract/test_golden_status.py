@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mljob_operator.core.facts import RunFact, TaskFact
-from mljob_operator.core.ledger import Ledger, fold
-from mljob_operator.core.phases import TERMINAL_RUN, TaskState
-from mljob_operator.core.wire import read
+from mljob_operator.core.run.events import read
+from mljob_operator.core.run.facts import RunFact, TaskFact
+from mljob_operator.core.run.observed_run import Ledger, fold
+from mljob_operator.core.run.states import TERMINAL_RUN, TaskState
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

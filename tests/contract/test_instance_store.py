@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mljob_operator.core.instance import Instance
+from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.status.events import WARNING, Notice
 from mljob_operator.errors import Conflict, Gone, ReferenceMissing, SecretUnlabelled
 

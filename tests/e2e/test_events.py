@@ -21,7 +21,7 @@ import urllib3
 
 from devstack.bootstrap import AIRFLOW_ENVIRONMENT
 from devstack.stack import Stack
-from mljob_operator.core.phases import TASK_RANK, TaskState
+from mljob_operator.core.run.states import TASK_RANK, TaskState
 from tests.e2e.parity import differences
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually

@@ -20,9 +20,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from mljob_contract.backfill_marker import CONF_KEY, Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.facts import TaskFact
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.run.backfill import Backfill, Order
+from mljob_operator.core.run.facts import TaskFact
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import BackfillActive, DagNotFound, ValidationFailed
 
 from .airflow import FakeAirflow, FakeRun

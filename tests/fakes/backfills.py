@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.backfill import Backfill, Member, Order
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.backfill import Backfill, Member, Order
+from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowUnavailable, BackfillActive, DagNotFound, ValidationFailed
 from mljob_operator.ports import Clock, MemberChange
 

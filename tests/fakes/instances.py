@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS, FINALIZER, IS_DEFAULT, KIND
-from mljob_operator.core.instance import Instance
+from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.status.events import Notice
 from mljob_operator.errors import Gone, ReferenceMissing, SecretUnlabelled
 

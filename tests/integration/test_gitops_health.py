@@ -20,7 +20,7 @@ from devstack import golang
 from devstack.caches import cache_directory, once
 from devstack.golang import Program
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import KEY, World
 from tests.unit.operator.runs import begin, edit, end
 

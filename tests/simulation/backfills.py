@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mljob_contract.backfill_marker import Marker
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.run.backfill import Backfill, Order
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 from tests.fakes.airflow import FakeRun
 from tests.fakes.backfills import FakeBackfills
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
-from mljob_operator.core import attempts
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.job import Job
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_PHASES, RunState
+from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.mljob import attempts
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_PHASES, RunState
 from tests.fakes.airflow import FakeRun
 
 from .airflow import active

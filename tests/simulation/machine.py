@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 )
 
 from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
-from mljob_operator.core.job import Key
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.mljob.job import Key
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 
 from .airflow import CHILD
 from .convergence import unkept

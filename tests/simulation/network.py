@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from mljob_contract.backfill_marker import Marker
-from mljob_operator.core.backfill import Member, Order
-from mljob_operator.core.facts import RunFact, TaskFact
+from mljob_operator.core.run.backfill import Member, Order
+from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from mljob_operator.ports import MemberChange, RunChange, TaskChange
 

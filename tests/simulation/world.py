@@ -19,9 +19,9 @@ from mljob_operator.controllers.airflow_instance.controller import Instances, Ow
 from mljob_operator.controllers.mljob.controller import MLJobController
 from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR, Reconciler
 from mljob_operator.controllers.orphans import Orphans
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.instance import OWN, Instance
-from mljob_operator.core.job import Job, Key
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.airflow_instance.instance import OWN, Instance
+from mljob_operator.core.mljob.job import Job, Key
 from mljob_operator.errors import StoreError
 from mljob_operator.sources.supervisor import Readers
 from tests.fakes.airflow import FakeRun

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 import mljob_operator.controllers.airflow_instance.controller
 import mljob_operator.controllers.airflow_instance.logins
 import mljob_operator.controllers.mljob.controller
-import mljob_operator.core.instance_report
-import mljob_operator.core.placement
+import mljob_operator.core.airflow_instance.catalog
+import mljob_operator.core.airflow_instance.status
 import mljob_operator.core.status.backfill
 import mljob_operator.core.status.build
 import mljob_operator.core.status.events
@@ -25,9 +25,9 @@ from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
-from mljob_operator.core.halt import Halt
 from mljob_operator.core.mljob.cancellation import CancelReason
-from mljob_operator.core.phases import TRANSITIONS
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.states import TRANSITIONS
 from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
 
@@ -201,7 +201,7 @@ def drawn_transitions(text: str) -> set[tuple[str, str]]:
 def test_each_reason_is_explained_and_no_other() -> None:
     errors = {error.reason for error in tree(OperatorError)}
     stories = words_passed_to("Story", 1, *STORIES) | set(CancelReason) | set(Halt)
-    stories |= words_passed_to("Obstacle", 0, mljob_operator.core.placement)
+    stories |= words_passed_to("Obstacle", 0, mljob_operator.core.airflow_instance.catalog)
     told = section(API, "Reasons")
     assert {reason for reason in errors | stories if f"`{reason}`" not in told} == set()
     assert first_cells(told) <= errors | stories
@@ -221,7 +221,7 @@ def test_each_condition_is_explained_and_no_other() -> None:
 
 
 def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() -> None:
-    module = mljob_operator.core.instance_report
+    module = mljob_operator.core.airflow_instance.status
     told = section(INSTANCES, "Conditions")
     types = words_passed_to("Wanted", 0, module)
     reasons = words_passed_to("Wanted", 2, module) | words_passed_to(

@@ -35,7 +35,7 @@ class RunId:
         prefix: Tells clusters apart that share one Airflow; a lower-case label of at most 16 characters, without dots.
         namespace: The MLJob's namespace.
         name: The MLJob's name; may contain dots.
-        digest: Ten characters of base32 that pin the object (its uid) or its spec; see ``mljob_operator.core.identity``.
+        digest: Ten characters of base32 that pin the object (its uid) or its spec; see ``mljob_operator.core.mljob.identity``.
         attempt: 1 for the first run of the MLJob.
     """
 

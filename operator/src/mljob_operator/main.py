@@ -32,8 +32,8 @@ from .controllers.airflow_instance.event_links import EventLinks
 from .controllers.mljob.controller import MLJobController
 from .controllers.mljob.reconciler import Reconciler
 from .controllers.orphans import Orphans
-from .core.credentials import Login
-from .core.instance import OWN, Instance
+from .core.airflow_instance.credentials import Login
+from .core.airflow_instance.instance import OWN, Instance
 from .errors import CannotStart, StoreError, backoff
 from .handlers import ignore_signals, registry
 from .kafka_properties import secrets as kafka_secrets

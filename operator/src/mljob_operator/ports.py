@@ -14,18 +14,18 @@ from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ConfSource, OutputSource
 
-from .core.admission import Limits
-from .core.backfill import Backfill, Member, Order
-from .core.children import Child
-from .core.conf import Source
-from .core.facts import Question, RunFact, TaskFact, TaskKey
-from .core.halt import Halt
-from .core.instance import Instance
-from .core.job import Job, Key
-from .core.offsets import Partition
-from .core.placement import Surroundings
+from .core.airflow_instance.admission import Limits
+from .core.airflow_instance.catalog import Surroundings
+from .core.airflow_instance.instance import Instance
+from .core.conf.conf import Source
+from .core.mljob.job import Job, Key
+from .core.run.backfill import Backfill, Member, Order
+from .core.run.children import Child
+from .core.run.facts import Question, RunFact, TaskFact, TaskKey
+from .core.run.halt import Halt
+from .core.run.offsets import Partition
+from .core.run.outputs import Outputs
 from .core.status.events import Notice
-from .core.status.outputs import Outputs
 
 
 class Clock(Protocol):

@@ -19,9 +19,9 @@ from mljob_operator.adapters.airflow.backfills import AirflowBackfills
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.airflow.dag_runs import AirflowRuns
 from mljob_operator.adapters.airflow.session import Session
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.status.outputs import Outputs
+from mljob_operator.core.run.backfill import Backfill, Order
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.errors import (
     AirflowError,
     AirflowForbidden,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MAX_FAILED_RUNS, Phase, ReprocessBehavior, StatusSource
-from mljob_operator.core.backfill import Backfill, Course, Member, Survey, as_one_run, joined, surveyed
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.run.backfill import Backfill, Course, Member, Survey, as_one_run, joined, surveyed
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 from mljob_operator.core.status import backfill as backfill_status
 
 CREATED = datetime(2026, 2, 1, 12, tzinfo=UTC)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus, Credentials, InstanceHealth
-from mljob_operator.core.instance import Instance, defaults, sends_in_the_clear
-from mljob_operator.core.instance_report import LoginProblem, Readiness, View, notices, report
+from mljob_operator.core.airflow_instance.instance import Instance, defaults, sends_in_the_clear
+from mljob_operator.core.airflow_instance.status import LoginProblem, Readiness, View, notices, report
 from mljob_operator.core.status.patches import merge_patch
 from mljob_operator.ports import Link
 from tests.fakes.clock import FakeClock

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core import ledger as ledger_module
-from mljob_operator.core.facts import Failure, RunFact, Snapshot
-from mljob_operator.core.ledger import GRACE, Ledger, fold, observe
-from mljob_operator.core.phases import FINISHED_TASK, RunState, TaskState
+from mljob_operator.core.run import observed_run as ledger_module
+from mljob_operator.core.run.facts import Failure, RunFact, Snapshot
+from mljob_operator.core.run.observed_run import GRACE, Ledger, fold, observe
+from mljob_operator.core.run.states import FINISHED_TASK, RunState, TaskState
 from tests.strategies import EPOCH, event, rest, run_events, task_events
 
 AT = EPOCH

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
-from mljob_operator.core.access import NAMESPACE_LABEL, Namespace
-from mljob_operator.core.admission import Limits, Reservation
-from mljob_operator.core.instance import OWN, Instance
-from mljob_operator.core.placement import NOWHERE, Surroundings, obstacle
+from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
+from mljob_operator.core.airflow_instance.admission import Limits, Reservation
+from mljob_operator.core.airflow_instance.catalog import NOWHERE, Surroundings, obstacle
+from mljob_operator.core.airflow_instance.instance import OWN, Instance
 from tests.fakes.instances import FakeInstances
 
 SPEC = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "prod"}}}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import MAX_TASKS
-from mljob_operator.core.facts import Failure, Report, Snapshot
-from mljob_operator.core.ledger import Ledger, fold, observe
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.run.facts import Failure, Report, Snapshot
+from mljob_operator.core.run.observed_run import Ledger, fold, observe
+from mljob_operator.core.run.states import TaskState
 from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
 from tests.strategies import EPOCH, event, rest, task_events
 

@@ -14,19 +14,19 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, StatusSource
-from mljob_operator.core.conf import Source, not_public, secrets
-from mljob_operator.core.effort import Effort, Trouble
-from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.conf.conf import Source, not_public, secrets
+from mljob_operator.core.conf.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
+from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
+from mljob_operator.core.mljob.transient_state import Effort, Trouble
+from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import Ledger, observe
+from mljob_operator.core.run.outputs import Outputs
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.build import report
 from mljob_operator.core.status.events import notices
-from mljob_operator.core.status.outputs import Outputs
 from tests.large_statuses import RUN_ID, UI_URL
 from tests.strategies import EPOCH
 

@@ -20,18 +20,18 @@ from mljob_contract.mljob import (
     Phase,
     StatusSource,
 )
-from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from mljob_operator.core.effort import Effort, Trouble
-from mljob_operator.core.facts import RunFact, Snapshot, TaskFact
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger, observe
+from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.mljob.transient_state import Effort, Trouble
+from mljob_operator.core.run.facts import RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import Ledger, observe
+from mljob_operator.core.run.outputs import bounded
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
-from mljob_operator.core.status.outputs import bounded
-from mljob_operator.core.storable import cut, stored_size
+from mljob_operator.core.text.storable import cut, stored_size
 from tests.large_statuses import RUN_ID, UI_URL, fact, largest
 from tests.strategies import EPOCH
 

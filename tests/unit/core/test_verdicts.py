@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
-from mljob_operator.core.ledger import (
+from mljob_operator.core.run.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import (
     ABSENCE_TAKES,
     CONFIRMED_WITHIN,
     GRACE,
@@ -21,7 +21,7 @@ from mljob_operator.core.ledger import (
     missed,
     observe,
 )
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import EPOCH, event, rest, task_events
 
 QUEUED, RUNNING, SUCCESS, FAILED = RunState.QUEUED, RunState.RUNNING, RunState.SUCCESS, RunState.FAILED

@@ -19,7 +19,7 @@ from devstack.ports import HOST
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.backfill import Order
+from mljob_operator.core.run.backfill import Order
 from mljob_operator.errors import (
     AirflowForbidden,
     AirflowUnauthorized,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase, TaskStatus
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeRun
 from tests.strategies import event
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG
 
 from .conftest import KEY, World

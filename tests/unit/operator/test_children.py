@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.children import Child, may_be_ended
-from mljob_operator.core.phases import RunState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.run.children import Child, may_be_ended
+from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import FakeRun
 
 from .conftest import World

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import KEY, World
 from .runs import begin, edit, end, newest, runs

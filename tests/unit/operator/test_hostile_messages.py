@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.offsets import Partition
+from mljob_operator.core.run.offsets import Partition
 from mljob_operator.ports import Message
 from mljob_operator.sources.topic import StatusPipeline
 from tests.fakes.meter import SilentMeter

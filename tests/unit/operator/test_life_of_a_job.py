@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 
 from .conftest import KEY, World

@@ -9,10 +9,10 @@ import pytest
 
 from mljob_operator.controllers import orphans
 from mljob_operator.controllers.orphans import CANCELLATIONS
-from mljob_operator.core.identity import dag_run_id, pin
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.job import Job, Key
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.mljob.identity import dag_run_id, pin
+from mljob_operator.core.mljob.job import Job, Key
+from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowForbidden, StoreUnavailable
 from tests.fakes.airflow import FakeRun
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from mljob_contract.mljob import Condition, MLJobStatus
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.run.states import RunState
 from mljob_operator.settings import Settings
 
 from .conftest import World

@@ -12,10 +12,10 @@ import pytest
 from mljob_contract.events import EventName, TaskError, TaskEvent
 from mljob_contract.mljob import Phase
 from mljob_operator import logs
-from mljob_operator.core.facts import Failure, Report
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.redaction import WITHHELD
-from mljob_operator.core.wire import read
+from mljob_operator.core.conf.redaction import WITHHELD
+from mljob_operator.core.run.events import read
+from mljob_operator.core.run.facts import Failure, Report
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import AirflowError, AirflowUnavailable, ValidationFailed
 from tests.strategies import EPOCH, event
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.job import Job
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.states import TaskState
 from tests.strategies import event
 
 from .conftest import KEY, World

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.states import TaskState
 
 from .conftest import KEY, World
 

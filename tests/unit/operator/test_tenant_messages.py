@@ -19,7 +19,7 @@ from mljob_operator.adapters.airflow.lanes import Work
 from mljob_operator.adapters.airflow.refusals import Refusals
 from mljob_operator.adapters.airflow.rows import Row
 from mljob_operator.adapters.airflow.runs import Runs
-from mljob_operator.core.backfill import Order
+from mljob_operator.core.run.backfill import Order
 from mljob_operator.errors import AirflowError, BackfillActive, DagRefused, SubmissionRefused, ValidationFailed
 
 OURS = Marker("mljob.team-a.churn.aaaaaaaaaa-1", 1)

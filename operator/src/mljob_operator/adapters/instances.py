@@ -11,7 +11,7 @@ from kubernetes.aio import client
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, PLURAL
 from mljob_contract.mljob import API_VERSION, GROUP, VERSION
 
-from ..core.instance import Instance
+from ..core.airflow_instance.instance import Instance
 from ..core.status.events import Notice
 from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
 from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event, list_objects

@@ -24,10 +24,10 @@ from kubernetes.aio.client.exceptions import ApiException
 from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
 
 from ..controllers.mljob.conf_sources import MAX_WATCHES
-from ..core.conf import Source
-from ..core.job import Job, Key
+from ..core.conf.conf import Source
+from ..core.mljob.job import Job, Key
 from ..core.status.events import Notice
-from ..core.storable import cut
+from ..core.text.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
 from ..ports import ConfObject
 from .proxies import proxy_for, shown

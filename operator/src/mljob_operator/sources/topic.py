@@ -17,9 +17,9 @@ from functools import partial
 from mljob_contract.run_id import RunId
 
 from ..controllers.mljob.controller import MLJobController
-from ..core.offsets import Offsets, Partition
-from ..core.run_key import in_any_of
-from ..core.wire import Unreadable, read
+from ..core.run.events import Unreadable, read
+from ..core.run.offsets import Offsets, Partition
+from ..core.run.run_key import in_any_of
 from ..ports import Clock, EventSource, Message, Meter
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mljob_contract.mljob import BackfillRuns, BackfillStatus, ReprocessBehavior
-from mljob_operator.core.backfill import Order
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.backfill import Order
+from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import FakeRun
 from tests.unit.operator.conftest import World
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mljob_contract.mljob import BackfillRuns, Phase, ReprocessBehavior
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import KEY, World
 
 from .backfills import DAYS, FIRST, RANGE, apply, counts, end, made, runs, someone_elses

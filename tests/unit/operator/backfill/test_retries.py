@@ -7,10 +7,10 @@ from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import Phase, ReprocessBehavior, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import World
 
 from .backfills import DAYS, apply, begin, counts, end, made, of, runs

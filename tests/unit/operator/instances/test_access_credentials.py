@@ -9,8 +9,8 @@ import pytest
 from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.airflow_instance.logins import AccessLogins
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeAirflow
 from tests.unit.operator.conftest import World
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import MLJobSpec, Phase
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform
 

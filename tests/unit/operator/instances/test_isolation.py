@@ -9,9 +9,9 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.instance import Instance
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.sources.supervisor import Readers
 from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow

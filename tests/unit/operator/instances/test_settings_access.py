@@ -10,7 +10,7 @@ import pytest
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import CANCEL_DAG
 from tests.unit.operator.conftest import KEY, World
 

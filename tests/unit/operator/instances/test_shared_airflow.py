@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform
 

@@ -16,8 +16,8 @@ from mljob_contract import mljob
 from mljob_contract.backfill_marker import CONF_KEY, Marker
 from mljob_contract.run_id import RunId
 
-from ...core.backfill import Backfill, Member, Order
-from ...core.sentences import sentence
+from ...core.run.backfill import Backfill, Member, Order
+from ...core.text.sentences import sentence
 from ...errors import TRIED_AGAIN, AirflowError, BackfillActive, ValidationFailed
 from ...ports import MemberChange
 from . import absence

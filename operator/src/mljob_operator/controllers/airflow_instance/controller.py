@@ -18,17 +18,17 @@ from typing import Any, Protocol
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 
-from ...core.access import OUR_DAGS, Namespace
-from ...core.admission import AdmissionQueue, Limits
-from ...core.credentials import Login
-from ...core.instance import OWN, Instance, defaults
-from ...core.instance_report import Readiness, View, notices, report
-from ...core.job import Key
-from ...core.placement import NOWHERE, Surroundings
+from ...core.airflow_instance.access import OUR_DAGS, Namespace
+from ...core.airflow_instance.admission import AdmissionQueue, Limits
+from ...core.airflow_instance.catalog import NOWHERE, Surroundings
+from ...core.airflow_instance.credentials import Login
+from ...core.airflow_instance.instance import OWN, Instance, defaults
+from ...core.airflow_instance.status import Readiness, View, notices, report
+from ...core.mljob.job import Key
+from ...core.run.vanishing import REASON as RUNS_VANISHED
+from ...core.run.vanishing import MissingRuns, reported
 from ...core.status.events import Notice
 from ...core.status.patches import merge_patch
-from ...core.vanishing import REASON as RUNS_VANISHED
-from ...core.vanishing import MissingRuns, reported
 from ...errors import (
     AirflowError,
     AirflowInstanceNotFound,

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import Credentials
 
-from ...core.credentials import Login, OAuth2Client, fits_header, unfit_headers
-from ...core.instance_report import LoginProblem
-from ...core.sentences import capitalised
+from ...core.airflow_instance.credentials import Login, OAuth2Client, fits_header, unfit_headers
+from ...core.airflow_instance.status import LoginProblem
+from ...core.text.sentences import capitalised
 from ...errors import (
     AirflowError,
     AirflowForbidden,

@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import Protocol
 
-from ...core.decisions import ClearFailed, Pause, Submit
-from ...core.effort import Effort
-from ...core.job import Job
-from ...core.ledger import Ledger
+from ...core.mljob.decisions import ClearFailed, Pause, Submit
+from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
-from ...core.status.outputs import Outputs
+from ...core.mljob.transient_state import Effort
+from ...core.run.observed_run import Ledger
+from ...core.run.outputs import Outputs
 from ...errors import Refused
 from ...logs import redacted_logger
 from ...ports import Airflows, DagRuns, JobStore, User

@@ -13,11 +13,11 @@ from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 
-from ...core.backfill import Backfill, Order, Survey
-from ...core.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
-from ...core.ledger import Ledger, missed, survey
+from ...core.mljob.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
+from ...core.run.backfill import Backfill, Order, Survey
+from ...core.run.observed_run import Ledger, missed, survey
 from ...errors import ValidationFailed, after_effect
 from ...ports import Clock
 from .actions import Turn

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from ...core.job import Key
+from ...core.mljob.job import Key
 from ...core.mljob.state import State
 from ...errors import OperatorError, ReferenceMissing, ValidationFailed, backoff
 from ...ports import ConfObject, SourceChanges

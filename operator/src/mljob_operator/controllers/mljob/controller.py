@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ...core.backfill import Member
-from ...core.effort import Effort
-from ...core.facts import RunFact, Snapshot, TaskFact
-from ...core.halt import Halt
-from ...core.instance import OWN
-from ...core.job import Job, Key
-from ...core.ledger import started_by
+from ...core.airflow_instance.catalog import LOST
+from ...core.airflow_instance.instance import OWN
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost, needs_airflow
+from ...core.mljob.job import Job, Key
 from ...core.mljob.state import State
-from ...core.placement import LOST
-from ...core.run_key import RunKey
-from ...core.vanishing import explained
+from ...core.mljob.transient_state import Effort
+from ...core.run.backfill import Member
+from ...core.run.facts import RunFact, Snapshot, TaskFact
+from ...core.run.halt import Halt
+from ...core.run.observed_run import started_by
+from ...core.run.run_key import RunKey
+from ...core.run.vanishing import explained
 from ...logs import redacted_logger, redacting
 from ...ports import Clock, JobStore, Meter, SourceChanges
 from .conf_sources import ConfSources

@@ -6,14 +6,15 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ...core import attempts, orphans
-from ...core.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
-from ...core.facts import RunFact, Snapshot, TaskFact
-from ...core.ledger import Ledger, missed, observe
+from ...core.mljob import attempts
 from ...core.mljob.confirmation import LIST_AGAIN_AFTER
+from ...core.mljob.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
 from ...core.mljob.tracked import TrackedJob
-from ...core.phases import FINISHED_TASK
-from ...core.status.outputs import bounded
+from ...core.run import orphans
+from ...core.run.facts import RunFact, Snapshot, TaskFact
+from ...core.run.observed_run import Ledger, missed, observe
+from ...core.run.outputs import bounded
+from ...core.run.states import FINISHED_TASK
 from ...errors import NothingToClear
 from ...ports import Clock
 from .actions import Turn

@@ -10,18 +10,18 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobStatus
 
-from ...core.job import Job, Key
+from ...core.conf.redaction import Redaction
+from ...core.mljob.job import Job, Key
 from ...core.mljob.state import State
-from ...core.phases import TERMINAL_PHASES
-from ...core.redaction import Redaction
+from ...core.run.outputs import Outputs
+from ...core.run.states import TERMINAL_PHASES
 from ...core.status.build import report
 from ...core.status.disclosure import disclosed
 from ...core.status.events import WARNING, Notice, notices
 from ...core.status.messages import MAX_MESSAGE
 from ...core.status.news import tells_news
-from ...core.status.outputs import Outputs
 from ...core.status.patches import merge_patch
-from ...core.storable import cut
+from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
 from ...ports import JobStore, Meter

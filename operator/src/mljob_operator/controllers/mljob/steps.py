@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime
 
-from ...core.decisions import Action, Expire, Release, Store, Wait
-from ...core.job import Job, Key
 from ...core.mljob.afterwards import arrived_late
+from ...core.mljob.decisions import Action, Expire, Release, Store, Wait
+from ...core.mljob.job import Job, Key
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.status.news import REFINEMENT_WAITS

@@ -7,17 +7,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ...core import attempts
-from ...core.backfill import Member
-from ...core.effort import Effort
-from ...core.facts import EventId, RunFact, Snapshot, TaskFact
-from ...core.halt import Halt
-from ...core.job import Job
-from ...core.ledger import LONG_AGO, fold, observe, remember
+from ...core.mljob import attempts
+from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
-from ...core.phases import TERMINAL_PHASES
-from ...core.run_key import RunKey
+from ...core.mljob.transient_state import Effort
+from ...core.run.backfill import Member
+from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact
+from ...core.run.halt import Halt
+from ...core.run.observed_run import LONG_AGO, fold, observe, remember
+from ...core.run.run_key import RunKey
+from ...core.run.states import TERMINAL_PHASES
 
 Done = Callable[[], None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..phases import ACTIVE_TASK
+from ..run.states import ACTIVE_TASK
 from .state import State
 
 STIRRED_FOR = timedelta(seconds=3)

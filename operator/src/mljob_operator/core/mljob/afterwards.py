@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import attempts
-from ..facts import queued_again
+from ..run.facts import queued_again
+from . import attempts
 from .state import State
 
 

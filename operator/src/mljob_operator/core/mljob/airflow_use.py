@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..admission import Reservation
+from ..airflow_instance.admission import Reservation
 from .state import State
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..facts import RunFact
-from ..ledger import CONFIRMED_WITHIN
+from ..run.facts import RunFact
+from ..run.observed_run import CONFIRMED_WITHIN
 from .current import CurrentAttempt
 from .inputs import Inputs
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from mljob_contract.mljob import MLJobStatus
 
-from .. import attempts
-from ..attempts import Attempt
-from ..phases import TERMINAL_PHASES
-from ..run_key import RunKey
+from ..run.run_key import RunKey
+from ..run.states import TERMINAL_PHASES
+from . import attempts
+from .attempts import Attempt
 from .inputs import Inputs
 
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import Phase
 
-from .. import attempts
-from ..ledger import Ledger
-from ..phases import ACTIVE_TASK, RunState, TaskState
+from ..run.observed_run import Ledger
+from ..run.states import ACTIVE_TASK, RunState, TaskState
+from . import attempts
 from .current import CurrentAttempt
 from .inputs import Inputs
 

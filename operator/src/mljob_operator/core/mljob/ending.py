@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..phases import RunState
+from ..run.states import RunState
 from .cancellation import Cancellation, CancelReason
 from .current import CurrentAttempt
 from .deadlines import Deadlines

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ..effort import Effort
-from ..job import Job
-from ..ledger import Ledger
-from ..placement import Surroundings
+from ..airflow_instance.catalog import Surroundings
+from ..run.observed_run import Ledger
+from .job import Job
+from .transient_state import Effort
 
 
 @dataclass(frozen=True, slots=True)

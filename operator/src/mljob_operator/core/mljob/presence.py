@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..ledger import ABSENCE_TAKES
+from ..run.observed_run import ABSENCE_TAKES
 from .current import CurrentAttempt
 from .inputs import Inputs
 

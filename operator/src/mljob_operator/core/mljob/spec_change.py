@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from mljob_contract.mljob import RunPolicy
 
-from ..identity import spec_hash
 from .current import CurrentAttempt
+from .identity import spec_hash
 from .inputs import Inputs
 
 

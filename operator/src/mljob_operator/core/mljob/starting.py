@@ -7,10 +7,10 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
 
-from .. import attempts
-from ..attempts import Attempt
-from ..phases import TERMINAL_PHASES
-from ..placement import NOWHERE, Obstacle, misfit, obstacle
+from ..airflow_instance.catalog import NOWHERE, Obstacle, misfit, obstacle
+from ..run.states import TERMINAL_PHASES
+from . import attempts
+from .attempts import Attempt
 from .cancellation import Cancellation
 from .current import CurrentAttempt
 from .inputs import Inputs

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ..effort import Effort
-from ..job import Job
-from ..ledger import Ledger
-from ..placement import Surroundings
-from ..run_key import RunKey
+from ..airflow_instance.catalog import Surroundings
+from ..run.observed_run import Ledger
+from ..run.run_key import RunKey
 from .cancellation import Cancellation, retry_at
 from .confirmation import Confirmation
 from .current import CurrentAttempt
 from .deadlines import Deadlines
 from .ending import Ending
 from .inputs import Inputs
+from .job import Job
 from .pausing import Pausing
 from .presence import Presence
 from .spec_change import SpecChange, spec_change
 from .starting import Start
+from .transient_state import Effort
 
 
 class Stage(StrEnum):

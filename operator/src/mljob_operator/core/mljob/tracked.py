@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..effort import Effort
-from ..job import Job
-from ..ledger import Ledger
-from ..status.outputs import Outputs
+from ..run.observed_run import Ledger
+from ..run.outputs import Outputs
+from .job import Job
+from .transient_state import Effort
 
 
 @dataclass(frozen=True, slots=True)

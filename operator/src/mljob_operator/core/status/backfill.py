@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
-from .. import halt
-from ..backfill import Course, Member, as_one_run
-from ..ledger import Ledger
 from ..mljob.cancellation import CancelReason
 from ..mljob.pausing import RESUMING, Pausing
-from ..phases import RunState
-from ..run_key import RunKey
+from ..run import halt
+from ..run.backfill import Course, Member, as_one_run
+from ..run.observed_run import Ledger
+from ..run.run_key import RunKey
+from ..run.states import RunState
 from .context import Context
 from .summary import Story
 from .workload import dag_url

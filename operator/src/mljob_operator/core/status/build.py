@@ -7,23 +7,23 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
-from .. import attempts
-from ..facts import RunFact, TaskFact
-from ..ledger import LONG_AGO, Ledger
+from ..conf.redaction import OPEN, Redaction
+from ..mljob import attempts
 from ..mljob.state import Stage, State
-from ..phases import TERMINAL_PHASES
-from ..redaction import OPEN, Redaction
-from ..storable import stored_size
+from ..run.facts import RunFact, TaskFact
+from ..run.observed_run import LONG_AGO, Ledger
+from ..run.outputs import Outputs
+from ..run.states import TERMINAL_PHASES
+from ..text.storable import stored_size
 from .conditions import transition
-from .conditions_of import conditions_of, rerun_blocker
 from .context import Context
 from .disclosure import disclosed
-from .kinds import workload
 from .messages import closing, summarise
-from .outputs import Outputs
+from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import Story
 from .tasks import Summary, within_bounds
 from .tasks import summarise as summarise_tasks
+from .workloads import workload
 
 MAX_STATUS_BYTES = 64 * 1024
 """Of the whole status, as JSON in etcd. Each part has its share; the tasks get what the others leave."""

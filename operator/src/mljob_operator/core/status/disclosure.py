@@ -11,12 +11,12 @@ from functools import partial
 
 from mljob_contract.mljob import MLJobStatus
 
-from ..effort import Effort
-from ..facts import Failure, TaskFact
-from ..ledger import Ledger
+from ..conf.redaction import OPEN, WITHHELD, Redaction
 from ..mljob.state import State
-from ..redaction import OPEN, WITHHELD, Redaction
-from .outputs import Outputs
+from ..mljob.transient_state import Effort
+from ..run.facts import Failure, TaskFact
+from ..run.observed_run import Ledger
+from ..run.outputs import Outputs
 
 Tell = Callable[[str], str]
 """What may be told of a text from outside."""

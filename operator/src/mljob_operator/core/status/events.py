@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
-from ..children import Child, in_words
-from ..halt import Halt
 from ..mljob.cancellation import CancelReason
-from ..phases import TERMINAL_PHASES
+from ..run.children import Child, in_words
+from ..run.halt import Halt
+from ..run.states import TERMINAL_PHASES
 
 NORMAL = "Normal"
 WARNING = "Warning"

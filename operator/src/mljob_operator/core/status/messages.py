@@ -11,19 +11,20 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase
 
-from .. import attempts, halt
-from ..instance import OWN
+from ..airflow_instance.catalog import LOST
+from ..airflow_instance.instance import OWN
+from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
 from ..mljob.cancellation import CancelReason
 from ..mljob.spec_change import SpecChange
 from ..mljob.starting import backoff_ends_at
 from ..mljob.state import Stage
-from ..placement import LOST
-from ..storable import cut
+from ..run import halt
+from ..text.storable import cut
 from .context import Context
-from .kinds import workload
 from .single_run import NOT_READ
 from .summary import Story
+from .workloads import workload
 
 MAX_MESSAGE = 1024
 MAX_MESSAGE_BYTES = 2048

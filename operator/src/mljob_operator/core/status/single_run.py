@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 from mljob_contract.mljob import Phase
 
-from .. import halt
-from ..facts import TaskFact
-from ..ledger import Ledger
-from ..phases import ACTIVE_TASK, RunState, TaskState
-from ..run_key import RunKey
-from ..storable import cut
+from ..run import halt
+from ..run.facts import TaskFact
+from ..run.observed_run import Ledger
+from ..run.run_key import RunKey
+from ..run.states import ACTIVE_TASK, RunState, TaskState
+from ..text.storable import cut
 from .context import Context
 from .summary import Story
 from .tasks import MAX_SUBJECT, error_text, first_failure, input_url

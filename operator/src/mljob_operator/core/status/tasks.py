@@ -23,10 +23,10 @@ from mljob_contract.mljob import (
     TaskStatus,
 )
 
-from ..facts import Failure, TaskFact
-from ..ledger import Ledger
-from ..phases import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
-from ..storable import cut, stored_size
+from ..run.facts import Failure, TaskFact
+from ..run.observed_run import Ledger
+from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
+from ..text.storable import cut, stored_size
 
 MAX_TASKS_BYTES = 40 * 1024
 MAX_FAILED_INDEXES = 20

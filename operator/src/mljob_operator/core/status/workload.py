@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from ..ledger import Ledger
-from ..run_key import RunKey
+from ..run.observed_run import Ledger
+from ..run.run_key import RunKey
 from .context import Context
 from .summary import Story
 

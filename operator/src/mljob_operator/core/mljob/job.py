@@ -14,9 +14,9 @@ from typing import Any
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
 
-from .bounds import CONF, OUTPUTS
-from .fitting import fitting, in_one_sentence
-from .phases import TERMINAL_PHASES
+from ..run.states import TERMINAL_PHASES
+from ..text.bounds import CONF, OUTPUTS
+from ..text.fitting import fitting, in_one_sentence
 
 Key = tuple[str, str]
 """Namespace and name."""

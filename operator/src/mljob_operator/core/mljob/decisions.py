@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import DeletionPolicy
 
+from ..run.observed_run import ABSENCE_TAKES, unasked
+from .afterwards import arrived_late, was_cleared
+from .airflow_use import is_reachable, needs_airflow
 from .attempts import Attempt, same_run
-from .ledger import ABSENCE_TAKES, unasked
-from .mljob.afterwards import arrived_late, was_cleared
-from .mljob.airflow_use import is_reachable, needs_airflow
-from .mljob.confirmation import LIST_AGAIN_AFTER
-from .mljob.spec_change import SpecChange
-from .mljob.starting import Start
-from .mljob.state import Stage, State
+from .confirmation import LIST_AGAIN_AFTER
+from .spec_change import SpecChange
+from .starting import Start
+from .state import Stage, State
 
 LOOK_UP_EVERY = timedelta(seconds=5)
 """How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""

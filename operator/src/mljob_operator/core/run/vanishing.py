@@ -21,8 +21,8 @@ from datetime import datetime
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 
-from .instance import OWN
-from .job import Key
+from ..airflow_instance.instance import OWN
+from ..mljob.job import Key
 
 REASON = "RunsVanished"
 """Of the condition Ready, and of MLJobs whose runs are missing."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from .job import Key
+from ..mljob.job import Key
 
 Rule = int | None
 """An access rule by its place among those of its Airflow; None: no rule matches any more."""

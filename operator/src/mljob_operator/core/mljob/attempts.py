@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy
 from mljob_contract.run_id import RunId
 
+from ..airflow_instance.instance import OWN
+from ..run.states import TERMINAL_PHASES
+from ..text.storable import cut
 from .identity import dag_run_id, pin, spec_hash
-from .instance import OWN
 from .job import Job
-from .phases import TERMINAL_PHASES
-from .storable import cut
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)

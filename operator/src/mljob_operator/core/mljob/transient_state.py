@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..run.halt import Halt
 from .attempts import Attempt
-from .halt import Halt
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..storable import cut, storable, stored_size, whole
+from ..text.storable import cut, storable, stored_size, whole
 
 MAX_OUTPUTS_BYTES = 16 * 1024
 MAX_OMITTED = 32

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from mljob_contract.mljob import Phase
 
+from ..airflow_instance.catalog import Obstacle
 from ..mljob.cancellation import CancelReason
 from ..mljob.pausing import RESUMING
 from ..mljob.spec_change import SpecChange
 from ..mljob.state import Stage, State
-from ..phases import TERMINAL_PHASES
-from ..placement import Obstacle
-from ..storable import cut
+from ..run.states import TERMINAL_PHASES
+from ..text.storable import cut
 from .conditions import Wanted
 from .messages import MAX_MESSAGE, MAX_MESSAGE_BYTES
 from .summary import Story

@@ -21,7 +21,7 @@ from mljob_contract.airflow_instance import (
     AirflowInstanceStatus,
 )
 
-from .fitting import fitting, in_one_sentence
+from ..text.fitting import fitting, in_one_sentence
 
 OWN = ""
 """The name of the Airflow of the operator's settings; no object can have it."""

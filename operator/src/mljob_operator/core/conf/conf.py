@@ -13,11 +13,11 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobSpec
 
-from .bounds import CONF
+from ..text.bounds import CONF
+from ..text.spelling import of_param
+from ..text.storable import cut
 from .param_schemas import Checks
 from .redaction import texts
-from .spelling import of_param
-from .storable import cut
 
 MAX_PROBLEMS = 20
 """Problems of one conf that are told of."""

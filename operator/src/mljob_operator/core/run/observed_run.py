@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
-from .attempts import ended_at
+from ..mljob.attempts import ended_at
 from .backfill import Course, Member, Survey, as_one_run, joined, surveyed
 from .facts import (
     EventId,
@@ -38,7 +38,7 @@ from .facts import (
     heard_of_run,
     later_run,
 )
-from .phases import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState, run_state, task_state
+from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState, run_state, task_state
 
 GRACE = timedelta(seconds=3)
 """How long an event stands against a REST answer that contradicts it: the request may have read the database before what the event

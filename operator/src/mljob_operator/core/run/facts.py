@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import StatusSource
 
-from .phases import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
+from .states import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
 
 END_GRACE = timedelta(seconds=10)
 """How long an event that says more of a run than Airflow's REST API stands against REST's answers. Airflow publishes the end of a run a moment

@@ -33,9 +33,9 @@ from mljob_contract.events import (
 )
 from mljob_contract.mljob import StatusSource
 
+from ..text.storable import cut
 from .facts import Failure, Report, RunFact, TaskFact
-from .phases import RunState, TaskState
-from .storable import cut
+from .states import RunState, TaskState
 
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 """Of an event, and of what it tells of: no Airflow is older."""

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
-from . import attempts
-from .identity import dag_run_id, pin
-from .instance import OWN
-from .job import Job, Key
+from ..airflow_instance.instance import OWN
+from ..mljob import attempts
+from ..mljob.identity import dag_run_id, pin
+from ..mljob.job import Job, Key
+from ..status.events import WARNING, Notice
 from .run_key import RunKey
-from .status.events import WARNING, Notice
 
 SEEN_FOR = timedelta(seconds=60)
 """How long censuses have to list a run that no MLJob here follows before the API server is asked for the MLJob: a run that was submitted a moment ago

@@ -16,7 +16,7 @@ from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MLJobSpec, ReprocessBehavior, StatusSource
 
 from .facts import EventId, RunFact, denies, heard_after_answer, heard_of_run, later_run
-from .phases import RunState
+from .states import RunState
 
 
 @dataclass(frozen=True, slots=True)
