@@ -16,9 +16,9 @@ from mljob_contract.airflow_instance import CREDENTIALS_LABEL
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes import Jobs, WatchedSources, connect
-from mljob_operator.core.airflow_instance.instance import OWN
 from mljob_operator.core.mljob.identity import dag_run_id
-from mljob_operator.core.mljob.job import Job, Key
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import OWN, Key
 from mljob_operator.core.run.states import TaskState
 from mljob_operator.ports import Airflow as AirflowPort
 from mljob_operator.ports import InstanceStore, JobStore, SourceChanges

@@ -9,7 +9,8 @@ from typing import Any
 
 from mljob_contract.mljob import FINALIZER, KIND, UNOBSERVED, ConfSource
 from mljob_operator.core.conf.conf import Source
-from mljob_operator.core.mljob.job import Job, Key
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.status.events import Notice
 from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
 

@@ -20,7 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 from devstack.stack import Stack
 from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.adapters.kubernetes import Jobs, connect
-from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.run.run_key import OWN
 from mljob_operator.ports import Message
 from mljob_operator.sources.topic import StatusPipeline
 from tests.fakes.meter import SilentMeter

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
-from mljob_operator.core.mljob.job import Key
+from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 
 from .airflow import CHILD

@@ -20,8 +20,9 @@ from mljob_operator.controllers.mljob.controller import MLJobController
 from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR, Reconciler
 from mljob_operator.controllers.orphans import Orphans
 from mljob_operator.core.airflow_instance.credentials import Login
-from mljob_operator.core.airflow_instance.instance import OWN, Instance
-from mljob_operator.core.mljob.job import Job, Key
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import OWN, Key
 from mljob_operator.errors import StoreError
 from mljob_operator.sources.supervisor import Readers
 from tests.fakes.airflow import FakeRun

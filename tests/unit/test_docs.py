@@ -17,7 +17,7 @@ import mljob_operator.controllers.airflow_instance.controller
 import mljob_operator.controllers.airflow_instance.logins
 import mljob_operator.controllers.mljob.controller
 import mljob_operator.core.airflow_instance.catalog
-import mljob_operator.core.airflow_instance.status
+import mljob_operator.core.status.airflow_instance
 import mljob_operator.core.status.backfill
 import mljob_operator.core.status.build
 import mljob_operator.core.status.events
@@ -221,7 +221,7 @@ def test_each_condition_is_explained_and_no_other() -> None:
 
 
 def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() -> None:
-    module = mljob_operator.core.airflow_instance.status
+    module = mljob_operator.core.status.airflow_instance
     told = section(INSTANCES, "Conditions")
     types = words_passed_to("Wanted", 0, module)
     reasons = words_passed_to("Wanted", 2, module) | words_passed_to(

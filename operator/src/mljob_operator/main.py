@@ -33,7 +33,8 @@ from .controllers.mljob.controller import MLJobController
 from .controllers.mljob.reconciler import Reconciler
 from .controllers.orphans import Orphans
 from .core.airflow_instance.credentials import Login
-from .core.airflow_instance.instance import OWN, Instance
+from .core.airflow_instance.instance import Instance
+from .core.run.run_key import OWN
 from .errors import CannotStart, StoreError, backoff
 from .handlers import ignore_signals, registry
 from .kafka_properties import secrets as kafka_secrets

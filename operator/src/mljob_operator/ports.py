@@ -18,13 +18,14 @@ from .core.airflow_instance.admission import Limits
 from .core.airflow_instance.catalog import Surroundings
 from .core.airflow_instance.instance import Instance
 from .core.conf.conf import Source
-from .core.mljob.job import Job, Key
+from .core.mljob.job import Job
 from .core.run.backfill import Backfill, Member, Order
 from .core.run.children import Child
 from .core.run.facts import Question, RunFact, TaskFact, TaskKey
 from .core.run.halt import Halt
 from .core.run.offsets import Partition
 from .core.run.outputs import Outputs
+from .core.run.run_key import Key
 from .core.status.events import Notice
 
 

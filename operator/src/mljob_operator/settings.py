@@ -25,7 +25,7 @@ from mljob_contract.airflow_instance import AccessRule, ClientAuthentication, Da
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
 from .core.airflow_instance.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
-from .core.airflow_instance.instance import OWN
+from .core.run.run_key import OWN
 from .core.text.storable import cut
 from .kafka_properties import Unusable, from_json
 from .kafka_properties import properties as kafka_properties

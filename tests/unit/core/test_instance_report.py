@@ -10,7 +10,7 @@ import pytest
 
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus, Credentials, InstanceHealth
 from mljob_operator.core.airflow_instance.instance import Instance, defaults, sends_in_the_clear
-from mljob_operator.core.airflow_instance.status import LoginProblem, Readiness, View, notices, report
+from mljob_operator.core.status.airflow_instance import LoginProblem, Readiness, View, notices, report
 from mljob_operator.core.status.patches import merge_patch
 from mljob_operator.ports import Link
 from tests.fakes.clock import FakeClock

@@ -22,9 +22,9 @@ from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.decisions import decide
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.remembered import remember
 from mljob_operator.core.mljob.state import classify
 from mljob_operator.core.mljob.transient_state import Effort
-from mljob_operator.core.run.observed_run import remember
 from mljob_operator.core.run.run_key import RunKey
 from mljob_operator.core.status.build import report
 from mljob_operator.core.status.single_run import SINGLE_RUN

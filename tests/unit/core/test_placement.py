@@ -11,7 +11,8 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.airflow_instance.admission import Limits, Reservation
 from mljob_operator.core.airflow_instance.catalog import NOWHERE, Surroundings, obstacle
-from mljob_operator.core.airflow_instance.instance import OWN, Instance
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.run.run_key import OWN
 from tests.fakes.instances import FakeInstances
 
 SPEC = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "prod"}}}

@@ -16,9 +16,9 @@ from mljob_operator.controllers.mljob.controller import MLJobController
 from mljob_operator.controllers.mljob.reconciler import Reconciler
 from mljob_operator.controllers.orphans import Orphans
 from mljob_operator.core.airflow_instance.credentials import Login
-from mljob_operator.core.airflow_instance.instance import OWN, Instance
+from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.facts import RunFact, TaskFact
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.sources.change_feed import Resync
 from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob import conf_sources
 from mljob_operator.core.conf.conf import problems
-from mljob_operator.core.mljob.job import Key
+from mljob_operator.core.run.run_key import Key
 from mljob_operator.ports import ConfObject
 
 from .conftest import World

@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.airflow_instance.instance import OWN
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 

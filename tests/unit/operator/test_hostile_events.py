@@ -11,9 +11,9 @@ import pytest
 
 from mljob_contract.events import CANCELLATION_EVENT
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.airflow_instance.instance import OWN
 from mljob_operator.core.run.facts import RunFact
 from mljob_operator.core.run.offsets import Partition
+from mljob_operator.core.run.run_key import OWN
 from mljob_operator.core.run.states import TERMINAL_PHASES, RunState, TaskState
 from mljob_operator.ports import Message
 from mljob_operator.sources.topic import StatusPipeline

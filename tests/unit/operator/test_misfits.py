@@ -10,8 +10,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob.reconciler import Reconciler
-from mljob_operator.core.airflow_instance.instance import OWN
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.deep import nested
 from tests.strategies import event

@@ -9,9 +9,9 @@ import pytest
 
 from mljob_operator.controllers import orphans
 from mljob_operator.controllers.orphans import CANCELLATIONS
-from mljob_operator.core.airflow_instance.instance import OWN
 from mljob_operator.core.mljob.identity import dag_run_id, pin
-from mljob_operator.core.mljob.job import Job, Key
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import OWN, Key
 from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowForbidden, StoreUnavailable
 from tests.fakes.airflow import FakeRun

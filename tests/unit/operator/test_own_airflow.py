@@ -9,7 +9,7 @@ import pytest
 
 from mljob_operator.controllers.airflow_instance.controller import Instances, OwnAirflow
 from mljob_operator.controllers.airflow_instance.own_probe import OwnProbe
-from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.run.run_key import OWN
 from mljob_operator.errors import AirflowUnauthorized
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.clock import FakeClock

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.airflow_instance.instance import OWN
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import StoreError
 from tests.strategies import event

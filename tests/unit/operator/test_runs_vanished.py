@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from mljob_contract.mljob import Condition, MLJobStatus
-from mljob_operator.core.airflow_instance.instance import OWN
+from mljob_operator.core.run.run_key import OWN
 from mljob_operator.core.run.states import RunState
 from mljob_operator.settings import Settings
 

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from mljob_operator.core.airflow_instance.instance import OWN
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.core.run.states import TaskState
 from mljob_operator.core.status.news import REFINEMENT_WAITS
 from mljob_operator.errors import StoreUnavailable

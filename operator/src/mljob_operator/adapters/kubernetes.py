@@ -25,7 +25,8 @@ from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VE
 
 from ..controllers.mljob.conf_sources import MAX_WATCHES
 from ..core.conf.conf import Source
-from ..core.mljob.job import Job, Key
+from ..core.mljob.job import Job
+from ..core.run.run_key import Key
 from ..core.status.events import Notice
 from ..core.text.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable

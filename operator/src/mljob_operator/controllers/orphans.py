@@ -10,10 +10,9 @@ from datetime import datetime
 
 from mljob_contract.run_id import RunId
 
-from ..core.mljob.job import Key
-from ..core.run import orphans
-from ..core.run.orphans import Suspects
-from ..core.run.run_key import RunKey
+from ..core import orphans
+from ..core.orphans import Suspects
+from ..core.run.run_key import Key, RunKey
 from ..errors import AirflowError, OperatorError, StoreError
 from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 

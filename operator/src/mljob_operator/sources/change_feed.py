@@ -22,13 +22,12 @@ from ..controllers.mljob.controller import MLJobController
 from ..controllers.orphans import Orphans
 from ..core.mljob import attempts
 from ..core.mljob.activity import is_hot, is_in_progress, is_still
-from ..core.mljob.job import Key
 from ..core.mljob.state import State
 from ..core.run.backfill import Member
 from ..core.run.facts import RunFact, Snapshot, TaskFact
 from ..core.run.halt import Halt
 from ..core.run.observed_run import ABSENCE_TAKES, GRACE
-from ..core.run.run_key import RunKey
+from ..core.run.run_key import Key, RunKey
 from ..errors import AirflowError, backoff
 from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mljob_contract.mljob import BackfillRuns, Phase, StatusSource
-from mljob_operator.core.airflow_instance.instance import OWN
 from mljob_operator.core.run.facts import RunFact
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 from tests.unit.operator.conftest import World

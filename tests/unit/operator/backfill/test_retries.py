@@ -7,9 +7,8 @@ from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import Phase, ReprocessBehavior, StatusSource
-from mljob_operator.core.airflow_instance.instance import OWN
 from mljob_operator.core.run.facts import RunFact
-from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.run.run_key import OWN, RunKey
 from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import World
 

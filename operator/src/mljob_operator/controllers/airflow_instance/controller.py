@@ -22,11 +22,11 @@ from ...core.airflow_instance.access import OUR_DAGS, Namespace
 from ...core.airflow_instance.admission import AdmissionQueue, Limits
 from ...core.airflow_instance.catalog import NOWHERE, Surroundings
 from ...core.airflow_instance.credentials import Login
-from ...core.airflow_instance.instance import OWN, Instance, defaults
-from ...core.airflow_instance.status import Readiness, View, notices, report
-from ...core.mljob.job import Key
+from ...core.airflow_instance.instance import Instance, defaults
+from ...core.run.run_key import OWN, Key
 from ...core.run.vanishing import REASON as RUNS_VANISHED
 from ...core.run.vanishing import MissingRuns, reported
+from ...core.status.airflow_instance import Readiness, View, notices, report
 from ...core.status.events import Notice
 from ...core.status.patches import merge_patch
 from ...errors import (

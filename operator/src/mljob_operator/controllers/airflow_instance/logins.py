@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from mljob_contract.airflow_instance import Credentials
 
 from ...core.airflow_instance.credentials import Login, OAuth2Client, fits_header, unfit_headers
-from ...core.airflow_instance.status import LoginProblem
+from ...core.status.airflow_instance import LoginProblem
 from ...core.text.sentences import capitalised
 from ...errors import (
     AirflowError,

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from ...core.airflow_instance.instance import OWN
+from ...core.run.run_key import OWN
 from ...errors import AirflowError
 from ...ports import Airflow, Meter
 

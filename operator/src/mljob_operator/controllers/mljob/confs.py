@@ -14,10 +14,10 @@ from typing import Any
 
 from ...core.conf.conf import Source, excess, has_secrets, merged, not_public, problems, secrets
 from ...core.conf.redaction import HIDDEN, OPEN, Redaction
-from ...core.mljob.job import Job, Key
+from ...core.mljob.job import Job
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.state import State
-from ...core.run.run_key import RunKey
+from ...core.run.run_key import Key, RunKey
 from ...core.status.disclosure import may_quote
 from ...errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from ...ports import Clock, DagRuns, JobStore

@@ -16,17 +16,16 @@ from datetime import datetime
 from typing import TypeVar
 
 from ...core.airflow_instance.catalog import LOST
-from ...core.airflow_instance.instance import OWN
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost, needs_airflow
-from ...core.mljob.job import Job, Key
+from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.transient_state import Effort
 from ...core.run.backfill import Member
 from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
-from ...core.run.run_key import RunKey
+from ...core.run.run_key import OWN, Key, RunKey
 from ...core.run.vanishing import explained
 from ...logs import redacted_logger, redacting
 from ...ports import Clock, JobStore, Meter, SourceChanges

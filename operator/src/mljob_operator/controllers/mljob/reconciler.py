@@ -12,6 +12,7 @@ from typing import Any
 
 from mljob_contract.mljob import ChildRuns
 
+from ...core import orphans
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.conf.redaction import Redaction
 from ...core.mljob import attempts, decisions
@@ -20,14 +21,13 @@ from ...core.mljob.airflow_use import active_reservation, is_reachable, reservat
 from ...core.mljob.current import first_attempt
 from ...core.mljob.decisions import Action, Expire, Release, Store, Wait, decide
 from ...core.mljob.inputs import Inputs
-from ...core.mljob.job import Job, Key
+from ...core.mljob.job import Job
 from ...core.mljob.state import State, classify
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import Effort, Trouble
-from ...core.run import orphans
 from ...core.run.children import Child, may_be_ended
 from ...core.run.observed_run import ABSENCE_TAKES, Ledger, ask
-from ...core.run.run_key import RunKey
+from ...core.run.run_key import Key, RunKey
 from ...core.run.states import TERMINAL_PHASES
 from ...core.run.vanishing import MissingRuns, explained
 from ...core.status.disclosure import disclosed

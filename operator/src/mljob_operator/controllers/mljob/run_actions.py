@@ -6,11 +6,11 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ...core import orphans
 from ...core.mljob import attempts
 from ...core.mljob.confirmation import LIST_AGAIN_AFTER
 from ...core.mljob.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
 from ...core.mljob.tracked import TrackedJob
-from ...core.run import orphans
 from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.observed_run import Ledger, missed, observe
 from ...core.run.outputs import bounded

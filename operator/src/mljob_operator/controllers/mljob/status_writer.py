@@ -11,9 +11,10 @@ from typing import Any
 from mljob_contract.mljob import MLJobStatus
 
 from ...core.conf.redaction import Redaction
-from ...core.mljob.job import Job, Key
+from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.run.outputs import Outputs
+from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
 from ...core.status.build import report
 from ...core.status.disclosure import disclosed

@@ -8,9 +8,10 @@ from datetime import datetime
 
 from ...core.mljob.afterwards import arrived_late
 from ...core.mljob.decisions import Action, Expire, Release, Store, Wait
-from ...core.mljob.job import Job, Key
+from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
+from ...core.run.run_key import Key
 from ...core.status.news import REFINEMENT_WAITS
 from ...errors import Conflict, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger

@@ -9,13 +9,14 @@ from datetime import datetime
 
 from ...core.mljob import attempts
 from ...core.mljob.job import Job
+from ...core.mljob.remembered import remember
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
 from ...core.mljob.transient_state import Effort
 from ...core.run.backfill import Member
 from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
-from ...core.run.observed_run import LONG_AGO, fold, observe, remember
+from ...core.run.observed_run import LONG_AGO, fold, observe
 from ...core.run.run_key import RunKey
 from ...core.run.states import TERMINAL_PHASES
 

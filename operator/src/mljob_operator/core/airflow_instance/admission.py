@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..mljob.job import Key
+from ..run.run_key import Key
 
 Rule = int | None
 """An access rule by its place among those of its Airflow; None: no rule matches any more."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 
+from ..run.run_key import OWN
 from ..text.sentences import capitalised
 from .access import EVERYBODY, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
 from .admission import Limits, Reservation
-from .instance import OWN, Instance
+from .instance import Instance
 
 NOWHERE = "-"
 """Stands for the default Airflow where there is none; no object can have this name."""

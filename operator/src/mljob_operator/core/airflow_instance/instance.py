@@ -23,8 +23,6 @@ from mljob_contract.airflow_instance import (
 
 from ..text.fitting import fitting, in_one_sentence
 
-OWN = ""
-"""The name of the Airflow of the operator's settings; no object can have it."""
 _STAND_IN = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
 """For required fields that can't be read. Nothing is asked there."""
 

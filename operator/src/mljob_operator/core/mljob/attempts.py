@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy
 from mljob_contract.run_id import RunId
 
-from ..airflow_instance.instance import OWN
+from ..run.run_key import OWN
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .identity import dag_run_id, pin, spec_hash

@@ -14,12 +14,10 @@ from typing import Any
 from mljob_contract.job_type import JobType
 from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
 
+from ..run.run_key import Key
 from ..run.states import TERMINAL_PHASES
 from ..text.bounds import CONF, OUTPUTS
 from ..text.fitting import fitting, in_one_sentence
-
-Key = tuple[str, str]
-"""Namespace and name."""
 
 _STAND_IN = {"dagId": "-"}
 """For a DAG id that can't be read. Nothing is started with it."""

@@ -20,9 +20,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
+from mljob_contract.mljob import StatusSource
 
-from ..mljob.attempts import ended_at
 from .backfill import Course, Member, Survey, as_one_run, joined, surveyed
 from .facts import (
     EventId,
@@ -38,7 +37,7 @@ from .facts import (
     heard_of_run,
     later_run,
 )
-from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState, run_state, task_state
+from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
 
 GRACE = timedelta(seconds=3)
 """How long an event stands against a REST answer that contradicts it: the request may have read the database before what the event
@@ -122,43 +121,6 @@ class Ledger:
     def settling(self) -> bool:
         """Whether every task that is known has ended but the run has not: its end is near and may come without an event."""
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
-
-
-def remember(status: MLJobStatus) -> Ledger:
-    """What a stored status says of its run's tasks: where a process that starts anew begins.
-
-    REST gives the states again, and more of them; what only events carried (reports, the text of a failure) is in the status alone. Of
-    mapped tasks it has sums, from which nothing can be begun.
-    """
-    source = status.status_source or StatusSource.REST
-    at = status.last_event_time or LONG_AGO
-    facts = (_remembered(task, at, source) for task in status.tasks or () if task.mapped is None)
-    run, ended = None, ended_at(status)
-    if ended is not None and status.dag_run_state is not None:
-        state, queued = run_state(status.dag_run_state), status.submit_time
-        run = RunFact(state, source, at, LONG_AGO, start=status.start_time, end=ended, created=queued)
-    return Ledger(run=run, tasks={fact.key: fact for fact in facts})
-
-
-def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFact:
-    number = task.try_number
-    progress = Report(number, at, progress=task.progress / 100) if task.progress is not None else None
-    return TaskFact(
-        task_id=task.task_id,
-        map_index=-1,
-        try_number=number,
-        state=task_state(task.state),
-        source=source,
-        at=at,
-        seen=LONG_AGO,
-        start=task.start_time,
-        end=task.end_time,
-        confirmed=True,
-        progress=progress,
-        metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
-        failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
-        question=Question(number, task.input.subject) if task.input else None,
-    )
 
 
 def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger:

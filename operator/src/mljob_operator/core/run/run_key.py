@@ -1,9 +1,15 @@
-"""Which run is meant."""
+"""Which MLJob is meant, and which run."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import NamedTuple
+
+Key = tuple[str, str]
+"""An MLJob: namespace and name."""
+
+OWN = ""
+"""The name of the Airflow of the operator's settings; no AirflowInstance can have it."""
 
 
 class RunKey(NamedTuple):

@@ -21,8 +21,7 @@ from datetime import datetime
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 
-from ..airflow_instance.instance import OWN
-from ..mljob.job import Key
+from .run_key import OWN, Key
 
 REASON = "RunsVanished"
 """Of the condition Ready, and of MLJobs whose runs are missing."""

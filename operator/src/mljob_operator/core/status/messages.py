@@ -12,7 +12,6 @@ from datetime import datetime
 from mljob_contract.mljob import MLJobStatus, Phase
 
 from ..airflow_instance.catalog import LOST
-from ..airflow_instance.instance import OWN
 from ..mljob import attempts
 from ..mljob.airflow_use import is_lost
 from ..mljob.cancellation import CancelReason
@@ -20,6 +19,7 @@ from ..mljob.spec_change import SpecChange
 from ..mljob.starting import backoff_ends_at
 from ..mljob.state import Stage
 from ..run import halt
+from ..run.run_key import OWN
 from ..text.storable import cut
 from .context import Context
 from .single_run import NOT_READ

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, Credentials, InstanceHealth
 from mljob_contract.mljob import ConditionStatus
 
-from ..mljob.job import Key
-from ..status.conditions import Wanted, transition
-from ..status.events import NORMAL, WARNING, Notice
-from .instance import Instance, sends_in_the_clear
+from ..airflow_instance.instance import Instance, sends_in_the_clear
+from ..run.run_key import Key
+from .conditions import Wanted, transition
+from .events import NORMAL, WARNING, Notice
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
 """How old ``lastProbeTime`` gets while nothing else changes: a patch each few seconds would tell nobody anything (as a node's status)."""

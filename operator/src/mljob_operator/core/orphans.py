@@ -13,12 +13,11 @@ from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
-from ..airflow_instance.instance import OWN
-from ..mljob import attempts
-from ..mljob.identity import dag_run_id, pin
-from ..mljob.job import Job, Key
-from ..status.events import WARNING, Notice
-from .run_key import RunKey
+from .mljob import attempts
+from .mljob.identity import dag_run_id, pin
+from .mljob.job import Job
+from .run.run_key import OWN, Key, RunKey
+from .status.events import WARNING, Notice
 
 SEEN_FOR = timedelta(seconds=60)
 """How long censuses have to list a run that no MLJob here follows before the API server is asked for the MLJob: a run that was submitted a moment ago
