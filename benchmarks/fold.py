@@ -18,7 +18,7 @@ from devstack.progress import step
 from mljob_contract.events import EventName, MLJobRef, TaskEvent
 from mljob_operator.core.run.events import Envelope, read
 from mljob_operator.core.run.facts import RunFact, TaskFact
-from mljob_operator.core.run.observed_run import Ledger, fold
+from mljob_operator.core.run.observed_run import ObservedRun, fold
 
 RUNS, TASKS, REPORTS = 50, 5, 40
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,8 +31,8 @@ class Result:
     Attributes:
         json_alone: ``json.loads``, the floor.
         fold_alone: Of events that were read before.
-        read_and_fold: From bytes to ledger.
-        official: From bytes to ledger, for events of Airflow's own producer.
+        read_and_fold: From bytes to observed run.
+        official: From bytes to observed run, for events of Airflow's own producer.
         wide_run: Fold alone, into a run with 1,000 mapped task instances.
     """
 
@@ -84,25 +84,25 @@ def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
     return count / median(took)
 
 
-def _read_and_fold(messages: list[bytes]) -> dict[str, Ledger]:
+def _read_and_fold(messages: list[bytes]) -> dict[str, ObservedRun]:
     """One event at a time, as they come on a quiet topic; a burst is folded in one go, which is faster."""
-    ledgers: dict[str, Ledger] = {}
+    observed_runs: dict[str, ObservedRun] = {}
     for message in messages:
-        _fold_one(ledgers, read(message, _BEGAN))
-    return ledgers
+        _fold_one(observed_runs, read(message, _BEGAN))
+    return observed_runs
 
 
-def _fold_all(envelopes: list[Envelope]) -> dict[str, Ledger]:
-    ledgers: dict[str, Ledger] = {}
+def _fold_all(envelopes: list[Envelope]) -> dict[str, ObservedRun]:
+    observed_runs: dict[str, ObservedRun] = {}
     for envelope in envelopes:
-        _fold_one(ledgers, envelope)
-    return ledgers
+        _fold_one(observed_runs, envelope)
+    return observed_runs
 
 
-def _fold_one(ledgers: dict[str, Ledger], envelope: Envelope) -> None:
+def _fold_one(observed_runs: dict[str, ObservedRun], envelope: Envelope) -> None:
     fact: TaskFact | RunFact | None = envelope.fact
     if fact is not None:
-        ledgers[envelope.run_id] = fold(ledgers.get(envelope.run_id) or Ledger(), (fact,))
+        observed_runs[envelope.run_id] = fold(observed_runs.get(envelope.run_id) or ObservedRun(), (fact,))
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:

@@ -15,16 +15,16 @@ from typing import Any
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
-from mljob_operator.controllers.airflow_instance.controller import Instances, OwnAirflow
+from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
 from mljob_operator.controllers.mljob.controller import MLJobController
 from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR, Reconciler
 from mljob_operator.controllers.orphans import Orphans
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.run.run_key import OWN, Key
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
-from mljob_operator.sources.supervisor import Readers
+from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
@@ -151,7 +151,7 @@ class Process:
         self.reader = Reader(world.topic, self.wire)
         meter: Any = SilentMeter()
         self._instance_objects = WiredJobs(world.instance_objects, self.wire)
-        self.instances = Instances(
+        self.instances = AirflowInstanceController(
             self._instance_objects,
             self._connect,
             world.clock,
@@ -171,7 +171,7 @@ class Process:
         self.queue = MLJobController(
             reconciler, self.jobs, world.clock, meter, FakeSourceChanges(world.cluster), min_interval=0.1
         )
-        self.readers = Readers(
+        self.readers = SourceSupervisor(
             self.instances,
             self.queue,
             world.clock,
@@ -309,7 +309,7 @@ class World:
         self.airflow_clock = VirtualClock(self.loop)
         self.topic = Topic()
         self.airflow = BusyAirflow(self.airflow_clock, self.topic)
-        self.airflows = {OWN: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
+        self.airflows = {SETTINGS_AIRFLOW: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
         self.instance_objects = FakeInstances()
         self.operator = FakeOperator()
         self.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
@@ -449,7 +449,7 @@ class World:
         too_early = self.late & backfills if in_the_end else self.late
         there = self.cluster.uids
         warned = " ".join(
-            notice.message for _, notice in self.cluster.notices if notice.reason == "CancellationAbandoned"
+            notice.message for _, notice in self.cluster.events_of if notice.reason == "CancellationAbandoned"
         )
         return [
             name

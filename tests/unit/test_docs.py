@@ -209,7 +209,7 @@ def test_each_reason_is_explained_and_no_other() -> None:
 
 def test_each_event_reason_is_explained_and_no_other() -> None:
     modules = (mljob_operator.core.status.events, mljob_operator.controllers.mljob.controller)
-    recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.notices.FAILURES)
+    recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.events_of.FAILURES)
     assert recorded == first_cells(section(API, "Events"))
 
 

@@ -21,7 +21,7 @@ from mljob_contract.mljob import GROUP, PLURAL, VERSION
 from .adapters import instances as instance_objects
 from .adapters.kubernetes import PAGE, read
 from .adapters.watch import Patience, Watch, credentials
-from .controllers.airflow_instance.controller import Instances
+from .controllers.airflow_instance.controller import AirflowInstanceController
 from .controllers.mljob.controller import MLJobController
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Operator(Protocol):
     """What the handlers need of :mod:`.main`."""
 
     queue: MLJobController
-    instances: Instances
+    instances: AirflowInstanceController
     watch: Watch
 
     async def start(self) -> None:

@@ -24,7 +24,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.remembered import remember
 from mljob_operator.core.mljob.state import classify
-from mljob_operator.core.mljob.transient_state import Effort
+from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.run_key import RunKey
 from mljob_operator.core.status.build import report
 from mljob_operator.core.status.single_run import SINGLE_RUN
@@ -287,7 +287,7 @@ def test_whatever_somebody_writes_into_a_status_it_can_be_gone_on_from(
     finalizers = ["mljob.dev/cancellation"] if held else []
     job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)
     for now in (EPOCH, EPOCH + timedelta(days=40_000)):
-        situation = classify(Inputs(job, remember(job.status), Effort(), now))
+        situation = classify(Inputs(job, remember(job.status), TransientState(), now))
         decide(situation)
         written = report(situation, ui_url="https://airflow")
         assert not job_of(spec, written).misread, "what is written is read again"

@@ -10,7 +10,7 @@ import pytest
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus
-from mljob_operator.controllers.airflow_instance.controller import Instances, OwnAirflow
+from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
 from mljob_operator.controllers.airflow_instance.event_links import EventLinks
 from mljob_operator.controllers.mljob.controller import MLJobController
 from mljob_operator.controllers.mljob.reconciler import Reconciler
@@ -18,8 +18,8 @@ from mljob_operator.controllers.orphans import Orphans
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.facts import RunFact, TaskFact
-from mljob_operator.core.run.run_key import OWN, RunKey
-from mljob_operator.sources.change_feed import Resync
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.sources.change_feed import ChangeFeedReader
 from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
@@ -72,7 +72,7 @@ class World:
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
         self.links = EventLinks("kafka:9092", self.meter)
-        self.instances = Instances(
+        self.instances = AirflowInstanceController(
             self.instance_objects,
             self._connect,
             self.clock,
@@ -105,11 +105,11 @@ class World:
             namespaces=self.namespaces,
             cancel=self.cancels_orphans,
         )
-        self.resync = self.resync_of(OWN)
+        self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
-    def resync_of(self, airflow: str) -> Resync:
+    def resync_of(self, airflow: str) -> ChangeFeedReader:
         """The reader of an Airflow's change feed."""
-        return Resync(
+        return ChangeFeedReader(
             airflow, self.instances, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
         )
 
@@ -191,7 +191,7 @@ class World:
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
         """Events from Kafka."""
-        run = RunKey(OWN, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
+        run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.queue.tell(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
@@ -222,7 +222,7 @@ class World:
         return KEY in self.jobs.objects
 
     @property
-    def held(self) -> bool:
+    def has_finalizer(self) -> bool:
         """Whether our finalizer is on it."""
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
@@ -233,7 +233,7 @@ class World:
     @property
     def told(self) -> list[str]:
         """Reasons of the Events so far."""
-        return [notice.reason for _, notice in self.jobs.notices]
+        return [notice.reason for _, notice in self.jobs.events_of]
 
 
 @pytest.fixture

@@ -26,14 +26,14 @@ class TestClearedInAirflow:
         world.airflow.clear(newest(world), ("fit", -1))
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
-        assert world.held
+        assert world.has_finalizer
         assert "ClearedInAirflow" in world.told
         assert [entry.phase for entry in world.status.history or []] == [Phase.FAILED]
         await begin(world)
         assert (world.status.phase, world.condition("Failed")) == (Phase.RUNNING, None)
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
-        assert not world.held
+        assert not world.has_finalizer
 
     async def test_one_that_is_cleared_while_no_operator_runs(self, world: World) -> None:
         """The change feed is not read from so long ago, but the run is among those in progress."""

@@ -47,7 +47,7 @@ class TestDeadlines:
         world.airflow.down = False
         await world.later(60)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
-        assert not world.held
+        assert not world.has_finalizer
 
     async def test_a_run_whose_first_task_does_not_start_is_given_up(self, world: World) -> None:
         world.airflow.paused.add("train")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.run.run_key import OWN, RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 
@@ -61,7 +61,7 @@ async def test_an_event_of_an_earlier_run_changes_nothing(world: World) -> None:
 async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> None:
     world.queue.tell(
         ("team-a", "stranger"),
-        {RunKey(OWN, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
+        {RunKey(SETTINGS_AIRFLOW, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
         event("fit", TaskState.RUNNING),
         lambda: world.done.append(1),
     )

@@ -14,7 +14,7 @@ import pytest
 
 from mljob_operator.core.run.offsets import Partition
 from mljob_operator.ports import Message
-from mljob_operator.sources.topic import StatusPipeline
+from mljob_operator.sources.topic import TopicReader
 from tests.fakes.meter import SilentMeter
 from tests.hostile import hostile
 
@@ -101,7 +101,7 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
     """All of them through the pipeline and the queue, as they come from Kafka."""
     topic, meter = Topic(), CountingMeter()
-    pipeline = StatusPipeline(
+    pipeline = TopicReader(
         topic,
         world.queue,
         world.clock,

@@ -10,7 +10,7 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.controllers.mljob.reconciler import Reconciler
-from mljob_operator.core.run.run_key import OWN, RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from tests.deep import nested
 from tests.strategies import event
@@ -62,7 +62,7 @@ class TestNew:
             await world.later(600)
             await world.see_all()
         assert len(world.jobs.patches) == written
-        assert not world.held
+        assert not world.has_finalizer
         assert not world.airflow.runs
 
     async def test_others_are_looked_after_also_by_an_operator_that_starts(self, world: World, what: str) -> None:
@@ -209,13 +209,16 @@ async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
         task = world.queue._workers["team-a", "broken"].task
         assert task is not None
         await asyncio.sleep(0)
-    assert [live.job.name for live in world.queue.live(OWN)] == ["churn"]
-    assert world.queue.users(OWN) == [KEY]
+    assert [live.job.name for live in world.queue.live(SETTINGS_AIRFLOW)] == ["churn"]
+    assert world.queue.users(SETTINGS_AIRFLOW) == [KEY]
     world.queue.reconsider()
     await world.resync.pass_once()
     stored = asyncio.Event()
     world.queue.tell(
-        KEY, {RunKey(OWN, "train", newest(world).run_id)}, event("fit", TaskState.SUCCESS, seconds=5), stored.set
+        KEY,
+        {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)},
+        event("fit", TaskState.SUCCESS, seconds=5),
+        stored.set,
     )
     await asyncio.wait_for(stored.wait(), 60)
     assert world.status.progress == "1/2"

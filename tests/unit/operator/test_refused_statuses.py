@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.run.run_key import OWN, RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import StoreError
 from tests.strategies import event
@@ -27,7 +27,7 @@ def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 async def poison(world: World) -> None:
     fact = event("extract", TaskState.RUNNING, try_number=POISON, seconds=5)
-    world.queue.tell(KEY, {RunKey(OWN, "train", newest(world).run_id)}, fact, lambda: world.done.append(1))
+    world.queue.tell(KEY, {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)}, fact, lambda: world.done.append(1))
     await world.settle()
 
 
@@ -38,7 +38,7 @@ async def test_what_it_was_made_of_is_dropped_counted_and_told_once(world: World
     assert world.done == [1], "its offset is committed"
     assert world.told.count("StatusRefused") == 1
     assert refused == [1]
-    notice = next(notice for _, notice in world.jobs.notices if notice.reason == "StatusRefused")
+    notice = next(notice for _, notice in world.jobs.events_of if notice.reason == "StatusRefused")
     assert notice.type == "Warning"
     assert "422" in notice.message
 
@@ -52,7 +52,7 @@ async def test_airflow_is_asked_again_and_what_comes_next_is_stored(world: World
     assert world.status.progress == "1/2"
     await end(world, RunState.SUCCESS)
     assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
-    assert not world.held
+    assert not world.has_finalizer
 
 
 async def test_another_one_later_is_told_of_again(world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mljob_operator.core.run.run_key import OWN, RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.core.run.states import TaskState
 from mljob_operator.core.status.news import REFINEMENT_WAITS
 from mljob_operator.errors import StoreUnavailable
@@ -62,7 +62,7 @@ class TestWriting:
         world.jobs.fail = StoreUnavailable("etcd is away")
         world.queue.tell(
             KEY,
-            {RunKey(OWN, "train", world.airflow.only_run().run_id)},
+            {RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)},
             event("extract", TaskState.RUNNING),
             lambda: world.done.append(1),
         )

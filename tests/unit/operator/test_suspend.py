@@ -17,7 +17,7 @@ class TestSuspending:
         assert world.status.phase is Phase.SUSPENDED
         assert world.condition("Suspended") == "True"
         assert (world.condition("Reconciling"), world.condition("Stalled")) == ("False", "False")
-        assert not world.held
+        assert not world.has_finalizer
         assert not world.airflow.runs
         assert world.status.active_since is None
 
@@ -36,7 +36,7 @@ class TestSuspending:
         await edit(world, suspend=True)
         assert world.status.phase is Phase.SUSPENDED
         assert newest(world).state is RunState.FAILED
-        assert not world.held, "a suspended MLJob owes nothing"
+        assert not world.has_finalizer, "a suspended MLJob owes nothing"
         (entry,) = world.status.history or []
         assert (entry.attempt, entry.phase, entry.reason) == (1, Phase.CANCELLED, "Suspending")
         assert not world.status.failed_attempts, "a suspension is no failure"

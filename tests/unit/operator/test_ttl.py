@@ -24,7 +24,7 @@ class TestExpiry:
     async def test_a_finished_mljob_goes_when_its_time_is_up(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        assert not world.held
+        assert not world.has_finalizer
         await world.later(50)
         assert world.exists
         await world.later(10)

@@ -12,7 +12,7 @@ from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, 
 from mljob_contract.mljob import API_VERSION, GROUP, VERSION
 
 from ..core.airflow_instance.instance import Instance
-from ..core.status.events import Notice
+from ..core.status.events import KubeEvent
 from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
 from .kubernetes import MERGE_PATCH, TIMEOUT, call, decoded, event, list_objects
 
@@ -91,7 +91,7 @@ class InstanceObjects:
             return None
         return None if updated.deleting and not updated.finalizers else updated
 
-    async def record(self, instance: Instance, notice: Notice) -> None:
+    async def record(self, instance: Instance, notice: KubeEvent) -> None:
         """Create an Event about the AirflowInstance."""
         about = {
             "apiVersion": API_VERSION,

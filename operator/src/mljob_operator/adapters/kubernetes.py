@@ -27,7 +27,7 @@ from ..controllers.mljob.conf_sources import MAX_WATCHES
 from ..core.conf.conf import Source
 from ..core.mljob.job import Job
 from ..core.run.run_key import Key
-from ..core.status.events import Notice
+from ..core.status.events import KubeEvent
 from ..core.text.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
 from ..ports import ConfObject
@@ -166,7 +166,7 @@ class Jobs:
             _request_timeout=TIMEOUT,
         )
 
-    async def record(self, job: Job, notice: Notice) -> None:
+    async def record(self, job: Job, notice: KubeEvent) -> None:
         """Create an Event about the MLJob, for ``kubectl describe``."""
         about = {
             "apiVersion": API_VERSION,
@@ -331,7 +331,7 @@ class OperatorEvents:
             {"kind": "Pod", "name": pod, "uid": uid or ""} if pod else {"kind": "Namespace", "name": namespace}
         )
 
-    async def record(self, notice: Notice) -> None:
+    async def record(self, notice: KubeEvent) -> None:
         """Create an Event about the operator."""
         body = event(self._about, notice)
         await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
@@ -353,7 +353,7 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
         raise StoreUnavailable(f"the answer of the Kubernetes API can't be read: {str(error)[:200]}") from error
 
 
-def event(about: Mapping[str, Any], notice: Notice) -> dict[str, Any]:
+def event(about: Mapping[str, Any], notice: KubeEvent) -> dict[str, Any]:
     """A Kubernetes Event, for ``kubectl describe``; those of cluster-scoped objects are in namespace default."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

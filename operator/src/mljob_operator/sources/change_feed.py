@@ -23,7 +23,7 @@ from ..controllers.orphans import Orphans
 from ..core.mljob import attempts
 from ..core.mljob.activity import is_hot, is_in_progress, is_still
 from ..core.mljob.state import State
-from ..core.run.backfill import Member
+from ..core.run.backfill import BackfillRun
 from ..core.run.facts import RunFact, Snapshot, TaskFact
 from ..core.run.halt import Halt
 from ..core.run.observed_run import ABSENCE_TAKES, GRACE
@@ -48,7 +48,7 @@ HALTS_A_LOOK = 20
 assert OVERLAP > 2 * GRACE
 
 
-class Resync:
+class ChangeFeedReader:
     """Reads the change feed of one Airflow; each has a reader of its own, so that none waits for another.
 
     Args:
@@ -162,7 +162,7 @@ class Resync:
                 of_run[run][1].append(task.fact)
         for run, (run_facts, task_facts) in of_run.items():
             live = followed[run]
-            run_fact = run_facts[-1] if run_facts else live.ledger.run
+            run_fact = run_facts[-1] if run_facts else live.observed_run.run
             created = run_fact.created if run_fact else None
             # One that was cleared looks young, but what had succeeded before has not changed since.
             cleared = attempts.goes_on(live.job.status)
@@ -181,7 +181,7 @@ class Resync:
         first_pass = self._watermark is None
         self._watermark = started + self._dag_runs.clock_offset
         await self._look_for_halts(lives, started)
-        in_progress = [live for live in lives if live.current.active and not live.ledger.over]
+        in_progress = [live for live in lives if live.current.active and not live.observed_run.over]
         await self._take_census(
             submitted, in_progress, started, of_run, {live.run for live in lives}, first_pass=first_pass
         )
@@ -190,14 +190,14 @@ class Resync:
         """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
         if not backfills:
             return
-        members: dict[RunKey, list[Member]] = defaultdict(list)
+        members: dict[RunKey, list[BackfillRun]] = defaultdict(list)
         for change in await self._dag_runs.backfills.changed(since):
             members[RunKey(self._airflow, change.dag_id, change.marker.run_id)].append(change.member)
         due = self._census_at is None or now >= self._census_at + CENSUS_INTERVAL
         for backfill, live in backfills.items():
             if backfill in members:
                 self._queue.follow(live.job.key, backfill, members[backfill])
-            if due or live.ledger.course is None or not live.ledger.course.made:
+            if due or live.observed_run.observed_backfill is None or not live.observed_run.observed_backfill.made:
                 self._queue.doubt(live.job.key)
 
     @property
@@ -217,7 +217,7 @@ class Resync:
         """A run whose DAG is paused, or is in no file any more, stays as it is and gives no sign. DAGs are asked for, however many runs they have: first those
         whose runs stand still, then whichever was not asked for longest.
         """
-        watched = [live for live in lives if is_in_progress(live) or live.effort.halt is not None]
+        watched = [live for live in lives if is_in_progress(live) or live.transient.halt is not None]
         if not watched or (self._halts_at is not None and now < self._halts_at + HALTS_EVERY):
             return
         self._halts_at = now
@@ -234,11 +234,11 @@ class Resync:
             dag_id = live.run.dag_id
             if dag_id in found:
                 seen = found[dag_id]
-            elif dag_id in others and Halt.STALE is not live.effort.halt:
+            elif dag_id in others and Halt.STALE is not live.transient.halt:
                 seen = Halt.PAUSED if dag_id in paused else None
             else:
                 continue
-            if seen is not live.effort.halt:
+            if seen is not live.transient.halt:
                 self._queue.halt_seen(live.job.key, seen)
 
     async def _take_census(
@@ -253,7 +253,7 @@ class Resync:
     ) -> None:
         """Ask for runs one by one only where something doesn't add up; and follow those that were cleared while nobody read the feed."""
         for key, live in submitted.items():
-            if first_pass and live.run not in seen and not live.ledger.complete:
+            if first_pass and live.run not in seen and not live.observed_run.complete:
                 self._queue.doubt(key)
         every = ABSENCE_TAKES if self._queue.wants_census(self._airflow) else CENSUS_INTERVAL
         if self._census_at is not None and now < self._census_at + every:
@@ -262,7 +262,7 @@ class Resync:
         self._census_at = now
         for change in active:
             of = self._key(change.run_id)
-            found = of is not None and of in submitted and submitted[of].ledger.missed_at is not None
+            found = of is not None and of in submitted and submitted[of].observed_run.missed_at is not None
             if of is not None and (found or of not in submitted):
                 self._queue.show(of, self._run(change), Snapshot(now, run=change.fact))
         there = {self._run(change) for change in active}
@@ -270,8 +270,8 @@ class Resync:
         self._queue.census(self._airflow, now, unlisted)
         for key, live in submitted.items():
             age = now - (live.job.status.submit_time or now)
-            missing = live.run not in there and not live.ledger.over
-            if age > OVERLAP and (missing or not live.ledger.complete):
+            missing = live.run not in there and not live.observed_run.over
+            if age > OVERLAP and (missing or not live.observed_run.complete):
                 self._queue.doubt(key)
         if not self._queue.have_vanished(self._airflow):
             await self._orphans.census(self._airflow, now, active, followed)

@@ -1,4 +1,4 @@
-"""Who reads what: a Resync for each Airflow, and a StatusPipeline for each topic that Airflows' events are on.
+"""Who reads what: a ChangeFeedReader for each Airflow, and a TopicReader for each topic that Airflows' events are on.
 
 AirflowInstances come and go, and so do their readers; nothing else has to know of them.
 """
@@ -11,19 +11,19 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from ..controllers.airflow_instance.controller import Instances
+from ..controllers.airflow_instance.controller import AirflowInstanceController
 from ..controllers.mljob.controller import MLJobController
 from ..controllers.orphans import Orphans
 from ..ports import Clock, EventSource, Meter
-from .change_feed import Resync
-from .topic import StatusPipeline
+from .change_feed import ChangeFeedReader
+from .topic import TopicReader
 
 log = logging.getLogger(__name__)
 
 Do = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
-class Readers:
+class SourceSupervisor:
     """The readers of all Airflows.
 
     Args:
@@ -36,7 +36,7 @@ class Readers:
 
     def __init__(
         self,
-        instances: Instances,
+        instances: AirflowInstanceController,
         queue: MLJobController,
         clock: Clock,
         meter: Meter,
@@ -86,7 +86,7 @@ class Readers:
             running[name] = start(name)
 
     def _read_feed(self, airflow: str) -> asyncio.Task[None]:
-        resync = Resync(
+        resync = ChangeFeedReader(
             airflow,
             self._instances,
             self._queue,
@@ -99,7 +99,7 @@ class Readers:
         return self._do(resync.run(), f"resync {airflow}".strip())
 
     def _read_topic(self, subscribe: Callable[[str], EventSource], topic: str) -> asyncio.Task[None]:
-        pipeline = StatusPipeline(
+        pipeline = TopicReader(
             subscribe(topic),
             self._queue,
             self._clock,

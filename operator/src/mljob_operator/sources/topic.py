@@ -28,7 +28,7 @@ MAX_IN_FLIGHT = 20_000
 """Messages read and not yet stored, above which no more are fetched: the Kubernetes API is slow or away."""
 
 
-class StatusPipeline:
+class TopicReader:
     """Reads the topic.
 
     Args:

@@ -15,7 +15,7 @@ class TestSuspending:
 
     async def test_created_suspended_nothing_is_made(self, world: World) -> None:
         await apply(world, suspend=True)
-        assert (world.status.phase, made(world), world.held) == (Phase.SUSPENDED, 0, False)
+        assert (world.status.phase, made(world), world.has_finalizer) == (Phase.SUSPENDED, 0, False)
         await edit(world, suspend=False)
         assert (world.status.phase, made(world)) == (Phase.QUEUED, 1)
 

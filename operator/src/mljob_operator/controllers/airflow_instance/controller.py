@@ -20,14 +20,14 @@ from mljob_contract.airflow_instance import AccessRule, Credentials
 
 from ...core.airflow_instance.access import OUR_DAGS, Namespace
 from ...core.airflow_instance.admission import AdmissionQueue, Limits
-from ...core.airflow_instance.catalog import NOWHERE, Surroundings
+from ...core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
 from ...core.airflow_instance.credentials import Login
 from ...core.airflow_instance.instance import Instance, defaults
-from ...core.run.run_key import OWN, Key
+from ...core.run.run_key import SETTINGS_AIRFLOW, Key
 from ...core.run.vanishing import REASON as RUNS_VANISHED
 from ...core.run.vanishing import MissingRuns, reported
-from ...core.status.airflow_instance import Readiness, View, notices, report
-from ...core.status.events import Notice
+from ...core.status.airflow_instance import Readiness, View, events_of, report
+from ...core.status.events import KubeEvent
 from ...core.status.patches import merge_patch
 from ...errors import (
     AirflowError,
@@ -96,7 +96,7 @@ class _Member:
     task: asyncio.Task[None] | None = None
 
 
-class Instances:
+class AirflowInstanceController:
     """All Airflows. Everything runs in the event loop's thread.
 
     Args:
@@ -180,9 +180,11 @@ class Instances:
         for member in self._members.values():
             self._look_after(member)
         if self._own is not None:
-            probe = OwnProbe(self._own.airflow, self._meter, lambda: self._missing_runs.vanished(OWN) is not None)
+            probe = OwnProbe(
+                self._own.airflow, self._meter, lambda: self._missing_runs.vanished(SETTINGS_AIRFLOW) is not None
+            )
             self._own_probe = asyncio.create_task(probe.run(), name="Airflow of the settings")
-        if any(rule.credentials is not None for rule in self._rules(OWN)):
+        if any(rule.credentials is not None for rule in self._rules(SETTINGS_AIRFLOW)):
             self._own_task = asyncio.create_task(self._tend_own(), name="access rules of the settings")
 
     async def close(self) -> None:
@@ -290,7 +292,7 @@ class Instances:
             AirflowInstanceNotReady: The operator has no credentials for it.
             AirflowUnauthorized: The access rule's credentials can't be used.
         """
-        airflow = self._own_airflow() if name == OWN else self._airflow_of(name)
+        airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
         credentials = self._credentials(name, user)
         if credentials is not None:
             airflow = self._access_logins(name).airflow(credentials)
@@ -314,18 +316,18 @@ class Instances:
         return member.airflow
 
     def _access_logins(self, name: str) -> AccessLogins:
-        return self._own_logins if name == OWN else self._members[name].logins
+        return self._own_logins if name == SETTINGS_AIRFLOW else self._members[name].logins
 
     def _rules(self, name: str) -> Sequence[AccessRule]:
         return self._around(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
         """Those of the access rule that a user comes under. Where no rule matches any more, what is in progress goes on with the Airflow's own."""
-        return self.surroundings(user.namespace).credentials(name, user.dag_id) if user is not None else None
+        return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
 
     def ui_url(self, name: str) -> str | None:
         """An Airflow's base URL for people."""
-        if name == OWN:
+        if name == SETTINGS_AIRFLOW:
             return self._own.ui_url if self._own is not None else None
         instance = self._known.get(name)
         return instance.ui_url if instance is not None else None
@@ -334,19 +336,19 @@ class Instances:
         """How many runs of MLJobs may be active in an Airflow."""
         return self._around(Namespace("")).limits(name)
 
-    def surroundings(self, namespace: str) -> Surroundings:
+    def catalog(self, namespace: str) -> AirflowCatalog:
         """What there is around an MLJob in this namespace."""
         known = self._namespaces.get(namespace)
         return self._around(known or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
-    def _around(self, namespace: Namespace) -> Surroundings:
+    def _around(self, namespace: Namespace) -> AirflowCatalog:
         own = self._own
-        return Surroundings(
+        return AirflowCatalog(
             self._known,
             self._not_ready,
             own is not None,
             own.access if own is not None else None,
-            self._defaults[0] if self._defaults else OWN if own is not None else NOWHERE,
+            self._defaults[0] if self._defaults else SETTINGS_AIRFLOW if own is not None else NO_AIRFLOW,
             namespace,
             self._reserved,
             self._logins,
@@ -355,7 +357,7 @@ class Instances:
     def doubt(self, name: str, user: User | None = None) -> None:
         """Look after it before its time."""
         member = self._members.get(name)
-        if name != OWN and member is None:
+        if name != SETTINGS_AIRFLOW and member is None:
             return
         if (credentials := self._credentials(name, user)) is not None:
             self._access_logins(name).doubt(credentials)
@@ -363,7 +365,7 @@ class Instances:
 
     def names(self) -> list[str]:
         """The Airflows that can be asked: those for which there is an adapter."""
-        own = [OWN] if self._own is not None else []
+        own = [SETTINGS_AIRFLOW] if self._own is not None else []
         return [*own, *sorted(name for name, member in self._members.items() if member.airflow is not None)]
 
     def topics(self) -> set[str]:
@@ -378,7 +380,7 @@ class Instances:
             named = [instance.name for instance in here if source is not None and instance.spec.kafka.source == source]
             others = [instance.name for instance in here if instance.spec.kafka.source is None]
             if self._own is not None and topic == self._topic:
-                others.append(OWN)
+                others.append(SETTINGS_AIRFLOW)
             if len(self._origins) > 1000:
                 # Sources are what producers say: somebody may say another one with each event.
                 self._origins.clear()
@@ -444,10 +446,10 @@ class Instances:
         """
         member = self._members[name]
         if member.instance.deleting and not self._users(name):
-            if member.instance.held:
+            if member.instance.has_finalizer:
                 await self._store.set_finalizer(member.instance, present=False)
             return
-        if not member.instance.deleting and not member.instance.held:
+        if not member.instance.deleting and not member.instance.has_finalizer:
             held = await self._store.set_finalizer(member.instance, present=True)
             if held is None:
                 return
@@ -491,7 +493,7 @@ class Instances:
         """
         own = self._own
         if own is not None and own.connect is not None:
-            await self._refresh_logins(OWN, own.connect, None, ask=True)
+            await self._refresh_logins(SETTINGS_AIRFLOW, own.connect, None, ask=True)
 
     def _new_logins(self) -> AccessLogins:
         return AccessLogins(self._login_reader.read)
@@ -503,7 +505,7 @@ class Instances:
         wanted = [rule.credentials for rule in self._rules(name) if rule.credentials is not None]
         logins = self._access_logins(name)
         await logins.refresh(wanted, connect, address, ask=ask)
-        if name != OWN and (self._members.get(name) is None or self._members[name].logins is not logins):
+        if name != SETTINGS_AIRFLOW and (self._members.get(name) is None or self._members[name].logins is not logins):
             # It is gone meanwhile.
             return
         problems = {(name, found): problem for found, problem in logins.problems.items()}
@@ -607,11 +609,11 @@ class Instances:
         if not patch:
             return
         written = await self._store.write_status(instance, patch)
-        for notice in notices(instance.status, written.status):
+        for notice in events_of(instance.status, written.status):
             self._record(written, notice)
         self._learn(member, written)
 
-    def _record(self, instance: Instance, notice: Notice) -> None:
+    def _record(self, instance: Instance, notice: KubeEvent) -> None:
         """Create a Kubernetes Event beside the work."""
 
         async def record() -> None:

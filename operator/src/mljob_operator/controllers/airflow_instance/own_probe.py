@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from ...core.run.run_key import OWN
+from ...core.run.run_key import SETTINGS_AIRFLOW
 from ...errors import AirflowError
 from ...ports import Airflow, Meter
 
@@ -41,7 +41,7 @@ class OwnProbe:
             except Exception:
                 # A defect must not be silent, nor end the looks.
                 log.exception("the Airflow of the settings: unexpected error")
-                self._meter.airflow_ready(OWN, False)
+                self._meter.airflow_ready(SETTINGS_AIRFLOW, False)
             await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
@@ -57,4 +57,4 @@ class OwnProbe:
             else:
                 log.info("the Airflow of the settings is ready again")
             self._told = why
-        self._meter.airflow_ready(OWN, not why and not self._vanished())
+        self._meter.airflow_ready(SETTINGS_AIRFLOW, not why and not self._vanished())

@@ -10,8 +10,8 @@ from ...core.mljob.decisions import ClearFailed, Pause, Submit
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
-from ...core.mljob.transient_state import Effort
-from ...core.run.observed_run import Ledger
+from ...core.mljob.transient_state import TransientState
+from ...core.run.observed_run import ObservedRun
 from ...core.run.outputs import Outputs
 from ...errors import Refused
 from ...logs import redacted_logger
@@ -45,14 +45,14 @@ class Turn:
         return self._known.job
 
     @property
-    def ledger(self) -> Ledger:
+    def observed_run(self) -> ObservedRun:
         """What is known of its run."""
-        return self._known.ledger
+        return self._known.observed_run
 
     @property
-    def effort(self) -> Effort:
+    def transient(self) -> TransientState:
         """What was tried for its attempt."""
-        return self._known.effort
+        return self._known.transient
 
     @property
     def dag_runs(self) -> DagRuns:
@@ -66,28 +66,32 @@ class Turn:
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
 
     def learned(
-        self, *, ledger: Ledger | None = None, effort: Effort | None = None, outputs: Outputs | None = None
+        self,
+        *,
+        observed_run: ObservedRun | None = None,
+        transient: TransientState | None = None,
+        outputs: Outputs | None = None,
     ) -> TrackedJob:
         """What is known after the action; what is not given stays."""
         known = self._known
         return replace(
             known,
-            ledger=ledger if ledger is not None else known.ledger,
-            effort=effort if effort is not None else known.effort,
+            observed_run=observed_run if observed_run is not None else known.observed_run,
+            transient=transient if transient is not None else known.transient,
             outputs=outputs if outputs is not None else known.outputs,
         )
 
-    def written(self, job: Job, sent_at: float, effort: Effort) -> TrackedJob:
+    def written(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
         """What is known after the MLJob itself was written."""
-        return replace(self._known, job=job, effort=effort, confirmed_at=sent_at)
+        return replace(self._known, job=job, transient=transient, confirmed_at=sent_at)
 
     def changed(self, job: Job) -> TrackedJob:
         """What is known after the MLJob's metadata was written."""
         return replace(self._known, job=job)
 
-    def begun(self, ledger: Ledger, effort: Effort) -> TrackedJob:
+    def begun(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
         """What is known of an attempt with a run of its own."""
-        return replace(self._known, ledger=ledger, effort=effort, outputs=None)
+        return replace(self._known, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
         """Make sure that this is the MLJob's latest version, before anything is changed in Airflow for it: a list or a watch may be behind, and another process

@@ -136,7 +136,7 @@ class ConfSources:
 
 def waited_for(state: State) -> list[ConfObject]:
     """What stands in the way of an MLJob's run and would be mended by a change: the objects of ``spec.confFrom``, where the run was refused for its conf."""
-    job, trouble = state.job, state.effort.trouble
-    if trouble is None or not trouble.starting or trouble.reason not in _WAITS:
+    job, last_error = state.job, state.transient.last_error
+    if last_error is None or not last_error.starting or last_error.reason not in _WAITS:
         return []
     return [ConfObject.of(job.namespace, source) for source in job.spec.conf_from]

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ...core.airflow_instance.catalog import LOST
+from ...core.airflow_instance.catalog import AIRFLOW_GONE
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost, needs_airflow
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
-from ...core.mljob.transient_state import Effort
-from ...core.run.backfill import Member
+from ...core.mljob.transient_state import TransientState
+from ...core.run.backfill import BackfillRun
 from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
-from ...core.run.run_key import OWN, Key, RunKey
+from ...core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from ...core.run.vanishing import explained
 from ...logs import redacted_logger, redacting
 from ...ports import Clock, JobStore, Meter, SourceChanges
@@ -113,33 +113,34 @@ class MLJobController:
         """The watch delivered a version of an MLJob."""
         worker = self._workers.get(job.key)
         if worker is None:
-            if job.settled:
+            if job.is_done:
                 expiry = self._expiries.get(job.key)
                 if job.expires_at is not None and (expiry is None or not expiry.knows(job)):
                     self._expire_in((job.expires_at - self._clock()).total_seconds(), job)
                 return
             worker = self._workers[job.key] = MLJobWorker(self._reconciler.elsewhere)
-            worker.begin(job, self._reconciler.effort(job))
+            worker.begin(job, self._reconciler.transient(job))
             # Before any of them takes a step, so that each has its turn.
             self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
         known, begun = worker.job, worker.begun
         if known is None:
-            worker.begin(job, self._reconciler.effort(job))
+            worker.begin(job, self._reconciler.transient(job))
         elif not job.newer_than(known):
             return
         elif known.uid != job.uid:
             # Deleted and created again under the same name, while the watch was lost: another story.
             worker.forget()
-            worker.begin(job, Effort())
+            worker.begin(job, TransientState())
         else:
             worker.see(job)
         # Most versions are our own status patches coming back: they are nothing to act on.
         if (
             known is None
             or worker.begun != begun
-            or (known.generation, known.deleted_at, known.held) != (job.generation, job.deleted_at, job.held)
+            or (known.generation, known.deleted_at, known.has_finalizer)
+            != (job.generation, job.deleted_at, job.has_finalizer)
         ):
             self._wake(job.key)
 
@@ -170,19 +171,25 @@ class MLJobController:
         for airflow, dag_id, run_id in meant:
             for key in self._backfills.get((airflow, dag_id), ()):
                 worker = self._workers.get(key)
-                if worker is None or worker.known is None or (course := worker.known.ledger.course) is None:
+                if (
+                    worker is None
+                    or worker.known is None
+                    or (observed_backfill := worker.known.observed_run.observed_backfill) is None
+                ):
                     continue
                 # What the run does next may come without an event.
                 self.wanted(airflow).set()
-                if run_id in course.members:
+                if run_id in observed_backfill.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
-                    worker.inbox.facts.append(((worker.last_state(self._reconciler.state).run,), Member(run_id, run)))
+                    worker.inbox.facts.append(
+                        ((worker.last_state(self._reconciler.state).run,), BackfillRun(run_id, run))
+                    )
                     worker.done.append(done)
                     self._wake(key)
                     return True
         return False
 
-    def follow(self, key: Key, backfill: RunKey, members: Sequence[Member]) -> None:
+    def follow(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
         """An Airflow's REST API said something of runs of a backfill."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
@@ -295,7 +302,11 @@ class MLJobController:
         def told(worker: MLJobWorker) -> bool:
             """What the stored status says, of an MLJob that has no answer because of a defect: its Airflow must not go because of that."""
             status = worker.known.job.status if worker.known is not None else None
-            return status is not None and status.dag_run_id is not None and (status.airflow_instance or OWN) == airflow
+            return (
+                status is not None
+                and status.dag_run_id is not None
+                and (status.airflow_instance or SETTINGS_AIRFLOW) == airflow
+            )
 
         return [key for key, worker in self._workers.items() if answers.get(key, told(worker))]
 
@@ -362,7 +373,7 @@ class MLJobController:
             worker.task = None
         if self._workers.get(key) is not worker:
             return
-        if worker.job is None or worker.job.settled:
+        if worker.job is None or worker.job.is_done:
             worker.forget()
             self._drop(key)
             del self._workers[key]
@@ -465,6 +476,6 @@ def _job(worker: MLJobWorker) -> Job:
 
 def _waits(state: State) -> bool:
     """Whether an MLJob waits for something around it to change. A run in progress does not, unless its AirflowInstance has gone or come back."""
-    said_lost = state.job.status.reason == LOST
-    troubled = state.effort.trouble is not None or state.ledger.missed_at is not None
+    said_lost = state.job.status.reason == AIRFLOW_GONE
+    troubled = state.transient.last_error is not None or state.observed_run.missed_at is not None
     return state.start is not None or troubled or is_lost(state) is not said_lost

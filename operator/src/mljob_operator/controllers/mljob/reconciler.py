@@ -24,9 +24,9 @@ from ...core.mljob.inputs import Inputs
 from ...core.mljob.job import Job
 from ...core.mljob.state import State, classify
 from ...core.mljob.tracked import TrackedJob
-from ...core.mljob.transient_state import Effort, Trouble
+from ...core.mljob.transient_state import LastError, TransientState
 from ...core.run.children import Child, may_be_ended
-from ...core.run.observed_run import ABSENCE_TAKES, Ledger, ask
+from ...core.run.observed_run import ABSENCE_TAKES, ObservedRun, ask
 from ...core.run.run_key import Key, RunKey
 from ...core.run.states import TERMINAL_PHASES
 from ...core.run.vanishing import MissingRuns, explained
@@ -128,24 +128,24 @@ class Reconciler:
             decisions.TriggerCancellation: self._trigger_cancellation,
             decisions.CheckCancellation: self._check_cancellation,
             decisions.CancelDirectly: lambda turn, _: self._of(turn).cancel(turn),
-            decisions.SeeToChildren: self._handle_children,
+            decisions.HandleChildren: self._handle_children,
             decisions.NoteRetention: self._note_retention,
         }
 
-    def effort(self, job: Job) -> Effort:
+    def transient(self, job: Job) -> TransientState:
         """What is known to have been tried for an MLJob that this process has not seen before.
 
         A run that was announced and has no answer may be on its way: the process before this one may have died waiting for it.
         """
-        return Effort(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else Effort()
+        return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
-    def elsewhere(self, job: Job) -> Effort | None:
+    def elsewhere(self, job: Job) -> TransientState | None:
         """What is known to have been tried for an attempt that another process has begun while this one was at work; None: this one has begun it."""
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
             return None
-        effort = self.effort(job)
-        return replace(effort, left_until=effort.unknown_until)
+        transient = self.transient(job)
+        return replace(transient, left_until=transient.unknown_until)
 
     def state(self, known: TrackedJob) -> State:
         """The state of an MLJob, now."""
@@ -155,30 +155,30 @@ class Reconciler:
         job = known.job
         inputs = Inputs(
             job,
-            known.ledger,
-            known.effort,
+            known.observed_run,
+            known.transient,
             self._clock(),
             prefix=self._prefix,
             cancel_fallback=self._cancel_fallback,
-            around=self._airflows.surroundings(job.namespace),
+            catalog=self._airflows.catalog(job.namespace),
             absence_withheld=self.missing_runs.withholds(job.key),
         )
-        attempt = known.effort.attempt or attempts.current(job.status)
+        attempt = known.transient.attempt or attempts.current(job.status)
         dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
         airflows = {attempt.airflow, inputs.target} if attempt is not None else {inputs.target}
         vanished = {airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)}
         full = [airflow for airflow in airflows if self._full(inputs, airflow, dag_id)]
         if not vanished and not full:
             return inputs
-        not_ready = {**inputs.around.not_ready, **vanished}
-        return replace(inputs, around=replace(inputs.around, not_ready=not_ready, full=full))
+        not_ready = {**inputs.catalog.not_ready, **vanished}
+        return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
     def _full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
         """Whether an Airflow has no place for the MLJob's run."""
-        key, around = inputs.job.key, inputs.around
+        key, catalog = inputs.job.key, inputs.catalog
         if self.admission.is_admitted(key, airflow):
             return False
-        return self.admission.has_to_wait(key, airflow, around.rule(airflow, dag_id), around.limits(airflow))
+        return self.admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
         """An Airflow's base URL for people."""
@@ -196,14 +196,14 @@ class Reconciler:
     def _follow(self, state: State) -> None:
         """Note whether the MLJob's run is there or missing."""
         key = state.job.key
-        if not state.current.active or state.ledger.over:
+        if not state.current.active or state.observed_run.over:
             self.missing_runs.forget(key)
             return
         self.missing_runs.follow(
             key,
             state.run.airflow,
-            missed_at=state.ledger.missed_at,
-            answered_at=state.effort.looked_up_at,
+            missed_at=state.observed_run.missed_at,
+            answered_at=state.transient.looked_up_at,
             submitted_at=state.job.status.submit_time,
         )
 
@@ -267,7 +267,9 @@ class Reconciler:
             if after is None:
                 return Outcome(None, None, Wait())
             known = (
-                after if after.effort.trouble is None else replace(after, effort=replace(after.effort, trouble=None))
+                after
+                if after.transient.last_error is None
+                else replace(after, transient=replace(after.transient, last_error=None))
             )
 
     async def redaction(self, state: State) -> Redaction:
@@ -285,19 +287,19 @@ class Reconciler:
                 log_of(state, logging.WARNING, "texts of the run are withheld: %s, conf not read", error.reason)
         return self.confs.redaction(state)
 
-    async def _told(self, state: State) -> Effort:
+    async def _told(self, state: State) -> TransientState:
         """What was tried, as far as it may be told."""
-        return disclosed(state, None, await self.redaction(state))[0].effort
+        return disclosed(state, None, await self.redaction(state))[0].transient
 
     async def _failed(self, turn: Turn, action: Action, error: OperatorError) -> TrackedJob:
         """What is known after an action that failed."""
         state = turn.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.doubt(state.run.airflow, user_of(state))
-        known = turn.learned(effort=self._trouble(error, action, state))
+        known = turn.learned(transient=self._trouble(error, action, state))
         told = await self._told(self.state(known))
-        if told.trouble is not None:
-            turn.log(logging.WARNING, "%s: %s", told.trouble.reason, told.trouble.message)
+        if told.last_error is not None:
+            turn.log(logging.WARNING, "%s: %s", told.last_error.reason, told.last_error.message)
         return known
 
     def _of(self, turn: Turn) -> Actions:
@@ -310,29 +312,29 @@ class Reconciler:
         sent_at = asyncio.get_running_loop().time()
         taken = await self._jobs.write_status(turn.job, {"submittedBy": self._process})
         # From here on no other process submits the run. What another process has sent before may be on its way.
-        effort = Effort(
+        transient = TransientState(
             attempt=replace(attempt, submitter=self._process),
-            halt=turn.effort.halt,
+            halt=turn.transient.halt,
             unknown_until=self._clock() + UNKNOWN_FOR,
         )
-        return turn.written(taken, sent_at, effort)
+        return turn.written(taken, sent_at, transient)
 
     async def _add_finalizer(self, turn: Turn, _: decisions.AddFinalizer) -> TrackedJob | None:
         job = await self._jobs.set_finalizer(turn.job, present=True)
         return turn.changed(job) if job is not None else None
 
     async def _count_runs(self, turn: Turn, _: decisions.CountRuns) -> TrackedJob:
-        effort, now = turn.effort, turn.state.now
-        counted = effort.counted
+        transient, now = turn.transient, turn.state.now
+        counted = transient.counted
         while await self._is_there(turn, counted + 1):
             counted += 1
             if counted >= MAX_RUNS_OF_A_SPEC:
                 raise AirflowUnreadable(
                     f"Airflow says that it has {counted} runs of this spec, which nobody has. Is it Airflow's api-server?"
                 )
-        since = effort.counted_at if counted == effort.counted and effort.counted_at is not None else now
+        since = transient.counted_at if counted == transient.counted and transient.counted_at is not None else now
         newest = counted if now >= since + ABSENCE_TAKES else None
-        return turn.learned(effort=replace(effort, counted=counted, counted_at=since, newest=newest))
+        return turn.learned(transient=replace(transient, counted=counted, counted_at=since, newest=newest))
 
     async def _is_there(self, turn: Turn, number: int) -> bool:
         """Whether Airflow has the ``number``-th run of the MLJob's spec."""
@@ -340,20 +342,22 @@ class Reconciler:
         return await turn.dag_runs.get(run.dag_id, run.run_id) is not None
 
     async def _begin_attempt(self, turn: Turn, action: decisions.BeginAttempt) -> TrackedJob:
-        state, ledger = turn.state, turn.ledger
+        state, observed_run = turn.state, turn.observed_run
         attempt = replace(action.attempt, submitter=self._process)
-        begun = Effort(attempt=attempt, halt=turn.effort.halt, unknown_until=turn.effort.unknown_until)
+        begun = TransientState(attempt=attempt, halt=turn.transient.halt, unknown_until=turn.transient.unknown_until)
         another = RunKey(attempt.airflow, attempt.dag_id, attempt.run_id) != state.run
         if another or state.current.attempt is None:
-            return turn.begun(Ledger(), begun)
-        run = ledger.run if was_cleared(state) else None
-        ledger = replace(ledger, run=run, heard=None, listed=False, missed_at=None, gone=False, course=None)
-        return turn.learned(ledger=ledger, effort=begun)
+            return turn.begun(ObservedRun(), begun)
+        run = observed_run.run if was_cleared(state) else None
+        observed_run = replace(
+            observed_run, run=run, heard=None, listed=False, missed_at=None, not_found=False, observed_backfill=None
+        )
+        return turn.learned(observed_run=observed_run, transient=begun)
 
     async def _read_questions(self, turn: Turn, _: decisions.ReadQuestions) -> TrackedJob:
         run = turn.state.run
         await self.confs.read(turn.state, turn.dag_runs)
-        return turn.learned(ledger=ask(turn.ledger, await turn.dag_runs.questions(run.dag_id, run.run_id)))
+        return turn.learned(observed_run=ask(turn.observed_run, await turn.dag_runs.questions(run.dag_id, run.run_id)))
 
     async def _trigger_cancellation(self, turn: Turn, _: decisions.TriggerCancellation) -> TrackedJob:
         state, job = turn.state, turn.job
@@ -362,16 +366,16 @@ class Reconciler:
         try:
             await turn.operators_dag_runs.trigger_cancellation(state.run.dag_id, state.run.run_id, reason)
         except DagRefused as error:
-            known = turn.learned(effort=replace(turn.effort, cancel_dag_refused=str(error)))
+            known = turn.learned(transient=replace(turn.transient, cancel_dag_refused=str(error)))
             told = await self._told(self.state(known))
             turn.log(logging.WARNING, "cancelling through REST: %s", told.cancel_dag_refused)
             return known
-        return turn.learned(effort=replace(turn.effort, cancel_dag_at=state.now))
+        return turn.learned(transient=replace(turn.transient, cancel_dag_at=state.now))
 
     async def _check_cancellation(self, turn: Turn, _: decisions.CheckCancellation) -> TrackedJob:
         running = await turn.operators_dag_runs.cancellation_runs(turn.state.run.run_id)
-        effort = replace(turn.effort, cancel_dag_checked_at=turn.state.now, cancel_dag_running=running)
-        return turn.learned(effort=effort)
+        transient = replace(turn.transient, cancel_dag_checked_at=turn.state.now, cancel_dag_running=running)
+        return turn.learned(transient=transient)
 
     async def _note_retention(self, turn: Turn, _: decisions.NoteRetention) -> TrackedJob:
         run = turn.state.run
@@ -379,9 +383,9 @@ class Reconciler:
             await turn.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(turn.job.key))
         except AirflowError as error:
             turn.log(logging.WARNING, "the run's note does not say that it is retained: %s", error)
-        return turn.learned(effort=replace(turn.effort, retention_noted=True))
+        return turn.learned(transient=replace(turn.transient, retention_noted=True))
 
-    async def _handle_children(self, turn: Turn, _: decisions.SeeToChildren) -> TrackedJob:
+    async def _handle_children(self, turn: Turn, _: decisions.HandleChildren) -> TrackedJob:
         """End the runs that a cancelled run had started, or leave them, and tell of them.
 
         Raises:
@@ -400,7 +404,7 @@ class Reconciler:
                     await self._jobs.record(turn.job, notice)
                 except StoreError as error:
                     turn.log(logging.WARNING, "event %s was not recorded: %s", notice.reason, error)
-        return turn.learned(effort=replace(turn.effort, children_seen_to=True))
+        return turn.learned(transient=replace(turn.transient, children_handled=True))
 
     async def _end_children(self, turn: Turn) -> tuple[list[Child], list[Child]]:
         """The runs that a cancelled run had started: those that are ended now, and those that are left."""
@@ -423,31 +427,31 @@ class Reconciler:
         return ended, [child for child in found if child not in ended]
 
     def _may_end(self, state: State, child: Child) -> bool:
-        allowed = state.around.may_run(state.run.airflow, child.dag_id)
+        allowed = state.catalog.may_run(state.run.airflow, child.dag_id)
         return may_be_ended(child, state.run, self._prefix, allowed=allowed)
 
-    def _trouble(self, error: OperatorError, action: Action, state: State) -> Effort:
+    def _trouble(self, error: OperatorError, action: Action, state: State) -> TransientState:
         """Remember what went wrong, and when to try again."""
-        job, effort, now, message = state.job, state.effort, self._clock(), _message(error, state)
+        job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
         if starting:
-            effort = replace(effort, kept_by=message)
+            transient = replace(transient, kept_by=message)
             if isinstance(error, AirflowError) and error.outcome_unknown:
-                effort = replace(effort, unknown_until=now + UNKNOWN_FOR)
-        last = effort.trouble
+                transient = replace(transient, unknown_until=now + UNKNOWN_FOR)
+        last = transient.last_error
         failures = last.failures + 1 if last and last.reason == error.reason else 1
         # A cancellation is owed whatever Airflow says of it: until its deadline it is tried again.
         stalls = error.stalls and state.cancellation.reason is None
         retry_at = now + timedelta(seconds=backoff(error, failures))
-        trouble = Trouble(error.reason, message, job.generation, retry_at, failures, starting, stalls)
-        return replace(effort, trouble=trouble)
+        last_error = LastError(error.reason, message, job.generation, retry_at, failures, starting, stalls)
+        return replace(transient, last_error=last_error)
 
 
 def _message(error: OperatorError, state: State) -> str:
     """What went wrong, with the DAGs that may have been meant where there is none of that name: those of them that the namespace may run."""
     if not isinstance(error, DagNotFound):
         return str(error)
-    meant = [dag_id for dag_id in error.similar if state.around.may_run(state.run.airflow, dag_id)]
+    meant = [dag_id for dag_id in error.similar if state.catalog.may_run(state.run.airflow, dag_id)]
     return f"{error} Did you mean {' or '.join(meant[:MAX_MEANT])}?" if meant else str(error)
 
 

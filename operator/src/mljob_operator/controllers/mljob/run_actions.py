@@ -12,7 +12,7 @@ from ...core.mljob.confirmation import LIST_AGAIN_AFTER
 from ...core.mljob.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.facts import RunFact, Snapshot, TaskFact
-from ...core.run.observed_run import Ledger, missed, observe
+from ...core.run.observed_run import ObservedRun, missed, observe
 from ...core.run.outputs import bounded
 from ...core.run.states import FINISHED_TASK
 from ...errors import NothingToClear
@@ -47,7 +47,7 @@ class RunActions:
         note = orphans.note(turn.job.key)
         fact = await turn.dag_runs.submit(run.dag_id, run.run_id, conf, note, turn.job.spec.logical_date)
         turn.log(logging.INFO, "submitted run %s of DAG %s", run.run_id, run.dag_id)
-        return turn.learned(ledger=observe(turn.ledger, Snapshot(state.now, run=fact)))
+        return turn.learned(observed_run=observe(turn.observed_run, Snapshot(state.now, run=fact)))
 
     async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
         """Have the run's failed tasks run again, and the tasks that could not run because of them."""
@@ -61,45 +61,45 @@ class RunActions:
                 latest_version=job.spec.retry_on_latest_version,
             )
         except NothingToClear:
-            return turn.learned(effort=replace(turn.effort, cleared_nothing=True))
+            return turn.learned(transient=replace(turn.transient, cleared_nothing=True))
         if fact is not None:
             turn.log(logging.INFO, "cleared the failed tasks of run %s of DAG %s", run.run_id, run.dag_id)
-        return turn.learned(ledger=_answered(turn, fact))
+        return turn.learned(observed_run=_answered(turn, fact))
 
     async def look_up(self, turn: Turn) -> TrackedJob:
         """Ask for the run's state."""
         run = turn.state.run
         fact = await turn.dag_runs.get(run.dag_id, run.run_id)
-        effort = replace(turn.effort, looked_up_at=turn.state.now)
-        return turn.learned(ledger=_answered(turn, fact), effort=effort)
+        transient = replace(turn.transient, looked_up_at=turn.state.now)
+        return turn.learned(observed_run=_answered(turn, fact), transient=transient)
 
     async def list_tasks(self, turn: Turn) -> TrackedJob:
         """Ask for the run's state and its tasks; after the end, for its outputs too."""
         run, now = turn.state.run, turn.state.now
         fact = await self._run(turn)
-        effort = replace(turn.effort, looked_up_at=now, doubt=False)
-        ledger = _answered(turn, fact)
+        transient = replace(turn.transient, looked_up_at=now, doubt=False)
+        observed_run = _answered(turn, fact)
         if fact is None:
-            return turn.learned(ledger=ledger, effort=effort)
+            return turn.learned(observed_run=observed_run, transient=transient)
         asked_at = self._clock()
         tasks = tuple(await turn.dag_runs.tasks(run.dag_id, run.run_id))
-        final = fact.ended and _are_settled(tasks, effort.over_since, asked_at)
-        ledger = observe(ledger, Snapshot(asked_at, tasks=tasks, complete=True, final=final))
-        if not ledger.over:
-            return turn.learned(ledger=ledger, effort=effort)
+        final = fact.ended and _are_settled(tasks, transient.over_since, asked_at)
+        observed_run = observe(observed_run, Snapshot(asked_at, tasks=tasks, complete=True, final=final))
+        if not observed_run.over:
+            return turn.learned(observed_run=observed_run, transient=transient)
         await self._confs.read(turn.state, turn.dag_runs)
         read = await turn.dag_runs.outputs(run.dag_id, run.run_id, turn.job.spec.outputs)
         outputs = bounded(read.values, read.omitted)
         if outputs.omitted:
             turn.log(logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
-        effort = replace(effort, over_since=effort.over_since or asked_at)
-        return turn.learned(ledger=ledger, effort=effort, outputs=outputs)
+        transient = replace(transient, over_since=transient.over_since or asked_at)
+        return turn.learned(observed_run=observed_run, transient=transient, outputs=outputs)
 
     async def _run(self, turn: Turn) -> RunFact | None:
         """The run's state, which was asked for a moment ago where Airflow has just confirmed the run's end."""
-        run, looked_at = turn.state.run, turn.effort.looked_up_at
-        if turn.ledger.over and looked_at is not None and turn.state.now < looked_at + LIST_AGAIN_AFTER:
-            return turn.ledger.run
+        run, looked_at = turn.state.run, turn.transient.looked_up_at
+        if turn.observed_run.over and looked_at is not None and turn.state.now < looked_at + LIST_AGAIN_AFTER:
+            return turn.observed_run.run
         return await turn.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, turn: Turn) -> TrackedJob:
@@ -109,19 +109,19 @@ class RunActions:
         await turn.dag_runs.cancel(run.dag_id, run.run_id)
         await turn.operators_dag_runs.drop_cancellation(run.run_id)
         turn.log(logging.INFO, "cancelled run %s through REST", run.run_id)
-        effort = replace(turn.effort, cancelled_directly_at=now, looked_up_at=now - LOOK_UP_EVERY)
-        return turn.learned(effort=effort)
+        transient = replace(turn.transient, cancelled_directly_at=now, looked_up_at=now - LOOK_UP_EVERY)
+        return turn.learned(transient=transient)
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
         """Nothing: a single run is cancelled where it is suspended."""
         return turn.learned()
 
 
-def _answered(turn: Turn, fact: RunFact | None) -> Ledger:
+def _answered(turn: Turn, fact: RunFact | None) -> ObservedRun:
     """What is known of the run after Airflow's answer, None: Airflow says that it has no such run."""
     if fact is None:
-        return missed(turn.ledger, turn.state.now, turn.effort.unknown_until)
-    return observe(turn.ledger, Snapshot(turn.state.now, run=fact))
+        return missed(turn.observed_run, turn.state.now, turn.transient.unknown_until)
+    return observe(turn.observed_run, Snapshot(turn.state.now, run=fact))
 
 
 def _are_settled(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:

@@ -18,9 +18,9 @@ from ...core.run.run_key import Key
 from ...core.run.states import TERMINAL_PHASES
 from ...core.status.build import report
 from ...core.status.disclosure import disclosed
-from ...core.status.events import WARNING, Notice, notices
+from ...core.status.events import WARNING, KubeEvent, events_of
 from ...core.status.messages import MAX_MESSAGE
-from ...core.status.news import tells_news
+from ...core.status.news import is_significant
 from ...core.status.patches import merge_patch
 from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
@@ -79,20 +79,20 @@ class StatusWriter:
             # The error quotes what the status says, which is redacted, and what else is in the object.
             why = redaction.text(str(error))
             message = f"The Kubernetes API refused a status of this MLJob. What it was made of is dropped, and Airflow is asked again. {why}"
-            self._record(job, Notice(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
+            self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
     async def tell_of_abandonment(self, state: State, redaction: Redaction) -> None:
         """The run may still be active. Afterwards nobody would know of the run, so the Event is recorded before the MLJob goes."""
         job, run = state.job, state.run
-        trouble = disclosed(state, None, redaction)[0].effort.trouble
+        last_error = disclosed(state, None, redaction)[0].transient.last_error
         message = (
             f"Gave up cancelling run {run.run_id} of DAG {run.dag_id} after "
             f"{job.spec.cancellation.timeout_seconds} s: it may still be active in Airflow. "
-            f"{trouble.message if trouble else 'Airflow did not end it.'}"
+            f"{last_error.message if last_error else 'Airflow did not end it.'}"
         )
         log.warning("%s/%s: %s", *job.key, message, extra=extra(job.key))
         # A namespace that is being deleted takes no more Events, and says so at once.
-        await self._recorded(job, Notice(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
+        await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
     def tell_of_contradiction(self, state: State, count: int, *, first: bool) -> None:
         """Airflow has contradicted events: they are counted, and the first of a run is logged."""
@@ -114,7 +114,7 @@ class StatusWriter:
             await asyncio.wait(self._background, timeout=2)
 
     def _tell(self, job: Job, old: MLJobStatus, new: MLJobStatus) -> None:
-        for notice in notices(old, new):
+        for notice in events_of(old, new):
             self._record(job, notice)
         if new.phase in TERMINAL_PHASES and old.phase not in TERMINAL_PHASES:
             self._meter.job_finished(str(new.phase))
@@ -128,13 +128,13 @@ class StatusWriter:
                 extra={**extra(job.key), "run_id": new.dag_run_id, "phase": str(new.phase), "reason": new.reason},
             )
 
-    def _record(self, job: Job, notice: Notice) -> None:
+    def _record(self, job: Job, notice: KubeEvent) -> None:
         """Create a Kubernetes Event beside the work: it must not hold up a status."""
         task = asyncio.create_task(self._recorded(job, notice))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _recorded(self, job: Job, notice: Notice) -> None:
+    async def _recorded(self, job: Job, notice: KubeEvent) -> None:
         try:
             await self._jobs.record(job, notice)
         except OperatorError as error:
@@ -148,7 +148,7 @@ def difference(state: State, outputs: Outputs | None, *, ui_url: str | None, red
     patch = merge_patch(job.stored_status, status)
     if not patch:
         return None
-    return Patch(patch, job.misread or not state.current.open or tells_news(job.stored_status, status))
+    return Patch(patch, job.misread or not state.current.open or is_significant(job.stored_status, status))
 
 
 def extra(key: Key) -> dict[str, str]:

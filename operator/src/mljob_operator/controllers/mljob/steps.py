@@ -100,7 +100,7 @@ class Steps:
             found = await self._jobs.get(key)
             # The watch may have brought the MLJob meanwhile.
             if found is not None and worker.known is None:
-                worker.begin(found, self._reconciler.effort(found))
+                worker.begin(found, self._reconciler.transient(found))
         if worker.known is None:
             worker.forget()
             return None
@@ -184,23 +184,23 @@ class Steps:
         worker.learn(written, job)
         worker.written_at = asked_at
         if worker.known is not None:
-            effort = worker.known.effort
-            if effort.refused:
-                effort = replace(effort, refused=False)
-            worker.known = replace(worker.known, effort=effort, confirmed_at=asked_at)
+            transient = worker.known.transient
+            if transient.refused:
+                transient = replace(transient, refused=False)
+            worker.known = replace(worker.known, transient=transient, confirmed_at=asked_at)
         return True
 
     def _start_over(self, worker: MLJobWorker, error: Refused) -> None:
         if worker.known is None:
             return
-        job, refused_before = worker.known.job, worker.known.effort.refused
+        job, refused_before = worker.known.job, worker.known.transient.refused
         redaction = self._reconciler.confs.redaction_of(job)
         self._writer.tell_of_refusal(job, error, redaction, first=not refused_before)
         worker.start_over()
 
     def _complain(self, worker: MLJobWorker, state: State) -> None:
         """Count events that Airflow has contradicted; say so once for each run."""
-        known, worker.disbelieved = worker.disbelieved, state.ledger.contradicted
+        known, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
         if new := worker.disbelieved - known:
             self._writer.tell_of_contradiction(state, len(new), first=not known)
 
@@ -210,7 +210,7 @@ class Steps:
         job = worker.known.job
         if action.abandoned:
             await self._writer.tell_of_abandonment(state, self._reconciler.confs.redaction(state))
-        if job.held:
+        if job.has_finalizer:
             worker.learn(await self._jobs.set_finalizer(job, present=False), job)
         # A finished MLJob may have a time to live.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
@@ -229,15 +229,15 @@ class Steps:
 def _is_settled(worker: MLJobWorker, state: State) -> bool:
     """Whether nothing that has arrived matters any more: the MLJob has finished, and has no time to live."""
     ttl = state.job.spec.ttl_seconds_after_finished
-    return state.job.settled and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
+    return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _as_stored(state: State, known: TrackedJob) -> State:
     """The same state of the MLJob as it is stored: a status that says more of the same changes nothing that was classified."""
-    inputs = replace(state.inputs, job=known.job, ledger=known.ledger, effort=known.effort)
+    inputs = replace(state.inputs, job=known.job, observed_run=known.observed_run, transient=known.transient)
     return replace(state, inputs=inputs)
 
 
 def _begins(job: Job) -> tuple[datetime | None, bool]:
     """From when deadlines count, and whether a time to live does."""
-    return job.status.active_since, job.settled
+    return job.status.active_since, job.is_done

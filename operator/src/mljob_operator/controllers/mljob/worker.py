@@ -12,8 +12,8 @@ from ...core.mljob.job import Job
 from ...core.mljob.remembered import remember
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob
-from ...core.mljob.transient_state import Effort
-from ...core.run.backfill import Member
+from ...core.mljob.transient_state import TransientState
+from ...core.run.backfill import BackfillRun
 from ...core.run.facts import EventId, RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import LONG_AGO, fold, observe
@@ -36,7 +36,7 @@ class Inbox:
         again: Whether a request that was refused may be accepted now: it is sent before its time.
     """
 
-    facts: list[tuple[Collection[RunKey], TaskFact | RunFact | Member]] = field(default_factory=list)
+    facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
     snapshots: list[tuple[RunKey, Snapshot]] = field(default_factory=list)
     halts: tuple[Halt | None, ...] = ()
     doubt: bool = False
@@ -65,7 +65,7 @@ class MLJobWorker:
         begun: How many times what is known began anew.
     """
 
-    elsewhere: Callable[[Job], Effort | None]
+    elsewhere: Callable[[Job], TransientState | None]
     known: TrackedJob | None = None
     state: State | None = None
     inbox: Inbox = field(default_factory=Inbox)
@@ -95,14 +95,14 @@ class MLJobWorker:
         state, known = self.state, self.known
         assert known is not None
         if state is None or not (
-            state.job is known.job and state.ledger is known.ledger and state.effort is known.effort
+            state.job is known.job and state.observed_run is known.observed_run and state.transient is known.transient
         ):
             state = self.state = classify(known)
         return state
 
-    def begin(self, job: Job, effort: Effort) -> None:
+    def begin(self, job: Job, transient: TransientState) -> None:
         """What is known from here on is of this MLJob; what has arrived and waits may be of it."""
-        self.known = TrackedJob(job, remember(job.status), effort)
+        self.known = TrackedJob(job, remember(job.status), transient)
         self.state = None
         self.written_at = float("-inf")
         self.begun += 1
@@ -111,11 +111,11 @@ class MLJobWorker:
         """Take a later version. Where another process has begun an attempt in it, what is known here is of an earlier attempt."""
         assert self.known is not None
         same = attempts.current(job.status) == attempts.current(self.known.job.status)
-        effort = None if same else self.elsewhere(job)
-        if effort is None:
+        transient = None if same else self.elsewhere(job)
+        if transient is None:
             self.known = replace(self.known, job=job)
         else:
-            self.begin(job, effort)
+            self.begin(job, transient)
 
     def learn(self, answer: Job | None, of: Job) -> bool:
         """Take the answer to a request about the version ``of``, None: the MLJob is gone; whether this worker is still about that MLJob.
@@ -131,7 +131,7 @@ class MLJobWorker:
             pass
         elif answer.uid != of.uid:
             self.forget()
-            self.begin(answer, Effort())
+            self.begin(answer, TransientState())
         else:
             self.see(answer)
         return self.job is not None and self.job.uid == of.uid
@@ -149,30 +149,30 @@ class MLJobWorker:
         self.owed += self.done
         self.done = []
         since = attempts.run_facts_since(state.current.status)
-        ledger, effort = self.known.ledger, self.known.effort
-        if ledger.since != since:
-            ledger = replace(ledger, since=since)
-        ledger = fold(ledger, (fact for meant, fact in inbox.facts if state.run in meant))
+        observed_run, transient = self.known.observed_run, self.known.transient
+        if observed_run.since != since:
+            observed_run = replace(observed_run, since=since)
+        observed_run = fold(observed_run, (fact for meant, fact in inbox.facts if state.run in meant))
         for meant, snapshot in inbox.snapshots:
             if meant == state.run:
-                ledger = observe(ledger, snapshot)
+                observed_run = observe(observed_run, snapshot)
         if inbox.halts:
-            effort = replace(effort, halt=inbox.halts[-1])
+            transient = replace(transient, halt=inbox.halts[-1])
         if inbox.doubt:
-            effort = replace(effort, doubt=True)
+            transient = replace(transient, doubt=True)
         if inbox.anew:
-            effort = replace(effort, trouble=None)
-        if inbox.again and effort.trouble is not None:
-            effort = replace(effort, trouble=replace(effort.trouble, retry_at=LONG_AGO))
-        if ledger is not self.known.ledger or effort is not self.known.effort:
-            self.known = replace(self.known, ledger=ledger, effort=effort)
+            transient = replace(transient, last_error=None)
+        if inbox.again and transient.last_error is not None:
+            transient = replace(transient, last_error=replace(transient.last_error, retry_at=LONG_AGO))
+        if observed_run is not self.known.observed_run or transient is not self.known.transient:
+            self.known = replace(self.known, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
         """The status that was made of what is known can't be stored: the stored status stands, and Airflow is asked again."""
         assert self.known is not None
-        job, effort = self.known.job, self.known.effort
-        effort = replace(effort, doubt=True, refused=True, over_since=None)
-        self.known = replace(self.known, ledger=remember(job.status), effort=effort, outputs=None)
+        job, transient = self.known.job, self.known.transient
+        transient = replace(transient, doubt=True, refused=True, over_since=None)
+        self.known = replace(self.known, observed_run=remember(job.status), transient=transient, outputs=None)
         self.refined_at = None
         self.acknowledge()
 

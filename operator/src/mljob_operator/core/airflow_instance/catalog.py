@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 
-from ..run.run_key import OWN
+from ..run.run_key import SETTINGS_AIRFLOW
 from ..text.sentences import capitalised
 from .access import EVERYBODY, OUR_DAGS, Namespace, depends_on_labels, first_match, matches, refusal
 from .admission import Limits, Reservation
 from .instance import Instance
 
-NOWHERE = "-"
+NO_AIRFLOW = "-"
 """Stands for the default Airflow where there is none; no object can have this name."""
 
 
-LOST = "AirflowInstanceNotFound"
+AIRFLOW_GONE = "AirflowInstanceNotFound"
 """The reason while the Airflow that a run is in is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class Blocker:
     """What keeps a run from being started, other than that it was tried and failed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class AirflowCatalog:
     """What there is around an MLJob.
 
     Attributes:
@@ -54,7 +54,7 @@ class Surroundings:
         not_ready: Why an Airflow can't be used now, by its name.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow; None: the settings have none.
-        default: The Airflow for MLJobs that name none; ``NOWHERE`` where there is none.
+        default: The Airflow for MLJobs that name none; ``NO_AIRFLOW`` where there is none.
         namespace: The MLJob's.
         reserved: Globs of DAG ids that no MLJob may run.
         logins: Why the credentials of an access rule can't be used now, by Airflow and credentials. None: they can; absent: they are being read.
@@ -65,7 +65,7 @@ class Surroundings:
     not_ready: Mapping[str, str] = field(default_factory=dict)
     own: bool = True
     own_access: Sequence[AccessRule] | None = None
-    default: str = OWN
+    default: str = SETTINGS_AIRFLOW
     namespace: Namespace = field(default_factory=lambda: Namespace("default"))
     reserved: Sequence[str] = OUR_DAGS
     logins: Mapping[tuple[str, Credentials], str | None] = field(default_factory=dict)
@@ -73,14 +73,14 @@ class Surroundings:
 
     def knows(self, airflow: str) -> bool:
         """Whether an Airflow is there: its AirflowInstance, or the setting that names it."""
-        return self.own if airflow == OWN else airflow in self.instances
+        return self.own if airflow == SETTINGS_AIRFLOW else airflow in self.instances
 
     def access(self, airflow: str) -> Sequence[AccessRule]:
         """The rules of an Airflow, none for one that is not there.
 
         Who has no rules lets nobody in. Only where the settings' Airflow is all there is, and nobody has made a rule, it is everybody's.
         """
-        if airflow == OWN:
+        if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
         instance = self.instances.get(airflow)
         return (instance.spec.access if instance is not None else None) or ()
@@ -117,20 +117,20 @@ class Surroundings:
         return Reservation(airflow, place, priority, active)
 
 
-def misfit(problem: str) -> Obstacle:
+def misfit(problem: str) -> Blocker:
     """What in the spec doesn't fit the API keeps a run from being started, wherever it would go."""
-    return Obstacle("ValidationFailed", f"{problem}. Change the spec to have it run.", stalls=True)
+    return Blocker("ValidationFailed", f"{problem}. Change the spec to have it run.", stalls=True)
 
 
-def obstacle(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     """What keeps an MLJob from running a DAG in an Airflow now: the first check's answer that has one."""
-    return next((found for check in CHECKS if (found := check(around, airflow, dag_id)) is not None), None)
+    return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 
-def _reserved(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
-    if not matches(around.reserved, dag_id):
+def _reserved(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    if not matches(catalog.reserved, dag_id):
         return None
-    return Obstacle(
+    return Blocker(
         "ValidationFailed",
         f"DAG {dag_id!r} is reserved for the platform: no MLJob may run it. To cancel an MLJob, set its spec.cancel to true or delete it; "
         "to run something else, set spec.dagId to another DAG.",
@@ -138,75 +138,75 @@ def _reserved(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | Non
     )
 
 
-def _missing(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
-    if airflow == OWN:
+def _missing(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    if airflow == SETTINGS_AIRFLOW:
         return None
-    if airflow == NOWHERE:
-        return Obstacle(
+    if airflow == NO_AIRFLOW:
+        return Blocker(
             "NoDefaultAirflow",
             "spec.airflowRef is absent, and there is no default Airflow. Set spec.airflowRef.name to one of `kubectl get airflowinstances`, "
             'or annotate one of them with mljob.dev/is-default-instance: "true".',
         )
-    if (instance := around.instances.get(airflow)) is None:
-        return Obstacle(
+    if (instance := catalog.instances.get(airflow)) is None:
+        return Blocker(
             "AirflowInstanceNotFound",
             f"There is no AirflowInstance {airflow!r} (spec.airflowRef). Correct the name, or create it: "
             "`kubectl get airflowinstances` lists those that are there.",
         )
     if instance.deleting:
-        return Obstacle(
+        return Blocker(
             "AirflowInstanceNotReady",
             f"AirflowInstance {airflow} is being deleted and takes no new runs. Set spec.airflowRef.name to another one.",
         )
     return None
 
 
-def _misfit(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
+def _misfit(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
     """Of an instance that does not fit the API, nothing counts: neither its address nor its access rules."""
-    instance = around.instances.get(airflow)
+    instance = catalog.instances.get(airflow)
     if instance is None or instance.problem is None:
         return None
     text = f"AirflowInstance {airflow} is not ready. {instance.problem}. Its spec has to be changed."
-    return Obstacle("AirflowInstanceNotReady", text)
+    return Blocker("AirflowInstanceNotReady", text)
 
 
-def _refused(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
-    if around.undecided(airflow, dag_id):
-        return Obstacle("Submitting", f"The labels of namespace {around.namespace.name} are not known yet.")
-    if around.rule(airflow, dag_id) is not None:
+def _refused(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    if catalog.undecided(airflow, dag_id):
+        return Blocker("Submitting", f"The labels of namespace {catalog.namespace.name} are not known yet.")
+    if catalog.rule(airflow, dag_id) is not None:
         return None
     words = _Words.of(airflow)
-    text = refusal(words.airflow, words.where, around.access(airflow), around.namespace, dag_id)
-    return Obstacle("ValidationFailed", text, stalls=True)
+    text = refusal(words.airflow, words.where, catalog.access(airflow), catalog.namespace, dag_id)
+    return Blocker("ValidationFailed", text, stalls=True)
 
 
-def _not_ready(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
-    why = around.not_ready.get(airflow)
+def _not_ready(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    why = catalog.not_ready.get(airflow)
     if not why:
         return None
     name = _Words.of(airflow).airflow
-    return Obstacle("AirflowInstanceNotReady", f"{capitalised(name)} is not ready. {why}")
+    return Blocker("AirflowInstanceNotReady", f"{capitalised(name)} is not ready. {why}")
 
 
-def _no_login(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
-    credentials = around.credentials(airflow, dag_id)
+def _no_login(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    credentials = catalog.credentials(airflow, dag_id)
     if credentials is None:
         return None
-    if (airflow, credentials) not in around.logins:
-        return Obstacle("Submitting", f"{capitalised(credentials.source)} is being read.")
-    why = around.logins[airflow, credentials]
-    return Obstacle("AirflowUnauthorized", why) if why is not None else None
+    if (airflow, credentials) not in catalog.logins:
+        return Blocker("Submitting", f"{capitalised(credentials.source)} is being read.")
+    why = catalog.logins[airflow, credentials]
+    return Blocker("AirflowUnauthorized", why) if why is not None else None
 
 
-def _full(around: Surroundings, airflow: str, dag_id: str) -> Obstacle | None:
-    if airflow not in around.full:
+def _full(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
+    if airflow not in catalog.full:
         return None
-    words, limits, place = _Words.of(airflow), around.limits(airflow), around.rule(airflow, dag_id)
+    words, limits, place = _Words.of(airflow), catalog.limits(airflow), catalog.rule(airflow, dag_id)
     names = {"spec.maxActiveRuns": limits.total}
     if place is not None:
         names[f"{words.field}[{place}].maxActiveRuns"] = limits.of_rule(place)
     named = " or ".join(f"{name} ({limit})" for name, limit in names.items() if limit is not None)
-    return Obstacle(
+    return Blocker(
         "ConcurrencyLimit",
         f"{capitalised(words.airflow)} has as many active runs as {named} allows. When a run ends, MLJobs with a higher priority "
         "go first; then namespaces take turns, each with its oldest MLJob.",
@@ -226,7 +226,7 @@ class _Words:
 
     @classmethod
     def of(cls, airflow: str) -> _Words:
-        if airflow == OWN:
+        if airflow == SETTINGS_AIRFLOW:
             where = "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)"
             return cls("the Airflow of the operator's settings", "airflow.access", where)
         return cls(f"AirflowInstance {airflow}", "spec.access", "its spec.access")

@@ -1,6 +1,6 @@
 """An AirflowInstance as the core sees it, and which of several is the default.
 
-The Airflow of the operator's settings has no object; here it is an instance without a name (``OWN``).
+The Airflow of the operator's settings has no object; here it is an instance without a name (``SETTINGS_AIRFLOW``).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Instance:
     problem: str | None = None
 
     @property
-    def held(self) -> bool:
+    def has_finalizer(self) -> bool:
         """Whether our finalizer holds the object."""
         return FINALIZER in self.finalizers
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, MLJobStatus, Phase, RunPolicy
 from mljob_contract.run_id import RunId
 
-from ..run.run_key import OWN
+from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
 from .identity import dag_run_id, pin, spec_hash
@@ -48,7 +48,7 @@ class Attempt:
         dag_id: The DAG.
         run_id: The dag run's id; the one of the attempt before where that run's failed tasks are cleared.
         spec_hash: What of the spec it runs.
-        airflow: The Airflow that its run is in, by the name of its AirflowInstance; ``OWN``: that of the operator's settings.
+        airflow: The Airflow that its run is in, by the name of its AirflowInstance; ``SETTINGS_AIRFLOW``: that of the operator's settings.
         submitter: The operator process that submits its run; None: not chosen yet, or not known.
     """
 
@@ -56,7 +56,7 @@ class Attempt:
     dag_id: str
     run_id: str
     spec_hash: str
-    airflow: str = OWN
+    airflow: str = SETTINGS_AIRFLOW
     submitter: str | None = None
 
 
@@ -69,7 +69,7 @@ def current(status: MLJobStatus) -> Attempt | None:
         status.dag_id,
         status.dag_run_id,
         status.spec_hash or "",
-        status.airflow_instance or OWN,
+        status.airflow_instance or SETTINGS_AIRFLOW,
         status.submitted_by,
     )
 

@@ -63,10 +63,14 @@ def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
 
     A failure to start the run does not hold up a cancellation. Deleting an MLJob makes a new generation, so failures of an older generation do not count.
     """
-    trouble = inputs.effort.trouble
-    if trouble is None or trouble.generation != inputs.job.generation or (trouble.starting and reason is not None):
+    last_error = inputs.transient.last_error
+    if (
+        last_error is None
+        or last_error.generation != inputs.job.generation
+        or (last_error.starting and reason is not None)
+    ):
         return None
-    return trouble.retry_at
+    return last_error.retry_at
 
 
 def _announced(inputs: Inputs, current: CurrentAttempt) -> CancelReason | None:
@@ -112,8 +116,8 @@ def _missed_deadline(now: datetime, deadlines: Deadlines) -> CancelReason | None
 
 
 def _asked_in_vain(inputs: Inputs) -> bool:
-    effort = inputs.effort
-    directly_at, looked_at = effort.cancelled_directly_at, effort.looked_up_at
+    transient = inputs.transient
+    directly_at, looked_at = transient.cancelled_directly_at, transient.looked_up_at
     if directly_at is not None and looked_at is not None and looked_at >= directly_at:
         return True
-    return inputs.ledger.gone or (effort.trouble is not None and not effort.trouble.starting)
+    return inputs.observed_run.not_found or (transient.last_error is not None and not transient.last_error.starting)

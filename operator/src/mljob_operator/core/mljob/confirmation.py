@@ -31,13 +31,13 @@ class Confirmation:
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
         """What is to be confirmed of the newest attempt's run."""
-        ledger, looked_at = inputs.ledger, inputs.effort.looked_up_at
-        heard = ledger.heard_end
+        observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
+        heard = observed_run.heard_end
         unasked = heard if heard is not None and (looked_at is None or looked_at < heard.seen) else None
         end_at = None
-        if heard is not None and current.active and ledger.missed_at is None:
+        if heard is not None and current.active and observed_run.missed_at is None:
             end_at = heard.seen if looked_at is None or unasked else looked_at + LIST_AGAIN_AFTER
             end_at = max(end_at, retry_at or end_at)
-        since = ledger.unconfirmed_since
-        doubted = since is not None and current.active and not ledger.over
+        since = observed_run.unconfirmed_since
+        doubted = since is not None and current.active and not observed_run.over
         return cls(end_at, unasked, since + CONFIRMED_WITHIN if doubted and since is not None else None)

@@ -42,9 +42,9 @@ class CurrentAttempt:
     @classmethod
     def of(cls, inputs: Inputs) -> CurrentAttempt:
         """The newest attempt in these inputs."""
-        stored, ledger = inputs.job.status, inputs.ledger
+        stored, observed_run = inputs.job.status, inputs.observed_run
         recorded_attempt = attempts.current(stored)
-        attempt = inputs.effort.attempt or recorded_attempt
+        attempt = inputs.transient.attempt or recorded_attempt
         recorded = attempt == recorded_attempt
         finished = stored.phase in TERMINAL_PHASES and recorded
         closed = recorded and attempts.closed(stored)
@@ -57,7 +57,7 @@ class CurrentAttempt:
             recorded=recorded,
             finished=finished,
             open=is_open,
-            submitted=ledger.run is not None or has_submit_time,
+            submitted=observed_run.run is not None or has_submit_time,
             by_clearing=by_clearing,
             given_up=attempt is not None and recorded and not is_open and not has_submit_time and not by_clearing,
             run=_run(inputs, attempt),
@@ -82,4 +82,4 @@ def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
 def _run(inputs: Inputs, attempt: Attempt | None) -> RunKey:
     if attempt is not None:
         return RunKey(attempt.airflow, attempt.dag_id, attempt.run_id)
-    return RunKey(inputs.target, inputs.job.spec.dag_id, first_attempt(inputs, inputs.effort.newest or 0).run_id)
+    return RunKey(inputs.target, inputs.job.spec.dag_id, first_attempt(inputs, inputs.transient.newest or 0).run_id)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from mljob_contract.mljob import Phase
 
-from ..run.observed_run import Ledger
+from ..run.observed_run import ObservedRun
 from ..run.states import ACTIVE_TASK, RunState, TaskState
 from . import attempts
 from .current import CurrentAttempt
@@ -66,7 +66,7 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
     seconds, since = job.spec.pre_running_deadline_seconds, current.status.active_since
     if seconds is None or since is None or current.finished:
         return None
-    if current.open and _has_started(inputs.ledger, is_backfill=job.is_backfill):
+    if current.open and _has_started(inputs.observed_run, is_backfill=job.is_backfill):
         return None
     if history := job.status.history:
         last = history[-1]
@@ -75,16 +75,16 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
     return since + timedelta(seconds=seconds)
 
 
-def _has_started(ledger: Ledger, *, is_backfill: bool) -> bool:
+def _has_started(observed_run: ObservedRun, *, is_backfill: bool) -> bool:
     """Whether a task of the run has started, or a run of the backfill, as Airflow's REST API says."""
-    run = ledger.run
-    if ledger.over or (is_backfill and run is not None and run.state is not RunState.QUEUED):
+    run = observed_run.run
+    if observed_run.over or (is_backfill and run is not None and run.state is not RunState.QUEUED):
         return True
-    return any(fact.shown_state in _STARTED and not fact.unconfirmed for fact in ledger.tasks.values())
+    return any(fact.shown_state in _STARTED and not fact.unconfirmed for fact in observed_run.tasks.values())
 
 
 def _start_unconfirmed(inputs: Inputs, current: CurrentAttempt, pre_running: datetime | None) -> bool:
-    looked_at = inputs.effort.looked_up_at
+    looked_at = inputs.transient.looked_up_at
     if pre_running is None or inputs.now < pre_running or (looked_at is not None and looked_at >= pre_running):
         return False
-    return current.active and inputs.ledger.unconfirmed_since is not None
+    return current.active and inputs.observed_run.unconfirmed_since is not None

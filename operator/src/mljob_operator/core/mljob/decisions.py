@@ -3,7 +3,7 @@
 Guards hold in every stage and come first; then come the policies of the MLJob's stage. The first action counts. The reconciler carries the action out, adds what
 it learned, classifies again and asks again, until the answer is to wait.
 
-Nothing is remembered between processes but the MLJob itself. An operator that starts with an empty ``Effort`` does the right thing, because every action is safe
+Nothing is remembered between processes but the MLJob itself. An operator that starts with an empty ``TransientState`` does the right thing, because every action is safe
 to repeat: run ids are computed, Airflow answers a second submission with 409, and failing a failed task changes nothing.
 """
 
@@ -113,7 +113,7 @@ class CancelDirectly:
 
 
 @dataclass(frozen=True, slots=True)
-class SeeToChildren:
+class HandleChildren:
     """Look for runs that the cancelled run's tasks had started; end them where the spec says so, and tell of them."""
 
 
@@ -160,7 +160,7 @@ Action = (
     | TriggerCancellation
     | CheckCancellation
     | CancelDirectly
-    | SeeToChildren
+    | HandleChildren
     | NoteRetention
     | Release
     | Expire
@@ -208,19 +208,19 @@ def handle_children(s: State) -> Action | None:
         return None
     if _in_the_future(s, s.retry_at):
         return Wait(_soonest(s.retry_at, s.deadlines.deletion))
-    return SeeToChildren()
+    return HandleChildren()
 
 
 def let_deletion_through(s: State) -> Action | None:
     """A deletion completes when there is nothing to cancel, when the user said so, or when time is up."""
     if not s.job.deleting:
         return None
-    if not s.job.held:
+    if not s.job.has_finalizer:
         return Wait()
-    ended = not s.current.open or s.ending.over or s.ledger.over
+    ended = not s.current.open or s.ending.over or s.observed_run.over
     if s.job.spec.deletion_policy is DeletionPolicy.RETAIN:
         takes_note = not ended and needs_airflow(s) and not s.job.is_backfill and is_reachable(s)
-        return NoteRetention() if takes_note and not s.effort.retention_noted else Release()
+        return NoteRetention() if takes_note and not s.transient.retention_noted else Release()
     if ended:
         return Release()
     return Release(abandoned=True) if s.deadlines.overdue and s.cancellation.asked_in_vain else None
@@ -230,10 +230,10 @@ def take_over(s: State) -> Action | None:
     """An attempt that another process announced and did not submit is taken over before anything is done for it: at once after a start, and later where that
     process may still be at work.
     """
-    if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.effort.attempt is not None:
+    if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
-    if _in_the_future(s, s.effort.left_until):
-        return Wait(s.effort.left_until)
+    if _in_the_future(s, s.transient.left_until):
+        return Wait(s.transient.left_until)
     return TakeOver()
 
 
@@ -252,7 +252,7 @@ def _is_beyond_status(s: State) -> bool:
     """Whether the API server refuses the status of an MLJob that is being deleted. The object itself says that it is deleted, so its run is cancelled all the
     same.
     """
-    return s.job.deleting and s.effort.refused
+    return s.job.deleting and s.transient.refused
 
 
 # Policies of stages
@@ -262,7 +262,7 @@ def cancel_late_run(s: State) -> Action | None:
     """The status already says how the attempt ended, so nothing else ends this run; the next run waits for that."""
     if not arrived_late(s):
         return None
-    cancelled_at = s.effort.cancelled_directly_at
+    cancelled_at = s.transient.cancelled_directly_at
     at = cancelled_at + CANCEL_AGAIN_AFTER if cancelled_at is not None else s.now
     at = max(at, s.retry_at or at)
     return CancelDirectly() if s.now >= at else Wait(at)
@@ -273,7 +273,7 @@ def follow_cleared_run(s: State) -> Action | None:
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
         return None
-    return BeginAttempt(same_run(attempt, attempt.number + 1)) if s.job.held else AddFinalizer()
+    return BeginAttempt(same_run(attempt, attempt.number + 1)) if s.job.has_finalizer else AddFinalizer()
 
 
 def confirm_the_end(s: State) -> Action | None:
@@ -284,33 +284,33 @@ def confirm_the_end(s: State) -> Action | None:
 
 def cancel_the_run(s: State) -> Action | None:
     """The cancellation DAG comes first. REST cancels where there is no such DAG, where it fails or takes too long, and where a deletion has waited long enough."""
-    if s.ledger.over:
+    if s.observed_run.over:
         return None
-    effort, deletion = s.effort, s.deadlines.deletion
+    transient, deletion = s.transient, s.deadlines.deletion
     if _in_the_future(s, s.retry_at):
         return Wait(_soonest(s.retry_at, deletion))
-    if s.ledger.run is None or s.presence.vanished:
+    if s.observed_run.run is None or s.presence.vanished:
         # After a restart, or where the submission was not answered: is there a run at all?
         return LookUpRun()
-    by_dag = s.cancellation.by_dag and effort.cancel_dag_refused is None and not s.deadlines.overdue
-    if by_dag and effort.cancel_dag_at is None:
+    by_dag = s.cancellation.by_dag and transient.cancel_dag_refused is None and not s.deadlines.overdue
+    if by_dag and transient.cancel_dag_at is None:
         return TriggerCancellation()
     directly_at = _cancel_directly_at(s)
     if s.now >= directly_at:
-        asked = effort.cancel_dag_checked_at is not None or effort.cancelled_directly_at is not None
+        asked = transient.cancel_dag_checked_at is not None or transient.cancelled_directly_at is not None
         return CancelDirectly() if asked or not by_dag else CheckCancellation()
-    look_up_at = (effort.looked_up_at or effort.cancel_dag_at or s.now) + LOOK_UP_EVERY
+    look_up_at = (transient.looked_up_at or transient.cancel_dag_at or s.now) + LOOK_UP_EVERY
     return LookUpRun() if s.now >= look_up_at else Wait(_soonest(directly_at, look_up_at, deletion))
 
 
 def _cancel_directly_at(s: State) -> datetime:
     """When REST cancels the run: at once where no DAG will, else when the cancellation DAG has had its time, of which a DAG run that has begun has more."""
-    effort = s.effort
-    if effort.cancelled_directly_at is not None:
-        return effort.cancelled_directly_at + CANCEL_AGAIN_AFTER
-    if effort.cancel_dag_at is None or effort.cancel_dag_refused is not None or s.deadlines.overdue:
+    transient = s.transient
+    if transient.cancelled_directly_at is not None:
+        return transient.cancelled_directly_at + CANCEL_AGAIN_AFTER
+    if transient.cancel_dag_at is None or transient.cancel_dag_refused is not None or s.deadlines.overdue:
         return s.now
-    return effort.cancel_dag_at + (CANCEL_DAG_TAKES if effort.cancel_dag_running else s.inputs.cancel_fallback)
+    return transient.cancel_dag_at + (CANCEL_DAG_TAKES if transient.cancel_dag_running else s.inputs.cancel_fallback)
 
 
 def pause_or_resume(s: State) -> Action | None:
@@ -319,7 +319,7 @@ def pause_or_resume(s: State) -> Action | None:
     """
     if s.pausing is None or s.pausing.done or s.presence.vanished:
         return None
-    known = s.ledger.course is not None
+    known = s.observed_run.observed_backfill is not None
     if known and not s.pausing.announced:
         return Store()
     if _in_the_future(s, s.retry_at):
@@ -329,17 +329,17 @@ def pause_or_resume(s: State) -> Action | None:
 
 def collect_results(s: State) -> Action | None:
     """When a run has ended, its tasks and outputs are read once in full. Nothing of a run is read for an MLJob that is about to run another spec."""
-    ledger, effort = s.ledger, s.effort
-    forgotten = s.current.finished and s.current.submitted and ledger.run is None
-    if (s.start is not None and s.start.rerun) or not (ledger.over or forgotten):
+    observed_run, transient = s.observed_run, s.transient
+    forgotten = s.current.finished and s.current.submitted and observed_run.run is None
+    if (s.start is not None and s.start.rerun) or not (observed_run.over or forgotten):
         return None
-    if not s.job.held or ledger.listed or ledger.gone:
+    if not s.job.has_finalizer or observed_run.listed or observed_run.not_found:
         return None
     if _in_the_future(s, s.retry_at):
         return Wait(_soonest(s.retry_at, s.ending.verdict_at))
-    if effort.over_since is None or effort.looked_up_at is None:
+    if transient.over_since is None or transient.looked_up_at is None:
         return ListTasks()
-    again_at = effort.looked_up_at + LIST_AGAIN_AFTER
+    again_at = transient.looked_up_at + LIST_AGAIN_AFTER
     return ListTasks() if s.now >= again_at else Wait(again_at)
 
 
@@ -350,13 +350,13 @@ def store_the_end(s: State) -> Action | None:
 
 def release(s: State) -> Action | None:
     """An MLJob that has no run in Airflow, and is to have none, needs no finalizer."""
-    return Release() if s.job.held else None
+    return Release() if s.job.has_finalizer else None
 
 
 def expire(s: State) -> Action | None:
     """A finished MLJob is deleted when its time to live has passed."""
     expiry = s.deadlines.expiry
-    return Expire() if expiry is not None and s.now >= expiry and not s.job.held else None
+    return Expire() if expiry is not None and s.now >= expiry and not s.job.has_finalizer else None
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
@@ -368,7 +368,7 @@ def clear_up(s: State) -> Action | None:
     """A process that crashed may have submitted the announced run. Whether there is a run has to be known, whatever keeps the operator from submitting it again:
     the run may be in progress, and whoever deletes the AirflowInstance waits for it.
     """
-    unknown_until = s.effort.unknown_until
+    unknown_until = s.transient.unknown_until
     if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
         return Wait()
     return LookUpRun() if s.now >= unknown_until else Wait(unknown_until)
@@ -379,7 +379,7 @@ def start_the_run(s: State) -> Action | None:
     start = s.start
     if start is None:
         return None
-    if not s.job.held:
+    if not s.job.has_finalizer:
         return AddFinalizer()
     if not s.current.open:
         return _count_runs(s) if start.may_have_run else BeginAttempt(start.attempt)
@@ -390,17 +390,17 @@ def start_the_run(s: State) -> Action | None:
 
 def _replace(s: State, start: Start) -> Action:
     """Another attempt takes the place of an announced one. A process that crashed may have submitted the announced run, so Airflow is asked first."""
-    unused = s.presence.absent or s.presence.unsent or s.effort.cleared_nothing
+    unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
 
 
 def _submit(s: State) -> Action:
-    unknown_until = s.effort.unknown_until
+    unknown_until = s.transient.unknown_until
     if s.job.is_backfill and unknown_until is not None and not s.presence.absent:
         # Airflow gives backfills their ids, so a second creation would be a second backfill: the answer to an earlier creation is waited for.
         return LookUpRun()
     if s.current.by_clearing:
-        return ClearFailed() if s.ledger.missed_at is None else LookUpRun()
+        return ClearFailed() if s.observed_run.missed_at is None else LookUpRun()
     if s.presence.in_doubt and unknown_until is not None and s.now >= unknown_until:
         # Whether the run has a place in its Airflow has to be known, whatever may keep it from being submitted again.
         return LookUpRun()
@@ -410,7 +410,7 @@ def _submit(s: State) -> Action:
 
 def _count_runs(s: State) -> Action:
     """Airflow must say twice that there is no further run of this spec: an older run would be taken over, with its end."""
-    counted_at = s.effort.counted_at
+    counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_TAKES if counted_at is not None else s.now
     return CountRuns() if s.now >= again_at else Wait(again_at)
 
@@ -425,9 +425,9 @@ def follow(s: State) -> Action | None:
         return None
     doubt_at, missed = s.confirmation.doubt_at, s.current.submitted and s.presence.ask_again_at is not None
     doubted = doubt_at is not None and s.now >= doubt_at
-    if s.effort.doubt or doubted or missed or s.deadlines.start_unconfirmed:
+    if s.transient.doubt or doubted or missed or s.deadlines.start_unconfirmed:
         return ListTasks()
-    if s.current.submitted and s.cancellation.reason is None and unasked(s.ledger):
+    if s.current.submitted and s.cancellation.reason is None and unasked(s.observed_run):
         return ReadQuestions()
     return None
 

@@ -44,12 +44,12 @@ class Ending:
         presence: Presence,
     ) -> Ending:
         """Whether the attempt is over."""
-        ledger = inputs.ledger
+        observed_run = inputs.observed_run
         children_due = _children_due(inputs, current, deadlines, cancellation)
         verdict_at = _verdict_at(inputs, current)
         over = False
         if current.open and current.recorded:
-            if ledger.over:
+            if observed_run.over:
                 over = not children_due and not _awaits_results(inputs, verdict_at)
             else:
                 over = presence.absent and (current.submitted or cancellation.reason is not None)
@@ -59,7 +59,7 @@ class Ending:
             children_due=children_due,
             verdict_at=verdict_at,
             cancelled_for=cancellation.reason if announced else None,
-            succeeded=ledger.run is not None and ledger.run.state is RunState.SUCCESS,
+            succeeded=observed_run.run is not None and observed_run.run.state is RunState.SUCCESS,
         )
 
 
@@ -67,26 +67,32 @@ def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines,
     """A time bounds the search, and so does a deletion's deadline. Nothing that may change back does: the status says how the attempt ended as soon as this is
     false.
     """
-    job, run = inputs.job, inputs.ledger.run
+    job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:
         return False
-    if job.is_backfill or inputs.effort.children_seen_to:
+    if job.is_backfill or inputs.transient.children_handled:
         return False
     patience = timedelta(seconds=job.spec.cancellation.timeout_seconds)
     return not deadlines.overdue and inputs.now < (run.end or run.at) + patience
 
 
 def _verdict_at(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
-    run = inputs.ledger.run
-    if run is None or not run.ended or not current.open or inputs.effort.over_since is not None:
+    run = inputs.observed_run.run
+    if run is None or not run.ended or not current.open or inputs.transient.over_since is not None:
         return None
     return run.seen + OUTPUTS_WITHIN
 
 
 def _awaits_results(inputs: Inputs, verdict_at: datetime | None) -> bool:
     """Whether the tasks and outputs of the ended run are still to be read."""
-    job, ledger = inputs.job, inputs.ledger
-    nothing_to_read = not job.held or ledger.listed or ledger.gone or job.deleting or ledger.course is not None
-    read = inputs.effort.over_since is not None
+    job, observed_run = inputs.job, inputs.observed_run
+    nothing_to_read = (
+        not job.has_finalizer
+        or observed_run.listed
+        or observed_run.not_found
+        or job.deleting
+        or observed_run.observed_backfill is not None
+    )
+    read = inputs.transient.over_since is not None
     too_late = verdict_at is not None and inputs.now >= verdict_at
     return not (nothing_to_read or read or too_late)

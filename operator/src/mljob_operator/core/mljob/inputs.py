@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ..airflow_instance.catalog import Surroundings
-from ..run.observed_run import Ledger
+from ..airflow_instance.catalog import AirflowCatalog
+from ..run.observed_run import ObservedRun
 from .job import Job
-from .transient_state import Effort
+from .transient_state import TransientState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class Inputs:
     """
 
     job: Job
-    ledger: Ledger
-    effort: Effort
+    observed_run: ObservedRun
+    transient: TransientState
     now: datetime
     prefix: str = "mljob"
     cancel_fallback: timedelta = timedelta(seconds=20)
-    around: Surroundings = field(default_factory=Surroundings)
+    catalog: AirflowCatalog = field(default_factory=AirflowCatalog)
     absence_withheld: bool = False
 
     @property
     def target(self) -> str:
         """The Airflow that the spec names, or else the default Airflow."""
         reference = self.job.spec.airflow_ref
-        return reference.name if reference is not None else self.around.default
+        return reference.name if reference is not None else self.catalog.default

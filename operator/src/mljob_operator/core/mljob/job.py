@@ -60,7 +60,7 @@ class Job:
         return self.deleted_at is not None
 
     @property
-    def held(self) -> bool:
+    def has_finalizer(self) -> bool:
         """Whether our finalizer holds the object."""
         return FINALIZER in self.finalizers
 
@@ -70,10 +70,10 @@ class Job:
         return self.spec.type is JobType.BACKFILL
 
     @property
-    def settled(self) -> bool:
+    def is_done(self) -> bool:
         """Whether its story is over, nothing is owed, and the spec is the one that the status speaks of."""
         seen = self.status.observed_generation == self.generation
-        return self.status.phase in TERMINAL_PHASES and not self.held and (seen or self.deleting)
+        return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
 
     @property
     def expires_at(self) -> datetime | None:

@@ -47,7 +47,7 @@ def _announced(inputs: Inputs) -> bool:
 
 def _is_done(inputs: Inputs, *, wanted: bool) -> bool:
     """Only Airflow's answer to the request itself proves that the backfill goes on: older knowledge may come from before the pause, or from another process."""
-    course = inputs.ledger.course
+    observed_backfill = inputs.observed_run.observed_backfill
     if wanted:
-        return course is not None and course.backfill.paused
-    return inputs.effort.resumed == inputs.job.generation
+        return observed_backfill is not None and observed_backfill.backfill.paused
+    return inputs.transient.resumed == inputs.job.generation

@@ -34,35 +34,37 @@ class Presence:
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt) -> Presence:
         """Weigh what Airflow said, and what this process sent."""
-        ledger, effort = inputs.ledger, inputs.effort
-        vanished = current.active and not ledger.over and ledger.missed_at is not None and inputs.absence_withheld
-        unsent = effort.attempt is not None and effort.unknown_until is None and not current.submitted
+        observed_run, transient = inputs.observed_run, inputs.transient
+        vanished = (
+            current.active and not observed_run.over and observed_run.missed_at is not None and inputs.absence_withheld
+        )
+        unsent = transient.attempt is not None and transient.unknown_until is None and not current.submitted
         absent = not vanished and _is_absent(inputs, current, unsent=unsent)
         return cls(
             absent=absent,
             vanished=vanished,
             unsent=unsent,
-            in_doubt=current.open and effort.unknown_until is not None and not current.submitted and not absent,
+            in_doubt=current.open and transient.unknown_until is not None and not current.submitted and not absent,
             ask_again_at=None if absent else _ask_again_at(inputs, vanished=vanished),
         )
 
 
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
     """Airflow has said so twice, both times when a submission would have arrived; or once, and this process knows that it sent none."""
-    missed_at, unknown_until = inputs.ledger.missed_at, inputs.effort.unknown_until
+    missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:
         return False
     if unsent and not current.by_clearing:
         return True
-    return inputs.ledger.gone and (unknown_until is None or missed_at >= unknown_until)
+    return inputs.observed_run.not_found and (unknown_until is None or missed_at >= unknown_until)
 
 
 def _ask_again_at(inputs: Inputs, *, vanished: bool) -> datetime | None:
-    missed_at, unknown_until = inputs.ledger.missed_at, inputs.effort.unknown_until
+    missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:
         return None
     if unknown_until is not None and missed_at < unknown_until:
         return unknown_until
-    if vanished and inputs.ledger.gone:
-        return (inputs.effort.looked_up_at or missed_at) + VANISHED_LOOK_UP_EVERY
+    if vanished and inputs.observed_run.not_found:
+        return (inputs.transient.looked_up_at or missed_at) + VANISHED_LOOK_UP_EVERY
     return missed_at + ABSENCE_TAKES

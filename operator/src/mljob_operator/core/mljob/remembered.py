@@ -7,12 +7,12 @@ from datetime import datetime
 from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
 from ..run.facts import Failure, Question, Report, RunFact, TaskFact
-from ..run.observed_run import LONG_AGO, Ledger
+from ..run.observed_run import LONG_AGO, ObservedRun
 from ..run.states import run_state, task_state
 from .attempts import ended_at
 
 
-def remember(status: MLJobStatus) -> Ledger:
+def remember(status: MLJobStatus) -> ObservedRun:
     """What a stored status says of its run's tasks: where a process that starts anew begins.
 
     REST gives the states again, and more of them; what only events carried (reports, the text of a failure) is in the status alone. Of
@@ -25,7 +25,7 @@ def remember(status: MLJobStatus) -> Ledger:
     if ended is not None and status.dag_run_state is not None:
         state, queued = run_state(status.dag_run_state), status.submit_time
         run = RunFact(state, source, at, LONG_AGO, start=status.start_time, end=ended, created=queued)
-    return Ledger(run=run, tasks={fact.key: fact for fact in facts})
+    return ObservedRun(run=run, tasks={fact.key: fact for fact in facts})
 
 
 def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFact:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
 
-from ..airflow_instance.catalog import NOWHERE, Obstacle, misfit, obstacle
+from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, misfit
 from ..run.states import TERMINAL_PHASES
 from . import attempts
 from .attempts import Attempt
@@ -35,7 +35,7 @@ class Start:
     attempt: Attempt
     at: datetime | None
     due: bool
-    blocker: Obstacle | None
+    blocker: Blocker | None
     superseded: bool
     rerun: bool
     may_have_run: bool
@@ -67,10 +67,10 @@ class Start:
             due=at is None or inputs.now >= at,
             blocker=misfit(job.problem)
             if job.problem is not None
-            else obstacle(inputs.around, attempt.airflow, attempt.dag_id),
+            else find_blocker(inputs.catalog, attempt.airflow, attempt.dag_id),
             superseded=superseded,
             rerun=rerun,
-            may_have_run=once_per_spec and current.attempt is None and inputs.effort.newest is None,
+            may_have_run=once_per_spec and current.attempt is None and inputs.transient.newest is None,
         )
 
 
@@ -85,17 +85,17 @@ def backoff_ends_at(status: MLJobStatus) -> datetime | None:
 
 
 def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> datetime | None:
-    trouble, times = inputs.effort.trouble, []
+    last_error, times = inputs.transient.last_error, []
     if not current.open and change is not SpecChange.RENEWED:
         times.append(backoff_ends_at(inputs.job.status))
-    if trouble is not None and trouble.generation == inputs.job.generation:
-        times.append(trouble.retry_at)
+    if last_error is not None and last_error.generation == inputs.job.generation:
+        times.append(last_error.retry_at)
     return max((at for at in times if at is not None), default=None)
 
 
 def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, presence: Presence) -> bool:
-    nothing_to_clear = inputs.effort.cleared_nothing or (current.by_clearing and presence.absent)
-    moved = current.open and not current.by_clearing and current.run.airflow != inputs.target != NOWHERE
+    nothing_to_clear = inputs.transient.cleared_nothing or (current.by_clearing and presence.absent)
+    moved = current.open and not current.by_clearing and current.run.airflow != inputs.target != NO_AIRFLOW
     return change is SpecChange.RENEWED or nothing_to_clear or (moved and change is not SpecChange.REFUSED)
 
 
@@ -129,7 +129,7 @@ def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
 def _run_of_its_own(
     inputs: Inputs, last: Attempt | None, change: SpecChange, number: int, unused: str | None = None
 ) -> Attempt:
-    newest = inputs.effort.newest or 0 if last is None else 0
+    newest = inputs.transient.newest or 0 if last is None else 0
     attempt = attempts.next_run(inputs.job, inputs.prefix, number, airflow=inputs.target, unused=unused, newest=newest)
     if last is None or change is not SpecChange.REFUSED:
         return attempt

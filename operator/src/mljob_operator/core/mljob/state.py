@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ..airflow_instance.catalog import Surroundings
-from ..run.observed_run import Ledger
+from ..airflow_instance.catalog import AirflowCatalog
+from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from .cancellation import Cancellation, retry_at
 from .confirmation import Confirmation
@@ -20,7 +20,7 @@ from .pausing import Pausing
 from .presence import Presence
 from .spec_change import SpecChange, spec_change
 from .starting import Start
-from .transient_state import Effort
+from .transient_state import TransientState
 
 
 class Stage(StrEnum):
@@ -81,14 +81,14 @@ class State:
         return self.inputs.job
 
     @property
-    def ledger(self) -> Ledger:
+    def observed_run(self) -> ObservedRun:
         """What is known of the run."""
-        return self.inputs.ledger
+        return self.inputs.observed_run
 
     @property
-    def effort(self) -> Effort:
+    def transient(self) -> TransientState:
         """What this process has tried."""
-        return self.inputs.effort
+        return self.inputs.transient
 
     @property
     def now(self) -> datetime:
@@ -96,9 +96,9 @@ class State:
         return self.inputs.now
 
     @property
-    def around(self) -> Surroundings:
+    def catalog(self) -> AirflowCatalog:
         """The Airflows, and what they mean for this MLJob."""
-        return self.inputs.around
+        return self.inputs.catalog
 
     @property
     def run(self) -> RunKey:
@@ -147,4 +147,4 @@ def _stage(
         return Stage.CANCELLING if current.open else Stage.STOPPED
     if not current.active:
         return Stage.RETAINED
-    return Stage.COLLECTING if inputs.ledger.over else Stage.RUNNING
+    return Stage.COLLECTING if inputs.observed_run.over else Stage.RUNNING

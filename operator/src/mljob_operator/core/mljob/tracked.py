@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..run.observed_run import Ledger
+from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 from .job import Job
-from .transient_state import Effort
+from .transient_state import TransientState
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +16,14 @@ class TrackedJob:
 
     Attributes:
         job: The MLJob as last read or written.
-        ledger: What is known of the newest attempt's run.
+        observed run: What is known of the newest attempt's run.
         effort: What this process has tried for the attempt.
         outputs: What the run's tasks published; None: Airflow was not asked yet.
         confirmed_at: When a write was sent that the API server accepted, in the event loop's seconds: ``job`` was the latest version then.
     """
 
     job: Job
-    ledger: Ledger = field(default_factory=Ledger)
-    effort: Effort = field(default_factory=Effort)
+    observed_run: ObservedRun = field(default_factory=ObservedRun)
+    transient: TransientState = field(default_factory=TransientState)
     outputs: Outputs | None = None
     confirmed_at: float = float("-inf")

@@ -10,7 +10,7 @@ from .attempts import Attempt
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class LastError:
     """What keeps an MLJob from going on.
 
     Attributes:
@@ -33,7 +33,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class TransientState:
     """What this process has tried for an attempt.
 
     Attributes:
@@ -61,7 +61,7 @@ class Effort:
     """
 
     attempt: Attempt | None = None
-    trouble: Trouble | None = None
+    last_error: LastError | None = None
     kept_by: str | None = None
     newest: int | None = None
     counted: int = 0
@@ -75,7 +75,7 @@ class Effort:
     cancel_dag_refused: str | None = None
     cancelled_directly_at: datetime | None = None
     retention_noted: bool = False
-    children_seen_to: bool = False
+    children_handled: bool = False
     looked_up_at: datetime | None = None
     over_since: datetime | None = None
     doubt: bool = False

@@ -20,7 +20,7 @@ from .states import RunState
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BackfillRequest:
     """What Airflow is asked for.
 
     Attributes:
@@ -37,7 +37,7 @@ class Order:
     conf: Mapping[str, Any]
 
     @classmethod
-    def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> Order:
+    def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> BackfillRequest:
         """What a spec asks for."""
         assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
         wanted = spec.backfill
@@ -46,12 +46,12 @@ class Order:
         )
 
     @classmethod
-    def like(cls, earlier: Backfill, spec: MLJobSpec) -> Order:
+    def like(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
         """The same as a backfill that is in Airflow, which does not tell its direction."""
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
-    def of_failed(self) -> Order:
+    def of_failed(self) -> BackfillRequest:
         """The same range; runs that failed in it are run again, and those that are missing are made."""
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
@@ -85,11 +85,11 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class BackfillRun:
     """A run of a backfill.
 
     Attributes:
-        run: Its state: as REST says, once it is one of a :class:`Course`.
+        run: Its state: as REST says, once it is one of a :class:`ObservedBackfill`.
         date: Its logical date; None where an event doesn't say.
         attempt: The attempt that made it or ran it again; None where an event doesn't say.
         heard: What events say of the run beyond REST's word: a hint, which may be shown and decides nothing.
@@ -110,7 +110,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ObservedBackfill:
     """All that is known of a backfill and its runs. A value: every change makes a new one.
 
     Attributes:
@@ -120,22 +120,22 @@ class Course:
     """
 
     backfill: Backfill
-    members: Mapping[str, Member] = field(default_factory=dict)
+    members: Mapping[str, BackfillRun] = field(default_factory=dict)
     not_created: int = 0
     stirred: datetime | None = None
 
     @property
-    def shown(self) -> Course:
+    def shown(self) -> ObservedBackfill:
         """The same for people: with what events say."""
         return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 
     @property
-    def active(self) -> list[Member]:
+    def active(self) -> list[BackfillRun]:
         """Runs that have not ended."""
         return [member for member in self.members.values() if not member.over]
 
     @property
-    def failed(self) -> list[Member]:
+    def failed(self) -> list[BackfillRun]:
         """Runs that failed, in the order of their dates."""
         failed = [member for member in self.members.values() if member.run.state is RunState.FAILED]
         return sorted(failed, key=lambda member: (member.date is None, member.date, member.run_id))
@@ -160,7 +160,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class BackfillSnapshot:
     """What Airflow's REST API says of a backfill, and of all of its runs.
 
     Attributes:
@@ -168,34 +168,34 @@ class Survey:
     """
 
     backfill: Backfill
-    members: tuple[Member, ...]
+    members: tuple[BackfillRun, ...]
     not_created: int
     final: bool = False
 
 
-def surveyed(old: Course | None, survey: Survey) -> Course:
+def surveyed(old: ObservedBackfill | None, survey: BackfillSnapshot) -> ObservedBackfill:
     """A run that the survey has not was deleted, or another backfill has taken it over."""
     before = old.members if old is not None else {}
     now = {member.run_id: _later(before.get(member.run_id), member, final=survey.final) for member in survey.members}
-    return Course(survey.backfill, now, survey.not_created, old.stirred if old is not None else None)
+    return ObservedBackfill(survey.backfill, now, survey.not_created, old.stirred if old is not None else None)
 
 
-def joined(course: Course, member: Member) -> Course:
+def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
     """What the change feed or an event says of one run. Of a run that is not known, an event does not say whose it is."""
-    old, stirred = course.members.get(member.run_id), course.stirred
+    old, stirred = observed_backfill.members.get(member.run_id), observed_backfill.stirred
     if member.run.source is StatusSource.KAFKA:
         if old is None or old.denied == member.run.event_id:
-            return course
+            return observed_backfill
         new = replace(old, heard=heard_of_run(old.run, old.heard, member.run))
         stirred = max(filter(None, (stirred, member.run.seen)))
     elif old is not None and (member.attempt or 0) < (old.attempt or 0):
-        return course
+        return observed_backfill
     else:
         new = _later(old, member)
-    return replace(course, members={**course.members, member.run_id: new}, stirred=stirred)
+    return replace(observed_backfill, members={**observed_backfill.members, member.run_id: new}, stirred=stirred)
 
 
-def _later(old: Member | None, new: Member, *, final: bool = False) -> Member:
+def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
     """A run after an answer of REST."""
     if old is None or final:
         return new
@@ -214,17 +214,17 @@ def _later(old: Member | None, new: Member, *, final: bool = False) -> Member:
     )
 
 
-def _shown(member: Member) -> Member:
+def _shown(member: BackfillRun) -> BackfillRun:
     return replace(member, run=later_run(member.run, member.heard), heard=None) if member.heard else member
 
 
-def as_one_run(course: Course) -> RunFact:
+def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
     """The backfill as if it were a run: queued until a run of it starts, then running until all have ended, failed if one has failed."""
-    backfill, runs = course.backfill, [member.run for member in course.members.values()]
+    backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.at, default=None)
     begun = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created)]
-    if course.over:
-        state = RunState.FAILED if course.failed or course.empty else RunState.SUCCESS
+    if observed_backfill.over:
+        state = RunState.FAILED if observed_backfill.failed or observed_backfill.empty else RunState.SUCCESS
     else:
         state = RunState.RUNNING if begun else RunState.QUEUED
     ends = [run.end or run.at for run in begun]
@@ -234,7 +234,7 @@ def as_one_run(course: Course) -> RunFact:
         at=newest.at if newest else backfill.created,
         seen=max((run.seen for run in runs), default=backfill.created),
         start=min((run.start for run in begun if run.start is not None), default=None),
-        end=max(ends, default=backfill.completed) if course.over else None,
+        end=max(ends, default=backfill.completed) if observed_backfill.over else None,
         created=backfill.created,
     )
 

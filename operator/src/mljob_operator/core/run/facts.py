@@ -1,6 +1,6 @@
 """What somebody says of a run or a task instance: an event on Kafka or an answer of Airflow's REST API, in one form.
 
-Facts from both sources are folded by the same rules (:mod:`.ledger`); what differs between them is kept as data, so that the
+Facts from both sources are folded by the same rules (:mod:`.observed run`); what differs between them is kept as data, so that the
 rules can be read in one place.
 """
 

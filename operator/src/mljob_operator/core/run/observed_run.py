@@ -1,16 +1,16 @@
 """All that is known of one run: the fold.
 
-Kafka is the edge, REST is the level. An event is a hint: it is shown at once, and decides nothing. The run's own state (``Ledger.run``) comes
-from REST alone; what events say beyond it is beside it (``Ledger.heard``).
+Kafka is the edge, REST is the level. An event is a hint: it is shown at once, and decides nothing. The run's own state (``ObservedRun.run``) comes
+from REST alone; what events say beyond it is beside it (``ObservedRun.heard``).
 
 Events are ordered among themselves by identity (task id, map index), then try, then the state's rank within the try, then the clock, so that
-doubled, late and reordered events end in the same ledger. REST is the truth, but an answer can be older than an event that overtook it: within
+doubled, late and reordered events end in the same observed run. REST is the truth, but an answer can be older than an event that overtook it: within
 ``GRACE`` of an event, REST may move a task forward and not back. The change feed overlaps by more than that, so what is held back is heard
 again. The end of a try stands for ``CONFIRMED_WITHIN``: the worker publishes the end before it reports the end to Airflow.
 
 The change feed tells only what changes, so it never contradicts an event that is wrong. An event that REST has not confirmed within
 ``CONFIRMED_WITHIN`` makes the operator list the run's tasks once, and that list is right. An event that REST has contradicted is remembered
-(``Ledger.denied``): a copy of it changes nothing.
+(``ObservedRun.denied``): a copy of it changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from mljob_contract.mljob import StatusSource
 
-from .backfill import Course, Member, Survey, as_one_run, joined, surveyed
+from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, joined, surveyed
 from .facts import (
     EventId,
     Failure,
@@ -59,7 +59,7 @@ _Timed = TypeVar("_Timed", Report, Failure)
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class ObservedRun:
     """One run and its task instances. A value: every change makes a new one.
 
     Attributes:
@@ -69,7 +69,7 @@ class Ledger:
         listed: Whether all task instances were listed after the run had ended: there is nothing more to learn.
         complete: Whether the whole of the run's task instances is known, so that counts can be shown as totals.
         missed_at: When Airflow first said that it has no such run (operator's clock), since it last said that it has one; None: it did not.
-        gone: Whether it said so again, long enough after that.
+        not_found: Whether it said so again, long enough after that.
         denied: Events that REST has contradicted; of a backfill's run, the run has them.
         since: What is said of the run from before this is about an earlier attempt, whose run was cleared; None: there was none.
         course: Of an MLJob that is a backfill, its runs; ``run`` is then what they come to together.
@@ -81,10 +81,10 @@ class Ledger:
     listed: bool = False
     complete: bool = False
     missed_at: datetime | None = None
-    gone: bool = False
+    not_found: bool = False
     denied: tuple[EventId, ...] = ()
     since: datetime | None = None
-    course: Course | None = None
+    observed_backfill: ObservedBackfill | None = None
 
     @property
     def over(self) -> bool:
@@ -107,14 +107,16 @@ class Ledger:
         seen = [fact.seen for fact in self.tasks.values() if fact.unconfirmed]
         if self.heard is not None and self.heard_end is None:
             seen.append(self.heard.seen)
-        if self.course is not None:
-            seen += [member.heard.seen for member in self.course.members.values() if member.heard is not None]
+        if self.observed_backfill is not None:
+            seen += [
+                member.heard.seen for member in self.observed_backfill.members.values() if member.heard is not None
+            ]
         return min(seen, default=None)
 
     @property
     def contradicted(self) -> frozenset[EventId]:
         """Events that REST has contradicted, of the run and its tasks, or of a backfill's runs."""
-        members = self.course.members.values() if self.course is not None else ()
+        members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
     @property
@@ -123,65 +125,74 @@ class Ledger:
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 
-def fold(ledger: Ledger, facts: Iterable[TaskFact | RunFact | Member]) -> Ledger:
-    """Add events, and of a backfill what the change feed says of its runs. The same ones again, or in another sequence, give the same ledger."""
-    heard = ledger.heard
+def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
+    """Add events, and of a backfill what the change feed says of its runs. The same ones again, or in another sequence, give the same observed run."""
+    heard = observed_run.heard
     tasks: dict[TaskKey, TaskFact] | None = None
-    course = ledger.course
+    observed_backfill = observed_run.observed_backfill
     for fact in facts:
-        if isinstance(fact, Member):
-            course = joined(course, fact) if course is not None else None
+        if isinstance(fact, BackfillRun):
+            observed_backfill = joined(observed_backfill, fact) if observed_backfill is not None else None
             continue
         if isinstance(fact, RunFact):
-            heard = _heard(ledger, heard, fact)
+            heard = _heard(observed_run, heard, fact)
             continue
-        if fact.event_id in ledger.denied:
+        if fact.event_id in observed_run.denied:
             continue
-        heard = _heard(ledger, heard, started_by(fact))
-        known = ledger.tasks if tasks is None else tasks
+        heard = _heard(observed_run, heard, started_by(fact))
+        known = observed_run.tasks if tasks is None else tasks
         old = known.get(fact.key)
         if old is None and len(known) >= MAX_TASKS:
             continue
-        new = fact if old is None else _merge(old, fact, past=_of_before(fact, ledger.run))
+        new = fact if old is None else _merge(old, fact, past=_of_before(fact, observed_run.run))
         if new is not old:
             if tasks is None:
-                tasks = dict(ledger.tasks)
+                tasks = dict(observed_run.tasks)
             tasks[fact.key] = new
-    if course is not ledger.course and course is not None:
-        return _with_course(ledger, course)
-    if heard is ledger.heard and tasks is None:
-        return ledger
-    return replace(ledger, heard=heard, tasks=ledger.tasks if tasks is None else _without_placeholders(tasks))
+    if observed_backfill is not observed_run.observed_backfill and observed_backfill is not None:
+        return _with_course(observed_run, observed_backfill)
+    if heard is observed_run.heard and tasks is None:
+        return observed_run
+    return replace(
+        observed_run, heard=heard, tasks=observed_run.tasks if tasks is None else _without_placeholders(tasks)
+    )
 
 
-def _heard(ledger: Ledger, heard: RunFact | None, event: RunFact) -> RunFact | None:
+def _heard(observed_run: ObservedRun, heard: RunFact | None, event: RunFact) -> RunFact | None:
     """What events say of the run, with one more: one that is about this attempt, and that REST has not contradicted."""
-    past = ledger.since is not None and _moment(event) < ledger.since
-    return heard if past or event.event_id in ledger.denied else heard_of_run(ledger.run, heard, event)
+    past = observed_run.since is not None and _moment(event) < observed_run.since
+    return heard if past or event.event_id in observed_run.denied else heard_of_run(observed_run.run, heard, event)
 
 
-def survey(ledger: Ledger, found: Survey) -> Ledger:
+def survey(observed_run: ObservedRun, found: BackfillSnapshot) -> ObservedRun:
     """Take in what REST says of a backfill."""
-    ledger = _with_course(ledger, surveyed(ledger.course, found))
-    return replace(ledger, complete=True, listed=ledger.listed or found.final, missed_at=None, gone=False)
+    observed_run = _with_course(observed_run, surveyed(observed_run.observed_backfill, found))
+    return replace(
+        observed_run, complete=True, listed=observed_run.listed or found.final, missed_at=None, not_found=False
+    )
 
 
-def _with_course(ledger: Ledger, course: Course) -> Ledger:
-    run = as_one_run(course)
-    run = later_run(ledger.run, run) if ledger.over else run
-    return replace(ledger, course=course, run=run, heard=heard_of_run(run, None, as_one_run(course.shown)))
+def _with_course(observed_run: ObservedRun, observed_backfill: ObservedBackfill) -> ObservedRun:
+    run = as_one_run(observed_backfill)
+    run = later_run(observed_run.run, run) if observed_run.over else run
+    return replace(
+        observed_run,
+        observed_backfill=observed_backfill,
+        run=run,
+        heard=heard_of_run(run, None, as_one_run(observed_backfill.shown)),
+    )
 
 
-def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
+def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
     """Take in what REST says."""
-    run, heard, answer = ledger.run, ledger.heard, snapshot.run
+    run, heard, answer = observed_run.run, observed_run.heard, snapshot.run
     contradicted: list[EventId] = []
     if answer is not None:
-        run = _later_run(run, answer, ledger.since)
+        run = _later_run(run, answer, observed_run.since)
         if heard is not None and denies(answer, heard, snapshot.requested_at):
             contradicted.append(heard.event_id)
         heard = heard_after_answer(heard, run, answer, snapshot.requested_at)
-    tasks = dict(ledger.tasks)
+    tasks = dict(observed_run.tasks)
     for fact in snapshot.tasks:
         old = tasks.get(fact.key)
         if old is None:
@@ -199,44 +210,44 @@ def observe(ledger: Ledger, snapshot: Snapshot) -> Ledger:
                 del tasks[key]
                 contradicted += [fact.event_id] if fact.unconfirmed else []
     return replace(
-        ledger,
+        observed_run,
         run=run,
         heard=heard,
         tasks=_without_placeholders(tasks),
-        complete=ledger.complete or snapshot.complete,
-        listed=ledger.listed or (snapshot.complete and snapshot.final),
-        missed_at=ledger.missed_at if answer is None else None,
-        gone=ledger.gone and answer is None,
-        denied=(ledger.denied + tuple(contradicted))[-MAX_DENIED:],
+        complete=observed_run.complete or snapshot.complete,
+        listed=observed_run.listed or (snapshot.complete and snapshot.final),
+        missed_at=observed_run.missed_at if answer is None else None,
+        not_found=observed_run.not_found and answer is None,
+        denied=(observed_run.denied + tuple(contradicted))[-MAX_DENIED:],
     )
 
 
-def missed(ledger: Ledger, asked_at: datetime, arrives_by: datetime | None) -> Ledger:
+def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
     """Take in that Airflow says it has no such run.
 
     One such answer may be wrong, and what follows from it can't be undone. So it counts when Airflow says so again, ``ABSENCE_TAKES`` later.
     ``arrives_by`` is when a submission without an answer has arrived, if it ever does: what Airflow said before that proves nothing.
     """
-    first = ledger.missed_at
+    first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
         first = asked_at
-    return replace(ledger, missed_at=first, gone=asked_at >= first + ABSENCE_TAKES)
+    return replace(observed_run, missed_at=first, not_found=asked_at >= first + ABSENCE_TAKES)
 
 
-def unasked(ledger: Ledger) -> bool:
+def unasked(observed_run: ObservedRun) -> bool:
     """Whether a task awaits input and it is not known for what."""
-    return any(fact.awaits_input and fact.question is None for fact in ledger.tasks.values())
+    return any(fact.awaits_input and fact.question is None for fact in observed_run.tasks.values())
 
 
-def ask(ledger: Ledger, questions: Mapping[TaskKey, Question]) -> Ledger:
+def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
     """Note what is asked. A wait that is in no answer has its question too, an unknown one: each is asked for once."""
     tasks = {
         key: replace(fact, question=questions.get(key) or Question(fact.try_number))
         if fact.awaits_input and fact.question is None
         else fact
-        for key, fact in ledger.tasks.items()
+        for key, fact in observed_run.tasks.items()
     }
-    return replace(ledger, tasks=tasks)
+    return replace(observed_run, tasks=tasks)
 
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:

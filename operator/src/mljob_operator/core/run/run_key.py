@@ -8,7 +8,7 @@ from typing import NamedTuple
 Key = tuple[str, str]
 """An MLJob: namespace and name."""
 
-OWN = ""
+SETTINGS_AIRFLOW = ""
 """The name of the Airflow of the operator's settings; no AirflowInstance can have it."""
 
 
@@ -19,7 +19,7 @@ class RunKey(NamedTuple):
     its parent. Whatever is said of a run counts for the run with all three.
 
     Attributes:
-        airflow: The Airflow, by the name of its AirflowInstance; ``OWN``: that of the operator's settings.
+        airflow: The Airflow, by the name of its AirflowInstance; ``SETTINGS_AIRFLOW``: that of the operator's settings.
         dag_id: The DAG.
         run_id: The dag run's id; of a backfill, the id in its marker.
     """

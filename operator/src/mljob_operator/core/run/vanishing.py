@@ -21,7 +21,7 @@ from datetime import datetime
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 
-from .run_key import OWN, Key
+from .run_key import SETTINGS_AIRFLOW, Key
 
 REASON = "RunsVanished"
 """Of the condition Ready, and of MLJobs whose runs are missing."""
@@ -258,7 +258,7 @@ def reported(airflow: str, vanished: Vanished, url: str) -> str:
 
 
 def _how_to_go_on(airflow: str) -> str:
-    if airflow == OWN:
+    if airflow == SETTINGS_AIRFLOW:
         command = "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
     else:
         command = (

@@ -16,8 +16,8 @@ from mljob_contract.mljob import ConditionStatus
 
 from ..airflow_instance.instance import Instance, sends_in_the_clear
 from ..run.run_key import Key
-from .conditions import Wanted, transition
-from .events import NORMAL, WARNING, Notice
+from .conditions import DesiredCondition, transition
+from .events import NORMAL, WARNING, KubeEvent
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
 """How old ``lastProbeTime`` gets while nothing else changes: a patch each few seconds would tell nobody anything (as a node's status)."""
@@ -115,7 +115,7 @@ def report(view: View) -> dict[str, Any]:
     return new.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def notices(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Notice]:
+def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
     """What to tell of the step from ``old`` to ``new``: each condition that has another reason than before."""
     before = {condition.type: condition for condition in old.conditions or ()}
     told = []
@@ -132,18 +132,20 @@ def notices(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Noti
             # As it should be from the beginning.
             continue
         good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
-        told.append(Notice(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
+        told.append(KubeEvent(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
     return told
 
 
-def _conditions(view: View) -> list[Wanted]:
+def _conditions(view: View) -> list[DesiredCondition]:
     wanted = [_ready(view)]
     if view.health is not None:
         ill = [part for part, state in view.health.model_dump(by_alias=True).items() if state not in (HEALTHY, None)]
         wanted.append(
-            Wanted("Healthy", False, "Unhealthy", f"Airflow says that these are not healthy: {', '.join(ill)}.")
+            DesiredCondition(
+                "Healthy", False, "Unhealthy", f"Airflow says that these are not healthy: {', '.join(ill)}."
+            )
             if ill
-            else Wanted("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
+            else DesiredCondition("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
         )
     if view.brokers is not None and (events := _events(view, view.brokers)) is not None:
         wanted.append(events)
@@ -156,7 +158,7 @@ def _conditions(view: View) -> list[Wanted]:
         wanted.append(_access_credentials(view))
     if sends_in_the_clear(view.instance.spec.url, view.namespaces):
         wanted.append(
-            Wanted(
+            DesiredCondition(
                 "Secure",
                 False,
                 "PlainHttp",
@@ -167,12 +169,12 @@ def _conditions(view: View) -> list[Wanted]:
     return wanted
 
 
-def _ready(view: View) -> Wanted:
+def _ready(view: View) -> DesiredCondition:
     if not view.instance.deleting:
-        return Wanted("Ready", view.readiness.ready, view.readiness.reason, view.readiness.message)
+        return DesiredCondition("Ready", view.readiness.ready, view.readiness.reason, view.readiness.message)
     users = [f"{namespace}/{name}" for namespace, name in view.users]
     more = f" and {len(users) - MAX_NAMED} more" if len(users) > MAX_NAMED else ""
-    return Wanted(
+    return DesiredCondition(
         "Ready",
         False,
         "Deleting",
@@ -181,12 +183,14 @@ def _ready(view: View) -> Wanted:
     )
 
 
-def _events(view: View, link: Brokers) -> Wanted | None:
+def _events(view: View, link: Brokers) -> DesiredCondition | None:
     """Whether events arrive. Without them statuses come from REST, so the instance stays ready; brokers that are away for a moment are not told of."""
     if link.connected:
-        return Wanted("EventsConnected", True, "EventsConnected", f"The brokers {link.brokers} are connected.")
+        return DesiredCondition(
+            "EventsConnected", True, "EventsConnected", f"The brokers {link.brokers} are connected."
+        )
     if link.problem is not None:
-        return Wanted(
+        return DesiredCondition(
             "EventsConnected",
             False,
             "BrokersUnreachable",
@@ -194,11 +198,11 @@ def _events(view: View, link: Brokers) -> Wanted | None:
         )
     for before in view.instance.status.conditions or ():
         if before.type == "EventsConnected":
-            return Wanted(before.type, before.status == ConditionStatus.TRUE, before.reason, before.message)
+            return DesiredCondition(before.type, before.status == ConditionStatus.TRUE, before.reason, before.message)
     return None
 
 
-def _access_credentials(view: View) -> Wanted:
+def _access_credentials(view: View) -> DesiredCondition:
     """Whether each team's login works. One that doesn't is that team's trouble, so the instance stays ready."""
     problems = [
         (f"spec.access[{place}].credentials: {problem.message}", problem.reason)
@@ -206,12 +210,12 @@ def _access_credentials(view: View) -> Wanted:
         if rule.credentials is not None and (problem := view.logins.get(rule.credentials)) is not None
     ]
     if not problems:
-        return Wanted(
+        return DesiredCondition(
             "AccessCredentials", True, "AccessCredentials", "The credentials of the access rules can be used."
         )
     more = f" And {len(problems) - MAX_NAMED} more." if len(problems) > MAX_NAMED else ""
     told = " ".join(text for text, _ in problems[:MAX_NAMED])
-    return Wanted("AccessCredentials", False, problems[0][1], f"{told}{more}")
+    return DesiredCondition("AccessCredentials", False, problems[0][1], f"{told}{more}")
 
 
 def _is_limited(instance: Instance) -> bool:
@@ -219,12 +223,12 @@ def _is_limited(instance: Instance) -> bool:
     return any(limit is not None for limit in limits)
 
 
-def _default(view: View) -> Wanted:
+def _default(view: View) -> DesiredCondition:
     first, name = view.defaults[0] if view.defaults else view.instance.name, view.instance.name
     others = [other for other in view.defaults if other != name]
     if not others:
-        return Wanted("DefaultInstance", True, "DefaultInstance", "MLJobs without spec.airflowRef run in it.")
-    return Wanted(
+        return DesiredCondition("DefaultInstance", True, "DefaultInstance", "MLJobs without spec.airflowRef run in it.")
+    return DesiredCondition(
         "DefaultInstance",
         first == name,
         "SeveralDefaults",

@@ -12,12 +12,12 @@ from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatu
 from ..mljob.cancellation import CancelReason
 from ..mljob.pausing import RESUMING, Pausing
 from ..run import halt
-from ..run.backfill import Course, Member, as_one_run
-from ..run.observed_run import Ledger
+from ..run.backfill import BackfillRun, ObservedBackfill, as_one_run
+from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from ..run.states import RunState
 from .context import Context
-from .summary import Story
+from .summary import StatusSummary
 from .workload import dag_url
 
 BACKFILLS = "backfills"
@@ -35,49 +35,53 @@ class BackfillOfRuns:
         """The page of the DAG's backfills: Airflow has none of a single backfill."""
         return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
 
-    def fields(self, ledger: Ledger, url: str | None) -> dict[str, Any]:
+    def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
         """Its runs, once they are known."""
-        return fields_of(ledger.course, url) if ledger.course is not None else {}
+        return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
-    def in_progress(self, context: Context) -> Story:
+    def in_progress(self, context: Context) -> StatusSummary:
         """Paused, being paused, or how many of its runs go on."""
         state = context.state
-        course, run, stopped = state.ledger.course, state.ledger.shown_run, state.effort.halt
-        if course is None or run is None:
-            return Story(Phase.QUEUED, "Submitted", "Airflow has accepted the backfill.")
+        observed_backfill, run, stopped = (
+            state.observed_run.observed_backfill,
+            state.observed_run.shown_run,
+            state.transient.halt,
+        )
+        if observed_backfill is None or run is None:
+            return StatusSummary(Phase.QUEUED, "Submitted", "Airflow has accepted the backfill.")
         if state.pausing is not None:
             if not state.pausing.done:
-                return _being_paused(context, state.pausing, course)
+                return _being_paused(context, state.pausing, observed_backfill)
             if state.pausing.wanted:
-                return _suspended(course)
+                return _suspended(observed_backfill)
         if stopped is not None and run.state is RunState.QUEUED:
-            return Story(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
-        return under_way(course)
+            return StatusSummary(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
+        return under_way(observed_backfill)
 
-    def collecting(self, context: Context) -> Story:
+    def collecting(self, context: Context) -> StatusSummary:
         """As in progress: its runs have no outputs that are read."""
         return self.in_progress(context)
 
-    def succeeded(self, context: Context) -> Story:
+    def succeeded(self, context: Context) -> StatusSummary:
         """All of its runs succeeded."""
-        return succeeded_runs(context.state.ledger.course)
+        return succeeded_runs(context.state.observed_run.observed_backfill)
 
-    def failed(self, ledger: Ledger) -> Story:
+    def failed(self, observed_run: ObservedRun) -> StatusSummary:
         """Some of its runs failed."""
-        return failed_runs(ledger.course)
+        return failed_runs(observed_run.observed_backfill)
 
 
 BACKFILL = BackfillOfRuns()
 
 
-def fields_of(course: Course, url: str | None) -> dict[str, Any]:
+def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
     """``url`` is the page of the DAG's backfills; the pages of runs follow from it."""
-    course = course.shown
+    observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
-    states = Counter(member.run.state for member in course.members.values())
-    total = len(course.members)
-    ended = total - len(course.active)
-    failed = course.failed
+    states = Counter(member.run.state for member in observed_backfill.members.values())
+    total = len(observed_backfill.members)
+    ended = total - len(observed_backfill.active)
+    failed = observed_backfill.failed
     shown = [
         BackfillRunStatus(
             dag_run_id=member.run_id,
@@ -86,12 +90,12 @@ def fields_of(course: Course, url: str | None) -> dict[str, Any]:
         )
         for member in failed[:MAX_FAILED_RUNS]
     ]
-    runs = BackfillRuns.model_validate({"total": total, "not_created": course.not_created} | states)
+    runs = BackfillRuns.model_validate({"total": total, "not_created": observed_backfill.not_created} | states)
     return {
         "progress": f"{ended}/{total}",
-        "percent": 100 * ended // total if total else 100 if course.over else 0,
+        "percent": 100 * ended // total if total else 100 if observed_backfill.over else 0,
         "backfill": BackfillStatus(
-            id=course.backfill.id,
+            id=observed_backfill.backfill.id,
             runs=runs,
             failed_runs=shown or None,
             failed_runs_omitted=len(failed) - len(shown) or None,
@@ -99,83 +103,90 @@ def fields_of(course: Course, url: str | None) -> dict[str, Any]:
     }
 
 
-def under_way(course: Course) -> Story:
+def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
     """A backfill in progress."""
-    course = course.shown
-    total, states = len(course.members), Counter(member.run.state for member in course.members.values())
-    done, running, queued = total - len(course.active), states[RunState.RUNNING], states[RunState.QUEUED]
-    begun = as_one_run(course).state is not RunState.QUEUED
+    observed_backfill = observed_backfill.shown
+    total, states = (
+        len(observed_backfill.members),
+        Counter(member.run.state for member in observed_backfill.members.values()),
+    )
+    done, running, queued = total - len(observed_backfill.active), states[RunState.RUNNING], states[RunState.QUEUED]
+    begun = as_one_run(observed_backfill).state is not RunState.QUEUED
     phase = Phase.RUNNING if begun else Phase.QUEUED
-    if course.backfill.paused and queued:
-        return Story(
+    if observed_backfill.backfill.paused and queued:
+        return StatusSummary(
             phase,
             "BackfillPaused",
-            f"Backfill {course.backfill.id} was paused in Airflow: {_runs(queued)} will not start until it is unpaused on the DAG's page.",
+            f"Backfill {observed_backfill.backfill.id} was paused in Airflow: {_runs(queued)} will not start until it is unpaused on the DAG's page.",
         )
     if not total:
-        return Story(phase, "Queued", f"Airflow is making the runs of backfill {course.backfill.id}.")
+        return StatusSummary(
+            phase, "Queued", f"Airflow is making the runs of backfill {observed_backfill.backfill.id}."
+        )
     if not begun:
-        return Story(phase, "Queued", f"Airflow has made {_runs(total)}; none has started.")
-    failed = f", {len(course.failed)} of them failed" if course.failed else ""
-    return Story(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
+        return StatusSummary(phase, "Queued", f"Airflow has made {_runs(total)}; none has started.")
+    failed = f", {len(observed_backfill.failed)} of them failed" if observed_backfill.failed else ""
+    return StatusSummary(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
 
 
-def _suspended(course: Course) -> Story:
+def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
     """A backfill that was paused because the MLJob says so."""
-    running = sum(member.run.state is RunState.RUNNING for member in course.shown.members.values())
+    running = sum(member.run.state is RunState.RUNNING for member in observed_backfill.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
-    return Story(
+    return StatusSummary(
         Phase.SUSPENDED,
         "Suspended",
         f"The backfill is paused: no other run of it starts.{rest} Set spec.suspend to false to go on.",
     )
 
 
-def _being_paused(context: Context, pausing: Pausing, course: Course) -> Story:
+def _being_paused(context: Context, pausing: Pausing, observed_backfill: ObservedBackfill) -> StatusSummary:
     """Airflow has not accepted yet that the backfill is to be paused, or is to go on."""
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
-    phase = Phase.SUSPENDED if suspended else under_way(course).phase
+    phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
     if pausing.wanted:
-        return Story(phase, CancelReason.SUSPEND, f"The backfill is to be paused.{context.trouble}")
-    return Story(phase, RESUMING, f"The backfill is to go on.{context.trouble}")
+        return StatusSummary(phase, CancelReason.SUSPEND, f"The backfill is to be paused.{context.last_error}")
+    return StatusSummary(phase, RESUMING, f"The backfill is to go on.{context.last_error}")
 
 
-def succeeded_runs(course: Course | None) -> Story:
+def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
     """What is said of a backfill whose runs succeeded."""
-    if course is None:
-        return Story(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
-    left = course.not_created
+    if observed_backfill is None:
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
+    left = observed_backfill.not_created
     there = f"; {_runs(left)} of the range {_was(left)} there already (reprocessBehavior)" if left else ""
-    total = len(course.members)
+    total = len(observed_backfill.members)
     if not total:
-        return Story(Phase.SUCCEEDED, "Succeeded", f"There was nothing to run{there}.")
-    return Story(Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}.")
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"There was nothing to run{there}.")
+    return StatusSummary(
+        Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}."
+    )
 
 
-def failed_runs(course: Course | None) -> Story:
+def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
     """What is said of a backfill of which runs failed."""
-    if course is None:
-        return Story(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
-    if course.empty:
-        return Story(
+    if observed_backfill is None:
+        return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
+    if observed_backfill.empty:
+        return StatusSummary(
             Phase.FAILED,
             "BackfillEmpty",
-            f"Airflow closed backfill {course.backfill.id} without a run: making its runs broke off, or they were deleted.",
+            f"Airflow closed backfill {observed_backfill.backfill.id} without a run: making its runs broke off, or they were deleted.",
         )
-    if not course.failed:
-        return Story(
+    if not observed_backfill.failed:
+        return StatusSummary(
             Phase.FAILED,
             "BackfillRunsFailed",
             "Runs of it had failed when it ended. Since then they were run again, by hand or by another backfill, or deleted.",
         )
-    return Story(
+    return StatusSummary(
         Phase.FAILED,
         "BackfillRunsFailed",
-        f"{len(course.failed)} of {_runs(len(course.members))} failed: {dates(course.failed)}.",
+        f"{len(observed_backfill.failed)} of {_runs(len(observed_backfill.members))} failed: {dates(observed_backfill.failed)}.",
     )
 
 
-def dates(members: Sequence[Member]) -> str:
+def dates(members: Sequence[BackfillRun]) -> str:
     """The dates of runs, for a sentence."""
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)
@@ -184,7 +195,7 @@ def dates(members: Sequence[Member]) -> str:
     return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
 
-def _date(member: Member) -> str:
+def _date(member: BackfillRun) -> str:
     if member.date is None:
         return member.run_id
     midnight = (member.date.hour, member.date.minute, member.date.second) == (0, 0, 0)

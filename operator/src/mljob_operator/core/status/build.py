@@ -11,7 +11,7 @@ from ..conf.redaction import OPEN, Redaction
 from ..mljob import attempts
 from ..mljob.state import Stage, State
 from ..run.facts import RunFact, TaskFact
-from ..run.observed_run import LONG_AGO, Ledger
+from ..run.observed_run import LONG_AGO, ObservedRun
 from ..run.outputs import Outputs
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import stored_size
@@ -20,8 +20,8 @@ from .context import Context
 from .disclosure import disclosed
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
-from .summary import Story
-from .tasks import Summary, within_bounds
+from .summary import StatusSummary
+from .tasks import TaskSummary, within_bounds
 from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
@@ -51,7 +51,7 @@ def report(
             **_verdict(state, story),
             **_of_run(context),
             **_of_tasks(context, story),
-            **workload(state.job).fields(state.ledger, context.url),
+            **workload(state.job).fields(state.observed_run, context.url),
             **_of_outputs(outputs),
         }
     )
@@ -64,17 +64,17 @@ def _context(state: State, ui_url: str | None) -> Context:
     url = None
     if state.current.submitted:
         url = state.current.status.dag_run_url if ui_url is None else workload(state.job).url(ui_url, state.run)
-    return Context(state, _tasks(state.current.status, state.ledger, url), url)
+    return Context(state, _tasks(state.current.status, state.observed_run, url), url)
 
 
-def _tasks(old: MLJobStatus, ledger: Ledger, url: str | None) -> Summary | None:
+def _tasks(old: MLJobStatus, observed_run: ObservedRun, url: str | None) -> TaskSummary | None:
     """None keeps the stored list: after a restart a few events know less than the status that was written before."""
-    if not ledger.tasks or (old.progress is not None and not ledger.complete):
+    if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
-    return summarise_tasks(ledger, url)
+    return summarise_tasks(observed_run, url)
 
 
-def _verdict(state: State, story: Story) -> dict[str, Any]:
+def _verdict(state: State, story: StatusSummary) -> dict[str, Any]:
     old = state.current.status
     suspended = story.phase is Phase.SUSPENDED
     return {
@@ -92,20 +92,20 @@ def _of_run(context: Context) -> dict[str, Any]:
     new: dict[str, Any] = {}
     if state.current.submitted:
         new |= {"dag_run_url": context.url, "submit_time": _submit_time(state)}
-        if (run := state.ledger.shown_run) is not None:
+        if (run := state.observed_run.shown_run) is not None:
             new["dag_run_state"] = str(run.state)
             new["start_time"] = _whole(run.start) or state.current.status.start_time
-    newest = _newest(state.ledger)
+    newest = _newest(state.observed_run)
     if newest is not None and newest.at > LONG_AGO:
         new |= {"last_event_time": newest.at, "status_source": newest.source}
     return new
 
 
-def _of_tasks(context: Context, story: Story) -> dict[str, Any]:
+def _of_tasks(context: Context, story: StatusSummary) -> dict[str, Any]:
     state, tasks = context.state, context.tasks
     new: dict[str, Any] = {}
     if tasks is not None:
-        totals = state.ledger.complete or state.ledger.listed
+        totals = state.observed_run.complete or state.observed_run.listed
         new = {
             "progress": tasks.progress if totals else None,
             "percent": tasks.percent if totals else None,
@@ -125,7 +125,7 @@ def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
     return {"outputs": dict(outputs.values) or None, "outputs_omitted": list(outputs.omitted) or None}
 
 
-def _closed(context: Context, status: MLJobStatus, story: Story) -> MLJobStatus:
+def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
     """The status with the attempt in its history, where the attempt is over and the MLJob is not."""
     state = context.state
     if state.stage is not Stage.ENDED or story.phase in TERMINAL_PHASES:
@@ -135,9 +135,9 @@ def _closed(context: Context, status: MLJobStatus, story: Story) -> MLJobStatus:
     return attempts.close(status, entry.phase, entry.reason, entry.message, _ended_at(state), failed=failed)
 
 
-def _completed(context: Context, status: MLJobStatus, story: Story) -> MLJobStatus:
+def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
     """The status with the time of the MLJob's end, and the attempt counted where it failed for good."""
-    state, run = context.state, context.state.ledger.run
+    state, run = context.state, context.state.observed_run.run
     if story.phase not in TERMINAL_PHASES:
         return status
     if state.current.finished:
@@ -150,7 +150,7 @@ def _completed(context: Context, status: MLJobStatus, story: Story) -> MLJobStat
 
 
 def _ended_at(state: State) -> datetime:
-    run = state.ledger.run
+    run = state.observed_run.run
     return (run.end or run.at) if run is not None and run.ended else state.now
 
 
@@ -158,16 +158,16 @@ def _submit_time(state: State) -> datetime | None:
     """When the attempt's run was queued, on Airflow's clock, to the microsecond: after the attempt's end, a later time tells that the run was cleared.
     An attempt that was given up before its run was there has none, whatever arrives later.
     """
-    known, run = state.current.status.submit_time, state.ledger.run
+    known, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
         return known
     return run.created or known or run.at
 
 
-def _newest(ledger: Ledger) -> RunFact | TaskFact | None:
-    facts: list[RunFact | TaskFact] = list(ledger.tasks.values())
-    if ledger.shown_run is not None:
-        facts.append(ledger.shown_run)
+def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
+    facts: list[RunFact | TaskFact] = list(observed_run.tasks.values())
+    if observed_run.shown_run is not None:
+        facts.append(observed_run.shown_run)
     return max(facts, key=lambda fact: fact.at, default=None)
 
 

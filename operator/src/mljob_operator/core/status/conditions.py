@@ -15,7 +15,7 @@ from mljob_contract.mljob import Condition, ConditionStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredCondition:
     """A condition as it should read now."""
 
     type: str
@@ -25,7 +25,7 @@ class Wanted:
 
 
 def transition(
-    old: Sequence[Condition] | None, wanted: Iterable[Wanted], generation: int, now: datetime
+    old: Sequence[Condition] | None, wanted: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
     """The conditions to write: those wanted, with the old transition time where the status is the old one."""
     before = {condition.type: condition for condition in old or ()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..mljob.state import State
-from .tasks import Summary
+from .tasks import TaskSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Context:
     """
 
     state: State
-    tasks: Summary | None
+    tasks: TaskSummary | None
     url: str | None
 
     @property
@@ -27,7 +27,7 @@ class Context:
         return f" ({self.tasks.progress} tasks finished)" if self.tasks and self.tasks.progress else ""
 
     @property
-    def trouble(self) -> str:
+    def last_error(self) -> str:
         """What failed last, to follow a sentence; empty where nothing did."""
-        trouble = self.state.effort.trouble
-        return f" {trouble.message}" if trouble is not None else ""
+        last_error = self.state.transient.last_error
+        return f" {last_error.message}" if last_error is not None else ""

@@ -13,9 +13,9 @@ from mljob_contract.mljob import MLJobStatus
 
 from ..conf.redaction import OPEN, WITHHELD, Redaction
 from ..mljob.state import State
-from ..mljob.transient_state import Effort
+from ..mljob.transient_state import TransientState
 from ..run.facts import Failure, TaskFact
-from ..run.observed_run import Ledger
+from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 
 Tell = Callable[[str], str]
@@ -31,16 +31,20 @@ def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[
     if redaction == OPEN:
         return s, outputs
     told = frozenset() if redaction.complete else _told(s.job.status)
-    ledger = _ledger(s.ledger, partial(_tell, redaction=redaction, told=told))
-    effort = _effort(s.effort, redaction.outside if _has_run(s) else redaction.text)
-    return replace(s, inputs=replace(s.inputs, ledger=ledger, effort=effort)), _outputs(outputs, redaction)
+    observed_run = _ledger(s.observed_run, partial(_tell, redaction=redaction, told=told))
+    transient = _effort(s.transient, redaction.outside if _has_run(s) else redaction.text)
+    return replace(s, inputs=replace(s.inputs, observed_run=observed_run, transient=transient)), _outputs(
+        outputs, redaction
+    )
 
 
 def may_quote(s: State) -> bool:
     """Whether there is something to tell that may quote the conf of the MLJob's run: texts of its tasks, or an error about it."""
-    effort = s.effort
-    error = effort.trouble is not None or effort.kept_by is not None or effort.cancel_dag_refused is not None
-    return _has_run(s) and (error or any(_texts(fact) for fact in s.ledger.tasks.values()))
+    transient = s.transient
+    error = (
+        transient.last_error is not None or transient.kept_by is not None or transient.cancel_dag_refused is not None
+    )
+    return _has_run(s) and (error or any(_texts(fact) for fact in s.observed_run.tasks.values()))
 
 
 def _has_run(s: State) -> bool:
@@ -69,9 +73,10 @@ def _told(status: MLJobStatus) -> frozenset[str]:
     return frozenset(found)
 
 
-def _ledger(ledger: Ledger, tell: Tell) -> Ledger:
+def _ledger(observed_run: ObservedRun, tell: Tell) -> ObservedRun:
     return replace(
-        ledger, tasks={key: _task(fact, tell) if _texts(fact) else fact for key, fact in ledger.tasks.items()}
+        observed_run,
+        tasks={key: _task(fact, tell) if _texts(fact) else fact for key, fact in observed_run.tasks.items()},
     )
 
 
@@ -92,12 +97,12 @@ def _failure(failure: Failure, tell: Tell) -> Failure:
     return replace(failure, message=tell(failure.message), type=kind if kind != WITHHELD else None)
 
 
-def _effort(effort: Effort, tell: Tell) -> Effort:
+def _effort(transient: TransientState, tell: Tell) -> TransientState:
     """Errors, which quote what Airflow says of a request."""
-    trouble, kept_by, refused = effort.trouble, effort.kept_by, effort.cancel_dag_refused
+    last_error, kept_by, refused = transient.last_error, transient.kept_by, transient.cancel_dag_refused
     return replace(
-        effort,
-        trouble=replace(trouble, message=tell(trouble.message)) if trouble is not None else None,
+        transient,
+        last_error=replace(last_error, message=tell(last_error.message)) if last_error is not None else None,
         kept_by=tell(kept_by) if kept_by is not None else None,
         cancel_dag_refused=tell(refused) if refused is not None else None,
     )

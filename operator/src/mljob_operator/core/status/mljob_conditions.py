@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from mljob_contract.mljob import Phase
 
-from ..airflow_instance.catalog import Obstacle
+from ..airflow_instance.catalog import Blocker
 from ..mljob.cancellation import CancelReason
 from ..mljob.pausing import RESUMING
 from ..mljob.spec_change import SpecChange
 from ..mljob.state import Stage, State
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
-from .conditions import Wanted
+from .conditions import DesiredCondition
 from .messages import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from .summary import Story
+from .summary import StatusSummary
 
 _REFUSED = (
     "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change is not acted on. "
@@ -24,16 +24,16 @@ _REFUSED = (
 _UNREADABLE = "{}. A run that is there is not touched by it. Change the spec to have it acted on."
 
 
-def conditions_of(state: State, story: Story) -> list[Wanted]:
+def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
     """Complete, Failed, Suspended, SpecApplied, Reconciling and Stalled, as far as the state has them."""
     unapplied = _unapplied(state)
     wanted = [*_verdict(story), *_suspended(state, story), *unapplied]
     if (blocker := rerun_blocker(state)) is not None:
         return [
             *wanted,
-            Wanted("SpecApplied", False, blocker.reason, blocker.message),
-            Wanted("Reconciling", not blocker.stalls, blocker.reason, blocker.message),
-            Wanted("Stalled", blocker.stalls, blocker.reason, blocker.message),
+            DesiredCondition("SpecApplied", False, blocker.reason, blocker.message),
+            DesiredCondition("Reconciling", not blocker.stalls, blocker.reason, blocker.message),
+            DesiredCondition("Stalled", blocker.stalls, blocker.reason, blocker.message),
         ]
     stuck = story.phase is Phase.PENDING and _is_hopeless(state)
     held = story.phase is Phase.SUSPENDED and state.job.spec.suspend
@@ -45,34 +45,34 @@ def conditions_of(state: State, story: Story) -> list[Wanted]:
     return [*wanted, _told("Stalled", stuck or story.phase in (Phase.FAILED, Phase.CANCELLED), story)]
 
 
-def rerun_blocker(state: State) -> Obstacle | None:
+def rerun_blocker(state: State) -> Blocker | None:
     """What keeps a finished MLJob from running the other spec that it has got; None: nothing does, or there is no other spec."""
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
 
 
-def _verdict(story: Story) -> list[Wanted]:
+def _verdict(story: StatusSummary) -> list[DesiredCondition]:
     if story.phase is Phase.SUCCEEDED:
-        return [Wanted("Complete", True, story.reason, story.message)]
+        return [DesiredCondition("Complete", True, story.reason, story.message)]
     if story.phase in (Phase.FAILED, Phase.CANCELLED):
-        return [Wanted("Failed", True, story.reason, story.message)]
+        return [DesiredCondition("Failed", True, story.reason, story.message)]
     return []
 
 
-def _told(kind: str, holds: bool, story: Story) -> Wanted:
+def _told(kind: str, holds: bool, story: StatusSummary) -> DesiredCondition:
     """A condition that does not hold needs no explanation: `kubectl describe` stays short."""
-    return Wanted(kind, holds, story.reason, story.message if holds else "")
+    return DesiredCondition(kind, holds, story.reason, story.message if holds else "")
 
 
 def _is_hopeless(state: State) -> bool:
     """Whether waiting alone does not help. What blocks the run now counts, whatever failed before."""
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls
-    trouble = state.effort.trouble
-    return trouble is not None and trouble.stalls
+    last_error = state.transient.last_error
+    return last_error is not None and last_error.stalls
 
 
-def _suspended(state: State, story: Story) -> list[Wanted]:
+def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
     """Whether the MLJob is suspended; of a backfill also that it is to be paused or to go on, and Airflow has not accepted that yet."""
     suspended = story.phase is Phase.SUSPENDED
     pausing = state.pausing if story.phase not in TERMINAL_PHASES else None
@@ -83,15 +83,15 @@ def _suspended(state: State, story: Story) -> list[Wanted]:
     reason = "Suspended" if suspended else "Resumed"
     if pending and pausing is not None:
         reason = CancelReason.SUSPEND if pausing.wanted else RESUMING
-    return [Wanted("Suspended", suspended, reason, story.message if suspended else "")]
+    return [DesiredCondition("Suspended", suspended, reason, story.message if suspended else "")]
 
 
-def _unapplied(state: State) -> list[Wanted]:
+def _unapplied(state: State) -> list[DesiredCondition]:
     """What keeps the spec as it is now from being what runs, or ran."""
     if state.change is SpecChange.REFUSED:
-        return [Wanted("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
+        return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
     problem = state.job.problem
     if problem is None or state.current.attempt is None or state.start is not None or state.job.deleting:
         return []
     text = cut(_UNREADABLE.format(problem), MAX_MESSAGE, MAX_MESSAGE_BYTES)
-    return [Wanted("SpecApplied", False, "ValidationFailed", text)]
+    return [DesiredCondition("SpecApplied", False, "ValidationFailed", text)]

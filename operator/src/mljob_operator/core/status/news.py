@@ -19,7 +19,7 @@ _TASK_TIMES = frozenset({"startTime", "endTime"})
 _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
-def tells_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a reader learns more from the new status than exact times of what the old one says already."""
     # Of several tasks that run, the one that started last is the current one: that another one is follows from times alone.
     one_task = old.get("currentTask") == new.get("currentTask")

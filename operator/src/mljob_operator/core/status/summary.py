@@ -8,7 +8,7 @@ from mljob_contract.mljob import Phase
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class StatusSummary:
     """Phase, reason (one CamelCase word) and message (a sentence)."""
 
     phase: Phase

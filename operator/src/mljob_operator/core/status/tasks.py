@@ -1,4 +1,4 @@
-"""The ledger as the status shows it: counts, one entry a task, how far the run is; within bounds whatever the DAG.
+"""The observed run as the status shows it: counts, one entry a task, how far the run is; within bounds whatever the DAG.
 
 Counts are exact. The list keeps failed tasks, then unfinished ones that do something, then the latest; a status is stored whole in etcd
 (1.5 MiB a request by default) and sent whole to every watcher, so it stays far below 64 KiB.
@@ -24,7 +24,7 @@ from mljob_contract.mljob import (
 )
 
 from ..run.facts import Failure, TaskFact
-from ..run.observed_run import Ledger
+from ..run.observed_run import ObservedRun
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
 
@@ -55,7 +55,7 @@ _LOUDEST = (
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class TaskSummary:
     """What the status says of a run's tasks.
 
     Attributes:
@@ -72,9 +72,9 @@ class Summary:
     tasks: list[TaskStatus]
 
 
-def summarise(ledger: Ledger, run_url: str | None) -> Summary:
-    """The ledger's tasks for the status; ``run_url`` is the run's page in Airflow, to link each task's log."""
-    facts = list(ledger.tasks.values())
+def summarise(observed_run: ObservedRun, run_url: str | None) -> TaskSummary:
+    """The observed run's tasks for the status; ``run_url`` is the run's page in Airflow, to link each task's log."""
+    facts = list(observed_run.tasks.values())
     states = Counter(fact.shown_state for fact in facts)
     counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
     finished = sum(n for state, n in states.items() if state in FINISHED_TASK)
@@ -83,7 +83,7 @@ def summarise(ledger: Ledger, run_url: str | None) -> Summary:
     for fact in facts:
         by_task[fact.task_id].append(fact)
 
-    return Summary(
+    return TaskSummary(
         counts=counts,
         progress=f"{finished}/{len(facts)}" if facts else None,
         percent=int(100 * (finished + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
@@ -92,9 +92,9 @@ def summarise(ledger: Ledger, run_url: str | None) -> Summary:
     )
 
 
-def first_failure(ledger: Ledger) -> TaskFact | None:
+def first_failure(observed_run: ObservedRun) -> TaskFact | None:
     """The task that failed first, for the message that says why the run failed."""
-    failed = [fact for fact in ledger.tasks.values() if fact.shown_state is TaskState.FAILED]
+    failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
     return min(failed, key=lambda fact: (fact.end or fact.at, fact.key), default=None)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from ..run.observed_run import Ledger
+from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from .context import Context
-from .summary import Story
+from .summary import StatusSummary
 
 
 class Workload(Protocol):
@@ -24,23 +24,23 @@ class Workload(Protocol):
         """The page in Airflow's UI."""
         ...
 
-    def fields(self, ledger: Ledger, url: str | None) -> dict[str, Any]:
+    def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
         """Fields of the status that a single run's tasks do not give."""
         ...
 
-    def in_progress(self, context: Context) -> Story:
+    def in_progress(self, context: Context) -> StatusSummary:
         """While Airflow says that it goes on."""
         ...
 
-    def collecting(self, context: Context) -> Story:
+    def collecting(self, context: Context) -> StatusSummary:
         """While its results are read, after its end."""
         ...
 
-    def succeeded(self, context: Context) -> Story:
+    def succeeded(self, context: Context) -> StatusSummary:
         """After it succeeded."""
         ...
 
-    def failed(self, ledger: Ledger) -> Story:
+    def failed(self, observed_run: ObservedRun) -> StatusSummary:
         """After it failed by itself."""
         ...
 
