@@ -17,9 +17,9 @@ from typing import Any
 
 from devstack.progress import step
 from mljob_contract.events import EventName, MLJobRef, TaskEvent
-from mljob_operator.core.facts import RunFact, TaskFact
-from mljob_operator.core.ledger import Ledger, fold
-from mljob_operator.core.wire import Envelope, read
+from mljob_operator.core.run.facts import RunFact, TaskFact
+from mljob_operator.core.run.observed_run import ObservedRun, fold
+from mljob_operator.core.run.events import Envelope, read
 
 RUNS, TASKS, REPORTS = 50, 5, 40
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,27 +88,27 @@ def _per_second(count: int, repeats: int, work: Callable[[], object]) -> float:
     return count / median(took)
 
 
-def _read_and_fold(messages: list[bytes]) -> dict[str, Ledger]:
+def _read_and_fold(messages: list[bytes]) -> dict[str, ObservedRun]:
     """Fold one event at a time, as on a quiet topic. The operator folds a burst at once, which is
     faster.
     """
-    ledgers: dict[str, Ledger] = {}
+    observed_runs: dict[str, ObservedRun] = {}
     for message in messages:
-        _fold_one(ledgers, read(message, _BEGAN))
-    return ledgers
+        _fold_one(observed_runs, read(message, _BEGAN))
+    return observed_runs
 
 
-def _fold_all(envelopes: list[Envelope]) -> dict[str, Ledger]:
-    ledgers: dict[str, Ledger] = {}
+def _fold_all(envelopes: list[Envelope]) -> dict[str, ObservedRun]:
+    observed_runs: dict[str, ObservedRun] = {}
     for envelope in envelopes:
-        _fold_one(ledgers, envelope)
-    return ledgers
+        _fold_one(observed_runs, envelope)
+    return observed_runs
 
 
-def _fold_one(ledgers: dict[str, Ledger], envelope: Envelope) -> None:
+def _fold_one(observed_runs: dict[str, ObservedRun], envelope: Envelope) -> None:
     fact: TaskFact | RunFact | None = envelope.fact
     if fact is not None:
-        ledgers[envelope.run_id] = fold(ledgers.get(envelope.run_id) or Ledger(), (fact,))
+        observed_runs[envelope.run_id] = fold(observed_runs.get(envelope.run_id) or ObservedRun(), (fact,))
 
 
 def _our_messages(runs: int, tasks: int, *, mapped: int, reports: int = REPORTS) -> list[bytes]:

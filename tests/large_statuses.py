@@ -7,15 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, Condition, MLJobSpec, MLJobStatus, Phase, StatusSource
-from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from mljob_operator.core.effort import Effort
-from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger, observe
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.situation import Situation
-from mljob_operator.core.storable import cut
+from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.transient_state import TransientState
+from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import ObservedRun, observe
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.text.storable import cut
 from tests.strategies import EPOCH
 
 RUN_ID = f"mljob.{'s' * 63}.{'n' * 140}.aaaaaaaaaa-1"
@@ -42,13 +43,13 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
     )
 
 
-def largest(letter: str = "<") -> tuple[Situation, dict[str, Any]]:
+def largest(letter: str = "<") -> tuple[State, dict[str, Any]]:
     """All parts of a status at their bounds at once."""
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]
     tasks += [fact("mapped", i, TaskState.RUNNING, text) for i in range(5000)]
     run = RunFact(RunState.FAILED, StatusSource.REST, EPOCH, EPOCH, start=EPOCH, end=EPOCH, created=EPOCH)
-    ledger = observe(Ledger(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True, final=True))
+    observed_run = observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True, final=True))
     spec = MLJobSpec(dag_id="d" * 250)
     entry = AttemptStatus(
         attempt=1,
@@ -72,6 +73,6 @@ def largest(letter: str = "<") -> tuple[Situation, dict[str, Any]]:
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
     job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, spec, status, {})
-    effort = Effort(over_since=EPOCH)
-    situation = Situation(job, replace(ledger, listed=True), effort, EPOCH + timedelta(seconds=60))
+    transient = TransientState(over_since=EPOCH)
+    situation = classify(Inputs(job, replace(observed_run, listed=True), transient, EPOCH + timedelta(seconds=60)))
     return situation, {f"output_{i}": letter * 90 for i in range(300)}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mljob_operator.adapters.airflow.rows import Row, run_fact, task_fact
-from mljob_operator.core.phases import TERMINAL_RUN
+from mljob_operator.core.run.states import TERMINAL_RUN
 from tests.fakes.airflow import FakeRun
 from tests.unit.operator.conftest import World
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import Failure, Report, RunFact, TaskFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import Failure, Report, RunFact, TaskFact
+from mljob_operator.core.run.states import RunState, TaskState
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -16,10 +16,10 @@ from mljob_contract.airflow_instance import CREDENTIALS_LABEL
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes import Jobs, WatchedSources, connect
-from mljob_operator.core.identity import dag_run_id
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.job import Job, Key
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.mljob.identity import dag_run_id
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
+from mljob_operator.core.run.states import TaskState
 from mljob_operator.ports import Airflow as AirflowPort
 from mljob_operator.ports import InstanceStore, JobStore, SourceChanges
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow
@@ -65,7 +65,9 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
 
 def adapter(url: str, user: str, password: str) -> Airflow:
     """The operator's, logged in there as this user."""
-    return Airflow(OWN, url, SilentMeter(), login(user, password), prefix="mljob", cancel_dag_id=CANCEL_DAG)
+    return Airflow(
+        SETTINGS_AIRFLOW, url, SilentMeter(), login(user, password), prefix="mljob", cancel_dag_id=CANCEL_DAG
+    )
 
 
 class AirflowWorld(Protocol):
@@ -214,7 +216,7 @@ class MemoryCluster:
         self.store.user_deletes(key, now())
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:
-        return [(n.type, n.reason, n.message) for about, n in self.store.notices if about == name]
+        return [(n.type, n.reason, n.message) for about, n in self.store.events_of if about == name]
 
     async def finalizers(self, key: Key, *names: str) -> Job:
         self.store.objects[key]["metadata"]["finalizers"] = list(names)
@@ -279,7 +281,7 @@ async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     yield RealCluster(store, WatchedSources(api), kubectl)
     async for job in store.list():
         if job.name.startswith("contract-"):
-            if job.held:
+            if job.has_finalizer:
                 await store.set_finalizer(job, present=False)
             await asyncio.to_thread(kubectl, "delete", "mljob", job.name, "--ignore-not-found", "--wait=false")
     await api.close()
@@ -330,7 +332,7 @@ class MemoryPlatform:
             self.store.unlabelled.add(name)
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:
-        return [(n.type, n.reason, n.message) for about, n in self.store.notices if about == name]
+        return [(n.type, n.reason, n.message) for about, n in self.store.events_of if about == name]
 
 
 class RealPlatform:
@@ -375,7 +377,7 @@ async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     yield RealPlatform(store, kubectl)
     for instance in await store.list():
         if instance.name.startswith("contract-"):
-            if instance.held:
+            if instance.has_finalizer:
                 await store.set_finalizer(instance, present=False)
             await asyncio.to_thread(kubectl, "delete", "afi", instance.name, "--ignore-not-found", "--wait=false")
     await api.close()

@@ -10,8 +10,8 @@ import pytest
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.backfill import Backfill, BackfillRequest
+from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import BackfillActive, DagNotFound, ValidationFailed
 from mljob_operator.ports import Backfills
 
@@ -21,7 +21,9 @@ DAG = "backfill_contract_days"
 """Has a schedule and is paused, so that the runs of its backfills stay queued."""
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
 DAYS = [FIRST, FIRST + timedelta(days=1), LAST]
-ORDER = Order(FIRST, LAST, ReprocessBehavior.COMPLETED, max_active_runs=2, backwards=False, conf={"seconds": 0})
+ORDER = BackfillRequest(
+    FIRST, LAST, ReprocessBehavior.COMPLETED, max_active_runs=2, backwards=False, conf={"seconds": 0}
+)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from mljob_operator.core.identity import cancel_run_id
-from mljob_operator.core.outputs import Outputs
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState
+from mljob_operator.core.mljob.identity import cancel_run_id
+from mljob_operator.core.run.outputs import Outputs
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_RUN, RunState
 from mljob_operator.errors import AirflowUnauthorized, DagNotFound, LogicalDateTaken, ValidationFailed
 from tests.fakes.airflow import CANCEL_DAG
 

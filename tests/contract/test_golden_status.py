@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mljob_operator.core.facts import RunFact, TaskFact
-from mljob_operator.core.ledger import Ledger, fold
-from mljob_operator.core.phases import TERMINAL_RUN, TaskState
-from mljob_operator.core.wire import read
+from mljob_operator.core.run.events import read
+from mljob_operator.core.run.facts import RunFact, TaskFact
+from mljob_operator.core.run.observed_run import ObservedRun, fold
+from mljob_operator.core.run.states import TERMINAL_RUN, TaskState
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -37,8 +37,8 @@ def test_what_events_say_of_a_task_is_what_rest_says(run: str, producers: list[s
     """Events are silent on some transitions; where they speak of a task's last try and are certain, they are right."""
     answer = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(row["task_id"], row["map_index"]): row for row in answer["task_instances"]}
-    ledger = fold(Ledger(), facts(run, producers))
-    for key, fact in ledger.tasks.items():
+    observed_run = fold(ObservedRun(), facts(run, producers))
+    for key, fact in observed_run.tasks.items():
         assert key in rest
         assert fact.try_number <= rest[key]["try_number"]
         ended = fact.certain and fact.state not in (TaskState.RUNNING, TaskState.UP_FOR_RETRY)
@@ -51,9 +51,9 @@ def test_what_events_say_of_a_task_is_what_rest_says(run: str, producers: list[s
 @settings(max_examples=20, deadline=None)
 def test_both_producers_in_any_sequence_give_one_ledger(run: str, rng: random.Random) -> None:
     told = facts(run, PRODUCERS["both"])
-    expected = dict(fold(Ledger(), told).tasks)
+    expected = dict(fold(ObservedRun(), told).tasks)
     rng.shuffle(told)
-    assert dict(fold(Ledger(), told).tasks) == expected
+    assert dict(fold(ObservedRun(), told).tasks) == expected
 
 
 @pytest.mark.parametrize("run", [run for run in RUNS if (GOLDEN / "ours" / f"{run}.json").exists()])
@@ -61,10 +61,10 @@ def test_both_producers_in_any_sequence_give_one_ledger(run: str, rng: random.Ra
 @settings(max_examples=20, deadline=None)
 def test_both_producers_tell_of_a_task_what_either_alone_tells(run: str, rng: random.Random) -> None:
     """Where either alone is certain of a task's last try, both say that; nothing that one knows is lost beside the other."""
-    alone = [fold(Ledger(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
+    alone = [fold(ObservedRun(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
     told = facts(run, PRODUCERS["both"])
     rng.shuffle(told)
-    both = fold(Ledger(), told).tasks
+    both = fold(ObservedRun(), told).tasks
     assert both.keys() == alone[0].keys() | alone[1].keys()
     for key, fact in both.items():
         known = [tasks[key] for tasks in alone if key in tasks and tasks[key].try_number == fact.try_number]
@@ -82,7 +82,7 @@ def test_both_producers_tell_of_a_task_what_either_alone_tells(run: str, rng: ra
 @pytest.mark.parametrize("run", RUNS)
 def test_airflows_own_producer_tells_how_the_run_ended(run: str) -> None:
     answer = json.loads((GOLDEN / "rest" / f"{run}.run.json").read_text(encoding="utf-8"))
-    ledger = fold(Ledger(), facts(run, PRODUCERS["official"]))
-    assert ledger.heard is not None
-    if ledger.heard.state in TERMINAL_RUN:
-        assert ledger.heard.state == answer["state"]
+    observed_run = fold(ObservedRun(), facts(run, PRODUCERS["official"]))
+    assert observed_run.heard is not None
+    if observed_run.heard.state in TERMINAL_RUN:
+        assert observed_run.heard.state == answer["state"]

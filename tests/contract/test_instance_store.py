@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mljob_operator.core.instance import Instance
-from mljob_operator.core.notices import WARNING, Notice
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.status.events import WARNING, KubeEvent
 from mljob_operator.errors import Conflict, Gone, ReferenceMissing, SecretUnlabelled
 
 from .conftest import Platform
@@ -49,7 +49,7 @@ async def test_the_finalizer_holds_it_until_it_is_taken_away(platform: Platform,
     await platform.create(name)
     held = await platform.store.set_finalizer(await read(platform, name), present=True)
     assert held is not None
-    assert held.held
+    assert held.has_finalizer
     await platform.delete(name)
     deleting = await read(platform, name)
     assert deleting.deleting
@@ -82,5 +82,5 @@ async def test_namespaces_have_their_labels(platform: Platform) -> None:
 
 async def test_an_event_tells_of_it(platform: Platform, name: str) -> None:
     await platform.create(name)
-    await platform.store.record(await read(platform, name), Notice(WARNING, "Unreachable", "No answer."))
+    await platform.store.record(await read(platform, name), KubeEvent(WARNING, "Unreachable", "No answer."))
     assert await platform.events(name) == [("Warning", "Unreachable", "No answer.")]

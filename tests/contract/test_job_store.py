@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mljob_contract.mljob import FINALIZER, UNOBSERVED, ConfSource, Reference
-from mljob_operator.core.notices import NORMAL, Notice
+from mljob_operator.core.status.events import NORMAL, KubeEvent
 from mljob_operator.errors import Conflict, Gone, ReferenceMissing, Refused
 from mljob_operator.ports import ConfObject
 
@@ -18,7 +18,13 @@ SPEC = {"dagId": "train", "conf": {"epochs": 3}}
 
 async def test_an_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
-    assert (job.name, job.generation, job.spec.conf, job.held, job.deleting) == (name, 1, {"epochs": 3}, False, False)
+    assert (job.name, job.generation, job.spec.conf, job.has_finalizer, job.deleting) == (
+        name,
+        1,
+        {"epochs": 3},
+        False,
+        False,
+    )
     assert job.key in {other.key async for other in cluster.store.list()}
 
 
@@ -96,7 +102,7 @@ async def test_our_finalizer_holds_a_deletion_until_it_is_taken_away(cluster: Cl
     job = await cluster.create(name, SPEC)
     held = await cluster.store.set_finalizer(job, present=True)
     assert held is not None
-    assert held.held
+    assert held.has_finalizer
     await cluster.delete(job.key)
     deleting = await cluster.store.get(job.key)
     assert deleting is not None
@@ -119,7 +125,7 @@ async def test_finalizers_of_others_stay(cluster: Cluster, name: str) -> None:
 
 async def test_an_event_is_recorded_about_the_mljob(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
-    await cluster.store.record(job, Notice(NORMAL, "Submitted", "Submitted a run."))
+    await cluster.store.record(job, KubeEvent(NORMAL, "Submitted", "Submitted a run."))
     assert await cluster.events(name) == [("Normal", "Submitted", "Submitted a run.")]
 
 

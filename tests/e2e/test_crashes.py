@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 @dataclass(frozen=True)
-class Story:
+class StatusSummary:
     """What happens to an MLJob when nobody dies.
 
     Attributes:
@@ -59,13 +59,13 @@ WAIT = {"dag_id": "attempts_wait", "conf": {"seconds": 600}}
 PREDICTION = [{"name": "prediction", "taskId": "predict"}]
 
 STORIES = {
-    "runs": Story(INFER | {"outputs": PREDICTION}),
-    "is retried": Story({"dag_id": "attempts_flaky", "backoffLimit": 1}, attempts=2),
-    "is deleted": Story(WAIT, then="delete", ends=None, run_ends="failed"),
-    "is cancelled": Story(
+    "runs": StatusSummary(INFER | {"outputs": PREDICTION}),
+    "is retried": StatusSummary({"dag_id": "attempts_flaky", "backoffLimit": 1}, attempts=2),
+    "is deleted": StatusSummary(WAIT, then="delete", ends=None, run_ends="failed"),
+    "is cancelled": StatusSummary(
         WAIT | {"cancellation": {"strategy": "Api"}}, then={"cancel": True}, ends="Cancelled", run_ends="failed"
     ),
-    "expires": Story(INFER | {"ttlSecondsAfterFinished": 2}, ends=None),
+    "expires": StatusSummary(INFER | {"ttlSecondsAfterFinished": 2}, ends=None),
 }
 CALLS = {
     "add the finalizer": "runs",
@@ -102,7 +102,7 @@ class Cell:
     problems: list[str] = field(default_factory=list)
 
     @property
-    def story(self) -> Story:
+    def story(self) -> StatusSummary:
         return STORIES[CALLS[self.call]]
 
     @property

@@ -21,7 +21,7 @@ import urllib3
 
 from devstack.bootstrap import AIRFLOW_ENVIRONMENT
 from devstack.stack import Stack
-from mljob_operator.core.phases import TASK_RANK, TaskState
+from mljob_operator.core.run.states import TASK_RANK, TaskState
 from tests.e2e.parity import differences
 from tests.live.airflow import AirflowRest
 from tests.live.eventually import eventually
@@ -120,7 +120,7 @@ class Seen:
 
 
 @dataclass
-class Story:
+class StatusSummary:
     """All that happened: what Airflow said in messages and through REST, and what the MLJobs said, each with its time."""
 
     topic: Topic
@@ -177,7 +177,7 @@ class Stage:
         self._watch, self._watched = watch, 0
         self._scheduler_log = stack.log("airflow-scheduler")
         self._scheduler_log_began = self._scheduler_log.stat().st_size
-        self.story = Story(Topic(stack.env["KAFKA_BOOTSTRAP_SERVERS"], stack.env["MLJOB_EVENTS_TOPIC"]))
+        self.story = StatusSummary(Topic(stack.env["KAFKA_BOOTSTRAP_SERVERS"], stack.env["MLJOB_EVENTS_TOPIC"]))
 
     def play(self) -> None:
         for job in DAGS:
@@ -379,7 +379,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
+) -> Iterator[StatusSummary]:
     """Everything has happened."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
@@ -397,7 +397,7 @@ def test_every_row_of_the_table_happens() -> None:
 
 
 @pytest.mark.parametrize("row", CASES)
-def test_the_messages_are_those_of_the_table(row: str, story: Story) -> None:
+def test_the_messages_are_those_of_the_table(row: str, story: StatusSummary) -> None:
     case = CASES[row]
     for producer, wanted in rows()[row].items():
         for index in case.instances:
@@ -405,7 +405,7 @@ def test_the_messages_are_those_of_the_table(row: str, story: Story) -> None:
             assert wanted.fullmatch(told), f"{producer}, map index {index}: {told!r}, and not {wanted.pattern!r}"
 
 
-def test_what_events_tell_is_in_the_status_within_seconds(story: Story) -> None:
+def test_what_events_tell_is_in_the_status_within_seconds(story: StatusSummary) -> None:
     """Each within the change feed's bound, also on a machine that is busy; as a rule at once."""
     late = {
         f"{row}: {said.state}": lateness
@@ -418,7 +418,7 @@ def test_what_events_tell_is_in_the_status_within_seconds(story: Story) -> None:
     assert statistics.median(late.values()) < EVENT, late
 
 
-def told_late(story: Story, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
+def told_late(story: StatusSummary, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
     """For each state that an event told of first, after how many seconds a status was as far."""
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
@@ -449,7 +449,7 @@ def is_as_far(entry: Object, said: Told, instances: int) -> bool:
 
 
 @pytest.mark.parametrize("row", [row for row, case in CASES.items() if case.silent])
-def test_what_no_event_tells_is_in_the_status_within_ten_seconds(row: str, story: Story) -> None:
+def test_what_no_event_tells_is_in_the_status_within_ten_seconds(row: str, story: StatusSummary) -> None:
     case = CASES[row]
     assert case.task
     for state in case.silent:
@@ -460,23 +460,23 @@ def test_what_no_event_tells_is_in_the_status_within_ten_seconds(row: str, story
         assert shown - first.at < FEED
 
 
-def test_a_run_without_a_message_is_queued_from_its_submission_on(story: Story) -> None:
+def test_a_run_without_a_message_is_queued_from_its_submission_on(story: StatusSummary) -> None:
     phases = [status.get("phase") for _, status in story.statuses["events-deleted"]]
     assert "Queued" in phases
     assert "Running" not in phases
 
 
-def test_a_deleted_run_is_missed_within_about_a_minute(story: Story) -> None:
+def test_a_deleted_run_is_missed_within_about_a_minute(story: StatusSummary) -> None:
     [missed_at, *_] = [at for at, status in story.statuses["events-deleted"] if status.get("reason") == "DagRunDeleted"]
     assert story.deleted_at is not None
     assert missed_at - story.deleted_at < CENSUS
     assert story.status("events-deleted")["phase"] == "Failed"
 
 
-def test_a_run_that_timed_out_says_so(story: Story) -> None:
+def test_a_run_that_timed_out_says_so(story: StatusSummary) -> None:
     assert story.status("events-timeout")["phase"] == "Failed"
 
 
 @pytest.mark.parametrize("job", [job for job in DAGS if job != "events-deleted"])
-def test_in_the_end_the_status_says_what_airflow_says(job: str, story: Story, airflow: AirflowRest) -> None:
+def test_in_the_end_the_status_says_what_airflow_says(job: str, story: StatusSummary, airflow: AirflowRest) -> None:
     assert not differences(story.status(job), airflow)

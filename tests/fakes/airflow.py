@@ -11,12 +11,12 @@ from typing import Any
 
 from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.mljob import OutputSource, StatusSource
-from mljob_operator.core.children import Child
-from mljob_operator.core.facts import Question, RunFact, TaskFact, TaskKey
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.identity import cancel_run_id
-from mljob_operator.core.outputs import Outputs
-from mljob_operator.core.phases import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.mljob.identity import cancel_run_id
+from mljob_operator.core.run.children import Child
+from mljob_operator.core.run.facts import Question, RunFact, TaskFact, TaskKey
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.outputs import Outputs
+from mljob_operator.core.run.states import ACTIVE_TASK, FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import (
     AirflowUnauthorized,
     AirflowUnavailable,

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from mljob_contract.backfill_marker import CONF_KEY, Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.facts import TaskFact
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.run.backfill import Backfill, BackfillRequest
+from mljob_operator.core.run.facts import TaskFact
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from mljob_operator.errors import BackfillActive, DagNotFound, ValidationFailed
 from tests.live.loopback import LoopbackServer, QuietHandler
 
@@ -327,7 +327,7 @@ class AirflowApi:
         conf = dict(body["dag_run_conf"] or {})
         marker = Marker.read(conf)
         assert marker is not None, "the operator's backfills have a marker"
-        order = Order(
+        order = BackfillRequest(
             datetime.fromisoformat(body["from_date"]),
             datetime.fromisoformat(body["to_date"]),
             ReprocessBehavior(body["reprocess_behavior"].capitalize()),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.backfill import Backfill, Member, Order
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.backfill import Backfill, BackfillRun, BackfillRequest
+from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowUnavailable, BackfillActive, DagNotFound, ValidationFailed
 from mljob_operator.ports import Clock, MemberChange
 
@@ -33,13 +33,13 @@ class FakeBackfills:
 
     # Backfills
 
-    async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+    async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
         """The backfill with this marker, or a new one."""
         self._airflow.asked("create_backfill")
         there = self._found(dag_id, marker.run_id, marker.attempt)
         return there or await self.post(dag_id, marker, order)
 
-    async def post(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+    async def post(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
         """Create a backfill.
 
         Refuses an unknown DAG, a DAG without a schedule, and a second active backfill, as Airflow
@@ -67,7 +67,7 @@ class FakeBackfills:
         found = self._found(dag_id, run_id, attempt)
         return found if found is not None and not self._airflow.denied() else None
 
-    async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
+    async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """The runs with the backfill's marker."""
         self._airflow.asked("backfill_runs")
         assert backfill.marker is not None
@@ -107,7 +107,7 @@ class FakeBackfills:
 
     # Changes in Airflow
 
-    def make(self, dag_id: str, marker: Marker | None, order: Order) -> Backfill:
+    def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
         """Create a backfill with its runs."""
         conf = {**order.conf, **(marker.as_conf() if marker else {})}
         number = len(self.made) + 1
@@ -151,7 +151,7 @@ class FakeBackfills:
         """Change fields of a backfill."""
         self.made[backfill_id] = replace(self.made[backfill_id], **change)
 
-    def _dates(self, order: Order) -> list[datetime]:
+    def _dates(self, order: BackfillRequest) -> list[datetime]:
         days = (order.end - order.start).days
         dates = [order.start + timedelta(days=day) for day in range(days + 1)]
         return [date for date in dates if date < self._clock()]
@@ -167,5 +167,5 @@ class FakeBackfills:
         marker = Marker.read(run.conf)
         if marker is None:
             return None
-        member = Member(run.run_id, self._airflow.fact(run), run.date, marker.attempt)
+        member = BackfillRun(run.run_id, self._airflow.fact(run), run.date, marker.attempt)
         return MemberChange(run.dag_id, marker, member)

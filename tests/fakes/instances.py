@@ -7,8 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS, FINALIZER, IS_DEFAULT, KIND
-from mljob_operator.core.instance import Instance
-from mljob_operator.core.notices import Notice
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import Gone, ReferenceMissing, SecretUnlabelled
 
 from .objects import StoredObjects
@@ -29,7 +29,7 @@ class FakeInstances(StoredObjects[str]):
         self.secrets: dict[str, dict[str, str]] = {}
         self.unlabelled: set[str] = set()
         self.labels: dict[str, dict[str, str]] = {}
-        self.notices: list[tuple[str, Notice]] = []
+        self.events_of: list[tuple[str, KubeEvent]] = []
 
     def create(
         self, name: str, spec: Mapping[str, Any], *, default: bool = False, at: str = "2026-01-01T00:00:00Z"
@@ -96,9 +96,9 @@ class FakeInstances(StoredObjects[str]):
             return None
         return self.get(instance.name) if self._finalize(instance.name, FINALIZER, present=present) else None
 
-    async def record(self, instance: Instance, notice: Notice) -> None:
+    async def record(self, instance: Instance, notice: KubeEvent) -> None:
         """Keep the Event for the test."""
-        self.notices.append((instance.name, notice))
+        self.events_of.append((instance.name, notice))
 
 
 def _annotations(*, default: bool) -> dict[str, str]:

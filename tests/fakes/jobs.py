@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from mljob_contract.mljob import FINALIZER, KIND, UNOBSERVED, ConfSource
-from mljob_operator.core.conf import Source
-from mljob_operator.core.job import Job, Key
-from mljob_operator.core.notices import Notice
+from mljob_operator.core.conf.conf import Source
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import Key
+from mljob_operator.core.status.events import KubeEvent
 from mljob_operator.errors import Gone, ReferenceMissing, Refused, StoreError
 
 from .objects import StoredObjects, merged
@@ -33,7 +34,7 @@ class FakeJobs(StoredObjects[Key]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.notices: list[tuple[str, Notice]] = []
+        self.events_of: list[tuple[str, KubeEvent]] = []
         self.data: dict[tuple[str, str], dict[str, str]] = {}
         self.watchers: dict[tuple[str, str], list[asyncio.Queue[None]]] = {}
         self.reads = 0
@@ -109,11 +110,11 @@ class FakeJobs(StoredObjects[Key]):
         self._to_change(job)
         self._delete(job.key, "2026-01-01T00:00:00Z")
 
-    async def record(self, job: Job, notice: Notice) -> None:
+    async def record(self, job: Job, notice: KubeEvent) -> None:
         """Keep the Event for the test."""
         if self.refuse_events:
             raise StoreError("the namespace is being terminated")
-        self.notices.append((job.name, notice))
+        self.events_of.append((job.name, notice))
 
     def _read(self, key: Key) -> Job:
         return Job.from_object(self.body(key))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from mljob_operator.core.credentials import Login
+from mljob_operator.core.airflow_instance.credentials import Login
 
 
 def login(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mljob_operator.core.notices import Notice
+from mljob_operator.core.status.events import KubeEvent
 
 
 class FakeOperator:
@@ -13,8 +13,8 @@ class FakeOperator:
     """
 
     def __init__(self) -> None:
-        self.notices: list[Notice] = []
+        self.events_of: list[KubeEvent] = []
 
-    async def record(self, notice: Notice) -> None:
+    async def record(self, notice: KubeEvent) -> None:
         """Keep an Event."""
-        self.notices.append(notice)
+        self.events_of.append(notice)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mljob_contract.mljob import API_VERSION, UNOBSERVED
-from mljob_operator.core.job import Job
+from mljob_operator.core.mljob.job import Job
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest
 

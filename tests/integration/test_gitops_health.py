@@ -20,7 +20,7 @@ from devstack import golang
 from devstack.caches import cache_directory, once
 from devstack.golang import Program
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import KEY, World
 from tests.unit.operator.runs import begin, edit, end
 
@@ -166,7 +166,7 @@ async def deleting_though_finished(world: World) -> None:
     await world.delete()
 
 
-Story = Callable[[World], Awaitable[None]]
+StatusSummary = Callable[[World], Awaitable[None]]
 TOOLS = ("kstatus", "flux", "argocd")
 WAIT = ("InProgress", "InProgress", "Progressing")
 GOOD = ("Current", "Current", "Healthy")
@@ -174,7 +174,7 @@ HELD = ("Current", "Current", "Suspended")
 BAD = ("Failed", "Failed", "Degraded")
 GOING = ("Terminating", "InProgress", "Progressing")
 
-TABLE: dict[Story, tuple[Phase | None, tuple[str, str, str]]] = {
+TABLE: dict[StatusSummary, tuple[Phase | None, tuple[str, str, str]]] = {
     just_created: (None, WAIT),
     waits_for_airflow: (Phase.PENDING, WAIT),
     waits_for_its_dag: (Phase.PENDING, WAIT),
@@ -243,7 +243,7 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
     return ask
 
 
-async def told(story: Story) -> dict[str, Any]:
+async def told(story: StatusSummary) -> dict[str, Any]:
     """The MLJob at the end of the story."""
     world = World()
     try:
@@ -254,7 +254,7 @@ async def told(story: Story) -> dict[str, Any]:
 
 
 @stories
-async def test_every_tool_says_what_the_phase_means(story: Story, judge: Callable[..., Verdicts]) -> None:
+async def test_every_tool_says_what_the_phase_means(story: StatusSummary, judge: Callable[..., Verdicts]) -> None:
     job = await told(story)
     phase, expected = TABLE[story]
 

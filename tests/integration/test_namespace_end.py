@@ -10,7 +10,7 @@ import pytest
 
 from devstack.stack import Stack
 from mljob_operator.adapters.kubernetes import Jobs, connect
-from mljob_operator.core.notices import NORMAL, Notice
+from mljob_operator.core.status.events import NORMAL, KubeEvent
 from tests.live.kubectl import Kubectl
 
 
@@ -42,6 +42,6 @@ async def test_an_event_in_a_namespace_that_ends_is_left_out(
         job = await store.get((ending, "job"))
         assert job is not None
         caplog.set_level(logging.DEBUG, "mljob_operator")
-        await store.record(job, Notice(NORMAL, "Canceled", "The run was canceled"))
+        await store.record(job, KubeEvent(NORMAL, "Canceled", "The run was canceled"))
     assert "is being terminated" in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

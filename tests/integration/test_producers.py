@@ -20,9 +20,9 @@ from confluent_kafka.cimpl import NewTopic
 from devstack.stack import Stack
 from mljob_operator.adapters.kafka import KafkaEvents
 from mljob_operator.adapters.kubernetes import Jobs, connect
-from mljob_operator.core.instance import OWN
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.ports import Message
-from mljob_operator.status_pipeline import StatusPipeline
+from mljob_operator.sources.topic import TopicReader
 from tests.fakes.meter import SilentMeter
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl, Watch
@@ -60,7 +60,7 @@ class Topic:
         self.events = KafkaEvents({"bootstrap.servers": servers}, topic=name, group_id=name)
         self.events.start(self._take, lambda _: None)
 
-    async def bring(self, value: bytes, pipeline: StatusPipeline) -> None:
+    async def bring(self, value: bytes, pipeline: TopicReader) -> None:
         """Send a message, and deliver it when it has arrived."""
         self._producer.produce(self.name, value)
         assert await asyncio.to_thread(self._producer.flush, ARRIVES_WITHIN) == 0
@@ -100,8 +100,8 @@ def name_of(run: str, who: str) -> str:
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
     """A recorded run again, for the MLJob of that name."""
     world = World(store)
-    pipeline = StatusPipeline(
-        topic.events, world.queue, world.clock, SilentMeter(), origins=lambda _: {OWN}, prefix="mljob"
+    pipeline = TopicReader(
+        topic.events, world.queue, world.clock, SilentMeter(), origins=lambda _: {SETTINGS_AIRFLOW}, prefix="mljob"
     )
 
     async def begin() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from devstack.stack import Stack
 from mljob_operator.adapters.kubernetes import Jobs, connect
-from mljob_operator.core.outputs import bounded
-from mljob_operator.core.patches import merge_patch
-from mljob_operator.core.report import MAX_STATUS_BYTES, report
-from mljob_operator.core.storable import stored_size
+from mljob_operator.core.run.outputs import bounded
+from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
+from mljob_operator.core.status.patches import merge_patch
+from mljob_operator.core.text.storable import stored_size
 from tests.large_statuses import UI_URL, largest
 from tests.live.kubectl import Kubectl
 from tests.live.mljobs import manifest

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from mljob_contract.events import EventName, TaskError, TaskEvent
-from mljob_operator.core.facts import TaskFact
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.run.facts import TaskFact
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_RUN, RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow, FakeRun
 
 from .backfills import BusyBackfills

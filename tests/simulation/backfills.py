@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mljob_contract.backfill_marker import Marker
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.run.backfill import Backfill, BackfillRequest
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 from tests.fakes.airflow import FakeRun
 from tests.fakes.backfills import FakeBackfills
 
@@ -24,7 +24,7 @@ class BusyBackfills(FakeBackfills):
         self.twice: list[str] = []
         self.robbed: set[str] = set()
 
-    def make(self, dag_id: str, marker: Marker | None, order: Order) -> Backfill:
+    def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
         """As the fake; one more for the same attempt is noted, and what it takes from others."""
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")

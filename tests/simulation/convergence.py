@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
-from mljob_operator.core import attempts
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.job import Job
-from mljob_operator.core.phases import FINISHED_TASK, TERMINAL_PHASES, RunState
+from mljob_operator.core.mljob import attempts
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
+from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_PHASES, RunState
 from tests.fakes.airflow import FakeRun
 
 from .airflow import active
@@ -42,13 +42,13 @@ def _of(job: Job, world: World) -> Iterator[str]:
         return
     if status.observed_generation != job.generation:
         yield f"generation {job.generation} was not acted on"
-    airflow = world.airflows[status.airflow_instance or OWN]
+    airflow = world.airflows[status.airflow_instance or SETTINGS_AIRFLOW]
     run = airflow.runs.get((status.dag_id or "", status.dag_run_id or ""))
     finished = status.phase in TERMINAL_PHASES
     going = [run_id for _, run_id in world.at_work() if job.uid in world.cluster.announced[run_id]]
     by_hand = [run_id for run_id in going if run_id in world.by_hand]
 
-    if finished and job.held:
+    if finished and job.has_finalizer:
         yield "it is finished, and holds a finalizer"
     if finished and spec.ttl_seconds_after_finished is not None:
         yield "its time to live has passed"

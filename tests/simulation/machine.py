@@ -25,9 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mljob_operator.core.job import Key
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
-from mljob_operator.reconciler import UNKNOWN_FOR
+from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
+from mljob_operator.core.run.run_key import Key
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 
 from .airflow import CHILD
 from .convergence import unkept

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from mljob_contract.backfill_marker import Marker
-from mljob_operator.core.backfill import Member, Order
-from mljob_operator.core.facts import RunFact, TaskFact
+from mljob_operator.core.run.backfill import BackfillRequest, BackfillRun
+from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from mljob_operator.ports import MemberChange, RunChange, TaskChange
 
@@ -209,7 +209,7 @@ class WiredAirflow:
 class WiredBackfills(WiredAirflow):
     """Its backfills: to make one is two requests, and the second may arrive when what the first one found is no longer so."""
 
-    async def create(self, dag_id: str, marker: Marker, order: Order) -> Any:
+    async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
         """Look for it, then post it."""
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
@@ -238,7 +238,7 @@ def _seen(answer: Any, at: datetime) -> Any:
             return replace(answer, at=at, seen=at)
         case RunChange() | TaskChange():
             return replace(answer, fact=_seen(answer.fact, at))
-        case Member():
+        case BackfillRun():
             return replace(answer, run=_seen(answer.run, at))
         case MemberChange():
             return replace(answer, member=_seen(answer.member, at))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from mljob_operator.core.offsets import Partition
+from mljob_operator.core.run.offsets import Partition
 from mljob_operator.ports import Message
 
 from .network import ONE_WAY, Wire

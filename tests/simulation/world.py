@@ -16,15 +16,16 @@ from typing import Any
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.instance import OWN, Instance
-from mljob_operator.core.job import Job, Key
+from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
+from mljob_operator.controllers.mljob.controller import MLJobController
+from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR, Reconciler
+from mljob_operator.controllers.orphans import Orphans
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
-from mljob_operator.instances import Instances, OwnAirflow
-from mljob_operator.job_queue import JobQueue
-from mljob_operator.orphans import Orphans
-from mljob_operator.readers import Readers
-from mljob_operator.reconciler import UNKNOWN_FOR, Reconciler
+from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes.airflow import FakeRun
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
@@ -151,7 +152,7 @@ class Process:
         self.reader = Reader(world.topic, self.wire)
         meter: Any = SilentMeter()
         self._instance_objects = WiredJobs(world.instance_objects, self.wire)
-        self.instances = Instances(
+        self.instances = AirflowInstanceController(
             self._instance_objects,
             self._connect,
             world.clock,
@@ -168,10 +169,10 @@ class Process:
             cancel_fallback=timedelta(seconds=20),
             process=f"operator-{next(world.numbers)}",
         )
-        self.queue = JobQueue(
+        self.queue = MLJobController(
             reconciler, self.jobs, world.clock, meter, FakeSourceChanges(world.cluster), min_interval=0.1
         )
-        self.readers = Readers(
+        self.readers = SourceSupervisor(
             self.instances,
             self.queue,
             world.clock,
@@ -271,12 +272,12 @@ class Process:
         for member in self.instances._members.values():
             if member.task is not None:
                 member.task.cancel()
-        for slot in self.queue._slots.values():
-            if slot.task is not None:
-                slot.task.cancel()
-            if slot.timer is not None:
-                slot.timer.cancel()
-        for task in [*self.queue._background, *self.instances._background]:
+        for worker in self.queue._workers.values():
+            if worker.task is not None:
+                worker.task.cancel()
+            if worker.timer is not None:
+                worker.timer.cancel()
+        for task in [*self.queue._writer.busy, *self.instances._background]:
             task.cancel()
         self.reader.leave()
         self.world.processes.remove(self)
@@ -309,7 +310,7 @@ class World:
         self.airflow_clock = VirtualClock(self.loop)
         self.topic = Topic()
         self.airflow = BusyAirflow(self.airflow_clock, self.topic)
-        self.airflows = {OWN: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
+        self.airflows = {SETTINGS_AIRFLOW: self.airflow, OTHER: BusyAirflow(self.airflow_clock, self.topic)}
         self.instance_objects = FakeInstances()
         self.operator = FakeOperator()
         self.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
@@ -449,7 +450,7 @@ class World:
         too_early = self.late & backfills if in_the_end else self.late
         there = self.cluster.uids
         warned = " ".join(
-            notice.message for _, notice in self.cluster.notices if notice.reason == "CancellationAbandoned"
+            notice.message for _, notice in self.cluster.events_of if notice.reason == "CancellationAbandoned"
         )
         return [
             name

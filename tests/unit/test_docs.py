@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 import mljob_operator.core.backfill_report
 import mljob_operator.core.instance_report
-import mljob_operator.core.notices
+import mljob_operator.core.events_of
 import mljob_operator.core.placement
 import mljob_operator.core.report
 import mljob_operator.instances
@@ -29,9 +29,9 @@ from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.phases import TRANSITIONS
-from mljob_operator.core.situation import Stop
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.states import TRANSITIONS
+from mljob_operator.core.mljob.cancellation import CancelReason
 from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
 from tests.pages import PAGES, ROOT
@@ -207,8 +207,8 @@ def test_each_reason_is_explained_and_no_other() -> None:
 
 
 def test_each_event_reason_is_explained_and_no_other() -> None:
-    modules = (mljob_operator.core.notices, mljob_operator.job_queue)
-    recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.notices.FAILURES)
+    modules = (mljob_operator.core.events_of, mljob_operator.job_queue)
+    recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.events_of.FAILURES)
     assert recorded == first_cells(section(API, "Events"))
 
 

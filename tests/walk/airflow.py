@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from mljob_contract.backfill_marker import Marker
-from mljob_operator.core.phases import TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG, FakeAirflow, FakeRun
 from tests.fakes.airflow_http import AirflowApi, AirflowServer
 

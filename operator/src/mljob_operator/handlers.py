@@ -21,8 +21,8 @@ from mljob_contract.mljob import GROUP, PLURAL, VERSION
 from .adapters import instances as instance_objects
 from .adapters.kubernetes import PAGE, read
 from .adapters.watch import Patience, Watch, credentials
-from .instances import Instances
-from .job_queue import JobQueue
+from .controllers.airflow_instance.controller import AirflowInstanceController
+from .controllers.mljob.controller import MLJobController
 
 log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -31,8 +31,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Operator(Protocol):
     """What the handlers need of :mod:`.main`."""
 
-    queue: JobQueue
-    instances: Instances
+    queue: MLJobController
+    instances: AirflowInstanceController
     watch: Watch
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from .core.redaction import HIDDEN, OPEN, Redaction
+from .core.conf.redaction import HIDDEN, OPEN, Redaction
 
 _OURS = ("namespace", "job", "run_id", "phase", "reason")
 _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")

@@ -27,18 +27,19 @@ from .adapters.kafka import KafkaEvents, refusal
 from .adapters.kubernetes import Jobs, OperatorEvents, WatchedSources, connect, credentials_advice, observed
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
-from .core.credentials import Login
-from .core.instance import OWN, Instance
+from .controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
+from .controllers.airflow_instance.event_links import EventLinks
+from .controllers.mljob.controller import MLJobController
+from .controllers.mljob.reconciler import Reconciler
+from .controllers.orphans import Orphans
+from .core.airflow_instance.credentials import Login
+from .core.airflow_instance.instance import Instance
+from .core.run.run_key import SETTINGS_AIRFLOW
 from .errors import CannotStart, StoreError, backoff
-from .event_links import EventLinks
 from .handlers import ignore_signals, registry
-from .instances import Instances, OwnAirflow
-from .job_queue import JobQueue
 from .kafka_properties import secrets as kafka_secrets
-from .orphans import Orphans
-from .readers import Readers
-from .reconciler import Reconciler
 from .settings import Settings, explained, unusable_files, variable
+from .sources.supervisor import SourceSupervisor
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Operator:
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self._kafka = kafka(settings)
         self._links = EventLinks(settings.kafka_bootstrap_servers, self._metrics)
-        self.instances = Instances(
+        self.instances = AirflowInstanceController(
             self._instance_objects,
             self._connect,
             now,
@@ -94,7 +95,7 @@ class Operator:
             lost_before=settings.lost_before(),
             process=f"{socket.gethostname()}-{secrets.token_hex(3)}",
         )
-        self.queue = JobQueue(
+        self.queue = MLJobController(
             reconciler,
             self._jobs,
             now,
@@ -102,7 +103,7 @@ class Operator:
             WatchedSources(self._watches),
             min_interval=settings.status_interval_seconds,
         )
-        self._readers = Readers(
+        self._readers = SourceSupervisor(
             self.instances,
             self.queue,
             now,
@@ -186,7 +187,7 @@ class Operator:
     def _connect_own(self, login: Login) -> Airflow:
         settings = self._settings
         assert settings.airflow_url is not None
-        return self._airflow(OWN, settings.airflow_url, login, ca_file=settings.airflow_ca_file)
+        return self._airflow(SETTINGS_AIRFLOW, settings.airflow_url, login, ca_file=settings.airflow_ca_file)
 
     def _connect(self, instance: Instance, login: Login) -> Airflow:
         ca_bundle = instance.spec.tls.ca_bundle if instance.spec.tls else None

@@ -14,18 +14,19 @@ from mljob_contract.airflow_instance import InstanceHealth
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ConfSource, OutputSource
 
-from .core.admission import Limits
-from .core.backfill import Backfill, Member, Order
-from .core.children import Child
-from .core.conf import Source
-from .core.facts import Question, RunFact, TaskFact, TaskKey
-from .core.halt import Halt
-from .core.instance import Instance
-from .core.job import Job, Key
-from .core.notices import Notice
-from .core.offsets import Partition
-from .core.outputs import Outputs
-from .core.placement import Surroundings
+from .core.airflow_instance.admission import Limits
+from .core.airflow_instance.catalog import AirflowCatalog
+from .core.airflow_instance.instance import Instance
+from .core.conf.conf import Source
+from .core.mljob.job import Job
+from .core.run.backfill import Backfill, BackfillRequest, BackfillRun
+from .core.run.children import Child
+from .core.run.facts import Question, RunFact, TaskFact, TaskKey
+from .core.run.halt import Halt
+from .core.run.offsets import Partition
+from .core.run.outputs import Outputs
+from .core.run.run_key import Key
+from .core.status.events import KubeEvent
 
 
 class Clock(Protocol):
@@ -65,13 +66,13 @@ class MemberChange:
 
     dag_id: str
     marker: Marker
-    member: Member
+    member: BackfillRun
 
 
 class Backfills(Protocol):
     """Airflow's backfills. Whose one is, is told by the marker in its conf."""
 
-    async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+    async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
         """Make a backfill, or adopt the one that has this marker.
 
         Raises:
@@ -84,7 +85,7 @@ class Backfills(Protocol):
         """The newest backfill with this id in its marker, of this attempt or of any; None when Airflow has no such backfill."""
         ...
 
-    async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
+    async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """All of its runs, and those of earlier attempts that have the same id in their markers."""
         ...
 
@@ -255,7 +256,7 @@ class User:
 
 
 class Airflows(Protocol):
-    """All Airflows that MLJobs may run in, by name; ``OWN`` is that of the operator's settings."""
+    """All Airflows that MLJobs may run in, by name; ``SETTINGS_AIRFLOW`` is that of the operator's settings."""
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
         """An Airflow's dag runs, to be asked for anew each time: its address and credentials may change.
@@ -280,7 +281,7 @@ class Airflows(Protocol):
         """How many runs of MLJobs may be active in it."""
         ...
 
-    def surroundings(self, namespace: str) -> Surroundings:
+    def catalog(self, namespace: str) -> AirflowCatalog:
         """What there is around an MLJob in this namespace, but for who has which place."""
         ...
 
@@ -322,7 +323,7 @@ class InstanceStore(Protocol):
         """Add or take away our finalizer, and nobody else's; the new version, or None when the object went with it."""
         ...
 
-    async def record(self, instance: Instance, notice: Notice) -> None:
+    async def record(self, instance: Instance, notice: KubeEvent) -> None:
         """Create a Kubernetes Event about an AirflowInstance."""
         ...
 
@@ -368,7 +369,7 @@ class JobStore(Protocol):
         """
         ...
 
-    async def record(self, job: Job, notice: Notice) -> None:
+    async def record(self, job: Job, notice: KubeEvent) -> None:
         """Create a Kubernetes Event about an MLJob."""
         ...
 
@@ -411,7 +412,7 @@ class SourceChanges(Protocol):
 class OperatorStore(Protocol):
     """The operator itself in the Kubernetes API."""
 
-    async def record(self, notice: Notice) -> None:
+    async def record(self, notice: KubeEvent) -> None:
         """Create a Kubernetes Event about the operator, in its own namespace."""
         ...
 

@@ -24,9 +24,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mljob_contract.airflow_instance import AccessRule, ClientAuthentication, DagGlob, Scope
 from mljob_contract.run_id import MAX_PREFIX_LENGTH
 
-from .core.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
-from .core.instance import OWN
-from .core.storable import cut
+from .core.airflow_instance.credentials import MAX_HEADER, Login, OAuth2Client, fits_header, unfit_headers
+from .core.run.run_key import SETTINGS_AIRFLOW
+from .core.text.storable import cut
 from .kafka_properties import Unusable, from_json
 from .kafka_properties import properties as kafka_properties
 
@@ -356,7 +356,7 @@ class Settings(BaseSettings):
     def lost_before(self) -> dict[str, datetime]:
         """Before when runs were submitted that count as lost where they are missing, by Airflow."""
         before = self.airflow_accept_vanished_runs_before
-        return {OWN: before} if before is not None else {}
+        return {SETTINGS_AIRFLOW: before} if before is not None else {}
 
     def kafka(self) -> dict[str, Any]:
         """Librdkafka's properties for the brokers; only those that are set.

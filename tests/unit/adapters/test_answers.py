@@ -19,9 +19,9 @@ from mljob_operator.adapters.airflow.backfills import AirflowBackfills
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.adapters.airflow.dag_runs import AirflowRuns
 from mljob_operator.adapters.airflow.session import Session
-from mljob_operator.core.backfill import Backfill, Order
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.outputs import Outputs
+from mljob_operator.core.run.backfill import Backfill, BackfillRequest
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.errors import (
     AirflowError,
     AirflowForbidden,
@@ -57,7 +57,7 @@ from .conftest import SOON, Connect
 
 DAY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MARKER = Marker(RUN, 1)
-ORDER = Order(DAY, DAY, ReprocessBehavior.NONE, 1, False, {})
+ORDER = BackfillRequest(DAY, DAY, ReprocessBehavior.NONE, 1, False, {})
 MADE = Backfill(BACKFILL, BACKFILL_DAG, MARKER, DAY, DAY, {}, ReprocessBehavior.NONE, 1, False, DAY, None)
 
 NO_RUN = f"The DagRun with dag_id: `{DAG}` and run_id: `{RUN}` was not found"

@@ -13,7 +13,7 @@ import pytest
 from mljob_contract.mljob import OutputSource
 from mljob_operator.adapters.airflow import answers, outputs, session
 from mljob_operator.adapters.airflow.answers import MAX_RETRY_AFTER, retry_after
-from mljob_operator.core.outputs import Outputs, bounded
+from mljob_operator.core.run.outputs import Outputs, bounded
 from mljob_operator.errors import AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from tests.scripted_airflow import (
     AT,

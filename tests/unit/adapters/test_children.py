@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.children import MAX_CHILDREN, Child
+from mljob_operator.core.run.children import MAX_CHILDREN, Child
 from tests.scripted_airflow import AT, CHILD_RUN, DAG, RUN, ScriptedAirflow, run_row, said
 
 Connect = Callable[..., Airflow]

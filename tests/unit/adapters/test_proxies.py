@@ -15,7 +15,7 @@ from mljob_operator.adapters.airflow.session import Session
 from mljob_operator.adapters.kubernetes import Jobs, connect
 from mljob_operator.adapters.proxies import passwords, problems, proxy_for, shown
 from mljob_operator.adapters.watch import credentials
-from mljob_operator.core.credentials import Login, OAuth2Client
+from mljob_operator.core.airflow_instance.credentials import Login, OAuth2Client
 from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig

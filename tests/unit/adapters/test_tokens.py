@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from mljob_contract.airflow_instance import ClientAuthentication
 from mljob_operator.adapters.airflow import tokens
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.credentials import OAuth2Client
+from mljob_operator.core.airflow_instance.credentials import OAuth2Client
 from mljob_operator.errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
 from tests.live.authority import Authority
 from tests.live.http_gateway import Answer, Guard, HttpGateway

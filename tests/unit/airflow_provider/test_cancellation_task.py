@@ -15,8 +15,8 @@ from mljob_airflow.cancellation.task import event_of, not_over, targets_of
 from mljob_airflow.events import producer
 from mljob_airflow.events.cloudevents import message_from_cancellation
 from mljob_contract.events import CancellationMode, CancellationOutcome, MLJobRef, RunCancellation
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.wire import read
+from mljob_operator.core.run.events import read
+from mljob_operator.core.run.facts import RunFact
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 RUN_ID = "mljob.team-a.churn.abcdefgh23-1"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.airflow_instance import AccessRule, LabelSelector
-from mljob_operator.core.access import (
+from mljob_operator.core.airflow_instance.access import (
     EVERYBODY,
     NAMESPACE_LABEL,
     Namespace,

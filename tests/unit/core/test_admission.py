@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mljob_operator.core.admission import AdmissionQueue, Limits, Reservation
+from mljob_operator.core.airflow_instance.admission import AdmissionQueue, Limits, Reservation
 
 Key = tuple[str, str]
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,10 +12,18 @@ from hypothesis import strategies as st
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import MAX_FAILED_RUNS, Phase, ReprocessBehavior, StatusSource
-from mljob_operator.core import backfill_report
-from mljob_operator.core.backfill import Backfill, Course, Member, Survey, as_one_run, joined, surveyed
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.run.backfill import (
+    Backfill,
+    BackfillRun,
+    BackfillSnapshot,
+    ObservedBackfill,
+    as_one_run,
+    joined,
+    surveyed,
+)
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
+from mljob_operator.core.status import backfill as backfill_status
 
 CREATED = datetime(2026, 2, 1, 12, tzinfo=UTC)
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,7 +45,7 @@ def member(
     attempt: int | None = 1,
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
-) -> Member:
+) -> BackfillRun:
     """A run as it is told ``at`` seconds after the backfill was made."""
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
@@ -51,11 +59,11 @@ def member(
         created=CREATED + timedelta(seconds=created) if rest and created is not None else None,
     )
     date = FIRST + timedelta(days=day - 1)
-    return Member(f"backfill__{date.isoformat()}", run, date if rest else None, attempt if rest else None)
+    return BackfillRun(f"backfill__{date.isoformat()}", run, date if rest else None, attempt if rest else None)
 
 
-def course(*members: Member, of: Backfill | None = None, not_created: int = 0) -> Course:
-    return surveyed(None, Survey(of or backfill(), members, not_created))
+def observed_backfill(*members: BackfillRun, of: Backfill | None = None, not_created: int = 0) -> ObservedBackfill:
+    return surveyed(None, BackfillSnapshot(of or backfill(), members, not_created))
 
 
 QUEUED, RUNNING, SUCCESS, FAILED = RunState
@@ -79,31 +87,33 @@ class TestAsOneRun:
     )
     def test_its_state_follows_from_theirs(self, states: list[RunState], whole: RunState) -> None:
         members = [member(day, state) for day, state in enumerate(states, start=1)]
-        assert as_one_run(course(*members)).state is whole
+        assert as_one_run(observed_backfill(*members)).state is whole
 
     def test_without_runs_it_is_being_made(self) -> None:
-        assert as_one_run(course()).state is QUEUED
+        assert as_one_run(observed_backfill()).state is QUEUED
 
     def test_closed_with_nothing_to_do_it_has_succeeded(self) -> None:
-        assert as_one_run(course(of=backfill(completed=LATER), not_created=3)).state is SUCCESS
+        assert as_one_run(observed_backfill(of=backfill(completed=LATER), not_created=3)).state is SUCCESS
 
     def test_closed_with_nothing_at_all_it_has_failed(self) -> None:
-        broken = course(of=backfill(completed=LATER))
+        broken = observed_backfill(of=backfill(completed=LATER))
         assert as_one_run(broken).state is FAILED
-        assert backfill_report.failed(broken).reason == "BackfillEmpty"
+        assert backfill_status.failed_runs(broken).reason == "BackfillEmpty"
 
     def test_its_times_are_the_first_start_and_the_last_end(self) -> None:
-        run = as_one_run(course(member(1, SUCCESS, at=10), member(2, FAILED, at=30), member(3, SUCCESS, at=20)))
+        run = as_one_run(
+            observed_backfill(member(1, SUCCESS, at=10), member(2, FAILED, at=30), member(3, SUCCESS, at=20))
+        )
         assert run.start == CREATED + timedelta(seconds=10)
         assert run.end == CREATED + timedelta(seconds=30)
         assert run.created == CREATED
 
     def test_a_retry_has_not_begun_because_of_what_succeeded_before_it(self) -> None:
-        retry = course(member(1, SUCCESS, at=-60), member(2, QUEUED, attempt=2), of=backfill(attempt=2))
+        retry = observed_backfill(member(1, SUCCESS, at=-60), member(2, QUEUED, attempt=2), of=backfill(attempt=2))
         assert as_one_run(retry).state is QUEUED
 
     def test_a_retry_whose_runs_are_not_seen_yet_has_not_failed(self) -> None:
-        retry = course(member(1, SUCCESS, at=-60), member(2, FAILED, at=-60), of=backfill(attempt=2))
+        retry = observed_backfill(member(1, SUCCESS, at=-60), member(2, FAILED, at=-60), of=backfill(attempt=2))
         assert as_one_run(retry).state is QUEUED
 
 
@@ -111,7 +121,7 @@ class TestJoining:
     """Events and the change feed."""
 
     def test_an_event_moves_a_run_forward(self) -> None:
-        after = joined(course(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
+        after = joined(observed_backfill(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
         (only,) = after.members.values()
         assert (only.run.state, only.date, only.attempt) == (RUNNING, FIRST, 1)
         assert after.shown.members[only.run_id].run.state is SUCCESS
@@ -119,27 +129,29 @@ class TestJoining:
         assert after.stirred == CREATED + timedelta(seconds=20)
 
     def test_an_event_of_a_run_that_is_not_known_changes_nothing(self) -> None:
-        before = course(member(1, QUEUED))
+        before = observed_backfill(member(1, QUEUED))
         assert joined(before, member(2, RUNNING, source=StatusSource.KAFKA)) is before
 
     def test_the_feed_brings_runs_that_are_not_known(self) -> None:
-        assert len(joined(course(member(1, QUEUED)), member(2, QUEUED)).members) == 2
+        assert len(joined(observed_backfill(member(1, QUEUED)), member(2, QUEUED)).members) == 2
 
     def test_an_event_of_the_time_before_a_retry_changes_nothing(self) -> None:
-        before = course(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
+        before = observed_backfill(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
         assert joined(before, member(1, FAILED, at=30, source=StatusSource.KAFKA)).shown.members == before.members
 
     def test_an_answer_of_the_time_before_a_retry_changes_nothing(self) -> None:
-        before = course(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
+        before = observed_backfill(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
         assert joined(before, member(1, FAILED, at=30, attempt=1)) is before
 
     def test_a_run_that_a_person_clears_is_under_way_again(self) -> None:
-        before = course(member(1, FAILED, at=10), member(2, RUNNING))
+        before = observed_backfill(member(1, FAILED, at=10), member(2, RUNNING))
         assert not joined(before, member(1, QUEUED, at=30, created=25)).failed
 
     def test_a_run_that_is_missing_in_a_full_list_is_gone(self) -> None:
-        before = course(member(1, SUCCESS), member(2, QUEUED))
-        assert list(surveyed(before, Survey(backfill(), (member(2, QUEUED),), 0)).members) == [member(2, QUEUED).run_id]
+        before = observed_backfill(member(1, SUCCESS), member(2, QUEUED))
+        assert list(surveyed(before, BackfillSnapshot(backfill(), (member(2, QUEUED),), 0)).members) == [
+            member(2, QUEUED).run_id
+        ]
 
     @given(
         st.permutations(
@@ -150,8 +162,8 @@ class TestJoining:
             ]
         )
     )
-    def test_events_in_any_sequence_and_twice_give_the_same(self, events: list[Member]) -> None:
-        start = course(member(1, QUEUED), member(2, QUEUED))
+    def test_events_in_any_sequence_and_twice_give_the_same(self, events: list[BackfillRun]) -> None:
+        start = observed_backfill(member(1, QUEUED), member(2, QUEUED))
         in_sequence = reduce(joined, events, start)
         assert {found.run.state for found in in_sequence.shown.members.values()} == {SUCCESS}
         assert reduce(joined, events, in_sequence).members == in_sequence.members
@@ -161,8 +173,10 @@ class TestReport:
     """The status, for people."""
 
     def test_runs_are_counted_by_their_states(self) -> None:
-        found = backfill_report.fields(
-            course(member(1, SUCCESS), member(2, FAILED), member(3, RUNNING), member(4, QUEUED), not_created=2),
+        found = backfill_status.fields_of(
+            observed_backfill(
+                member(1, SUCCESS), member(2, FAILED), member(3, RUNNING), member(4, QUEUED), not_created=2
+            ),
             "http://a/dags/days",
         )
         assert (found["progress"], found["percent"]) == ("2/4", 50)
@@ -176,7 +190,9 @@ class TestReport:
         }
 
     def test_the_list_of_failed_runs_is_bounded_and_counts_are_exact(self) -> None:
-        found = backfill_report.fields(course(*(member(day, FAILED) for day in range(1, 5001))), "http://a/dags/days")
+        found = backfill_status.fields_of(
+            observed_backfill(*(member(day, FAILED) for day in range(1, 5001))), "http://a/dags/days"
+        )
         status = found["backfill"]
         assert len(status.failed_runs) == MAX_FAILED_RUNS
         assert (status.failed_runs_omitted, status.runs.failed) == (5000 - MAX_FAILED_RUNS, 5000)
@@ -194,18 +210,20 @@ class TestReport:
         ids=["one", "two", "three", "many"],
     )
     def test_a_message_names_the_first_dates(self, days: list[int], text: str) -> None:
-        assert backfill_report.dates([member(day, FAILED) for day in days]) == text
+        assert backfill_status.dates([member(day, FAILED) for day in days]) == text
 
     def test_failed_runs_that_were_run_again_before_that_was_told_have_failed(self) -> None:
-        story = backfill_report.failed(course(member(1, SUCCESS), of=backfill(completed=LATER)))
+        story = backfill_status.failed_runs(observed_backfill(member(1, SUCCESS), of=backfill(completed=LATER)))
         assert (story.phase, story.reason) == (Phase.FAILED, "BackfillRunsFailed")
         assert "run again, by hand or by another backfill, or deleted" in story.message
 
     def test_an_hourly_date_has_its_time(self) -> None:
         at = FIRST + timedelta(hours=5)
-        assert backfill_report.dates([Member("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
+        assert backfill_status.dates([BackfillRun("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
 
     def test_paused_in_airflow_it_says_what_does_not_start(self) -> None:
-        story = backfill_report.under_way(course(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True)))
+        story = backfill_status.under_way(
+            observed_backfill(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True))
+        )
         assert (story.phase, story.reason) == (Phase.RUNNING, "BackfillPaused")
         assert "1 run will not start" in story.message

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import MAX_CONF_BYTES, MAX_CONF_LEVELS
-from mljob_operator.core.bounds import CONF, json_size, levels
-from mljob_operator.core.conf import Source, excess, merged
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
+from mljob_operator.core.conf.conf import Source, excess, merged
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.text.bounds import CONF, json_size, levels
 from tests.deep import nested
 
 SOURCE = {"what": "Secret warehouse", "secret": True}

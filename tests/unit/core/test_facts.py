@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import RunFact, heard_of_run, later_run, queued_again
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.facts import RunFact, heard_of_run, later_run, queued_again
+from mljob_operator.core.run.states import RunState
 from tests.strategies import EPOCH
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.run_id import MAX_LENGTH, MAX_NAME_LENGTH, RunId
-from mljob_operator.core.identity import cancel_run_id, dag_run_id
+from mljob_operator.core.mljob.identity import cancel_run_id, dag_run_id
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 names = st.lists(label, min_size=1, max_size=4).map(".".join)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus, Credentials, InstanceHealth
-from mljob_operator.core.instance import Instance, defaults, sends_in_the_clear
-from mljob_operator.core.instance_report import LoginProblem, Readiness, View, notices, report
-from mljob_operator.core.patches import merge_patch
+from mljob_operator.core.airflow_instance.instance import Instance, defaults, sends_in_the_clear
+from mljob_operator.core.status.airflow_instance import LoginProblem, Readiness, View, events_of, report
+from mljob_operator.core.status.patches import merge_patch
 from mljob_operator.ports import Link
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
@@ -123,7 +123,7 @@ def test_the_newest_default_counts_and_then_the_first_by_name() -> None:
 
 def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
     old, new = AirflowInstanceStatus.model_validate(before), AirflowInstanceStatus.model_validate(after)
-    return [(notice.type, notice.reason) for notice in notices(old, new)]
+    return [(notice.type, notice.reason) for notice in events_of(old, new)]
 
 
 def test_events_tell_of_transitions_and_of_nothing_else() -> None:

@@ -17,14 +17,17 @@ from mljob_contract.airflow_id import AirflowId
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobSpec
 from mljob_contract.times import Time
-from mljob_operator.core.access import matches
-from mljob_operator.core.decisions import decide
-from mljob_operator.core.effort import Effort
-from mljob_operator.core.instance import Instance
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import remember
-from mljob_operator.core.report import report, run_url
-from mljob_operator.core.situation import Situation
+from mljob_operator.core.airflow_instance.access import matches
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.mljob.decisions import decide
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.remembered import remember
+from mljob_operator.core.mljob.state import classify
+from mljob_operator.core.mljob.transient_state import TransientState
+from mljob_operator.core.run.run_key import RunKey
+from mljob_operator.core.status.build import report
+from mljob_operator.core.status.single_run import SINGLE_RUN
 from tests.deep import nested
 from tests.strategies import EPOCH
 
@@ -124,7 +127,7 @@ class TestIds:
     def test_a_dag_of_any_language_is_run_linked_and_ruled(self, dag_id: str) -> None:
         job = job_of({"dagId": dag_id, "outputs": [{"name": "score", "taskId": dag_id}]})
         assert job.problem is None
-        link = run_url("https://airflow", dag_id, "run")
+        link = SINGLE_RUN.url("https://airflow", RunKey("", dag_id, "run"))
         assert link.isascii()
         assert unquote(link) == f"https://airflow/dags/{dag_id}/runs/run"
         assert matches(AccessRule(dags=[f"{dag_id[:-1]}?"]).dags, dag_id)
@@ -284,8 +287,7 @@ def test_whatever_somebody_writes_into_a_status_it_can_be_gone_on_from(
     finalizers = ["mljob.dev/cancellation"] if held else []
     job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)
     for now in (EPOCH, EPOCH + timedelta(days=40_000)):
-        situation = Situation(job, remember(job.status), Effort(), now)
+        situation = classify(Inputs(job, remember(job.status), TransientState(), now))
         decide(situation)
-        list(situation.deadlines)
         written = report(situation, ui_url="https://airflow")
         assert not job_of(spec, written).misread, "what is written is read again"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core import ledger as ledger_module
-from mljob_operator.core.facts import Failure, RunFact, Snapshot
-from mljob_operator.core.ledger import GRACE, Ledger, fold, observe
-from mljob_operator.core.phases import FINISHED_TASK, RunState, TaskState
+from mljob_operator.core.run import observed_run as ledger_module
+from mljob_operator.core.run.facts import Failure, RunFact, Snapshot
+from mljob_operator.core.run.observed_run import GRACE, ObservedRun, fold, observe
+from mljob_operator.core.run.states import FINISHED_TASK, RunState, TaskState
 from tests.strategies import EPOCH, event, rest, run_events, task_events
 
 AT = EPOCH
@@ -25,21 +25,21 @@ def snapshot(*tasks, seconds: float = 0, **more) -> Snapshot:
     return Snapshot(EPOCH + timedelta(seconds=seconds), tasks=tasks, **more)
 
 
-def state_of(ledger: Ledger, task_id: str, map_index: int = -1) -> TaskState:
-    return ledger.tasks[task_id, map_index].state
+def state_of(observed_run: ObservedRun, task_id: str, map_index: int = -1) -> TaskState:
+    return observed_run.tasks[task_id, map_index].state
 
 
 @given(st.lists(task_events() | run_events(), max_size=12), st.randoms(use_true_random=False))
 def test_events_in_another_sequence_give_the_same_tasks(events, rng: random.Random) -> None:
     shuffled = events[:]
     rng.shuffle(shuffled)
-    assert dict(fold(Ledger(), events).tasks) == dict(fold(Ledger(), shuffled).tasks)
+    assert dict(fold(ObservedRun(), events).tasks) == dict(fold(ObservedRun(), shuffled).tasks)
 
 
 @given(st.lists(task_events() | run_events(), max_size=12), st.data())
 def test_events_that_come_twice_change_nothing(events, data) -> None:
     again = data.draw(st.lists(st.sampled_from(events), max_size=8)) if events else []
-    once = fold(Ledger(), events)
+    once = fold(ObservedRun(), events)
     twice = fold(once, again)
     assert dict(twice.tasks) == dict(once.tasks)
     assert twice.heard == once.heard
@@ -47,12 +47,12 @@ def test_events_that_come_twice_change_nothing(events, data) -> None:
 
 @given(st.lists(task_events(), max_size=12), st.integers(0, 12))
 def test_folding_in_parts_is_folding_at_once(events, cut: int) -> None:
-    assert fold(fold(Ledger(), events[:cut]), events[cut:]).tasks == fold(Ledger(), events).tasks
+    assert fold(fold(ObservedRun(), events[:cut]), events[cut:]).tasks == fold(ObservedRun(), events).tasks
 
 
 @given(st.lists(task_events(), max_size=12), task_events())
 def test_a_task_never_goes_back_within_a_try_by_events(events, one) -> None:
-    before = fold(Ledger(), events)
+    before = fold(ObservedRun(), events)
     after = fold(before, [one])
     for key, fact in before.tasks.items():
         if key in after.tasks and fact.certain and fact.state in FINISHED_TASK:
@@ -61,96 +61,102 @@ def test_a_task_never_goes_back_within_a_try_by_events(events, one) -> None:
 
 @given(st.lists(task_events(), max_size=6))
 def test_a_ledger_is_a_value(events) -> None:
-    ledger = Ledger()
-    fold(ledger, events)
-    assert ledger == Ledger()
+    observed_run = ObservedRun()
+    fold(observed_run, events)
+    assert observed_run == ObservedRun()
 
 
 def test_a_higher_try_wins_whatever_the_clock_says() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, seconds=50), event("fit", TaskState.RUNNING, try_number=2)])
-    assert ledger.tasks["fit", -1].try_number == 2
-    assert state_of(ledger, "fit") is TaskState.RUNNING
+    observed_run = fold(
+        ObservedRun(), [event("fit", TaskState.FAILED, seconds=50), event("fit", TaskState.RUNNING, try_number=2)]
+    )
+    assert observed_run.tasks["fit", -1].try_number == 2
+    assert state_of(observed_run, "fit") is TaskState.RUNNING
 
 
 def test_a_running_event_that_comes_after_success_changes_nothing() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS), event("fit", TaskState.RUNNING, seconds=9)])
-    assert state_of(ledger, "fit") is TaskState.SUCCESS
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS), event("fit", TaskState.RUNNING, seconds=9)])
+    assert state_of(observed_run, "fit") is TaskState.SUCCESS
 
 
 def test_an_expanded_task_replaces_its_placeholder() -> None:
-    ledger = observe(Ledger(), snapshot(rest("score", TaskState.NONE)))
-    ledger = fold(ledger, [event("score", TaskState.RUNNING, map_index=0)])
-    assert set(ledger.tasks) == {("score", 0)}
+    observed_run = observe(ObservedRun(), snapshot(rest("score", TaskState.NONE)))
+    observed_run = fold(observed_run, [event("score", TaskState.RUNNING, map_index=0)])
+    assert set(observed_run.tasks) == {("score", 0)}
 
 
 def test_a_placeholder_in_an_old_answer_does_not_come_back_beside_the_instances() -> None:
-    ledger = fold(Ledger(), [event("score", TaskState.RUNNING, map_index=0)])
-    ledger = observe(ledger, snapshot(rest("score", TaskState.NONE)))
-    assert set(ledger.tasks) == {("score", 0)}
+    observed_run = fold(ObservedRun(), [event("score", TaskState.RUNNING, map_index=0)])
+    observed_run = observe(observed_run, snapshot(rest("score", TaskState.NONE)))
+    assert set(observed_run.tasks) == {("score", 0)}
 
 
 def test_a_task_mapped_over_nothing_is_one_skipped_row() -> None:
-    ledger = observe(Ledger(), snapshot(rest("score", TaskState.SKIPPED), complete=True))
-    assert state_of(ledger, "score") is TaskState.SKIPPED
+    observed_run = observe(ObservedRun(), snapshot(rest("score", TaskState.SKIPPED), complete=True))
+    assert state_of(observed_run, "score") is TaskState.SKIPPED
 
 
 def test_rest_does_not_take_back_what_an_event_has_just_said() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=10)])
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, seconds=11), seconds=11))
-    assert state_of(ledger, "fit") is TaskState.SUCCESS
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=10)])
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.RUNNING, seconds=11), seconds=11))
+    assert state_of(observed_run, "fit") is TaskState.SUCCESS
 
 
 def test_rest_is_right_when_an_event_is_old() -> None:
     """A finished task that somebody cleared: no event says so."""
-    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=0)])
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
-    assert state_of(ledger, "fit") is TaskState.NONE
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
+    assert state_of(observed_run, "fit") is TaskState.NONE
 
 
 def test_what_is_told_late_of_the_time_before_a_clearing_leaves_the_state() -> None:
     """And what only events carry is kept."""
     at = EPOCH + timedelta(seconds=20)
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
-    ledger = observe(Ledger(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
+    observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
     late = event("fit", TaskState.FAILED, seconds=10)
     failure = Failure(1, late.at, "broken")
-    ledger = fold(ledger, [replace(late, failure=failure, end=late.at)])
-    told = ledger.tasks["fit", -1]
+    observed_run = fold(observed_run, [replace(late, failure=failure, end=late.at)])
+    told = observed_run.tasks["fit", -1]
     assert (told.state, told.end, told.failure) == (TaskState.NONE, None, failure)
-    ledger = fold(ledger, [event("fit", TaskState.RUNNING, seconds=22)])
-    assert state_of(ledger, "fit") is TaskState.RUNNING
+    observed_run = fold(observed_run, [event("fit", TaskState.RUNNING, seconds=22)])
+    assert state_of(observed_run, "fit") is TaskState.RUNNING
 
 
 def test_an_event_of_the_time_before_a_clearing_does_not_stand_against_rest() -> None:
     """A process that has just started hears of what its predecessor did not commit, then of the clearing, and of that only once."""
     at = EPOCH + timedelta(seconds=20)
-    ledger = fold(Ledger(), [replace(event("fit", TaskState.SUCCESS, seconds=10), seen=EPOCH + timedelta(seconds=30))])
+    observed_run = fold(
+        ObservedRun(), [replace(event("fit", TaskState.SUCCESS, seconds=10), seen=EPOCH + timedelta(seconds=30))]
+    )
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=31), run=cleared, seconds=31))
-    assert state_of(ledger, "fit") is TaskState.NONE
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=31), run=cleared, seconds=31))
+    assert state_of(observed_run, "fit") is TaskState.NONE
 
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
 def test_a_try_that_has_ended_is_not_under_way_again(*, certain: bool) -> None:
     """A worker that can't reach the api-server has published the end of its task, and asks again to have it stored."""
-    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
     for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
-        ledger = observe(ledger, snapshot(rest("fit", state, seconds=LATER), seconds=LATER))
-        assert state_of(ledger, "fit") is TaskState.FAILED
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, try_number=2, seconds=LATER), seconds=LATER))
-    assert state_of(ledger, "fit") is TaskState.RUNNING
+        observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=LATER), seconds=LATER))
+        assert state_of(observed_run, "fit") is TaskState.FAILED
+    observed_run = observe(
+        observed_run, snapshot(rest("fit", TaskState.RUNNING, try_number=2, seconds=LATER), seconds=LATER)
+    )
+    assert state_of(observed_run, "fit") is TaskState.RUNNING
 
 
 def test_a_worker_that_dies_before_its_end_is_stored_is_right_when_airflow_notices() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS, seconds=0)])
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.UP_FOR_RETRY, seconds=LATER), seconds=LATER))
-    assert state_of(ledger, "fit") is TaskState.UP_FOR_RETRY
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.UP_FOR_RETRY, seconds=LATER), seconds=LATER))
+    assert state_of(observed_run, "fit") is TaskState.UP_FOR_RETRY
 
 
 def test_rest_moves_a_task_forward_at_once() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.RUNNING, seconds=10)])
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.FAILED, seconds=10.1), seconds=10.1))
-    assert state_of(ledger, "fit") is TaskState.FAILED
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.RUNNING, seconds=10)])
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.FAILED, seconds=10.1), seconds=10.1))
+    assert state_of(observed_run, "fit") is TaskState.FAILED
 
 
 @pytest.mark.parametrize(
@@ -160,72 +166,76 @@ def test_rest_moves_a_task_forward_at_once() -> None:
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
     """The official producer's event can't tell a failure that is retried from a final one."""
-    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
-    ledger = observe(ledger, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
-    assert ledger.tasks["fit", -1].shown_state is shown
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
+    observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
+    assert observed_run.tasks["fit", -1].shown_state is shown
 
 
 def test_an_official_failure_with_tries_left_is_shown_as_a_retry() -> None:
-    ledger = observe(Ledger(), snapshot(rest("fit", TaskState.RUNNING, max_tries=2)))
-    ledger = fold(ledger, [event("fit", TaskState.FAILED, certain=False, seconds=1)])
-    assert ledger.tasks["fit", -1].shown_state is TaskState.UP_FOR_RETRY
+    observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING, max_tries=2)))
+    observed_run = fold(observed_run, [event("fit", TaskState.FAILED, certain=False, seconds=1)])
+    assert observed_run.tasks["fit", -1].shown_state is TaskState.UP_FOR_RETRY
 
 
 def test_a_running_answer_does_not_undo_an_uncertain_failure() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.FAILED, certain=False, seconds=10)])
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.RUNNING, seconds=10.5), seconds=10.5))
-    assert state_of(ledger, "fit") is TaskState.FAILED
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, seconds=10)])
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.RUNNING, seconds=10.5), seconds=10.5))
+    assert state_of(observed_run, "fit") is TaskState.FAILED
 
 
 def test_events_invent_no_more_tasks_than_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "MAX_TASKS", 3)
     events = [event(f"task-{number}", TaskState.RUNNING) for number in range(5)]
-    ledger = fold(Ledger(), events)
-    assert len(ledger.tasks) == 3
-    ledger = fold(ledger, [event("task-0", TaskState.SUCCESS, seconds=1)])
-    assert state_of(ledger, "task-0") is TaskState.SUCCESS
-    ledger = observe(ledger, snapshot(*(rest(f"task-{number}", TaskState.RUNNING) for number in range(5))))
-    assert len(ledger.tasks) == 5
+    observed_run = fold(ObservedRun(), events)
+    assert len(observed_run.tasks) == 3
+    observed_run = fold(observed_run, [event("task-0", TaskState.SUCCESS, seconds=1)])
+    assert state_of(observed_run, "task-0") is TaskState.SUCCESS
+    observed_run = observe(observed_run, snapshot(*(rest(f"task-{number}", TaskState.RUNNING) for number in range(5))))
+    assert len(observed_run.tasks) == 5
 
 
 def test_a_complete_list_drops_what_it_lacks() -> None:
-    ledger = observe(Ledger(), snapshot(rest("gone", TaskState.NONE), rest("fit", TaskState.NONE)))
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.NONE, seconds=1), seconds=1, complete=True))
-    assert set(ledger.tasks) == {("fit", -1)}
-    assert ledger.complete
+    observed_run = observe(ObservedRun(), snapshot(rest("gone", TaskState.NONE), rest("fit", TaskState.NONE)))
+    observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=1), seconds=1, complete=True))
+    assert set(observed_run.tasks) == {("fit", -1)}
+    assert observed_run.complete
 
 
 def test_the_final_list_is_right_against_everything() -> None:
-    ledger = fold(
-        Ledger(), [event("fit", TaskState.SUCCESS, seconds=10), event("stray", TaskState.RUNNING, seconds=10)]
+    observed_run = fold(
+        ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=10), event("stray", TaskState.RUNNING, seconds=10)]
     )
-    ledger = observe(ledger, snapshot(rest("fit", TaskState.FAILED, seconds=10), seconds=10, complete=True, final=True))
-    assert {key: fact.state for key, fact in ledger.tasks.items()} == {("fit", -1): TaskState.FAILED}
-    assert ledger.listed
+    observed_run = observe(
+        observed_run, snapshot(rest("fit", TaskState.FAILED, seconds=10), seconds=10, complete=True, final=True)
+    )
+    assert {key: fact.state for key, fact in observed_run.tasks.items()} == {("fit", -1): TaskState.FAILED}
+    assert observed_run.listed
 
 
 def test_an_ended_run_stays_ended() -> None:
-    ended = observe(Ledger(), Snapshot(AT, run=RunFact(RunState.FAILED, StatusSource.REST, AT, AT)))
+    ended = observe(ObservedRun(), Snapshot(AT, run=RunFact(RunState.FAILED, StatusSource.REST, AT, AT)))
     for later in (RunState.RUNNING, RunState.SUCCESS, RunState.QUEUED):
-        ledger = observe(ended, Snapshot(AT, run=RunFact(later, StatusSource.REST, AT, AT)))
-        assert ledger.run is not None
-        assert ledger.run.state is RunState.FAILED
+        observed_run = observe(ended, Snapshot(AT, run=RunFact(later, StatusSource.REST, AT, AT)))
+        assert observed_run.run is not None
+        assert observed_run.run.state is RunState.FAILED
         assert fold(ended, [RunFact(later, StatusSource.KAFKA, AT, AT)]) == ended
 
 
 def test_a_task_that_runs_says_that_its_run_runs() -> None:
-    submitted = observe(Ledger(), Snapshot(AT, run=RunFact(RunState.QUEUED, StatusSource.REST, AT, AT, created=AT)))
-    ledger = fold(submitted, [event("fit", TaskState.RUNNING, seconds=1)])
-    assert ledger.shown_run is not None
-    assert ledger.shown_run.state is RunState.RUNNING
+    submitted = observe(
+        ObservedRun(), Snapshot(AT, run=RunFact(RunState.QUEUED, StatusSource.REST, AT, AT, created=AT))
+    )
+    observed_run = fold(submitted, [event("fit", TaskState.RUNNING, seconds=1)])
+    assert observed_run.shown_run is not None
+    assert observed_run.shown_run.state is RunState.RUNNING
 
 
 def test_a_run_settles_when_every_task_has_ended_and_it_has_not() -> None:
-    ledger = fold(Ledger(), [event("fit", TaskState.SUCCESS), event("score", TaskState.RUNNING)])
-    assert not ledger.settling
-    ledger = fold(ledger, [event("score", TaskState.SUCCESS, seconds=1)])
-    assert ledger.settling
-    assert not observe(ledger, Snapshot(AT, run=RunFact(RunState.SUCCESS, StatusSource.REST, AT, AT))).settling
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS), event("score", TaskState.RUNNING)])
+    assert not observed_run.settling
+    observed_run = fold(observed_run, [event("score", TaskState.SUCCESS, seconds=1)])
+    assert observed_run.settling
+    assert not observe(observed_run, Snapshot(AT, run=RunFact(RunState.SUCCESS, StatusSource.REST, AT, AT))).settling
 
 
 def test_the_failure_that_names_its_exception_is_kept() -> None:
@@ -233,7 +243,7 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
     official = event("fit", TaskState.FAILED, certain=False, seconds=2, failure=Failure(1, AT, "boom"))
     ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
     for sequence in ([ours, official], [official, ours]):
-        fact = fold(Ledger(), sequence).tasks["fit", -1]
+        fact = fold(ObservedRun(), sequence).tasks["fit", -1]
         assert fact.failure is not None
         assert fact.failure.type == "ValueError"
         assert fact.certain
@@ -241,6 +251,6 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
 
 def test_the_same_answer_again_keeps_when_it_was_first_heard() -> None:
     """Otherwise each look at the change feed would change the status, and write it."""
-    first = observe(Ledger(), snapshot(rest("fit", TaskState.RUNNING)))
+    first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
     assert second.tasks["fit", -1].at == first.tasks["fit", -1].at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_operator.core.offsets import Offsets
+from mljob_operator.core.run.offsets import Offsets
 
 P = ("events", 0)
 

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from mljob_operator.core.conf import problems
+from mljob_operator.core.conf.conf import problems
 
 LONG = 200_000
 

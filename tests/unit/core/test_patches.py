@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mljob_operator.core.patches import merge_patch
+from mljob_operator.core.status.patches import merge_patch
 
 scalars = st.integers(0, 3) | st.text("ab", max_size=2) | st.booleans()
 values = st.recursive(

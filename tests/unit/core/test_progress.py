@@ -1,4 +1,4 @@
-"""The ledger in the status: exact counts, a bounded list."""
+"""The observed run in the status: exact counts, a bounded list."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import MAX_TASKS
-from mljob_operator.core.facts import Failure, Report, Snapshot
-from mljob_operator.core.ledger import Ledger, fold, observe
-from mljob_operator.core.phases import TaskState
-from mljob_operator.core.progress import error_text, first_failure, summarise, within_bounds
+from mljob_operator.core.run.facts import Failure, Report, Snapshot
+from mljob_operator.core.run.observed_run import ObservedRun, fold, observe
+from mljob_operator.core.run.states import TaskState
+from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
 from tests.strategies import EPOCH, event, rest, task_events
 
 URL = "https://airflow.example/dags/train/runs/mljob.a.b.aaaaaaaaaa-1"
 
 
-def listed(*tasks) -> Ledger:
-    return observe(Ledger(), Snapshot(EPOCH, tasks=tasks, complete=True))
+def listed(*tasks) -> ObservedRun:
+    return observe(ObservedRun(), Snapshot(EPOCH, tasks=tasks, complete=True))
 
 
 @given(st.lists(task_events(), max_size=20))
 def test_counts_are_the_ledgers(events) -> None:
-    ledger = fold(Ledger(), events)
-    counts = summarise(ledger, URL).counts.model_dump()
-    states = Counter(str(fact.shown_state) for fact in ledger.tasks.values())
-    assert counts.pop("total") == len(ledger.tasks)
+    observed_run = fold(ObservedRun(), events)
+    counts = summarise(observed_run, URL).counts.model_dump()
+    states = Counter(str(fact.shown_state) for fact in observed_run.tasks.values())
+    assert counts.pop("total") == len(observed_run.tasks)
     assert {state: n for state, n in counts.items() if n} == dict(states)
 
 
 def test_progress_counts_finished_tasks_and_percent_what_running_ones_report() -> None:
-    ledger = fold(
+    observed_run = fold(
         listed(
             rest("a", TaskState.SUCCESS),
             rest("b", TaskState.NONE),
@@ -41,7 +41,7 @@ def test_progress_counts_finished_tasks_and_percent_what_running_ones_report() -
         ),
         [event("b", TaskState.RUNNING, seconds=1, progress=Report(1, EPOCH, progress=0.5))],
     )
-    summary = summarise(ledger, URL)
+    summary = summarise(observed_run, URL)
     assert (summary.progress, summary.percent, summary.current_task) == ("1/4", 37, "b")
 
 
@@ -55,26 +55,26 @@ def test_a_mapped_task_is_one_entry() -> None:
 
 
 def test_a_report_of_an_earlier_try_is_not_shown() -> None:
-    ledger = fold(
-        Ledger(),
+    observed_run = fold(
+        ObservedRun(),
         [
             event("fit", TaskState.RUNNING, progress=Report(1, EPOCH, progress=0.9)),
             event("fit", TaskState.RUNNING, try_number=2, seconds=5),
         ],
     )
-    (entry,) = summarise(ledger, URL).tasks
+    (entry,) = summarise(observed_run, URL).tasks
     assert (entry.try_number, entry.progress) == (2, None)
 
 
 def test_a_finished_task_that_reported_is_at_100() -> None:
-    ledger = fold(
-        Ledger(),
+    observed_run = fold(
+        ObservedRun(),
         [
             event("fit", TaskState.RUNNING, progress=Report(1, EPOCH, progress=0.9)),
             event("fit", TaskState.SUCCESS, seconds=1),
         ],
     )
-    assert summarise(ledger, URL).tasks[0].progress == 100
+    assert summarise(observed_run, URL).tasks[0].progress == 100
 
 
 def test_links_are_quoted() -> None:
@@ -85,7 +85,7 @@ def test_links_are_quoted() -> None:
 def test_the_first_failure_is_the_one_that_ended_first() -> None:
     early = event("z", TaskState.FAILED, seconds=1, failure=Failure(1, EPOCH, "no such column", "KeyError"))
     late = event("a", TaskState.FAILED, seconds=2)
-    fact = first_failure(fold(Ledger(), [late, early]))
+    fact = first_failure(fold(ObservedRun(), [late, early]))
     assert fact is not None
     assert (fact.task_id, error_text(fact)) == ("z", "KeyError: no such column")
 
@@ -101,7 +101,7 @@ def test_failed_tasks_are_kept_first(tasks: int, failed: int) -> None:
         event(f"failed_{i:03}", TaskState.FAILED, failure=Failure(1, EPOCH, "x" * 2000, "ValueError"))
         for i in range(failed)
     ]
-    summary = summarise(fold(Ledger(), facts), URL)
+    summary = summarise(fold(ObservedRun(), facts), URL)
     assert (len(summary.tasks), summary.counts.total) == (tasks + failed, tasks + failed)
     kept = within_bounds(summary.tasks, 30 * 1024)
     assert len(kept) <= MAX_TASKS
@@ -115,13 +115,13 @@ def test_no_room_is_no_tasks() -> None:
 
 def test_metrics_that_json_has_no_number_for_are_left_out() -> None:
     metrics = {"loss": float("nan"), "n" * 100: 1.0, "steps": float("inf"), "epoch": 3.0}
-    ledger = fold(Ledger(), [event("fit", TaskState.RUNNING, metrics=Report(1, EPOCH, metrics=metrics))])
-    assert summarise(ledger, URL).tasks[0].metrics == {"epoch": 3.0, "n" * 60 + "...": 1.0}
+    observed_run = fold(ObservedRun(), [event("fit", TaskState.RUNNING, metrics=Report(1, EPOCH, metrics=metrics))])
+    assert summarise(observed_run, URL).tasks[0].metrics == {"epoch": 3.0, "n" * 60 + "...": 1.0}
 
 
 def test_five_thousand_mapped_instances_are_counted_exactly() -> None:
-    ledger = listed(
+    observed_run = listed(
         *(rest("score", TaskState.SUCCESS if i % 2 else TaskState.RUNNING, map_index=i) for i in range(5000))
     )
-    summary = summarise(ledger, URL)
+    summary = summarise(observed_run, URL)
     assert (summary.progress, summary.counts.running, len(summary.tasks)) == ("2500/5000", 2500, 1)

@@ -14,18 +14,19 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, StatusSource
-from mljob_operator.core.conf import Source, not_public, secrets
-from mljob_operator.core.effort import Effort, Trouble
-from mljob_operator.core.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger, observe
-from mljob_operator.core.notices import notices
-from mljob_operator.core.outputs import Outputs
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
-from mljob_operator.core.report import report
-from mljob_operator.core.situation import Situation
+from mljob_operator.core.conf.conf import Source, not_public, secrets
+from mljob_operator.core.conf.redaction import HIDDEN, MAX_FORMS, OPEN, WITHHELD, Redaction
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.transient_state import LastError, TransientState
+from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import ObservedRun, observe
+from mljob_operator.core.run.outputs import Outputs
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.status.build import report
+from mljob_operator.core.status.events import events_of
 from tests.large_statuses import RUN_ID, UI_URL
 from tests.strategies import EPOCH
 
@@ -196,7 +197,7 @@ def quoting(draw: st.DrawFn, secret: str) -> str:
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
+def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
     secret = draw(values)
     text = quoting(secret)
     tasks = []
@@ -216,10 +217,13 @@ def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
             )
         )
     run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, created=EPOCH)
-    ledger = observe(Ledger(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
-    trouble = Trouble("AirflowError", draw(text), 1, draw(st.none() | st.just(EPOCH + timedelta(hours=1))))
-    effort = Effort(
-        trouble=draw(st.none() | st.just(trouble)), kept_by=draw(text), cancel_dag_refused=draw(text), over_since=EPOCH
+    observed_run = observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
+    last_error = LastError("AirflowError", draw(text), 1, draw(st.none() | st.just(EPOCH + timedelta(hours=1))))
+    transient = TransientState(
+        last_error=draw(st.none() | st.just(last_error)),
+        kept_by=draw(text),
+        cancel_dag_refused=draw(text),
+        over_since=EPOCH,
     )
     spec = MLJobSpec(dag_id="train", backoff_limit=draw(st.sampled_from([0, 2])), cancel=draw(st.booleans()))
     status = MLJobStatus(
@@ -232,12 +236,12 @@ def situations(draw: st.DrawFn) -> tuple[str, Situation, Outputs | None]:
     )
     job = Job("team-a", "churn", "uid", 1, "1", (), None, EPOCH, spec, status, {})
     outputs = draw(st.none() | st.builds(lambda one, two: Outputs({one: [two]}, (two,)), text, text))
-    return secret, Situation(job, ledger, effort, EPOCH + timedelta(seconds=60)), outputs
+    return secret, classify(Inputs(job, observed_run, transient, EPOCH + timedelta(seconds=60))), outputs
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(situations(), st.booleans())
-def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, Situation, Outputs | None], complete: bool) -> None:
+def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs | None], complete: bool) -> None:
     secret, situation, outputs = made
     # What the operator's own sentences say by chance is no leak.
     clean = report(situation, ui_url=UI_URL, redaction=Redaction(complete=False))
@@ -245,7 +249,7 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, Situation, Outp
 
     redaction = Redaction(frozenset({secret}), complete=complete)
     status = report(situation, ui_url=UI_URL, outputs=outputs, redaction=redaction)
-    told = notices(situation.job.status, MLJobStatus.model_validate(status))
+    told = events_of(situation.job.status, MLJobStatus.model_validate(status))
 
     for text in [*_strings(status), *(notice.message for notice in told)]:
         for piece in _pieces(secret):

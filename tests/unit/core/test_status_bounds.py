@@ -20,17 +20,18 @@ from mljob_contract.mljob import (
     Phase,
     StatusSource,
 )
-from mljob_operator.core.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from mljob_operator.core.effort import Effort, Trouble
-from mljob_operator.core.facts import RunFact, Snapshot, TaskFact
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger, observe
-from mljob_operator.core.outputs import bounded
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.report import MAX_STATUS_BYTES, report
-from mljob_operator.core.situation import Situation
-from mljob_operator.core.storable import cut, stored_size
+from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.transient_state import LastError, TransientState
+from mljob_operator.core.run.facts import RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import ObservedRun, observe
+from mljob_operator.core.run.outputs import bounded
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
+from mljob_operator.core.text.storable import cut, stored_size
 from tests.large_statuses import RUN_ID, UI_URL, fact, largest
 from tests.strategies import EPOCH
 
@@ -43,7 +44,7 @@ states = st.sampled_from(list(TaskState))
 
 
 @st.composite
-def ledgers(draw: st.DrawFn) -> Ledger:
+def observed_runs(draw: st.DrawFn) -> ObservedRun:
     """A few hundred tasks of all kinds, made from few draws: hypothesis looks for what matters, not for each task by itself."""
     text = draw(texts)
     tasks: list[TaskFact] = []
@@ -59,12 +60,12 @@ def ledgers(draw: st.DrawFn) -> Ledger:
                 size = draw(st.integers(1, 300))
                 tasks += [fact(task_id, i, other if i % 3 else state, text) for i in range(size)]
     run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, start=EPOCH, created=EPOCH)
-    return observe(Ledger(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
+    return observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Situation:
-    """An MLJob that has seen much, and a ledger."""
+def situations(draw: st.DrawFn) -> State:
+    """An MLJob that has seen much, and a observed run."""
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
     phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))
@@ -98,9 +99,11 @@ def situations(draw: st.DrawFn) -> Situation:
     )
     job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, spec, status, {})
     retry_at = draw(st.sampled_from([None, EPOCH + timedelta(hours=1)]))
-    trouble = Trouble("AirflowUnavailable", text, 7, retry_at, starting=True) if draw(st.booleans()) else None
-    effort = Effort(trouble=trouble, kept_by=text, over_since=draw(st.sampled_from([EPOCH, None])))
-    return Situation(job, draw(ledgers()), effort, EPOCH + timedelta(seconds=draw(st.sampled_from([1, 60]))))
+    last_error = LastError("AirflowUnavailable", text, 7, retry_at, starting=True) if draw(st.booleans()) else None
+    transient = TransientState(last_error=last_error, kept_by=text, over_since=draw(st.sampled_from([EPOCH, None])))
+    return classify(
+        Inputs(job, draw(observed_runs()), transient, EPOCH + timedelta(seconds=draw(st.sampled_from([1, 60]))))
+    )
 
 
 outputs = st.none() | st.builds(
@@ -113,12 +116,12 @@ outputs = st.none() | st.builds(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations(), outputs)
-def test_a_status_stays_small_and_exact(situation: Situation, found: dict[str, Any] | None) -> None:
+def test_a_status_stays_small_and_exact(situation: State, found: dict[str, Any] | None) -> None:
     status = report(situation, ui_url=UI_URL, outputs=bounded(found) if found is not None else None)
 
     assert stored_size(status) <= MAX_STATUS_BYTES
     json.dumps(status, allow_nan=False, ensure_ascii=False).encode()
-    facts = situation.ledger.tasks.values()
+    facts = situation.observed_run.tasks.values()
     ids = {fact.task_id for fact in facts}
     if facts:
         counts = dict(status["taskCounts"])

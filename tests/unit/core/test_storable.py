@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mljob_operator.core.outputs import MAX_OUTPUTS_BYTES, bounded
-from mljob_operator.core.storable import cut, storable, stored_size
+from mljob_operator.core.run.outputs import MAX_OUTPUTS_BYTES, bounded
+from mljob_operator.core.text.storable import cut, storable, stored_size
 
 any_text = st.text(st.characters(exclude_categories=()))
 """Halves of surrogate pairs included."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mljob_operator.core.task_order import upstream_first
+from mljob_operator.core.run.task_order import upstream_first
 
 DIAMOND = {"start": ["left", "right"], "left": ["end"], "right": ["between"], "between": ["end"], "end": []}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mljob_operator.core.vanishing import MissingRuns, many, reported
+from mljob_operator.core.run.vanishing import MissingRuns, many, reported
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = [("team-a", f"job-{number}") for number in range(10)]

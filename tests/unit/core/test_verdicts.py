@@ -1,4 +1,4 @@
-"""An event is a hint, REST is the verdict: what the ledger makes of either, and for how long."""
+"""An event is a hint, REST is the verdict: what the observed run makes of either, and for how long."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
-from mljob_operator.core.ledger import (
+from mljob_operator.core.run.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.observed_run import (
     ABSENCE_TAKES,
     CONFIRMED_WITHIN,
     GRACE,
     MAX_DENIED,
-    Ledger,
+    ObservedRun,
     fold,
     missed,
     observe,
 )
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import EPOCH, event, rest, task_events
 
 QUEUED, RUNNING, SUCCESS, FAILED = RunState.QUEUED, RunState.RUNNING, RunState.SUCCESS, RunState.FAILED
@@ -43,8 +43,8 @@ def answer(
     return Snapshot(at(seconds), run=run, tasks=tasks, complete=complete)
 
 
-def running(*, seconds: float = -50) -> Ledger:
-    return observe(Ledger(), answer(RUNNING, seconds))
+def running(*, seconds: float = -50) -> ObservedRun:
+    return observe(ObservedRun(), answer(RUNNING, seconds))
 
 
 class TestRuns:
@@ -52,26 +52,32 @@ class TestRuns:
 
     @pytest.mark.parametrize("said", [SUCCESS, FAILED])
     @pytest.mark.parametrize(
-        "before", [Ledger(), observe(Ledger(), answer(QUEUED, -50)), running()], ids=["unknown", "queued", "running"]
+        "before",
+        [ObservedRun(), observe(ObservedRun(), answer(QUEUED, -50)), running()],
+        ids=["unknown", "queued", "running"],
     )
-    def test_no_event_ends_a_run(self, before: Ledger, said: RunState) -> None:
-        ledger = fold(before, [heard(said)])
-        assert not ledger.over
-        assert ledger.run == before.run
-        assert ledger.heard_end is not None
-        assert ledger.shown_run == before.run, "not for people either"
+    def test_no_event_ends_a_run(self, before: ObservedRun, said: RunState) -> None:
+        observed_run = fold(before, [heard(said)])
+        assert not observed_run.over
+        assert observed_run.run == before.run
+        assert observed_run.heard_end is not None
+        assert observed_run.shown_run == before.run, "not for people either"
 
     @pytest.mark.parametrize("said", list(RunState))
     @pytest.mark.parametrize("true", [SUCCESS, FAILED])
     def test_no_event_undoes_an_end(self, true: RunState, said: RunState) -> None:
-        over = observe(Ledger(), answer(true, 0))
+        over = observe(ObservedRun(), answer(true, 0))
         assert fold(over, [heard(said, 5)]) == over
 
     @pytest.mark.parametrize(("said", "true"), [(SUCCESS, FAILED), (FAILED, SUCCESS), (SUCCESS, SUCCESS)])
     def test_rest_says_how_it_ended(self, said: RunState, true: RunState) -> None:
-        ledger = observe(fold(running(), [heard(said)]), answer(true, 0.1))
-        assert ledger.over
-        assert (ledger.run and ledger.run.state, ledger.heard, ledger.denied) == (true, None, ())
+        observed_run = observe(fold(running(), [heard(said)]), answer(true, 0.1))
+        assert observed_run.over
+        assert (observed_run.run and observed_run.run.state, observed_run.heard, observed_run.denied) == (
+            true,
+            None,
+            (),
+        )
 
     @pytest.mark.parametrize(
         ("said", "true", "asked", "stands"),
@@ -88,24 +94,24 @@ class TestRuns:
     def test_what_rest_denies_stands_for_a_while(
         self, said: RunState, true: RunState, asked: float, stands: bool
     ) -> None:
-        before = observe(Ledger(), answer(true, -50))
+        before = observe(ObservedRun(), answer(true, -50))
         event_of_it = heard(said)
-        ledger = observe(fold(before, [event_of_it]), answer(true, asked))
-        assert (ledger.heard is not None) is stands
-        assert (ledger.denied == ()) is stands
-        assert ledger.run is not None
-        assert ledger.run.state is true
+        observed_run = observe(fold(before, [event_of_it]), answer(true, asked))
+        assert (observed_run.heard is not None) is stands
+        assert (observed_run.denied == ()) is stands
+        assert observed_run.run is not None
+        assert observed_run.run.state is true
 
     def test_an_end_that_was_denied_does_not_come_back(self) -> None:
-        ledger = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
+        observed_run = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
         again = replace(heard(SUCCESS), seen=at(60))
-        assert fold(ledger, [again]) == ledger, "a copy, read later"
+        assert fold(observed_run, [again]) == observed_run, "a copy, read later"
 
     def test_a_later_end_does(self) -> None:
-        ledger = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
-        ledger = fold(ledger, [heard(SUCCESS, 90)])
-        assert ledger.heard_end is not None
-        assert observe(ledger, answer(SUCCESS, 91)).over
+        observed_run = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
+        observed_run = fold(observed_run, [heard(SUCCESS, 90)])
+        assert observed_run.heard_end is not None
+        assert observe(observed_run, answer(SUCCESS, 91)).over
 
     def test_what_was_said_before_the_run_was_cleared_says_nothing(self) -> None:
         cleared = observe(running(), answer(QUEUED, 20, created=19))
@@ -118,11 +124,11 @@ class TestRuns:
         assert fold(running(), events).heard == heard(SUCCESS, 3)
 
     def test_what_is_remembered_is_bounded(self) -> None:
-        ledger = running()
+        observed_run = running()
         for n in range(MAX_DENIED + 5):
             second = n * 2 * END_GRACE_S
-            ledger = observe(fold(ledger, [heard(SUCCESS, second)]), answer(RUNNING, second + END_GRACE_S))
-        assert len(ledger.denied) == MAX_DENIED
+            observed_run = observe(fold(observed_run, [heard(SUCCESS, second)]), answer(RUNNING, second + END_GRACE_S))
+        assert len(observed_run.denied) == MAX_DENIED
 
 
 class TestTasks:
@@ -144,49 +150,49 @@ class TestTasks:
         ],
     )
     def test_what_an_event_says_stands_for_a_while(self, said: dict, asked: float, shown: TaskState) -> None:
-        before = observe(Ledger(), answer(RUNNING, -50, rest("fit", TaskState.RUNNING, seconds=-50)))
-        ledger = fold(before, [event("fit", **said)])
-        ledger = observe(ledger, answer(RUNNING, asked, rest("fit", TaskState.RUNNING, seconds=asked)))
-        assert ledger.tasks["fit", -1].state is shown
+        before = observe(ObservedRun(), answer(RUNNING, -50, rest("fit", TaskState.RUNNING, seconds=-50)))
+        observed_run = fold(before, [event("fit", **said)])
+        observed_run = observe(observed_run, answer(RUNNING, asked, rest("fit", TaskState.RUNNING, seconds=asked)))
+        assert observed_run.tasks["fit", -1].state is shown
 
     def test_what_was_denied_does_not_come_back(self) -> None:
         forged = event("fit", TaskState.FAILED, try_number=99)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
-        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
-        assert fold(ledger, [replace(forged, seen=at(60))]) == ledger
+        observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        assert fold(observed_run, [replace(forged, seen=at(60))]) == observed_run
 
     def test_what_a_denied_event_reported_goes_with_it(self) -> None:
         """It would stand against the true one's, of a lower try."""
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         forged = replace(forged, progress=Report(99, at(0), progress=0.9), metrics=Report(99, at(0), metrics={"f": 1}))
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
-        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
-        fact = ledger.tasks["fit", -1]
+        observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        fact = observed_run.tasks["fit", -1]
         assert (fact.progress, fact.metrics, fact.failure) == (None, None, None)
 
     def test_the_failure_of_a_try_that_goes_on_goes(self) -> None:
         forged = event("fit", TaskState.FAILED, failure=Failure(1, at(0), "forged", "Forged"))
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
-        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
+        observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
         failed = event("fit", TaskState.FAILED, seconds=60, failure=Failure(1, at(60), "broken"))
-        fact = fold(ledger, [failed]).tasks["fit", -1]
+        fact = fold(observed_run, [failed]).tasks["fit", -1]
         assert fact.failure is not None
         assert fact.failure.message == "broken"
 
     def test_a_task_that_is_not_there_goes_and_does_not_come_back(self) -> None:
         forged = event("invented", TaskState.SUCCESS)
-        ledger = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, complete=True))
-        assert not ledger.tasks
-        assert fold(ledger, [forged]).tasks == {}
+        observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, complete=True))
+        assert not observed_run.tasks
+        assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
         """A worker that could not report the end of its task for a minute, and then goes on with another try."""
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
-        ledger = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))
-        assert ledger.tasks["fit", -1].state is TaskState.RUNNING, "as Airflow has it"
-        ledger = fold(ledger, [event("fit", TaskState.RUNNING, try_number=2, seconds=60)])
-        assert ledger.tasks["fit", -1].try_number == 2
+        observed_run = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))
+        assert observed_run.tasks["fit", -1].state is TaskState.RUNNING, "as Airflow has it"
+        observed_run = fold(observed_run, [event("fit", TaskState.RUNNING, try_number=2, seconds=60)])
+        assert observed_run.tasks["fit", -1].try_number == 2
 
     @pytest.mark.parametrize(
         ("said", "asked", "unconfirmed"),
@@ -200,19 +206,19 @@ class TestTasks:
         ],
     )
     def test_what_rest_confirms(self, said: TaskState, asked: TaskFact, unconfirmed: bool) -> None:
-        ledger = fold(running(), [event("fit", said)])
-        assert ledger.unconfirmed_since == at(0)
-        ledger = observe(observe(ledger, answer(RUNNING, 4)), Snapshot(at(4), tasks=(asked,)))
-        assert (ledger.unconfirmed_since is not None) is unconfirmed
+        observed_run = fold(running(), [event("fit", said)])
+        assert observed_run.unconfirmed_since == at(0)
+        observed_run = observe(observe(observed_run, answer(RUNNING, 4)), Snapshot(at(4), tasks=(asked,)))
+        assert (observed_run.unconfirmed_since is not None) is unconfirmed
 
     def test_the_other_producers_event_needs_no_confirmation_of_its_own(self) -> None:
         """Both producers tell of each state, and the change feed may have confirmed it between them."""
-        ledger = observe(
+        observed_run = observe(
             fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))
         )
-        assert ledger.unconfirmed_since is None
-        assert fold(ledger, [event("fit", TaskState.RUNNING, seconds=5)]).unconfirmed_since is None
-        assert fold(ledger, [event("fit", TaskState.SUCCESS, seconds=5)]).unconfirmed_since == at(5)
+        assert observed_run.unconfirmed_since is None
+        assert fold(observed_run, [event("fit", TaskState.RUNNING, seconds=5)]).unconfirmed_since is None
+        assert fold(observed_run, [event("fit", TaskState.SUCCESS, seconds=5)]).unconfirmed_since == at(5)
 
     @given(st.lists(task_events(), max_size=8, unique_by=lambda fact: fact.key), st.lists(task_events(), max_size=8))
     def test_a_full_list_after_the_bound_is_what_is_shown(self, events: list[TaskFact], listed: list[TaskFact]) -> None:
@@ -220,15 +226,15 @@ class TestTasks:
             fact.key: rest(fact.task_id, fact.state, map_index=fact.map_index, try_number=1, seconds=CONFIRMED_S)
             for fact in listed
         }
-        ledger = fold(running(), events)
-        ledger = observe(ledger, answer(RUNNING, CONFIRMED_S, *true.values(), complete=True))
-        shown = {key: (fact.try_number, fact.state) for key, fact in ledger.tasks.items()}
+        observed_run = fold(running(), events)
+        observed_run = observe(observed_run, answer(RUNNING, CONFIRMED_S, *true.values(), complete=True))
+        shown = {key: (fact.try_number, fact.state) for key, fact in observed_run.tasks.items()}
         mapped = {task_id for task_id, index in true if index >= 0}
         wanted = {key: fact for key, fact in true.items() if key[1] >= 0 or key[0] not in mapped}
         assert shown == {key: (fact.try_number, fact.state) for key, fact in wanted.items()}
-        assert ledger.unconfirmed_since is None
-        again = fold(ledger, [event for event in events if event.event_id in ledger.denied])
-        assert again.tasks == ledger.tasks, "and copies of the events that were denied change nothing"
+        assert observed_run.unconfirmed_since is None
+        again = fold(observed_run, [event for event in events if event.event_id in observed_run.denied])
+        assert again.tasks == observed_run.tasks, "and copies of the events that were denied change nothing"
 
 
 class TestAbsence:
@@ -246,11 +252,11 @@ class TestAbsence:
         ],
     )
     def test_it_has_to_be_said_twice(self, looks: list[float], arrives_by: float | None, gone: bool) -> None:
-        ledger = running()
+        observed_run = running()
         for second in looks:
-            ledger = missed(ledger, at(second), at(arrives_by) if arrives_by is not None else None)
-        assert ledger.gone is gone
+            observed_run = missed(observed_run, at(second), at(arrives_by) if arrives_by is not None else None)
+        assert observed_run.not_found is gone
 
     def test_a_run_that_is_there_was_not_missed(self) -> None:
-        ledger = observe(missed(running(), at(0), None), answer(RUNNING, 1))
-        assert (ledger.missed_at, missed(ledger, at(4), None).gone) == (None, False)
+        observed_run = observe(missed(running(), at(0), None), answer(RUNNING, 1))
+        assert (observed_run.missed_at, missed(observed_run, at(4), None).gone) == (None, False)

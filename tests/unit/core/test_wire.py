@@ -7,9 +7,9 @@ import json
 import pytest
 
 from mljob_contract.events import MAX_MESSAGE_BYTES
-from mljob_operator.core.facts import RunFact, TaskFact
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.wire import Unreadable, read
+from mljob_operator.core.run.events import Unreadable, read
+from mljob_operator.core.run.facts import RunFact, TaskFact
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import EPOCH
 
 RUN = {"dag_id": "train", "run_id": "mljob.a.b.aaaaaaaaaa-1", "timestamp": "2026-01-01T00:00:05+00:00"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,16 +10,16 @@ import pytest
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.facts import RunFact, TaskFact
-from mljob_operator.core.instance import OWN, Instance
-from mljob_operator.core.run_key import RunKey
-from mljob_operator.event_links import EventLinks
-from mljob_operator.instances import Instances, OwnAirflow
-from mljob_operator.job_queue import JobQueue
-from mljob_operator.orphans import Orphans
-from mljob_operator.reconciler import Reconciler
-from mljob_operator.resync import Resync
+from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
+from mljob_operator.controllers.airflow_instance.event_links import EventLinks
+from mljob_operator.controllers.mljob.controller import MLJobController
+from mljob_operator.controllers.mljob.reconciler import Reconciler
+from mljob_operator.controllers.orphans import Orphans
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.run.facts import RunFact, TaskFact
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.sources.change_feed import ChangeFeedReader
 from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
@@ -73,7 +72,7 @@ class World:
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
         self.links = EventLinks("kafka:9092", self.meter)
-        self.instances = Instances(
+        self.instances = AirflowInstanceController(
             self.instance_objects,
             self._connect,
             self.clock,
@@ -93,7 +92,7 @@ class World:
             lost_before=self.lost_before,
         )
         self.changes = FakeSourceChanges(self.jobs)
-        self.queue = JobQueue(self.reconciler, self.jobs, self.clock, self.meter, self.changes, min_interval=0)
+        self.queue = MLJobController(self.reconciler, self.jobs, self.clock, self.meter, self.changes, min_interval=0)
         self.instances.serve(
             self.reconciler.admission, self.reconciler.missing_runs, self.queue.users, self.queue.reconsider
         )
@@ -106,11 +105,11 @@ class World:
             namespaces=self.namespaces,
             cancel=self.cancels_orphans,
         )
-        self.resync = self.resync_of(OWN)
+        self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
-    def resync_of(self, airflow: str) -> Resync:
+    def resync_of(self, airflow: str) -> ChangeFeedReader:
         """The reader of an Airflow's change feed."""
-        return Resync(
+        return ChangeFeedReader(
             airflow, self.instances, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
         )
 
@@ -157,11 +156,11 @@ class World:
 
     async def restart(self) -> None:
         """Kill the process and start another, which lists what is there."""
-        for slot in self.queue._slots.values():
-            if slot.task:
-                slot.task.cancel()
-            if slot.timer:
-                slot.timer.cancel()
+        for worker in self.queue._workers.values():
+            if worker.task:
+                worker.task.cancel()
+            if worker.timer:
+                worker.timer.cancel()
         self.start()
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
@@ -192,7 +191,7 @@ class World:
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
         """Events from Kafka."""
-        run = RunKey(OWN, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
+        run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.queue.tell(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
@@ -205,16 +204,12 @@ class World:
     async def later(self, seconds: float) -> None:
         """Time passes, and what was to be done then is done."""
         self.clock.tick(seconds)
-        for key in [*self.queue._slots, *self.queue._expiries]:
-            self.queue._wake(key)
+        self.queue.wake_all()
         await self.settle()
 
     async def settle(self) -> None:
         """Until every step has ended."""
-        while tasks := [slot.task for slot in self.queue._slots.values() if slot.task]:
-            await asyncio.wait(tasks, timeout=5)
-        while self.queue._background:
-            await asyncio.wait(self.queue._background)
+        await self.queue.idle()
 
     @property
     def status(self) -> MLJobStatus:
@@ -227,7 +222,7 @@ class World:
         return KEY in self.jobs.objects
 
     @property
-    def held(self) -> bool:
+    def has_finalizer(self) -> bool:
         """Whether our finalizer is on it."""
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
@@ -238,7 +233,7 @@ class World:
     @property
     def told(self) -> list[str]:
         """Reasons of the Events so far."""
-        return [notice.reason for _, notice in self.jobs.notices]
+        return [notice.reason for _, notice in self.jobs.events_of]
 
 
 @pytest.fixture

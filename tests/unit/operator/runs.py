@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG, FakeRun
 
 from .conftest import KEY, World

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mljob_operator.core.job import Key
+from mljob_operator.core.run.run_key import Key
 from tests.fakes.airflow import FakeRun
 from tests.simulation.airflow import active
 from tests.simulation.world import World

@@ -15,7 +15,7 @@ import pytest
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.backfill import Order
+from mljob_operator.core.run.backfill import BackfillRequest
 from mljob_operator.errors import (
     AirflowForbidden,
     AirflowUnauthorized,
@@ -217,7 +217,9 @@ async def test_a_backfill_is_refused_where_they_cannot_be_told_apart(server: Ser
     day = datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(AirflowUnsupported, match=r"Backfill need Airflow 3\.2 or later; .* is version 3\.1\.8"):
         await airflow.backfills.create(
-            "daily", Marker("mljob.a.b.aaaaaaaaaa-1", 1), Order(day, day, ReprocessBehavior.NONE, 1, False, {})
+            "daily",
+            Marker("mljob.a.b.aaaaaaaaaa-1", 1),
+            BackfillRequest(day, day, ReprocessBehavior.NONE, 1, False, {}),
         )
     await airflow.close()
 

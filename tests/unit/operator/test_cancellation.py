@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import CANCEL_DAG
 
 from .conftest import KEY, World
@@ -25,7 +25,7 @@ class TestCancelling:
         assert (world.status.phase, world.status.reason) == (Phase.CANCELLED, "CancelRequested")
         assert (world.condition("Failed"), world.condition("Stalled")) == ("True", "True")
         assert newest(world).state is RunState.FAILED
-        assert not world.held
+        assert not world.has_finalizer
         await world.later(3600)
         assert len(runs(world)) == 1
 
@@ -38,7 +38,7 @@ class TestCancelling:
         await world.apply(dagId="unknown")
         await edit(world, cancel=True)
         assert world.status.phase is Phase.CANCELLED
-        assert not world.held
+        assert not world.has_finalizer
 
     async def test_a_submission_without_an_answer_is_found_and_cancelled(self, world: World) -> None:
         world.airflow.lose_answers = 1

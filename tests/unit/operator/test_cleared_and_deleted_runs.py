@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import KEY, World
 from .runs import begin, edit, end, newest, runs
@@ -21,19 +21,19 @@ class TestClearedInAirflow:
         await world.apply()
         await end(world, RunState.FAILED)
         assert world.status.phase is Phase.FAILED
-        assert not world.queue._slots
+        assert not world.queue.tracked
         world.clock.tick(60)
         world.airflow.clear(newest(world), ("fit", -1))
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
-        assert world.held
+        assert world.has_finalizer
         assert "ClearedInAirflow" in world.told
         assert [entry.phase for entry in world.status.history or []] == [Phase.FAILED]
         await begin(world)
         assert (world.status.phase, world.condition("Failed")) == (Phase.RUNNING, None)
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
-        assert not world.held
+        assert not world.has_finalizer
 
     async def test_one_that_is_cleared_while_no_operator_runs(self, world: World) -> None:
         """The change feed is not read from so long ago, but the run is among those in progress."""

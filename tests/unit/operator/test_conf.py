@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator import conf_sources
-from mljob_operator.core.conf import problems
-from mljob_operator.core.job import Key
+from mljob_operator.controllers.mljob import conf_sources
+from mljob_operator.core.conf.conf import problems
+from mljob_operator.core.run.run_key import Key
 from mljob_operator.ports import ConfObject
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.source_changes import FakeSourceChanges
@@ -154,7 +154,7 @@ class TestConf:
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
         assert world.status.reason == "ValidationFailed"
-        everything = f"{world.jobs.objects} {world.jobs.notices} {caplog.text}"
+        everything = f"{world.jobs.objects} {world.jobs.events_of} {caplog.text}"
         assert "hunter2" not in everything
         assert "spec.conf.password" in everything
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import World
 from .runs import begin, end, newest, runs
@@ -47,7 +47,7 @@ class TestDeadlines:
         world.airflow.down = False
         await world.later(60)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
-        assert not world.held
+        assert not world.has_finalizer
 
     async def test_a_run_whose_first_task_does_not_start_is_given_up(self, world: World) -> None:
         world.airflow.paused.add("train")

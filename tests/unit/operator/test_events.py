@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 
 from .conftest import World
@@ -62,13 +61,13 @@ async def test_an_event_of_an_earlier_run_changes_nothing(world: World) -> None:
 async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> None:
     world.queue.tell(
         ("team-a", "stranger"),
-        {RunKey(OWN, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
+        {RunKey(SETTINGS_AIRFLOW, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
         event("fit", TaskState.RUNNING),
         lambda: world.done.append(1),
     )
     await world.settle()
     assert world.done == [1]
-    assert not world.queue._slots
+    assert not world.queue.tracked
 
 
 async def test_a_task_whose_change_is_stamped_before_its_run_was_queued_stays_in_the_status(world: World) -> None:

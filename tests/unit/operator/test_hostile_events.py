@@ -11,12 +11,12 @@ import pytest
 
 from mljob_contract.events import CANCELLATION_EVENT
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.offsets import Partition
-from mljob_operator.core.phases import TERMINAL_PHASES, RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.offsets import Partition
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
+from mljob_operator.core.run.states import TERMINAL_PHASES, RunState, TaskState
 from mljob_operator.ports import Message
-from mljob_operator.status_pipeline import StatusPipeline
+from mljob_operator.sources.topic import TopicReader
 from tests.fakes.airflow import FakeRun
 from tests.fakes.meter import SilentMeter
 from tests.strategies import event
@@ -55,7 +55,7 @@ class TestAnEndThatIsNotTrue:
         before = world.status
         await world.tell(end_told(world, said))
         assert world.status == before, "not even for a moment: Airflow was asked first"
-        assert world.held
+        assert world.has_finalizer
         await seconds(world, 15)
         assert (world.status.phase, world.status.dag_run_state) == (Phase.RUNNING, "running")
         assert (world.status.attempts, len(runs(world)), world.meter.disbelieved) == (1, 1, 1)
@@ -132,7 +132,7 @@ class TestAnEndThatIsNotTrue:
         assert world.status.progress == "1/2", "what events say is shown"
         for _ in range(20):
             await world.later(30)
-        assert (world.status.phase, world.status.reason, world.held) == (Phase.RUNNING, "EndUnconfirmed", True)
+        assert (world.status.phase, world.status.reason, world.has_finalizer) == (Phase.RUNNING, "EndUnconfirmed", True)
         world.airflow.down = False
         await world.later(60)
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "TaskRunning")
@@ -359,9 +359,9 @@ class TestMessages:
 
     def deliver(self, world: World, *values: str) -> None:
         def origins(_: str | None) -> Collection[str]:
-            return {OWN}
+            return {SETTINGS_AIRFLOW}
 
-        pipeline = StatusPipeline(FakeTopic(), world.queue, world.clock, SilentMeter(), origins=origins, prefix="mljob")
+        pipeline = TopicReader(FakeTopic(), world.queue, world.clock, SilentMeter(), origins=origins, prefix="mljob")
         messages: Sequence[Message] = [Message(PARTITION, n, None, value.encode(), 0) for n, value in enumerate(values)]
         pipeline.deliver(messages)
 
@@ -375,7 +375,7 @@ class TestMessages:
         await world.settle()
         await seconds(world, 20)
         assert world.status.phase is Phase.RUNNING
-        assert world.held
+        assert world.has_finalizer
         assert world.meter.disbelieved == (dag_id == "train"), "of another DAG, it is none of ours"
 
     @pytest.mark.parametrize(("dag_id", "asked"), [("train", True), (CHILD, False)])

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.offsets import Partition
+from mljob_operator.core.run.offsets import Partition
 from mljob_operator.ports import Message
-from mljob_operator.status_pipeline import StatusPipeline
+from mljob_operator.sources.topic import TopicReader
 from tests.fakes.meter import SilentMeter
 from tests.hostile import hostile
 
@@ -101,7 +101,7 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
     """All of them through the pipeline and the queue, as they come from Kafka."""
     topic, meter = Topic(), CountingMeter()
-    pipeline = StatusPipeline(
+    pipeline = TopicReader(
         topic,
         world.queue,
         world.clock,
@@ -152,7 +152,7 @@ async def test_every_good_one_is_in_its_status_and_nothing_stops(caplog: pytest.
     }
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
     assert sum("unreadable message" in record.message for record in caplog.records) == 4, "each kind is logged once"
-    assert len(world.queue._slots) == JOBS, "nobody is remembered who is not there"
+    assert len(world.queue.tracked) == JOBS, "nobody is remembered who is not there"
 
 
 async def test_what_goes_wrong_with_one_message_is_kept_from_the_others(

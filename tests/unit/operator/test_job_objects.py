@@ -14,13 +14,13 @@ from mljob_operator.adapters.kubernetes import Jobs, call, read
 from mljob_operator.errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
 from mljob_operator.handlers import registry
 
-NOWHERE = "http://127.0.0.1:9"
+NO_AIRFLOW = "http://127.0.0.1:9"
 """Nothing listens there."""
 
 
 async def test_an_mljob_of_a_namespace_that_is_not_watched_is_not_asked_for() -> None:
     """Two operators of one cluster may read the same topic; only one of them may act."""
-    api = client.ApiClient(client.Configuration(host=NOWHERE))
+    api = client.ApiClient(client.Configuration(host=NO_AIRFLOW))
     try:
         jobs = Jobs(api, ("team-a",))
         assert await jobs.get(("team-b", "churn")) is None

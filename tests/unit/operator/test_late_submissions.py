@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.simulation.network import Fault
 
 from .conftest import KEY, World
@@ -62,7 +62,7 @@ async def test_one_of_a_cancelled_mljob_is_cancelled_though_airflow_is_away_for_
     world.airflow.down_for["cancel"] = 3
     await arrives()
     assert (world.status.phase, newest(world).state) == (Phase.CANCELLED, RunState.FAILED)
-    assert not world.queue._slots
+    assert not world.queue.tracked
 
 
 async def test_one_of_an_mljob_that_ran_out_of_time_is_cancelled(world: World) -> None:

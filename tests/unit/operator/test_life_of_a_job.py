@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 
 from .conftest import KEY, World
@@ -23,7 +23,7 @@ async def test_a_run_that_succeeds_completes_the_mljob(world: World) -> None:
     )
     assert world.status.progress == "2/2"
     assert world.status.outputs == {"score": 0.9}
-    assert not world.held, "a finished MLJob can be deleted while the operator is down"
+    assert not world.has_finalizer, "a finished MLJob can be deleted while the operator is down"
     assert world.told == ["Submitted", "Succeeded"]
 
 

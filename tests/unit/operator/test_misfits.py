@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.run_key import RunKey
-from mljob_operator.reconciler import Reconciler
+from mljob_operator.controllers.mljob.reconciler import Reconciler
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.deep import nested
 from tests.strategies import event
 
@@ -63,7 +62,7 @@ class TestNew:
             await world.later(600)
             await world.see_all()
         assert len(world.jobs.patches) == written
-        assert not world.held
+        assert not world.has_finalizer
         assert not world.airflow.runs
 
     async def test_others_are_looked_after_also_by_an_operator_that_starts(self, world: World, what: str) -> None:
@@ -113,7 +112,7 @@ class TestInProgress:
         assert world.status.phase is Phase.SUCCEEDED
         assert world.condition("Stalled") == "True", "it has not done what its spec says"
         assert world.status.observed_generation == 2
-        assert not world.queue._slots
+        assert not world.queue.tracked
 
     async def test_deleting_it_cancels_its_run_also_after_a_restart(self, world: World) -> None:
         await world.apply()
@@ -195,28 +194,31 @@ async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
 ) -> None:
     await world.apply()
     await begin(world)
-    situation = Reconciler.situation
+    state = Reconciler.state
 
-    def broken(self: Reconciler, progress: Any) -> Any:
-        if progress.job.name == "broken":
+    def broken(self: Reconciler, known: Any) -> Any:
+        if known.job.name == "broken":
             raise RecursionError
-        return situation(self, progress)
+        return state(self, known)
 
-    monkeypatch.setattr(Reconciler, "situation", broken)
+    monkeypatch.setattr(Reconciler, "state", broken)
     world.jobs.create("broken", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
     async for job in world.jobs.list():
         world.queue.observe(job)
     while not any("broken: unexpected error" in record.message for record in caplog.records):
-        task = world.queue._slots["team-a", "broken"].task
+        task = world.queue._workers["team-a", "broken"].task
         assert task is not None
         await asyncio.sleep(0)
-    assert [live.job.name for live in world.queue.live(OWN)] == ["churn"]
-    assert world.queue.users(OWN) == [KEY]
+    assert [live.job.name for live in world.queue.live(SETTINGS_AIRFLOW)] == ["churn"]
+    assert world.queue.users(SETTINGS_AIRFLOW) == [KEY]
     world.queue.reconsider()
     await world.resync.pass_once()
     stored = asyncio.Event()
     world.queue.tell(
-        KEY, {RunKey(OWN, "train", newest(world).run_id)}, event("fit", TaskState.SUCCESS, seconds=5), stored.set
+        KEY,
+        {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)},
+        event("fit", TaskState.SUCCESS, seconds=5),
+        stored.set,
     )
     await asyncio.wait_for(stored.wait(), 60)
     assert world.status.progress == "1/2"

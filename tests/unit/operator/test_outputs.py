@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import World
 from .runs import end, finish, newest
@@ -64,7 +64,7 @@ async def test_an_airflow_that_goes_away_does_not_hold_up_the_verdict_for_good(w
     assert world.status.outputs == {"score": 0.9}
     assert "could not be read" not in (world.status.message or "")
     assert next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete") == since
-    assert not world.held
+    assert not world.has_finalizer
 
 
 async def test_outputs_that_are_too_large_are_named(world: World) -> None:

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from mljob_operator.core.instance import OWN
+from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
+from mljob_operator.controllers.airflow_instance.own_probe import OwnProbe
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.errors import AirflowUnauthorized
-from mljob_operator.instances import Instances, OwnAirflow
-from mljob_operator.own_probe import OwnProbe
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.clock import FakeClock
 from tests.fakes.instances import FakeInstances
@@ -45,17 +45,17 @@ async def test_how_it_is_is_asked_and_each_cause_is_said_once(
     meter, vanished = Meter(), [False]
     probe = OwnProbe(airflow, meter, lambda: vanished[0])
     await probe.look()
-    assert meter.ready == {OWN: True}
+    assert meter.ready == {SETTINGS_AIRFLOW: True}
     with monkeypatch.context() as patched:
         patched.setattr(airflow, "probe", refused)
         await probe.look()
         await probe.look()
-        assert meter.ready == {OWN: False}
+        assert meter.ready == {SETTINGS_AIRFLOW: False}
     await probe.look()
-    assert meter.ready == {OWN: True}
+    assert meter.ready == {SETTINGS_AIRFLOW: True}
     vanished[0] = True
     await probe.look()
-    assert meter.ready == {OWN: False}
+    assert meter.ready == {SETTINGS_AIRFLOW: False}
     assert [record.getMessage() for record in caplog.records] == [
         "the Airflow of the settings is not ready: AirflowUnauthorized: Airflow refused the login of user 'mljob'.",
         "the Airflow of the settings is ready again",
@@ -65,8 +65,10 @@ async def test_how_it_is_is_asked_and_each_cause_is_said_once(
 async def test_an_operator_with_an_airflow_of_its_own_asks_that(airflow: FakeAirflow) -> None:
     meter = Meter()
     own = OwnAirflow(airflow, "http://airflow")
-    instances = Instances(FakeInstances(), lambda *_: airflow, FakeClock(), meter, own=own, topic="airflow.events")
+    instances = AirflowInstanceController(
+        FakeInstances(), lambda *_: airflow, FakeClock(), meter, own=own, topic="airflow.events"
+    )
     instances.start()
     await meter.told.wait()
     await instances.close()
-    assert meter.ready == {OWN: True}
+    assert meter.ready == {SETTINGS_AIRFLOW: True}

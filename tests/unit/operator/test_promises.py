@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from mljob_operator.core.phases import TERMINAL_RUN, RunState
+from mljob_operator.core.run.states import TERMINAL_RUN, RunState
 from tests.fakes.airflow import CANCEL_DAG
 from tests.simulation.airflow import CHILD
 from tests.simulation.machine import Machine, hold, indexes, moments

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 
 from .backfill.backfills import apply as apply_backfill
 from .backfill.backfills import made

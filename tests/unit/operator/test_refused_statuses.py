@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import StoreError
 from tests.strategies import event
 
@@ -22,13 +21,13 @@ POISON = 2**70
 
 @pytest.fixture
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr("mljob_operator.job_queue.backoff", lambda *_: 0.001)
+    monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.001)
     return world
 
 
 async def poison(world: World) -> None:
     fact = event("extract", TaskState.RUNNING, try_number=POISON, seconds=5)
-    world.queue.tell(KEY, {RunKey(OWN, "train", newest(world).run_id)}, fact, lambda: world.done.append(1))
+    world.queue.tell(KEY, {RunKey(SETTINGS_AIRFLOW, "train", newest(world).run_id)}, fact, lambda: world.done.append(1))
     await world.settle()
 
 
@@ -39,7 +38,7 @@ async def test_what_it_was_made_of_is_dropped_counted_and_told_once(world: World
     assert world.done == [1], "its offset is committed"
     assert world.told.count("StatusRefused") == 1
     assert refused == [1]
-    notice = next(notice for _, notice in world.jobs.notices if notice.reason == "StatusRefused")
+    notice = next(notice for _, notice in world.jobs.events_of if notice.reason == "StatusRefused")
     assert notice.type == "Warning"
     assert "422" in notice.message
 
@@ -53,7 +52,7 @@ async def test_airflow_is_asked_again_and_what_comes_next_is_stored(world: World
     assert world.status.progress == "1/2"
     await end(world, RunState.SUCCESS)
     assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
-    assert not world.held
+    assert not world.has_finalizer
 
 
 async def test_another_one_later_is_told_of_again(world: World) -> None:
@@ -100,7 +99,7 @@ class TestNoStatusIsTaken:
                 world.jobs.refuse = None
             return 0.001
 
-        monkeypatch.setattr("mljob_operator.job_queue.backoff", backoff)
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", backoff)
         await world.apply()
         world.jobs.refuse = lambda _: True
         await begin(world)
@@ -117,7 +116,7 @@ class TestNoStatusIsTaken:
             assert not world.airflow.runs
             return 0.001
 
-        monkeypatch.setattr("mljob_operator.job_queue.backoff", backoff)
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", backoff)
         world.jobs.refuse = lambda _: True
         await world.apply()
         assert len(world.airflow.runs) == 1
@@ -127,7 +126,7 @@ class TestNoStatusIsTaken:
 def refused(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Filled by what the meter counts."""
     counted: list[int] = []
-    monkeypatch.setattr(world.queue._meter, "status_refused", lambda: counted.append(1), raising=False)
+    monkeypatch.setattr(world.meter, "status_refused", lambda: counted.append(1), raising=False)
     return counted
 
 
@@ -137,6 +136,5 @@ async def until(world: World, holds: Any) -> None:
         if holds():
             return
         world.clock.tick(1)
-        for key in list(world.queue._slots):
-            world.queue._wake(key)
+        world.queue.wake_all()
     raise AssertionError(world.status)

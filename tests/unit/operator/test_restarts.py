@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mljob_operator.core.facts import Report
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.run.facts import Report
+from mljob_operator.core.run.states import TaskState
 from tests.strategies import event
 
 from .conftest import World

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState, TaskState
 
 from .conftest import World
 from .runs import begin, end, newest, runs
@@ -19,7 +19,7 @@ class TestRetrying:
         await end(world, RunState.FAILED)
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "RetryBackoff")
         assert (world.status.failed_attempts, world.status.attempts) == (1, 1)
-        assert world.held
+        assert world.has_finalizer
         await world.later(8)
         assert newest(world).state is RunState.FAILED
         await world.later(2)
@@ -47,7 +47,7 @@ class TestRetrying:
         await end(world, RunState.FAILED)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackoffLimitExceeded")
         assert world.status.failed_attempts == 2
-        assert not world.held
+        assert not world.has_finalizer
         await world.later(3600)
         assert len(runs(world)) == 2
 

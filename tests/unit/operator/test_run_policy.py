@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import RunState
 
 from .conftest import KEY, World
 from .runs import active, begin, edit, end, newest, runs

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from mljob_contract.mljob import Condition, MLJobStatus
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
+from mljob_operator.core.run.states import RunState
 from mljob_operator.settings import Settings
 
 from .conftest import World
@@ -22,12 +22,12 @@ NAMES = [f"job-{number}" for number in range(5)]
 class Cluster(World):
     """Five MLJobs, each with a run in the same Airflow."""
 
-    name = OWN
+    name = SETTINGS_AIRFLOW
 
     async def begin(self) -> None:
         """Their runs begin."""
         self.there = self.airflow
-        if self.name != OWN:
+        if self.name != SETTINGS_AIRFLOW:
             self.there = await self.add_instance(self.name, default=True)
         for name in NAMES:
             self.jobs.create(name, {"dagId": "train"}, at=self.clock().isoformat())
@@ -207,7 +207,7 @@ class TestTheAirflowInstance:
         assert "5 of the 5 MLJobs" in prod.ready.message
         assert "kubectl annotate airflowinstance prod --overwrite mljob.dev/accept-vanished-runs=" in prod.ready.message
         assert ("prod", "Warning", "RunsVanished") in [
-            (name, n.type, n.reason) for name, n in prod.instance_objects.notices
+            (name, n.type, n.reason) for name, n in prod.instance_objects.events_of
         ]
 
     async def test_is_ready_when_the_runs_are_found_again(self, prod: Cluster) -> None:
@@ -265,13 +265,13 @@ class TestTheSettingsAirflow:
     async def test_runs_from_before_the_time_that_is_set_count_as_deleted(self, own: Cluster) -> None:
         own.empty()
         await own.minutes()
-        own.lost_before = {OWN: own.clock()}
+        own.lost_before = {SETTINGS_AIRFLOW: own.clock()}
         await own.start_again()
         await own.minutes(1)
         assert own.reasons == ["DagRunDeleted"] * 5
 
     async def test_runs_from_after_that_time_do_not(self, own: Cluster) -> None:
-        own.lost_before = {OWN: datetime(2020, 1, 1, tzinfo=UTC)}
+        own.lost_before = {SETTINGS_AIRFLOW: datetime(2020, 1, 1, tzinfo=UTC)}
         await own.start_again()
         own.empty()
         await own.minutes()
@@ -281,7 +281,7 @@ class TestTheSettingsAirflow:
 class TestTheSetting:
     def test_is_a_time_with_a_zone_for_the_settings_airflow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLJOB_AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE", "2026-01-31T12:00:00Z")
-        assert Settings().lost_before() == {OWN: datetime(2026, 1, 31, 12, tzinfo=UTC)}
+        assert Settings().lost_before() == {SETTINGS_AIRFLOW: datetime(2026, 1, 31, 12, tzinfo=UTC)}
 
     def test_is_absent_by_default(self) -> None:
         assert Settings().lost_before() == {}

@@ -12,10 +12,10 @@ import pytest
 from mljob_contract.events import EventName, TaskError, TaskEvent
 from mljob_contract.mljob import Phase
 from mljob_operator import logs
-from mljob_operator.core.facts import Failure, Report
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.redaction import WITHHELD
-from mljob_operator.core.wire import read
+from mljob_operator.core.conf.redaction import WITHHELD
+from mljob_operator.core.run.events import read
+from mljob_operator.core.run.facts import Failure, Report
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import AirflowError, AirflowUnavailable, ValidationFailed
 from tests.strategies import EPOCH, event
 
@@ -56,7 +56,7 @@ async def end(world: World, state: RunState = RunState.FAILED) -> None:
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
     """All that has left the operator, but for what went to Airflow."""
     statuses = [body.get("status") for body in world.jobs.objects.values()]
-    told = [notice.message for _, notice in world.jobs.notices]
+    told = [notice.message for _, notice in world.jobs.events_of]
     return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
 
 
@@ -138,11 +138,11 @@ async def an_exception_in_the_operator(world: World, text: str) -> None:
     await world.resync.pass_once()
     await failed.wait()
     # It waits two seconds before it tries again; whatever arrives next begins a new step here.
-    slot = world.queue._slots[KEY]
-    assert slot.task is not None
-    slot.task.cancel()
+    worker = world.queue._workers[KEY]
+    assert worker.task is not None
+    worker.task.cancel()
     await world.settle()
-    slot.failures = 0
+    worker.failures = 0
 
 
 WAYS_IN = [
@@ -389,7 +389,7 @@ class TestWithheld:
             await world.look()
             await world.later(1)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
-        assert not world.queue._slots
+        assert not world.queue.tracked
 
     async def test_a_newer_airflow_that_masks_confs_tells_nothing(
         self, world: World, caplog: pytest.LogCaptureFixture

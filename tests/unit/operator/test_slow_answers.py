@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.core.job import Job
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.states import TaskState
 from tests.strategies import event
 
 from .conftest import KEY, World
@@ -69,5 +69,5 @@ async def test_one_that_is_gone_does_not_come_back(world: World, monkeypatch: py
 
     meanwhile(world, monkeypatch, "write_status", goes)
     await world.tell(event("extract", TaskState.RUNNING))
-    assert KEY not in world.queue._slots
+    assert KEY not in world.queue.tracked
     assert world.done == [1], "nobody is left who needs the event"

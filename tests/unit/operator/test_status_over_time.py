@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.job import Job
-from mljob_operator.core.phases import TERMINAL_PHASES, TERMINAL_RUN, RunState, TaskState
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.states import TERMINAL_PHASES, TERMINAL_RUN, RunState, TaskState
 from tests.fakes.airflow import FakeRun
 from tests.strategies import event
 

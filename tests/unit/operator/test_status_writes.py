@@ -6,10 +6,9 @@ import asyncio
 
 import pytest
 
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.news import REFINEMENT_WAITS
-from mljob_operator.core.phases import TaskState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import TaskState
+from mljob_operator.core.status.news import REFINEMENT_WAITS
 from mljob_operator.errors import StoreUnavailable
 from tests.strategies import event
 
@@ -57,19 +56,19 @@ class TestWriting:
     async def test_an_event_is_not_done_before_its_status_is_stored(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mljob_operator.job_queue.backoff", lambda *_: 0.01)
+        monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.01)
         await world.apply()
         await world.look()
         world.jobs.fail = StoreUnavailable("etcd is away")
         world.queue.tell(
             KEY,
-            {RunKey(OWN, "train", world.airflow.only_run().run_id)},
+            {RunKey(SETTINGS_AIRFLOW, "train", world.airflow.only_run().run_id)},
             event("extract", TaskState.RUNNING),
             lambda: world.done.append(1),
         )
-        slot = world.queue._slots[KEY]
-        while slot.failures < 2:
-            assert slot.task is not None
+        worker = world.queue._workers[KEY]
+        while worker.failures < 2:
+            assert worker.task is not None
             await asyncio.sleep(0)
         assert world.done == []
         world.jobs.fail = None

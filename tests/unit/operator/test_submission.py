@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.phases import TaskState
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.states import TaskState
 
 from .conftest import KEY, World
 
@@ -18,14 +18,14 @@ async def test_creating_an_mljob_submits_a_run(world: World) -> None:
     run = world.airflow.only_run()
     assert run.conf == {"epochs": 3}
     assert (world.status.phase, world.status.dag_run_id, world.status.attempts) == (Phase.QUEUED, run.run_id, 1)
-    assert world.held
+    assert world.has_finalizer
     assert world.told == ["Submitted"]
 
 
 async def test_the_finalizer_is_there_before_the_run(world: World) -> None:
     world.airflow.down = True
     await world.apply()
-    assert world.held
+    assert world.has_finalizer
     assert not world.airflow.runs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import KEY, World
 from .runs import active, begin, edit, end, newest, runs
@@ -17,7 +17,7 @@ class TestSuspending:
         assert world.status.phase is Phase.SUSPENDED
         assert world.condition("Suspended") == "True"
         assert (world.condition("Reconciling"), world.condition("Stalled")) == ("False", "False")
-        assert not world.held
+        assert not world.has_finalizer
         assert not world.airflow.runs
         assert world.status.active_since is None
 
@@ -36,7 +36,7 @@ class TestSuspending:
         await edit(world, suspend=True)
         assert world.status.phase is Phase.SUSPENDED
         assert newest(world).state is RunState.FAILED
-        assert not world.held, "a suspended MLJob owes nothing"
+        assert not world.has_finalizer, "a suspended MLJob owes nothing"
         (entry,) = world.status.history or []
         assert (entry.attempt, entry.phase, entry.reason) == (1, Phase.CANCELLED, "Suspending")
         assert not world.status.failed_attempts, "a suspension is no failure"

@@ -19,7 +19,7 @@ from mljob_operator.adapters.airflow.lanes import Work
 from mljob_operator.adapters.airflow.refusals import Refusals
 from mljob_operator.adapters.airflow.rows import Row
 from mljob_operator.adapters.airflow.runs import Runs
-from mljob_operator.core.backfill import Order
+from mljob_operator.core.run.backfill import BackfillRequest
 from mljob_operator.errors import AirflowError, BackfillActive, DagRefused, SubmissionRefused, ValidationFailed
 
 OURS = Marker("mljob.team-a.churn.aaaaaaaaaa-1", 1)
@@ -76,17 +76,19 @@ def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, A
 
 
 OTHERS = [import_error("b/fraud.py", "KeyError: 'FRAUD_TOKEN'"), import_error("a/train.py", "KeyError: 'OTHER'", "b")]
-OWN = import_error("a/train.py", "ImportError: no module named torch")
+SETTINGS_AIRFLOW = import_error("a/train.py", "ImportError: no module named torch")
 
 
 @pytest.mark.parametrize(
     ("dag", "errors", "told"),
     [
-        pytest.param(DAG, [*OTHERS, OWN], "a/train.py: ImportError: no module named torch", id="its file"),
+        pytest.param(DAG, [*OTHERS, SETTINGS_AIRFLOW], "a/train.py: ImportError: no module named torch", id="its file"),
         pytest.param(DAG, OTHERS, "", id="other files, and one of that name in another bundle"),
-        pytest.param(Answer(404, ""), [OTHERS[0], OWN], "a/train.py: ImportError", id="unknown, a file of its name"),
+        pytest.param(
+            Answer(404, ""), [OTHERS[0], SETTINGS_AIRFLOW], "a/train.py: ImportError", id="unknown, a file of its name"
+        ),
         pytest.param(Answer(404, ""), OTHERS[:1], "", id="unknown, other files"),
-        pytest.param(Answer(500, "boom"), [OWN], "", id="Airflow does not tell"),
+        pytest.param(Answer(500, "boom"), [SETTINGS_AIRFLOW], "", id="Airflow does not tell"),
     ],
 )
 def test_of_import_errors_only_that_of_the_dags_file_is_told(
@@ -203,9 +205,9 @@ async def test_who_has_the_dags_backfill_is_told_within_a_namespace_only(
         assert theirs_alone not in message
 
 
-def an_order() -> Order:
+def an_order() -> BackfillRequest:
     at = datetime(2025, 12, 1, tzinfo=UTC)
-    return Order(at, at, ReprocessBehavior.NONE, 1, False, {})
+    return BackfillRequest(at, at, ReprocessBehavior.NONE, 1, False, {})
 
 
 def test_why_the_cancellation_dag_can_not_run_is_for_the_log(

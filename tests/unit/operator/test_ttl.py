@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import KEY, World
 from .runs import end, runs
@@ -24,7 +24,7 @@ class TestExpiry:
     async def test_a_finished_mljob_goes_when_its_time_is_up(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        assert not world.held
+        assert not world.has_finalizer
         await world.later(50)
         assert world.exists
         await world.later(10)
@@ -58,10 +58,10 @@ class TestExpiry:
     async def test_until_then_nothing_is_kept_of_it_but_when_its_time_is_up(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        assert world.queue._slots == {}
+        assert not world.queue.tracked
         await world.restart()
-        assert world.queue._slots == {}
-        assert list(world.queue._expiries) == [KEY]
+        assert not world.queue.tracked
+        assert list(world.queue.expiring) == [KEY]
 
     async def test_a_version_that_is_known_is_not_looked_at_again(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
@@ -87,7 +87,7 @@ class TestExpiry:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         world.queue.vanished(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
-        assert world.queue._expiries == {}
+        assert not world.queue.expiring
         await world.later(100)
         assert world.exists
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.simulation.network import Fault
 from tests.simulation.world import World
 

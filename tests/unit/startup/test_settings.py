@@ -48,10 +48,10 @@ def setting(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Setti
 
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
-def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, catalog: str) -> None:
     login = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET}
     given = login | SASL | {"HTTP_PORT": "8081", "NAMESPACES": "a,b"}
-    assert setting(monkeypatch, {name: around.format(value) for name, value in given.items()}) == setting(
+    assert setting(monkeypatch, {name: catalog.format(value) for name, value in given.items()}) == setting(
         monkeypatch, given
     )
 

@@ -10,7 +10,7 @@ from kubernetes.aio import client
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, PLURAL
 from mljob_contract.mljob import GROUP, VERSION
 
-from ..core.instance import Instance
+from ..core.airflow_instance.instance import Instance
 from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
 from .kubernetes import TIMEOUT, CustomObjects, call, decoded, list_objects, read_or_log
 

@@ -22,7 +22,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from ..core.offsets import Partition
+from ..core.run.offsets import Partition
 from ..ports import Link, Message
 from .dead_letters import PROPERTIES as DEAD_LETTER_PROPERTIES
 from .dead_letters import DeadLetters

@@ -23,12 +23,13 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
 
-from ..conf_sources import MAX_WATCHES
-from ..core.conf import Source
-from ..core.instance import Instance
-from ..core.job import Job, Key
-from ..core.notices import Notice
-from ..core.storable import cut
+from ..controllers.mljob.conf_sources import MAX_WATCHES
+from ..core.conf.conf import Source
+from ..core.airflow_instance.instance import Instance
+from ..core.mljob.job import Job
+from ..core.run.run_key import Key
+from ..core.status.events import KubeEvent
+from ..core.text.storable import cut
 from ..errors import CannotStart, Conflict, Gone, ReferenceMissing, Refused, StoreError, StoreUnavailable
 from ..ports import ConfObject
 from .proxies import proxy_for, shown
@@ -112,7 +113,7 @@ class CustomObjects(Generic[T]):
             return None
         return None if updated.deleting and not updated.finalizers else updated
 
-    async def record(self, stored: T, notice: Notice) -> None:
+    async def record(self, stored: T, notice: KubeEvent) -> None:
         """Create an Event about the object, for ``kubectl describe``.
 
         Raises:
@@ -401,7 +402,7 @@ class OperatorEvents:
             {"kind": "Pod", "name": pod, "uid": uid or ""} if pod else {"kind": "Namespace", "name": namespace}
         )
 
-    async def record(self, notice: Notice) -> None:
+    async def record(self, notice: KubeEvent) -> None:
         """Create an Event about the operator."""
         body = event(self._about, notice)
         await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
@@ -423,7 +424,7 @@ async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
         raise StoreUnavailable(f"the answer of the Kubernetes API can't be read: {str(error)[:200]}") from error
 
 
-def event(about: Mapping[str, Any], notice: Notice) -> dict[str, Any]:
+def event(about: Mapping[str, Any], notice: KubeEvent) -> dict[str, Any]:
     """A Kubernetes Event. Events about cluster-scoped objects are in namespace default."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

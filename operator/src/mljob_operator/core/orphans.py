@@ -13,12 +13,11 @@ from datetime import datetime, timedelta
 
 from mljob_contract.run_id import RunId
 
-from . import attempts
-from .identity import dag_run_id, pin
-from .instance import OWN
-from .job import Job, Key
-from .notices import WARNING, Notice
-from .run_key import RunKey
+from .mljob import attempts
+from .mljob.identity import dag_run_id, pin
+from .mljob.job import Job
+from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
+from .status.events import WARNING, KubeEvent
 
 SEEN_FOR = timedelta(seconds=60)
 """How long censuses have to list a run that no MLJob here follows before the API server is asked for the MLJob: a run that was submitted a moment ago
@@ -50,15 +49,19 @@ def follows(job: Job, run: RunKey) -> bool:
     return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
 
 
-def reported(run: RunKey, key: Key, *, cancelled: bool) -> Notice:
+def reported(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
     """The Event about an orphaned run."""
-    where = f"AirflowInstance {run.airflow}" if run.airflow != OWN else "the Airflow of the operator's settings"
+    where = (
+        f"AirflowInstance {run.airflow}"
+        if run.airflow != SETTINGS_AIRFLOW
+        else "the Airflow of the operator's settings"
+    )
     what_next = (
         "The operator cancels it."
         if cancelled
         else "Cancel it in Airflow; with operator.orphanedRuns: Cancel in the chart's values the operator does that."
     )
-    return Notice(
+    return KubeEvent(
         WARNING,
         "OrphanedRun",
         f"Run {run.run_id} of DAG {run.dag_id} goes on in {where}, and no MLJob follows it: MLJob {key[0]}/{key[1]} is gone, or has another run. "

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mljob_contract.mljob import BackfillRuns, BackfillStatus, ReprocessBehavior
-from mljob_operator.core.backfill import Order
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.backfill import BackfillRequest
+from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import FakeRun
 from tests.unit.operator.conftest import World
 
@@ -39,7 +39,7 @@ def counts(world: World) -> BackfillRuns:
 
 
 def someone_elses(world: World, days: int = 1, start: datetime = FIRST) -> int:
-    order = Order(start, start + timedelta(days=days - 1), ReprocessBehavior.NONE, 10, False, {})
+    order = BackfillRequest(start, start + timedelta(days=days - 1), ReprocessBehavior.NONE, 10, False, {})
     return world.airflow.backfills.make(DAYS, None, order).id
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import BackfillRuns, Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import World
 from tests.unit.operator.runs import edit
 

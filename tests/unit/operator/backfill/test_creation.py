@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mljob_contract.mljob import BackfillRuns, Phase, ReprocessBehavior
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import KEY, World
 
 from .backfills import DAYS, FIRST, RANGE, apply, counts, end, made, runs, someone_elses
@@ -34,8 +34,8 @@ class TestCreating:
         assert (world.status.phase, world.status.reason, world.status.progress) == (Phase.QUEUED, "Queued", "0/4")
         assert counts(world) == BackfillRuns(total=4, queued=4)
         assert world.status.dag_run_url == "http://airflow/dags/days/backfills"
-        assert world.held
-        assert [notice.message for _, notice in world.jobs.notices] == [
+        assert world.has_finalizer
+        assert [notice.message for _, notice in world.jobs.events_of] == [
             "Submitted backfill 1 of DAG days: http://airflow/dags/days/backfills"
         ]
 
@@ -44,7 +44,7 @@ class TestCreating:
         await apply(world)
         assert (world.status.reason, world.status.attempts) == ("AirflowUnavailable", 1)
         assert world.status.dag_run_id is not None
-        assert world.held
+        assert world.has_finalizer
 
     async def test_a_restart_makes_no_other_one(self, world: World) -> None:
         await apply(world)

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mljob_contract.mljob import BackfillRuns, Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.strategies import event
 from tests.unit.operator.conftest import World
 
@@ -37,7 +36,7 @@ class TestFollowing:
         assert world.status.message == "All 4 runs succeeded."
         assert counts(world) == BackfillRuns(total=4, success=4)
         assert world.condition("Complete") == "True"
-        assert not world.held, "a finished one can be deleted without us"
+        assert not world.has_finalizer, "a finished one can be deleted without us"
         assert world.told == ["Submitted", "Running", "Succeeded"]
 
     async def test_failed_runs_are_named(self, world: World) -> None:
@@ -100,19 +99,21 @@ class TestFollowing:
             replace(event("work", TaskState.RUNNING), at=at, seen=at),
             RunFact(RunState.SUCCESS, StatusSource.KAFKA, at + timedelta(seconds=1), at),
         ):
-            assert world.queue.tell_backfill([RunKey(OWN, DAYS, first.run_id)], fact, lambda: world.done.append(1))
+            assert world.queue.tell_backfill(
+                [RunKey(SETTINGS_AIRFLOW, DAYS, first.run_id)], fact, lambda: world.done.append(1)
+            )
             await world.settle()
         assert (world.status.phase, world.status.progress) == (Phase.RUNNING, "1/4")
         assert world.status.status_source is StatusSource.KAFKA
         assert world.done == [1, 1]
         assert len(world.airflow.calls) == calls, "an event costs no request of its own"
-        assert world.queue.wanted(OWN).is_set(), "what follows may come without an event"
+        assert world.queue.wanted(SETTINGS_AIRFLOW).is_set(), "what follows may come without an event"
 
     async def test_other_runs_of_the_dag_are_not_its(self, world: World) -> None:
         await apply(world)
         fact = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
         for dag_id, run_id in ((DAYS, "scheduled__2025-12-31T00:00:00+00:00"), ("train", runs(world)[0].run_id)):
-            assert not world.queue.tell_backfill([RunKey(OWN, dag_id, run_id)], fact, lambda: None)
+            assert not world.queue.tell_backfill([RunKey(SETTINGS_AIRFLOW, dag_id, run_id)], fact, lambda: None)
         assert counts(world).failed == 0
 
     async def test_requests_do_not_grow_with_the_runs(self, world: World) -> None:
@@ -183,7 +184,7 @@ class TestHostileEvents:
         before = world.status
         for n, run in enumerate(runs(world), start=1):
             forged = RunFact(state, StatusSource.KAFKA, world.clock(), world.clock())
-            world.queue.tell_backfill([RunKey(OWN, DAYS, run.run_id)], forged, lambda: None)
+            world.queue.tell_backfill([RunKey(SETTINGS_AIRFLOW, DAYS, run.run_id)], forged, lambda: None)
             await world.settle()
             assert world.status.progress == f"{n}/4"
         for _ in range(15):
@@ -200,7 +201,7 @@ class TestHostileEvents:
         await begin(world, *runs(world))
         forged = RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock())
         calls = len(world.airflow.calls)
-        world.queue.tell_backfill([RunKey(OWN, DAYS, runs(world)[0].run_id)], forged, lambda: None)
+        world.queue.tell_backfill([RunKey(SETTINGS_AIRFLOW, DAYS, runs(world)[0].run_id)], forged, lambda: None)
         await world.settle()
         assert world.status.progress == "1/4"
         for _ in range(60):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from mljob_operator.core.job import Key
+from mljob_operator.core.run.run_key import Key
 from tests.simulation.machine import Machine, hold, keys, moments, whiles
 
 ranges = st.fixed_dictionaries(

@@ -7,10 +7,9 @@ from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import Phase, ReprocessBehavior, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.instance import OWN
-from mljob_operator.core.phases import RunState
-from mljob_operator.core.run_key import RunKey
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import World
 
 from .backfills import DAYS, apply, begin, counts, end, made, of, runs
@@ -70,7 +69,7 @@ class TestRetrying:
         world.airflow.backfills.close(1)
         await world.later(10)
         late = RunFact(RunState.FAILED, StatusSource.KAFKA, failed_at, world.clock())
-        world.queue.tell_backfill([RunKey(OWN, DAYS, runs(world, 2)[0].run_id)], late, lambda: None)
+        world.queue.tell_backfill([RunKey(SETTINGS_AIRFLOW, DAYS, runs(world, 2)[0].run_id)], late, lambda: None)
         await world.settle()
         assert (world.status.phase, counts(world).failed) == (Phase.QUEUED, 0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.unit.operator.conftest import World
 from tests.unit.operator.runs import edit
 
@@ -15,7 +15,7 @@ class TestSuspending:
 
     async def test_created_suspended_nothing_is_made(self, world: World) -> None:
         await apply(world, suspend=True)
-        assert (world.status.phase, made(world), world.held) == (Phase.SUSPENDED, 0, False)
+        assert (world.status.phase, made(world), world.has_finalizer) == (Phase.SUSPENDED, 0, False)
         await edit(world, suspend=False)
         assert (world.status.phase, made(world)) == (Phase.QUEUED, 1)
 

@@ -9,7 +9,7 @@ import pytest
 
 from mljob_contract.airflow_instance import AirflowInstanceStatus
 from mljob_contract.mljob import MLJobStatus, Phase
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeAirflow
 from tests.unit.operator.conftest import World
 

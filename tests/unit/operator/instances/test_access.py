@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform
 
@@ -22,7 +22,7 @@ async def test_without_a_rule_it_is_refused_until_the_namespace_has_the_label(wo
     assert "labels: kubernetes.io/metadata.name=team-a" in world.status.message
     assert "dags: [train]" in world.status.message
     assert "ValidationFailed" in world.told
-    assert not world.held
+    assert not world.has_finalizer
     world.instance_objects.labels["team-a"]["tier"] = "gold"
     await world.see_all()
     assert world.status.phase is Phase.QUEUED

@@ -8,9 +8,9 @@ import pytest
 
 from mljob_contract.airflow_instance import AccessRule, Credentials
 from mljob_contract.mljob import Phase
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.logins import AccessLogins
+from mljob_operator.controllers.airflow_instance.logins import AccessLogins
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.run.states import RunState, TaskState
 from tests.fakes.airflow import FakeAirflow
 from tests.unit.operator.conftest import World
 
@@ -105,7 +105,7 @@ async def test_wrong_credentials_are_the_teams_trouble_alone(world: Platform) ->
     world.jobs.create("other", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="team-b")
     await world.see_all()
     assert world.jobs.objects["team-b", "other"]["status"]["phase"] == "Queued"
-    assert [n.reason for name, n in world.instance_objects.notices if name == "prod"] == ["Ready", "Unauthorized"]
+    assert [n.reason for name, n in world.instance_objects.events_of if name == "prod"] == ["Ready", "Unauthorized"]
 
 
 async def test_a_team_whose_credentials_are_known_to_be_wrong_is_bound_to_nothing(world: Platform) -> None:
@@ -115,7 +115,7 @@ async def test_a_team_whose_credentials_are_known_to_be_wrong_is_bound_to_nothin
     await world.look_after("prod")
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowUnauthorized")
-    assert not world.held
+    assert not world.has_finalizer
 
 
 async def test_a_rotated_secret_lets_what_waits_go_on(world: Platform) -> None:
@@ -161,7 +161,7 @@ async def test_a_secret_that_cant_be_used_is_named_before_anything_is_begun(
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowUnauthorized")
     assert "Secret team-a" in world.status.message
-    assert not world.held
+    assert not world.has_finalizer
     assert world.instance_says("prod")[:2] == ("True", "Ready")
     assert world.instance_says("prod", "AccessCredentials")[:2] == ("False", reason)
 

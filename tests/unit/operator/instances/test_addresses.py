@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.instance import Instance
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.airflow_instance.instance import Instance
 from tests.fakes.meter import SilentMeter
 
 from .conftest import Platform

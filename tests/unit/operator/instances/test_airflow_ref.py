@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import MLJobSpec, Phase
-from mljob_operator.core.identity import spec_hash
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform
 
@@ -26,7 +26,7 @@ async def test_its_status_comes_from_there(world: Platform) -> None:
 async def test_a_name_that_is_not_there_is_waited_for(world: Platform) -> None:
     await world.run_in("test")
     assert world.says == (Phase.PENDING, "AirflowInstanceNotFound")
-    assert not world.held
+    assert not world.has_finalizer
     await world.add_instance("test")
     assert world.status.airflow_instance == "test"
 

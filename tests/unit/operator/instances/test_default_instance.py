@@ -12,7 +12,7 @@ async def test_without_any_default_it_waits_and_says_what_to_do(world: Platform)
     await world.apply()
     assert world.says == (Phase.PENDING, "NoDefaultAirflow")
     assert "is-default-instance" in world.status.message
-    assert not world.held, "it can go at any time"
+    assert not world.has_finalizer, "it can go at any time"
     world.instance_objects.annotate("staging", default=True)
     await world.see_all()
     assert world.status.airflow_instance == "staging"
@@ -40,7 +40,7 @@ async def test_of_two_defaults_the_newest_counts_and_both_say_so(world: Platform
     assert world.status.airflow_instance == "newer"
     assert world.instance_says("prod", "DefaultInstance")[:2] == ("False", "SeveralDefaults")
     assert world.instance_says("newer", "DefaultInstance")[:2] == ("True", "SeveralDefaults")
-    assert {name for name, notice in world.instance_objects.notices if notice.reason == "SeveralDefaults"} == {
+    assert {name for name, notice in world.instance_objects.events_of if notice.reason == "SeveralDefaults"} == {
         "prod",
         "newer",
     }

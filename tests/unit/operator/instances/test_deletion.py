@@ -66,7 +66,7 @@ async def test_one_in_use_by_an_mljob_with_a_defect_is_not_gone(
     def broken(_: object) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr(world.queue, "_situation", broken)
+    monkeypatch.setattr(world.queue, "_state", broken)
     assert world.queue.users("prod") == [KEY]
     assert world.queue.users("staging") == []
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase, StatusSource
-from mljob_operator.core.facts import RunFact
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.run_key import in_any_of
+from mljob_operator.core.run.facts import RunFact
+from mljob_operator.core.run.run_key import in_any_of
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Link
 from tests.live.eventually import until
 from tests.strategies import event

@@ -9,10 +9,10 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.core.credentials import Login
-from mljob_operator.core.instance import Instance
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.readers import Readers
+from mljob_operator.core.airflow_instance.credentials import Login
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes import logins
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.meter import SilentMeter
@@ -46,7 +46,7 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
         duties.append(asyncio.create_task(duty, name=name))
         return duties[-1]
 
-    readers = Readers(
+    readers = SourceSupervisor(
         world.instances,
         world.queue,
         world.clock,
@@ -131,7 +131,7 @@ async def test_one_that_is_none_is_not_ready_and_ends_nothing(
         duties.append(asyncio.create_task(duty, name=name))
         return duties[-1]
 
-    readers = Readers(
+    readers = SourceSupervisor(
         world.instances,
         world.queue,
         world.clock,

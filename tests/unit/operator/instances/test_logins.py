@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from mljob_contract.airflow_instance import ClientAuthentication, Credentials
-from mljob_operator.core.credentials import OAuth2Client
+from mljob_operator.controllers.airflow_instance.logins import Logins
+from mljob_operator.core.airflow_instance.credentials import OAuth2Client
 from mljob_operator.errors import InvalidCredentials
-from mljob_operator.logins import Logins
 
 from .conftest import Platform
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState, TaskState
+from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.errors import StoreUnavailable
 from tests.live.eventually import until
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mljob_operator.readers import Readers
+from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes.meter import SilentMeter
 from tests.live.eventually import until
 
@@ -38,7 +38,7 @@ async def test_the_dead_letter_topic_is_not_read_whoever_names_it(
         duty.close()
         return asyncio.create_task(asyncio.sleep(0))
 
-    readers = Readers(
+    readers = SourceSupervisor(
         world.instances,
         world.queue,
         world.clock,
@@ -69,7 +69,7 @@ async def test_readers_come_and_go_with_the_instances(world: Platform) -> None:
         running[name].add_done_callback(lambda _: running.pop(name))
         return running[name]
 
-    readers = Readers(
+    readers = SourceSupervisor(
         world.instances,
         world.queue,
         world.clock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform
 

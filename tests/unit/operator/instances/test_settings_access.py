@@ -10,7 +10,7 @@ import pytest
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import Phase
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 from tests.fakes.airflow import CANCEL_DAG
 from tests.unit.operator.conftest import KEY, World
 
@@ -46,7 +46,7 @@ async def test_an_airflowinstance_closes_it_until_a_rule_opens_it() -> None:
         assert said(world) == (Phase.PENDING, "ValidationFailed")
         assert world.condition("Stalled") == "True"
         assert "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)" in world.status.message
-        assert not world.held
+        assert not world.has_finalizer
         assert not world.airflow.runs
 
 
@@ -150,7 +150,7 @@ async def test_a_reserved_dag_is_not_run(dag_id: str, spec: dict[str, Any]) -> N
         assert said(world) == (Phase.PENDING, "ValidationFailed")
         assert "reserved" in world.status.message
         assert world.condition("Stalled") == "True"
-        assert not world.held
+        assert not world.has_finalizer
         assert world.airflow.calls == []
         await world.edit(dagId="train" if "type" not in spec else "days")
         # With OncePerSpec, Airflow is asked twice which runs of the spec there are.

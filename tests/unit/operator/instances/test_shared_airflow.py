@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mljob_operator.core.phases import RunState
+from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform
 
@@ -26,5 +26,5 @@ async def test_a_run_is_an_orphan_in_neither() -> None:
             await feed.pass_once()
         await world.later(5)
     assert run.state is RunState.RUNNING
-    assert not world.operator.notices
+    assert not world.operator.events_of
     await world.queue.close()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from ...core.storable import cut
+from ...core.text.storable import cut
 from ...errors import AirflowError, AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from .absence import NEVER, Absence
 from .rows import Row

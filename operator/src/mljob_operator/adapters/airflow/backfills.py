@@ -16,8 +16,8 @@ from mljob_contract import mljob
 from mljob_contract.backfill_marker import CONF_KEY, Marker
 from mljob_contract.run_id import RunId
 
-from ...core.backfill import Backfill, Member, Order
-from ...core.story import sentence
+from ...core.run.backfill import Backfill, BackfillRequest, BackfillRun
+from ...core.text.sentences import sentence
 from ...errors import TRIED_AGAIN, AirflowError, BackfillActive, ValidationFailed
 from ...ports import MemberChange
 from . import absence
@@ -53,7 +53,7 @@ class AirflowBackfills:
         self._backfills = BackfillApi(session.client)
         self._runs = DagRunApi(session.client)
 
-    async def create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+    async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
         """``POST /backfills``, unless there is one with this marker.
 
         Raises:
@@ -69,10 +69,10 @@ class AirflowBackfills:
         """``GET /backfills?dag_id=``, the newest first, until it is found."""
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
-    async def survey(self, backfill: Backfill) -> tuple[Member, ...]:
+    async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
         """``GET /dags/{dag_id}/dagRuns?conf_contains=``, all pages."""
 
-        def ask() -> tuple[Member, ...]:
+        def ask() -> tuple[BackfillRun, ...]:
             assert backfill.marker is not None
             seen, run_id = now(), backfill.marker.run_id
             changes = (_change(row, seen) for row in self._members(backfill.dag_id, run_id))
@@ -120,7 +120,7 @@ class AirflowBackfills:
 
         return await self._run(Work.FEED, "changed_backfill_runs", ask)
 
-    def _create(self, dag_id: str, marker: Marker, order: Order) -> Backfill:
+    def _create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
         self._session.assert_backfills()
         if (there := self._find(dag_id, marker.run_id, marker.attempt)) is not None:
             return there
@@ -222,7 +222,7 @@ def _change(row: Row, seen: datetime) -> MemberChange | None:
     marker = _marker(row, "conf")
     if marker is None:
         return None
-    member = Member(row.text("dag_run_id"), run_fact(row, seen), row.time_or_none("logical_date"), marker.attempt)
+    member = BackfillRun(row.text("dag_run_id"), run_fact(row, seen), row.time_or_none("logical_date"), marker.attempt)
     return MemberChange(row.text("dag_id"), marker, member)
 
 

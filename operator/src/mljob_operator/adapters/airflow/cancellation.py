@@ -14,10 +14,10 @@ from airflow_client.client import (
     TaskInstanceApi,
 )
 
-from ...core.facts import TaskKey
-from ...core.identity import cancel_run_id
-from ...core.phases import ACTIVE_TASK, FINISHED_TASK, RunState
-from ...core.task_order import upstream_first
+from ...core.mljob.identity import cancel_run_id
+from ...core.run.facts import TaskKey
+from ...core.run.states import ACTIVE_TASK, FINISHED_TASK, RunState
+from ...core.run.task_order import upstream_first
 from ...errors import (
     AirflowUnavailable,
     AirflowUnreadable,

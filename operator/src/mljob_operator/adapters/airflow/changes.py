@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow_client.client import DAGApi, DagRunApi, TaskInstanceApi
 
-from ...core.halt import Halt
-from ...core.phases import RunState
+from ...core.run.halt import Halt
+from ...core.run.states import RunState
 from ...errors import AirflowForbidden, AirflowUnreadable
 from ...ports import RunChange, TaskChange
 from . import absence

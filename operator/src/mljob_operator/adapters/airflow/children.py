@@ -10,8 +10,8 @@ from airflow_client.client import TaskInstanceApi, XComApi
 
 from mljob_contract.airflow_id import MAX_ID_LENGTH
 
-from ...core.children import MAX_CHILDREN, Child
-from ...core.phases import TERMINAL_RUN, run_state
+from ...core.run.children import MAX_CHILDREN, Child
+from ...core.run.states import TERMINAL_RUN, run_state
 from . import absence
 from .answers import Answer, TooLarge
 from .runs import Runs

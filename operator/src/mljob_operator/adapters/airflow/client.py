@@ -11,7 +11,7 @@ from airflow_client.client import DAGApi, MonitorApi, VersionApi
 
 from mljob_contract.airflow_instance import InstanceHealth
 
-from ...core.credentials import Login
+from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowError
 from ...ports import DagRuns, Meter, Pulse
 from .answers import Answer

@@ -8,10 +8,10 @@ from typing import Any
 
 from mljob_contract.mljob import OutputSource
 
-from ...core.children import Child
-from ...core.facts import Question, RunFact, TaskFact, TaskKey
-from ...core.halt import Halt
-from ...core.outputs import Outputs
+from ...core.run.children import Child
+from ...core.run.facts import Question, RunFact, TaskFact, TaskKey
+from ...core.run.halt import Halt
+from ...core.run.outputs import Outputs
 from ...ports import RunChange, TaskChange
 from .backfills import AirflowBackfills
 from .cancellation import Cancellation

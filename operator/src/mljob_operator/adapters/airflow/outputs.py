@@ -12,7 +12,7 @@ from airflow_client.client import XComApi
 
 from mljob_contract.mljob import OutputSource
 
-from ...core.outputs import Outputs
+from ...core.run.outputs import Outputs
 from . import absence
 from .answers import Absent, TooLarge
 from .session import Session

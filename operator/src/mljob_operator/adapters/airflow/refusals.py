@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 
 from airflow_client.client import DAGApi, ImportErrorApi
 
-from ...core.spelling import of_param
-from ...core.storable import cut
-from ...core.story import sentence
+from ...core.text.sentences import sentence
+from ...core.text.spelling import of_param
+from ...core.text.storable import cut
 from ...errors import TRIED_AGAIN, AirflowError, DagImportError, DagNotFound, SubmissionRefused, ValidationFailed
 from . import absence
 from .answers import MAX_PAGE_BYTES, Absent, Answer

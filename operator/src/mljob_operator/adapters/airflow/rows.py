@@ -9,9 +9,9 @@ from typing import Any
 from mljob_contract.mljob import StatusSource
 from mljob_contract.times import FIRST_YEAR, LAST_YEAR
 
-from ...core.facts import RunFact, TaskFact
-from ...core.phases import run_state, task_state
-from ...core.storable import cut, whole
+from ...core.run.facts import RunFact, TaskFact
+from ...core.run.states import run_state, task_state
+from ...core.text.storable import cut, whole
 from ...errors import AirflowUnreadable
 
 MAX_ID = 1000

@@ -16,8 +16,8 @@ from airflow_client.client import (
     TriggerDAGRunPostBody,
 )
 
-from ...core.facts import Question, RunFact, TaskFact, TaskKey
-from ...core.phases import TERMINAL_RUN
+from ...core.run.facts import Question, RunFact, TaskFact, TaskKey
+from ...core.run.states import TERMINAL_RUN
 from ...errors import (
     AirflowForbidden,
     AirflowUnavailable,

@@ -20,7 +20,7 @@ from airflow_client.client.exceptions import ApiException
 
 from mljob_contract.airflow_versions import Version
 
-from ...core.credentials import Login
+from ...core.airflow_instance.credentials import Login
 from ...errors import AirflowUnavailable, AirflowUnreadable, AirflowUnsupported
 from ..proxies import login_headers, pool_manager, proxy_for, shown
 from .absence import NEVER, Absence

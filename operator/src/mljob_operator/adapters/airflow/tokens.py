@@ -18,8 +18,8 @@ from urllib.parse import quote_plus, urlencode
 
 from mljob_contract.airflow_instance import ClientAuthentication
 
-from ...core.credentials import Login, OAuth2Client, fits_header
-from ...core.storable import cut
+from ...core.airflow_instance.credentials import Login, OAuth2Client, fits_header
+from ...core.text.storable import cut
 from ...errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable, AirflowUnreadable
 from .answers import Reply
 from .rows import Row

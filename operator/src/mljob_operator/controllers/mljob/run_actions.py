@@ -1,0 +1,130 @@
+"""What is done in Airflow for an MLJob that is a single run."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ...core import orphans
+from ...core.mljob import attempts
+from ...core.mljob.confirmation import LIST_AGAIN_AFTER
+from ...core.mljob.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
+from ...core.mljob.tracked import TrackedJob
+from ...core.run.facts import RunFact, Snapshot, TaskFact
+from ...core.run.observed_run import ObservedRun, missed, observe
+from ...core.run.outputs import bounded
+from ...core.run.states import FINISHED_TASK
+from ...errors import NothingToClear
+from ...ports import Clock
+from .actions import Turn
+from .confs import Confs
+
+SETTLED_AFTER = timedelta(seconds=10)
+"""When the tasks of an ended run are taken as they are. A worker may store the end of its task after the run's end, so a first list may still
+show tasks in progress; but a deadlocked run leaves tasks that never run."""
+
+
+class RunActions:
+    """Actions on a single run.
+
+    Args:
+        confs: Makes the confs of runs.
+    """
+
+    def __init__(self, confs: Confs, clock: Clock) -> None:
+        self._confs = confs
+        self._clock = clock
+
+    async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
+        """Make the conf, check it against the DAG's params, trigger the run."""
+        state, run = turn.state, turn.state.run
+        if action.conf_of is not None:
+            conf = await self._confs.reuse(state, await turn.dag_runs.conf(run.dag_id, action.conf_of))
+        else:
+            conf = await self._confs.make(state, turn.dag_runs)
+        await turn.confirm()
+        note = orphans.note(turn.job.key)
+        fact = await turn.dag_runs.submit(run.dag_id, run.run_id, conf, note, turn.job.spec.logical_date)
+        turn.log(logging.INFO, "submitted run %s of DAG %s", run.run_id, run.dag_id)
+        return turn.learned(observed_run=observe(turn.observed_run, Snapshot(state.now, run=fact)))
+
+    async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
+        """Have the run's failed tasks run again, and the tasks that could not run because of them."""
+        run, job = turn.state.run, turn.job
+        await turn.confirm()
+        try:
+            fact = await turn.dag_runs.clear_failed(
+                run.dag_id,
+                run.run_id,
+                since=attempts.run_facts_since(job.status),
+                latest_version=job.spec.retry_on_latest_version,
+            )
+        except NothingToClear:
+            return turn.learned(transient=replace(turn.transient, cleared_nothing=True))
+        if fact is not None:
+            turn.log(logging.INFO, "cleared the failed tasks of run %s of DAG %s", run.run_id, run.dag_id)
+        return turn.learned(observed_run=_answered(turn, fact))
+
+    async def look_up(self, turn: Turn) -> TrackedJob:
+        """Ask for the run's state."""
+        run = turn.state.run
+        fact = await turn.dag_runs.get(run.dag_id, run.run_id)
+        transient = replace(turn.transient, looked_up_at=turn.state.now)
+        return turn.learned(observed_run=_answered(turn, fact), transient=transient)
+
+    async def list_tasks(self, turn: Turn) -> TrackedJob:
+        """Ask for the run's state and its tasks; after the end, for its outputs too."""
+        run, now = turn.state.run, turn.state.now
+        fact = await self._run(turn)
+        transient = replace(turn.transient, looked_up_at=now, doubt=False)
+        observed_run = _answered(turn, fact)
+        if fact is None:
+            return turn.learned(observed_run=observed_run, transient=transient)
+        asked_at = self._clock()
+        tasks = tuple(await turn.dag_runs.tasks(run.dag_id, run.run_id))
+        final = fact.ended and _are_settled(tasks, transient.over_since, asked_at)
+        observed_run = observe(observed_run, Snapshot(asked_at, tasks=tasks, complete=True, final=final))
+        if not observed_run.over:
+            return turn.learned(observed_run=observed_run, transient=transient)
+        await self._confs.read(turn.state, turn.dag_runs)
+        read = await turn.dag_runs.outputs(run.dag_id, run.run_id, turn.job.spec.outputs)
+        outputs = bounded(read.values, read.omitted)
+        if outputs.omitted:
+            turn.log(logging.WARNING, "outputs that are left out: %s", ", ".join(outputs.omitted))
+        transient = replace(transient, over_since=transient.over_since or asked_at)
+        return turn.learned(observed_run=observed_run, transient=transient, outputs=outputs)
+
+    async def _run(self, turn: Turn) -> RunFact | None:
+        """The run's state, which was asked for a moment ago where Airflow has just confirmed the run's end."""
+        run, looked_at = turn.state.run, turn.transient.looked_up_at
+        if turn.observed_run.over and looked_at is not None and turn.state.now < looked_at + LIST_AGAIN_AFTER:
+            return turn.observed_run.run
+        return await turn.dag_runs.get(run.dag_id, run.run_id)
+
+    async def cancel(self, turn: Turn) -> TrackedJob:
+        """Set the run's unfinished task instances failed, then the run; and drop the cancellation DAG's run that would do the same."""
+        run, now = turn.state.run, turn.state.now
+        await turn.confirm()
+        await turn.dag_runs.cancel(run.dag_id, run.run_id)
+        await turn.operators_dag_runs.drop_cancellation(run.run_id)
+        turn.log(logging.INFO, "cancelled run %s through REST", run.run_id)
+        transient = replace(turn.transient, cancelled_directly_at=now, looked_up_at=now - LOOK_UP_EVERY)
+        return turn.learned(transient=transient)
+
+    async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
+        """Nothing: a single run is cancelled where it is suspended."""
+        return turn.learned()
+
+
+def _answered(turn: Turn, fact: RunFact | None) -> ObservedRun:
+    """What is known of the run after Airflow's answer, None: Airflow says that it has no such run."""
+    if fact is None:
+        return missed(turn.observed_run, turn.state.now, turn.transient.unknown_until)
+    return observe(turn.observed_run, Snapshot(turn.state.now, run=fact))
+
+
+def _are_settled(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
+    """Whether nothing more is to be learned of an ended run's tasks."""
+    late = over_since is not None and asked_at - over_since > SETTLED_AFTER
+    return late or all(task.state in FINISHED_TASK for task in tasks)

@@ -1,0 +1,243 @@
+"""One step of an MLJob's worker: fold what has arrived, advance, write the status, acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from ...core.mljob.afterwards import arrived_late
+from ...core.mljob.decisions import Action, Expire, Release, Store, Wait
+from ...core.mljob.job import Job
+from ...core.mljob.state import State
+from ...core.mljob.tracked import TrackedJob
+from ...core.run.run_key import Key
+from ...core.status.news import REFINEMENT_WAITS
+from ...errors import Conflict, Gone, Refused, StoreError, backoff
+from ...logs import redacted_logger
+from ...ports import Clock, JobStore
+from .conf_sources import ConfSources, waited_for
+from .reconciler import Reconciler
+from .status_writer import StatusWriter, difference, extra
+from .worker import MLJobWorker
+
+log = redacted_logger(__name__)
+
+LONGEST_PAUSE = 60.0
+"""Seconds until an MLJob with a defect is tried again, at most."""
+
+
+class Steps:
+    """Takes steps for workers, one at a time for each.
+
+    Args:
+        reconciler: Decides and acts.
+        jobs: The Kubernetes API.
+        writer: Stores statuses.
+        conf_sources: Watches what an MLJob waits for.
+    """
+
+    def __init__(
+        self, reconciler: Reconciler, jobs: JobStore, writer: StatusWriter, conf_sources: ConfSources, clock: Clock
+    ) -> None:
+        self._reconciler = reconciler
+        self._jobs = jobs
+        self._writer = writer
+        self._conf_sources = conf_sources
+        self._clock = clock
+
+    async def take(self, key: Key, worker: MLJobWorker) -> float | None:
+        """One step; seconds until the next step is due, or None. What goes wrong for one MLJob stays with that MLJob."""
+        try:
+            until = await self._step(key, worker)
+        except Conflict as conflict:
+            return await self._read_again(key, worker, conflict)
+        except Gone:
+            worker.known = None
+            worker.forget()
+            return None
+        except StoreError as error:
+            if isinstance(error, Refused):
+                self._start_over(worker, error)
+            worker.failures += 1
+            delay = backoff(error, worker.failures)
+            log.warning("%s/%s: %s; again in %.1f s", *key, error, delay, extra=extra(key))
+            return delay
+        except Exception:
+            # A defect must not stop the other MLJobs, nor be silent: this MLJob is tried again, slowly.
+            worker.failures += 1
+            log.exception("%s/%s: unexpected error", *key, extra=extra(key))
+            return min(LONGEST_PAUSE, 2.0 ** min(worker.failures, 6))
+        worker.failures = 0
+        return until
+
+    async def _read_again(self, key: Key, worker: MLJobWorker, refused: Conflict) -> float | None:
+        """The version that a request was about is not the latest: read that version, and decide again; seconds until then, or None for at once.
+
+        What was refused for its version is there. An answer that has no later version, or says that there is none, is from before.
+        """
+        before = worker.job
+        error: StoreError = refused
+        try:
+            latest = await self._jobs.get(key)
+        except StoreError as failed:
+            latest, error = None, failed
+        if before is not None and latest is not None:
+            worker.learn(latest, before)
+        worker.waiting = True
+        if worker.job is not before:
+            return None
+        worker.failures += 1
+        if worker.failures == 1:
+            # The watch may have brought the latest version before the refusal came.
+            return None
+        delay = backoff(error, worker.failures - 1)
+        log.warning("%s/%s: no later version could be read: %s; again in %.1f s", *key, error, delay, extra=extra(key))
+        return delay
+
+    async def _step(self, key: Key, worker: MLJobWorker) -> float | None:
+        if worker.known is None:
+            found = await self._jobs.get(key)
+            # The watch may have brought the MLJob meanwhile.
+            if found is not None and worker.known is None:
+                worker.begin(found, self._reconciler.transient(found))
+        if worker.known is None:
+            worker.forget()
+            return None
+        state = worker.last_state(self._reconciler.state)
+        if _is_settled(worker, state):
+            # An event that comes after the end: what has been said stands.
+            worker.forget()
+            return None
+        worker.take_in(state)
+        ended = await self._advance(worker)
+        if ended is None:
+            return None
+        state, action = ended
+        worker.acknowledge()
+        self._complain(worker, state)
+        if isinstance(action, Release):
+            return await self._release(worker, state, action)
+        if isinstance(action, Expire):
+            await self._jobs.delete(state.job)
+            log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=extra(key))
+            return None
+        worker.state = state
+        self._conf_sources.follow(key, waited_for(state))
+        return self._until(worker, state, action)
+
+    async def _advance(self, worker: MLJobWorker) -> tuple[State, Action] | None:
+        """Act and write until nothing is left to do now; the state and the last action. None: this step is over, because the MLJob is another one by now."""
+        while True:
+            before, begun = worker.known, worker.begun
+            assert before is not None
+            outcome = await self._reconciler.advance(before)
+            if not worker.learn(outcome.known.job if outcome.known is not None else None, before.job):
+                # The MLJob went meanwhile. If another MLJob has its name by now, the watch has told of that, and the next step is about it.
+                return None
+            if worker.begun != begun:
+                # Another process has begun an attempt meanwhile: what was learned here is of an earlier attempt.
+                worker.waiting = True
+                return None
+            assert outcome.known is not None
+            assert outcome.state is not None
+            known = worker.keep(outcome.known)
+            state = outcome.state if known is outcome.known else self._reconciler.state(known)
+            action = outcome.action
+            stores = isinstance(action, Store)
+            try:
+                changed = await self._write(worker, state, at_once=stores)
+            except Refused as error:
+                if worker.job is None or worker.job.uid != before.job.uid:
+                    return None
+                if not (isinstance(action, Release) and before.job.deleting):
+                    raise
+                # The MLJob goes, and its status with it.
+                self._start_over(worker, error)
+                return state, action
+            if worker.known is None or worker.known.job.uid != before.job.uid:
+                return None
+            if stores and not changed:
+                raise RuntimeError(f"the status is to be stored, and nothing of it has changed: {state.stage}")
+            # What is stored by now may have begun a deadline, or a time to live.
+            if not stores and not (changed and _begins(before.job) != _begins(worker.known.job)):
+                return _as_stored(state, worker.known), action
+
+    async def _write(self, worker: MLJobWorker, state: State, *, at_once: bool) -> bool:
+        """Store the status if it changed. What only says more exactly what is stored already may wait a while."""
+        job = state.job
+        redaction = await self._reconciler.redaction(state)
+        assert worker.known is not None
+        patch = difference(
+            state, worker.known.outputs, ui_url=self._reconciler.ui_url(state.run.airflow), redaction=redaction
+        )
+        if patch is None:
+            worker.refined_at = None
+            return False
+        if not at_once and not patch.urgent:
+            worker.refined_at = worker.refined_at or self._clock()
+            if self._clock() < worker.refined_at + REFINEMENT_WAITS:
+                return False
+        worker.refined_at = None
+        asked_at = asyncio.get_running_loop().time()
+        written = await self._writer.store(job, patch)
+        worker.learn(written, job)
+        worker.written_at = asked_at
+        if worker.known is not None:
+            transient = worker.known.transient
+            if transient.refused:
+                transient = replace(transient, refused=False)
+            worker.known = replace(worker.known, transient=transient, confirmed_at=asked_at)
+        return True
+
+    def _start_over(self, worker: MLJobWorker, error: Refused) -> None:
+        if worker.known is None:
+            return
+        job, refused_before = worker.known.job, worker.known.transient.refused
+        redaction = self._reconciler.confs.redaction_of(job)
+        self._writer.tell_of_refusal(job, error, redaction, first=not refused_before)
+        worker.start_over()
+
+    def _complain(self, worker: MLJobWorker, state: State) -> None:
+        """Count events that Airflow has contradicted; say so once for each run."""
+        known, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
+        if new := worker.disbelieved - known:
+            self._writer.tell_of_contradiction(state, len(new), first=not known)
+
+    async def _release(self, worker: MLJobWorker, state: State, action: Release) -> float | None:
+        if worker.known is None:
+            return None
+        job = worker.known.job
+        if action.abandoned:
+            await self._writer.tell_of_abandonment(state, self._reconciler.confs.redaction(state))
+        if job.has_finalizer:
+            worker.learn(await self._jobs.set_finalizer(job, present=False), job)
+        # A finished MLJob may have a time to live.
+        return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
+
+    def _until(self, worker: MLJobWorker, state: State, action: Action) -> float | None:
+        """Seconds until the next step is due by itself."""
+        times = [
+            action.until if isinstance(action, Wait) else None,
+            worker.refined_at + REFINEMENT_WAITS if worker.refined_at is not None else None,
+            self._reconciler.confs.read_at(state),
+        ]
+        due = min((at for at in times if at is not None), default=None)
+        return None if due is None else max(0.0, (due - self._clock()).total_seconds())
+
+
+def _is_settled(worker: MLJobWorker, state: State) -> bool:
+    """Whether nothing that has arrived matters any more: the MLJob has finished, and has no time to live."""
+    ttl = state.job.spec.ttl_seconds_after_finished
+    return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
+
+
+def _as_stored(state: State, known: TrackedJob) -> State:
+    """The same state of the MLJob as it is stored: a status that says more of the same changes nothing that was classified."""
+    inputs = replace(state.inputs, job=known.job, observed_run=known.observed_run, transient=known.transient)
+    return replace(state, inputs=inputs)
+
+
+def _begins(job: Job) -> tuple[datetime | None, bool]:
+    """From when deadlines count, and whether a time to live does."""
+    return job.status.active_since, job.is_done

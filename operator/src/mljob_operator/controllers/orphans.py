@@ -1,0 +1,129 @@
+"""Finds orphaned runs (:mod:`.core.orphans`) in each census of an Airflow, reports them, and cancels them where the settings say so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from mljob_contract.run_id import RunId
+
+from ..core import orphans
+from ..core.orphans import Suspects
+from ..core.run.run_key import Key, RunKey
+from ..errors import AirflowError, OperatorError, StoreError
+from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
+
+log = logging.getLogger(__name__)
+
+LOOK_UPS = 20
+"""MLJobs that the API server is asked for in one census, at most."""
+SECONDS = 10.0
+"""How long a census waits for what is done about orphaned runs. The change feed is read after that, so it is held up for so long at most."""
+CANCELLATIONS = 5
+"""Orphaned runs that are cancelled in one census, at most: they wait behind everything that somebody waits for."""
+
+
+class Orphans:
+    """The orphaned runs of all Airflows.
+
+    Args:
+        airflows: Where the runs are.
+        jobs: Says whether an MLJob is there.
+        operator: Takes the Events.
+        prefix: Of our dag run ids.
+        namespaces: Those that are watched; none: all. Runs of other namespaces are another operator's.
+        cancel: Whether orphaned runs are cancelled.
+    """
+
+    def __init__(
+        self,
+        airflows: Airflows,
+        jobs: JobStore,
+        operator: OperatorStore,
+        meter: Meter,
+        *,
+        prefix: str,
+        namespaces: Collection[str] = (),
+        cancel: bool = False,
+    ) -> None:
+        self._airflows = airflows
+        self._jobs = jobs
+        self._operator = operator
+        self._meter = meter
+        self._prefix = prefix
+        self._namespaces = frozenset(namespaces)
+        self._cancel = cancel
+        self._suspects: defaultdict[str, Suspects] = defaultdict(Suspects)
+
+    async def census(
+        self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
+    ) -> None:
+        """Look at the active runs of an Airflow.
+
+        Args:
+            airflow: Its name.
+            at: When it was asked.
+            active: All runs with our prefix that it lists as queued or running.
+            followed: The runs of MLJobs that this process follows.
+        """
+        suspects = self._suspects[airflow]
+        keys = {
+            RunKey(airflow, change.dag_id, change.run_id): key
+            for change in active
+            if (key := self._noted(change)) is not None
+        }
+        due = suspects.listed(keys.keys() - set(followed), at)[:LOOK_UPS]
+        try:
+            async with asyncio.timeout(SECONDS):
+                for run in due:
+                    if await self._is_orphaned(run, keys[run], at):
+                        suspects.orphaned.add(run)
+                        await self._report(run, keys[run])
+                if self._cancel:
+                    for run in suspects.next_to_end(CANCELLATIONS, at):
+                        await self._end(run, keys[run], at)
+        except (StoreError, TimeoutError) as error:
+            log.debug("orphaned runs are left for the next census: %s", error or "out of time")
+        self._meter.orphaned_runs(airflow, len(suspects.orphaned))
+
+    def _noted(self, change: RunChange) -> Key | None:
+        """The MLJob that a run of ours was submitted for."""
+        run = RunId.parse(change.run_id)
+        if run is None or run.prefix != self._prefix or (self._namespaces and run.namespace not in self._namespaces):
+            return None
+        key = run.namespace, run.name
+        return key if change.note == orphans.note(key) else None
+
+    async def _is_orphaned(self, run: RunKey, key: Key, at: datetime) -> bool:
+        """Whether the API server has no MLJob that follows the run.
+
+        Raises:
+            StoreError: It can't be asked.
+        """
+        job = await self._jobs.get(key)
+        if job is None or not orphans.follows(job, run):
+            return True
+        self._suspects[run.airflow].clear(run, at)
+        return False
+
+    async def _report(self, run: RunKey, key: Key) -> None:
+        notice = orphans.reported(run, key, cancelled=self._cancel)
+        log.warning("%s", notice.message, extra={"namespace": key[0], "job": key[1], "run_id": run.run_id})
+        try:
+            await self._operator.record(notice)
+        except OperatorError as error:
+            log.warning("event %s was not recorded: %s", notice.reason, error)
+
+    async def _end(self, run: RunKey, key: Key, at: datetime) -> None:
+        """Cancel an orphaned run, unless an MLJob has begun to follow it."""
+        if not await self._is_orphaned(run, key, at):
+            return
+        try:
+            await self._airflows.dag_runs(run.airflow, cancelling=True).cancel(run.dag_id, run.run_id)
+        except AirflowError as error:
+            log.warning("orphaned run %s was not cancelled: %s", run.run_id, error)
+        else:
+            log.info("cancelled orphaned run %s of DAG %s", run.run_id, run.dag_id)

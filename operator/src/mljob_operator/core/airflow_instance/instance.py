@@ -1,0 +1,120 @@
+"""An AirflowInstance as the core sees it, and which of several is the default.
+
+The Airflow of the operator's settings has no object; here it is an instance without a name (``SETTINGS_AIRFLOW``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from mljob_contract.airflow_instance import (
+    ACCEPT_VANISHED_RUNS,
+    FINALIZER,
+    IS_DEFAULT,
+    MAX_ACCEPTED,
+    AirflowInstanceSpec,
+    AirflowInstanceStatus,
+)
+
+from ..text.fitting import fitting, in_one_sentence
+
+_STAND_IN = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
+"""For required fields that can't be read. Nothing is asked there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One AirflowInstance.
+
+    Attributes:
+        annotated: Whether it is annotated as the default.
+        accepts: What an administrator has put into the annotation that accepts vanished runs as lost, each time something else.
+        stored_status: The status as the apiserver has it, which a patch has to start from.
+        problem: What in the spec doesn't fit the API, for people; the instance is not used then. None: all of it fits.
+    """
+
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    finalizers: tuple[str, ...]
+    deleting: bool
+    created_at: datetime | None
+    annotated: bool
+    accepts: str | None
+    spec: AirflowInstanceSpec
+    status: AirflowInstanceStatus
+    stored_status: Mapping[str, Any]
+    problem: str | None = None
+
+    @property
+    def has_finalizer(self) -> bool:
+        """Whether our finalizer holds the object."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def ui_url(self) -> str:
+        """Base URL of links."""
+        return self.spec.ui_url or self.spec.url
+
+    def newer_than(self, other: Instance | None) -> bool:
+        """Whether this is a later version than ``other``."""
+        return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
+
+    @classmethod
+    def from_object(cls, body: Mapping[str, Any]) -> Instance:
+        """Read an object as the apiserver sends it. It does not fail: what doesn't fit is in ``problem``, or counts as absent in the status."""
+        meta = body["metadata"]
+        spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, stand_in=_STAND_IN)
+        status, _ = fitting(AirflowInstanceStatus, body.get("status"), "status", bounds={}, stand_in={})
+        created, annotations = meta.get("creationTimestamp"), meta.get("annotations") or {}
+        return cls(
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 1),
+            resource_version=meta.get("resourceVersion", "0"),
+            finalizers=tuple(meta.get("finalizers") or ()),
+            deleting=meta.get("deletionTimestamp") is not None,
+            created_at=datetime.fromisoformat(created) if created else None,
+            annotated=annotations.get(IS_DEFAULT) == "true",
+            accepts=annotations.get(ACCEPT_VANISHED_RUNS, "")[:MAX_ACCEPTED] or None,
+            spec=spec,
+            status=status,
+            stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
+            problem=in_one_sentence(problems),
+        )
+
+
+def defaults(instances: Iterable[Instance]) -> list[str]:
+    """Those that are annotated as the default, the one that counts first: the newest, as for StorageClasses; in one second, the first by name."""
+    annotated = [instance for instance in instances if instance.annotated and not instance.deleting]
+    return [found.name for found in sorted(annotated, key=lambda found: (-_timestamp(found), found.name))]
+
+
+def _timestamp(instance: Instance) -> float:
+    return instance.created_at.timestamp() if instance.created_at else 0.0
+
+
+def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
+    """Whether requests to a URL leave the cluster without TLS, as far as its host tells.
+
+    Loopback and the names of Services stay inside: ``airflow``, ``airflow.<namespace>`` where there is such a namespace, ``airflow.<namespace>.svc``
+    with or without the cluster's domain.
+    """
+    if not url.lower().startswith("http://"):
+        return False
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return True
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        labels = host.split(".")
+    inside = len(labels) == 1 or labels[2:3] == ["svc"] or (len(labels) == 2 and labels[1] in namespaces)
+    return not inside

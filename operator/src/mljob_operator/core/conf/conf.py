@@ -1,0 +1,150 @@
+"""The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the DAG's params.
+
+Values that came from a Secret are told to nobody but Airflow: whatever is said of such an MLJob goes through :mod:`.redaction`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mljob_contract.mljob import MLJobSpec
+
+from ..text.bounds import CONF
+from ..text.spelling import of_param
+from ..text.storable import cut
+from .param_schemas import Checks
+from .redaction import texts
+
+MAX_PROBLEMS = 20
+"""Problems of one conf that are told of."""
+MAX_PROBLEM = 2000
+"""Characters of each. It quotes the value and the schema, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a reference of ``spec.confFrom`` points to.
+
+    Attributes:
+        what: For people: ``Secret warehouse``.
+        data: Its keys and values.
+        secret: Whether the values must not be told.
+    """
+
+    what: str
+    data: Mapping[str, str]
+    secret: bool
+
+
+def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
+    """The sources in order, a later one wins, ``own`` wins over all. A key that ends in ``.json`` holds an object to be merged.
+
+    Raises:
+        ValueError: Such a key holds something else, or something that exceeds the bounds of a conf.
+    """
+    conf: dict[str, Any] = {}
+    for source in sources:
+        for key, value in sorted(source.data.items(), key=lambda item: (not item[0].endswith(".json"), item[0])):
+            conf |= _object(source, key, value) if key.endswith(".json") else {key: value}
+    return conf | dict(own)
+
+
+def has_secrets(spec: MLJobSpec) -> bool:
+    """Whether the conf that a spec asks for has values from Secrets."""
+    return any(source.secret_ref is not None for source in spec.conf_from)
+
+
+def secrets(sources: Iterable[Source]) -> set[str]:
+    """Texts that the Secrets among the sources hold."""
+    found: set[str] = set()
+    for source in sources:
+        if source.secret:
+            for key, value in source.data.items():
+                found.add(value)
+                if key.endswith(".json"):
+                    found.update(_texts_of_json(value))
+    return found
+
+
+def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
+    """Texts of a run's conf that may have come from a Secret: of every key that has another value there than ``own`` and the ConfigMaps give it.
+
+    That holds whatever has become of the Secret since the run was submitted: changed, or deleted.
+    """
+    public: dict[str, Any] = {}
+    for source in sources:
+        if not source.secret:
+            with suppress(ValueError):
+                public |= merged({}, [source])
+    public |= own
+    return {text for key, value in conf.items() if key not in public or public[key] != value for text in texts(value)}
+
+
+def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """What Airflow would refuse, each as ``spec.conf.<path>: why``, as far as that is checked here (:mod:`.param_schemas`). Params that the conf
+    doesn't name have their default; keys that no param names are allowed, as in Airflow.
+
+    Args:
+        conf: As it would be submitted.
+        params: The DAG's, as ``GET /dags/{id}/details`` has them: a default ``value`` and a JSON ``schema`` by name.
+    """
+    found = [
+        f"spec.conf.{name}: has a NUL character, which Airflow's database can't hold"
+        for name, value in conf.items()
+        if r"\u0000" in json.dumps([name, value]).replace("\\\\", "")
+    ]
+    checks = Checks()
+    for name, param in params.items():
+        rules: Mapping[str, Any] = param if isinstance(param, Mapping) else {}
+        schema = rules.get("schema")
+        error = checks.problem(conf.get(name, rules.get("value")), schema)
+        if error is not None and name in conf:
+            hint = of_param(error.message)
+            found.append(
+                f"spec.conf.{name}{error.json_path[1:]}: {cut(error.message, MAX_PROBLEM)}{f' ({hint})' if hint else ''}"
+            )
+        elif error is not None:
+            kind = schema.get("type") if isinstance(schema, Mapping) else None
+            found.append(f"spec.conf.{name}: required{f', of type {kind}' if isinstance(kind, str) else ''}")
+        if len(found) >= MAX_PROBLEMS:
+            break
+    return found
+
+
+def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
+    """Which bound the conf exceeds as a whole, and what it is made of; None: none."""
+    if (over := CONF.excess(conf)) is None:
+        return None
+    parts = ", ".join(["spec.conf", *(source.what for source in sources)])
+    return f"The conf that is made of {parts} {over}. Make it smaller, or put what is large where the DAG can read it and name that place here."
+
+
+def _object(source: Source, key: str, text: str) -> dict[str, Any]:
+    if len(text) > CONF.size:
+        raise ValueError(
+            f"{source.what}: the value of {key} has {len(text)} characters, and a conf may take {CONF.size} bytes"
+        )
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{source.what}: the value of {key} is nested more than {CONF.levels} levels deep") from None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{source.what}: the value of {key} is not a JSON object, which a key that ends in .json has to be"
+        )
+    if (over := CONF.excess(value)) is not None:
+        raise ValueError(f"{source.what}: the value of {key} {over}")
+    return value
+
+
+def _texts_of_json(text: str) -> Iterable[str]:
+    try:
+        return list(texts(json.loads(text)))
+    except (ValueError, RecursionError):
+        return ()

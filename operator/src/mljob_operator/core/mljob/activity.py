@@ -1,0 +1,41 @@
+"""Whether the run of an MLJob moves, and whether a change is to be expected that gives no event."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..run.states import ACTIVE_TASK
+from .state import State
+
+STIRRED_FOR = timedelta(seconds=3)
+"""How long after an event of a backfill's run a change is expected that gives no event: the run's end, where the events are those of tasks, and the start of the
+next run."""
+
+
+def is_in_progress(state: State) -> bool:
+    """Whether there is a run that has not ended, as far as is known."""
+    return state.current.active and state.observed_run.run is not None and not state.observed_run.over
+
+
+def is_still(state: State) -> bool:
+    """Whether no task of the run is at work, as where its DAG schedules nothing."""
+    return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
+
+
+def is_hot(state: State, now: datetime) -> bool:
+    """Whether a change is expected at any moment that may come without an event."""
+    if not state.current.active:
+        return False
+    observed_run = state.observed_run
+    cancelling = state.cancellation.reason is not None
+    unlisted = observed_run.run is not None and not observed_run.complete
+    return cancelling or unlisted or observed_run.settling or _is_stirred(state, now)
+
+
+def _is_stirred(state: State, now: datetime) -> bool:
+    observed_backfill = state.observed_run.observed_backfill
+    return (
+        observed_backfill is not None
+        and observed_backfill.stirred is not None
+        and now - observed_backfill.stirred < STIRRED_FOR
+    )

@@ -1,0 +1,21 @@
+"""What may happen to a run after its attempt has ended."""
+
+from __future__ import annotations
+
+from ..run.facts import queued_again
+from . import attempts
+from .state import State
+
+
+def was_cleared(state: State) -> bool:
+    """Whether somebody cleared the run in Airflow after its end: Airflow has queued the run again since."""
+    status, run = state.job.status, state.observed_run.run
+    ended = attempts.ended_at(status)
+    if not state.current.recorded or state.job.spec.cancel or run is None or run.created is None or ended is None:
+        return False
+    return queued_again(run.created, status.submit_time, ended) and not state.current.given_up
+
+
+def arrived_late(state: State) -> bool:
+    """Whether a run is in progress whose attempt was given up: the submission reached Airflow after the run had been looked for."""
+    return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

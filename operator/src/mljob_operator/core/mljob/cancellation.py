@@ -1,0 +1,123 @@
+"""Why an MLJob's run is cancelled, and by which way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mljob_contract.mljob import CancellationStrategy, DeletionPolicy, Phase
+
+from .current import CurrentAttempt
+from .deadlines import Deadlines
+from .inputs import Inputs
+from .spec_change import SpecChange
+
+
+class CancelReason(StrEnum):
+    """Why a run is cancelled, as the status says: the status is stored before the cancellation begins. The first reason that applies counts."""
+
+    DELETED = "Cancelling"
+    CANCEL = "CancelRequested"
+    DEADLINE = "DeadlineExceeded"
+    PRE_RUNNING = "PreRunningDeadlineExceeded"
+    SUSPEND = "Suspending"
+    SPEC_CHANGED = "SpecChanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The cancellation of the newest attempt's run.
+
+    Attributes:
+        reason: Why nothing may run; None: a run may start and go on.
+        announced: The reason that the stored status names. It stays whatever becomes of its cause, because a run that is half cancelled is lost.
+        pausable: Whether suspending pauses what runs instead of cancelling it: a backfill is paused, and resumed where it was.
+        by_dag: Whether the cancellation DAG ends the run. It ends single runs; a backfill's runs are ended through Airflow's REST API.
+        asked_in_vain: Whether this process has asked Airflow to end the run, and the run was still there, was not found, or the request failed.
+    """
+
+    reason: CancelReason | None
+    announced: CancelReason | None
+    pausable: bool
+    by_dag: bool
+    asked_in_vain: bool
+
+    @classmethod
+    def of(cls, inputs: Inputs, current: CurrentAttempt, change: SpecChange, deadlines: Deadlines) -> Cancellation:
+        """Whether the run is to be cancelled."""
+        job = inputs.job
+        pausable = job.is_backfill and current.active
+        announced = _announced(inputs, current)
+        return cls(
+            reason=_reason(inputs, current, change, deadlines, announced, pausable=pausable),
+            announced=announced,
+            pausable=pausable,
+            by_dag=job.spec.cancellation.strategy is CancellationStrategy.DAG and not job.is_backfill,
+            asked_in_vain=_asked_in_vain(inputs),
+        )
+
+
+def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
+    """When the request that failed last is sent again; None: no failure holds up the next request.
+
+    A failure to start the run does not hold up a cancellation. Deleting an MLJob makes a new generation, so failures of an older generation do not count.
+    """
+    last_error = inputs.transient.last_error
+    if (
+        last_error is None
+        or last_error.generation != inputs.job.generation
+        or (last_error.starting and reason is not None)
+    ):
+        return None
+    return last_error.retry_at
+
+
+def _announced(inputs: Inputs, current: CurrentAttempt) -> CancelReason | None:
+    status = inputs.job.status
+    if current.recorded and status.phase is Phase.CANCELLING and status.reason in set(CancelReason):
+        return CancelReason(status.reason)
+    return None
+
+
+def _reason(
+    inputs: Inputs,
+    current: CurrentAttempt,
+    change: SpecChange,
+    deadlines: Deadlines,
+    announced: CancelReason | None,
+    *,
+    pausable: bool,
+) -> CancelReason | None:
+    job, spec = inputs.job, inputs.job.spec
+    if job.deleting:
+        return CancelReason.DELETED if spec.deletion_policy is DeletionPolicy.CANCEL else None
+    if current.finished:
+        return None
+    if spec.cancel:
+        return CancelReason.CANCEL
+    if announced not in (None, CancelReason.SUSPEND, CancelReason.SPEC_CHANGED):
+        return announced
+    if (missed := _missed_deadline(inputs.now, deadlines)) is not None:
+        return missed
+    if announced is not None and not (announced is CancelReason.SUSPEND and pausable):
+        return announced
+    if spec.suspend and not pausable:
+        return CancelReason.SUSPEND
+    return CancelReason.SPEC_CHANGED if current.active and change is SpecChange.RENEWED else None
+
+
+def _missed_deadline(now: datetime, deadlines: Deadlines) -> CancelReason | None:
+    if deadlines.active is not None and now >= deadlines.active:
+        return CancelReason.DEADLINE
+    if deadlines.pre_running is not None and now >= deadlines.pre_running and not deadlines.start_unconfirmed:
+        return CancelReason.PRE_RUNNING
+    return None
+
+
+def _asked_in_vain(inputs: Inputs) -> bool:
+    transient = inputs.transient
+    directly_at, looked_at = transient.cancelled_directly_at, transient.looked_up_at
+    if directly_at is not None and looked_at is not None and looked_at >= directly_at:
+        return True
+    return inputs.observed_run.not_found or (transient.last_error is not None and not transient.last_error.starting)

@@ -1,0 +1,85 @@
+"""The newest attempt of an MLJob, and how far it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mljob_contract.mljob import MLJobStatus
+
+from ..run.run_key import RunKey
+from ..run.states import TERMINAL_PHASES
+from . import attempts
+from .attempts import Attempt
+from .inputs import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentAttempt:
+    """The newest attempt.
+
+    Attributes:
+        attempt: The attempt that the status speaks of, or will speak of next; None before the first attempt.
+        status: The status as it speaks of this attempt: the stored status, or the status to be stored next.
+        recorded: Whether the stored status speaks of this attempt. Nothing is done in Airflow before it does.
+        finished: Whether the stored status says how the MLJob ended.
+        open: Whether the attempt is not known to be over: its run is in Airflow, is about to be there, or may be there.
+        submitted: Whether the attempt has a run in Airflow, as far as is known.
+        by_clearing: Whether the attempt clears the failed tasks of the previous attempt's run.
+        given_up: Whether the attempt ended without a run of its own, as far as was known then.
+        run: The attempt's run; before the first attempt, the run that the first attempt would have.
+    """
+
+    attempt: Attempt | None
+    status: MLJobStatus
+    recorded: bool
+    finished: bool
+    open: bool
+    submitted: bool
+    by_clearing: bool
+    given_up: bool
+    run: RunKey
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> CurrentAttempt:
+        """The newest attempt in these inputs."""
+        stored, observed_run = inputs.job.status, inputs.observed_run
+        recorded_attempt = attempts.current(stored)
+        attempt = inputs.transient.attempt or recorded_attempt
+        recorded = attempt == recorded_attempt
+        finished = stored.phase in TERMINAL_PHASES and recorded
+        closed = recorded and attempts.closed(stored)
+        has_submit_time = recorded and stored.submit_time is not None
+        by_clearing = recorded and attempts.goes_on(stored)
+        is_open = attempt is not None and not finished and not closed
+        return cls(
+            attempt=attempt,
+            status=stored if recorded or attempt is None else attempts.begin(stored, attempt, inputs.now),
+            recorded=recorded,
+            finished=finished,
+            open=is_open,
+            submitted=observed_run.run is not None or has_submit_time,
+            by_clearing=by_clearing,
+            given_up=attempt is not None and recorded and not is_open and not has_submit_time and not by_clearing,
+            run=_run(inputs, attempt),
+        )
+
+    @property
+    def active(self) -> bool:
+        """Whether the attempt is open and has a run in Airflow."""
+        return self.open and self.submitted
+
+    @property
+    def number(self) -> int:
+        """The attempt's number; 1 before the first attempt."""
+        return self.attempt.number if self.attempt is not None else 1
+
+
+def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
+    """The MLJob's first attempt, which takes over run number ``newest`` of its spec where Airflow has that run already."""
+    return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
+
+
+def _run(inputs: Inputs, attempt: Attempt | None) -> RunKey:
+    if attempt is not None:
+        return RunKey(attempt.airflow, attempt.dag_id, attempt.run_id)
+    return RunKey(inputs.target, inputs.job.spec.dag_id, first_attempt(inputs, inputs.transient.newest or 0).run_id)

@@ -1,0 +1,90 @@
+"""When time is up for an MLJob: its deadlines, its deletion, and its time to live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mljob_contract.mljob import Phase
+
+from ..run.observed_run import ObservedRun
+from ..run.states import ACTIVE_TASK, RunState, TaskState
+from . import attempts
+from .current import CurrentAttempt
+from .inputs import Inputs
+
+_STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Times at which the MLJob's state changes by itself; None: there is no such time.
+
+    Attributes:
+        active: When ``spec.activeDeadlineSeconds`` have passed.
+        pre_running: When the attempt's first task must have started; None once a task has started.
+        start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has started: Airflow is asked first.
+        deletion: When a deletion stops waiting for Airflow.
+        overdue: Whether ``deletion`` has passed.
+        expiry: When a finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).
+    """
+
+    active: datetime | None
+    pre_running: datetime | None
+    start_unconfirmed: bool
+    deletion: datetime | None
+    overdue: bool
+    expiry: datetime | None
+
+    @classmethod
+    def of(cls, inputs: Inputs, current: CurrentAttempt) -> Deadlines:
+        """The deadlines that the spec sets for the newest attempt."""
+        job = inputs.job
+        pre_running = _pre_running(inputs, current)
+        deletion = None
+        if job.deleted_at is not None:
+            deletion = job.deleted_at + timedelta(seconds=job.spec.cancellation.timeout_seconds)
+        return cls(
+            active=_active(inputs, current),
+            pre_running=pre_running,
+            start_unconfirmed=_start_unconfirmed(inputs, current, pre_running),
+            deletion=deletion,
+            overdue=deletion is not None and inputs.now >= deletion,
+            expiry=job.expires_at if current.finished else None,
+        )
+
+
+def _active(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
+    seconds, since = inputs.job.spec.active_deadline_seconds, current.status.active_since
+    if seconds is None or since is None or current.finished:
+        return None
+    return since + timedelta(seconds=seconds)
+
+
+def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
+    job = inputs.job
+    seconds, since = job.spec.pre_running_deadline_seconds, current.status.active_since
+    if seconds is None or since is None or current.finished:
+        return None
+    if current.open and _has_started(inputs.observed_run, is_backfill=job.is_backfill):
+        return None
+    if history := job.status.history:
+        last = history[-1]
+        backoff = attempts.retry_delay(job.status.failed_attempts or 0) if last.phase is Phase.FAILED else timedelta(0)
+        since = max(since, last.completion_time + backoff)
+    return since + timedelta(seconds=seconds)
+
+
+def _has_started(observed_run: ObservedRun, *, is_backfill: bool) -> bool:
+    """Whether a task of the run has started, or a run of the backfill, as Airflow's REST API says."""
+    run = observed_run.run
+    if observed_run.over or (is_backfill and run is not None and run.state is not RunState.QUEUED):
+        return True
+    return any(fact.shown_state in _STARTED and not fact.unconfirmed for fact in observed_run.tasks.values())
+
+
+def _start_unconfirmed(inputs: Inputs, current: CurrentAttempt, pre_running: datetime | None) -> bool:
+    looked_at = inputs.transient.looked_up_at
+    if pre_running is None or inputs.now < pre_running or (looked_at is not None and looked_at >= pre_running):
+        return False
+    return current.active and inputs.observed_run.unconfirmed_since is not None

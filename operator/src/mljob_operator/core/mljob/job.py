@@ -1,0 +1,116 @@
+"""An MLJob as the core sees it: the object from the apiserver, read once into types.
+
+Reading does not fail. A field of the spec that doesn't fit the API is told of in ``Job.problem``, and keeps a run from being started; a run in progress is
+followed all the same, and cancelled when the MLJob is deleted. A field of the status that doesn't fit counts as absent, and the next write puts it right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mljob_contract.job_type import JobType
+from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
+
+from ..run.run_key import Key
+from ..run.states import TERMINAL_PHASES
+from ..text.bounds import CONF, OUTPUTS
+from ..text.fitting import fitting, in_one_sentence
+
+_STAND_IN = {"dagId": "-"}
+"""For a DAG id that can't be read. Nothing is started with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One MLJob.
+
+    Attributes:
+        resource_version: Opaque to others, comparable as a number for us (KEP-5504): a larger one is newer.
+        deleted_at: When deletion was asked for; None for a live object.
+        stored_status: The status as the apiserver has it, which a patch has to start from.
+        problem: What in the spec doesn't fit the API, for people; what is left of the spec stands. None: all of it fits.
+        misread: Whether a part of the stored status doesn't fit, and is not in ``status``.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    finalizers: tuple[str, ...]
+    deleted_at: datetime | None
+    created_at: datetime | None
+    spec: MLJobSpec
+    status: MLJobStatus
+    stored_status: Mapping[str, Any]
+    problem: str | None = None
+    misread: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the object is only held by finalizers."""
+        return self.deleted_at is not None
+
+    @property
+    def has_finalizer(self) -> bool:
+        """Whether our finalizer holds the object."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def is_backfill(self) -> bool:
+        """Whether it is a range of runs rather than one."""
+        return self.spec.type is JobType.BACKFILL
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its story is over, nothing is owed, and the spec is the one that the status speaks of."""
+        seen = self.status.observed_generation == self.generation
+        return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it is deleted, if it has finished. One that took over an old run has its time too: from its own creation."""
+        ttl, ended = self.spec.ttl_seconds_after_finished, self.status.completion_time
+        if ttl is None or ended is None or self.status.phase not in TERMINAL_PHASES or self.deleting:
+            return None
+        return max(ended, self.created_at or ended) + timedelta(seconds=ttl)
+
+    @classmethod
+    def from_object(cls, body: Mapping[str, Any]) -> Job:
+        """Read an object as the apiserver sends it."""
+        meta = body["metadata"]
+        spec, problems = fitting(MLJobSpec, body.get("spec"), "spec", bounds={"conf": CONF}, stand_in=_STAND_IN)
+        if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
+            problems = ("spec.backfill belongs to the type Backfill, and that type needs it",)
+        status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 1),
+            resource_version=meta.get("resourceVersion", "0"),
+            finalizers=tuple(meta.get("finalizers") or ()),
+            deleted_at=_time(meta.get("deletionTimestamp")),
+            created_at=_time(meta.get("creationTimestamp")),
+            spec=spec,
+            status=status,
+            stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
+            problem=in_one_sentence(problems),
+            misread=bool(lost),
+        )
+
+    def newer_than(self, other: Job | None) -> bool:
+        """Whether this is a later version than ``other``, or a later MLJob of that name; a watch may deliver what a patch's answer already said."""
+        return other is None or int(self.resource_version) > int(other.resource_version)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,53 @@
+"""Whether a backfill is to be paused, or to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mljob_contract.mljob import Phase
+
+from .cancellation import Cancellation, CancelReason
+from .inputs import Inputs
+
+RESUMING = "Resuming"
+"""The reason of a backfill that is to go on, until Airflow has accepted that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pausing:
+    """What ``spec.suspend`` means for a backfill in progress.
+
+    Attributes:
+        wanted: True: the backfill is to be paused. False: the backfill is to go on.
+        announced: Whether the status says that the MLJob has paused the backfill, or has asked for that.
+        done: Whether Airflow has accepted what is wanted.
+    """
+
+    wanted: bool
+    announced: bool
+    done: bool
+
+    @classmethod
+    def of(cls, inputs: Inputs, cancellation: Cancellation) -> Pausing | None:
+        """None: there is nothing to pause or resume. A backfill that a person paused in Airflow stays paused until the MLJob is suspended and resumed."""
+        if not cancellation.pausable or cancellation.reason is not None:
+            return None
+        announced = _announced(inputs)
+        if not inputs.job.spec.suspend and not announced:
+            return None
+        wanted = inputs.job.spec.suspend
+        return cls(wanted, announced, _is_done(inputs, wanted=wanted))
+
+
+def _announced(inputs: Inputs) -> bool:
+    status = inputs.job.status
+    told = (condition.reason for condition in status.conditions or () if condition.type == "Suspended")
+    return status.phase is Phase.SUSPENDED or next(told, None) in (CancelReason.SUSPEND, RESUMING)
+
+
+def _is_done(inputs: Inputs, *, wanted: bool) -> bool:
+    """Only Airflow's answer to the request itself proves that the backfill goes on: older knowledge may come from before the pause, or from another process."""
+    observed_backfill = inputs.observed_run.observed_backfill
+    if wanted:
+        return observed_backfill is not None and observed_backfill.backfill.paused
+    return inputs.transient.resumed == inputs.job.generation

@@ -1,0 +1,49 @@
+"""What a stored status says of its run: where a process that has just started begins."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
+
+from ..run.facts import Failure, Question, Report, RunFact, TaskFact
+from ..run.observed_run import LONG_AGO, ObservedRun
+from ..run.states import run_state, task_state
+from .attempts import ended_at
+
+
+def remember(status: MLJobStatus) -> ObservedRun:
+    """What a stored status says of its run's tasks: where a process that starts anew begins.
+
+    REST gives the states again, and more of them; what only events carried (reports, the text of a failure) is in the status alone. Of
+    mapped tasks it has sums, from which nothing can be begun.
+    """
+    source = status.status_source or StatusSource.REST
+    at = status.last_event_time or LONG_AGO
+    facts = (_remembered(task, at, source) for task in status.tasks or () if task.mapped is None)
+    run, ended = None, ended_at(status)
+    if ended is not None and status.dag_run_state is not None:
+        state, queued = run_state(status.dag_run_state), status.submit_time
+        run = RunFact(state, source, at, LONG_AGO, start=status.start_time, end=ended, created=queued)
+    return ObservedRun(run=run, tasks={fact.key: fact for fact in facts})
+
+
+def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFact:
+    number = task.try_number
+    progress = Report(number, at, progress=task.progress / 100) if task.progress is not None else None
+    return TaskFact(
+        task_id=task.task_id,
+        map_index=-1,
+        try_number=number,
+        state=task_state(task.state),
+        source=source,
+        at=at,
+        seen=LONG_AGO,
+        start=task.start_time,
+        end=task.end_time,
+        confirmed=True,
+        progress=progress,
+        metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
+        failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
+        question=Question(number, task.input.subject) if task.input else None,
+    )

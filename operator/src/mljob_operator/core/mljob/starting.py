@@ -1,0 +1,136 @@
+"""Whether a run is to be started, when, and what blocks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mljob_contract.mljob import MLJobStatus, Phase, RetryStrategy, RunPolicy
+
+from ..airflow_instance.catalog import NO_AIRFLOW, Blocker, find_blocker, misfit
+from ..run.states import TERMINAL_PHASES
+from . import attempts
+from .attempts import Attempt
+from .cancellation import Cancellation
+from .current import CurrentAttempt
+from .inputs import Inputs
+from .presence import Presence
+from .spec_change import SpecChange
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The next run of an MLJob.
+
+    Attributes:
+        attempt: The attempt whose run is to be started: the announced attempt, or the one that follows.
+        at: When the run is to be started: after a failed request, and after the backoff of a retry; None: at once.
+        due: Whether that time has come.
+        blocker: What keeps the run from being started, other than that a request failed.
+        superseded: Whether the open attempt is not what is to be run any more, and has no run yet.
+        rerun: Whether the MLJob has finished, and its spec asks for another run.
+        may_have_run: Whether another MLJob of this name may have run this spec (OncePerSpec), and Airflow was not asked yet.
+    """
+
+    attempt: Attempt
+    at: datetime | None
+    due: bool
+    blocker: Blocker | None
+    superseded: bool
+    rerun: bool
+    may_have_run: bool
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Inputs,
+        current: CurrentAttempt,
+        change: SpecChange,
+        cancellation: Cancellation,
+        presence: Presence,
+    ) -> Start | None:
+        """None: no run is to be started, now or later."""
+        job = inputs.job
+        if job.deleting or cancellation.reason is not None or current.active:
+            return None
+        rerun = current.finished and not job.spec.cancel and change is SpecChange.RENEWED
+        if current.finished and not rerun:
+            return None
+        superseded = _is_superseded(inputs, current, change, presence)
+        announced = current.attempt if current.open and not superseded else None
+        attempt = announced or _next_attempt(inputs, current, change)
+        at = _start_at(inputs, current, change)
+        once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC and not job.is_backfill
+        return cls(
+            attempt=attempt,
+            at=at,
+            due=at is None or inputs.now >= at,
+            blocker=misfit(job.problem)
+            if job.problem is not None
+            else find_blocker(inputs.catalog, attempt.airflow, attempt.dag_id),
+            superseded=superseded,
+            rerun=rerun,
+            may_have_run=once_per_spec and current.attempt is None and inputs.transient.newest is None,
+        )
+
+
+def backoff_ends_at(status: MLJobStatus) -> datetime | None:
+    """When a failed attempt may be followed by another attempt; None: no failed attempt waits for that."""
+    if not attempts.closed(status) or status.phase in TERMINAL_PHASES:
+        return None
+    ended = (status.history or [])[-1]
+    if ended.phase is not Phase.FAILED:
+        return None
+    return ended.completion_time + attempts.retry_delay(status.failed_attempts or 0)
+
+
+def _start_at(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> datetime | None:
+    last_error, times = inputs.transient.last_error, []
+    if not current.open and change is not SpecChange.RENEWED:
+        times.append(backoff_ends_at(inputs.job.status))
+    if last_error is not None and last_error.generation == inputs.job.generation:
+        times.append(last_error.retry_at)
+    return max((at for at in times if at is not None), default=None)
+
+
+def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, presence: Presence) -> bool:
+    nothing_to_clear = inputs.transient.cleared_nothing or (current.by_clearing and presence.absent)
+    moved = current.open and not current.by_clearing and current.run.airflow != inputs.target != NO_AIRFLOW
+    return change is SpecChange.RENEWED or nothing_to_clear or (moved and change is not SpecChange.REFUSED)
+
+
+def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
+    """The attempt that comes next: the same run where its failed tasks are to be cleared, else a run of its own."""
+    status, last = inputs.job.status, current.attempt
+    if last is None:
+        return _run_of_its_own(inputs, None, change, 1)
+    if current.open:
+        # Announced and not submitted: the spec has changed, or the run to go on with has nothing to clear.
+        unused = None if current.by_clearing else last.run_id
+        attempt = _run_of_its_own(inputs, last, change, last.number, unused)
+        before = (status.history or [])[-1:]
+        taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
+        # The spec is again what has succeeded. With the number of what was announced, the attempt would look like the same run cleared.
+        return replace(attempt, number=last.number + 1) if taken_over else attempt
+    if _is_to_be_cleared(inputs, change):
+        return attempts.same_run(last, last.number + 1)
+    return _run_of_its_own(inputs, last, change, last.number + 1)
+
+
+def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
+    """Whether the failed tasks of the last attempt's run are to run again (retryStrategy ClearFailed)."""
+    status = inputs.job.status
+    ended = status.history[-1] if status.history and attempts.closed(status) else None
+    if ended is None or ended.phase is not Phase.FAILED or ended.reason == "DagRunDeleted":
+        return False
+    return inputs.job.spec.retry_strategy is RetryStrategy.CLEAR_FAILED and change is not SpecChange.RENEWED
+
+
+def _run_of_its_own(
+    inputs: Inputs, last: Attempt | None, change: SpecChange, number: int, unused: str | None = None
+) -> Attempt:
+    newest = inputs.transient.newest or 0 if last is None else 0
+    attempt = attempts.next_run(inputs.job, inputs.prefix, number, airflow=inputs.target, unused=unused, newest=newest)
+    if last is None or change is not SpecChange.REFUSED:
+        return attempt
+    return replace(attempt, dag_id=last.dag_id, spec_hash=last.spec_hash, airflow=last.airflow)

@@ -1,0 +1,150 @@
+"""The state of an MLJob: its stage, and everything that decisions and status read beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ..airflow_instance.catalog import AirflowCatalog
+from ..run.observed_run import ObservedRun
+from ..run.run_key import RunKey
+from .cancellation import Cancellation, retry_at
+from .confirmation import Confirmation
+from .current import CurrentAttempt
+from .deadlines import Deadlines
+from .ending import Ending
+from .inputs import Inputs
+from .job import Job
+from .pausing import Pausing
+from .presence import Presence
+from .spec_change import SpecChange, spec_change
+from .starting import Start
+from .transient_state import TransientState
+
+
+class Stage(StrEnum):
+    """Where an MLJob stands. Exactly one stage holds at a time; :mod:`..decisions` and :mod:`..report` have an answer for each.
+
+    Attributes:
+        BLOCKED: A run is due, and something other than a failed request keeps it from being started.
+        BACKING_OFF: A run is to be started later: after a failed attempt, or after a failed request.
+        STARTING: A run is due, and nothing is in its way.
+        RUNNING: The run is in progress.
+        CANCELLING: The attempt is open, and there is a reason to cancel it.
+        COLLECTING: The run has ended, and its tasks and outputs are being read.
+        ENDED: The attempt is over, and the status does not say so yet.
+        STOPPED: No attempt is open, and something keeps another one from being begun: suspension, cancellation, a deadline, deletion.
+        RETAINED: The MLJob is being deleted, its run if any is left alone (deletionPolicy Retain), and no other run is started.
+        FINISHED: The status says how the MLJob ended, and no other run is asked for.
+    """
+
+    BLOCKED = "Blocked"
+    BACKING_OFF = "BackingOff"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    CANCELLING = "Cancelling"
+    COLLECTING = "Collecting"
+    ENDED = "Ended"
+    STOPPED = "Stopped"
+    RETAINED = "Retained"
+    FINISHED = "Finished"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One MLJob in one round.
+
+    Attributes:
+        change: What became of the spec since the newest attempt began.
+        pausing: Of a backfill that is to be paused or resumed; else None.
+        start: The next run; None: no run is to be started, now or later.
+        retry_at: When the request that failed last is sent again.
+    """
+
+    inputs: Inputs
+    stage: Stage
+    current: CurrentAttempt
+    change: SpecChange
+    deadlines: Deadlines
+    cancellation: Cancellation
+    pausing: Pausing | None
+    presence: Presence
+    confirmation: Confirmation
+    ending: Ending
+    start: Start | None
+    retry_at: datetime | None
+
+    @property
+    def job(self) -> Job:
+        """The MLJob."""
+        return self.inputs.job
+
+    @property
+    def observed_run(self) -> ObservedRun:
+        """What is known of the run."""
+        return self.inputs.observed_run
+
+    @property
+    def transient(self) -> TransientState:
+        """What this process has tried."""
+        return self.inputs.transient
+
+    @property
+    def now(self) -> datetime:
+        """The time of this round."""
+        return self.inputs.now
+
+    @property
+    def catalog(self) -> AirflowCatalog:
+        """The Airflows, and what they mean for this MLJob."""
+        return self.inputs.catalog
+
+    @property
+    def run(self) -> RunKey:
+        """The newest attempt's run."""
+        return self.current.run
+
+
+def classify(inputs: Inputs) -> State:
+    """The state that follows from these inputs."""
+    current = CurrentAttempt.of(inputs)
+    change = spec_change(inputs, current)
+    deadlines = Deadlines.of(inputs, current)
+    cancellation = Cancellation.of(inputs, current, change, deadlines)
+    again_at = retry_at(inputs, cancellation.reason)
+    presence = Presence.of(inputs, current)
+    ending = Ending.of(inputs, current, deadlines, cancellation, presence)
+    start = Start.of(inputs, current, change, cancellation, presence)
+    return State(
+        inputs=inputs,
+        stage=_stage(inputs, current, cancellation, ending, start),
+        current=current,
+        change=change,
+        deadlines=deadlines,
+        cancellation=cancellation,
+        pausing=Pausing.of(inputs, cancellation),
+        presence=presence,
+        confirmation=Confirmation.of(inputs, current, again_at),
+        ending=ending,
+        start=start,
+        retry_at=again_at,
+    )
+
+
+def _stage(
+    inputs: Inputs, current: CurrentAttempt, cancellation: Cancellation, ending: Ending, start: Start | None
+) -> Stage:
+    if start is not None:
+        if not start.due:
+            return Stage.BACKING_OFF
+        return Stage.STARTING if start.blocker is None else Stage.BLOCKED
+    if current.finished:
+        return Stage.FINISHED
+    if ending.over:
+        return Stage.ENDED
+    if cancellation.reason is not None:
+        return Stage.CANCELLING if current.open else Stage.STOPPED
+    if not current.active:
+        return Stage.RETAINED
+    return Stage.COLLECTING if inputs.observed_run.over else Stage.RUNNING

@@ -1,0 +1,244 @@
+"""A backfill: the runs of a scheduled DAG for a range of dates, which Airflow makes at once and works off within a limit.
+
+Airflow knows of a backfill whether it is paused and when it was closed, and of each of its runs what it knows of any run. Whether the backfill
+has begun, has ended and how is nowhere in Airflow: it follows from the runs. Here they become one run (:func:`as_one_run`), so that whatever
+decides on an MLJob's run, its deadlines, retries and cancellation, decides on a backfill in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import MLJobSpec, ReprocessBehavior, StatusSource
+
+from .facts import EventId, RunFact, denies, heard_after_answer, heard_of_run, later_run
+from .states import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRequest:
+    """What Airflow is asked for.
+
+    Attributes:
+        start: The first logical date.
+        end: The last one, included.
+        conf: Of each run; without the marker.
+    """
+
+    start: datetime
+    end: datetime
+    reprocess: ReprocessBehavior
+    max_active_runs: int
+    backwards: bool
+    conf: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> BackfillRequest:
+        """What a spec asks for."""
+        assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
+        wanted = spec.backfill
+        return cls(
+            wanted.from_, wanted.to, wanted.reprocess_behavior, wanted.max_active_runs, wanted.run_backwards, conf
+        )
+
+    @classmethod
+    def like(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
+        """The same as a backfill that is in Airflow, which does not tell its direction."""
+        backwards = spec.backfill is not None and spec.backfill.run_backwards
+        return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
+
+    def of_failed(self) -> BackfillRequest:
+        """The same range; runs that failed in it are run again, and those that are missing are made."""
+        return replace(self, reprocess=ReprocessBehavior.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A backfill as Airflow has it.
+
+    Attributes:
+        id: Airflow's.
+        marker: Whose it is; None for one that no MLJob made.
+        start: The first logical date.
+        end: The last one.
+        conf: Of each run; without the marker.
+        paused: Whether no other run of it starts.
+        created: When it was made, on Airflow's clock.
+        completed: When Airflow closed it: up to 30 s after its last run ended, or when it was cancelled.
+    """
+
+    id: int
+    dag_id: str
+    marker: Marker | None
+    start: datetime
+    end: datetime
+    conf: Mapping[str, Any]
+    reprocess: ReprocessBehavior
+    max_active_runs: int
+    paused: bool
+    created: datetime
+    completed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRun:
+    """A run of a backfill.
+
+    Attributes:
+        run: Its state: as REST says, once it is one of a :class:`ObservedBackfill`.
+        date: Its logical date; None where an event doesn't say.
+        attempt: The attempt that made it or ran it again; None where an event doesn't say.
+        heard: What events say of the run beyond REST's word: a hint, which may be shown and decides nothing.
+        denied: The last event that REST has contradicted.
+    """
+
+    run_id: str
+    run: RunFact
+    date: datetime | None = None
+    attempt: int | None = None
+    heard: RunFact | None = None
+    denied: EventId | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self.run.ended
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedBackfill:
+    """All that is known of a backfill and its runs. A value: every change makes a new one.
+
+    Attributes:
+        members: Its runs by their ids.
+        not_created: How many runs of its range were there already and are left as they are.
+        stirred: When one of its runs was last heard of by an event: more may follow that gives none.
+    """
+
+    backfill: Backfill
+    members: Mapping[str, BackfillRun] = field(default_factory=dict)
+    not_created: int = 0
+    stirred: datetime | None = None
+
+    @property
+    def shown(self) -> ObservedBackfill:
+        """The same for people: with what events say."""
+        return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
+
+    @property
+    def active(self) -> list[BackfillRun]:
+        """Runs that have not ended."""
+        return [member for member in self.members.values() if not member.over]
+
+    @property
+    def failed(self) -> list[BackfillRun]:
+        """Runs that failed, in the order of their dates."""
+        failed = [member for member in self.members.values() if member.run.state is RunState.FAILED]
+        return sorted(failed, key=lambda member: (member.date is None, member.date, member.run_id))
+
+    @property
+    def made(self) -> bool:
+        """Whether its runs are there. Airflow makes them in one transaction, so those of an attempt are seen together or not at all; where there
+        was nothing to make, that is known when it has closed the backfill.
+        """
+        attempt = self.backfill.marker.attempt if self.backfill.marker else None
+        return self.backfill.completed is not None or any(member.attempt == attempt for member in self.members.values())
+
+    @property
+    def over(self) -> bool:
+        """Whether all of its runs have ended."""
+        return self.made and not self.active
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is over and there was nothing to do nor to leave: Airflow refuses such a range, so it broke while it was made."""
+        return self.over and not self.members and not self.not_created
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillSnapshot:
+    """What Airflow's REST API says of a backfill, and of all of its runs.
+
+    Attributes:
+        final: Whether nothing can be newer: all of it has ended.
+    """
+
+    backfill: Backfill
+    members: tuple[BackfillRun, ...]
+    not_created: int
+    final: bool = False
+
+
+def surveyed(old: ObservedBackfill | None, survey: BackfillSnapshot) -> ObservedBackfill:
+    """A run that the survey has not was deleted, or another backfill has taken it over."""
+    before = old.members if old is not None else {}
+    now = {member.run_id: _later(before.get(member.run_id), member, final=survey.final) for member in survey.members}
+    return ObservedBackfill(survey.backfill, now, survey.not_created, old.stirred if old is not None else None)
+
+
+def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
+    """What the change feed or an event says of one run. Of a run that is not known, an event does not say whose it is."""
+    old, stirred = observed_backfill.members.get(member.run_id), observed_backfill.stirred
+    if member.run.source is StatusSource.KAFKA:
+        if old is None or old.denied == member.run.event_id:
+            return observed_backfill
+        new = replace(old, heard=heard_of_run(old.run, old.heard, member.run))
+        stirred = max(filter(None, (stirred, member.run.seen)))
+    elif old is not None and (member.attempt or 0) < (old.attempt or 0):
+        return observed_backfill
+    else:
+        new = _later(old, member)
+    return replace(observed_backfill, members={**observed_backfill.members, member.run_id: new}, stirred=stirred)
+
+
+def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
+    """A run after an answer of REST."""
+    if old is None or final:
+        return new
+    run, asked_at = later_run(old.run, new.run), new.run.seen
+    # An attempt's number rises when the run is made again, so the end that is known is an earlier one's.
+    if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
+        run = new.run
+    contradicted = old.heard is not None and denies(new.run, old.heard, asked_at)
+    return replace(
+        new,
+        run=run,
+        date=new.date or old.date,
+        attempt=new.attempt or old.attempt,
+        heard=heard_after_answer(old.heard, run, new.run, asked_at),
+        denied=old.heard.event_id if old.heard is not None and contradicted else old.denied,
+    )
+
+
+def _shown(member: BackfillRun) -> BackfillRun:
+    return replace(member, run=later_run(member.run, member.heard), heard=None) if member.heard else member
+
+
+def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
+    """The backfill as if it were a run: queued until a run of it starts, then running until all have ended, failed if one has failed."""
+    backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
+    newest = max(runs, key=lambda run: run.at, default=None)
+    begun = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created)]
+    if observed_backfill.over:
+        state = RunState.FAILED if observed_backfill.failed or observed_backfill.empty else RunState.SUCCESS
+    else:
+        state = RunState.RUNNING if begun else RunState.QUEUED
+    ends = [run.end or run.at for run in begun]
+    return RunFact(
+        state=state,
+        source=newest.source if newest else StatusSource.REST,
+        at=newest.at if newest else backfill.created,
+        seen=max((run.seen for run in runs), default=backfill.created),
+        start=min((run.start for run in begun if run.start is not None), default=None),
+        end=max(ends, default=backfill.completed) if observed_backfill.over else None,
+        created=backfill.created,
+    )
+
+
+def _ended_since(run: RunFact, since: datetime) -> bool:
+    """Whether it ended in this attempt rather than in an earlier one."""
+    return run.ended and (run.end or run.at) >= since

@@ -1,0 +1,212 @@
+"""Kafka messages of either producer, read into facts.
+
+Two formats share the topic, told apart by their fields: ours (``mljob_version``, :mod:`mljob_contract.events`) and that of Airflow's
+own ``kafka_event_producer`` (``schema_version``; apache-airflow-providers-apache-kafka, "Kafka event producer"). Ours tells of tasks, and of
+what the cancellation DAG did to a run.
+
+Anybody who may write to the topic may write anything. Every field that the operator uses has bounds: types, lengths, ranges, and times that may be
+true. What is in neither format, or out of bounds, is :class:`Unreadable`: the caller counts it and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mljob_contract.airflow_id import AirflowId
+from mljob_contract.events import (
+    CANCELLATION_EVENT,
+    MAX_INT,
+    MAX_MESSAGE_BYTES,
+    CancellationOutcome,
+    EventName,
+    RunCancellation,
+    RunId,
+    Source,
+    TaskEvent,
+    Text,
+    Whole,
+)
+from mljob_contract.mljob import StatusSource
+
+from ..text.storable import cut
+from .facts import Failure, Report, RunFact, TaskFact
+from .states import RunState, TaskState
+
+OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Of an event, and of what it tells of: no Airflow is older."""
+AHEAD = timedelta(days=1)
+"""How far the clock of a producer may be ahead of the operator's."""
+MAX_TEXT = 1000
+"""Characters of an error's text, as our own producer cuts it."""
+MAX_TYPE = 120
+"""Characters of an exception's class."""
+MAX_WHY = 300
+"""Characters of what is wrong with a message."""
+
+
+class Unreadable(ValueError):
+    """A message in neither format.
+
+    Attributes:
+        kind: A short word for logs: too_large, not_json, unknown_format, invalid.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(cut(message, MAX_WHY))
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message that was read: the run it is about, and what it says.
+
+    Attributes:
+        fact: None for an event that changes nothing.
+        source: Which Airflow sent it, in its own words.
+    """
+
+    dag_id: str
+    run_id: str
+    fact: TaskFact | RunFact | None
+    source: str | None = None
+
+
+class OfficialEvent(BaseModel):
+    """Airflow's own event, schema version 1."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1]
+    source: Source | None = None
+    event: str
+    timestamp: datetime
+    dag_id: AirflowId
+    run_id: RunId
+    task_id: AirflowId | None = None
+    try_number: Whole | None = None
+    map_index: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] | None = None
+    error: Text | None = None
+
+
+_OFFICIAL_TASK = {
+    "task_instance.running": TaskState.RUNNING,
+    "task_instance.success": TaskState.SUCCESS,
+    "task_instance.failed": TaskState.FAILED,
+    "task_instance.skipped": TaskState.SKIPPED,
+}
+_OFFICIAL_RUN = {
+    "dag_run.running": RunState.RUNNING,
+    "dag_run.success": RunState.SUCCESS,
+    "dag_run.failed": RunState.FAILED,
+}
+_ENDS = {"success": RunState.SUCCESS, "failed": RunState.FAILED}
+_OURS = {
+    EventName.TASK_RUNNING: TaskState.RUNNING,
+    EventName.TASK_PROGRESS: TaskState.RUNNING,
+    EventName.TASK_SUCCESS: TaskState.SUCCESS,
+    EventName.TASK_FAILED: TaskState.FAILED,
+    EventName.TASK_SKIPPED: TaskState.SKIPPED,
+    EventName.TASK_UP_FOR_RETRY: TaskState.UP_FOR_RETRY,
+}
+
+
+def read(value: bytes, now: datetime) -> Envelope:
+    """Read one message.
+
+    Args:
+        value: The message's value.
+        now: The operator's clock.
+
+    Raises:
+        Unreadable: It is in neither format, or out of bounds.
+    """
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise Unreadable("too_large", f"{len(value)} bytes, more than {MAX_MESSAGE_BYTES}")
+    try:
+        message = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("not_json", f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise Unreadable("unknown_format", f"a JSON {type(message).__name__}, not an object")
+    try:
+        if "mljob_version" in message and message.get("event") == CANCELLATION_EVENT:
+            return _cancellation(RunCancellation.model_validate(message), now)
+        if "mljob_version" in message:
+            return _ours(TaskEvent.model_validate(message), now)
+        if "schema_version" in message:
+            return _official(OfficialEvent.model_validate(message), now)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        # The field's name and no more: below it are names that the message brings along, and somebody reads this who may not read the topic.
+        field = str(first["loc"][0]) if first["loc"] else "the message"
+        raise Unreadable("invalid", f"{field}: {first['msg']}") from None
+    raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
+
+
+def _ours(event: TaskEvent, now: datetime) -> Envelope:
+    at = _credible("timestamp", event.timestamp, now)
+    failure = None
+    if event.error is not None:
+        failure = Failure(event.try_number, at, cut(event.error.message, MAX_TEXT), cut(event.error.type, MAX_TYPE))
+    # A report has no end; its timestamp must not outrank the running event's for anything but the report.
+    reporting = event.event is EventName.TASK_PROGRESS
+    fact = TaskFact(
+        task_id=event.task_id,
+        map_index=event.map_index,
+        try_number=event.try_number,
+        state=_OURS[event.event],
+        source=StatusSource.KAFKA,
+        at=at,
+        seen=now,
+        max_tries=event.max_tries,
+        start=_credible("start_date", event.start_date, now) if event.start_date else None,
+        end=_credible("end_date", event.end_date, now) if event.end_date and not reporting else None,
+        progress=Report(event.try_number, at, progress=event.progress) if event.progress is not None else None,
+        metrics=Report(event.try_number, at, metrics=event.metrics) if event.metrics else None,
+        failure=failure,
+    )
+    return Envelope(event.dag_id, event.run_id, fact, event.source)
+
+
+def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
+    """The end of the run, where the cancellation DAG has brought it about. Of a run that had ended before, it does not say when: no fact."""
+    at = _credible("timestamp", event.timestamp, now)
+    state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
+    fact = RunFact(state, StatusSource.KAFKA, at, now) if state is not None else None
+    return Envelope(event.dag_id, event.run_id, fact, event.source)
+
+
+def _official(event: OfficialEvent, now: datetime) -> Envelope:
+    at = _credible("timestamp", event.timestamp, now)
+    fact: TaskFact | RunFact | None = None
+    if run := _OFFICIAL_RUN.get(event.event):
+        fact = RunFact(run, StatusSource.KAFKA, at, now)
+    elif (task := _OFFICIAL_TASK.get(event.event)) and event.task_id and event.try_number is not None:
+        failed = task is TaskState.FAILED
+        failure = Failure(event.try_number, at, cut(event.error, MAX_TEXT)) if failed and event.error else None
+        fact = TaskFact(
+            task_id=event.task_id,
+            map_index=-1 if event.map_index is None else event.map_index,
+            try_number=event.try_number,
+            state=task,
+            source=StatusSource.KAFKA,
+            at=at,
+            seen=now,
+            certain=not failed,
+            failure=failure,
+        )
+    return Envelope(event.dag_id, event.run_id, fact, event.source)
+
+
+def _credible(field: str, at: datetime, now: datetime) -> datetime:
+    """A time that may be true, in UTC."""
+    if at.tzinfo is None:
+        raise Unreadable("invalid", f"{field}: no time zone")
+    if not OLDEST <= at <= now + AHEAD:
+        raise Unreadable("invalid", f"{field}: is not between {OLDEST:%Y-%m-%d} and tomorrow")
+    return at.astimezone(UTC)

@@ -1,0 +1,376 @@
+"""All that is known of one run: the fold.
+
+Kafka is the edge, REST is the level. An event is a hint: it is shown at once, and decides nothing. The run's own state (``ObservedRun.run``) comes
+from REST alone; what events say beyond it is beside it (``ObservedRun.heard``).
+
+Events are ordered among themselves by identity (task id, map index), then try, then the state's rank within the try, then the clock, so that
+doubled, late and reordered events end in the same observed run. REST is the truth, but an answer can be older than an event that overtook it: within
+``GRACE`` of an event, REST may move a task forward and not back. The change feed overlaps by more than that, so what is held back is heard
+again. The end of a try stands for ``CONFIRMED_WITHIN``: the worker publishes the end before it reports the end to Airflow.
+
+The change feed tells only what changes, so it never contradicts an event that is wrong. An event that REST has not confirmed within
+``CONFIRMED_WITHIN`` makes the operator list the run's tasks once, and that list is right. An event that REST has contradicted is remembered
+(``ObservedRun.denied``): a copy of it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from mljob_contract.mljob import StatusSource
+
+from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, joined, surveyed
+from .facts import (
+    EventId,
+    Failure,
+    Question,
+    Report,
+    RunFact,
+    Snapshot,
+    TaskFact,
+    TaskKey,
+    denies,
+    heard_after_answer,
+    heard_of_run,
+    later_run,
+)
+from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
+
+GRACE = timedelta(seconds=3)
+"""How long an event stands against a REST answer that contradicts it: the request may have read the database before what the event
+tells of was stored."""
+CONFIRMED_WITHIN = timedelta(seconds=30)
+"""How long an event is shown without a word of REST's on it: several times the change feed's interval, which confirms most events."""
+ABSENCE_TAKES = timedelta(seconds=3)
+"""How far apart Airflow must have said twice that it has no such run, until that counts."""
+MAX_TASKS = 20_000
+"""Task instances of one run up to which events may add others. Those of a larger run come from REST, and so can't be invented by whoever may write
+to the topic."""
+MAX_DENIED = 100
+"""Events of one run to remember as contradicted by REST; of more, the oldest are forgotten."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+"""For a fact whose time is not known."""
+
+_Timed = TypeVar("_Timed", Report, Failure)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRun:
+    """One run and its task instances. A value: every change makes a new one.
+
+    Attributes:
+        run: The run's state as REST says; None before that.
+        heard: What events say of the run beyond that: a hint, which may be shown and decides nothing.
+        tasks: Task instances by task id and map index.
+        listed: Whether all task instances were listed after the run had ended: there is nothing more to learn.
+        complete: Whether the whole of the run's task instances is known, so that counts can be shown as totals.
+        missed_at: When Airflow first said that it has no such run (operator's clock), since it last said that it has one; None: it did not.
+        not_found: Whether it said so again, long enough after that.
+        denied: Events that REST has contradicted; of a backfill's run, the run has them.
+        since: What is said of the run from before this is about an earlier attempt, whose run was cleared; None: there was none.
+        course: Of an MLJob that is a backfill, its runs; ``run`` is then what they come to together.
+    """
+
+    run: RunFact | None = None
+    heard: RunFact | None = None
+    tasks: Mapping[TaskKey, TaskFact] = field(default_factory=dict)
+    listed: bool = False
+    complete: bool = False
+    missed_at: datetime | None = None
+    not_found: bool = False
+    denied: tuple[EventId, ...] = ()
+    since: datetime | None = None
+    observed_backfill: ObservedBackfill | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended, as REST says."""
+        return self.run is not None and self.run.ended
+
+    @property
+    def heard_end(self) -> RunFact | None:
+        """The run's end, where only an event tells of it."""
+        return self.heard if self.heard is not None and self.heard.ended else None
+
+    @property
+    def shown_run(self) -> RunFact | None:
+        """The run's state for people: events may say that it has begun, and not that it has ended."""
+        return self.heard if self.heard is not None and not self.heard.ended else self.run
+
+    @property
+    def unconfirmed_since(self) -> datetime | None:
+        """When the oldest event was read of those that REST has not confirmed (operator's clock); the run's end is not among them."""
+        seen = [fact.seen for fact in self.tasks.values() if fact.unconfirmed]
+        if self.heard is not None and self.heard_end is None:
+            seen.append(self.heard.seen)
+        if self.observed_backfill is not None:
+            seen += [
+                member.heard.seen for member in self.observed_backfill.members.values() if member.heard is not None
+            ]
+        return min(seen, default=None)
+
+    @property
+    def contradicted(self) -> frozenset[EventId]:
+        """Events that REST has contradicted, of the run and its tasks, or of a backfill's runs."""
+        members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
+        return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
+
+    @property
+    def settling(self) -> bool:
+        """Whether every task that is known has ended but the run has not: its end is near and may come without an event."""
+        return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
+
+
+def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
+    """Add events, and of a backfill what the change feed says of its runs. The same ones again, or in another sequence, give the same observed run."""
+    heard = observed_run.heard
+    tasks: dict[TaskKey, TaskFact] | None = None
+    observed_backfill = observed_run.observed_backfill
+    for fact in facts:
+        if isinstance(fact, BackfillRun):
+            observed_backfill = joined(observed_backfill, fact) if observed_backfill is not None else None
+            continue
+        if isinstance(fact, RunFact):
+            heard = _heard(observed_run, heard, fact)
+            continue
+        if fact.event_id in observed_run.denied:
+            continue
+        heard = _heard(observed_run, heard, started_by(fact))
+        known = observed_run.tasks if tasks is None else tasks
+        old = known.get(fact.key)
+        if old is None and len(known) >= MAX_TASKS:
+            continue
+        new = fact if old is None else _merge(old, fact, past=_of_before(fact, observed_run.run))
+        if new is not old:
+            if tasks is None:
+                tasks = dict(observed_run.tasks)
+            tasks[fact.key] = new
+    if observed_backfill is not observed_run.observed_backfill and observed_backfill is not None:
+        return _with_course(observed_run, observed_backfill)
+    if heard is observed_run.heard and tasks is None:
+        return observed_run
+    return replace(
+        observed_run, heard=heard, tasks=observed_run.tasks if tasks is None else _without_placeholders(tasks)
+    )
+
+
+def _heard(observed_run: ObservedRun, heard: RunFact | None, event: RunFact) -> RunFact | None:
+    """What events say of the run, with one more: one that is about this attempt, and that REST has not contradicted."""
+    past = observed_run.since is not None and _moment(event) < observed_run.since
+    return heard if past or event.event_id in observed_run.denied else heard_of_run(observed_run.run, heard, event)
+
+
+def survey(observed_run: ObservedRun, found: BackfillSnapshot) -> ObservedRun:
+    """Take in what REST says of a backfill."""
+    observed_run = _with_course(observed_run, surveyed(observed_run.observed_backfill, found))
+    return replace(
+        observed_run, complete=True, listed=observed_run.listed or found.final, missed_at=None, not_found=False
+    )
+
+
+def _with_course(observed_run: ObservedRun, observed_backfill: ObservedBackfill) -> ObservedRun:
+    run = as_one_run(observed_backfill)
+    run = later_run(observed_run.run, run) if observed_run.over else run
+    return replace(
+        observed_run,
+        observed_backfill=observed_backfill,
+        run=run,
+        heard=heard_of_run(run, None, as_one_run(observed_backfill.shown)),
+    )
+
+
+def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
+    """Take in what REST says."""
+    run, heard, answer = observed_run.run, observed_run.heard, snapshot.run
+    contradicted: list[EventId] = []
+    if answer is not None:
+        run = _later_run(run, answer, observed_run.since)
+        if heard is not None and denies(answer, heard, snapshot.requested_at):
+            contradicted.append(heard.event_id)
+        heard = heard_after_answer(heard, run, answer, snapshot.requested_at)
+    tasks = dict(observed_run.tasks)
+    for fact in snapshot.tasks:
+        old = tasks.get(fact.key)
+        if old is None:
+            tasks[fact.key] = fact
+            continue
+        past = _of_before(old, run)
+        settled = tasks[fact.key] = _settle(old, fact, final=snapshot.final or past)
+        if old.unconfirmed and not past and (settled.try_number, settled.rank) < (old.try_number, old.rank):
+            contradicted.append(old.event_id)
+    if snapshot.complete:
+        present = {fact.key for fact in snapshot.tasks}
+        lacking = {key: fact for key, fact in tasks.items() if key not in present}
+        for key, fact in lacking.items():
+            if snapshot.final or not _stands(fact, snapshot.requested_at):
+                del tasks[key]
+                contradicted += [fact.event_id] if fact.unconfirmed else []
+    return replace(
+        observed_run,
+        run=run,
+        heard=heard,
+        tasks=_without_placeholders(tasks),
+        complete=observed_run.complete or snapshot.complete,
+        listed=observed_run.listed or (snapshot.complete and snapshot.final),
+        missed_at=observed_run.missed_at if answer is None else None,
+        not_found=observed_run.not_found and answer is None,
+        denied=(observed_run.denied + tuple(contradicted))[-MAX_DENIED:],
+    )
+
+
+def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
+    """Take in that Airflow says it has no such run.
+
+    One such answer may be wrong, and what follows from it can't be undone. So it counts when Airflow says so again, ``ABSENCE_TAKES`` later.
+    ``arrives_by`` is when a submission without an answer has arrived, if it ever does: what Airflow said before that proves nothing.
+    """
+    first = observed_run.missed_at
+    if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
+        first = asked_at
+    return replace(observed_run, missed_at=first, not_found=asked_at >= first + ABSENCE_TAKES)
+
+
+def unasked(observed_run: ObservedRun) -> bool:
+    """Whether a task awaits input and it is not known for what."""
+    return any(fact.awaits_input and fact.question is None for fact in observed_run.tasks.values())
+
+
+def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
+    """Note what is asked. A wait that is in no answer has its question too, an unknown one: each is asked for once."""
+    tasks = {
+        key: replace(fact, question=questions.get(key) or Question(fact.try_number))
+        if fact.awaits_input and fact.question is None
+        else fact
+        for key, fact in observed_run.tasks.items()
+    }
+    return replace(observed_run, tasks=tasks)
+
+
+def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
+    """Before a mapped task is expanded it is one row with map index -1, which its instances replace."""
+    for task_id in {task_id for task_id, index in tasks if index >= 0}:
+        tasks.pop((task_id, -1), None)
+    return tasks
+
+
+def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
+    """The answer of REST that counts, of those that are about this attempt. It is known which one is the later, once there is one."""
+    compared = old is not None and old.created is not None and new.created is not None
+    return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
+
+
+def _moment(fact: RunFact) -> datetime:
+    """When what is said came about: where REST tells when the run was queued, that decides which attempt it is about."""
+    if fact.created is not None:
+        return fact.created
+    return (fact.end or fact.at) if fact.ended else fact.at
+
+
+def started_by(fact: TaskFact) -> RunFact:
+    """A task that ran says that its run is running."""
+    return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
+
+
+def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
+    """Whether it is an event of the time before the run was queued: somebody has cleared it since."""
+    return fact.source is StatusSource.KAFKA and run is not None and run.created is not None and fact.at < run.created
+
+
+def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
+    """Join two events on one task instance: the later state, with the latest report and failure of either. Of a ``past`` one the state says nothing."""
+    told = (old,) if past else (old, new)
+    winner = max(told, key=lambda fact: fact.order)
+    starts = [fact.start for fact in told if fact.start and fact.try_number == winner.try_number]
+    ends = [fact.end for fact in told if fact.end and (fact.try_number, fact.rank) == (winner.try_number, winner.rank)]
+    same = (old.try_number, old.state, old.certain) == (winner.try_number, winner.state, winner.certain)
+    merged = replace(
+        winner,
+        confirmed=winner.confirmed or (winner is not old and same and not old.unconfirmed),
+        max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
+        start=min(starts, default=None),
+        # Airflow's own producer tells of an end a moment after ours, and does not say when it was.
+        end=min(ends, default=None),
+        progress=_latest(old.progress, new.progress),
+        metrics=_latest(old.metrics, new.metrics),
+        failure=_best_failure(old.failure, new.failure),
+    )
+    return old if merged == old else merged
+
+
+def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
+    """Join what is known with REST's answer."""
+    if old.source is StatusSource.REST:
+        accepted = final or rest.seen >= old.seen
+    else:
+        ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank) and not _overtaken(old, rest)
+        accepted = final or ahead or not (_stands(old, rest.seen) or _unstored_end(old, rest))
+    base = rest if accepted else old
+    if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
+        # Nothing new: keep where the state was heard of first.
+        heard_first = old.source is StatusSource.KAFKA
+        base = replace(
+            rest, source=old.source, at=old.at, seen=old.seen if heard_first else rest.seen, confirmed=heard_first
+        )
+    known = _without_what_is_denied(old, rest) if accepted else old
+    return replace(
+        base,
+        max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
+        progress=known.progress,
+        metrics=known.metrics,
+        failure=_best_failure(known.failure, rest.failure),
+        question=old.question if base.awaits_input and base.try_number == old.try_number else None,
+    )
+
+
+def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
+    """The same without reports of tries that are still to come, and without the failure of a try that goes on."""
+    tried = rest.try_number
+
+    def had(report: Report | None) -> Report | None:
+        return report if report is not None and report.try_number <= tried else None
+
+    last_failed = tried if rest.rank >= RETRY_RANK else tried - 1
+    failure = old.failure if old.failure is not None and old.failure.try_number <= last_failed else None
+    return replace(old, progress=had(old.progress), metrics=had(old.metrics), failure=failure)
+
+
+def _stands(fact: TaskFact, requested_at: datetime) -> bool:
+    """Whether an event is so recent that a REST answer may have missed it."""
+    return fact.source is StatusSource.KAFKA and fact.seen + GRACE > requested_at
+
+
+def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
+    """Whether the answer was asked for before an event moved the task within its try: it would wait for a person who has answered."""
+    moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
+    return moved and event.try_number == rest.try_number and rest.seen < event.seen
+
+
+def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
+    """Whether an event has ended, a while ago at most, the try that REST still shows under way: the worker publishes before it reports to the
+    api-server. A worker that has to report again for longer than that is shown as Airflow has it.
+    """
+    recent = not old.confirmed and rest.seen < old.seen + CONFIRMED_WITHIN
+    return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
+
+
+def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
+    if one is None or other is None:
+        return one or other
+    order_one, order_other = (one.try_number, one.at), (other.try_number, other.at)
+    if order_one == order_other and one != other:
+        # Of the same moment: any rule will do that gives the same in whatever sequence. It is rare, and its rule is slow.
+        return max(one, other, key=repr)
+    return other if order_other > order_one else one
+
+
+def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
+    """The failure of the later try; of one try, the one that names its exception."""
+    if one is None or other is None:
+        return one or other
+    order_one = (one.try_number, one.type is not None, one.at, one.message)
+    order_other = (other.try_number, other.type is not None, other.at, other.message)
+    return other if order_other > order_one else one

@@ -1,0 +1,270 @@
+"""Many runs that vanish at once from an Airflow: then nothing is proved of any of them.
+
+A run that Airflow has no more was deleted, as a rule, and the MLJob fails. Where Airflow has none of many runs at once, somebody emptied or restored
+its database, or its URL leads to another Airflow, and the runs may be going on. So their absence does not count, and no other run is started there.
+An administrator says that the runs are lost, or they are found again.
+
+Where runs of several namespaces are followed, those of one alone have not vanished: Airflow has the others', so that team has deleted its runs. It
+would hold up all others otherwise.
+
+The census (:mod:`..resync`) tells which runs Airflow does not list. Where three or more runs are followed in an Airflow, the absence of one counts only
+if the last census did not list it: the same census told of the others. A run that the census did not list and that has not been looked up since
+counts as missing here, so that the first few look-ups decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
+
+from .run_key import SETTINGS_AIRFLOW, Key
+
+REASON = "RunsVanished"
+"""Of the condition Ready, and of MLJobs whose runs are missing."""
+AT_LEAST = 3
+"""How many runs have to be missing at the same time. One or two that are missing can't be told from runs that somebody deleted."""
+
+
+def many(missing: int, followed: int) -> bool:
+    """Whether so many runs of those that are followed are missing that nobody can have deleted them one by one: at least three, and at least half."""
+    return missing >= AT_LEAST and 2 * missing >= followed
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """What is missing in an Airflow.
+
+    Attributes:
+        missing: How many MLJobs' runs Airflow says it has not.
+        followed: How many MLJobs have a run in it.
+        since: When the first of them was missed; None: before this process began, and none has been missed since.
+    """
+
+    missing: int
+    followed: int
+    since: datetime | None
+
+
+@dataclass(slots=True)
+class _Airflow:
+    """The runs that are followed in one Airflow, by their MLJobs.
+
+    Attributes:
+        missing: Since when Airflow says that it has no such run.
+        unlisted: Not in the last census, and not found since.
+        unanswered: Those of them that have not been looked up since.
+        accepted: Missing, and an administrator has said that they are lost.
+        census_at: When the last census was asked for.
+        vanished: Whether many are missing, or were and some still are.
+    """
+
+    followed: set[Key] = field(default_factory=set)
+    missing: dict[Key, datetime] = field(default_factory=dict)
+    unlisted: set[Key] = field(default_factory=set)
+    unanswered: set[Key] = field(default_factory=set)
+    accepted: set[Key] = field(default_factory=set)
+    census_at: datetime | None = None
+    vanished: bool = False
+
+    @property
+    def lost(self) -> int:
+        """How many are missing, but for those that are accepted as lost."""
+        return len(self.missing) - len(self.accepted)
+
+    @property
+    def expected(self) -> int:
+        """How many are followed, likewise."""
+        return len(self.followed) - len(self.accepted)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether so many may be missing that none of them is judged."""
+        return self.vanished or self._are_many(self.lost + len(self.unanswered), self.missing.keys() | self.unanswered)
+
+    def _are_many(self, count: int, missing: Collection[Key]) -> bool:
+        """Whether nobody can have deleted these runs one by one, and they are not of one namespace among several."""
+        if not many(count, self.expected):
+            return False
+        namespaces = {key[0] for key in missing if key not in self.accepted}
+        return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
+
+    def reckon(self) -> None:
+        """Many runs have vanished until all are found again or accepted as lost."""
+        if self._are_many(self.lost, self.missing.keys()):
+            self.vanished = True
+        elif self.census_at is not None and not self.lost and not self.unanswered:
+            self.vanished = False
+
+    def drop(self, key: Key) -> None:
+        """It is not followed any more."""
+        self.followed.discard(key)
+        self.missing.pop(key, None)
+        self.unlisted.discard(key)
+        self.unanswered.discard(key)
+        self.accepted.discard(key)
+
+
+class MissingRuns:
+    """The runs that are followed, and those of them that are missing, in all Airflows.
+
+    Args:
+        lost_before: Runs that are missing and were submitted before this time are accepted as lost, by Airflow.
+    """
+
+    def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
+        self._lost_before = lost_before or {}
+        self._airflow_of: dict[Key, str] = {}
+        self._airflows: defaultdict[str, _Airflow] = defaultdict(_Airflow)
+        self._states: dict[str, tuple[bool, bool]] = {}
+        self._changed: set[str] = set()
+
+    def follow(
+        self,
+        key: Key,
+        airflow: str,
+        *,
+        missed_at: datetime | None,
+        answered_at: datetime | None,
+        submitted_at: datetime | None,
+    ) -> None:
+        """Note what is known of an MLJob's run.
+
+        Args:
+            key: The MLJob.
+            airflow: The Airflow that the run is in.
+            missed_at: When Airflow first said that it has no such run; None: it has the run.
+            answered_at: When Airflow was last asked for the run.
+            submitted_at: When the run was submitted.
+        """
+        if self._airflow_of.get(key, airflow) != airflow:
+            self.forget(key)
+        self._airflow_of[key] = airflow
+        there = self._airflows[airflow]
+        there.followed.add(key)
+        if missed_at is not None:
+            there.missing[key] = missed_at
+            there.unanswered.discard(key)
+            before = self._lost_before.get(airflow)
+            if before is not None and submitted_at is not None and submitted_at < before:
+                there.accepted.add(key)
+        else:
+            there.missing.pop(key, None)
+            there.accepted.discard(key)
+            if there.census_at is not None and answered_at is not None and answered_at >= there.census_at:
+                there.unlisted.discard(key)
+                there.unanswered.discard(key)
+        self._reckon(airflow)
+
+    def forget(self, key: Key) -> None:
+        """The MLJob has no run in progress."""
+        airflow = self._airflow_of.pop(key, None)
+        if airflow is not None:
+            self._airflows[airflow].drop(key)
+            self._reckon(airflow)
+
+    def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
+        """Note which runs Airflow did not list when it was asked at ``asked_at`` for all that are active."""
+        there = self._airflows[airflow]
+        there.census_at = asked_at
+        there.unlisted = {key for key in unlisted if key in there.followed}
+        there.unanswered = there.unlisted - there.missing.keys()
+        self._reckon(airflow)
+
+    def hold(self, airflow: str) -> None:
+        """Many runs had vanished when the last process ended."""
+        self._airflows[airflow].vanished = True
+        self._reckon(airflow)
+
+    def accept(self, airflow: str) -> int:
+        """An administrator says that the runs that are missing now are lost; how many these are."""
+        there = self._airflows[airflow]
+        lost = there.lost
+        there.accepted = set(there.missing)
+        self._reckon(airflow)
+        return lost
+
+    def surveyed(self, airflow: str) -> bool:
+        """Whether it is known what is missing: a census was taken, and what it did not list was looked up."""
+        there = self._airflows[airflow]
+        return there.census_at is not None and not there.unanswered
+
+    def wants_census(self, airflow: str) -> bool:
+        """Whether a run is missing of which no census has told."""
+        return any(self.needs_census(key) for key in self._airflows[airflow].missing)
+
+    def withholds(self, key: Key) -> bool:
+        """Whether it does not count that Airflow has no run of this MLJob."""
+        airflow = self._airflow_of.get(key)
+        if airflow is None:
+            return False
+        there = self._airflows[airflow]
+        if key in there.accepted:
+            return False
+        return self.needs_census(key) or there.doubtful
+
+    def needs_census(self, key: Key) -> bool:
+        """Whether no census has told of this MLJob's run, where there are enough others that may be missing as well."""
+        there = self._airflows[self._airflow_of[key]]
+        return len(there.followed) >= AT_LEAST and key not in there.unlisted
+
+    def have_vanished(self, airflow: str) -> bool:
+        """Whether many runs have vanished from an Airflow at once."""
+        there = self._airflows.get(airflow)
+        return there is not None and there.vanished
+
+    def vanished(self, airflow: str) -> Vanished | None:
+        """What is missing in an Airflow from which many runs have vanished; None: they have not."""
+        if not self.have_vanished(airflow):
+            return None
+        there = self._airflows[airflow]
+        lost = [at for key, at in there.missing.items() if key not in there.accepted]
+        return Vanished(len(lost), len(there.followed), min(lost, default=None))
+
+    def missing(self, airflow: str) -> list[Key]:
+        """The MLJobs whose runs are missing."""
+        there = self._airflows.get(airflow)
+        return list(there.missing) if there is not None else []
+
+    def changes(self) -> list[str]:
+        """The Airflows in which absence counts again, or no more, since this was last asked."""
+        changed, self._changed = self._changed, set()
+        return sorted(changed)
+
+    def _reckon(self, airflow: str) -> None:
+        there = self._airflows[airflow]
+        there.reckon()
+        state = there.vanished, there.doubtful
+        if self._states.get(airflow, (False, False)) != state:
+            self._states[airflow] = state
+            self._changed.add(airflow)
+
+
+def explained(airflow: str) -> str:
+    """Why nothing is started in an Airflow from which many runs have vanished, for the MLJobs that wait."""
+    return f"{REASON}: it says that it has no such run of many MLJobs at once. {_how_to_go_on(airflow)}"
+
+
+def reported(airflow: str, vanished: Vanished, url: str) -> str:
+    """The same for whoever runs the platform."""
+    since = f" since {vanished.since:%Y-%m-%d %H:%M:%S} UTC" if vanished.since is not None else ""
+    return (
+        f"Airflow at {url} says{since} that it has no such run of {vanished.missing} of the {vanished.followed} MLJobs with a run in it: its database was "
+        f"emptied or restored, or the URL leads to another Airflow. {_how_to_go_on(airflow)}"
+    )
+
+
+def _how_to_go_on(airflow: str) -> str:
+    if airflow == SETTINGS_AIRFLOW:
+        command = "`helm upgrade` with --reuse-values and --set airflow.acceptVanishedRunsBefore=<the time now, as 2026-01-31T12:00:00Z>"
+    else:
+        command = (
+            f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
+        )
+    return (
+        "Until an administrator says how to go on, none of these MLJobs is judged and no run is started. Where the runs are found again, all goes on by "
+        f"itself. Where they are lost, {command} makes them count as deleted."
+    )

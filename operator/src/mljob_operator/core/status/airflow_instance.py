@@ -1,0 +1,237 @@
+"""The status of an AirflowInstance, and the Kubernetes Events that a change of it is worth.
+
+Ready is for programs that wait for it (kstatus: not ready is in progress, as it may come by itself); whether runs are submitted follows it.
+Healthy is what Airflow says of its parts, and changes nothing: a scheduler that is away may be back before a run would have been missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from mljob_contract.airflow_instance import IS_DEFAULT, AirflowInstanceStatus, Credentials, InstanceHealth
+from mljob_contract.mljob import ConditionStatus
+
+from ..airflow_instance.instance import Instance, sends_in_the_clear
+from ..run.run_key import Key
+from .conditions import DesiredCondition, transition
+from .events import NORMAL, WARNING, KubeEvent
+
+PROBE_TIME_EVERY = timedelta(minutes=5)
+"""How old ``lastProbeTime`` gets while nothing else changes: a patch each few seconds would tell nobody anything (as a node's status)."""
+MAX_NAMED = 5
+"""MLJobs, or Secrets, to name in a message."""
+HEALTHY = "healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether an Airflow can be used, and why not."""
+
+    ready: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginProblem:
+    """Why the credentials of an access rule can't be used."""
+
+    reason: str
+    message: str
+
+
+class Brokers(Protocol):
+    """Whether the brokers that events are on are connected."""
+
+    @property
+    def connected(self) -> bool:
+        """Now."""
+        ...
+
+    @property
+    def brokers(self) -> str:
+        """Which they are, for people."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why not, where that has lasted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the status depends on.
+
+    Attributes:
+        readiness: Whether it could be used when it was last looked at.
+        version: What it says it is; None where it did not answer.
+        health: What it says of its parts, likewise.
+        defaults: All that are annotated as the default, the one that counts first.
+        active: How many MLJobs have a run in it.
+        waiting: How many wait for a place.
+        users: The MLJobs that need it still; they are told while it is being deleted.
+        logins: What is wrong with the credentials of its access rules; None: nothing. Those that have not been read yet are not there.
+        namespaces: All namespaces, by their names.
+        accepted: What the annotation that accepts vanished runs had as value when it was last acted on.
+        brokers: The brokers that its events are on; None: there is no Kafka.
+    """
+
+    instance: Instance
+    readiness: Readiness
+    version: str | None
+    health: InstanceHealth | None
+    defaults: Sequence[str]
+    active: int
+    waiting: int
+    users: Sequence[Key]
+    now: datetime
+    logins: Mapping[Credentials, LoginProblem | None] = field(default_factory=dict)
+    namespaces: Collection[str] = ()
+    accepted: str | None = None
+    brokers: Brokers | None = None
+
+
+def report(view: View) -> dict[str, Any]:
+    """The status to be stored, as JSON."""
+    old, instance = view.instance.status, view.instance
+    new = AirflowInstanceStatus(
+        observed_generation=instance.generation,
+        version=view.version or old.version,
+        health=view.health,
+        active_runs=view.active,
+        waiting_jobs=view.waiting if _is_limited(instance) else None,
+        last_probe_time=old.last_probe_time,
+        last_accepted_vanished_runs=view.accepted or old.last_accepted_vanished_runs,
+        conditions=transition(old.conditions, _conditions(view), instance.generation, view.now),
+    )
+    answered = view.version is not None
+    stale = old.last_probe_time is None or view.now - old.last_probe_time >= PROBE_TIME_EVERY
+    if answered and (stale or new != old):
+        new = new.model_copy(update={"last_probe_time": view.now.replace(microsecond=0)})
+    return new.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
+    """What to tell of the step from ``old`` to ``new``: each condition that has another reason than before."""
+    before = {condition.type: condition for condition in old.conditions or ()}
+    told = []
+    for condition in new.conditions or ():
+        previous = before.get(condition.type)
+        if previous is not None and previous.reason == condition.reason:
+            continue
+        if previous is None and condition.reason in (
+            "Healthy",
+            "DefaultInstance",
+            "AccessCredentials",
+            "EventsConnected",
+        ):
+            # As it should be from the beginning.
+            continue
+        good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
+        told.append(KubeEvent(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
+    return told
+
+
+def _conditions(view: View) -> list[DesiredCondition]:
+    wanted = [_ready(view)]
+    if view.health is not None:
+        ill = [part for part, state in view.health.model_dump(by_alias=True).items() if state not in (HEALTHY, None)]
+        wanted.append(
+            DesiredCondition(
+                "Healthy", False, "Unhealthy", f"Airflow says that these are not healthy: {', '.join(ill)}."
+            )
+            if ill
+            else DesiredCondition("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
+        )
+    if view.brokers is not None and (events := _events(view, view.brokers)) is not None:
+        wanted.append(events)
+    if view.instance.annotated:
+        wanted.append(_default(view))
+    if view.instance.problem is not None:
+        # Of its address and its rules, not all can be read.
+        return wanted
+    if view.logins:
+        wanted.append(_access_credentials(view))
+    if sends_in_the_clear(view.instance.spec.url, view.namespaces):
+        wanted.append(
+            DesiredCondition(
+                "Secure",
+                False,
+                "PlainHttp",
+                f"{view.instance.spec.url} is http: whoever is on the way to this host can read the credentials and what is sent with them. "
+                "Use an https url, with spec.tls.caBundle where its CA is not a public one.",
+            )
+        )
+    return wanted
+
+
+def _ready(view: View) -> DesiredCondition:
+    if not view.instance.deleting:
+        return DesiredCondition("Ready", view.readiness.ready, view.readiness.reason, view.readiness.message)
+    users = [f"{namespace}/{name}" for namespace, name in view.users]
+    more = f" and {len(users) - MAX_NAMED} more" if len(users) > MAX_NAMED else ""
+    return DesiredCondition(
+        "Ready",
+        False,
+        "Deleting",
+        "It is being deleted and takes no new runs; it goes when the runs of these MLJobs are over: "
+        f"{', '.join(users[:MAX_NAMED]) or 'none any more'}{more}. Delete or cancel them to have it gone sooner.",
+    )
+
+
+def _events(view: View, link: Brokers) -> DesiredCondition | None:
+    """Whether events arrive. Without them statuses come from REST, so the instance stays ready; brokers that are away for a moment are not told of."""
+    if link.connected:
+        return DesiredCondition(
+            "EventsConnected", True, "EventsConnected", f"The brokers {link.brokers} are connected."
+        )
+    if link.problem is not None:
+        return DesiredCondition(
+            "EventsConnected",
+            False,
+            "BrokersUnreachable",
+            f"The brokers {link.brokers} are not connected, so statuses come from Airflow's REST API, seconds later: {link.problem}",
+        )
+    for before in view.instance.status.conditions or ():
+        if before.type == "EventsConnected":
+            return DesiredCondition(before.type, before.status == ConditionStatus.TRUE, before.reason, before.message)
+    return None
+
+
+def _access_credentials(view: View) -> DesiredCondition:
+    """Whether each team's login works. One that doesn't is that team's trouble, so the instance stays ready."""
+    problems = [
+        (f"spec.access[{place}].credentials: {problem.message}", problem.reason)
+        for place, rule in enumerate(view.instance.spec.access or ())
+        if rule.credentials is not None and (problem := view.logins.get(rule.credentials)) is not None
+    ]
+    if not problems:
+        return DesiredCondition(
+            "AccessCredentials", True, "AccessCredentials", "The credentials of the access rules can be used."
+        )
+    more = f" And {len(problems) - MAX_NAMED} more." if len(problems) > MAX_NAMED else ""
+    told = " ".join(text for text, _ in problems[:MAX_NAMED])
+    return DesiredCondition("AccessCredentials", False, problems[0][1], f"{told}{more}")
+
+
+def _is_limited(instance: Instance) -> bool:
+    limits = [instance.spec.max_active_runs, *(rule.max_active_runs for rule in instance.spec.access or ())]
+    return any(limit is not None for limit in limits)
+
+
+def _default(view: View) -> DesiredCondition:
+    first, name = view.defaults[0] if view.defaults else view.instance.name, view.instance.name
+    others = [other for other in view.defaults if other != name]
+    if not others:
+        return DesiredCondition("DefaultInstance", True, "DefaultInstance", "MLJobs without spec.airflowRef run in it.")
+    return DesiredCondition(
+        "DefaultInstance",
+        first == name,
+        "SeveralDefaults",
+        f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} annotated with {IS_DEFAULT} as well. "
+        f"The newest counts, which is {first}. Take the annotation away from all but one.",
+    )

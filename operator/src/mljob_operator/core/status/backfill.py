@@ -1,0 +1,210 @@
+"""What a status says of a backfill: runs in place of tasks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
+
+from ..mljob.cancellation import CancelReason
+from ..mljob.pausing import RESUMING, Pausing
+from ..run import halt
+from ..run.backfill import BackfillRun, ObservedBackfill, as_one_run
+from ..run.observed_run import ObservedRun
+from ..run.run_key import RunKey
+from ..run.states import RunState
+from .context import Context
+from .summary import StatusSummary
+from .workload import dag_url
+
+BACKFILLS = "backfills"
+"""The page of a DAG's backfills in Airflow's UI, below the DAG's own."""
+NAMED = 5
+"""Dates that a message names."""
+
+
+class BackfillOfRuns:
+    """A backfill and its runs."""
+
+    noun = "backfill"
+
+    def url(self, ui_url: str, run: RunKey) -> str:
+        """The page of the DAG's backfills: Airflow has none of a single backfill."""
+        return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
+
+    def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
+        """Its runs, once they are known."""
+        return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
+
+    def in_progress(self, context: Context) -> StatusSummary:
+        """Paused, being paused, or how many of its runs go on."""
+        state = context.state
+        observed_backfill, run, stopped = (
+            state.observed_run.observed_backfill,
+            state.observed_run.shown_run,
+            state.transient.halt,
+        )
+        if observed_backfill is None or run is None:
+            return StatusSummary(Phase.QUEUED, "Submitted", "Airflow has accepted the backfill.")
+        if state.pausing is not None:
+            if not state.pausing.done:
+                return _being_paused(context, state.pausing, observed_backfill)
+            if state.pausing.wanted:
+                return _suspended(observed_backfill)
+        if stopped is not None and run.state is RunState.QUEUED:
+            return StatusSummary(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
+        return under_way(observed_backfill)
+
+    def collecting(self, context: Context) -> StatusSummary:
+        """As in progress: its runs have no outputs that are read."""
+        return self.in_progress(context)
+
+    def succeeded(self, context: Context) -> StatusSummary:
+        """All of its runs succeeded."""
+        return succeeded_runs(context.state.observed_run.observed_backfill)
+
+    def failed(self, observed_run: ObservedRun) -> StatusSummary:
+        """Some of its runs failed."""
+        return failed_runs(observed_run.observed_backfill)
+
+
+BACKFILL = BackfillOfRuns()
+
+
+def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
+    """``url`` is the page of the DAG's backfills; the pages of runs follow from it."""
+    observed_backfill = observed_backfill.shown
+    dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
+    states = Counter(member.run.state for member in observed_backfill.members.values())
+    total = len(observed_backfill.members)
+    ended = total - len(observed_backfill.active)
+    failed = observed_backfill.failed
+    shown = [
+        BackfillRunStatus(
+            dag_run_id=member.run_id,
+            logical_date=member.date.replace(microsecond=0) if member.date else None,
+            url=f"{dag_page}/runs/{quote(member.run_id, safe='')}" if dag_page else None,
+        )
+        for member in failed[:MAX_FAILED_RUNS]
+    ]
+    runs = BackfillRuns.model_validate({"total": total, "not_created": observed_backfill.not_created} | states)
+    return {
+        "progress": f"{ended}/{total}",
+        "percent": 100 * ended // total if total else 100 if observed_backfill.over else 0,
+        "backfill": BackfillStatus(
+            id=observed_backfill.backfill.id,
+            runs=runs,
+            failed_runs=shown or None,
+            failed_runs_omitted=len(failed) - len(shown) or None,
+        ),
+    }
+
+
+def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
+    """A backfill in progress."""
+    observed_backfill = observed_backfill.shown
+    total, states = (
+        len(observed_backfill.members),
+        Counter(member.run.state for member in observed_backfill.members.values()),
+    )
+    done, running, queued = total - len(observed_backfill.active), states[RunState.RUNNING], states[RunState.QUEUED]
+    begun = as_one_run(observed_backfill).state is not RunState.QUEUED
+    phase = Phase.RUNNING if begun else Phase.QUEUED
+    if observed_backfill.backfill.paused and queued:
+        return StatusSummary(
+            phase,
+            "BackfillPaused",
+            f"Backfill {observed_backfill.backfill.id} was paused in Airflow: {_runs(queued)} will not start until it is unpaused on the DAG's page.",
+        )
+    if not total:
+        return StatusSummary(
+            phase, "Queued", f"Airflow is making the runs of backfill {observed_backfill.backfill.id}."
+        )
+    if not begun:
+        return StatusSummary(phase, "Queued", f"Airflow has made {_runs(total)}; none has started.")
+    failed = f", {len(observed_backfill.failed)} of them failed" if observed_backfill.failed else ""
+    return StatusSummary(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
+
+
+def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
+    """A backfill that was paused because the MLJob says so."""
+    running = sum(member.run.state is RunState.RUNNING for member in observed_backfill.shown.members.values())
+    rest = f" {_runs(running)} in progress will end." if running else ""
+    return StatusSummary(
+        Phase.SUSPENDED,
+        "Suspended",
+        f"The backfill is paused: no other run of it starts.{rest} Set spec.suspend to false to go on.",
+    )
+
+
+def _being_paused(context: Context, pausing: Pausing, observed_backfill: ObservedBackfill) -> StatusSummary:
+    """Airflow has not accepted yet that the backfill is to be paused, or is to go on."""
+    suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
+    phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
+    if pausing.wanted:
+        return StatusSummary(phase, CancelReason.SUSPEND, f"The backfill is to be paused.{context.last_error}")
+    return StatusSummary(phase, RESUMING, f"The backfill is to go on.{context.last_error}")
+
+
+def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
+    """What is said of a backfill whose runs succeeded."""
+    if observed_backfill is None:
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
+    left = observed_backfill.not_created
+    there = f"; {_runs(left)} of the range {_was(left)} there already (reprocessBehavior)" if left else ""
+    total = len(observed_backfill.members)
+    if not total:
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"There was nothing to run{there}.")
+    return StatusSummary(
+        Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}."
+    )
+
+
+def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
+    """What is said of a backfill of which runs failed."""
+    if observed_backfill is None:
+        return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
+    if observed_backfill.empty:
+        return StatusSummary(
+            Phase.FAILED,
+            "BackfillEmpty",
+            f"Airflow closed backfill {observed_backfill.backfill.id} without a run: making its runs broke off, or they were deleted.",
+        )
+    if not observed_backfill.failed:
+        return StatusSummary(
+            Phase.FAILED,
+            "BackfillRunsFailed",
+            "Runs of it had failed when it ended. Since then they were run again, by hand or by another backfill, or deleted.",
+        )
+    return StatusSummary(
+        Phase.FAILED,
+        "BackfillRunsFailed",
+        f"{len(observed_backfill.failed)} of {_runs(len(observed_backfill.members))} failed: {dates(observed_backfill.failed)}.",
+    )
+
+
+def dates(members: Sequence[BackfillRun]) -> str:
+    """The dates of runs, for a sentence."""
+    named = [_date(member) for member in members[:NAMED]]
+    more = len(members) - len(named)
+    if more:
+        return f"{', '.join(named)} and {more} more"
+    return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+
+
+def _date(member: BackfillRun) -> str:
+    if member.date is None:
+        return member.run_id
+    midnight = (member.date.hour, member.date.minute, member.date.second) == (0, 0, 0)
+    return f"{member.date:%Y-%m-%d}" if midnight else f"{member.date:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

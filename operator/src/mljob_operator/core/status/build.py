@@ -1,0 +1,194 @@
+"""The whole status of an MLJob, from its state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from mljob_contract.mljob import MLJobStatus, Phase
+
+from ..conf.redaction import OPEN, Redaction
+from ..mljob import attempts
+from ..mljob.state import Stage, State
+from ..run.facts import RunFact, TaskFact
+from ..run.observed_run import LONG_AGO, ObservedRun
+from ..run.outputs import Outputs
+from ..run.states import TERMINAL_PHASES
+from ..text.storable import stored_size
+from .conditions import transition
+from .context import Context
+from .disclosure import disclosed
+from .messages import closing, summarise
+from .mljob_conditions import conditions_of, rerun_blocker
+from .summary import StatusSummary
+from .tasks import TaskSummary, within_bounds
+from .tasks import summarise as summarise_tasks
+from .workloads import workload
+
+MAX_STATUS_BYTES = 64 * 1024
+"""Of the whole status, as JSON in etcd. Each part has its share; the tasks get what the others leave."""
+SLACK = 256
+"""Bytes for what joins the parts, and for the count of what is left out."""
+
+
+def report(
+    state: State, *, ui_url: str | None, outputs: Outputs | None = None, redaction: Redaction = OPEN
+) -> dict[str, Any]:
+    """The status to be stored, as JSON.
+
+    Args:
+        state: The MLJob.
+        ui_url: Where people find the Airflow that has the run; None: that is not known any more.
+        outputs: What the run published; None: the outputs that are stored stand.
+        redaction: What must not be shown.
+    """
+    state, outputs = disclosed(state, outputs, redaction)
+    context = _context(state, ui_url)
+    story = summarise(context)
+    old = state.current.status
+    status = old.model_copy(
+        update={
+            **_verdict(state, story),
+            **_of_run(context),
+            **_of_tasks(context, story),
+            **workload(state.job).fields(state.observed_run, context.url),
+            **_of_outputs(outputs),
+        }
+    )
+    status = _completed(context, _closed(context, status, story), story)
+    conditions = transition(old.conditions, conditions_of(state, story), state.job.generation, state.now)
+    return _within_bounds(status.model_copy(update={"conditions": conditions}))
+
+
+def _context(state: State, ui_url: str | None) -> Context:
+    url = None
+    if state.current.submitted:
+        url = state.current.status.dag_run_url if ui_url is None else workload(state.job).url(ui_url, state.run)
+    return Context(state, _tasks(state.current.status, state.observed_run, url), url)
+
+
+def _tasks(old: MLJobStatus, observed_run: ObservedRun, url: str | None) -> TaskSummary | None:
+    """None keeps the stored list: after a restart a few events know less than the status that was written before."""
+    if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
+        return None
+    return summarise_tasks(observed_run, url)
+
+
+def _verdict(state: State, story: StatusSummary) -> dict[str, Any]:
+    old = state.current.status
+    suspended = story.phase is Phase.SUSPENDED
+    return {
+        # A finished MLJob that waits to run another spec is not done with that spec: it is looked at again, also after a restart.
+        "observed_generation": state.job.generation if rerun_blocker(state) is None else old.observed_generation,
+        "phase": story.phase,
+        "reason": story.reason,
+        "message": story.message,
+        "active_since": None if suspended else old.active_since or state.now.replace(microsecond=0),
+    }
+
+
+def _of_run(context: Context) -> dict[str, Any]:
+    state = context.state
+    new: dict[str, Any] = {}
+    if state.current.submitted:
+        new |= {"dag_run_url": context.url, "submit_time": _submit_time(state)}
+        if (run := state.observed_run.shown_run) is not None:
+            new["dag_run_state"] = str(run.state)
+            new["start_time"] = _whole(run.start) or state.current.status.start_time
+    newest = _newest(state.observed_run)
+    if newest is not None and newest.at > LONG_AGO:
+        new |= {"last_event_time": newest.at, "status_source": newest.source}
+    return new
+
+
+def _of_tasks(context: Context, story: StatusSummary) -> dict[str, Any]:
+    state, tasks = context.state, context.tasks
+    new: dict[str, Any] = {}
+    if tasks is not None:
+        totals = state.observed_run.complete or state.observed_run.listed
+        new = {
+            "progress": tasks.progress if totals else None,
+            "percent": tasks.percent if totals else None,
+            "current_task": tasks.current_task,
+            "task_counts": tasks.counts,
+            "tasks": tasks.tasks,
+            "tasks_omitted": None,
+        }
+    if story.phase in TERMINAL_PHASES or state.stage is Stage.ENDED:
+        new["current_task"] = None
+    return new
+
+
+def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
+    if outputs is None:
+        return {}
+    return {"outputs": dict(outputs.values) or None, "outputs_omitted": list(outputs.omitted) or None}
+
+
+def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
+    """The status with the attempt in its history, where the attempt is over and the MLJob is not."""
+    state = context.state
+    if state.stage is not Stage.ENDED or story.phase in TERMINAL_PHASES:
+        return status
+    entry = closing(context)
+    failed = story.reason == "RetryBackoff"
+    return attempts.close(status, entry.phase, entry.reason, entry.message, _ended_at(state), failed=failed)
+
+
+def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
+    """The status with the time of the MLJob's end, and the attempt counted where it failed for good."""
+    state, run = context.state, context.state.observed_run.run
+    if story.phase not in TERMINAL_PHASES:
+        return status
+    if state.current.finished:
+        # An event tells of the end before Airflow has stored the end's time: that comes with the last look at the tasks.
+        known = run is not None and run.end is not None
+        return status.model_copy(update={"completion_time": _whole(run.end)}) if known and run is not None else status
+    failed = story.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
+    count = (status.failed_attempts or 0) + 1 if failed else status.failed_attempts
+    return status.model_copy(update={"completion_time": _whole(_ended_at(state)), "failed_attempts": count})
+
+
+def _ended_at(state: State) -> datetime:
+    run = state.observed_run.run
+    return (run.end or run.at) if run is not None and run.ended else state.now
+
+
+def _submit_time(state: State) -> datetime | None:
+    """When the attempt's run was queued, on Airflow's clock, to the microsecond: after the attempt's end, a later time tells that the run was cleared.
+    An attempt that was given up before its run was there has none, whatever arrives later.
+    """
+    known, run = state.current.status.submit_time, state.observed_run.run
+    if run is None or attempts.ended_at(state.current.status) is not None:
+        return known
+    return run.created or known or run.at
+
+
+def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
+    facts: list[RunFact | TaskFact] = list(observed_run.tasks.values())
+    if observed_run.shown_run is not None:
+        facts.append(observed_run.shown_run)
+    return max(facts, key=lambda fact: fact.at, default=None)
+
+
+def _whole(at: datetime | None) -> datetime | None:
+    """Kubernetes times have whole seconds (metav1.Time)."""
+    return at.replace(microsecond=0) if at else None
+
+
+def _within_bounds(status: MLJobStatus) -> dict[str, Any]:
+    """The status as JSON, with as many tasks as there is room for beside the rest."""
+    tasks = status.tasks or []
+    data = _as_json(status.model_copy(update={"tasks": None, "tasks_omitted": None}))
+    kept = within_bounds(tasks, MAX_STATUS_BYTES - stored_size(data) - SLACK)
+    omitted = (status.tasks_omitted or 0) + len(tasks) - len(kept)
+    return data | _as_json(
+        MLJobStatus.model_construct(tasks=kept if status.tasks is not None else None, tasks_omitted=omitted or None)
+    )
+
+
+def _as_json(status: MLJobStatus) -> dict[str, Any]:
+    data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if counts := data.get("taskCounts"):
+        data["taskCounts"] = {key: value for key, value in counts.items() if value or key == "total"}
+    return data

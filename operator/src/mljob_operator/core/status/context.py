@@ -1,0 +1,33 @@
+"""What the parts of a status are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..mljob.state import State
+from .tasks import TaskSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A state, and what was made of it already.
+
+    Attributes:
+        tasks: The run's tasks as the status shows them; None: less is known of them than the stored status says.
+        url: The page of the run, or of the DAG's backfills, in Airflow's UI; None: not known.
+    """
+
+    state: State
+    tasks: TaskSummary | None
+    url: str | None
+
+    @property
+    def of_tasks(self) -> str:
+        """How many tasks have finished, to end a sentence with; empty where that is not known."""
+        return f" ({self.tasks.progress} tasks finished)" if self.tasks and self.tasks.progress else ""
+
+    @property
+    def last_error(self) -> str:
+        """What failed last, to follow a sentence; empty where nothing did."""
+        last_error = self.state.transient.last_error
+        return f" {last_error.message}" if last_error is not None else ""

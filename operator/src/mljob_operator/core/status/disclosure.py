@@ -1,0 +1,116 @@
+"""What of an MLJob may be told: everything that tasks, Airflow and the operator's errors say, with what came from Secrets redacted.
+
+A status is made from this and nothing else, before any text is cut: a cut would leave the beginning of what is to be hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from mljob_contract.mljob import MLJobStatus
+
+from ..conf.redaction import OPEN, WITHHELD, Redaction
+from ..mljob.state import State
+from ..mljob.transient_state import TransientState
+from ..run.facts import Failure, TaskFact
+from ..run.observed_run import ObservedRun
+from ..run.outputs import Outputs
+
+Tell = Callable[[str], str]
+"""What may be told of a text from outside."""
+
+
+def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
+    """The same state and outputs as far as they may be told.
+
+    Where it is not known what the run has from Secrets, texts of its tasks and errors about it are withheld, except for those that the status has
+    already: they were redacted when they were written.
+    """
+    if redaction == OPEN:
+        return s, outputs
+    told = frozenset() if redaction.complete else _told(s.job.status)
+    observed_run = _ledger(s.observed_run, partial(_tell, redaction=redaction, told=told))
+    transient = _effort(s.transient, redaction.outside if _has_run(s) else redaction.text)
+    return replace(s, inputs=replace(s.inputs, observed_run=observed_run, transient=transient)), _outputs(
+        outputs, redaction
+    )
+
+
+def may_quote(s: State) -> bool:
+    """Whether there is something to tell that may quote the conf of the MLJob's run: texts of its tasks, or an error about it."""
+    transient = s.transient
+    error = (
+        transient.last_error is not None or transient.kept_by is not None or transient.cancel_dag_refused is not None
+    )
+    return _has_run(s) and (error or any(_texts(fact) for fact in s.observed_run.tasks.values()))
+
+
+def _has_run(s: State) -> bool:
+    """Whether there is a run whose conf another process may have made. Of one that is to be submitted, all that can be quoted is known."""
+    return s.current.submitted or s.current.by_clearing
+
+
+def _texts(fact: TaskFact) -> bool:
+    asks = fact.question is not None and fact.question.subject is not None
+    return fact.failure is not None or fact.metrics is not None or asks
+
+
+def _tell(text: str, *, redaction: Redaction, told: frozenset[str]) -> str:
+    return redaction.text(text) if text in told else redaction.outside(text)
+
+
+def _told(status: MLJobStatus) -> frozenset[str]:
+    """Texts of tasks that are in the status."""
+    found: set[str] = set()
+    for task in status.tasks or ():
+        if task.error is not None:
+            found |= {task.error.message, task.error.type or ""}
+        if task.input is not None:
+            found.add(task.input.subject or "")
+        found.update(task.metrics or ())
+    return frozenset(found)
+
+
+def _ledger(observed_run: ObservedRun, tell: Tell) -> ObservedRun:
+    return replace(
+        observed_run,
+        tasks={key: _task(fact, tell) if _texts(fact) else fact for key, fact in observed_run.tasks.items()},
+    )
+
+
+def _task(fact: TaskFact, tell: Tell) -> TaskFact:
+    failure, metrics, question = fact.failure, fact.metrics, fact.question
+    if failure is not None:
+        failure = _failure(failure, tell)
+    if metrics is not None:
+        named = {tell(name): value for name, value in (metrics.metrics or {}).items()}
+        metrics = replace(metrics, metrics={name: value for name, value in named.items() if name != WITHHELD})
+    if question is not None and question.subject is not None:
+        question = replace(question, subject=tell(question.subject))
+    return replace(fact, failure=failure, metrics=metrics, question=question)
+
+
+def _failure(failure: Failure, tell: Tell) -> Failure:
+    kind = tell(failure.type) if failure.type is not None else None
+    return replace(failure, message=tell(failure.message), type=kind if kind != WITHHELD else None)
+
+
+def _effort(transient: TransientState, tell: Tell) -> TransientState:
+    """Errors, which quote what Airflow says of a request."""
+    last_error, kept_by, refused = transient.last_error, transient.kept_by, transient.cancel_dag_refused
+    return replace(
+        transient,
+        last_error=replace(last_error, message=tell(last_error.message)) if last_error is not None else None,
+        kept_by=tell(kept_by) if kept_by is not None else None,
+        cancel_dag_refused=tell(refused) if refused is not None else None,
+    )
+
+
+def _outputs(outputs: Outputs | None, redaction: Redaction) -> Outputs | None:
+    if outputs is None:
+        return None
+    if not redaction.complete:
+        return Outputs({})
+    return Outputs(redaction.value(outputs.values), tuple(redaction.text(name) for name in outputs.omitted))

@@ -1,0 +1,185 @@
+"""The Kubernetes Events that a change of status is worth: what ``kubectl describe`` shows at 3 a.m.
+
+Events come from transitions only, so a status that says the same again makes none, and a message that repeats with every retry is said once.
+Reasons are stable: alerts match on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mljob_contract.mljob import Condition, MLJobStatus, Phase
+
+from ..mljob.cancellation import CancelReason
+from ..run.children import Child, in_words
+from ..run.halt import Halt
+from ..run.states import TERMINAL_PHASES
+
+NORMAL = "Normal"
+WARNING = "Warning"
+MAX_RUNS_TOLD = 5
+"""Runs of a backfill that failed at once and are told of one by one."""
+
+FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
+"""Reasons of a failure that its Event has too: they are the MLJob's own, not its run's."""
+_NO_TROUBLE = frozenset(
+    {"Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KubeEvent:
+    """A Kubernetes Event to be.
+
+    Attributes:
+        type: Normal or Warning.
+        reason: CamelCase.
+        message: A sentence, at most 1,024 characters (the apiserver's limit).
+    """
+
+    type: str
+    reason: str
+    message: str
+
+
+_TROUBLED = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
+"""Phases in which another reason is news; in others only that the DAG schedules nothing is."""
+
+
+def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    """What to tell of the step from ``old`` to ``new``."""
+    told: list[KubeEvent] = []
+    again = new.attempts != old.attempts
+    if again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
+        told.append(
+            KubeEvent(
+                NORMAL,
+                "ClearedInAirflow",
+                f"Run {new.dag_run_id} was cleared in Airflow; following it as attempt {new.attempts}.",
+            )
+        )
+    if new.submit_time and (again or not old.submit_time):
+        run = f"backfill {new.backfill.id}" if new.backfill else f"run {new.dag_run_id}"
+        told.append(KubeEvent(NORMAL, "Submitted", f"Submitted {run} of DAG {new.dag_id}: {new.dag_run_url}"))
+    if (unapplied := _condition(new, "SpecApplied")) is not None and _condition(old, "SpecApplied") is None:
+        waits = new.observed_generation == old.observed_generation
+        told.append(KubeEvent(WARNING, unapplied.reason if waits else "SpecChangeRefused", unapplied.message))
+    told.extend(_failed_tasks(old, new))
+    told.extend(_failed_runs(old, new))
+    told.extend(_waits(old, new))
+    if new.phase != old.phase:
+        told.extend(_phase_change(old, new))
+    elif new.reason != old.reason and new.message and (new.phase in _TROUBLED or new.reason in set(Halt)):
+        told.extend(_trouble(new))
+    return told
+
+
+def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
+    """What to tell of runs that a cancelled run had started."""
+    told = []
+    if ended:
+        told.append(
+            KubeEvent(
+                NORMAL, "ChildrenCancelled", f"Runs that run {run_id} had started were cancelled: {in_words(ended)}."
+            )
+        )
+    if left:
+        told.append(
+            KubeEvent(
+                WARNING,
+                "ChildrenLeft",
+                f"Runs that run {run_id} had started go on: {in_words(left)}. spec.cancellation.children, set to Cancel, ends such runs, as far as the namespace "
+                "may run their DAGs.",
+            )
+        )
+    return [KubeEvent(notice.type, notice.reason, notice.message[:1024]) for notice in told]
+
+
+def _condition(status: MLJobStatus, kind: str) -> Condition | None:
+    return next((condition for condition in status.conditions or () if condition.type == kind), None)
+
+
+def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    message = (new.message or "")[:1024]
+    match new.phase:
+        case Phase.QUEUED | Phase.RUNNING if old.phase is Phase.SUSPENDED:
+            return [KubeEvent(NORMAL, "Resumed", "The backfill goes on.")]
+        case Phase.RUNNING:
+            what = "the first run of the backfill" if new.backfill else f"run {new.dag_run_id}"
+            return [KubeEvent(NORMAL, "Running", f"Airflow started {what}.")]
+        case Phase.SUCCEEDED:
+            return [KubeEvent(NORMAL, "Succeeded", message)]
+        case Phase.FAILED:
+            reason = new.reason if new.reason in FAILURES else None
+            return [KubeEvent(WARNING, reason or "Failed", message)]
+        case Phase.CANCELLING:
+            return [KubeEvent(NORMAL, "Cancelling", message)]
+        case Phase.CANCELLED:
+            return [KubeEvent(NORMAL, "Cancelled", message)]
+        case Phase.SUSPENDED:
+            return [KubeEvent(NORMAL, "Suspended", message)]
+        case Phase.PENDING if old.phase is Phase.SUSPENDED:
+            return [KubeEvent(NORMAL, "Resumed", "The MLJob is not suspended any more."), *_trouble(new)]
+        case _:
+            return _trouble(new)
+
+
+def _trouble(new: MLJobStatus) -> list[KubeEvent]:
+    if new.reason in _NO_TROUBLE:
+        return []
+    return [KubeEvent(WARNING, new.reason or "", (new.message or "")[:1024])]
+
+
+def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    """One Event for each task that came to wait for a person, so that it can be sent to one."""
+    before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
+    told = []
+    for task in new.tasks or ():
+        if task.input is None or (task.task_id, task.try_number) in before or new.phase is not Phase.RUNNING:
+            continue
+        subject = f": {task.input.subject}" if task.input.subject else ""
+        instances = f" ({task.input.instances} instances)" if (task.input.instances or 0) > 1 else ""
+        where = f" Answer at {task.input.url}" if task.input.url else ""
+        text = f"Task {task.task_id}{instances} waits for a person's answer{subject}"
+        told.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:1024]))
+    return told
+
+
+def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    """One Warning for each task that came to fail; a mapped task says how many of its instances did."""
+    if new.progress is None:
+        # Until REST has told how many tries there are, a failure in the official producer's events may be a retry to be.
+        return []
+    before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
+    told = []
+    for task in new.tasks or ():
+        if task.state != "failed" or (task.task_id, task.state) in before:
+            continue
+        error = ""
+        if task.error is not None:
+            error = f": {task.error.type}: {task.error.message}" if task.error.type else f": {task.error.message}"
+        instances = f" ({task.mapped.states.get('failed', 0)} of {task.mapped.total} instances)" if task.mapped else ""
+        told.append(
+            KubeEvent(
+                WARNING, "TaskFailed", f"Task {task.task_id}{instances} failed at try {task.try_number}{error}"[:1024]
+            )
+        )
+    return told
+
+
+def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
+    """One Warning for each run of a backfill that came to fail; for many at once, one for all of them."""
+    if new.backfill is None:
+        return []
+    before = {run.dag_run_id for run in old.backfill.failed_runs or ()} if old.backfill else set()
+    failed = [run for run in new.backfill.failed_runs or () if run.dag_run_id not in before]
+    if len(failed) > MAX_RUNS_TOLD:
+        return [
+            KubeEvent(
+                WARNING,
+                "RunFailed",
+                f"{len(failed)} runs have failed, from {failed[0].dag_run_id} to {failed[-1].dag_run_id}",
+            )
+        ]
+    return [KubeEvent(WARNING, "RunFailed", f"Run {run.dag_run_id} failed: {run.url}"[:1024]) for run in failed]

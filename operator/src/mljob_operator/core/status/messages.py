@@ -1,0 +1,270 @@
+"""Phase, reason and message of an MLJob: one function for each stage.
+
+A message says what is the case and, where the MLJob is stuck, what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from mljob_contract.mljob import MLJobStatus, Phase
+
+from ..airflow_instance.catalog import AIRFLOW_GONE
+from ..mljob import attempts
+from ..mljob.airflow_use import is_lost
+from ..mljob.cancellation import CancelReason
+from ..mljob.spec_change import SpecChange
+from ..mljob.starting import backoff_ends_at
+from ..mljob.state import Stage
+from ..run import halt
+from ..run.run_key import SETTINGS_AIRFLOW
+from ..text.storable import cut
+from .context import Context
+from .single_run import NOT_READ
+from .summary import StatusSummary
+from .workloads import workload
+
+MAX_MESSAGE = 1024
+MAX_MESSAGE_BYTES = 2048
+"""Of a message, in characters and in bytes of JSON. The conditions repeat the message."""
+
+
+def summarise(context: Context) -> StatusSummary:
+    """What the status says of the MLJob as a whole. A terminal phase stays: what comes later completes tasks and outputs, never the verdict."""
+    state = context.state
+    story = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
+    return replace(story, message=cut(story.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
+
+
+def closing(context: Context) -> StatusSummary:
+    """How the attempt ended, for ``status.history``."""
+    state = context.state
+    noun = workload(state.job).noun
+    if (reason := state.ending.cancelled_for) is not None:
+        return StatusSummary(Phase.CANCELLED, reason, _why(context, reason))
+    if state.observed_run.not_found:
+        return StatusSummary(
+            Phase.FAILED,
+            "DagRunDeleted",
+            f"The {noun} was deleted in Airflow. Delete and create the MLJob to run it again.",
+        )
+    return workload(state.job).failed(state.observed_run)
+
+
+def _verdict(context: Context) -> StatusSummary:
+    status = context.state.job.status
+    message = status.message or ""
+    if context.state.transient.over_since is not None:
+        message = message.removesuffix(NOT_READ)
+    return StatusSummary(status.phase or Phase.FAILED, status.reason or str(status.phase), message)
+
+
+def _blocked(context: Context) -> StatusSummary:
+    start = context.state.start
+    if start is None or start.blocker is None:
+        return _waiting(context)
+    return StatusSummary(Phase.PENDING, start.blocker.reason, start.blocker.message)
+
+
+def _waiting(context: Context) -> StatusSummary:
+    """A run is to be started, at once or later."""
+    state = context.state
+    noun = workload(state.job).noun
+    if (last_error := state.transient.last_error) is not None:
+        return StatusSummary(Phase.PENDING, last_error.reason, last_error.message)
+    if (retry := _backoff(context)) is not None:
+        return retry
+    earlier = state.transient.unknown_until
+    if state.start is not None and state.start.superseded and earlier is not None and not state.presence.absent:
+        return StatusSummary(
+            Phase.PENDING,
+            "Submitting",
+            f"Waiting until {earlier:%H:%M:%S} UTC for the submission before, which may still reach Airflow; then a {noun} of DAG "
+            f"{state.run.dag_id} is submitted.",
+        )
+    return StatusSummary(Phase.PENDING, "Submitting", f"Submitting a {noun} of DAG {state.run.dag_id}.")
+
+
+def _backoff(context: Context) -> StatusSummary | None:
+    state = context.state
+    status = state.job.status
+    at = backoff_ends_at(status) if state.change is not SpecChange.RENEWED else None
+    if at is None or state.now >= at or state.current.open:
+        return None
+    return _retry(context, (status.history or [])[-1].message, status.failed_attempts or 0, at)
+
+
+def _retry(context: Context, message: str, failures: int, at: datetime) -> StatusSummary:
+    job = context.state.job
+    left = job.spec.backoff_limit - failures + 1
+    what = "one more attempt" if left == 1 else f"up to {left} more attempts"
+    text = f"Attempt {job.status.attempts} failed; {what}, the next at {at:%H:%M:%S} UTC. {message}"
+    return StatusSummary(Phase.PENDING, "RetryBackoff", text)
+
+
+def _cancelling(context: Context) -> StatusSummary:
+    state = context.state
+    reason, last_error = state.cancellation.reason, state.transient.last_error
+    if reason is None:
+        return _running(context)
+    if last_error is not None and not last_error.starting:
+        return StatusSummary(Phase.CANCELLING, reason, last_error.message)
+    how = _how_cancelled(context)
+    return StatusSummary(
+        Phase.CANCELLING, reason, how if reason is CancelReason.DELETED else f"{_why(context, reason)} {how}"
+    )
+
+
+def _how_cancelled(context: Context) -> str:
+    state = context.state
+    noun, refused = workload(state.job).noun, state.transient.cancel_dag_refused
+    if not state.current.submitted:
+        return f"Checking Airflow for a {noun} to cancel."
+    if state.job.is_backfill:
+        return "Cancelling the backfill and its runs through Airflow's REST API."
+    if state.cancellation.by_dag and refused is None and state.transient.cancelled_directly_at is None:
+        return "Cancelling the run by the cancellation DAG."
+    return f"Cancelling the run through Airflow's REST API{f' ({refused})' if refused else ''}."
+
+
+def _running(context: Context) -> StatusSummary:
+    """The run is in progress, as far as is known."""
+    state = context.state
+    status, observed_run = state.job.status, state.observed_run
+    noun = workload(state.job).noun
+    if is_lost(state):
+        return _lost(context)
+    if state.presence.vanished and state.run.airflow in state.catalog.not_ready:
+        return StatusSummary(
+            _phase_so_far(status),
+            "RunsVanished",
+            f"Airflow says that it has no such {noun}. It says so of many MLJobs at once, so the {noun} does not count as deleted, and is asked for "
+            "again each minute. Whoever runs the platform can say how to go on.",
+        )
+    if (end := state.confirmation.unconfirmed_end) is not None and not observed_run.over:
+        return StatusSummary(
+            Phase.SUSPENDED if status.phase is Phase.SUSPENDED else Phase.RUNNING,
+            "EndUnconfirmed",
+            f"An event says that the {noun} has ended ({end.state}). That counts when Airflow confirms it.{context.last_error}",
+        )
+    if observed_run.shown_run is None:
+        # After a restart, before Airflow has answered: the stored status stands.
+        if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
+            return StatusSummary(status.phase, status.reason or "Submitted", status.message or "")
+        return StatusSummary(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
+    return workload(state.job).in_progress(context)
+
+
+def _lost(context: Context) -> StatusSummary:
+    state = context.state
+    airflow = state.run.airflow
+    why = (
+        f"AirflowInstance {airflow}, in which the run is, was deleted: what has become of the run is not known. Create it again to have the run followed."
+        if airflow != SETTINGS_AIRFLOW
+        else "The run is in the Airflow of the operator's settings, where MLJOB_AIRFLOW_URL is not set any more: set it again to have the run followed."
+    )
+    return StatusSummary(_phase_so_far(state.job.status), AIRFLOW_GONE, why)
+
+
+def _phase_so_far(status: MLJobStatus) -> Phase:
+    """The phase that stands while Airflow tells nothing new of the run."""
+    return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
+
+
+def _collecting(context: Context) -> StatusSummary:
+    if is_lost(context.state):
+        return _lost(context)
+    return workload(context.state.job).collecting(context)
+
+
+def _ended(context: Context) -> StatusSummary:
+    """What the end of the attempt means for the MLJob: its own end, or that another attempt may follow."""
+    state = context.state
+    if state.ending.succeeded:
+        return workload(state.job).succeeded(context)
+    if (reason := state.ending.cancelled_for) is not None:
+        return _after_cancellation(context, reason)
+    failure = closing(context)
+    limit, failures = state.job.spec.backoff_limit, (state.job.status.failed_attempts or 0) + 1
+    if not state.job.deleting and failures <= limit:
+        run = state.observed_run.run
+        ended_at = (run.end or run.at) if run is not None else state.now
+        at = ended_at.replace(microsecond=0) + attempts.retry_delay(failures)
+        return _retry(context, failure.message, failures, at)
+    if limit:
+        return StatusSummary(
+            Phase.FAILED,
+            "BackoffLimitExceeded",
+            f"{failures} attempts failed (backoffLimit {limit}). The last one: {failure.message}",
+        )
+    return failure
+
+
+def _stopped(context: Context) -> StatusSummary:
+    reason = context.state.cancellation.reason
+    return _after_cancellation(context, reason) if reason is not None else _waiting(context)
+
+
+def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
+    """Nothing runs any more, or nothing ever ran."""
+    state = context.state
+    noun = workload(state.job).noun
+    match reason:
+        case CancelReason.DELETED:
+            if not state.current.open:
+                text = "The MLJob was deleted; it has no run in progress."
+            elif state.observed_run.not_found and state.current.submitted:
+                text = f"The {noun} is not in Airflow any more."
+            else:
+                text = f"The {noun} was cancelled because the MLJob was deleted."
+            return StatusSummary(Phase.CANCELLED, "Cancelled", text)
+        case CancelReason.CANCEL:
+            return StatusSummary(Phase.CANCELLED, reason, _why(context, reason))
+        case CancelReason.DEADLINE | CancelReason.PRE_RUNNING:
+            return StatusSummary(Phase.FAILED, reason, _why(context, reason))
+        case CancelReason.SUSPEND if state.job.spec.suspend:
+            return StatusSummary(
+                Phase.SUSPENDED, "Suspended", "The MLJob is suspended: set spec.suspend to false to run it."
+            )
+        case _:
+            return StatusSummary(
+                Phase.PENDING, "Submitting", f"{_why(context, reason)} The next attempt is being submitted."
+            )
+
+
+def _why(context: Context, reason: CancelReason) -> str:
+    state = context.state
+    spec = state.job.spec
+    match reason:
+        case CancelReason.DELETED:
+            return "The MLJob was deleted."
+        case CancelReason.CANCEL:
+            return "The MLJob was cancelled: spec.cancel is true."
+        case CancelReason.DEADLINE:
+            return f"The MLJob was active for longer than activeDeadlineSeconds ({spec.active_deadline_seconds} s)."
+        case CancelReason.PRE_RUNNING:
+            why, stopped = state.transient.kept_by, state.transient.halt
+            if why is None and stopped is not None:
+                why = halt.told(stopped, state.run.dag_id, workload(state.job).noun)
+            seconds = spec.pre_running_deadline_seconds
+            return f"No task had started after preRunningDeadlineSeconds ({seconds} s). {why or ''}".rstrip()
+        case CancelReason.SUSPEND:
+            return "The MLJob was suspended."
+        case CancelReason.SPEC_CHANGED:
+            return f"The spec changed (runPolicy {spec.run_policy})."
+
+
+_BY_STAGE: dict[Stage, Callable[[Context], StatusSummary]] = {
+    Stage.BLOCKED: _blocked,
+    Stage.BACKING_OFF: _waiting,
+    Stage.STARTING: _waiting,
+    Stage.RUNNING: _running,
+    Stage.CANCELLING: _cancelling,
+    Stage.COLLECTING: _collecting,
+    Stage.ENDED: _ended,
+    Stage.STOPPED: _stopped,
+    Stage.RETAINED: _waiting,
+    Stage.FINISHED: _verdict,
+}

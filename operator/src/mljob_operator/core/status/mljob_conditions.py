@@ -1,0 +1,97 @@
+"""The conditions of an MLJob, which follow from its state and its summary in one place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mljob_contract.mljob import Phase
+
+from ..airflow_instance.catalog import Blocker
+from ..mljob.cancellation import CancelReason
+from ..mljob.pausing import RESUMING
+from ..mljob.spec_change import SpecChange
+from ..mljob.state import Stage, State
+from ..run.states import TERMINAL_PHASES
+from ..text.storable import cut
+from .conditions import DesiredCondition
+from .messages import MAX_MESSAGE, MAX_MESSAGE_BYTES
+from .summary import StatusSummary
+
+_REFUSED = (
+    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change is not acted on. "
+    "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
+)
+_UNREADABLE = "{}. A run that is there is not touched by it. Change the spec to have it acted on."
+
+
+def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
+    """Complete, Failed, Suspended, SpecApplied, Reconciling and Stalled, as far as the state has them."""
+    unapplied = _unapplied(state)
+    wanted = [*_verdict(story), *_suspended(state, story), *unapplied]
+    if (blocker := rerun_blocker(state)) is not None:
+        return [
+            *wanted,
+            DesiredCondition("SpecApplied", False, blocker.reason, blocker.message),
+            DesiredCondition("Reconciling", not blocker.stalls, blocker.reason, blocker.message),
+            DesiredCondition("Stalled", blocker.stalls, blocker.reason, blocker.message),
+        ]
+    stuck = story.phase is Phase.PENDING and _is_hopeless(state)
+    held = story.phase is Phase.SUSPENDED and state.job.spec.suspend
+    moving = not (story.phase in TERMINAL_PHASES or stuck or held)
+    wanted.append(_told("Reconciling", moving, story))
+    if story.phase is Phase.SUCCEEDED and unapplied:
+        # The success is for the old spec: Stalled tells so to everybody who waits for the new one.
+        return [*wanted, *(replace(condition, type="Stalled", holds=True) for condition in unapplied)]
+    return [*wanted, _told("Stalled", stuck or story.phase in (Phase.FAILED, Phase.CANCELLED), story)]
+
+
+def rerun_blocker(state: State) -> Blocker | None:
+    """What keeps a finished MLJob from running the other spec that it has got; None: nothing does, or there is no other spec."""
+    start = state.start
+    return start.blocker if start is not None and start.rerun and start.due else None
+
+
+def _verdict(story: StatusSummary) -> list[DesiredCondition]:
+    if story.phase is Phase.SUCCEEDED:
+        return [DesiredCondition("Complete", True, story.reason, story.message)]
+    if story.phase in (Phase.FAILED, Phase.CANCELLED):
+        return [DesiredCondition("Failed", True, story.reason, story.message)]
+    return []
+
+
+def _told(kind: str, holds: bool, story: StatusSummary) -> DesiredCondition:
+    """A condition that does not hold needs no explanation: `kubectl describe` stays short."""
+    return DesiredCondition(kind, holds, story.reason, story.message if holds else "")
+
+
+def _is_hopeless(state: State) -> bool:
+    """Whether waiting alone does not help. What blocks the run now counts, whatever failed before."""
+    if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
+        return state.start.blocker.stalls
+    last_error = state.transient.last_error
+    return last_error is not None and last_error.stalls
+
+
+def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
+    """Whether the MLJob is suspended; of a backfill also that it is to be paused or to go on, and Airflow has not accepted that yet."""
+    suspended = story.phase is Phase.SUSPENDED
+    pausing = state.pausing if story.phase not in TERMINAL_PHASES else None
+    pending = pausing is not None and not pausing.done
+    told = any(condition.type == "Suspended" for condition in state.job.status.conditions or ())
+    if not (suspended or pending or told):
+        return []
+    reason = "Suspended" if suspended else "Resumed"
+    if pending and pausing is not None:
+        reason = CancelReason.SUSPEND if pausing.wanted else RESUMING
+    return [DesiredCondition("Suspended", suspended, reason, story.message if suspended else "")]
+
+
+def _unapplied(state: State) -> list[DesiredCondition]:
+    """What keeps the spec as it is now from being what runs, or ran."""
+    if state.change is SpecChange.REFUSED:
+        return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
+    problem = state.job.problem
+    if problem is None or state.current.attempt is None or state.start is not None or state.job.deleting:
+        return []
+    text = cut(_UNREADABLE.format(problem), MAX_MESSAGE, MAX_MESSAGE_BYTES)
+    return [DesiredCondition("SpecApplied", False, "ValidationFailed", text)]

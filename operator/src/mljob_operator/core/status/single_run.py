@@ -1,0 +1,149 @@
+"""What a status says of a single run."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from mljob_contract.mljob import Phase
+
+from ..run import halt
+from ..run.facts import TaskFact
+from ..run.observed_run import ObservedRun
+from ..run.run_key import RunKey
+from ..run.states import ACTIVE_TASK, RunState, TaskState
+from ..text.storable import cut
+from .context import Context
+from .summary import StatusSummary
+from .tasks import MAX_SUBJECT, error_text, first_failure, input_url
+from .workload import dag_url
+
+NOT_READ = " Its outputs could not be read from Airflow yet; they follow."
+"""The end of the message of a run that succeeded, while Airflow can't be asked for its outputs."""
+
+
+class SingleRun:
+    """One dag run and its tasks."""
+
+    noun = "run"
+
+    def url(self, ui_url: str, run: RunKey) -> str:
+        """The run's page."""
+        return f"{dag_url(ui_url, run.dag_id)}/runs/{quote(run.run_id, safe='')}"
+
+    def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
+        """None beside those of tasks."""
+        return {}
+
+    def in_progress(self, context: Context) -> StatusSummary:
+        """Queued, or what its tasks do."""
+        state = context.state
+        run, stopped = state.observed_run.shown_run, state.transient.halt
+        phase = Phase.QUEUED if run is not None and run.state is RunState.QUEUED else Phase.RUNNING
+        if stopped is not None:
+            return StatusSummary(phase, stopped, halt.told(stopped, state.run.dag_id, self.noun))
+        if phase is Phase.QUEUED:
+            return StatusSummary(phase, "Queued", "Airflow has accepted the run; its first task has not started.")
+        return _running(context)
+
+    def collecting(self, context: Context) -> StatusSummary:
+        """The run has ended; its tasks and outputs are being read."""
+        run = context.state.observed_run.run
+        ended = f" ({run.state})" if run is not None else ""
+        return StatusSummary(
+            Phase.RUNNING,
+            "CollectingOutputs",
+            f"The run has ended{ended}; its tasks and outputs are being read.{context.last_error}",
+        )
+
+    def succeeded(self, context: Context) -> StatusSummary:
+        """The run succeeded; where its outputs could not be read yet, the message says so."""
+        state = context.state
+        unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The run succeeded{context.of_tasks}.{unread}")
+
+    def failed(self, observed_run: ObservedRun) -> StatusSummary:
+        """The task that failed first, and its error."""
+        fact = first_failure(observed_run)
+        if fact is None:
+            return StatusSummary(
+                Phase.FAILED,
+                "DagRunFailed",
+                "The run failed without a failed task: it ran into dagrun_timeout, or was set failed by hand. Its page in Airflow says more.",
+            )
+        others = sum(f.shown_state is TaskState.FAILED for f in observed_run.tasks.values()) - 1
+        error = error_text(fact)
+        more = f" (and {others} more failed)" if others else ""
+        return StatusSummary(
+            Phase.FAILED,
+            "TaskFailed",
+            f"Task {_name(fact)} failed at try {fact.try_number}{more}{': ' + error if error else '; its log says why.'}",
+        )
+
+
+SINGLE_RUN = SingleRun()
+
+
+def _running(context: Context) -> StatusSummary:
+    """What needs attention first: a question to a person, a failed try, tasks without a worker, then the current task."""
+    facts = context.state.observed_run.tasks.values()
+    if asking := [fact for fact in facts if fact.awaits_input]:
+        return _awaiting_input(context, asking)
+    if retrying := [fact for fact in facts if fact.shown_state is TaskState.UP_FOR_RETRY]:
+        return _retrying(max(retrying, key=lambda fact: (fact.at, fact.key)))
+    if deferred := _all_active_in(context.state.observed_run, TaskState.DEFERRED):
+        return StatusSummary(
+            Phase.RUNNING,
+            "TaskDeferred",
+            f"{_subject(deferred)} deferred: waiting in the triggerer, without a worker{context.of_tasks}.",
+        )
+    if rescheduled := _all_active_in(context.state.observed_run, TaskState.UP_FOR_RESCHEDULE):
+        return StatusSummary(
+            Phase.RUNNING,
+            "TaskRescheduled",
+            f"{_subject(rescheduled)} rescheduled: waiting for the next look, without a worker{context.of_tasks}.",
+        )
+    if context.tasks is not None and context.tasks.current_task:
+        return StatusSummary(
+            Phase.RUNNING, "TaskRunning", f"Task {context.tasks.current_task} is running{context.of_tasks}."
+        )
+    return StatusSummary(Phase.RUNNING, "Running", "The run is in progress.")
+
+
+def _retrying(fact: TaskFact) -> StatusSummary:
+    error = error_text(fact)
+    return StatusSummary(
+        Phase.RUNNING,
+        "TaskRetrying",
+        f"Task {_name(fact)} failed at try {fact.try_number} and will be retried{': ' + error if error else '.'}",
+    )
+
+
+def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
+    first, *others = sorted(asking, key=lambda fact: (fact.start or fact.at, fact.key))
+    subject = f": {cut(first.question.subject, MAX_SUBJECT)}" if first.question and first.question.subject else ""
+    more = f" ({len(others)} more wait as well)" if others else ""
+    stop = "" if subject.endswith((".", "?", "!")) else "."
+    where = f" Answer at {input_url(context.url, asking)}" if context.url else ""
+    return StatusSummary(
+        Phase.RUNNING,
+        "AwaitingInput",
+        f"Task {_name(first)} waits for a person's answer{more}{context.of_tasks}{subject}{stop}{where}",
+    )
+
+
+def _all_active_in(observed_run: ObservedRun, state: TaskState) -> list[TaskFact]:
+    """The active tasks, where all of them are in this state; else none."""
+    active = [fact for fact in observed_run.tasks.values() if fact.state in ACTIVE_TASK]
+    if any(fact.state is not state for fact in active):
+        return []
+    return sorted(active, key=lambda fact: (fact.start or fact.at, fact.key))
+
+
+def _subject(facts: list[TaskFact]) -> str:
+    """Several tasks, as the subject of a sentence."""
+    return f"Task {_name(facts[0])}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
+
+
+def _name(fact: TaskFact) -> str:
+    return fact.task_id if fact.map_index < 0 else f"{fact.task_id}[{fact.map_index}]"

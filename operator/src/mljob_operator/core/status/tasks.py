@@ -1,0 +1,260 @@
+"""The observed run as the status shows it: counts, one entry a task, how far the run is; within bounds whatever the DAG.
+
+Counts are exact. The list keeps failed tasks, then unfinished ones that do something, then the latest; a status is stored whole in etcd
+(1.5 MiB a request by default) and sent whole to every watcher, so it stays far below 64 KiB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from mljob_contract.mljob import (
+    MAX_ERROR_LENGTH,
+    MAX_TASKS,
+    InputRequest,
+    MappedTasks,
+    TaskCounts,
+    TaskErrorStatus,
+    TaskStatus,
+)
+
+from ..run.facts import Failure, TaskFact
+from ..run.observed_run import ObservedRun
+from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
+from ..text.storable import cut, stored_size
+
+MAX_TASKS_BYTES = 40 * 1024
+MAX_FAILED_INDEXES = 20
+MAX_METRICS = 20
+MAX_METRIC_NAME = 63
+MAX_ERROR_TYPE = 120
+MAX_SUBJECT = 200
+
+# What a mapped task is called as a whole: the state that says most to somebody who looks for what is wrong or going on.
+_LOUDEST = (
+    TaskState.FAILED,
+    TaskState.UPSTREAM_FAILED,
+    TaskState.AWAITING_INPUT,
+    TaskState.RUNNING,
+    TaskState.RESTARTING,
+    TaskState.UP_FOR_RETRY,
+    TaskState.DEFERRED,
+    TaskState.UP_FOR_RESCHEDULE,
+    TaskState.QUEUED,
+    TaskState.SCHEDULED,
+    TaskState.NONE,
+    TaskState.SUCCESS,
+    TaskState.SKIPPED,
+    TaskState.REMOVED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """What the status says of a run's tasks.
+
+    Attributes:
+        progress: Finished of all, ``3/5``; None while nothing is known.
+        percent: 0 to 100, running tasks counted by their own reports.
+        current_task: The task that runs, or started last where several do.
+        tasks: One entry for each task id, all of them.
+    """
+
+    counts: TaskCounts
+    progress: str | None
+    percent: int | None
+    current_task: str | None
+    tasks: list[TaskStatus]
+
+
+def summarise(observed_run: ObservedRun, run_url: str | None) -> TaskSummary:
+    """The observed run's tasks for the status; ``run_url`` is the run's page in Airflow, to link each task's log."""
+    facts = list(observed_run.tasks.values())
+    states = Counter(fact.shown_state for fact in facts)
+    counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
+    finished = sum(n for state, n in states.items() if state in FINISHED_TASK)
+
+    by_task: dict[str, list[TaskFact]] = defaultdict(list)
+    for fact in facts:
+        by_task[fact.task_id].append(fact)
+
+    return TaskSummary(
+        counts=counts,
+        progress=f"{finished}/{len(facts)}" if facts else None,
+        percent=int(100 * (finished + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
+        current_task=_current(facts),
+        tasks=[_entry(task_id, group, run_url) for task_id, group in by_task.items()],
+    )
+
+
+def first_failure(observed_run: ObservedRun) -> TaskFact | None:
+    """The task that failed first, for the message that says why the run failed."""
+    failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
+    return min(failed, key=lambda fact: (fact.end or fact.at, fact.key), default=None)
+
+
+def error_text(fact: TaskFact) -> str | None:
+    """``ValueError: no such column``, or None where nobody said."""
+    if fact.failure is None or fact.failure.try_number != fact.try_number:
+        return None
+    error = _error(fact.failure)
+    return f"{error.type}: {error.message}" if error.type else error.message
+
+
+def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
+    """The page on which to answer: the task's own where one task waits, else the run's list of those that do."""
+    if len(asking) > 1:
+        return f"{run_url}/required_actions"
+    (fact,) = asking
+    instance = f"/mapped/{fact.map_index}" if fact.map_index >= 0 else ""
+    return f"{_task_url(run_url, fact.task_id)}{instance}/required_actions"
+
+
+def _own_progress(fact: TaskFact) -> float:
+    """How far a task that is not finished says it is, 0 to 1."""
+    report = fact.progress
+    if report is None or report.try_number != fact.try_number or fact.shown_state not in ACTIVE_TASK:
+        return 0.0
+    return report.progress or 0.0
+
+
+def _current(facts: Iterable[TaskFact]) -> str | None:
+    """What a person has to look at, else what a worker does, else what goes on without one; of several, what started last."""
+    active = [fact for fact in facts if fact.state in ACTIVE_TASK]
+    latest = max(
+        active,
+        key=lambda fact: (fact.awaits_input, fact.state not in WITHOUT_WORKER, _time(fact.start), fact.key),
+        default=None,
+    )
+    return latest.task_id if latest else None
+
+
+def _task_url(run_url: str, task_id: str) -> str:
+    return f"{run_url}/tasks/{quote(task_id, safe='')}"
+
+
+def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStatus:
+    url = _task_url(run_url, task_id) if run_url else None
+    if len(group) == 1 and group[0].map_index < 0:
+        fact = group[0]
+        state = fact.shown_state
+        failing = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
+        error = fact.failure if failing and fact.failure and fact.failure.try_number == fact.try_number else None
+        progress = fact.progress if fact.progress and fact.progress.try_number == fact.try_number else None
+        metrics = fact.metrics if fact.metrics and fact.metrics.try_number == fact.try_number else None
+        percent = int(100 * progress.progress) if progress and progress.progress is not None else None
+        return TaskStatus.model_construct(
+            task_id=task_id,
+            state=str(state),
+            try_number=fact.try_number,
+            start_time=_seconds(fact.start),
+            end_time=_seconds(fact.end) if state in FINISHED_TASK else None,
+            progress=100 if percent is not None and state is TaskState.SUCCESS else percent,
+            metrics=_metrics(metrics.metrics or {}) if metrics else None,
+            error=_error(error) if error else None,
+            log_url=url,
+            input=_input(group, run_url),
+            mapped=None,
+        )
+
+    states = Counter(fact.shown_state for fact in group)
+    loudest = next(state for state in _LOUDEST if states[state])
+    failed = sorted(fact.map_index for fact in group if fact.shown_state is TaskState.FAILED)
+    failures = [fact.failure for fact in group if fact.failure and fact.map_index in failed[:1]]
+    finished = sum(states[state] for state in FINISHED_TASK)
+    return TaskStatus.model_construct(
+        task_id=task_id,
+        state=str(loudest),
+        try_number=max(fact.try_number for fact in group),
+        start_time=_seconds(min((fact.start for fact in group if fact.start), default=None)),
+        end_time=_seconds(max((fact.end for fact in group if fact.end), default=None))
+        if finished == len(group)
+        else None,
+        progress=int(100 * (finished + sum(map(_own_progress, group))) / len(group)),
+        metrics=None,
+        error=_error(failures[0]) if failures else None,
+        log_url=url,
+        input=_input(group, run_url),
+        mapped=MappedTasks.model_construct(
+            total=len(group),
+            states={str(state): states[state] for state in _LOUDEST if states[state]},
+            failed_indexes=failed[:MAX_FAILED_INDEXES] or None,
+        ),
+    )
+
+
+def _error(failure: Failure) -> TaskErrorStatus:
+    return TaskErrorStatus.model_construct(
+        type=cut(failure.type, MAX_ERROR_TYPE) if failure.type else None,
+        message=cut(failure.message, MAX_ERROR_LENGTH),
+    )
+
+
+def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
+    """The first of them by name. JSON has no NaN and no infinity, so neither has the status."""
+    numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
+    return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
+
+
+def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
+    """What the task, or the first of its instances that do, waits for."""
+    asking = sorted((fact for fact in group if fact.awaits_input), key=lambda fact: fact.map_index)
+    if not asking:
+        return None
+    subject = asking[0].question.subject if asking[0].question else None
+    return InputRequest.model_construct(
+        subject=cut(subject, MAX_SUBJECT) if subject else None,
+        url=input_url(run_url, asking) if run_url else None,
+        instances=len(asking) if asking[0].map_index >= 0 else None,
+    )
+
+
+def within_bounds(entries: Sequence[TaskStatus], room: int) -> list[TaskStatus]:
+    """Drop what matters least until the rest fits into ``room`` bytes, and put that in the order in which tasks started."""
+    room = min(room, MAX_TASKS_BYTES)
+    kept: list[TaskStatus] = []
+    for entry in sorted(entries, key=_importance):
+        room -= _size(entry)
+        if room < 0 or len(kept) == MAX_TASKS:
+            break
+        kept.append(entry)
+    return sorted(kept, key=lambda entry: (entry.start_time is None, _time(entry.start_time), entry.task_id))
+
+
+def _importance(entry: TaskStatus) -> tuple[int, float, str]:
+    state = task_state(entry.state)
+    if state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED):
+        group = 0 if state is TaskState.FAILED else 2
+    elif state in ACTIVE_TASK or state is TaskState.UP_FOR_RETRY:
+        group = 1
+    else:
+        group = 3
+    return group, -_time(entry.end_time or entry.start_time), entry.task_id
+
+
+def _size(entry: TaskStatus) -> int:
+    """Bytes of the entry in etcd, a little too many."""
+    size = 190 + stored_size([entry.task_id, entry.log_url])
+    if entry.error is not None:
+        size += 40 + stored_size([entry.error.type, entry.error.message])
+    if entry.metrics:
+        size += 20 + stored_size(entry.metrics)
+    if entry.input is not None:
+        size += 60 + stored_size([entry.input.subject, entry.input.url])
+    if entry.mapped is not None:
+        size += 80 + 28 * len(entry.mapped.states) + 8 * len(entry.mapped.failed_indexes or ())
+    return size
+
+
+def _seconds(at: datetime | None) -> datetime | None:
+    """Kubernetes times have whole seconds (metav1.Time)."""
+    return at.replace(microsecond=0) if at else None
+
+
+def _time(at: datetime | None) -> float:
+    return at.timestamp() if at else 0.0

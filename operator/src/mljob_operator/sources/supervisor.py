@@ -1,0 +1,110 @@
+"""Who reads what: a ChangeFeedReader for each Airflow, and a TopicReader for each topic that Airflows' events are on.
+
+AirflowInstances come and go, and so do their readers; nothing else has to know of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from ..controllers.airflow_instance.controller import AirflowInstanceController
+from ..controllers.mljob.controller import MLJobController
+from ..controllers.orphans import Orphans
+from ..ports import Clock, EventSource, Meter
+from .change_feed import ChangeFeedReader
+from .topic import TopicReader
+
+log = logging.getLogger(__name__)
+
+Do = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class SourceSupervisor:
+    """The readers of all Airflows.
+
+    Args:
+        orphans: Finds runs that no MLJob follows.
+        subscribe: Makes the reader of a topic; None: there is no Kafka.
+        do: Starts a duty that is not to end by itself.
+        interval: Seconds between two looks at a change feed.
+        dead_letter_topic: Where unreadable messages go. It is never read, whatever an AirflowInstance says: they would go round for ever.
+    """
+
+    def __init__(
+        self,
+        instances: AirflowInstanceController,
+        queue: MLJobController,
+        clock: Clock,
+        meter: Meter,
+        orphans: Orphans,
+        *,
+        subscribe: Callable[[str], EventSource] | None,
+        do: Do,
+        prefix: str,
+        interval: float,
+        dead_letter_topic: str | None = None,
+    ) -> None:
+        self._instances = instances
+        self._queue = queue
+        self._clock = clock
+        self._meter = meter
+        self._orphans = orphans
+        self._subscribe = subscribe
+        self._do = do
+        self._prefix = prefix
+        self._interval = interval
+        self._dead_letter_topic = dead_letter_topic
+        self._named_dead_letters = False
+        self._feeds: dict[str, asyncio.Task[None]] = {}
+        self._topics: dict[str, asyncio.Task[None]] = {}
+
+    def follow(self) -> None:
+        """Read what is to be read by now, and no more."""
+        self._adjust(self._feeds, set(self._instances.names()), self._read_feed)
+        if self._subscribe is not None:
+            topics = self._instances.topics()
+            named = self._dead_letter_topic in topics
+            if named and not self._named_dead_letters:
+                log.warning(
+                    "topic %s is not read: an AirflowInstance names it (spec.kafka.topic), and it is where unreadable messages go",
+                    self._dead_letter_topic,
+                )
+            self._named_dead_letters = named
+            self._adjust(self._topics, topics - {self._dead_letter_topic}, partial(self._read_topic, self._subscribe))
+
+    @staticmethod
+    def _adjust(
+        running: dict[str, asyncio.Task[None]], wanted: set[str], start: Callable[[str], asyncio.Task[None]]
+    ) -> None:
+        for name in running.keys() - wanted:
+            running.pop(name).cancel()
+        for name in sorted(wanted - running.keys()):
+            running[name] = start(name)
+
+    def _read_feed(self, airflow: str) -> asyncio.Task[None]:
+        resync = ChangeFeedReader(
+            airflow,
+            self._instances,
+            self._queue,
+            self._clock,
+            self._meter,
+            self._orphans,
+            prefix=self._prefix,
+            interval=self._interval,
+        )
+        return self._do(resync.run(), f"resync {airflow}".strip())
+
+    def _read_topic(self, subscribe: Callable[[str], EventSource], topic: str) -> asyncio.Task[None]:
+        pipeline = TopicReader(
+            subscribe(topic),
+            self._queue,
+            self._clock,
+            self._meter,
+            origins=partial(self._instances.origins, topic),
+            prefix=self._prefix,
+        )
+        return self._do(pipeline.run(), f"status pipeline {topic}")

@@ -1,0 +1,156 @@
+"""From the topic to the queues: read a message, find its MLJob, hand the fact over, commit when the status that holds it is stored.
+
+The dag run id names the MLJob, so there is no index to look it up in. A message that can't be read is counted, logged once for each kind
+with its place, sent to the dead-letter topic where there is one, and is done with: it never stops the consumer. A tombstone, which
+clears a key of a compacted topic, says nothing of a run and is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+
+from mljob_contract.run_id import RunId
+
+from ..controllers.mljob.controller import MLJobController
+from ..core.run.events import Unreadable, read
+from ..core.run.offsets import Offsets, Partition
+from ..core.run.run_key import in_any_of
+from ..ports import Clock, EventSource, Message, Meter
+
+log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 20_000
+"""Messages read and not yet stored, above which no more are fetched: the Kubernetes API is slow or away."""
+
+
+class TopicReader:
+    """Reads the topic.
+
+    Args:
+        source: The topic.
+        origins: Which Airflows may have sent an event, by what it has as source.
+        queue: Where facts go.
+        prefix: Of our dag run ids; other runs are none of our business.
+        commit_interval: Seconds between commits.
+    """
+
+    def __init__(
+        self,
+        source: EventSource,
+        queue: MLJobController,
+        clock: Clock,
+        meter: Meter,
+        *,
+        origins: Callable[[str | None], Collection[str]],
+        prefix: str,
+        commit_interval: float = 1.0,
+    ) -> None:
+        self._source = source
+        self._queue = queue
+        self._clock = clock
+        self._meter = meter
+        self._origins = origins
+        self._prefix = prefix
+        self._commit_interval = commit_interval
+        self._offsets = Offsets()
+        self._complained: set[str] = set()
+        self._paused = False
+
+    async def run(self) -> None:
+        """Read until cancelled; then commit what is stored and leave the group."""
+        self._source.start(self.deliver, self.revoked)
+        try:
+            while True:
+                await asyncio.sleep(self._commit_interval)
+                self._commit()
+                self._meter.in_flight(self._offsets.in_flight)
+        finally:
+            self._commit()
+            await self._source.close()
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Take messages from the topic."""
+        now = self._clock()
+        for message in messages:
+            self._offsets.read(message.partition, message.offset)
+            try:
+                concerns = self._take(message, now)
+            except Exception as error:
+                # Whatever is wrong with one message, those that came with it are read.
+                concerns = False
+                self._complain(message, error if isinstance(error, Unreadable) else _unexpected(error))
+            if not concerns:
+                self._offsets.done(message.partition, message.offset)
+        self._throttle()
+
+    def _take(self, message: Message, now: datetime) -> bool:
+        """Tell the MLJob that the message is about, if there is one; whether it is waited for.
+
+        Raises:
+            Unreadable: It can't be read.
+        """
+        if not message.value:
+            self._meter.event("tombstone")
+            return False
+        envelope, done = read(message.value, now), partial(self._done, message)
+        run = RunId.parse(envelope.run_id)
+        meant = in_any_of(self._origins(envelope.source), envelope.dag_id, envelope.run_id)
+        if envelope.fact is None or not meant:
+            concerns = False
+        elif run is not None and run.prefix == self._prefix:
+            self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
+            concerns = True
+        else:
+            # A run of a backfill has an id of Airflow's making.
+            concerns = self._queue.tell_backfill(meant, envelope.fact, done)
+        self._meter.event("applied" if concerns else "foreign")
+        return concerns
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Another member of the group reads these from now on."""
+        self._commit()
+        for partition in partitions:
+            self._offsets.revoked(partition)
+
+    def _done(self, message: Message) -> None:
+        self._offsets.done(message.partition, message.offset)
+        if message.timestamp_ms > 0:
+            self._meter.event_latency(max(0.0, time.time() - message.timestamp_ms / 1000))
+        if self._paused:
+            self._throttle()
+
+    def _throttle(self) -> None:
+        in_flight = self._offsets.in_flight
+        wanted = in_flight > (MAX_IN_FLIGHT // 2 if self._paused else MAX_IN_FLIGHT)
+        if wanted is not self._paused:
+            self._paused = wanted
+            self._source.pause(paused=wanted)
+            log.warning("%s fetching events: %d are not stored yet", "stopped" if wanted else "resumed", in_flight)
+
+    def _commit(self) -> None:
+        if offsets := self._offsets.to_commit():
+            self._source.commit(offsets)
+
+    def _complain(self, message: Message, problem: Unreadable) -> None:
+        self._meter.event("unreadable")
+        if problem.kind not in self._complained:
+            self._complained.add(problem.kind)
+            topic, number = message.partition
+            log.warning(
+                "unreadable message (%s) in topic %s, partition %d, offset %d: %s; more of this kind are only counted",
+                problem.kind,
+                topic,
+                number,
+                message.offset,
+                problem,
+            )
+        self._source.dead_letter(message, f"{problem.kind}: {problem}")
+
+
+def _unexpected(error: Exception) -> Unreadable:
+    return Unreadable("unexpected", type(error).__name__)
