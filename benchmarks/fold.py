@@ -17,9 +17,9 @@ from typing import Any
 
 from devstack.progress import step
 from mljob_contract.events import EventName, MLJobRef, TaskEvent
+from mljob_operator.core.run.events import Envelope, read
 from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, fold
-from mljob_operator.core.run.events import Envelope, read
 
 RUNS, TASKS, REPORTS = 50, 5, 40
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mljob_contract.backfill_marker import Marker
 from mljob_contract.mljob import ReprocessBehavior
-from mljob_operator.core.run.backfill import Backfill, BackfillRun, BackfillRequest
+from mljob_operator.core.run.backfill import Backfill, BackfillRequest, BackfillRun
 from mljob_operator.core.run.states import RunState
 from mljob_operator.errors import AirflowUnavailable, BackfillActive, DagNotFound, ValidationFailed
 from mljob_operator.ports import Clock, MemberChange

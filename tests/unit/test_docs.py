@@ -11,18 +11,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-import pytest
-import yaml
-from pydantic import BaseModel
-
 import mljob_operator.core.backfill_report
-import mljob_operator.core.instance_report
 import mljob_operator.core.events_of
+import mljob_operator.core.instance_report
 import mljob_operator.core.placement
 import mljob_operator.core.report
 import mljob_operator.instances
 import mljob_operator.job_queue
 import mljob_operator.logins
+import pytest
+import yaml
+from pydantic import BaseModel
+
 from crds import reference
 from docs.build import on_site
 from mljob_contract import airflow_instance
@@ -31,7 +31,6 @@ from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
-from mljob_operator.core.mljob.cancellation import CancelReason
 from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
 from tests.pages import PAGES, ROOT

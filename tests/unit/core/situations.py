@@ -17,13 +17,6 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic.alias_generators import to_camel
-
-from mljob_contract.airflow_instance import AccessRule, Credentials
-from mljob_contract.backfill_marker import Marker
-from mljob_contract.mljob import FINALIZER, MLJobStatus, ReprocessBehavior, StatusSource
-from mljob_contract.run_id import RunId
-from mljob_operator.core import attempts
 from mljob_operator.core.access import NAMESPACE_LABEL, Namespace
 from mljob_operator.core.backfill import Backfill, Course, Member, as_one_run
 from mljob_operator.core.decisions import (
@@ -62,6 +55,13 @@ from mljob_operator.core.phases import RunState, TaskState
 from mljob_operator.core.placement import NOWHERE, Surroundings
 from mljob_operator.core.report import report
 from mljob_operator.core.situation import Situation
+from pydantic.alias_generators import to_camel
+
+from mljob_contract.airflow_instance import AccessRule, Credentials
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import FINALIZER, MLJobStatus, ReprocessBehavior, StatusSource
+from mljob_contract.run_id import RunId
+from mljob_operator.core import attempts
 
 __all__ = [
     "NOW",

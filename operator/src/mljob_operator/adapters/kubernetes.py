@@ -24,8 +24,8 @@ from kubernetes.aio.client.exceptions import ApiException
 from mljob_contract.mljob import API_VERSION, FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
 
 from ..controllers.mljob.conf_sources import MAX_WATCHES
-from ..core.conf.conf import Source
 from ..core.airflow_instance.instance import Instance
+from ..core.conf.conf import Source
 from ..core.mljob.job import Job
 from ..core.run.run_key import Key
 from ..core.status.events import KubeEvent
