@@ -318,8 +318,8 @@ _IN_WORDS = ("submitted", "completed", "active", "history", "failures", "message
 def _stored(number: int, phase: str, reason: str, more: Mapping[str, Any]) -> Stored:
     rest = dict(more)
     numbered = attempt(number, **{name: rest.pop(name) for name in ("run", "ran", "airflow", "by") if name in rest})
-    own = {name: rest.pop(name) for name in _IN_WORDS if name in rest}
-    own = {"submitted": QUEUED, "message": f"{reason}."} | own
+    own: dict[str, Any] = {"submitted": QUEUED, "message": f"{reason}."}
+    own |= {name: rest.pop(name) for name in _IN_WORDS if name in rest}
     return Stored(numbered, phase, reason, **own, fields=_camel(rest))
 
 
@@ -599,7 +599,7 @@ def around(
 
 def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
     manifest = dict(spec)
-    metadata = {"name": name, "uid": f"uid-{name}"}
+    metadata: dict[str, Any] = {"name": name, "uid": f"uid-{name}"}
     if manifest.pop("deleting", False):
         metadata["deletionTimestamp"] = _text(ago(10))
     return Instance.from_object({"metadata": metadata, "spec": manifest})
