@@ -225,3 +225,19 @@ def test_no_finding_is_notified_twice_within_the_repeat_period(reports):
                 assert before is None or monitor.minutes - before[0] >= quiet or new.severity.rank > before[1]
                 told[notification.owner, new.key] = (monitor.minutes, new.severity.rank)
     assert len(json.dumps(state.to_json(monitor.state))) < 100_000
+
+
+def test_the_variable_of_a_running_installation_is_read_and_written_in_its_format():
+    stored = {
+        "team-a": {
+            "target": "#a",
+            "channel": "C1",
+            "thread": "1.1",
+            "at": "2026-05-04T12:00:00+00:00",
+            "findings": {"dag_paused:churn": ["churn is paused", "warning", "2026-05-04T12:15:00+00:00"]},
+        }
+    }
+    read = state.from_json(stored)
+    seen = NotifiedFinding("churn is paused", Severity.WARNING, NOW + timedelta(minutes=15))
+    assert read == {"team-a": Conversation("#a", "C1", "1.1", NOW, {"dag_paused:churn": seen})}
+    assert state.to_json(read) == stored

@@ -1,0 +1,32 @@
+"""The import paths that DAG files use keep working."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+import mljob_airflow
+
+
+@pytest.mark.parametrize("name", mljob_airflow.__all__)
+def test_each_public_name_is_imported_from_the_package(name):
+    assert getattr(mljob_airflow, name).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "home"),
+    [
+        ("mljob_airflow.callbacks", "mljob_callbacks", "mljob_airflow.events.callbacks"),
+        ("mljob_airflow.callbacks", "mljob_of", "mljob_airflow.events.callbacks"),
+        ("mljob_airflow.jobs", "Job", "mljob_airflow.jobs.declaration"),
+    ],
+)
+def test_an_earlier_path_has_the_same_object(path, name, home):
+    assert getattr(import_module(path), name) is getattr(import_module(home), name)
+
+
+@pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs"])
+def test_an_unknown_name_is_an_attribute_error(module):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        import_module(module).nothing  # noqa: B018
