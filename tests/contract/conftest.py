@@ -216,7 +216,7 @@ class MemoryCluster:
         self.store.user_deletes(key, now())
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:
-        return [(n.type, n.reason, n.message) for about, n in self.store.events_of if about == name]
+        return [(n.type, n.reason, n.message) for about, n in self.store.kube_events if about == name]
 
     async def finalizers(self, key: Key, *names: str) -> Job:
         self.store.objects[key]["metadata"]["finalizers"] = list(names)
@@ -332,7 +332,7 @@ class MemoryPlatform:
             self.store.unlabelled.add(name)
 
     async def events(self, name: str) -> list[tuple[str, str, str]]:
-        return [(n.type, n.reason, n.message) for about, n in self.store.events_of if about == name]
+        return [(n.type, n.reason, n.message) for about, n in self.store.kube_events if about == name]
 
 
 class RealPlatform:

@@ -29,7 +29,7 @@ class FakeInstances(StoredObjects[str]):
         self.secrets: dict[str, dict[str, str]] = {}
         self.unlabelled: set[str] = set()
         self.labels: dict[str, dict[str, str]] = {}
-        self.events_of: list[tuple[str, KubeEvent]] = []
+        self.kube_events: list[tuple[str, KubeEvent]] = []
 
     def create(
         self, name: str, spec: Mapping[str, Any], *, default: bool = False, at: str = "2026-01-01T00:00:00Z"
@@ -98,7 +98,7 @@ class FakeInstances(StoredObjects[str]):
 
     async def record(self, instance: Instance, notice: KubeEvent) -> None:
         """Keep the Event for the test."""
-        self.events_of.append((instance.name, notice))
+        self.kube_events.append((instance.name, notice))
 
 
 def _annotations(*, default: bool) -> dict[str, str]:

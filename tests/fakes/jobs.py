@@ -34,7 +34,7 @@ class FakeJobs(StoredObjects[Key]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.events_of: list[tuple[str, KubeEvent]] = []
+        self.kube_events: list[tuple[str, KubeEvent]] = []
         self.data: dict[tuple[str, str], dict[str, str]] = {}
         self.watchers: dict[tuple[str, str], list[asyncio.Queue[None]]] = {}
         self.reads = 0
@@ -114,7 +114,7 @@ class FakeJobs(StoredObjects[Key]):
         """Keep the Event for the test."""
         if self.refuse_events:
             raise StoreError("the namespace is being terminated")
-        self.events_of.append((job.name, notice))
+        self.kube_events.append((job.name, notice))
 
     def _read(self, key: Key) -> Job:
         return Job.from_object(self.body(key))

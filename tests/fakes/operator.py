@@ -13,8 +13,8 @@ class FakeOperator:
     """
 
     def __init__(self) -> None:
-        self.events_of: list[KubeEvent] = []
+        self.kube_events: list[KubeEvent] = []
 
     async def record(self, notice: KubeEvent) -> None:
         """Keep an Event."""
-        self.events_of.append(notice)
+        self.kube_events.append(notice)

@@ -450,7 +450,7 @@ class World:
         too_early = self.late & backfills if in_the_end else self.late
         there = self.cluster.uids
         warned = " ".join(
-            notice.message for _, notice in self.cluster.events_of if notice.reason == "CancellationAbandoned"
+            notice.message for _, notice in self.cluster.kube_events if notice.reason == "CancellationAbandoned"
         )
         return [
             name

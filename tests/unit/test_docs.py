@@ -11,31 +11,38 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-import mljob_operator.core.backfill_report
-import mljob_operator.core.events_of
-import mljob_operator.core.instance_report
-import mljob_operator.core.placement
-import mljob_operator.core.report
-import mljob_operator.instances
-import mljob_operator.job_queue
-import mljob_operator.logins
 import pytest
 import yaml
 from pydantic import BaseModel
 
+import mljob_operator.controllers.airflow_instance.controller
+import mljob_operator.controllers.airflow_instance.logins
+import mljob_operator.controllers.mljob.status_writer
+import mljob_operator.core.airflow_instance.catalog
+import mljob_operator.core.status.airflow_instance
+import mljob_operator.core.status.backfill
+import mljob_operator.core.status.events
+import mljob_operator.core.status.messages
+import mljob_operator.core.status.mljob_conditions
+import mljob_operator.core.status.single_run
 from crds import reference
 from docs.build import on_site
 from mljob_contract import airflow_instance
 from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstanceStatus
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
+from mljob_operator.core.mljob.cancellation import CancelReason
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
 from mljob_operator.errors import AirflowError, OperatorError
 from mljob_operator.settings import Settings
 from tests.pages import PAGES, ROOT
 
-STORIES = (mljob_operator.core.report, mljob_operator.core.backfill_report)
+SUMMARIES = (
+    mljob_operator.core.status.messages,
+    mljob_operator.core.status.single_run,
+    mljob_operator.core.status.backfill,
+)
 API = (ROOT / "docs" / "spec" / "mljob.md").read_text()
 INSTANCES = (ROOT / "docs" / "spec" / "airflowinstance.md").read_text()
 RESOURCES: dict[str, tuple[str, str, type[BaseModel], type[BaseModel]]] = {
@@ -198,32 +205,35 @@ def drawn_transitions(text: str) -> set[tuple[str, str]]:
 
 def test_each_reason_is_explained_and_no_other() -> None:
     errors = {error.reason for error in tree(OperatorError)}
-    stories = words_passed_to("Story", 1, *STORIES) | set(Stop) | set(Halt)
-    stories |= words_passed_to("Obstacle", 0, mljob_operator.core.placement)
+    summaries = words_passed_to("StatusSummary", 1, *SUMMARIES) | set(CancelReason) | set(Halt)
+    summaries |= words_passed_to("Blocker", 0, mljob_operator.core.airflow_instance.catalog)
     told = section(API, "Reasons")
-    assert {reason for reason in errors | stories if f"`{reason}`" not in told} == set()
-    assert first_cells(told) <= errors | stories
+    assert {reason for reason in errors | summaries if f"`{reason}`" not in told} == set()
+    assert first_cells(told) <= errors | summaries
 
 
 def test_each_event_reason_is_explained_and_no_other() -> None:
-    modules = (mljob_operator.core.events_of, mljob_operator.job_queue)
-    recorded = words_passed_to("Notice", 1, *modules) | set(mljob_operator.core.events_of.FAILURES)
-    assert recorded == first_cells(section(API, "Events"))
+    events = mljob_operator.core.status.events
+    recorded = words_passed_to("KubeEvent", 1, events, mljob_operator.controllers.mljob.status_writer)
+    assert recorded | set(events.FAILURES) == first_cells(section(API, "Events"))
 
 
 def test_each_condition_is_explained_and_no_other() -> None:
     told = section(API, "Conditions")
-    assert words_passed_to("Wanted", 0, mljob_operator.core.report) == first_cells(told)
-    reasons = words_passed_to("Wanted", 2, mljob_operator.core.report)
+    conditions = mljob_operator.core.status.mljob_conditions
+    assert words_passed_to("DesiredCondition", 0, conditions) == first_cells(told)
+    reasons = words_passed_to("DesiredCondition", 2, conditions)
     assert {reason for reason in reasons if f"`{reason}`" not in told} == set()
 
 
 def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() -> None:
-    module = mljob_operator.core.instance_report
+    module = mljob_operator.core.status.airflow_instance
+    controllers = mljob_operator.controllers.airflow_instance
     told = section(INSTANCES, "Conditions")
-    types = words_passed_to("Wanted", 0, module)
-    reasons = words_passed_to("Wanted", 2, module) | words_passed_to("Readiness", 1, mljob_operator.instances)
-    reasons |= {reason for _, reason in mljob_operator.logins.REASONS} | {AirflowError.reason}
+    types = words_passed_to("DesiredCondition", 0, module)
+    reasons = words_passed_to("DesiredCondition", 2, module)
+    reasons |= words_passed_to("Readiness", 1, controllers.controller)
+    reasons |= {reason for _, reason in controllers.logins.REASONS} | {AirflowError.reason}
     assert types | reasons == first_cells(told)
 
 

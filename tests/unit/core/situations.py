@@ -17,9 +17,17 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mljob_operator.core.access import NAMESPACE_LABEL, Namespace
-from mljob_operator.core.backfill import Backfill, Course, Member, as_one_run
-from mljob_operator.core.decisions import (
+from pydantic.alias_generators import to_camel
+
+from mljob_contract.airflow_instance import AccessRule, Credentials
+from mljob_contract.backfill_marker import Marker
+from mljob_contract.mljob import FINALIZER, MLJobStatus, ReprocessBehavior, StatusSource
+from mljob_contract.run_id import RunId
+from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespace
+from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
+from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.mljob import attempts
+from mljob_operator.core.mljob.decisions import (
     Action,
     AddFinalizer,
     BeginAttempt,
@@ -28,13 +36,13 @@ from mljob_operator.core.decisions import (
     ClearFailed,
     CountRuns,
     Expire,
+    HandleChildren,
     ListTasks,
     LookUpRun,
     NoteRetention,
     Pause,
     ReadQuestions,
     Release,
-    SeeToChildren,
     Store,
     Submit,
     TakeOver,
@@ -42,26 +50,19 @@ from mljob_operator.core.decisions import (
     Wait,
     decide,
 )
-from mljob_operator.core.effort import Effort, Trouble
-from mljob_operator.core.facts import Failure, Question, Report, RunFact, TaskFact, heard_of_run
-from mljob_operator.core.halt import Halt
-from mljob_operator.core.identity import dag_run_id, pin, spec_hash
-from mljob_operator.core.instance import Instance
-from mljob_operator.core.job import Job
-from mljob_operator.core.ledger import Ledger
-from mljob_operator.core.notices import notices
-from mljob_operator.core.outputs import Outputs
-from mljob_operator.core.phases import RunState, TaskState
-from mljob_operator.core.placement import NOWHERE, Surroundings
-from mljob_operator.core.report import report
-from mljob_operator.core.situation import Situation
-from pydantic.alias_generators import to_camel
-
-from mljob_contract.airflow_instance import AccessRule, Credentials
-from mljob_contract.backfill_marker import Marker
-from mljob_contract.mljob import FINALIZER, MLJobStatus, ReprocessBehavior, StatusSource
-from mljob_contract.run_id import RunId
-from mljob_operator.core import attempts
+from mljob_operator.core.mljob.identity import dag_run_id, pin, spec_hash
+from mljob_operator.core.mljob.inputs import Inputs
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.state import State, classify
+from mljob_operator.core.mljob.transient_state import LastError, TransientState
+from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
+from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, TaskFact, heard_of_run
+from mljob_operator.core.run.halt import Halt
+from mljob_operator.core.run.observed_run import ObservedRun
+from mljob_operator.core.run.outputs import Outputs
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.status.build import report
+from mljob_operator.core.status.events import events_of
 
 __all__ = [
     "NOW",
@@ -74,6 +75,7 @@ __all__ = [
     "CountRuns",
     "Expire",
     "Given",
+    "HandleChildren",
     "ListTasks",
     "LookUpRun",
     "MLJob",
@@ -81,18 +83,17 @@ __all__ = [
     "Pause",
     "ReadQuestions",
     "Release",
-    "SeeToChildren",
     "Store",
     "Submit",
     "TakeOver",
     "TriggerCancellation",
     "Wait",
     "ago",
-    "around",
     "attempt",
     "backfill",
     "backfill_job",
     "cancelling",
+    "catalog",
     "decided",
     "ended",
     "error",
@@ -124,7 +125,7 @@ __all__ = [
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
-NO_DEFAULT = NOWHERE
+NO_DEFAULT = NO_AIRFLOW
 """The default Airflow where there is none."""
 
 
@@ -152,12 +153,12 @@ class MLJob:
 
     Attributes:
         spec: As in a manifest.
-        held: Whether the operator's finalizer is on the object.
+        has_finalizer: Whether the operator's finalizer is on the object.
         deleted: When deletion was asked for.
     """
 
     spec: Mapping[str, Any]
-    held: bool = True
+    has_finalizer: bool = True
     deleted: datetime | None = None
     generation: int = 1
     created: datetime = CREATED
@@ -170,7 +171,7 @@ class MLJob:
             "uid": UID,
             "generation": self.generation,
             "resourceVersion": "7",
-            "finalizers": [FINALIZER] if self.held else [],
+            "finalizers": [FINALIZER] if self.has_finalizer else [],
             "creationTimestamp": _text(self.created),
         }
         if self.deleted is not None:
@@ -382,7 +383,7 @@ def run_number(run_id: str) -> int:
 # The run
 
 
-def task(
+def task(  # noqa: PLR0913  # a task has many properties
     task_id: str,
     state: str = "running",
     *,
@@ -435,37 +436,37 @@ def run_event(state: str, read: datetime = JUST_NOW) -> RunFact:
     return RunFact(RunState(state), StatusSource.KAFKA, read, read)
 
 
-def queued(*tasks: TaskFact, **more: Any) -> Ledger:
+def queued(*tasks: TaskFact, **more: Any) -> ObservedRun:
     """Airflow has accepted the run."""
     return _run("queued", tasks, more)
 
 
-def running(*tasks: TaskFact, **more: Any) -> Ledger:
+def running(*tasks: TaskFact, **more: Any) -> ObservedRun:
     """The run is in progress; ``more`` as for :func:`_run`."""
     return _run("running", tasks, more)
 
 
-def succeeded(*tasks: TaskFact, **more: Any) -> Ledger:
+def succeeded(*tasks: TaskFact, **more: Any) -> ObservedRun:
     """The run has reached success, a second ago."""
     return _run("success", tasks, {"end": ago(1), **more})
 
 
-def failed(*tasks: TaskFact, **more: Any) -> Ledger:
+def failed(*tasks: TaskFact, **more: Any) -> ObservedRun:
     """The run has failed, a second ago."""
     return _run("failed", tasks, {"end": ago(1), **more})
 
 
-def unread(*tasks: TaskFact, heard: RunFact | None = None, since: datetime | None = None) -> Ledger:
+def unread(*tasks: TaskFact, heard: RunFact | None = None, since: datetime | None = None) -> ObservedRun:
     """Airflow's REST API has not been asked for the run."""
-    return Ledger(heard=heard, tasks=_by_key(tasks), since=since)
+    return ObservedRun(heard=heard, tasks=_by_key(tasks), since=since)
 
 
-def not_found(*, since: datetime, again: bool = False, after: Ledger | None = None) -> Ledger:
+def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
     """Airflow says that it has no such run, ``again``: twice, long enough apart; ``after`` is what was known before."""
-    return replace(after or Ledger(), missed_at=since, gone=again)
+    return replace(after or ObservedRun(), missed_at=since, not_found=again)
 
 
-def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Ledger:
+def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> ObservedRun:
     """A run as Airflow's REST API has it.
 
     Args:
@@ -478,7 +479,7 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Ledg
     created, start = more.pop("created", QUEUED), more.pop("start", STARTED if state != "queued" else None)
     end, read = more.pop("end", None), more.pop("read", ago(1))
     run = RunFact(RunState(state), StatusSource.REST, end or start or created, read, start, end, created)
-    return Ledger(run=run, tasks=_by_key(tasks), **{"complete": bool(tasks), **more})
+    return ObservedRun(run=run, tasks=_by_key(tasks), **{"complete": bool(tasks), **more})
 
 
 def _by_key(tasks: Sequence[TaskFact]) -> dict[tuple[str, int], TaskFact]:
@@ -496,7 +497,7 @@ def backfill(
     number: int = 1,
     listed: bool = False,
     ended_as: str | None = None,
-) -> Ledger:
+) -> ObservedRun:
     """A backfill as Airflow's REST API has it.
 
     Args:
@@ -521,12 +522,14 @@ def backfill(
         hint = run_event((heard or {}).get(date, state))
         day = datetime.fromisoformat(date).replace(tzinfo=UTC)
         run_id = f"backfill__{date}"
-        members[run_id] = Member(run_id, told, day, number, heard=heard_of_run(told, None, hint) if heard else None)
-    course = Course(made, members, not_created)
-    run = as_one_run(course)
+        members[run_id] = BackfillRun(
+            run_id, told, day, number, heard=heard_of_run(told, None, hint) if heard else None
+        )
+    observed_backfill = ObservedBackfill(made, members, not_created)
+    run = as_one_run(observed_backfill)
     run = run if ended_as is None else replace(run, state=RunState(ended_as))
-    shown = heard_of_run(run, None, as_one_run(course.shown))
-    return Ledger(run=run, heard=shown, course=course, complete=True, listed=listed)
+    shown = heard_of_run(run, None, as_one_run(observed_backfill.shown))
+    return ObservedRun(run=run, heard=shown, observed_backfill=observed_backfill, complete=True, listed=listed)
 
 
 # What this process has tried
@@ -541,9 +544,9 @@ def error(
     failures: int = 1,
     starting: bool = False,
     stalls: bool = False,
-) -> Trouble:
+) -> LastError:
     """What was tried last failed; ``starting``: it was the start of the run."""
-    return Trouble(reason, message, generation, again, failures, starting, stalls)
+    return LastError(reason, message, generation, again, failures, starting, stalls)
 
 
 # What is around the MLJob
@@ -555,7 +558,7 @@ def instance(**spec: Any) -> dict[str, Any]:
     return usable | _camel(spec)
 
 
-def around(
+def catalog(
     *,
     instances: Mapping[str, Mapping[str, Any]] | None = None,
     not_ready: Mapping[str, str] | None = None,
@@ -566,7 +569,7 @@ def around(
     labels: Mapping[str, str] | None = None,
     labels_pending: bool = False,
     logins: Mapping[tuple[str, str], str | None] | None = None,
-) -> Surroundings:
+) -> AirflowCatalog:
     """The Airflows that there are, and the MLJob's namespace.
 
     Args:
@@ -585,7 +588,7 @@ def around(
         for (airflow, secret), why in (logins or {}).items()
     }
     namespace = Namespace(NAMESPACE, {NAMESPACE_LABEL: NAMESPACE, **(labels or {})}, pending=labels_pending)
-    return Surroundings(
+    return AirflowCatalog(
         instances={name: _instance(name, spec) for name, spec in (instances or {}).items()},
         not_ready=not_ready or {},
         own=settings_airflow,
@@ -644,10 +647,10 @@ class Given:
 
     job: MLJob
     status: Stored | Mapping[str, Any] = Stored(None, active=None)
-    run: Ledger = field(default_factory=Ledger)
+    run: ObservedRun = field(default_factory=ObservedRun)
     begun: Numbered | None = None
     restarted: bool = False
-    error: Trouble | None = None
+    error: LastError | None = None
     kept_by: str | None = None
     newest: int | None = None
     counted_at: datetime | None = None
@@ -668,7 +671,7 @@ class Given:
     halt: str | None = None
     refused: bool = False
     vanished: bool = False
-    around: Surroundings = field(default_factory=around)
+    catalog: AirflowCatalog = field(default_factory=catalog)
     outputs: Mapping[str, Any] | None = None
     ui_url: str | None = UI_URL
     now: datetime = NOW
@@ -709,19 +712,19 @@ def stored(before: Given, status: Mapping[str, Any]) -> Given:
 
 def decided(job: MLJob | Given, **known: Any) -> Action:
     """The next action."""
-    return decide(_situation(_given(job, known)))
+    return decide(_state(_given(job, known)))
 
 
 def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
     """The status, as JSON."""
     told = _given(job, known)
     outputs = Outputs(told.outputs) if told.outputs is not None else None
-    return report(_situation(told), ui_url=told.ui_url, outputs=outputs)
+    return report(_state(told), ui_url=told.ui_url, outputs=outputs)
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The Kubernetes Events of the step from one status to another: type, reason, message."""
-    told = notices(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
+    told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]
 
 
@@ -729,18 +732,19 @@ def _given(job: MLJob | Given, known: Mapping[str, Any]) -> Given:
     return replace(job, **known) if isinstance(job, Given) else given(job, **known)
 
 
-def _situation(told: Given) -> Situation:
+def _state(told: Given) -> State:
     job = Job.from_object(told.job.body(status_of(told)))
-    return Situation(
-        job, told.run, _effort(told, job), told.now, PREFIX, around=told.around, absence_withheld=told.vanished
+    known = Inputs(
+        job, told.run, _transient(told, job), told.now, PREFIX, catalog=told.catalog, absence_withheld=told.vanished
     )
+    return classify(known)
 
 
-def _effort(told: Given, job: Job) -> Effort:
+def _transient(told: Given, job: Job) -> TransientState:
     begun = _attempt(told.job, told.begun) if told.begun is not None else attempts.current(job.status)
-    return Effort(
+    return TransientState(
         attempt=None if told.restarted else begun,
-        trouble=told.error,
+        last_error=told.error,
         kept_by=told.kept_by,
         newest=told.newest,
         counted_at=told.counted_at,
@@ -753,7 +757,7 @@ def _effort(told: Given, job: Job) -> Effort:
         cancel_dag_refused=told.cancel_dag_refused,
         cancelled_directly_at=told.cancelled_at,
         retention_noted=told.noted,
-        children_seen_to=told.children_seen,
+        children_handled=told.children_seen,
         looked_up_at=told.looked_up,
         over_since=told.read_at,
         doubt=told.doubt,

@@ -13,8 +13,8 @@ from .situations import (
     Given,
     Wait,
     ago,
-    around,
     attempt,
+    catalog,
     decided,
     ended,
     failed,
@@ -143,17 +143,17 @@ def test_a_run_id_belongs_to_the_object_and_with_once_per_spec_to_the_spec() -> 
 
 
 def test_an_attempt_says_what_it_runs_and_where() -> None:
-    there = around(instances={"prod": instance()}, default="prod", settings_access=[{}])
-    found = begun(given(job(dag_id="score"), around=there))
+    there = catalog(instances={"prod": instance()}, default="prod", settings_access=[{}])
+    found = begun(given(job(dag_id="score"), catalog=there))
     assert (found.dag_id, found.airflow) == ("score", "prod")
 
 
 def test_with_once_a_retry_keeps_the_dag_and_the_airflow_of_the_first_attempt() -> None:
-    there = around(instances={"prod": instance()}, settings_access=[{}])
+    there = catalog(instances={"prod": instance()}, settings_access=[{}])
     changed = job(dag_id="score", airflow_ref={"name": "prod"}, **NEW_RUN)
     was = {"dag_id": "train", "airflow_ref": None}
     first = begun(given(job(dag_id="train", **NEW_RUN), status=retrying(at=ago(10))))
-    retry = begun(given(changed, status=retrying(at=ago(10), ran=was), around=there))
+    retry = begun(given(changed, status=retrying(at=ago(10), ran=was), catalog=there))
     assert (retry.dag_id, retry.airflow, retry.spec_hash) == ("train", "", first.spec_hash)
 
 
@@ -168,13 +168,13 @@ def test_with_once_a_retry_keeps_the_dag_and_the_airflow_of_the_first_attempt() 
     ],
 )
 def test_another_spec_is_one_that_runs_something_else(changes: dict[str, Any]) -> None:
-    there = around(instances={"prod": instance()}, settings_access=[{}])
+    there = catalog(instances={"prod": instance()}, settings_access=[{}])
     changed = job(**{"dag_id": "train", "run_policy": "OnChange"} | changes)
     was = {"dag_id": "train"} | {
         name: {} if name == "conf" else [] if name == "conf_from" else None for name in changes
     }
     ran = {"dag_id": "train"} | {name: value for name, value in was.items() if name != "dag_id"}
-    assert begun(given(changed, status=finished(ran=ran), around=there)).number == 2
+    assert begun(given(changed, status=finished(ran=ran), catalog=there)).number == 2
 
 
 @pytest.mark.parametrize(

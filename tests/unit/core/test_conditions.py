@@ -10,10 +10,10 @@ from .situations import (
     NO_DEFAULT,
     Given,
     ago,
-    around,
     attempt,
     backfill,
     backfill_job,
+    catalog,
     error,
     failed,
     finished,
@@ -116,7 +116,7 @@ def conditions(situation: Given) -> dict[str, tuple[str, str]]:
             id="resumed",
         ),
         pytest.param(
-            given(job(), around=around(not_ready={"": "No answer."})),
+            given(job(), catalog=catalog(not_ready={"": "No answer."})),
             {
                 "Reconciling": ("True", "AirflowInstanceNotReady"),
                 "Stalled": ("False", "AirflowInstanceNotReady"),
@@ -124,17 +124,17 @@ def conditions(situation: Given) -> dict[str, tuple[str, str]]:
             id="waiting for Airflow",
         ),
         pytest.param(
-            given(job(), around=around(default=NO_DEFAULT)),
+            given(job(), catalog=catalog(default=NO_DEFAULT)),
             {"Reconciling": ("True", "NoDefaultAirflow"), "Stalled": ("False", "NoDefaultAirflow")},
             id="waiting for a default Airflow",
         ),
         pytest.param(
-            given(job(), around=around(full=[""])),
+            given(job(), catalog=catalog(full=[""])),
             {"Reconciling": ("True", "ConcurrencyLimit"), "Stalled": ("False", "ConcurrencyLimit")},
             id="waiting for its turn",
         ),
         pytest.param(
-            given(job(), around=around(settings_access=[])),
+            given(job(), catalog=catalog(settings_access=[])),
             {"Reconciling": ("False", "ValidationFailed"), "Stalled": ("True", "ValidationFailed")},
             id="no access rule",
         ),
@@ -161,7 +161,7 @@ def conditions(situation: Given) -> dict[str, tuple[str, str]]:
         pytest.param(
             given(
                 job(),
-                around=around(not_ready={"": "No answer."}),
+                catalog=catalog(not_ready={"": "No answer."}),
                 error=error("ValidationFailed", stalls=True, again=ago(0)),
             ),
             {
@@ -275,7 +275,7 @@ def test_conditions_of_a_backfill(situation: Given, expected: dict[str, tuple[st
             given(
                 job(run_policy="OnChange", generation=2),
                 status=finished(ran=OTHER),
-                around=around(not_ready={"": "No answer."}),
+                catalog=catalog(not_ready={"": "No answer."}),
             ),
             {
                 "Complete": ("True", "Succeeded"),
@@ -289,7 +289,7 @@ def test_conditions_of_a_backfill(situation: Given, expected: dict[str, tuple[st
             given(
                 job(run_policy="OnChange", generation=2),
                 status=finished("Failed", ran=OTHER),
-                around=around(settings_access=[]),
+                catalog=catalog(settings_access=[]),
             ),
             {
                 "Failed": ("True", "TaskFailed"),
@@ -313,7 +313,7 @@ def test_conditions_after_a_change_of_the_spec(situation: Given, expected: dict[
 def test_a_finished_mljob_that_waits_to_run_another_spec_is_not_done_with_that_generation() -> None:
     before = finished(ran=OTHER, observed_generation=1)
     changed, refused = job(run_policy="OnChange", generation=2), job(generation=2)
-    waits = reported(changed, status=before, around=around(not_ready={"": "No answer."}))
+    waits = reported(changed, status=before, catalog=catalog(not_ready={"": "No answer."}))
     assert waits["observedGeneration"] == 1
     assert reported(refused, status=before)["observedGeneration"] == 2
 
@@ -343,7 +343,7 @@ def test_a_condition_says_which_generation_it_speaks_of() -> None:
         pytest.param(given(job(), run=succeeded(listed=True)), {"Complete"}, id="succeeded"),
         pytest.param(given(job(), run=failed(listed=True)), {"Failed", "Stalled"}, id="failed"),
         pytest.param(given(job(suspend=True)), {"Suspended"}, id="suspended"),
-        pytest.param(given(job(), around=around(settings_access=[])), {"Stalled"}, id="stalled"),
+        pytest.param(given(job(), catalog=catalog(settings_access=[])), {"Stalled"}, id="stalled"),
         pytest.param(
             given(job(), run=not_found(since=ago(10), again=True, after=running())), {"Failed", "Stalled"}, id="deleted"
         ),

@@ -7,17 +7,17 @@ import pytest
 from .situations import (
     CancelDirectly,
     Given,
+    HandleChildren,
     ListTasks,
     NoteRetention,
     Release,
-    SeeToChildren,
     Store,
     TriggerCancellation,
     Wait,
     ago,
-    around,
     backfill,
     backfill_job,
+    catalog,
     decided,
     error,
     failed,
@@ -41,7 +41,7 @@ CANCELLED = {"announced": "CancelRequested"}
     ("situation", "expected"),
     [
         pytest.param(
-            given(job(cancel=True), run=failed(), **CANCELLED), SeeToChildren(), id="a cancelled run has ended"
+            given(job(cancel=True), run=failed(), **CANCELLED), HandleChildren(), id="a cancelled run has ended"
         ),
         pytest.param(
             given(job(cancel=True), run=failed(), error=error(again=later(5)), **CANCELLED),
@@ -102,7 +102,7 @@ GONE = not_found(since=ago(10), again=True, after=running())
         pytest.param(given(RETAINED, run=running()), NoteRetention(), id="a run that is retained gets a note"),
         pytest.param(given(RETAINED, run=running(), noted=True), Release(), id="a run that has its note"),
         pytest.param(
-            given(RETAINED, run=running(), around=around(not_ready={"": "No answer."})),
+            given(RETAINED, run=running(), catalog=catalog(not_ready={"": "No answer."})),
             Release(),
             id="no note where Airflow can't be asked",
         ),

@@ -166,17 +166,17 @@ troubles = st.builds(
     starting=st.booleans(),
     stalls=st.booleans(),
 )
-ELSEWHERE = s.around(
+ELSEWHERE = s.catalog(
     instances={"prod": s.instance()}, settings_access=[{}], default="prod", not_ready={"prod": "Check spec.url."}
 )
-surroundings = st.sampled_from(
+catalog = st.sampled_from(
     [
-        s.around(),
-        s.around(),
-        s.around(full=["", "prod"], instances={"prod": s.instance()}, settings_access=[{}]),
-        s.around(not_ready={"": "Check MLJOB_AIRFLOW_URL."}),
-        s.around(settings_airflow=False, default=s.NO_DEFAULT),
-        s.around(settings_access=[{"dags": ["other"]}]),
+        s.catalog(),
+        s.catalog(),
+        s.catalog(full=["", "prod"], instances={"prod": s.instance()}, settings_access=[{}]),
+        s.catalog(not_ready={"": "Check MLJOB_AIRFLOW_URL."}),
+        s.catalog(settings_airflow=False, default=s.NO_DEFAULT),
+        s.catalog(settings_access=[{"dags": ["other"]}]),
         ELSEWHERE,
     ]
 )
@@ -223,7 +223,7 @@ def situations(draw: st.DrawFn) -> Given:
     if draw(st.integers(0, 5)) == 0:
         number = status.attempt.number + 1 if status.attempt is not None else 1
         begun, run = s.attempt(number, run=number), s.unread()
-    return Given(job=job, status=status, run=run, begun=begun, around=draw(surroundings), **known)
+    return Given(job=job, status=status, run=run, begun=begun, catalog=draw(catalog), **known)
 
 
 everywhere = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

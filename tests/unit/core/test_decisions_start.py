@@ -19,8 +19,8 @@ from .situations import (
     Submit,
     Wait,
     ago,
-    around,
     backfill_job,
+    catalog,
     decided,
     ended,
     error,
@@ -100,7 +100,7 @@ TO_CLEAR = submitting(2, history=(ended(1),))
             id="looks for the run of a spec that changed while it was being submitted",
         ),
         pytest.param(
-            given(job(), status=submitting(), unknown_until=ago(1), around=around(full=[""])),
+            given(job(), status=submitting(), unknown_until=ago(1), catalog=catalog(full=[""])),
             LookUpRun(),
             id="looks for a run that may have a place, whatever keeps it from being submitted again",
         ),
@@ -168,18 +168,18 @@ def test_start_the_run_begins_an_attempt(situation: Given, number: int, run: int
             id="before a missing run is looked for again",
         ),
         pytest.param(
-            given(job(), status=submitting(), unknown_until=later(5), around=around(full=[""])),
+            given(job(), status=submitting(), unknown_until=later(5), catalog=catalog(full=[""])),
             later(5),
             id="for a submission that was not answered",
         ),
         pytest.param(
-            given(job(), status=submitting(), unknown_until=ago(1), around=around(not_ready={"": "No answer."})),
+            given(job(), status=submitting(), unknown_until=ago(1), catalog=catalog(not_ready={"": "No answer."})),
             None,
             id="where Airflow can't be asked whether there is a run",
         ),
         pytest.param(given(job(suspend=True, held=False)), None, id="while it is suspended"),
         pytest.param(
-            given(job(pre_running_deadline_seconds=620), status=new(active=ago(600)), around=around(full=[""])),
+            given(job(pre_running_deadline_seconds=620), status=new(active=ago(600)), catalog=catalog(full=[""])),
             later(20),
             id="no longer than preRunningDeadlineSeconds",
         ),
@@ -195,28 +195,28 @@ PROD = {"airflow_ref": {"name": "prod"}}
 @pytest.mark.parametrize(
     ("spec", "there"),
     [
-        pytest.param({}, around(not_ready={"": "No answer."}), id="Airflow is not ready"),
-        pytest.param({}, around(full=[""]), id="Airflow has as many runs as it may"),
-        pytest.param({}, around(settings_access=[{"dags": ["other"]}]), id="no access rule"),
-        pytest.param({}, around(default=NO_DEFAULT), id="no default Airflow"),
-        pytest.param(PROD, around(), id="no such AirflowInstance"),
-        pytest.param(PROD, around(instances={"prod": instance(deleting=True)}), id="an AirflowInstance that goes"),
-        pytest.param({"dag_id": "mljob_cancel"}, around(), id="a DAG of the platform"),
-        pytest.param({"conf": "none"}, around(), id="a spec that can't be read"),
+        pytest.param({}, catalog(not_ready={"": "No answer."}), id="Airflow is not ready"),
+        pytest.param({}, catalog(full=[""]), id="Airflow has as many runs as it may"),
+        pytest.param({}, catalog(settings_access=[{"dags": ["other"]}]), id="no access rule"),
+        pytest.param({}, catalog(default=NO_DEFAULT), id="no default Airflow"),
+        pytest.param(PROD, catalog(), id="no such AirflowInstance"),
+        pytest.param(PROD, catalog(instances={"prod": instance(deleting=True)}), id="an AirflowInstance that goes"),
+        pytest.param({"dag_id": "mljob_cancel"}, catalog(), id="a DAG of the platform"),
+        pytest.param({"conf": "none"}, catalog(), id="a spec that can't be read"),
     ],
 )
 def test_an_obstacle_keeps_a_run_from_being_started(spec: dict[str, Any], there: Any) -> None:
-    assert decided(job(held=False, **spec), around=there) == Wait()
-    assert decided(job(**spec), around=there) == Wait()
+    assert decided(job(held=False, **spec), catalog=there) == Wait()
+    assert decided(job(**spec), catalog=there) == Wait()
 
 
 def test_an_obstacle_keeps_an_announced_run_from_being_submitted() -> None:
-    assert decided(job(), status=submitting(), around=around(not_ready={"": "No answer."})) == Wait()
-    assert decided(job(**PROD), status=submitting(), around=around()) == Wait()
+    assert decided(job(), status=submitting(), catalog=catalog(not_ready={"": "No answer."})) == Wait()
+    assert decided(job(**PROD), status=submitting(), catalog=catalog()) == Wait()
 
 
 def test_an_announced_attempt_keeps_its_airflow_when_there_is_no_default_any_more() -> None:
-    assert decided(job(), status=submitting(), around=around(default=NO_DEFAULT)) == Submit()
+    assert decided(job(), status=submitting(), catalog=catalog(default=NO_DEFAULT)) == Submit()
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from .situations import (
     NO_DEFAULT,
     Given,
     ago,
-    around,
     backfill,
     backfill_job,
     cancelling,
+    catalog,
     decided,
     error,
     failed,
@@ -83,7 +83,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
             id="one retry is left",
         ),
         pytest.param(
-            given(job(), around=around(default=NO_DEFAULT)),
+            given(job(), catalog=catalog(default=NO_DEFAULT)),
             "NoDefaultAirflow",
             ["spec.airflowRef.name", "kubectl get airflowinstances", "mljob.dev/is-default-instance"],
             id="no default Airflow",
@@ -95,25 +95,27 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
             id="no such AirflowInstance",
         ),
         pytest.param(
-            given(job(**PROD), around=around(instances={"prod": instance(deleting=True)})),
+            given(job(**PROD), catalog=catalog(instances={"prod": instance(deleting=True)})),
             "AirflowInstanceNotReady",
             ["AirflowInstance prod", "deleted", "spec.airflowRef.name"],
             id="an AirflowInstance that is being deleted",
         ),
         pytest.param(
-            given(job(**PROD), around=around(instances={"prod": instance(url=7)})),
+            given(job(**PROD), catalog=catalog(instances={"prod": instance(url=7)})),
             "AirflowInstanceNotReady",
             ["AirflowInstance prod", "spec.url"],
             id="an AirflowInstance that can't be read",
         ),
         pytest.param(
-            given(job(**PROD), around=around(instances={"prod": instance()}, not_ready={"prod": "No answer in 5 s."})),
+            given(
+                job(**PROD), catalog=catalog(instances={"prod": instance()}, not_ready={"prod": "No answer in 5 s."})
+            ),
             "AirflowInstanceNotReady",
             ["AirflowInstance prod", "No answer in 5 s."],
             id="an AirflowInstance that is away",
         ),
         pytest.param(
-            given(job(), around=around(not_ready={"": "No answer in 5 s."})),
+            given(job(), catalog=catalog(not_ready={"": "No answer in 5 s."})),
             "AirflowInstanceNotReady",
             ["operator's settings", "No answer in 5 s."],
             id="the Airflow of the settings is away",
@@ -127,14 +129,14 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
         pytest.param(
             given(
                 job(**PROD),
-                around=around(instances={"prod": instance(access=[{"dags": ["other"]}])}, labels={"tier": "gold"}),
+                catalog=catalog(instances={"prod": instance(access=[{"dags": ["other"]}])}, labels={"tier": "gold"}),
             ),
             "ValidationFailed",
             ["AirflowInstance prod", "namespace team-a", "tier=gold", "'train'", "spec.access", "dags: [train]"],
             id="no access rule of an AirflowInstance",
         ),
         pytest.param(
-            given(job(), around=around(settings_access=[{"dags": ["other"]}])),
+            given(job(), catalog=catalog(settings_access=[{"dags": ["other"]}])),
             "ValidationFailed",
             ["namespace team-a", "MLJOB_AIRFLOW_ACCESS", "dags: [train]"],
             id="no access rule of the settings",
@@ -142,7 +144,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
         pytest.param(
             given(
                 job(),
-                around=around(
+                catalog=catalog(
                     settings_access=[{"namespaceSelector": {"matchLabels": {"tier": "gold"}}}], labels_pending=True
                 ),
             ),
@@ -153,7 +155,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
         pytest.param(
             given(
                 job(**PROD),
-                around=around(
+                catalog=catalog(
                     instances={"prod": instance(access=[{"credentials": {"tokenSecretRef": {"name": "team-a"}}}])}
                 ),
             ),
@@ -164,7 +166,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
         pytest.param(
             given(
                 job(**PROD),
-                around=around(
+                catalog=catalog(
                     instances={"prod": instance(access=[{"credentials": {"tokenSecretRef": {"name": "team-a"}}}])},
                     logins={("prod", "team-a"): "Secret team-a is not there."},
                 ),
@@ -176,7 +178,7 @@ def says(situation: Given, phase: str, reason: str, words: list[str]) -> None:
         pytest.param(
             given(
                 job(**PROD),
-                around=around(
+                catalog=catalog(
                     instances={"prod": instance(maxActiveRuns=2, access=[{"maxActiveRuns": 1}])}, full=["prod"]
                 ),
             ),
@@ -342,14 +344,14 @@ FIT = task("fit", started=ago(60))
             id="the AirflowInstance is gone",
         ),
         pytest.param(
-            given(job(), run=running(), around=around(settings_airflow=False)),
+            given(job(), run=running(), catalog=catalog(settings_airflow=False)),
             "Running",
             "AirflowInstanceNotFound",
             ["MLJOB_AIRFLOW_URL"],
             id="the settings name no Airflow any more",
         ),
         pytest.param(
-            given(job(), run=GONE, vanished=True, around=around(not_ready={"": "RunsVanished"})),
+            given(job(), run=GONE, vanished=True, catalog=catalog(not_ready={"": "RunsVanished"})),
             "Running",
             "RunsVanished",
             ["no such run", "each minute", "platform"],

@@ -259,4 +259,4 @@ class TestAbsence:
 
     def test_a_run_that_is_there_was_not_missed(self) -> None:
         observed_run = observe(missed(running(), at(0), None), answer(RUNNING, 1))
-        assert (observed_run.missed_at, missed(observed_run, at(4), None).gone) == (None, False)
+        assert (observed_run.missed_at, missed(observed_run, at(4), None).not_found) == (None, False)

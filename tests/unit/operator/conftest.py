@@ -233,7 +233,7 @@ class World:
     @property
     def told(self) -> list[str]:
         """Reasons of the Events so far."""
-        return [notice.reason for _, notice in self.jobs.events_of]
+        return [notice.reason for _, notice in self.jobs.kube_events]
 
 
 @pytest.fixture

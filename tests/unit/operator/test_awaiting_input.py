@@ -49,7 +49,7 @@ async def test_the_status_says_what_is_asked_and_where_to_answer(world: World, r
         f"Task approve waits for a person's answer (0/2 tasks finished): Deploy churn? Answer at {waiting.url}"
     )
     assert world.told[-1] == "AwaitingInput"
-    assert waiting.url in world.jobs.events_of[-1][1].message
+    assert waiting.url in world.jobs.kube_events[-1][1].message
 
 
 async def test_it_is_asked_for_and_told_once_for_each_wait(world: World, run: FakeRun) -> None:

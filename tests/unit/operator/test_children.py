@@ -32,7 +32,7 @@ async def test_by_default_they_go_on_and_an_event_names_them(world: World, how: 
     assert world.airflow.only_run().state is RunState.FAILED
     assert child.state is RunState.QUEUED
     assert world.told.count("ChildrenLeft") == 1
-    (notice,) = [notice for _, notice in world.jobs.events_of if notice.reason == "ChildrenLeft"]
+    (notice,) = [notice for _, notice in world.jobs.kube_events if notice.reason == "ChildrenLeft"]
     assert "manual__child of DAG days" in notice.message
     assert "spec.cancellation.children" in notice.message
 
@@ -44,7 +44,7 @@ async def test_what_came_from_a_secret_is_not_told_with_the_id_of_a_run(world: W
     world.airflow.queue("days", "manual__hunter2", {})
     world.airflow.only_run().children = [Child("days", "manual__hunter2", True)]
     await world.delete()
-    (notice,) = [notice for _, notice in world.jobs.events_of if notice.reason == "ChildrenLeft"]
+    (notice,) = [notice for _, notice in world.jobs.kube_events if notice.reason == "ChildrenLeft"]
     assert "hunter2" not in notice.message
     assert "of DAG days" in notice.message
 

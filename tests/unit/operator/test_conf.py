@@ -154,7 +154,7 @@ class TestConf:
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
         assert world.status.reason == "ValidationFailed"
-        everything = f"{world.jobs.objects} {world.jobs.events_of} {caplog.text}"
+        everything = f"{world.jobs.objects} {world.jobs.kube_events} {caplog.text}"
         assert "hunter2" not in everything
         assert "spec.conf.password" in everything
 

@@ -56,7 +56,7 @@ class TestAnOrphan:
     async def test_it_is_reported_once_and_goes_on(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         run = stray(world)
         await minutes(world, 4)
-        (notice,) = world.operator.events_of
+        (notice,) = world.operator.kube_events
         assert (notice.type, notice.reason) == ("Warning", "OrphanedRun")
         assert f"Run {run.run_id} of DAG train goes on in the Airflow of the operator's settings" in notice.message
         assert "MLJob team-a/churn is gone" in notice.message
@@ -68,7 +68,7 @@ class TestAnOrphan:
         run = stray(cancelling)
         await minutes(cancelling)
         assert run.state is RunState.FAILED
-        (notice,) = cancelling.operator.events_of
+        (notice,) = cancelling.operator.kube_events
         assert "The operator cancels it." in notice.message
         await minutes(cancelling, 1)
         assert orphaned(cancelling) == 0
@@ -79,7 +79,7 @@ class TestAnOrphan:
         await world.look()
         await world.later(59)
         await world.look()
-        assert not world.operator.events_of
+        assert not world.operator.kube_events
 
     async def test_the_run_of_an_mljob_that_was_there_before_under_the_same_name(self, cancelling: World) -> None:
         run = stray(cancelling)
@@ -189,21 +189,21 @@ class TestWhatIsNone:
         change(run)
         await minutes(cancelling)
         assert "cancel" not in cancelling.airflow.calls
-        assert not cancelling.operator.events_of
+        assert not cancelling.operator.kube_events
 
     async def test_a_run_in_a_namespace_that_another_operator_watches(self, cancelling: World) -> None:
         cancelling.namespaces = ("team-b",)
         cancelling.start()
         stray(cancelling)
         await minutes(cancelling)
-        assert not cancelling.operator.events_of
+        assert not cancelling.operator.kube_events
 
     async def test_the_run_of_an_mljob(self, cancelling: World) -> None:
         await cancelling.apply()
         await begin(cancelling)
         await minutes(cancelling)
         assert active(cancelling) == 1
-        assert not cancelling.operator.events_of
+        assert not cancelling.operator.kube_events
 
     async def test_the_run_that_an_mljob_is_about_to_take_over(self, cancelling: World) -> None:
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
@@ -227,7 +227,7 @@ class TestWhatIsNone:
         cancelling.airflow.clear(first)
         await minutes(cancelling)
         assert first.state is RunState.QUEUED
-        assert not cancelling.operator.events_of
+        assert not cancelling.operator.kube_events
 
     async def test_nothing_is_concluded_while_the_api_server_does_not_answer(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
@@ -256,7 +256,7 @@ class TestRetained:
         await minutes(cancelling)
         assert newest(cancelling).state is RunState.RUNNING
         assert newest(cancelling).note == "MLJob team-a/churn, deleted with deletionPolicy Retain"
-        assert not cancelling.operator.events_of
+        assert not cancelling.operator.kube_events
 
     async def test_its_deletion_does_not_wait_for_airflow(
         self, cancelling: World, caplog: pytest.LogCaptureFixture

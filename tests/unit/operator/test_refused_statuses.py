@@ -38,7 +38,7 @@ async def test_what_it_was_made_of_is_dropped_counted_and_told_once(world: World
     assert world.done == [1], "its offset is committed"
     assert world.told.count("StatusRefused") == 1
     assert refused == [1]
-    notice = next(notice for _, notice in world.jobs.events_of if notice.reason == "StatusRefused")
+    notice = next(notice for _, notice in world.jobs.kube_events if notice.reason == "StatusRefused")
     assert notice.type == "Warning"
     assert "422" in notice.message
 

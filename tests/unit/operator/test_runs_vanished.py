@@ -207,7 +207,7 @@ class TestTheAirflowInstance:
         assert "5 of the 5 MLJobs" in prod.ready.message
         assert "kubectl annotate airflowinstance prod --overwrite mljob.dev/accept-vanished-runs=" in prod.ready.message
         assert ("prod", "Warning", "RunsVanished") in [
-            (name, n.type, n.reason) for name, n in prod.instance_objects.events_of
+            (name, n.type, n.reason) for name, n in prod.instance_objects.kube_events
         ]
 
     async def test_is_ready_when_the_runs_are_found_again(self, prod: Cluster) -> None:

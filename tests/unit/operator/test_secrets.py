@@ -56,7 +56,7 @@ async def end(world: World, state: RunState = RunState.FAILED) -> None:
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
     """All that has left the operator, but for what went to Airflow."""
     statuses = [body.get("status") for body in world.jobs.objects.values()]
-    told = [notice.message for _, notice in world.jobs.events_of]
+    told = [notice.message for _, notice in world.jobs.kube_events]
     return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
 
 

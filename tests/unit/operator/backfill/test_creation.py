@@ -35,7 +35,7 @@ class TestCreating:
         assert counts(world) == BackfillRuns(total=4, queued=4)
         assert world.status.dag_run_url == "http://airflow/dags/days/backfills"
         assert world.has_finalizer
-        assert [notice.message for _, notice in world.jobs.events_of] == [
+        assert [notice.message for _, notice in world.jobs.kube_events] == [
             "Submitted backfill 1 of DAG days: http://airflow/dags/days/backfills"
         ]
 

@@ -105,7 +105,7 @@ async def test_wrong_credentials_are_the_teams_trouble_alone(world: Platform) ->
     world.jobs.create("other", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="team-b")
     await world.see_all()
     assert world.jobs.objects["team-b", "other"]["status"]["phase"] == "Queued"
-    assert [n.reason for name, n in world.instance_objects.events_of if name == "prod"] == ["Ready", "Unauthorized"]
+    assert [n.reason for name, n in world.instance_objects.kube_events if name == "prod"] == ["Ready", "Unauthorized"]
 
 
 async def test_a_team_whose_credentials_are_known_to_be_wrong_is_bound_to_nothing(world: Platform) -> None:

@@ -40,7 +40,7 @@ async def test_of_two_defaults_the_newest_counts_and_both_say_so(world: Platform
     assert world.status.airflow_instance == "newer"
     assert world.instance_says("prod", "DefaultInstance")[:2] == ("False", "SeveralDefaults")
     assert world.instance_says("newer", "DefaultInstance")[:2] == ("True", "SeveralDefaults")
-    assert {name for name, notice in world.instance_objects.events_of if notice.reason == "SeveralDefaults"} == {
+    assert {name for name, notice in world.instance_objects.kube_events if notice.reason == "SeveralDefaults"} == {
         "prod",
         "newer",
     }

@@ -53,7 +53,7 @@ async def test_a_secret_is_rotated_and_what_waits_goes_on(world: Platform) -> No
     await world.look_after("prod")
     assert world.instance_says("prod")[:2] == ("True", "Ready")
     assert world.status.phase is Phase.QUEUED
-    assert [n.reason for name, n in world.instance_objects.events_of if name == "prod"] == [
+    assert [n.reason for name, n in world.instance_objects.kube_events if name == "prod"] == [
         "Ready",
         "Unauthorized",
         "Ready",
@@ -114,7 +114,7 @@ async def test_http_to_another_host_is_said_and_blocks_nothing(world: Platform) 
     assert world.instance_says("prod")[:2] == ("True", "Ready")
     await world.run_in("prod")
     assert world.status.phase is Phase.QUEUED
-    assert [n.reason for name, n in world.instance_objects.events_of if name == "prod"] == ["Ready", "PlainHttp"]
+    assert [n.reason for name, n in world.instance_objects.kube_events if name == "prod"] == ["Ready", "PlainHttp"]
 
 
 async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,5 +26,5 @@ async def test_a_run_is_an_orphan_in_neither() -> None:
             await feed.pass_once()
         await world.later(5)
     assert run.state is RunState.RUNNING
-    assert not world.operator.events_of
+    assert not world.operator.kube_events
     await world.queue.close()

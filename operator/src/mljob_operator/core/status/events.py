@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
 from ..mljob.cancellation import CancelReason
+from ..mljob.pausing import RESUMING
 from ..run.children import Child, in_words
 from ..run.halt import Halt
 from ..run.states import TERMINAL_PHASES
 
 NORMAL = "Normal"
 WARNING = "Warning"
+MAX_NOTE = 1024
+"""Characters of an Event's text: the API server's limit."""
 MAX_RUNS_TOLD = 5
 """Runs of a backfill that failed at once and are told of one by one."""
 
 FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
 """Reasons of a failure that its Event has too: they are the MLJob's own, not its run's."""
 _NO_TROUBLE = frozenset(
-    {"Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
+    {RESUMING, "Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
 )
 
 
@@ -93,7 +96,7 @@ def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> l
                 "may run their DAGs.",
             )
         )
-    return [KubeEvent(notice.type, notice.reason, notice.message[:1024]) for notice in told]
+    return [KubeEvent(notice.type, notice.reason, notice.message[:MAX_NOTE]) for notice in told]
 
 
 def _condition(status: MLJobStatus, kind: str) -> Condition | None:
@@ -101,34 +104,38 @@ def _condition(status: MLJobStatus, kind: str) -> Condition | None:
 
 
 def _phase_change(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    message = (new.message or "")[:1024]
+    resumed = old.phase is Phase.SUSPENDED
     match new.phase:
-        case Phase.QUEUED | Phase.RUNNING if old.phase is Phase.SUSPENDED:
-            return [KubeEvent(NORMAL, "Resumed", "The backfill goes on.")]
+        case Phase.QUEUED | Phase.RUNNING if resumed:
+            events = [KubeEvent(NORMAL, "Resumed", "The backfill goes on.")]
+        case Phase.PENDING if resumed:
+            events = [KubeEvent(NORMAL, "Resumed", "The MLJob is not suspended any more."), *_trouble(new)]
         case Phase.RUNNING:
             what = "the first run of the backfill" if new.backfill else f"run {new.dag_run_id}"
-            return [KubeEvent(NORMAL, "Running", f"Airflow started {what}.")]
+            events = [KubeEvent(NORMAL, "Running", f"Airflow started {what}.")]
         case Phase.SUCCEEDED:
-            return [KubeEvent(NORMAL, "Succeeded", message)]
+            events = [KubeEvent(NORMAL, "Succeeded", _message(new))]
         case Phase.FAILED:
-            reason = new.reason if new.reason in FAILURES else None
-            return [KubeEvent(WARNING, reason or "Failed", message)]
+            events = [KubeEvent(WARNING, (new.reason if new.reason in FAILURES else None) or "Failed", _message(new))]
         case Phase.CANCELLING:
-            return [KubeEvent(NORMAL, "Cancelling", message)]
+            events = [KubeEvent(NORMAL, "Cancelling", _message(new))]
         case Phase.CANCELLED:
-            return [KubeEvent(NORMAL, "Cancelled", message)]
+            events = [KubeEvent(NORMAL, "Cancelled", _message(new))]
         case Phase.SUSPENDED:
-            return [KubeEvent(NORMAL, "Suspended", message)]
-        case Phase.PENDING if old.phase is Phase.SUSPENDED:
-            return [KubeEvent(NORMAL, "Resumed", "The MLJob is not suspended any more."), *_trouble(new)]
+            events = [KubeEvent(NORMAL, "Suspended", _message(new))]
         case _:
-            return _trouble(new)
+            events = _trouble(new)
+    return events
+
+
+def _message(status: MLJobStatus) -> str:
+    return (status.message or "")[:MAX_NOTE]
 
 
 def _trouble(new: MLJobStatus) -> list[KubeEvent]:
     if new.reason in _NO_TROUBLE:
         return []
-    return [KubeEvent(WARNING, new.reason or "", (new.message or "")[:1024])]
+    return [KubeEvent(WARNING, new.reason or "", _message(new))]
 
 
 def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
@@ -142,7 +149,7 @@ def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         instances = f" ({task.input.instances} instances)" if (task.input.instances or 0) > 1 else ""
         where = f" Answer at {task.input.url}" if task.input.url else ""
         text = f"Task {task.task_id}{instances} waits for a person's answer{subject}"
-        told.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:1024]))
+        told.append(KubeEvent(NORMAL, "AwaitingInput", f"{text[:800]}{where}"[:MAX_NOTE]))
     return told
 
 
@@ -162,7 +169,9 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
         instances = f" ({task.mapped.states.get('failed', 0)} of {task.mapped.total} instances)" if task.mapped else ""
         told.append(
             KubeEvent(
-                WARNING, "TaskFailed", f"Task {task.task_id}{instances} failed at try {task.try_number}{error}"[:1024]
+                WARNING,
+                "TaskFailed",
+                f"Task {task.task_id}{instances} failed at try {task.try_number}{error}"[:MAX_NOTE],
             )
         )
     return told
@@ -182,4 +191,4 @@ def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
                 f"{len(failed)} runs have failed, from {failed[0].dag_run_id} to {failed[-1].dag_run_id}",
             )
         ]
-    return [KubeEvent(WARNING, "RunFailed", f"Run {run.dag_run_id} failed: {run.url}"[:1024]) for run in failed]
+    return [KubeEvent(WARNING, "RunFailed", f"Run {run.dag_run_id} failed: {run.url}"[:MAX_NOTE]) for run in failed]

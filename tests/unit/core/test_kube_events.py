@@ -8,11 +8,11 @@ import pytest
 
 from .situations import (
     ago,
-    around,
     attempt,
     backfill,
     backfill_job,
     cancelling,
+    catalog,
     error,
     events,
     failed,
@@ -403,7 +403,7 @@ def test_a_cancellation_from_beginning_to_end() -> None:
             id="an error that is repeated",
         ),
         pytest.param(
-            given(job(), around=around(full=[""])), given(job(), around=around()), id="a place that becomes free"
+            given(job(), catalog=catalog(full=[""])), given(job(), catalog=catalog()), id="a place that becomes free"
         ),
         pytest.param(
             given(job(cancel=True), status=cancelling("CancelRequested"), run=running()),
