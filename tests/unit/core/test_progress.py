@@ -103,14 +103,14 @@ def test_failed_tasks_are_kept_first(tasks: int, failed: int) -> None:
     ]
     summary = summarise(fold(ObservedRun(), facts), URL)
     assert (len(summary.tasks), summary.counts.total) == (tasks + failed, tasks + failed)
-    kept = within_bounds(summary.tasks, 30 * 1024)
+    kept = within_bounds(summary.entries, 30 * 1024)
     assert len(kept) <= MAX_TASKS
-    if any(task.state == "success" for task in kept):
-        assert {f"failed_{i:03}" for i in range(failed)} <= {task.task_id for task in kept}
+    if any(entry.status.state == "success" for entry in kept):
+        assert {f"failed_{i:03}" for i in range(failed)} <= {entry.status.task_id for entry in kept}
 
 
 def test_no_room_is_no_tasks() -> None:
-    assert within_bounds(summarise(listed(rest("fit", TaskState.RUNNING)), URL).tasks, -5) == []
+    assert within_bounds(summarise(listed(rest("fit", TaskState.RUNNING)), URL).entries, -5) == []
 
 
 def test_metrics_that_json_has_no_number_for_are_left_out() -> None:

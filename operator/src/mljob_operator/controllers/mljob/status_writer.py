@@ -22,6 +22,7 @@ from ...core.status.events import WARNING, KubeEvent, events_of
 from ...core.status.messages import MAX_MESSAGE
 from ...core.status.news import is_significant
 from ...core.status.patches import merge_patch
+from ...core.status.tasks import TaskEntries
 from ...core.text.storable import cut
 from ...errors import OperatorError, Refused
 from ...logs import redacted_logger
@@ -141,10 +142,12 @@ class StatusWriter:
             log.warning("%s/%s: event %s was not recorded: %s", *job.key, notice.reason, error, extra=extra(job.key))
 
 
-def difference(state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction) -> Patch | None:
+def difference(
+    state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, entries: TaskEntries
+) -> Patch | None:
     """What of the status is to be stored; None: the stored status says it all."""
     job = state.job
-    status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction)
+    status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, entries=entries)
     patch = merge_patch(job.stored_status, status)
     if not patch:
         return None

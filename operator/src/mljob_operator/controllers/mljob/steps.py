@@ -169,7 +169,11 @@ class Steps:
         redaction = await self._reconciler.redaction(state)
         assert worker.known is not None
         patch = difference(
-            state, worker.known.outputs, ui_url=self._reconciler.ui_url(state.run.airflow), redaction=redaction
+            state,
+            worker.known.outputs,
+            ui_url=self._reconciler.ui_url(state.run.airflow),
+            redaction=redaction,
+            entries=worker.entries,
         )
         if patch is None:
             worker.refined_at = None

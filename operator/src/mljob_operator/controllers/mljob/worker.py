@@ -19,6 +19,7 @@ from ...core.run.halt import Halt
 from ...core.run.observed_run import LONG_AGO, fold, observe
 from ...core.run.run_key import RunKey
 from ...core.run.states import TERMINAL_PHASES
+from ...core.status.tasks import TaskEntries
 
 Done = Callable[[], None]
 
@@ -53,6 +54,7 @@ class MLJobWorker:
         known: What is known of the MLJob; None: it is not known, and is to be read.
         state: The state at the end of the last step; None: no step has ended since the MLJob was last learned of.
         inbox: What has arrived since the last step.
+        entries: Entries of tasks that were made for the last status.
         disbelieved: Events that Airflow has contradicted, as far as they are counted.
         done: To be called when the facts in the inbox are stored.
         owed: The same, of facts that are folded and not stored yet.
@@ -69,6 +71,7 @@ class MLJobWorker:
     known: TrackedJob | None = None
     state: State | None = None
     inbox: Inbox = field(default_factory=Inbox)
+    entries: TaskEntries = field(default_factory=TaskEntries)
     disbelieved: frozenset[EventId] = frozenset()
     done: list[Done] = field(default_factory=list)
     owed: list[Done] = field(default_factory=list)

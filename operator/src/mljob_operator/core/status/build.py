@@ -21,7 +21,7 @@ from .disclosure import disclosed
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import StatusSummary
-from .tasks import TaskSummary, within_bounds
+from .tasks import TaskEntries, TaskEntry, TaskSummary, within_bounds
 from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
@@ -32,7 +32,12 @@ SLACK = 256
 
 
 def report(
-    state: State, *, ui_url: str | None, outputs: Outputs | None = None, redaction: Redaction = OPEN
+    state: State,
+    *,
+    ui_url: str | None,
+    outputs: Outputs | None = None,
+    redaction: Redaction = OPEN,
+    entries: TaskEntries | None = None,
 ) -> dict[str, Any]:
     """The status to be stored, as JSON.
 
@@ -41,9 +46,10 @@ def report(
         ui_url: Where people find the Airflow that has the run; None: that is not known any more.
         outputs: What the run published; None: the outputs that are stored stand.
         redaction: What must not be shown.
+        entries: Entries of tasks that were made for an earlier status of the MLJob.
     """
     state, outputs = disclosed(state, outputs, redaction)
-    context = _context(state, ui_url)
+    context = _context(state, ui_url, entries)
     story = summarise(context)
     old = state.current.status
     status = old.model_copy(
@@ -57,21 +63,23 @@ def report(
     )
     status = _completed(context, _closed(context, status, story), story)
     conditions = transition(old.conditions, conditions_of(state, story), state.job.generation, state.now)
-    return _within_bounds(status.model_copy(update={"conditions": conditions}))
+    return _within_bounds(status.model_copy(update={"conditions": conditions}), context.tasks)
 
 
-def _context(state: State, ui_url: str | None) -> Context:
+def _context(state: State, ui_url: str | None, entries: TaskEntries | None) -> Context:
     url = None
     if state.current.submitted:
         url = state.current.status.dag_run_url if ui_url is None else workload(state.job).url(ui_url, state.run)
-    return Context(state, _tasks(state.current.status, state.observed_run, url), url)
+    return Context(state, _tasks(state.current.status, state.observed_run, url, entries), url)
 
 
-def _tasks(old: MLJobStatus, observed_run: ObservedRun, url: str | None) -> TaskSummary | None:
+def _tasks(
+    old: MLJobStatus, observed_run: ObservedRun, url: str | None, entries: TaskEntries | None
+) -> TaskSummary | None:
     """None keeps the stored list: after a restart a few events know less than the status that was written before."""
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
-    return summarise_tasks(observed_run, url)
+    return summarise_tasks(observed_run, url, entries)
 
 
 def _verdict(state: State, story: StatusSummary) -> dict[str, Any]:
@@ -111,7 +119,6 @@ def _of_tasks(context: Context, story: StatusSummary) -> dict[str, Any]:
             "percent": tasks.percent if totals else None,
             "current_task": tasks.current_task,
             "task_counts": tasks.counts,
-            "tasks": tasks.tasks,
             "tasks_omitted": None,
         }
     if story.phase in TERMINAL_PHASES or state.stage is Stage.ENDED:
@@ -176,15 +183,16 @@ def _whole(at: datetime | None) -> datetime | None:
     return at.replace(microsecond=0) if at else None
 
 
-def _within_bounds(status: MLJobStatus) -> dict[str, Any]:
-    """The status as JSON, with as many tasks as there is room for beside the rest."""
-    tasks = status.tasks or []
+def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
+    """The status as JSON, with as many tasks as there is room for beside the rest. Without ``tasks``, the tasks of the stored status stand."""
+    entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _as_json(status.model_copy(update={"tasks": None, "tasks_omitted": None}))
-    kept = within_bounds(tasks, MAX_STATUS_BYTES - stored_size(data) - SLACK)
-    omitted = (status.tasks_omitted or 0) + len(tasks) - len(kept)
-    return data | _as_json(
-        MLJobStatus.model_construct(tasks=kept if status.tasks is not None else None, tasks_omitted=omitted or None)
-    )
+    kept = within_bounds(entries, MAX_STATUS_BYTES - stored_size(data) - SLACK)
+    if tasks is not None or status.tasks is not None:
+        data["tasks"] = [entry.content for entry in kept]
+    if omitted := (status.tasks_omitted or 0) + len(entries) - len(kept):
+        data["tasksOmitted"] = omitted
+    return data
 
 
 def _as_json(status: MLJobStatus) -> dict[str, Any]:

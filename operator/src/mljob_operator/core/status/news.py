@@ -7,7 +7,7 @@ is when exactly it came about. That is a refinement: it rides along with the nex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ REFINEMENT_WAITS = timedelta(seconds=5)
 """As long as the change feed's interval: where no event tells a task's start, it is in the status about as late."""
 
 _TIMES = frozenset({"lastEventTime", "statusSource", "startTime"})
+_TASKS = frozenset({"tasks"})
 _TASK_TIMES = frozenset({"startTime", "endTime"})
 _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
@@ -23,17 +24,24 @@ def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a reader learns more from the new status than exact times of what the old one says already."""
     # Of several tasks that run, the one that started last is the current one: that another one is follows from times alone.
     one_task = old.get("currentTask") == new.get("currentTask")
-    return _said(old, one_task) != _said(new, one_task)
+    return _said(old, one_task) != _said(new, one_task) or _tasks_differ(old.get("tasks"), new.get("tasks"))
 
 
 def _said(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
     unsaid = _TIMES if one_task else _TIMES | _OF_CURRENT_TASK
-    said = _without(status, unsaid)
+    said = _without(status, unsaid | _TASKS)
     said["conditions"] = [_without(condition, unsaid) for condition in status.get("conditions") or ()]
-    # In the order of their ids: they are listed in that of their starts.
-    tasks = sorted(status.get("tasks") or (), key=lambda task: str(task["taskId"]))
-    said["tasks"] = [_without(task, _TASK_TIMES) for task in tasks]
     return said
+
+
+def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
+    """Whether tasks differ in more than times. Their sequence follows from times too: they are listed in the order in which they started."""
+    before = {task["taskId"]: task for task in old or ()}
+    after = {task["taskId"]: task for task in new or ()}
+    return before.keys() != after.keys() or any(
+        task != before[task_id] and _without(task, _TASK_TIMES) != _without(before[task_id], _TASK_TIMES)
+        for task_id, task in after.items()
+    )
 
 
 def _without(value: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from mljob_contract.mljob import (
@@ -55,6 +56,66 @@ _LOUDEST = (
 
 
 @dataclass(frozen=True, slots=True)
+class TaskEntry:
+    """One entry of ``status.tasks``.
+
+    Attributes:
+        facts: The task instances that the entry shows; empty for an entry of a stored status.
+        status: The entry.
+        content: The entry as JSON.
+        size: Bytes of the entry in etcd, a little too many.
+        importance: A smaller value is kept first where there is no room for all entries.
+        place: Where the entry stands in the list: in the order in which tasks started.
+    """
+
+    facts: tuple[TaskFact, ...]
+    status: TaskStatus
+    content: dict[str, Any]
+    size: int
+    importance: tuple[int, float, str]
+    place: tuple[bool, float, str]
+
+    @classmethod
+    def of(cls, status: TaskStatus, facts: tuple[TaskFact, ...] = ()) -> TaskEntry:
+        """An entry with everything that follows from it."""
+        return cls(
+            facts,
+            status,
+            status.model_dump(mode="json", by_alias=True, exclude_none=True),
+            _size(status),
+            _importance(status),
+            (status.start_time is None, _time(status.start_time), status.task_id),
+        )
+
+
+class TaskEntries:
+    """The entries of a run's tasks. An entry is made once, and again when one of its task instances has changed."""
+
+    def __init__(self) -> None:
+        self._run_url: str | None = None
+        self._known: dict[str, TaskEntry] = {}
+
+    def of(self, facts: Iterable[TaskFact], run_url: str | None) -> list[TaskEntry]:
+        """One entry for each task id; ``run_url`` is the run's page in Airflow, to link each task's log."""
+        by_task: dict[str, list[TaskFact]] = defaultdict(list)
+        for fact in facts:
+            by_task[fact.task_id].append(fact)
+        before = self._known if run_url == self._run_url else {}
+        self._run_url = run_url
+        self._known = {
+            task_id: entry
+            if (entry := before.get(task_id)) is not None and _are_identical(entry.facts, group)
+            else TaskEntry.of(_entry(task_id, group, run_url), tuple(group))
+            for task_id, group in by_task.items()
+        }
+        return list(self._known.values())
+
+
+def _are_identical(known: tuple[TaskFact, ...], facts: list[TaskFact]) -> bool:
+    return len(known) == len(facts) and all(a is b for a, b in zip(known, facts, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSummary:
     """What the status says of a run's tasks.
 
@@ -62,33 +123,39 @@ class TaskSummary:
         progress: Finished of all, ``3/5``; None while nothing is known.
         percent: 0 to 100, running tasks counted by their own reports.
         current_task: The task that runs, or started last where several do.
-        tasks: One entry for each task id, all of them.
+        entries: One entry for each task id, all of them.
     """
 
     counts: TaskCounts
     progress: str | None
     percent: int | None
     current_task: str | None
-    tasks: list[TaskStatus]
+    entries: list[TaskEntry]
+
+    @property
+    def tasks(self) -> list[TaskStatus]:
+        """The entries' content."""
+        return [entry.status for entry in self.entries]
 
 
-def summarise(observed_run: ObservedRun, run_url: str | None) -> TaskSummary:
-    """The observed run's tasks for the status; ``run_url`` is the run's page in Airflow, to link each task's log."""
+def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntries | None = None) -> TaskSummary:
+    """A run's tasks for the status.
+
+    Args:
+        observed_run: What is known of the run.
+        run_url: The run's page in Airflow, to link each task's log.
+        entries: Entries that were made for an earlier status of the same run.
+    """
     facts = list(observed_run.tasks.values())
     states = Counter(fact.shown_state for fact in facts)
     counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
     finished = sum(n for state, n in states.items() if state in FINISHED_TASK)
-
-    by_task: dict[str, list[TaskFact]] = defaultdict(list)
-    for fact in facts:
-        by_task[fact.task_id].append(fact)
-
     return TaskSummary(
         counts=counts,
         progress=f"{finished}/{len(facts)}" if facts else None,
         percent=int(100 * (finished + sum(map(_own_progress, facts))) / len(facts)) if facts else None,
         current_task=_current(facts),
-        tasks=[_entry(task_id, group, run_url) for task_id, group in by_task.items()],
+        entries=(entries if entries is not None else TaskEntries()).of(facts, run_url),
     )
 
 
@@ -214,16 +281,16 @@ def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
     )
 
 
-def within_bounds(entries: Sequence[TaskStatus], room: int) -> list[TaskStatus]:
+def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
     """Drop what matters least until the rest fits into ``room`` bytes, and put that in the order in which tasks started."""
     room = min(room, MAX_TASKS_BYTES)
-    kept: list[TaskStatus] = []
-    for entry in sorted(entries, key=_importance):
-        room -= _size(entry)
+    kept: list[TaskEntry] = []
+    for entry in sorted(entries, key=lambda entry: entry.importance):
+        room -= entry.size
         if room < 0 or len(kept) == MAX_TASKS:
             break
         kept.append(entry)
-    return sorted(kept, key=lambda entry: (entry.start_time is None, _time(entry.start_time), entry.task_id))
+    return sorted(kept, key=lambda entry: entry.place)
 
 
 def _importance(entry: TaskStatus) -> tuple[int, float, str]:
