@@ -47,11 +47,11 @@ def setting(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Setti
     return Settings()
 
 
-@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
-def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, catalog: str) -> None:
+@pytest.mark.parametrize("wrapped", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
+def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, wrapped: str) -> None:
     login = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET}
     given = login | SASL | {"HTTP_PORT": "8081", "NAMESPACES": "a,b"}
-    assert setting(monkeypatch, {name: catalog.format(value) for name, value in given.items()}) == setting(
+    assert setting(monkeypatch, {name: wrapped.format(value) for name, value in given.items()}) == setting(
         monkeypatch, given
     )
 

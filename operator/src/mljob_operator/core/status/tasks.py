@@ -63,7 +63,7 @@ class TaskEntry:
         facts: The task instances that the entry shows; empty for an entry of a stored status.
         status: The entry.
         content: The entry as JSON.
-        size: Bytes of the entry in etcd, a little too many.
+        size: Bytes of the entry in etcd.
         importance: A smaller value is kept first where there is no room for all entries.
         place: Where the entry stands in the list: in the order in which tasks started.
     """
@@ -78,11 +78,12 @@ class TaskEntry:
     @classmethod
     def of(cls, status: TaskStatus, facts: tuple[TaskFact, ...] = ()) -> TaskEntry:
         """An entry with everything that follows from it."""
+        content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return cls(
             facts,
             status,
-            status.model_dump(mode="json", by_alias=True, exclude_none=True),
-            _size(status),
+            content,
+            stored_size(content) + len(","),
             _importance(status),
             (status.start_time is None, _time(status.start_time), status.task_id),
         )
@@ -302,20 +303,6 @@ def _importance(entry: TaskStatus) -> tuple[int, float, str]:
     else:
         group = 3
     return group, -_time(entry.end_time or entry.start_time), entry.task_id
-
-
-def _size(entry: TaskStatus) -> int:
-    """Bytes of the entry in etcd, a little too many."""
-    size = 190 + stored_size([entry.task_id, entry.log_url])
-    if entry.error is not None:
-        size += 40 + stored_size([entry.error.type, entry.error.message])
-    if entry.metrics:
-        size += 20 + stored_size(entry.metrics)
-    if entry.input is not None:
-        size += 60 + stored_size([entry.input.subject, entry.input.url])
-    if entry.mapped is not None:
-        size += 80 + 28 * len(entry.mapped.states) + 8 * len(entry.mapped.failed_indexes or ())
-    return size
 
 
 def _seconds(at: datetime | None) -> datetime | None:
