@@ -348,7 +348,6 @@ def test_a_retry_waits_from_the_end_that_airflow_tells() -> None:
     assert decided(job(**CLEAR), run=failed(listed=True, end=ago(4)), status=status) == Wait(later(6))
 
 
-@pytest.mark.xfail(strict=True, reason="the task that ran when the run was deleted is the current one again")
 def test_no_task_of_a_deleted_run_is_the_current_one() -> None:
     gone = not_found(since=ago(10), again=True, after=running(task("fit")))
     first = reported(job(**CLEAR), run=gone)

@@ -185,7 +185,6 @@ def test_take_stock(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 
-@pytest.mark.xfail(strict=True, reason="the wait is until 11:59:59: the verdict's time, which has come")
 def test_a_verdict_that_is_due_is_stored_while_the_tasks_can_not_be_read() -> None:
     assert decided(job(), run=succeeded(read=ago(31)), error=error(again=later(5))) == Store()
 

@@ -763,9 +763,6 @@ def test_the_message_tells_when_the_next_attempt_begins() -> None:
     assert told == due == "12:00:06"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the message counts from the last that is known of the run, 11:50:20, not from the end"
-)
 def test_the_message_tells_when_the_next_attempt_begins_after_a_deleted_run() -> None:
     told, due = announced_and_due(given(job(backoff_limit=1), run=GONE))
     assert due == "12:00:10"

@@ -336,7 +336,8 @@ def collect_results(s: State) -> Action | None:
     if not s.job.has_finalizer or observed_run.listed or observed_run.not_found:
         return None
     if _in_the_future(s, s.retry_at):
-        return Wait(_soonest(s.retry_at, s.ending.verdict_at))
+        # The verdict waits for the results no longer than until its own time.
+        return None if s.stage is Stage.ENDED else Wait(_soonest(s.retry_at, s.ending.verdict_at))
     if transient.over_since is None or transient.looked_up_at is None:
         return ListTasks()
     again_at = transient.looked_up_at + LIST_AGAIN_AFTER

@@ -121,7 +121,7 @@ def _of_tasks(context: Context, story: StatusSummary) -> dict[str, Any]:
             "task_counts": tasks.counts,
             "tasks_omitted": None,
         }
-    if story.phase in TERMINAL_PHASES or state.stage is Stage.ENDED:
+    if not state.current.open or state.stage is Stage.ENDED:
         new["current_task"] = None
     return new
 
@@ -139,7 +139,7 @@ def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJo
         return status
     entry = closing(context)
     failed = story.reason == "RetryBackoff"
-    return attempts.close(status, entry.phase, entry.reason, entry.message, _ended_at(state), failed=failed)
+    return attempts.close(status, entry.phase, entry.reason, entry.message, context.ended_at, failed=failed)
 
 
 def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
@@ -153,12 +153,7 @@ def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> M
         return status.model_copy(update={"completion_time": _whole(run.end)}) if known and run is not None else status
     failed = story.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
     count = (status.failed_attempts or 0) + 1 if failed else status.failed_attempts
-    return status.model_copy(update={"completion_time": _whole(_ended_at(state)), "failed_attempts": count})
-
-
-def _ended_at(state: State) -> datetime:
-    run = state.observed_run.run
-    return (run.end or run.at) if run is not None and run.ended else state.now
+    return status.model_copy(update={"completion_time": _whole(context.ended_at), "failed_attempts": count})
 
 
 def _submit_time(state: State) -> datetime | None:

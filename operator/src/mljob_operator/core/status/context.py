@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..mljob.state import State
 from .tasks import TaskSummary
@@ -25,6 +26,12 @@ class Context:
     def of_tasks(self) -> str:
         """How many tasks have finished, to end a sentence with; empty where that is not known."""
         return f" ({self.tasks.progress} tasks finished)" if self.tasks and self.tasks.progress else ""
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the run ended; now, where the run is gone, or never was."""
+        run = self.state.observed_run.run
+        return (run.end or run.at) if run is not None and run.ended else self.state.now
 
     @property
     def last_error(self) -> str:

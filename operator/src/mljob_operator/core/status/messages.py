@@ -189,9 +189,7 @@ def _ended(context: Context) -> StatusSummary:
     failure = closing(context)
     limit, failures = state.job.spec.backoff_limit, (state.job.status.failed_attempts or 0) + 1
     if not state.job.deleting and failures <= limit:
-        run = state.observed_run.run
-        ended_at = (run.end or run.at) if run is not None else state.now
-        at = ended_at.replace(microsecond=0) + attempts.retry_delay(failures)
+        at = context.ended_at.replace(microsecond=0) + attempts.retry_delay(failures)
         return _retry(context, failure.message, failures, at)
     if limit:
         return StatusSummary(
