@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivery, fold, memory, plot, polling, push
+from benchmarks import delivery, fold, memory, plot, polling, push, step
 from benchmarks.bench_stack import DIRECTORY, MeasurementError, bench_stack
 from benchmarks.delivery import LABELS, MEASURES, VARIANTS
 from benchmarks.servers import ServerError
@@ -21,7 +21,8 @@ from devstack.errors import StackError
 from devstack.progress import elapsed, say
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("delivery", "push", "polling", "memory", "fold")
+PARTS = ("delivery", "push", "polling", "memory", "fold", "step")
+WITHOUT_STACK = {"fold", "step"}
 
 
 def main() -> int:
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str, Any]:
     results: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": _machine()}
-    if parts != {"fold"}:
+    if parts - WITHOUT_STACK:
         say(f"Starting a stack for the benchmarks in {DIRECTORY.relative_to(ROOT)}")
         with bench_stack() as bench:
             pushed = polled = None
@@ -94,6 +95,8 @@ def _measure(parts: set[str], *, quick: bool, picture: Path | None) -> dict[str,
                 plot.draw(pushed, polled, picture / "latency.svg")
     if "fold" in parts:
         results["fold"] = fold.measure().as_json()
+    if "step" in parts:
+        results["step"] = step.measure().as_json()
     results["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     return results
 
@@ -134,6 +137,10 @@ def _print_table(results: dict[str, Any]) -> None:
         row = results["fold"]
         print(
             f"{'fold':<28}{row['events_per_second']:>11,} events/s, {row['time_ratio']} times as long as json.loads alone"
+        )
+    for tasks, row in results.get("step", {}).items():
+        print(
+            f"{f'step, {tasks} tasks':<28}{row['cpu_us']:>11,} us of CPU, {row['ratio']} times as long as its JSON alone"
         )
     if "memory" in results:
         figures = ", ".join(f"{name}: {value}" for name, value in results["memory"].items())

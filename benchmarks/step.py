@@ -1,0 +1,212 @@
+"""The CPU time of one step of an MLJob: an event comes in, and a status patch goes out.
+
+The step is the operator's own, from the worker's inbox to the patch, with stand-ins for the network: an API server that merges the patch, and no Airflow. The
+floor is the JSON that no operator can do without: encoding the patch, and decoding the API server's answer. The clock is the process's CPU time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from devstack.progress import step
+from mljob_contract.mljob import FINALIZER, StatusSource
+from mljob_operator.controllers.mljob.conf_sources import ConfSources
+from mljob_operator.controllers.mljob.reconciler import Reconciler
+from mljob_operator.controllers.mljob.status_writer import StatusWriter
+from mljob_operator.controllers.mljob.steps import Steps
+from mljob_operator.controllers.mljob.worker import MLJobWorker
+from mljob_operator.core.airflow_instance.admission import Limits
+from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
+from mljob_operator.core.mljob.attempts import next_run
+from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.run.facts import Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.ports import Airflows, JobStore, Meter, SourceChanges
+
+SIZES = (5, 100)
+"""Tasks of the MLJob."""
+STEPS = 300
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """CPU time of a step, in microseconds: the 10th percentile, which the machine's other work disturbs least.
+
+    Attributes:
+        operator: The whole step, by the MLJob's number of tasks.
+        floor: Encoding its patch and decoding the answer, likewise.
+    """
+
+    operator: Mapping[int, float]
+    floor: Mapping[int, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """The rounded figures by number of tasks."""
+        return {
+            str(tasks): {
+                "cpu_us": round(self.operator[tasks]),
+                "floor_us": round(self.floor[tasks]),
+                "ratio": round(self.operator[tasks] / self.floor[tasks], 1),
+            }
+            for tasks in self.operator
+        }
+
+
+def measure(steps: int = STEPS) -> Result:
+    """Measure steps of MLJobs of each size."""
+    operator, floor = {}, {}
+    with step("step", f"{steps} steps of MLJobs with {' and '.join(map(str, SIZES))} tasks"):
+        for tasks in SIZES:
+            operator[tasks], floor[tasks] = asyncio.run(_measured(tasks, steps))
+    return Result(operator, floor)
+
+
+async def _measured(tasks: int, steps: int) -> tuple[float, float]:
+    clock, server = _Clock(), _Server(_object())
+    airflows, jobs = cast("Airflows", _NoAirflow()), cast("JobStore", server)
+    reconciler = Reconciler(airflows, jobs, clock, prefix="mljob", cancel_fallback=timedelta(seconds=20), process="p")
+    sources = ConfSources(cast("SourceChanges", None), lambda _: None)
+    writer = StatusWriter(jobs, cast("Meter", _NoMeter()))
+    taker, worker = Steps(reconciler, jobs, writer, sources, clock), MLJobWorker(lambda _: None)
+    job = Job.from_object(server.body)
+    worker.begin(job, reconciler.transient(job))
+    key, run = job.key, reconciler.state(_known(worker)).run
+    started = RunFact(RunState.RUNNING, StatusSource.REST, clock(), clock(), start=clock(), created=clock())
+    facts = tuple(_fact(number, clock) for number in range(tasks))
+    worker.inbox.snapshots.append((run, Snapshot(clock(), run=started, tasks=facts, complete=True)))
+    await taker.take(key, worker)
+    took, floors = [], []
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(steps):
+            clock.now += timedelta(milliseconds=10)
+            worker.inbox.facts.append(({run}, _fact(number % tasks, clock, progress=number % 100 / 100)))
+            server.seconds = 0.0
+            began = time.process_time()
+            await taker.take(key, worker)
+            took.append(time.process_time() - began - server.seconds)
+            floors.append(server.floor)
+    finally:
+        gc.enable()
+    assert server.writes >= steps, f"only {server.writes} of {steps} steps wrote a status"
+    return _tenth(took), _tenth(floors)
+
+
+def _tenth(seconds: list[float]) -> float:
+    return sorted(seconds)[len(seconds) // 10] * 1e6
+
+
+def _known(worker: MLJobWorker) -> Any:
+    assert worker.known is not None
+    return worker.known
+
+
+def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
+    now = clock()
+    return TaskFact(
+        task_id=f"task_{number:03}",
+        map_index=-1,
+        try_number=1,
+        state=TaskState.RUNNING,
+        source=StatusSource.KAFKA if progress else StatusSource.REST,
+        at=now,
+        seen=now,
+        start=_BEGAN + timedelta(seconds=number),
+        confirmed=True,
+        progress=Report(1, now, progress=progress),
+        metrics=Report(1, now, metrics={"loss": 1 / (1 + progress)}),
+    )
+
+
+def _object() -> dict[str, Any]:
+    """An MLJob whose run is submitted."""
+    meta = {"namespace": "team-a", "name": "churn", "uid": "5f2f", "generation": 1, "resourceVersion": "1"}
+    meta |= {"creationTimestamp": _BEGAN.isoformat(), "finalizers": [FINALIZER]}
+    body = {"metadata": meta, "spec": {"dagId": "train", "conf": {"epochs": 3}}}
+    job = Job.from_object(body)
+    attempt = next_run(job, "mljob", 1, airflow="")
+    status = {"attempts": 1, "dagId": "train", "dagRunId": attempt.run_id, "specHash": spec_hash(job.spec)}
+    status |= {"phase": "Queued", "reason": "Submitted", "message": "", "submittedBy": "p", "observedGeneration": 1}
+    return body | {"status": status | {"submitTime": _BEGAN.isoformat(), "activeSince": _BEGAN.isoformat()}}
+
+
+class _Clock:
+    now = _BEGAN
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class _Server:
+    """The API server: merges each patch.
+
+    Attributes:
+        seconds: CPU time that it took for the last request, which is not the operator's.
+        floor: Of that, encoding the patch and decoding the answer.
+    """
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        self.writes = 0
+        self.seconds = self.floor = 0.0
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        began = time.process_time()
+        self.writes += 1
+        meta = self.body["metadata"] | {"resourceVersion": str(self.writes + 1)}
+        self.body = self.body | {"metadata": meta, "status": _merged(self.body.get("status", {}), patch)}
+        answer = json.dumps(self.body)
+        floor = time.process_time()
+        json.dumps(patch)
+        decoded = json.loads(answer)
+        ended = time.process_time()
+        self.floor = ended - floor
+        self.seconds += ended - began
+        return Job.from_object(decoded)
+
+    async def record(self, *_: object) -> None:
+        """Events are not counted here."""
+
+    async def get(self, *_: object) -> None:
+        raise AssertionError("nothing is read anew")
+
+
+def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396."""
+    merged = dict(old)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name) or {}, value) if isinstance(value, Mapping) else value
+    return merged
+
+
+class _NoAirflow:
+    """An Airflow that nobody has to ask."""
+
+    def catalog(self, namespace: str) -> AirflowCatalog:
+        return AirflowCatalog()
+
+    def limits(self, airflow: str) -> Limits:
+        return Limits(None, ())
+
+    def ui_url(self, airflow: str) -> str:
+        return "https://airflow.example.com"
+
+
+class _NoMeter:
+    """Counts nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
