@@ -40,7 +40,7 @@ CHECKED = {"console", "sh", "yaml", "json", "python", "ini"}
 WITHOUT_MEANING = {"text", "mermaid"}
 """What a program printed, and diagrams: nobody types them in. A test of its own compares the diagram of phases with the code."""
 
-OTHER_PROGRAMS = {".", "alias", "acls", "curl", "docker", "done", "for", "jq", "oc"}
+OTHER_PROGRAMS = {".", "alias", "acls", "cosign", "curl", "docker", "done", "for", "gh", "jq", "oc"}
 """Of these, only the shell's syntax is checked."""
 
 KUBERNETES = {"configmap", "crd", "deployment", "events", "namespace", "secret"}
