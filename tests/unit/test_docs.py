@@ -32,6 +32,8 @@ from mljob_contract.airflow_instance import AirflowInstanceSpec, AirflowInstance
 from mljob_contract.mljob import KIND, MLJobSpec, MLJobStatus, Phase
 from mljob_operator.adapters.metrics import Metrics
 from mljob_operator.core.mljob.cancellation import CancelReason
+from mljob_operator.core.mljob.decisions import POLICIES
+from mljob_operator.core.mljob.state import Stage
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.states import TRANSITIONS
 from mljob_operator.errors import AirflowError, OperatorError
@@ -327,3 +329,20 @@ def test_the_site_keeps_links_between_pages_and_drops_those_to_other_files() -> 
 def test_alerts_are_explained_one_by_one() -> None:
     text = (OPERATIONS / "alerts.md").read_text()
     assert set(re.findall(r"\{alert: (\w+)", text)) == first_cells(section(text, "Alerts"))
+
+
+def test_the_stages_and_their_policies_are_listed_as_they_are() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    shared = re.search(r"\*\*After an attempt\*\* stands for (.*?)\.\n", text, re.DOTALL)
+    assert shared is not None
+    rows = re.findall(r"^\| (\w+) \| [^|]+ \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+    told = {
+        stage: [*names(shared[1] if "After an attempt" in policies else ""), *names(policies)]
+        for stage, policies in rows
+        if stage in set(Stage)
+    }
+    assert told == {str(stage): [policy.__name__ for policy in POLICIES[stage]] for stage in Stage}
+
+
+def names(text: str) -> list[str]:
+    return re.findall(r"`(\w+)`", text)
