@@ -422,6 +422,8 @@ class MLJobController:
         """An MLJob is gone, or has nothing more to do."""
         self._reconciler.drop(key)
         self._conf_sources.follow(key, ())
+        for keys in self._backfills.values():
+            keys.discard(key)
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""
@@ -439,7 +441,7 @@ class MLJobController:
         dag = state.run.airflow, state.run.dag_id
         if state.job.is_backfill and state.current.active:
             self._backfills[dag].add(key)
-        elif key in self._backfills.get(dag, ()):
+        elif dag in self._backfills:
             self._backfills[dag].discard(key)
             if not self._backfills[dag]:
                 del self._backfills[dag]
