@@ -40,7 +40,7 @@ def test_a_conf_that_is_too_deep_is_said_to_be_and_nobody_else_notices(tenants: 
     eventually(
         lambda: told(tenants, name, "reason") == "ValidationFailed", "it is told", evidence=tenants.operator.log_end
     )
-    assert told(tenants, name, "message").startswith(f"spec.conf is nested {levels} levels deep, and may be 32.")
+    assert told(tenants, name, "message").startswith(f"spec.conf is nested {levels} levels deep, over the limit of 32.")
     tenants.operator.stop()
     tenants.operator.start()
     jobs.submit(f"fine-{levels}", "parity_branch")

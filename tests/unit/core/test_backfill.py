@@ -215,7 +215,7 @@ class TestReport:
     def test_failed_runs_that_were_run_again_before_that_was_told_have_failed(self) -> None:
         story = backfill_status.failed_runs(observed_backfill(member(1, SUCCESS), of=backfill(completed=LATER)))
         assert (story.phase, story.reason) == (Phase.FAILED, "BackfillRunsFailed")
-        assert "run again, by hand or by another backfill, or deleted" in story.message
+        assert "somebody or another backfill has run them again, or they were deleted" in story.message
 
     def test_an_hourly_date_has_its_time(self) -> None:
         at = FIRST + timedelta(hours=5)

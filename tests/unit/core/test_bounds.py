@@ -39,11 +39,11 @@ def test_levels_are_objects_and_lists_inside_each_other(value: object, depth: in
     ("conf", "says"),
     [
         (nested(MAX_CONF_LEVELS), None),
-        (nested(MAX_CONF_LEVELS + 1), "is nested 33 levels deep, and may be 32"),
-        (nested(9_990), "is nested 9990 levels deep, and may be 32"),
+        (nested(MAX_CONF_LEVELS + 1), "is nested 33 levels deep, over the limit of 32"),
+        (nested(9_990), "is nested 9990 levels deep, over the limit of 32"),
         ({"a": "x" * (MAX_CONF_BYTES - 8)}, None),
-        ({"a": "x" * (MAX_CONF_BYTES - 7)}, "takes 262145 bytes as JSON, and may take 262144"),
-        ({"a": "ä" * (MAX_CONF_BYTES // 2)}, "takes 262152 bytes as JSON, and may take 262144"),
+        ({"a": "x" * (MAX_CONF_BYTES - 7)}, "takes 262145 bytes as JSON, over the limit of 262144"),
+        ({"a": "ä" * (MAX_CONF_BYTES // 2)}, "takes 262152 bytes as JSON, over the limit of 262144"),
         ({"a": "\ud800"}, None),
     ],
     ids=["at the depth", "too deep", "very deep", "at the size", "too large", "too large in UTF-8", "half a pair"],
@@ -80,11 +80,11 @@ class TestSources:
         with pytest.raises(ValueError, match=f"^Secret warehouse: .*{says}"):
             merged({}, [Source(data={"more.json": text}, **SOURCE)])
 
-    def test_all_of_it_together_is_refused_with_what_it_is_made_of(self) -> None:
+    def test_all_of_it_together_is_refused_and_the_message_names_each_source(self) -> None:
         sources = [Source(data={"a": "x" * 200_000}, **SOURCE), Source("ConfigMap more", {"b": "x" * 200_000}, False)]
         said = excess(merged({"c": 1}, sources), sources)
         assert said is not None
-        assert "made of spec.conf, Secret warehouse, ConfigMap more takes 400021 bytes" in said
+        assert "merged from spec.conf, Secret warehouse, ConfigMap more takes 400021 bytes" in said
         assert excess(merged({"c": 1}, sources[:1]), sources[:1]) is None
 
 

@@ -58,7 +58,7 @@ class TestSpec:
             ("train", "spec.dagId is missing"),
             ({"dagId": "my dag"}, "spec.dagId: String should match pattern .*, not 'my dag'"),
             ({"dagId": 7}, "spec.dagId: Input should be a valid string, not 7"),
-            ({"dagId": "train", "conf": nested(300)}, "spec.conf is nested 300 levels deep, and may be 32"),
+            ({"dagId": "train", "conf": nested(300)}, "spec.conf is nested 300 levels deep, over the limit of 32"),
             ({"dagId": "train", "conf": {"a": "x" * 2**20}}, "spec.conf takes 1048584 bytes as JSON"),
             ({"dagId": "train", "conf": [1]}, "spec.conf: Input should be a valid dictionary"),
             (

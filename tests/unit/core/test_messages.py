@@ -326,7 +326,7 @@ FIT = task("fit", started=ago(60))
             given(job(), run=running(heard=run_event("success"))),
             "Running",
             "EndUnconfirmed",
-            ["success", "confirms"],
+            ["success", "confirm the end"],
             id="an event tells of the end",
         ),
         pytest.param(
@@ -340,7 +340,7 @@ FIT = task("fit", started=ago(60))
             given(job(), status=under_way(airflow="prod"), run=running()),
             "Running",
             "AirflowInstanceNotFound",
-            ["AirflowInstance prod", "Create it again"],
+            ["AirflowInstance prod", "Create the AirflowInstance again"],
             id="the AirflowInstance is gone",
         ),
         pytest.param(
@@ -354,7 +354,7 @@ FIT = task("fit", started=ago(60))
             given(job(), run=GONE, vanished=True, catalog=catalog(not_ready={"": "RunsVanished"})),
             "Running",
             "RunsVanished",
-            ["no such run", "each minute", "platform"],
+            ["does not have the run", "each minute", "platform"],
             id="many runs are missing",
         ),
     ],
@@ -619,7 +619,7 @@ def test_an_mljob_that_is_stopped_before_it_has_a_run(
             given(backfill_job(suspend=True), run=backfill(RUNS)),
             "Running",
             "Suspending",
-            ["paused"],
+            ["pausing the backfill"],
             id="to be paused",
         ),
         pytest.param(
@@ -640,8 +640,8 @@ def test_an_mljob_that_is_stopped_before_it_has_a_run(
             given(backfill_job(), status=under_way(phase="Suspended"), run=backfill(RUNS, paused=True)),
             "Suspended",
             "Resuming",
-            ["go on"],
-            id="to go on",
+            ["resuming the backfill"],
+            id="to be resumed",
         ),
         pytest.param(
             given(backfill_job(), run=backfill({"2025-12-01": "success", "2025-12-02": "success"}, listed=True)),
@@ -688,7 +688,7 @@ def test_an_mljob_that_is_stopped_before_it_has_a_run(
             given(backfill_job(), run=backfill(completed=ago(1), listed=True)),
             "Failed",
             "BackfillEmpty",
-            ["backfill 7", "without a run"],
+            ["backfill 7", "without any run"],
             id="it has no runs",
         ),
         pytest.param(
@@ -719,7 +719,7 @@ def test_runs_that_are_run_again_after_they_failed_do_not_change_the_end() -> No
             id="too late with runPolicy Once",
         ),
         pytest.param(
-            given(job(conf="none"), run=running()), ["spec.conf", "'none'", "Change the spec"], id="unreadable"
+            given(job(conf="none"), run=running()), ["spec.conf", "'none'", "Correct the spec"], id="unreadable"
         ),
     ],
 )

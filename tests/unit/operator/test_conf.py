@@ -137,7 +137,7 @@ class TestConf:
             (
                 "2h",
                 {"type": "integer"},
-                "'2h' is not of type 'integer' (a duration is a number there; if it counts seconds, 7200 for two hours)",
+                "'2h' is not of type 'integer' (write the duration as a number; in seconds, two hours are 7200)",
             ),
             ("many", {"type": "integer"}, "'many' is not of type 'integer'."),
         ],

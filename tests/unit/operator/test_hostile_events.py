@@ -128,7 +128,7 @@ class TestAnEndThatIsNotTrue:
         world.airflow.down = True
         await world.tell(event("extract", TaskState.SUCCESS, seconds=1), end_told(world))
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "EndUnconfirmed")
-        assert "when Airflow confirms it. Airflow is down" in (world.status.message or "")
+        assert "to confirm the end. Airflow is down" in (world.status.message or "")
         assert world.status.progress == "1/2", "what events say is shown"
         for _ in range(20):
             await world.later(30)

@@ -20,7 +20,7 @@ from .runs import active, begin, edit, end, newest, runs
 
 DEEP = {"dagId": "train", "conf": nested(300)}
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
-    "a conf of 300 levels": (DEEP, "spec.conf is nested 300 levels deep, and may be 32"),
+    "a conf of 300 levels": (DEEP, "spec.conf is nested 300 levels deep, over the limit of 32"),
     "a conf of 1 MiB": ({"dagId": "train", "conf": {"a": "x" * 2**20}}, "spec.conf takes 1048584 bytes as JSON"),
     "the year 0": (
         {
@@ -53,7 +53,7 @@ class TestNew:
         await world.see_all()
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ValidationFailed")
         assert says in (world.status.message or "")
-        assert "Change the spec to have it run." in (world.status.message or "")
+        assert "Correct the spec to run the MLJob." in (world.status.message or "")
         assert (world.condition("Stalled"), world.condition("Reconciling")) == ("True", "False")
         assert world.status.observed_generation == 1
         assert world.told == ["ValidationFailed"]

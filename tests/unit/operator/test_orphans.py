@@ -58,8 +58,10 @@ class TestAnOrphan:
         await minutes(world, 4)
         (notice,) = world.operator.kube_events
         assert (notice.type, notice.reason) == ("Warning", "OrphanedRun")
-        assert f"Run {run.run_id} of DAG train goes on in the Airflow of the operator's settings" in notice.message
-        assert "MLJob team-a/churn is gone" in notice.message
+        assert (
+            f"Run {run.run_id} of DAG train is in progress in the Airflow of the operator's settings" in notice.message
+        )
+        assert "MLJob team-a/churn was deleted" in notice.message
         assert [r.levelname for r in caplog.records if r.message == notice.message] == ["WARNING"]
         assert orphaned(world) == 1
         assert "cancel" not in world.airflow.calls

@@ -125,7 +125,7 @@ def test_of_import_errors_only_that_of_the_dags_file_is_told(
             400,
             "Invalid input for param epochs: '2h' is not of type 'integer'",
             ValidationFailed,
-            "'2h' is not of type 'integer'. (a duration is a number there; if it counts seconds, 7200 for two hours.) Change spec.conf",
+            "'2h' is not of type 'integer'. (write the duration as a number; in seconds, two hours are 7200.) Change spec.conf",
             id="a duration",
         ),
         pytest.param(

@@ -59,13 +59,13 @@ def reported(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
     what_next = (
         "The operator cancels it."
         if cancelled
-        else "Cancel it in Airflow; with operator.orphanedRuns: Cancel in the chart's values the operator does that."
+        else "Cancel it in Airflow, or set operator.orphanedRuns to Cancel in the chart's values so that the operator cancels orphaned runs."
     )
     return KubeEvent(
         WARNING,
         "OrphanedRun",
-        f"Run {run.run_id} of DAG {run.dag_id} goes on in {where}, and no MLJob follows it: MLJob {key[0]}/{key[1]} is gone, or has another run. "
-        f"The run was submitted late, or its cancellation was given up. {what_next}",
+        f"Run {run.run_id} of DAG {run.dag_id} is in progress in {where}, and no MLJob follows it: MLJob {key[0]}/{key[1]} was deleted or has another run. "
+        f"The submission reached Airflow late, or the operator gave up cancelling the run. {what_next}",
     )
 
 

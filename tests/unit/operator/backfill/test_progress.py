@@ -67,7 +67,7 @@ class TestFollowing:
         assert counts(world) == BackfillRuns(total=2, queued=2, not_created=2)
         await end(world, RunState.SUCCESS, *runs(world, 2))
         assert world.status.message == (
-            "All 2 runs succeeded; 2 runs of the range were there already (reprocessBehavior)."
+            "All 2 runs succeeded; 2 runs of the range existed already (reprocessBehavior)."
         )
 
     async def test_with_nothing_to_run_it_has_succeeded(self, world: World) -> None:
@@ -167,7 +167,7 @@ class TestFollowing:
         await world.restart()
         await world.look()
         assert (world.status.phase, counts(world).total) == (Phase.QUEUED, 0)
-        assert world.status.message == "Airflow is making the runs of backfill 1."
+        assert world.status.message == "Airflow is creating the runs of backfill 1."
         world.airflow.runs |= kept
         world.clock.tick(30)
         await world.look()

@@ -58,7 +58,7 @@ class TestSuspending:
         await edit(world, suspend=False)
         assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "Resuming")
         assert (world.condition("Suspended"), world.condition("Reconciling")) == ("True", "True")
-        assert world.status.message == "The backfill is to go on. Airflow is down for pause_backfill"
+        assert world.status.message == "The operator is resuming the backfill. Airflow is down for pause_backfill"
         await world.restart()
         await world.later(60)
         assert not world.airflow.backfills.made[1].paused

@@ -119,7 +119,7 @@ class AirflowCatalog:
 
 def misfit(problem: str) -> Blocker:
     """What in the spec doesn't fit the API keeps a run from being started, wherever it would go."""
-    return Blocker("ValidationFailed", f"{problem}. Change the spec to have it run.", stalls=True)
+    return Blocker("ValidationFailed", f"{problem}. Correct the spec to run the MLJob.", stalls=True)
 
 
 def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
@@ -150,8 +150,8 @@ def _missing(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | No
     if (instance := catalog.instances.get(airflow)) is None:
         return Blocker(
             "AirflowInstanceNotFound",
-            f"There is no AirflowInstance {airflow!r} (spec.airflowRef). Correct the name, or create it: "
-            "`kubectl get airflowinstances` lists those that are there.",
+            f"There is no AirflowInstance {airflow!r} (spec.airflowRef). Correct the name, or create the "
+            "AirflowInstance. `kubectl get airflowinstances` lists the existing ones.",
         )
     if instance.deleting:
         return Blocker(
@@ -166,7 +166,7 @@ def _misfit(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | Non
     instance = catalog.instances.get(airflow)
     if instance is None or instance.problem is None:
         return None
-    text = f"AirflowInstance {airflow} is not ready. {instance.problem}. Its spec has to be changed."
+    text = f"AirflowInstance {airflow} is not ready. {instance.problem}. Correct the spec of the AirflowInstance."
     return Blocker("AirflowInstanceNotReady", text)
 
 

@@ -120,13 +120,13 @@ def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
     if (over := CONF.excess(conf)) is None:
         return None
     parts = ", ".join(["spec.conf", *(source.what for source in sources)])
-    return f"The conf that is made of {parts} {over}. Make it smaller, or put what is large where the DAG can read it and name that place here."
+    return f"The conf merged from {parts} {over}. Make the conf smaller, or store large values where the DAG can read them and put their location into the conf."
 
 
 def _object(source: Source, key: str, text: str) -> dict[str, Any]:
     if len(text) > CONF.size:
         raise ValueError(
-            f"{source.what}: the value of {key} has {len(text)} characters, and a conf may take {CONF.size} bytes"
+            f"{source.what}: the value of {key} has {len(text)} characters, and a conf may have at most {CONF.size} bytes"
         )
     try:
         value = json.loads(text)
@@ -136,7 +136,7 @@ def _object(source: Source, key: str, text: str) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise ValueError(
-            f"{source.what}: the value of {key} is not a JSON object, which a key that ends in .json has to be"
+            f"{source.what}: the value of {key} is not a JSON object. A key that ends in .json must hold one"
         )
     if (over := CONF.excess(value)) is not None:
         raise ValueError(f"{source.what}: the value of {key} {over}")

@@ -15,8 +15,8 @@ class Halt(StrEnum):
 def told(halt: Halt, dag_id: str, what: str) -> str:
     """What is the matter and what to do about it, for people; ``what`` is in progress, a run or a backfill."""
     if halt is Halt.PAUSED:
-        return f"DAG {dag_id} is paused: tasks of the {what} that run go on to their end, and no other starts. Unpause the DAG in Airflow's UI."
+        return f"DAG {dag_id} is paused: running tasks of the {what} finish, and no other task starts. Unpause the DAG in Airflow's UI."
     return (
-        f"Airflow finds DAG {dag_id} in no DAG file any more: tasks of the {what} that run go on to their end, and no other starts. Put the DAG back into its "
+        f"Airflow finds DAG {dag_id} in no DAG file any more: running tasks of the {what} finish, and no other task starts. Put the DAG back into its "
         "file, or cancel the MLJob."
     )

@@ -245,14 +245,14 @@ class MissingRuns:
 
 def explained(airflow: str) -> str:
     """Why nothing is started in an Airflow from which many runs have vanished, for the MLJobs that wait."""
-    return f"{REASON}: it says that it has no such run of many MLJobs at once. {_how_to_go_on(airflow)}"
+    return f"{REASON}: it no longer has the runs of many MLJobs. {_how_to_go_on(airflow)}"
 
 
 def reported(airflow: str, vanished: Vanished, url: str) -> str:
     """The same for whoever runs the platform."""
-    since = f" since {vanished.since:%Y-%m-%d %H:%M:%S} UTC" if vanished.since is not None else ""
+    since = f" (since {vanished.since:%Y-%m-%d %H:%M:%S} UTC)" if vanished.since is not None else ""
     return (
-        f"Airflow at {url} says{since} that it has no such run of {vanished.missing} of the {vanished.followed} MLJobs with a run in it: its database was "
+        f"Airflow at {url} does not have the runs of {vanished.missing} of the {vanished.followed} MLJobs with a run in it{since}: its database was "
         f"emptied or restored, or the URL leads to another Airflow. {_how_to_go_on(airflow)}"
     )
 
@@ -265,6 +265,6 @@ def _how_to_go_on(airflow: str) -> str:
             f'`kubectl annotate airflowinstance {airflow} --overwrite {ACCEPT_VANISHED_RUNS}="$(date -u +%FT%TZ)"`'
         )
     return (
-        "Until an administrator says how to go on, none of these MLJobs is judged and no run is started. Where the runs are found again, all goes on by "
-        f"itself. Where they are lost, {command} makes them count as deleted."
+        "Until the runs are found or an administrator accepts their loss, these MLJobs keep their phase, and no run is started there. If the runs come "
+        f"back, the operator continues by itself. If they are lost, {command} makes them count as deleted."
     )

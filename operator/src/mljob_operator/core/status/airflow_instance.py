@@ -142,7 +142,10 @@ def _conditions(view: View) -> list[DesiredCondition]:
         ill = [part for part, state in view.health.model_dump(by_alias=True).items() if state not in (HEALTHY, None)]
         wanted.append(
             DesiredCondition(
-                "Healthy", False, "Unhealthy", f"Airflow says that these are not healthy: {', '.join(ill)}."
+                "Healthy",
+                False,
+                "Unhealthy",
+                f"Airflow says that these parts are not healthy: {', '.join(ill)}. See their logs.",
             )
             if ill
             else DesiredCondition("Healthy", True, "Healthy", "Airflow says that its parts are healthy.")
@@ -162,8 +165,8 @@ def _conditions(view: View) -> list[DesiredCondition]:
                 "Secure",
                 False,
                 "PlainHttp",
-                f"{view.instance.spec.url} is http: whoever is on the way to this host can read the credentials and what is sent with them. "
-                "Use an https url, with spec.tls.caBundle where its CA is not a public one.",
+                f"{view.instance.spec.url} uses http: anybody on the network path to this host can read the credentials and the requests. "
+                "Set spec.url to an https URL, with spec.tls.caBundle if its CA is not a public one.",
             )
         )
     return wanted
@@ -178,8 +181,8 @@ def _ready(view: View) -> DesiredCondition:
         "Ready",
         False,
         "Deleting",
-        "It is being deleted and takes no new runs; it goes when the runs of these MLJobs are over: "
-        f"{', '.join(users[:MAX_NAMED]) or 'none any more'}{more}. Delete or cancel them to have it gone sooner.",
+        "The AirflowInstance is being deleted and takes no new runs. It is removed once the runs of these MLJobs have ended: "
+        f"{', '.join(users[:MAX_NAMED]) or 'none'}{more}. Cancel or delete these MLJobs to remove it sooner.",
     )
 
 
@@ -233,5 +236,5 @@ def _default(view: View) -> DesiredCondition:
         first == name,
         "SeveralDefaults",
         f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} annotated with {IS_DEFAULT} as well. "
-        f"The newest counts, which is {first}. Take the annotation away from all but one.",
+        f"The newest of them, {first}, is the default. Remove the annotation from all but one.",
     )

@@ -121,10 +121,10 @@ def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
         )
     if not total:
         return StatusSummary(
-            phase, "Queued", f"Airflow is making the runs of backfill {observed_backfill.backfill.id}."
+            phase, "Queued", f"Airflow is creating the runs of backfill {observed_backfill.backfill.id}."
         )
     if not begun:
-        return StatusSummary(phase, "Queued", f"Airflow has made {_runs(total)}; none has started.")
+        return StatusSummary(phase, "Queued", f"Airflow has created {_runs(total)}; none has started.")
     failed = f", {len(observed_backfill.failed)} of them failed" if observed_backfill.failed else ""
     return StatusSummary(phase, "RunsInProgress", f"{running} of {_runs(total)} in progress, {done} finished{failed}.")
 
@@ -145,8 +145,8 @@ def _being_paused(context: Context, pausing: Pausing, observed_backfill: Observe
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
     phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
     if pausing.wanted:
-        return StatusSummary(phase, CancelReason.SUSPEND, f"The backfill is to be paused.{context.last_error}")
-    return StatusSummary(phase, RESUMING, f"The backfill is to go on.{context.last_error}")
+        return StatusSummary(phase, CancelReason.SUSPEND, f"The operator is pausing the backfill.{context.last_error}")
+    return StatusSummary(phase, RESUMING, f"The operator is resuming the backfill.{context.last_error}")
 
 
 def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
@@ -154,10 +154,10 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = observed_backfill.not_created
-    there = f"; {_runs(left)} of the range {_was(left)} there already (reprocessBehavior)" if left else ""
+    there = f"; {_runs(left)} of the range existed already (reprocessBehavior)" if left else ""
     total = len(observed_backfill.members)
     if not total:
-        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"There was nothing to run{there}.")
+        return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The backfill had nothing to run{there}.")
     return StatusSummary(
         Phase.SUCCEEDED, "Succeeded", f"{'Its run' if total == 1 else f'All {total} runs'} succeeded{there}."
     )
@@ -171,13 +171,13 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
         return StatusSummary(
             Phase.FAILED,
             "BackfillEmpty",
-            f"Airflow closed backfill {observed_backfill.backfill.id} without a run: making its runs broke off, or they were deleted.",
+            f"Airflow closed backfill {observed_backfill.backfill.id} without any run: Airflow failed to create the runs, or somebody deleted them.",
         )
     if not observed_backfill.failed:
         return StatusSummary(
             Phase.FAILED,
             "BackfillRunsFailed",
-            "Runs of it had failed when it ended. Since then they were run again, by hand or by another backfill, or deleted.",
+            "Some runs had failed when the backfill ended. Since then, somebody or another backfill has run them again, or they were deleted.",
         )
     return StatusSummary(
         Phase.FAILED,
@@ -204,7 +204,3 @@ def _date(member: BackfillRun) -> str:
 
 def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
-
-
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"

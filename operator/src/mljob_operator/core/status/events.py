@@ -92,8 +92,8 @@ def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> l
             KubeEvent(
                 WARNING,
                 "ChildrenLeft",
-                f"Runs that run {run_id} had started go on: {in_words(left)}. spec.cancellation.children, set to Cancel, ends such runs, as far as the namespace "
-                "may run their DAGs.",
+                f"Runs that run {run_id} had started are still in progress: {in_words(left)}. With spec.cancellation.children set to Cancel, the operator cancels "
+                "such runs if the namespace may run their DAGs.",
             )
         )
     return [KubeEvent(notice.type, notice.reason, notice.message[:MAX_NOTE]) for notice in told]

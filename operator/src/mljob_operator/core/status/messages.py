@@ -81,8 +81,8 @@ def _waiting(context: Context) -> StatusSummary:
         return StatusSummary(
             Phase.PENDING,
             "Submitting",
-            f"Waiting until {earlier:%H:%M:%S} UTC for the submission before, which may still reach Airflow; then a {noun} of DAG "
-            f"{state.run.dag_id} is submitted.",
+            f"An earlier submission may still reach Airflow. Waiting until {earlier:%H:%M:%S} UTC before submitting a {noun} of DAG "
+            f"{state.run.dag_id}.",
         )
     return StatusSummary(Phase.PENDING, "Submitting", f"Submitting a {noun} of DAG {state.run.dag_id}.")
 
@@ -140,14 +140,14 @@ def _running(context: Context) -> StatusSummary:
         return StatusSummary(
             _phase_so_far(status),
             "RunsVanished",
-            f"Airflow says that it has no such {noun}. It says so of many MLJobs at once, so the {noun} does not count as deleted, and is asked for "
-            "again each minute. Whoever runs the platform can say how to go on.",
+            f"Airflow does not have the {noun}, and it does not have those of many other MLJobs either. So the {noun} does not count as deleted, and "
+            "the operator looks for it again each minute. A platform administrator can tell the operator that these runs are lost.",
         )
     if (end := state.confirmation.unconfirmed_end) is not None and not observed_run.over:
         return StatusSummary(
             Phase.SUSPENDED if status.phase is Phase.SUSPENDED else Phase.RUNNING,
             "EndUnconfirmed",
-            f"An event says that the {noun} has ended ({end.state}). That counts when Airflow confirms it.{context.last_error}",
+            f"An event says that the {noun} has ended ({end.state}). Waiting for Airflow's REST API to confirm the end.{context.last_error}",
         )
     if observed_run.shown_run is None:
         # After a restart, before Airflow has answered: the stored status stands.
@@ -161,9 +161,9 @@ def _lost(context: Context) -> StatusSummary:
     state = context.state
     airflow = state.run.airflow
     why = (
-        f"AirflowInstance {airflow}, in which the run is, was deleted: what has become of the run is not known. Create it again to have the run followed."
+        f"AirflowInstance {airflow}, which has the run, was deleted, so the state of the run is unknown. Create the AirflowInstance again to follow the run."
         if airflow != SETTINGS_AIRFLOW
-        else "The run is in the Airflow of the operator's settings, where MLJOB_AIRFLOW_URL is not set any more: set it again to have the run followed."
+        else "The run is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is no longer set. Set MLJOB_AIRFLOW_URL again to follow the run."
     )
     return StatusSummary(_phase_so_far(state.job.status), AIRFLOW_GONE, why)
 

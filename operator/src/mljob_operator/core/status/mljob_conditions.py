@@ -18,10 +18,10 @@ from .messages import MAX_MESSAGE, MAX_MESSAGE_BYTES
 from .summary import StatusSummary
 
 _REFUSED = (
-    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change is not acted on. "
+    "dagId, conf, confFrom, airflowRef, backfill or logicalDate changed after the run was submitted, and runPolicy is Once: the change has no effect. "
     "Create an MLJob with another name to run the new spec, or set runPolicy to OnChange."
 )
-_UNREADABLE = "{}. A run that is there is not touched by it. Change the spec to have it acted on."
+_UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec to have it applied."
 
 
 def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:

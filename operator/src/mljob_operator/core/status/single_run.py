@@ -69,7 +69,7 @@ class SingleRun:
             return StatusSummary(
                 Phase.FAILED,
                 "DagRunFailed",
-                "The run failed without a failed task: it ran into dagrun_timeout, or was set failed by hand. Its page in Airflow says more.",
+                "The run failed without a failed task: it exceeded dagrun_timeout, or somebody set it to failed. See the page of the run in Airflow.",
             )
         others = sum(f.shown_state is TaskState.FAILED for f in observed_run.tasks.values()) - 1
         error = error_text(fact)
@@ -101,7 +101,7 @@ def _running(context: Context) -> StatusSummary:
         return StatusSummary(
             Phase.RUNNING,
             "TaskRescheduled",
-            f"{_subject(rescheduled)} rescheduled: waiting for the next look, without a worker{context.of_tasks}.",
+            f"{_subject(rescheduled)} rescheduled: waiting for its next check, without a worker{context.of_tasks}.",
         )
     if context.tasks is not None and context.tasks.current_task:
         return StatusSummary(

@@ -30,9 +30,9 @@ class Bounds:
     def excess(self, value: Any) -> str | None:
         """Which bound the value exceeds, as the rest of a sentence; None: none."""
         if (deep := levels(value)) > self.levels:
-            return f"is nested {deep} levels deep, and may be {self.levels}"
+            return f"is nested {deep} levels deep, over the limit of {self.levels}"
         if (size := json_size(value)) > self.size:
-            return f"takes {size} bytes as JSON, and may take {self.size}"
+            return f"takes {size} bytes as JSON, over the limit of {self.size}"
         return None
 
 

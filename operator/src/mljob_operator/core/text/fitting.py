@@ -36,7 +36,7 @@ def fitting(
         stand_in: Values for required fields, where what is there does not fit.
 
     Returns:
-        The model, and for each field that is left out a text such as ``spec.conf is nested 300 levels deep, and may be 32``.
+        The model, and for each field that is left out a text such as ``spec.conf is nested 300 levels deep, over the limit of 32``.
     """
     fields = dict(value) if isinstance(value, Mapping) else {}
     problems = []

@@ -27,5 +27,5 @@ def of_field(name: str, problem: str) -> str | None:
 def of_param(refusal: str) -> str | None:
     """How to write a param's value, by the words with which jsonschema refuses the value, here or in Airflow."""
     if _NO_NUMBER.search(refusal):
-        return "a duration is a number there; if it counts seconds, 7200 for two hours"
+        return "write the duration as a number; in seconds, two hours are 7200"
     return DATE_TIME if "is not a 'date-time'" in refusal else None
