@@ -1,8 +1,10 @@
-"""A backfill: the runs of a scheduled DAG for a range of dates, which Airflow makes at once and works off within a limit.
+"""A backfill: the runs of a scheduled DAG for a range of dates. Airflow creates all of them at once
+and limits how many are active.
 
-Airflow knows of a backfill whether it is paused and when it was closed, and of each of its runs what it knows of any run. Whether the backfill
-has begun, has ended and how is nowhere in Airflow: it follows from the runs. Here they become one run (:func:`as_one_run`), so that whatever
-decides on an MLJob's run, its deadlines, retries and cancellation, decides on a backfill in the same way.
+Airflow stores whether a backfill is paused and when it was closed, and stores each of its runs like
+any run. It does not store whether the backfill has begun, whether it has ended, and how: these
+follow from the runs. :func:`as_one_run` turns the runs into one run, so that deadlines, retries and
+cancellation work for a backfill as for a single run.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from .states import RunState
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """What Airflow is asked for.
+    """The backfill that the operator asks Airflow to create.
 
     Attributes:
         start: The first logical date.
-        end: The last one, included.
-        conf: Of each run; without the marker.
+        end: The last logical date, included.
+        conf: The conf of each run, without the marker.
     """
 
     start: datetime
@@ -38,7 +40,7 @@ class BackfillRequest:
 
     @classmethod
     def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> BackfillRequest:
-        """What a spec asks for."""
+        """The backfill that a spec asks for."""
         assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
         wanted = spec.backfill
         return cls(
@@ -47,12 +49,14 @@ class BackfillRequest:
 
     @classmethod
     def like(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
-        """The same as a backfill that is in Airflow, which does not tell its direction."""
+        """A request with the range and settings of a backfill in Airflow. The direction comes from
+        the spec, because Airflow does not return it.
+        """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def of_failed(self) -> BackfillRequest:
-        """The same range; runs that failed in it are run again, and those that are missing are made."""
+        """A request for the same range that runs failed runs again and creates missing runs."""
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
 
@@ -61,14 +65,15 @@ class Backfill:
     """A backfill as Airflow has it.
 
     Attributes:
-        id: Airflow's.
-        marker: Whose it is; None for one that no MLJob made.
+        id: Airflow's id.
+        marker: Which MLJob and attempt created it; None: no MLJob did.
         start: The first logical date.
-        end: The last one.
-        conf: Of each run; without the marker.
-        paused: Whether no other run of it starts.
-        created: When it was made, on Airflow's clock.
-        completed: When Airflow closed it: up to 30 s after its last run ended, or when it was cancelled.
+        end: The last logical date.
+        conf: The conf of each run, without the marker.
+        paused: Whether Airflow starts no further run of it.
+        created: When it was created, on Airflow's clock.
+        completed: When Airflow closed it: up to 30 s after its last run ended, or when it was
+            cancelled; None: it is open.
     """
 
     id: int
@@ -89,10 +94,11 @@ class BackfillRun:
     """A run of a backfill.
 
     Attributes:
-        run: Its state: as REST says, once it is one of a :class:`ObservedBackfill`.
-        date: Its logical date; None where an event doesn't say.
-        attempt: The attempt that made it or ran it again; None where an event doesn't say.
-        heard: What events say of the run beyond REST's word: a hint, which may be shown and decides nothing.
+        run: Its state. In an :class:`ObservedBackfill` it comes from REST.
+        date: Its logical date; None: an event doesn't say.
+        attempt: The attempt that created it or ran it again; None: an event doesn't say.
+        heard: The event that says more of the run than REST. It is a hint: the status may show it,
+            and no decision depends on it.
         denied: The last event that REST has contradicted.
     """
 
@@ -115,8 +121,9 @@ class ObservedBackfill:
 
     Attributes:
         members: Its runs by their ids.
-        not_created: How many runs of its range were there already and are left as they are.
-        stirred: When one of its runs was last heard of by an event: more may follow that gives none.
+        not_created: How many runs of its range existed already and are left as they are.
+        stirred: When the last event of one of its runs was read (operator's clock). Changes without
+            an event may follow.
     """
 
     backfill: Backfill
@@ -126,7 +133,7 @@ class ObservedBackfill:
 
     @property
     def shown(self) -> ObservedBackfill:
-        """The same for people: with what events say."""
+        """The backfill as the status shows it: with what events say of its runs."""
         return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 
     @property
@@ -142,8 +149,10 @@ class ObservedBackfill:
 
     @property
     def made(self) -> bool:
-        """Whether its runs are there. Airflow makes them in one transaction, so those of an attempt are seen together or not at all; where there
-        was nothing to make, that is known when it has closed the backfill.
+        """Whether Airflow has created its runs.
+
+        Airflow creates the runs of an attempt in one transaction, so that all of them are visible
+        or none. A backfill without any run to create is known as such when Airflow has closed it.
         """
         attempt = self.backfill.marker.attempt if self.backfill.marker else None
         return self.backfill.completed is not None or any(member.attempt == attempt for member in self.members.values())
@@ -155,16 +164,20 @@ class ObservedBackfill:
 
     @property
     def empty(self) -> bool:
-        """Whether it is over and there was nothing to do nor to leave: Airflow refuses such a range, so it broke while it was made."""
+        """Whether it is over without any run, created or existing. Airflow refuses a range without
+        runs, so creating the runs must have failed.
+        """
         return self.over and not self.members and not self.not_created
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillSnapshot:
-    """What Airflow's REST API says of a backfill, and of all of its runs.
+    """What Airflow's REST API says of a backfill and all of its runs.
 
     Attributes:
-        final: Whether nothing can be newer: all of it has ended.
+        members: Its runs.
+        not_created: How many runs of its range existed already.
+        final: Whether all of its runs have ended, so that no fact can be newer.
     """
 
     backfill: Backfill
@@ -174,14 +187,18 @@ class BackfillSnapshot:
 
 
 def surveyed(old: ObservedBackfill | None, survey: BackfillSnapshot) -> ObservedBackfill:
-    """A run that the survey has not was deleted, or another backfill has taken it over."""
+    """Add what REST says of the whole backfill. A run that is missing there was deleted, or another
+    backfill has taken it over.
+    """
     before = old.members if old is not None else {}
     now = {member.run_id: _later(before.get(member.run_id), member, final=survey.final) for member in survey.members}
     return ObservedBackfill(survey.backfill, now, survey.not_created, old.stirred if old is not None else None)
 
 
 def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
-    """What the change feed or an event says of one run. Of a run that is not known, an event does not say whose it is."""
+    """Add what the change feed or an event says of one run. An event of an unknown run is ignored,
+    because it does not say to which backfill the run belongs.
+    """
     old, stirred = observed_backfill.members.get(member.run_id), observed_backfill.stirred
     if member.run.source is StatusSource.KAFKA:
         if old is None or old.denied == member.run.event_id:
@@ -196,11 +213,12 @@ def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> Observed
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
-    """A run after an answer of REST."""
+    """A run, after an answer of REST."""
     if old is None or final:
         return new
     run, asked_at = later_run(old.run, new.run), new.run.seen
-    # An attempt's number rises when the run is made again, so the end that is known is an earlier one's.
+    # The attempt's number rises when the run is run again, so the known end belongs to an earlier
+    # attempt.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
         run = new.run
     contradicted = old.heard is not None and denies(new.run, old.heard, asked_at)
@@ -219,7 +237,9 @@ def _shown(member: BackfillRun) -> BackfillRun:
 
 
 def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
-    """The backfill as if it were a run: queued until a run of it starts, then running until all have ended, failed if one has failed."""
+    """The backfill as one run: queued until one of its runs starts, then running until all have
+    ended, and failed if one has failed.
+    """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.at, default=None)
     begun = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created)]
@@ -240,5 +260,5 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Whether it ended in this attempt rather than in an earlier one."""
+    """Whether the run ended in this attempt, rather than in an earlier one."""
     return run.ended and (run.end or run.at) >= since

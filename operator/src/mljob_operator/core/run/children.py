@@ -1,4 +1,6 @@
-"""Runs that a cancelled run's tasks had started (TriggerDagRunOperator): Airflow lets them go on, so somebody has to say so, or end them."""
+"""Runs that a cancelled run's tasks had started (TriggerDagRunOperator). Airflow does not cancel
+them, so the operator cancels or reports them.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,19 @@ from mljob_contract.run_id import RunId
 from .run_key import RunKey
 
 MAX_CHILDREN = 50
-"""Claims of tasks that are looked at for one cancelled run, those of its children's tasks included."""
+"""How many claims of tasks to have started a run are checked for one cancelled run, including
+claims of its children's tasks.
+"""
 MAX_NAMED = 5
-"""Runs that a message names."""
+"""How many runs a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A run that a task of another run has started, and that has not ended.
+    """A run in progress that a task of another run claims to have started.
 
     Attributes:
-        by_task: Whether Airflow says that a task has started it. What a task says of its children is a claim.
+        by_task: Whether Airflow itself says that a task has started the run.
     """
 
     dag_id: str
@@ -29,14 +33,16 @@ class Child:
 
 
 def may_be_ended(child: Child, parent: RunKey, prefix: str, *, allowed: bool) -> bool:
-    """Whether a child may be cancelled for its parent: a task claims it, and may claim whatever it likes.
+    """Whether a child may be cancelled together with its parent.
 
-    So the DAG is one that the MLJob's namespace may run (``allowed``), Airflow itself says that a task started the run, and the run is no other MLJob's.
+    A task may claim to have started any run. So three conditions must hold: the MLJob's namespace
+    may run the child's DAG (``allowed``), Airflow itself says that a task started the child, and
+    the child is not the run of another MLJob.
 
     Args:
-        child: The run.
-        parent: The run whose task claims it.
-        prefix: Of our dag run ids.
+        child: The run that a task claims to have started.
+        parent: The run of that task.
+        prefix: The prefix of our dag run ids.
         allowed: Whether the parent's MLJob may run the child's DAG.
     """
     run = RunId.parse(child.run_id)
@@ -46,7 +52,7 @@ def may_be_ended(child: Child, parent: RunKey, prefix: str, *, allowed: bool) ->
 
 
 def in_words(children: Sequence[Child]) -> str:
-    """Runs by their names, for people."""
+    """The names of runs, for a message."""
     named = [f"{child.run_id} of DAG {child.dag_id}" for child in children[:MAX_NAMED]]
     more = f" and {len(children) - MAX_NAMED} more" if len(children) > MAX_NAMED else ""
     return ", ".join(named) + more

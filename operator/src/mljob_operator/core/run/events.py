@@ -1,11 +1,13 @@
-"""Kafka messages of either producer, read into facts.
+"""Kafka messages of both producers, read into facts.
 
-Two formats share the topic, told apart by their fields: ours (``mljob_version``, :mod:`mljob_contract.events`) and that of Airflow's
-own ``kafka_event_producer`` (``schema_version``; apache-airflow-providers-apache-kafka, "Kafka event producer"). Ours tells of tasks, and of
-what the cancellation DAG did to a run.
+Two formats share the topic. Messages of our producer have the field ``mljob_version``
+(:mod:`mljob_contract.events`) and report tasks, and what the cancellation DAG did to a run.
+Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
+(apache-airflow-providers-apache-kafka, "Kafka event producer").
 
-Anybody who may write to the topic may write anything. Every field that the operator uses has bounds: types, lengths, ranges, and times that may be
-true. What is in neither format, or out of bounds, is :class:`Unreadable`: the caller counts it and goes on.
+Anybody who may write to the topic may write anything. So every field that the operator uses is
+checked: its type, its length or range, and for a time that it is plausible. A message in neither
+format, or out of bounds, raises :class:`Unreadable`: the caller counts it and continues.
 """
 
 from __future__ import annotations
@@ -38,19 +40,19 @@ from .facts import Failure, Report, RunFact, TaskFact
 from .states import RunState, TaskState
 
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""Of an event, and of what it tells of: no Airflow is older."""
+"""The earliest time that a message may have: no Airflow is older."""
 AHEAD = timedelta(days=1)
 """How far the clock of a producer may be ahead of the operator's."""
 MAX_TEXT = 1000
-"""Characters of an error's text, as our own producer cuts it."""
+"""Characters of an error's text; our own producer cuts at the same length."""
 MAX_TYPE = 120
 """Characters of an exception's class."""
 MAX_WHY = 300
-"""Characters of what is wrong with a message."""
+"""Characters of the reason why a message can't be read."""
 
 
 class Unreadable(ValueError):
-    """A message in neither format.
+    """A message in neither format, or with a field out of bounds.
 
     Attributes:
         kind: A short word for logs: too_large, not_json, unknown_format, invalid.
@@ -63,11 +65,11 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message that was read: the run it is about, and what it says.
+    """A message that was read: the run that it is about, and the fact that it reports.
 
     Attributes:
-        fact: None for an event that changes nothing.
-        source: Which Airflow sent it, in its own words.
+        fact: The fact; None: the event changes nothing.
+        source: The name that the sending Airflow gives itself; None: the message has no name.
     """
 
     dag_id: str
@@ -142,7 +144,8 @@ def read(value: bytes, now: datetime) -> Envelope:
             return _official(OfficialEvent.model_validate(message), now)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # The field's name and no more: below it are names that the message brings along, and somebody reads this who may not read the topic.
+        # The top-level field's name only. Names below it come from the message, and people who may
+        # not read the topic read this log.
         field = str(first["loc"][0]) if first["loc"] else "the message"
         raise Unreadable("invalid", f"{field}: {first['msg']}") from None
     raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
@@ -153,7 +156,7 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
     failure = None
     if event.error is not None:
         failure = Failure(event.try_number, at, cut(event.error.message, MAX_TEXT), cut(event.error.type, MAX_TYPE))
-    # A report has no end; its timestamp must not outrank the running event's for anything but the report.
+    # A progress event reports no end. Its timestamp counts for the report only, not for the state.
     reporting = event.event is EventName.TASK_PROGRESS
     fact = TaskFact(
         task_id=event.task_id,
@@ -174,7 +177,9 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """The end of the run, where the cancellation DAG has brought it about. Of a run that had ended before, it does not say when: no fact."""
+    """The end of the run, if the cancellation DAG ended it. For a run that had ended before, the
+    event has no time of the end, so there is no fact.
+    """
     at = _credible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
     fact = RunFact(state, StatusSource.KAFKA, at, now) if state is not None else None
@@ -204,7 +209,11 @@ def _official(event: OfficialEvent, now: datetime) -> Envelope:
 
 
 def _credible(field: str, at: datetime, now: datetime) -> datetime:
-    """A time that may be true, in UTC."""
+    """The time in UTC.
+
+    Raises:
+        Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``AHEAD``).
+    """
     if at.tzinfo is None:
         raise Unreadable("invalid", f"{field}: no time zone")
     if not OLDEST <= at <= now + AHEAD:

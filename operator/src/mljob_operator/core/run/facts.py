@@ -1,7 +1,8 @@
-"""What somebody says of a run or a task instance: an event on Kafka or an answer of Airflow's REST API, in one form.
+"""Facts: what an event on Kafka or an answer of Airflow's REST API says of a run or a task
+instance.
 
-Facts from both sources are folded by the same rules (:mod:`.observed run`); what differs between them is kept as data, so that the
-rules can be read in one place.
+Facts from both sources have the same form and are folded by the same rules
+(:mod:`.observed_run`). A fact records its source, so that all rules are in one place.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from mljob_contract.mljob import StatusSource
 from .states import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
 
 END_GRACE = timedelta(seconds=10)
-"""How long an event that says more of a run than Airflow's REST API stands against REST's answers. Airflow publishes the end of a run a moment
-before the end is in its database."""
+"""How long an event of a later run state is believed although REST answers with an earlier state.
+Airflow publishes the end of a run a moment before it stores the end in its database.
+"""
 
 TaskKey = tuple[str, int]
 """Task id and map index; -1 for a task that is not mapped."""
@@ -29,11 +31,14 @@ class RunFact:
     """A dag run's state.
 
     Attributes:
-        at: When it came about, on Airflow's clock; orders nothing, shown as the last event's time.
-        seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
-        start: When the run started, where the source says so.
-        end: When it ended, likewise.
-        created: When it was queued, on Airflow's clock; its task instances are no older. Another time means that it was cleared.
+        at: When the run entered the state, on Airflow's clock. The status shows it as the time of
+            the last event; nothing is ordered by it.
+        seen: When the REST request was sent, or when the Kafka event was read; on the operator's
+            clock.
+        start: When the run started; None: the source does not say.
+        end: When the run ended; None: the source does not say.
+        created: When the run was queued, on Airflow's clock. Its task instances are no older. A
+            different time means that the run was cleared.
     """
 
     state: RunState
@@ -56,8 +61,10 @@ class RunFact:
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """The run's fact that counts: an ended run stays ended, unless it was queued again, and what is told late of before that says nothing. Times
-    are kept from whoever knows them.
+    """The fact that counts of two facts about a run, with the times of both.
+
+    A run that has ended stays ended unless Airflow has queued it again. A fact from before the run
+    was queued again changes nothing.
     """
     if old is None:
         return new
@@ -68,7 +75,7 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     if ended is not None and queued is not None and queued_again(queued, known, ended):
         return new
     if ended is None and known is not None and queued is not None and queued > max(known, old.at):
-        # It was cleared, and its end not heard of.
+        # The run was cleared, and no fact told of its end.
         return new
     base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
     start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
@@ -78,12 +85,16 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> RunFact | None:
-    """What events say of a run beyond REST's word on it, after one more event; the same in whatever sequence the events come.
+    """What events say of a run beyond REST's answer, after one more event. The order of events does
+    not matter.
 
     Args:
-        run: REST's word.
-        heard: What earlier events say beyond it.
+        run: What REST says.
+        heard: The earlier event that says more than ``run``.
         event: The next event.
+
+    Returns:
+        The event that says more than ``run``; None: no event does.
     """
     latest = event if heard is None else max(heard, event, key=lambda fact: (RUN_RANK[fact.state], fact.at, fact.state))
     return latest if _says_more(latest, run) else None
@@ -92,35 +103,55 @@ def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> 
 def heard_after_answer(
     heard: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """What events still say beyond REST's word, now ``run``, after an ``answer`` of REST to a request of ``asked_at`` (operator's clock)."""
+    """What events still say of a run beyond REST's answer, after another answer.
+
+    Args:
+        heard: The event that said more than REST before the answer.
+        run: What REST says, with the answer.
+        answer: The answer.
+        asked_at: When the request was sent, on the operator's clock.
+    """
     if heard is None or not _says_more(heard, run) or denies(answer, heard, asked_at):
         return None
     return heard
 
 
 def denies(answer: RunFact, heard: RunFact, asked_at: datetime) -> bool:
-    """Whether REST contradicts an event when REST must have heard of what the event tells."""
+    """Whether REST contradicts an event although enough time has passed for Airflow to store what
+    the event says (``END_GRACE``).
+    """
     return RUN_RANK[answer.state] < RUN_RANK[heard.state] and asked_at >= heard.seen + END_GRACE
 
 
 def _says_more(event: RunFact, run: RunFact | None) -> bool:
-    """Whether an event tells of more than REST does: of a later state, and not of the time before the run was queued as REST says."""
+    """Whether an event tells of a later state than REST does, and is not from before the run was
+    queued.
+    """
     if run is None:
         return True
     return RUN_RANK[event.state] > RUN_RANK[run.state] and not (run.created is not None and event.at < run.created)
 
 
 def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
-    """Whether it tells of the run before it was ``queued``, as was ``seen``: an answer to an earlier request."""
+    """Whether a fact is about the run before it was queued at ``queued``, which was seen at
+    ``seen``: the fact answers an earlier request.
+    """
     return fact.created is not None and fact.created < queued and fact.seen < seen
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
-    """Whether a run that was queued ``at`` was queued once more since it was ``queued`` (None: not known) and has ``ended``.
+    """Whether Airflow has queued a run again since the run ended.
 
-    Who queues a run and who ends it have clocks of their own, and a short one may seem to have ended before it was queued: so it must be later than
-    the queuing that is known, to the microsecond. To clear a task of a run that goes on queues it anew as well, which is no second run: so it must
-    not be before the end, in whole seconds, for a status has no finer time of an end.
+    The process that queues a run and the process that ends it have different clocks, so a short run
+    may seem to have ended before it was queued. Therefore ``at`` must be later than ``queued``, to
+    the microsecond. Clearing a task of a run in progress queues the run as well, and that is no
+    second run. Therefore ``at`` must not be before ``ended``, in whole seconds, because a status
+    stores the end in whole seconds.
+
+    Args:
+        at: When the run was queued, as the newer fact says.
+        queued: When the run was queued, as was known before; None: not known.
+        ended: When the run ended, as was known before.
     """
     if queued is None:
         return at > ended
@@ -129,7 +160,9 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a task said of itself while running: within one try, the latest report counts."""
+    """Progress (0 to 1) or metrics that a task reports while it runs. Within one try, the latest
+    report counts.
+    """
 
     try_number: int
     at: datetime
@@ -149,7 +182,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a task that awaits input asks; a subject of None: Airflow was asked, and does not tell."""
+    """What a task that awaits input asks a person. ``subject`` is None where Airflow was asked and
+    gave no subject.
+    """
 
     try_number: int
     subject: str | None = None
@@ -161,12 +196,15 @@ class TaskFact:
 
     Attributes:
         try_number: 1 for the first try; 0 before it.
-        certain: False for a failure that may be followed by a retry: the official producer's event can't tell.
-        at: When it came about, on Airflow's clock; orders events within one try and rank.
-        seen: For REST, when the request was sent; for Kafka, when the event was read; the operator's clock.
-        max_tries: How many retries the task has, where the source says so.
-        question: What it asks, while it awaits input and once Airflow was asked for it.
-        confirmed: Whether REST has said the same of the try and its state, where an event was the first to say so.
+        certain: False for a failure that a retry may follow: the event of Airflow's own producer
+            does not say whether there will be one.
+        at: When the task instance entered the state, on Airflow's clock. It orders events of the
+            same try and rank.
+        seen: When the REST request was sent, or when the Kafka event was read; on the operator's
+            clock.
+        max_tries: How many retries the task has; None: the source does not say.
+        question: What the task asks while it awaits input; None: Airflow was not asked yet.
+        confirmed: Whether REST has confirmed the try and the state that an event reported first.
     """
 
     task_id: str
@@ -188,7 +226,7 @@ class TaskFact:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether only an event says so."""
+        """Whether only an event tells of this state, without REST's confirmation."""
         return self.source is StatusSource.KAFKA and not self.confirmed
 
     @property
@@ -198,7 +236,7 @@ class TaskFact:
 
     @property
     def awaits_input(self) -> bool:
-        """Whether it waits for a person."""
+        """Whether the task waits for a person's answer."""
         return self.state is TaskState.AWAITING_INPUT
 
     @property
@@ -208,12 +246,16 @@ class TaskFact:
 
     @property
     def rank(self) -> int:
-        """How far within its try: a failure that may be retried ranks with the retry."""
+        """How far the task instance is within its try. A failure that may be retried has the rank
+        of the retry.
+        """
         return TASK_RANK[self.state] if self.certain else RETRY_RANK
 
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
-        """What makes one event count over another: a total order, so folding is the same in whatever sequence."""
+        """The sort key of events: the greatest counts. The order is total, so that folding gives
+        the same result in any sequence.
+        """
         return self.try_number, self.rank, self.certain, self.at, self.state
 
     @property
@@ -229,11 +271,12 @@ class Snapshot:
     """What Airflow's REST API says of one run at one time.
 
     Attributes:
-        requested_at: When the request was sent, on the operator's clock: what is seen later may be newer than this.
-        run: The run, where it was asked for.
+        requested_at: When the request was sent, on the operator's clock. Facts that are seen later
+            may be newer than the snapshot.
+        run: The run; None: the request was not for the run.
         tasks: Task instances.
-        complete: Whether ``tasks`` are all of the run's.
-        final: Whether the run was over before its tasks were listed: then nothing can be newer.
+        complete: Whether ``tasks`` has all task instances of the run.
+        final: Whether the run had ended before its tasks were listed, so that no fact can be newer.
     """
 
     requested_at: datetime

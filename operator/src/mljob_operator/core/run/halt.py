@@ -1,4 +1,6 @@
-"""A DAG that schedules nothing more: tasks that run end, no other starts, and nobody tells of it."""
+"""A DAG that schedules no further task. Its running tasks finish, no other starts, and no event
+reports this.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,16 @@ from enum import StrEnum
 
 
 class Halt(StrEnum):
-    """Why a DAG schedules nothing; the reason in the status of an MLJob whose run is in progress."""
+    """Why a DAG schedules no task. The value is the reason in the status of an MLJob whose run is
+    in progress.
+    """
 
     PAUSED = "DagPaused"
     STALE = "DagStale"
 
 
 def told(halt: Halt, dag_id: str, what: str) -> str:
-    """What is the matter and what to do about it, for people; ``what`` is in progress, a run or a backfill."""
+    """The message for a halted DAG: the cause and what to do. ``what`` is "run" or "backfill"."""
     if halt is Halt.PAUSED:
         return f"DAG {dag_id} is paused: running tasks of the {what} finish, and no other task starts. Unpause the DAG in Airflow's UI."
     return (

@@ -1,16 +1,20 @@
-"""All that is known of one run: the fold.
+"""All that is known of one run, folded from facts.
 
-Kafka is the edge, REST is the level. An event is a hint: it is shown at once, and decides nothing. The run's own state (``ObservedRun.run``) comes
-from REST alone; what events say beyond it is beside it (``ObservedRun.heard``).
+Kafka is the edge, REST is the level. An event is a hint: the status shows it at once, and no
+decision depends on it. The state of the run (``ObservedRun.run``) comes from REST alone. What
+events say beyond it is kept separately (``ObservedRun.heard``).
 
-Events are ordered among themselves by identity (task id, map index), then try, then the state's rank within the try, then the clock, so that
-doubled, late and reordered events end in the same observed run. REST is the truth, but an answer can be older than an event that overtook it: within
-``GRACE`` of an event, REST may move a task forward and not back. The change feed overlaps by more than that, so what is held back is heard
-again. The end of a try stands for ``CONFIRMED_WITHIN``: the worker publishes the end before it reports the end to Airflow.
+The events of a task instance (task id, map index) are ordered by try, then by the rank of the state
+within the try, then by Airflow's clock. So duplicate, late and reordered events give the same
+observed run. REST is the truth, but an answer can be older than an event that overtook it. Within
+``GRACE`` of an event, REST may therefore move a task forward and not back. The change feed overlaps
+by more than that, so it repeats what was held back. An event of a try's end is believed for
+``CONFIRMED_WITHIN``, because the worker publishes the end before it reports it to Airflow.
 
-The change feed tells only what changes, so it never contradicts an event that is wrong. An event that REST has not confirmed within
-``CONFIRMED_WITHIN`` makes the operator list the run's tasks once, and that list is right. An event that REST has contradicted is remembered
-(``ObservedRun.denied``): a copy of it changes nothing.
+The change feed lists only what has changed, so it never contradicts a wrong event. When REST has
+not confirmed an event within ``CONFIRMED_WITHIN``, the operator lists the run's tasks once, and
+that list counts. The observed run remembers events that REST has contradicted
+(``ObservedRun.denied``), so that a copy of such an event changes nothing.
 """
 
 from __future__ import annotations
@@ -40,17 +44,25 @@ from .facts import (
 from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
 
 GRACE = timedelta(seconds=3)
-"""How long an event stands against a REST answer that contradicts it: the request may have read the database before what the event
-tells of was stored."""
+"""How long an event is believed although a REST answer contradicts it. The request may have read
+the database before Airflow stored the change.
+"""
 CONFIRMED_WITHIN = timedelta(seconds=30)
-"""How long an event is shown without a word of REST's on it: several times the change feed's interval, which confirms most events."""
+"""How long an event is shown without REST's confirmation. It is several times the interval of the
+change feed, which confirms most events.
+"""
 ABSENCE_TAKES = timedelta(seconds=3)
-"""How far apart Airflow must have said twice that it has no such run, until that counts."""
+"""The time between two answers of Airflow that a run is not found, before the run counts as not
+found.
+"""
 MAX_TASKS = 20_000
-"""Task instances of one run up to which events may add others. Those of a larger run come from REST, and so can't be invented by whoever may write
-to the topic."""
+"""How many task instances of one run events may add. Those of a larger run come from REST, so that
+a writer to the topic can't invent tasks without limit.
+"""
 MAX_DENIED = 100
-"""Events of one run to remember as contradicted by REST; of more, the oldest are forgotten."""
+"""How many events that REST has contradicted are remembered for one run. The oldest are forgotten
+first.
+"""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 """For a fact whose time is not known."""
@@ -63,16 +75,21 @@ class ObservedRun:
     """One run and its task instances. A value: every change makes a new one.
 
     Attributes:
-        run: The run's state as REST says; None before that.
-        heard: What events say of the run beyond that: a hint, which may be shown and decides nothing.
+        run: The state of the run as REST says; None: REST was not asked yet.
+        heard: The event that says more of the run than ``run``. It is a hint: the status may show
+            it, and no decision depends on it.
         tasks: Task instances by task id and map index.
-        listed: Whether all task instances were listed after the run had ended: there is nothing more to learn.
-        complete: Whether the whole of the run's task instances is known, so that counts can be shown as totals.
-        missed_at: When Airflow first said that it has no such run (operator's clock), since it last said that it has one; None: it did not.
-        not_found: Whether it said so again, long enough after that.
-        denied: Events that REST has contradicted; of a backfill's run, the run has them.
-        since: What is said of the run from before this is about an earlier attempt, whose run was cleared; None: there was none.
-        course: Of an MLJob that is a backfill, its runs; ``run`` is then what they come to together.
+        listed: Whether all task instances were listed after the run had ended, so that nothing more
+            is to be learned.
+        complete: Whether all task instances of the run are known, so that their counts are totals.
+        missed_at: When Airflow first answered that it has no such run (operator's clock), after it
+            last had the run; None: it has not answered so.
+        not_found: Whether Airflow has given that answer twice, ``ABSENCE_TAKES`` apart.
+        denied: Events that REST has contradicted. For a backfill, each of its runs has its own.
+        since: Facts from before this time are about an earlier attempt, whose run was cleared;
+            None: there is no such attempt.
+        observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` is then
+            all of its runs as one.
     """
 
     run: RunFact | None = None
@@ -93,17 +110,21 @@ class ObservedRun:
 
     @property
     def heard_end(self) -> RunFact | None:
-        """The run's end, where only an event tells of it."""
+        """The end of the run, where only an event reports it; else None."""
         return self.heard if self.heard is not None and self.heard.ended else None
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The run's state for people: events may say that it has begun, and not that it has ended."""
+        """The state of the run for the status. An event may show that the run has begun, but not
+        that it has ended.
+        """
         return self.heard if self.heard is not None and not self.heard.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """When the oldest event was read of those that REST has not confirmed (operator's clock); the run's end is not among them."""
+        """When the oldest event that REST has not confirmed was read (operator's clock). An event
+        of the run's end does not count here.
+        """
         seen = [fact.seen for fact in self.tasks.values() if fact.unconfirmed]
         if self.heard is not None and self.heard_end is None:
             seen.append(self.heard.seen)
@@ -115,18 +136,22 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """Events that REST has contradicted, of the run and its tasks, or of a backfill's runs."""
+        """Events of the run, its tasks or a backfill's runs that REST has contradicted."""
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
     @property
     def settling(self) -> bool:
-        """Whether every task that is known has ended but the run has not: its end is near and may come without an event."""
+        """Whether every known task has ended and the run has not. The run will end soon, perhaps
+        without an event.
+        """
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Add events, and of a backfill what the change feed says of its runs. The same ones again, or in another sequence, give the same observed run."""
+    """Add events, and what the change feed says of a backfill's runs. Repeated facts, or the same
+    facts in another order, give the same observed run.
+    """
     heard = observed_run.heard
     tasks: dict[TaskKey, TaskFact] | None = None
     observed_backfill = observed_run.observed_backfill
@@ -159,13 +184,15 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 
 def _heard(observed_run: ObservedRun, heard: RunFact | None, event: RunFact) -> RunFact | None:
-    """What events say of the run, with one more: one that is about this attempt, and that REST has not contradicted."""
+    """What events say of the run, after one more event. An event about an earlier attempt, or one
+    that REST has contradicted, changes nothing.
+    """
     past = observed_run.since is not None and _moment(event) < observed_run.since
     return heard if past or event.event_id in observed_run.denied else heard_of_run(observed_run.run, heard, event)
 
 
 def survey(observed_run: ObservedRun, found: BackfillSnapshot) -> ObservedRun:
-    """Take in what REST says of a backfill."""
+    """Add what REST says of a backfill."""
     observed_run = _with_course(observed_run, surveyed(observed_run.observed_backfill, found))
     return replace(
         observed_run, complete=True, listed=observed_run.listed or found.final, missed_at=None, not_found=False
@@ -184,7 +211,7 @@ def _with_course(observed_run: ObservedRun, observed_backfill: ObservedBackfill)
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Take in what REST says."""
+    """Add what REST says of the run and its task instances."""
     run, heard, answer = observed_run.run, observed_run.heard, snapshot.run
     contradicted: list[EventId] = []
     if answer is not None:
@@ -223,10 +250,16 @@ def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
 
 
 def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime | None) -> ObservedRun:
-    """Take in that Airflow says it has no such run.
+    """Add Airflow's answer that it has no such run.
 
-    One such answer may be wrong, and what follows from it can't be undone. So it counts when Airflow says so again, ``ABSENCE_TAKES`` later.
-    ``arrives_by`` is when a submission without an answer has arrived, if it ever does: what Airflow said before that proves nothing.
+    One such answer may be wrong, and its consequences can't be undone. So the run counts as not
+    found when Airflow answers the same again, ``ABSENCE_TAKES`` later.
+
+    Args:
+        observed_run: What is known of the run.
+        asked_at: When Airflow was asked, on the operator's clock.
+        arrives_by: By when a submission that got no answer has reached Airflow, if it ever does.
+            Earlier answers prove nothing. None: no submission is on its way.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -235,12 +268,14 @@ def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime |
 
 
 def unasked(observed_run: ObservedRun) -> bool:
-    """Whether a task awaits input and it is not known for what."""
+    """Whether a task awaits input and Airflow was not asked yet for its question."""
     return any(fact.awaits_input and fact.question is None for fact in observed_run.tasks.values())
 
 
 def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
-    """Note what is asked. A wait that is in no answer has its question too, an unknown one: each is asked for once."""
+    """Add the questions of tasks that await input. A task without an answer gets an unknown
+    question, so that Airflow is asked once for each.
+    """
     tasks = {
         key: replace(fact, question=questions.get(key) or Question(fact.try_number))
         if fact.awaits_input and fact.question is None
@@ -251,37 +286,45 @@ def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> Obs
 
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
-    """Before a mapped task is expanded it is one row with map index -1, which its instances replace."""
+    """Remove the placeholder of each expanded mapped task: before its expansion, Airflow has one
+    row for it, with map index -1.
+    """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)
     return tasks
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """The answer of REST that counts, of those that are about this attempt. It is known which one is the later, once there is one."""
+    """The REST answer that counts for this attempt. An answer from before ``since`` is ignored,
+    unless the queue times of both answers tell which is later.
+    """
     compared = old is not None and old.created is not None and new.created is not None
     return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
 
 
 def _moment(fact: RunFact) -> datetime:
-    """When what is said came about: where REST tells when the run was queued, that decides which attempt it is about."""
+    """The time that decides which attempt a fact is about: when the run was queued, if REST says
+    so, else its end or the time of its state.
+    """
     if fact.created is not None:
         return fact.created
     return (fact.end or fact.at) if fact.ended else fact.at
 
 
 def started_by(fact: TaskFact) -> RunFact:
-    """A task that ran says that its run is running."""
+    """The fact that a run is running, which follows from an event of one of its tasks."""
     return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
 
 
 def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
-    """Whether it is an event of the time before the run was queued: somebody has cleared it since."""
+    """Whether an event is from before the run was last queued: somebody has cleared the run since."""
     return fact.source is StatusSource.KAFKA and run is not None and run.created is not None and fact.at < run.created
 
 
 def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Join two events on one task instance: the later state, with the latest report and failure of either. Of a ``past`` one the state says nothing."""
+    """Join two events of one task instance: the later state, with the latest report and failure of
+    both. With ``past``, the state of ``new`` is from before the run was cleared, and is ignored.
+    """
     told = (old,) if past else (old, new)
     winner = max(told, key=lambda fact: fact.order)
     starts = [fact.start for fact in told if fact.start and fact.try_number == winner.try_number]
@@ -292,7 +335,8 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
         confirmed=winner.confirmed or (winner is not old and same and not old.unconfirmed),
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
-        # Airflow's own producer tells of an end a moment after ours, and does not say when it was.
+        # Airflow's own producer reports an end a moment after ours does, without the time of the
+        # end.
         end=min(ends, default=None),
         progress=_latest(old.progress, new.progress),
         metrics=_latest(old.metrics, new.metrics),
@@ -302,7 +346,7 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
 
 
 def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
-    """Join what is known with REST's answer."""
+    """Join what is known of a task instance with REST's answer."""
     if old.source is StatusSource.REST:
         accepted = final or rest.seen >= old.seen
     else:
@@ -310,7 +354,7 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         accepted = final or ahead or not (_stands(old, rest.seen) or _unstored_end(old, rest))
     base = rest if accepted else old
     if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
-        # Nothing new: keep where the state was heard of first.
+        # REST says nothing new: keep the source that reported the state first.
         heard_first = old.source is StatusSource.KAFKA
         base = replace(
             rest, source=old.source, at=old.at, seen=old.seen if heard_first else rest.seen, confirmed=heard_first
@@ -327,7 +371,9 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
-    """The same without reports of tries that are still to come, and without the failure of a try that goes on."""
+    """The fact without reports of tries that have not begun, and without the failure of a try that
+    is still in progress, as REST says.
+    """
     tried = rest.try_number
 
     def had(report: Report | None) -> Report | None:
@@ -339,19 +385,23 @@ def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
 
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:
-    """Whether an event is so recent that a REST answer may have missed it."""
+    """Whether an event is so recent that a REST answer may not include it yet."""
     return fact.source is StatusSource.KAFKA and fact.seen + GRACE > requested_at
 
 
 def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
-    """Whether the answer was asked for before an event moved the task within its try: it would wait for a person who has answered."""
+    """Whether REST was asked before an event moved the task within its try. The answer would show a
+    task as waiting for a person who has answered.
+    """
     moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
     return moved and event.try_number == rest.try_number and rest.seen < event.seen
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Whether an event has ended, a while ago at most, the try that REST still shows under way: the worker publishes before it reports to the
-    api-server. A worker that has to report again for longer than that is shown as Airflow has it.
+    """Whether a recent event has ended the try that REST still shows in progress.
+
+    The worker publishes the end of a try before it reports the end to the api-server. A worker that
+    needs longer than ``CONFIRMED_WITHIN`` for its report is shown as Airflow has it.
     """
     recent = not old.confirmed and rest.seen < old.seen + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
@@ -362,13 +412,14 @@ def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
         return one or other
     order_one, order_other = (one.try_number, one.at), (other.try_number, other.at)
     if order_one == order_other and one != other:
-        # Of the same moment: any rule will do that gives the same in whatever sequence. It is rare, and its rule is slow.
+        # Two reports of the same moment: any rule will do that does not depend on their order. This
+        # is rare, so the rule may be slow.
         return max(one, other, key=repr)
     return other if order_other > order_one else one
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """The failure of the later try; of one try, the one that names its exception."""
+    """The failure of the later try. Within one try, the failure that names its exception."""
     if one is None or other is None:
         return one or other
     order_one = (one.try_number, one.type is not None, one.at, one.message)

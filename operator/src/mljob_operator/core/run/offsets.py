@@ -1,7 +1,9 @@
-"""Which Kafka offsets are safe to commit: those before the first message whose status is not written yet.
+"""Which Kafka offsets are safe to commit: those before the first message whose status is not
+written yet.
 
-Statuses of different MLJobs are written side by side, so messages are done out of order; a committed offset says that everything
-before it is done. What is read again after a crash folds to the same status.
+The operator writes the statuses of several MLJobs concurrently, so messages are done out of order.
+A committed offset states that everything before it is done. Messages that are read again after a
+crash give the same status.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ Partition = tuple[str, int]
 
 
 class Offsets:
-    """Messages under way, a partition at a time."""
+    """The messages in flight of each partition."""
 
     def __init__(self) -> None:
         self._pending: dict[Partition, OrderedDict[int, bool]] = {}
@@ -22,16 +24,20 @@ class Offsets:
 
     @property
     def in_flight(self) -> int:
-        """How many messages are read and not yet done, or done behind one that is not."""
+        """How many messages were read and are not done, or are done but come after a message that
+        is not.
+        """
         return sum(map(len, self._pending.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
-        """A message was read. Messages of one partition come in rising order."""
+        """Note that a message was read. The offsets of one partition rise."""
         self._pending.setdefault(partition, OrderedDict())[offset] = False
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """The status that holds the message is written, or nobody needs it. A partition that was revoked meanwhile is ignored."""
+        """Note that a message is done: its status is written, or no MLJob needs it. A partition
+        that was revoked meanwhile is ignored.
+        """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
             return
@@ -40,7 +46,9 @@ class Offsets:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:
-        """Offsets to commit, for partitions where they moved since the last call: the next message to be read after a restart."""
+        """The offsets to commit, for partitions whose offset moved since the last call. Each is
+        that of the next message to be read after a restart.
+        """
         moved = {}
         for partition, following in self._next.items():
             pending = self._pending.get(partition)
@@ -50,6 +58,8 @@ class Offsets:
         return moved
 
     def revoked(self, partition: Partition) -> None:
-        """The partition belongs to somebody else now, or starts anew."""
+        """Forget a partition that now belongs to another consumer, or is read from another
+        position.
+        """
         for table in (self._pending, self._next, self._committed):
             table.pop(partition, None)

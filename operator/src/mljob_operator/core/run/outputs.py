@@ -1,4 +1,6 @@
-"""A run's outputs: as they were read, and as the status holds them, as many as fit and the names of those that don't."""
+"""The outputs of a run: as read from Airflow, and as stored in the status, with as many as fit and
+the names of the others.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,17 @@ from ..text.storable import cut, storable, stored_size, whole
 MAX_OUTPUTS_BYTES = 16 * 1024
 MAX_OMITTED = 32
 MAX_NAME_LENGTH = 100
-"""Characters of the name of an output that is left out, and of the reason behind it."""
+"""Characters of an omitted output's name together with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What was read of a run's outputs, or what goes into ``status.outputs``.
+    """The outputs that were read from Airflow, or those that go into ``status.outputs``.
 
     Attributes:
-        values: By name; in a status at most 16 KiB of JSON.
-        omitted: Names of those that are left out because they are too large or were not published; in a status where they are more than 32, the last says how many more.
+        values: The outputs by name; in a status at most 16 KiB of JSON.
+        omitted: The names of outputs that are too large or were not published. In a status with
+            more than 32 of them, the last entry says how many more there are.
     """
 
     values: Mapping[str, Any]
@@ -28,11 +31,13 @@ class Outputs:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """As many outputs as fit, small ones first: one that is large, a model's weights, does not push out a score.
+    """The outputs for a status: as many as fit. Small outputs come first, so that a large one, such
+    as a model's weights, does not displace a score.
 
     Args:
-        outputs: By name.
-        too_large: Names of those that were not even read, or not published.
+        outputs: The outputs by name.
+        too_large: The names of outputs that were not read because of their size, or were not
+            published.
     """
     sized: list[tuple[int, str, Any]] = []
     omitted = [whole(name) for name in too_large]

@@ -55,18 +55,18 @@ ACTIVE_TASK = frozenset(
 )
 
 WITHOUT_WORKER = frozenset({TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE})
-"""Active, and no worker is at the task."""
+"""Active states in which no worker runs the task."""
 
 RETRY_RANK = 4
 TASK_RANK: dict[TaskState, int] = {
     TaskState.NONE: 0,
     TaskState.SCHEDULED: 1,
     TaskState.QUEUED: 2,
-    **dict.fromkeys(ACTIVE_TASK, 3),  # a task goes back and forth between these within one try: the clock decides
+    **dict.fromkeys(ACTIVE_TASK, 3),  # a task changes between these within one try, so the clock orders them
     TaskState.UP_FOR_RETRY: RETRY_RANK,
     **dict.fromkeys(FINISHED_TASK, 5),
 }
-"""How far within one try a state is."""
+"""The rank of a state: how far a task instance is within one try."""
 
 TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
@@ -97,13 +97,18 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
     Phase.FAILED: frozenset({Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING}),
     Phase.CANCELLED: frozenset(),
 }
-"""The phases that may follow one: the state diagram in ``docs/spec/mljob.md``. A finished MLJob moves only with a new attempt: its spec changed
-under a runPolicy that runs it again, or somebody cleared its run in Airflow. A backfill is suspended by pausing it: what runs goes on, so it may end
-while it is suspended."""
+"""The phases that may follow each phase, as in the state diagram in ``docs/spec/mljob.md``.
+
+A finished MLJob changes its phase only with a new attempt: its spec changed under a runPolicy that
+runs it again, or somebody cleared its run in Airflow. Suspending a backfill pauses it, and its
+active runs continue, so a backfill may end while it is suspended.
+"""
 
 
 def task_state(word: str | None) -> TaskState:
-    """Airflow's word as a state. A state that a later Airflow may add counts as running: known, and not over."""
+    """The state with Airflow's name ``word``. A state that a later Airflow adds counts as running,
+    which is not final.
+    """
     if not word:
         return TaskState.NONE
     try:
@@ -113,7 +118,9 @@ def task_state(word: str | None) -> TaskState:
 
 
 def run_state(word: str | None) -> RunState:
-    """Airflow's word for a run; what a later Airflow may add counts as running."""
+    """The state of a run with Airflow's name ``word``. A state that a later Airflow adds counts as
+    running.
+    """
     try:
         return RunState(word or "queued")
     except ValueError:
@@ -121,5 +128,5 @@ def run_state(word: str | None) -> RunState:
 
 
 def run_phase(state: RunState) -> Phase:
-    """The phase that follows from the run's state alone."""
+    """The phase of an MLJob that follows from its run's state alone."""
     return _RUN_PHASE[state]

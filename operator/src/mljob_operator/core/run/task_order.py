@@ -1,8 +1,9 @@
-"""The order in which a run's tasks are set failed: upstream first.
+"""The order in which a cancellation sets the tasks of a run failed: upstream tasks first.
 
-When a task is set failed, Airflow clears what has failed downstream of it and queues the run again, so that it resumes
-(``set_task_instance_state``). In any other order a cancellation would undo itself: the run may even end as a success, with its
-last task skipped. A request follows no order within itself, hence one of its own for each rank.
+When a task is set failed, Airflow clears the failed tasks downstream of it and queues the run again
+(``set_task_instance_state``). In any other order, a cancellation would undo itself: the run may
+even end as a success, with its last task skipped. Airflow follows no order within one request, so
+each rank has its own request.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from .facts import TaskKey
 
 
 def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collection[str]]) -> list[list[TaskKey]]:
-    """Task instances in groups, each to be failed before the next.
+    """Task instances in groups. Each group is to be set failed before the next.
 
     Args:
         instances: Task ids and map indexes, in any order.
-        downstream: For each task of the DAG, the tasks directly downstream of it. What the DAG doesn't have (any more) comes last.
+        downstream: For each task of the DAG, the tasks directly downstream of it. Task instances
+            whose task the DAG does not have come last.
     """
     ranks = _ranks(downstream)
     last = max(ranks.values(), default=0) + 1
@@ -30,7 +32,9 @@ def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collec
 
 
 def _ranks(downstream: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """How far down the DAG each task is: 0 without upstream tasks, else one more than the furthest of them."""
+    """The rank of each task: 0 without upstream tasks, else one more than the highest rank of its
+    upstream tasks.
+    """
     upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
     for task_id, following in downstream.items():
         for follower in following:

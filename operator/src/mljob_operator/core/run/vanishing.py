@@ -1,15 +1,21 @@
-"""Many runs that vanish at once from an Airflow: then nothing is proved of any of them.
+"""Many runs that vanish from an Airflow at once: their absence does not prove that they were
+deleted.
 
-A run that Airflow has no more was deleted, as a rule, and the MLJob fails. Where Airflow has none of many runs at once, somebody emptied or restored
-its database, or its URL leads to another Airflow, and the runs may be going on. So their absence does not count, and no other run is started there.
-An administrator says that the runs are lost, or they are found again.
+Usually, a run that Airflow no longer has was deleted, and its MLJob fails. When many runs are
+missing at once, somebody emptied or restored Airflow's database, or its URL leads to another
+Airflow, and the runs may still be in progress. Then their absence does not count, and the operator
+starts no run in that Airflow, until the runs are found again or an administrator accepts their
+loss.
 
-Where runs of several namespaces are followed, those of one alone have not vanished: Airflow has the others', so that team has deleted its runs. It
-would hold up all others otherwise.
+If only the runs of one namespace among several are missing, they have not vanished: Airflow has the
+runs of the other namespaces, so a team has deleted its own runs. Otherwise one team could hold up
+all others.
 
-The census (:mod:`..resync`) tells which runs Airflow does not list. Where three or more runs are followed in an Airflow, the absence of one counts only
-if the last census did not list it: the same census told of the others. A run that the census did not list and that has not been looked up since
-counts as missing here, so that the first few look-ups decide nothing.
+The census (the periodic listing of all active runs) tells which runs Airflow does not list. Where
+the operator follows three or more runs in an Airflow, the absence of a run counts only if the last
+census did not list the run, because that census also covered the other runs. A run that the census
+did not list and that has not been looked up since counts as missing here, so that the first few
+look-ups decide nothing.
 """
 
 from __future__ import annotations
@@ -24,24 +30,29 @@ from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 from .run_key import SETTINGS_AIRFLOW, Key
 
 REASON = "RunsVanished"
-"""Of the condition Ready, and of MLJobs whose runs are missing."""
+"""The reason of the condition Ready, and of MLJobs whose runs are missing."""
 AT_LEAST = 3
-"""How many runs have to be missing at the same time. One or two that are missing can't be told from runs that somebody deleted."""
+"""How many runs have to be missing at the same time. One or two missing runs can't be told from
+runs that somebody deleted.
+"""
 
 
 def many(missing: int, followed: int) -> bool:
-    """Whether so many runs of those that are followed are missing that nobody can have deleted them one by one: at least three, and at least half."""
+    """Whether many runs are missing: at least three, and at least half of those that are followed.
+    Nobody deletes so many one by one.
+    """
     return missing >= AT_LEAST and 2 * missing >= followed
 
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """What is missing in an Airflow.
+    """Runs that have vanished from an Airflow.
 
     Attributes:
-        missing: How many MLJobs' runs Airflow says it has not.
-        followed: How many MLJobs have a run in it.
-        since: When the first of them was missed; None: before this process began, and none has been missed since.
+        missing: How many MLJobs have a run that Airflow does not have.
+        followed: How many MLJobs have a run in this Airflow.
+        since: When the first of the runs was missed; None: before this process started, and none
+            has been missed since.
     """
 
     missing: int
@@ -54,12 +65,12 @@ class _Airflow:
     """The runs that are followed in one Airflow, by their MLJobs.
 
     Attributes:
-        missing: Since when Airflow says that it has no such run.
-        unlisted: Not in the last census, and not found since.
-        unanswered: Those of them that have not been looked up since.
-        accepted: Missing, and an administrator has said that they are lost.
-        census_at: When the last census was asked for.
-        vanished: Whether many are missing, or were and some still are.
+        missing: Since when Airflow has answered that it has no such run.
+        unlisted: The runs that the last census did not list and that have not been found since.
+        unanswered: The unlisted runs that have not been looked up since the census.
+        accepted: The missing runs whose loss an administrator has accepted.
+        census_at: When the last census was requested; None: none was.
+        vanished: Whether many runs are missing, or were, and some of them still are.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -72,21 +83,21 @@ class _Airflow:
 
     @property
     def lost(self) -> int:
-        """How many are missing, but for those that are accepted as lost."""
+        """How many runs are missing, without those whose loss is accepted."""
         return len(self.missing) - len(self.accepted)
 
     @property
     def expected(self) -> int:
-        """How many are followed, likewise."""
+        """How many runs are followed, without those whose loss is accepted."""
         return len(self.followed) - len(self.accepted)
 
     @property
     def doubtful(self) -> bool:
-        """Whether so many may be missing that none of them is judged."""
+        """Whether so many runs may be missing that the absence of none counts."""
         return self.vanished or self._are_many(self.lost + len(self.unanswered), self.missing.keys() | self.unanswered)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
-        """Whether nobody can have deleted these runs one by one, and they are not of one namespace among several."""
+        """Whether these are many runs, and not those of one namespace among several."""
         if not many(count, self.expected):
             return False
         namespaces = {key[0] for key in missing if key not in self.accepted}
@@ -100,7 +111,7 @@ class _Airflow:
             self.vanished = False
 
     def drop(self, key: Key) -> None:
-        """It is not followed any more."""
+        """The MLJob has no run here any more."""
         self.followed.discard(key)
         self.missing.pop(key, None)
         self.unlisted.discard(key)
@@ -112,7 +123,8 @@ class MissingRuns:
     """The runs that are followed, and those of them that are missing, in all Airflows.
 
     Args:
-        lost_before: Runs that are missing and were submitted before this time are accepted as lost, by Airflow.
+        lost_before: By Airflow, the time before which a missing run must have been submitted for
+            its loss to be accepted.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
@@ -136,7 +148,7 @@ class MissingRuns:
         Args:
             key: The MLJob.
             airflow: The Airflow that the run is in.
-            missed_at: When Airflow first said that it has no such run; None: it has the run.
+            missed_at: When Airflow first answered that it has no such run; None: it has the run.
             answered_at: When Airflow was last asked for the run.
             submitted_at: When the run was submitted.
         """
@@ -167,7 +179,9 @@ class MissingRuns:
             self._reckon(airflow)
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Note which runs Airflow did not list when it was asked at ``asked_at`` for all that are active."""
+        """Note which runs Airflow did not list when it was asked for all active runs at
+        ``asked_at``.
+        """
         there = self._airflows[airflow]
         there.census_at = asked_at
         there.unlisted = {key for key in unlisted if key in there.followed}
@@ -175,12 +189,14 @@ class MissingRuns:
         self._reckon(airflow)
 
     def hold(self, airflow: str) -> None:
-        """Many runs had vanished when the last process ended."""
+        """Note that many runs had vanished when the previous process ended."""
         self._airflows[airflow].vanished = True
         self._reckon(airflow)
 
     def accept(self, airflow: str) -> int:
-        """An administrator says that the runs that are missing now are lost; how many these are."""
+        """An administrator accepts the loss of the runs that are missing now. Returns how many
+        these are.
+        """
         there = self._airflows[airflow]
         lost = there.lost
         there.accepted = set(there.missing)
@@ -188,16 +204,18 @@ class MissingRuns:
         return lost
 
     def surveyed(self, airflow: str) -> bool:
-        """Whether it is known what is missing: a census was taken, and what it did not list was looked up."""
+        """Whether it is known which runs are missing: a census was taken, and the runs that it did
+        not list were looked up.
+        """
         there = self._airflows[airflow]
         return there.census_at is not None and not there.unanswered
 
     def wants_census(self, airflow: str) -> bool:
-        """Whether a run is missing of which no census has told."""
+        """Whether a run is missing that no census has covered."""
         return any(self.needs_census(key) for key in self._airflows[airflow].missing)
 
     def withholds(self, key: Key) -> bool:
-        """Whether it does not count that Airflow has no run of this MLJob."""
+        """Whether Airflow's answer that it has no run of this MLJob does not count now."""
         airflow = self._airflow_of.get(key)
         if airflow is None:
             return False
@@ -207,7 +225,9 @@ class MissingRuns:
         return self.needs_census(key) or there.doubtful
 
     def needs_census(self, key: Key) -> bool:
-        """Whether no census has told of this MLJob's run, where there are enough others that may be missing as well."""
+        """Whether a census has to be taken before the absence of this MLJob's run counts: enough
+        other runs may be missing as well.
+        """
         there = self._airflows[self._airflow_of[key]]
         return len(there.followed) >= AT_LEAST and key not in there.unlisted
 
@@ -217,7 +237,7 @@ class MissingRuns:
         return there is not None and there.vanished
 
     def vanished(self, airflow: str) -> Vanished | None:
-        """What is missing in an Airflow from which many runs have vanished; None: they have not."""
+        """The runs that have vanished from an Airflow; None: not many are missing."""
         if not self.have_vanished(airflow):
             return None
         there = self._airflows[airflow]
@@ -230,7 +250,7 @@ class MissingRuns:
         return list(there.missing) if there is not None else []
 
     def changes(self) -> list[str]:
-        """The Airflows in which absence counts again, or no more, since this was last asked."""
+        """The Airflows in which it has changed whether absence counts, since the last call."""
         changed, self._changed = self._changed, set()
         return sorted(changed)
 
@@ -244,12 +264,16 @@ class MissingRuns:
 
 
 def explained(airflow: str) -> str:
-    """Why nothing is started in an Airflow from which many runs have vanished, for the MLJobs that wait."""
+    """The message for MLJobs that wait: why no run is started in an Airflow from which many runs
+    have vanished.
+    """
     return f"{REASON}: it no longer has the runs of many MLJobs. {_how_to_go_on(airflow)}"
 
 
 def reported(airflow: str, vanished: Vanished, url: str) -> str:
-    """The same for whoever runs the platform."""
+    """The message for the administrators of the platform: which runs have vanished, why, and what
+    to do.
+    """
     since = f" (since {vanished.since:%Y-%m-%d %H:%M:%S} UTC)" if vanished.since is not None else ""
     return (
         f"Airflow at {url} does not have the runs of {vanished.missing} of the {vanished.followed} MLJobs with a run in it{since}: its database was "
