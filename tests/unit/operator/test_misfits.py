@@ -31,7 +31,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
         "spec.backfill.from: Input should be a valid datetime, year 0 is out of range, not '0000-01-01T00:00:00Z'",
     ),
     "no DAG": ({}, "spec.dagId is missing"),
-    "a backfill of nothing": ({"dagId": "days", "type": "Backfill"}, "spec.backfill belongs to the type Backfill"),
+    "a backfill of nothing": ({"dagId": "days", "type": "Backfill"}, "spec.backfill is required for type Backfill"),
     "a reference to nothing": ({"dagId": "train", "confFrom": [{}]}, "set exactly one of configMapRef and secretRef"),
     "a field of a later version": ({"dagId": "train", "runPolicy": "Sometimes"}, "spec.runPolicy: Input should be"),
 }

@@ -1,4 +1,4 @@
-"""Whether the run of an MLJob moves, and whether a change is to be expected that gives no event."""
+"""Whether the run of an MLJob makes progress, and whether it may change without an event."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from ..run.states import ACTIVE_TASK
 from .state import State
 
 STIRRED_FOR = timedelta(seconds=3)
-"""How long after an event of a backfill's run a change is expected that gives no event: the run's end, where the events are those of tasks, and the start of the
-next run."""
+"""How long after an event of a backfill's run a change without an event is expected: the end of the
+run, if only events of tasks arrive, and the start of the next run.
+"""
 
 
 def is_in_progress(state: State) -> bool:
-    """Whether there is a run that has not ended, as far as is known."""
+    """Whether the MLJob has a run that has not ended, as far as is known."""
     return state.current.active and state.observed_run.run is not None and not state.observed_run.over
 
 
 def is_still(state: State) -> bool:
-    """Whether no task of the run is at work, as where its DAG schedules nothing."""
+    """Whether no task of the run is active, for example because its DAG schedules no tasks."""
     return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
 
 
 def is_hot(state: State, now: datetime) -> bool:
-    """Whether a change is expected at any moment that may come without an event."""
+    """Whether the run may change at any moment without an event, so that Airflow is asked more
+    often.
+    """
     if not state.current.active:
         return False
     observed_run = state.observed_run

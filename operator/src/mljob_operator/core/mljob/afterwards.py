@@ -8,7 +8,9 @@ from .state import State
 
 
 def was_cleared(state: State) -> bool:
-    """Whether somebody cleared the run in Airflow after its end: Airflow has queued the run again since."""
+    """Whether somebody cleared the run in Airflow after its end: Airflow has queued the run again
+    since.
+    """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)
     if not state.current.recorded or state.job.spec.cancel or run is None or run.created is None or ended is None:
@@ -17,5 +19,7 @@ def was_cleared(state: State) -> bool:
 
 
 def arrived_late(state: State) -> bool:
-    """Whether a run is in progress whose attempt was given up: the submission reached Airflow after the run had been looked for."""
+    """Whether the run of an attempt that was given up is in progress: the submission reached
+    Airflow after the operator had looked for the run.
+    """
     return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

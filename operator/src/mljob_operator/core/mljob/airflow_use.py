@@ -1,4 +1,4 @@
-"""What an MLJob has in its Airflow, and what it needs there."""
+"""What an MLJob has in its Airflow, and whether it still needs that Airflow."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from .state import State
 
 
 def is_lost(state: State) -> bool:
-    """Whether the Airflow that has the run is not known any more: its AirflowInstance, or the setting that names it, is gone."""
+    """Whether the operator no longer knows the Airflow of the run: its AirflowInstance was deleted,
+    or the setting that names it was removed.
+    """
     return state.current.active and not state.catalog.knows(state.run.airflow)
 
 
 def is_reachable(state: State) -> bool:
-    """Whether the Airflow that has the run can be asked, as far as is known."""
+    """Whether the Airflow of the run can be asked now, as far as is known."""
     airflow = state.run.airflow
     return state.catalog.knows(airflow) and airflow not in state.catalog.not_ready
 
 
 def needs_airflow(state: State) -> bool:
-    """Whether the attempt has something in Airflow, or may have, that the operator still looks after."""
+    """Whether the attempt has a run in Airflow, or may have, that the operator still manages."""
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
         return False
@@ -26,7 +28,9 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """The place that the MLJob has among the active runs of an Airflow, or waits for; None: neither."""
+    """The place that the MLJob has among the active runs of an Airflow, or waits for; None: it has
+    no place and waits for none.
+    """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt
     if holds and current.open and not state.ending.over and not state.observed_run.over:
@@ -37,5 +41,5 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """The place that the MLJob has from the moment in which its run is submitted."""
+    """The place that the MLJob has from the submission of its run on."""
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)

@@ -1,8 +1,10 @@
-"""Attempts: an MLJob has one at a time, each a dag run, or a dag run again.
+"""Attempts: an MLJob has one attempt at a time. An attempt has a new dag run, or the dag run of the
+previous attempt, cleared.
 
-What an attempt is, and that it is over, is in the status, because a process may die between any two steps: its number, DAG, run id and spec
-are stored before the run is submitted, and its entry in ``status.history`` says that it is closed. A new one is begun by a retry, by a
-resumption, by a change of the spec, or by somebody who cleared the run in Airflow.
+The status describes the attempt, because a process may die between any two steps. The number, DAG,
+run id and spec of an attempt are stored before its run is submitted. An entry in ``status.history``
+says that the attempt is closed. A new attempt begins with a retry, a resumption or a change of the
+spec, or when somebody has cleared the run in Airflow.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from .job import Job
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)
-"""As a batch/v1 Job's (kubernetes.io: "Pod backoff failure policy")."""
+"""The same backoff as that of a batch/v1 Job (kubernetes.io: "Pod backoff failure policy")."""
 MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
-"""Of an attempt's message in the history, in characters and in bytes of JSON."""
+"""The limits of an attempt's message in the history, in characters and in bytes of JSON."""
 
 _OF_ONE_RUN = (
     "dag_run_state",
@@ -44,11 +46,13 @@ class Attempt:
     """One attempt.
 
     Attributes:
-        number: Counted from 1 over the MLJob's life.
-        dag_id: The DAG.
-        run_id: The dag run's id; the one of the attempt before where that run's failed tasks are cleared.
-        spec_hash: What of the spec it runs.
-        airflow: The Airflow that its run is in, by the name of its AirflowInstance; ``SETTINGS_AIRFLOW``: that of the operator's settings.
+        number: Its number, counted from 1 over the MLJob's life.
+        dag_id: The DAG's id.
+        run_id: The dag run's id. An attempt that clears the failed tasks of the previous attempt's
+            run has that run's id.
+        spec_hash: The hash of the spec that it runs.
+        airflow: The AirflowInstance that has its run, by name; ``SETTINGS_AIRFLOW``: the Airflow of
+            the operator's settings.
         submitter: The operator process that submits its run; None: not chosen yet, or not known.
     """
 
@@ -61,7 +65,7 @@ class Attempt:
 
 
 def current(status: MLJobStatus) -> Attempt | None:
-    """The attempt that the status speaks of; None before the first."""
+    """The attempt that the status describes; None before the first attempt."""
     if not status.attempts or status.dag_run_id is None or status.dag_id is None:
         return None
     return Attempt(
@@ -82,11 +86,20 @@ def closed(status: MLJobStatus) -> bool:
 def next_run(
     job: Job, prefix: str, number: int, *, airflow: str, unused: str | None = None, newest: int = 0
 ) -> Attempt:
-    """An attempt with a run of its own in that Airflow; ``unused`` is a run id that was announced and is known not to be in Airflow.
+    """An attempt with a run of its own.
 
-    The run's number is one more than those that this MLJob has used up. A run that succeeded is not used up: an MLJob whose runs belong to
-    its spec (OncePerSpec) takes it over when the spec is that again. Before its first attempt, ``newest`` is the number of the run that it
-    takes over because another MLJob of its name left it there.
+    The number of the run is one more than the highest number that this MLJob has used. With
+    runPolicy OncePerSpec, a run that succeeded does not count as used: the MLJob takes it over when
+    its spec is the same again.
+
+    Args:
+        job: The MLJob.
+        prefix: The prefix of dag run ids.
+        number: The attempt's number.
+        airflow: The Airflow in which the run is to be.
+        unused: A run id that was announced and is known not to be in Airflow.
+        newest: Before the first attempt, the number of the run that this MLJob takes over from
+            another MLJob of its name; 0: there is none.
     """
     once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC
     ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
@@ -106,21 +119,22 @@ def next_run(
 
 
 def same_run(attempt: Attempt, number: int) -> Attempt:
-    """An attempt that goes on with the run of an earlier one."""
+    """An attempt that continues the run of an earlier attempt."""
     return replace(attempt, number=number)
 
 
 def goes_on(status: MLJobStatus) -> bool:
-    """Whether the attempt goes on with the run of the one before."""
+    """Whether the attempt continues the run of the previous attempt."""
     before = [entry for entry in status.history or () if entry.attempt != status.attempts]
     return bool(before) and before[-1].dag_run_id == status.dag_run_id
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """From when on what is said of the run is about this attempt; None: whatever is said is.
+    """The time from which on facts about the run belong to this attempt; None: all facts do.
 
-    A run that was cleared ends twice, and the first end may be told late, or again after a restart. Until it is known when the run was queued
-    again, it was after the second in which it had ended.
+    A run that was cleared ends twice, and an event of the first end may arrive late, or again after
+    a restart. Until the time is known at which the run was queued again, facts count from the
+    second after its first end.
     """
     if not goes_on(status) or closed(status):
         return None
@@ -131,7 +145,7 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
 
 
 def ended_at(status: MLJobStatus) -> datetime | None:
-    """When the attempt ended that the status speaks of; None while it goes on."""
+    """When the attempt that the status describes ended; None: it has not ended."""
     if status.phase in TERMINAL_PHASES:
         return status.completion_time
     return (status.history or [])[-1].completion_time if closed(status) else None
@@ -140,7 +154,9 @@ def ended_at(status: MLJobStatus) -> datetime | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """The attempt goes into the history."""
+    """The status with the attempt in its history. ``failed``: whether the attempt counts as failed
+    for the backoff limit.
+    """
     number = status.attempts or 1
     entry = AttemptStatus(
         attempt=number,
@@ -165,7 +181,7 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
         why = "The spec changed before the run was submitted."
         status = close(status, Phase.CANCELLED, "SpecChanged", why, now)
     if finished and not closed(status):
-        # What failed for good was counted when it did.
+        # A final failure was counted when the attempt failed.
         status = close(
             status,
             status.phase or Phase.FAILED,
@@ -196,6 +212,8 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
 
 
 def retry_delay(failures: int) -> timedelta:
-    """How long to wait after the ``failures``-th failed attempt: 10 s, 20 s, 40 s, ... at most 6 minutes."""
+    """How long to wait after the ``failures``-th failed attempt: 10 s, 20 s, 40 s, ... at most 6
+    minutes.
+    """
     doublings = min(max(failures, 1) - 1, 10)
     return min(FIRST_BACKOFF * (1 << doublings), LONGEST_BACKOFF)

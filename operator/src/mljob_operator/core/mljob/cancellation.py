@@ -1,4 +1,4 @@
-"""Why an MLJob's run is cancelled, and by which way."""
+"""Why an MLJob's run is cancelled, and how."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from .spec_change import SpecChange
 
 
 class CancelReason(StrEnum):
-    """Why a run is cancelled, as the status says: the status is stored before the cancellation begins. The first reason that applies counts."""
+    """Why a run is cancelled; the value is the reason in the status. The status is stored before
+    the cancellation begins. The first reason that applies counts.
+    """
 
     DELETED = "Cancelling"
     CANCEL = "CancelRequested"
@@ -31,10 +33,14 @@ class Cancellation:
 
     Attributes:
         reason: Why nothing may run; None: a run may start and go on.
-        announced: The reason that the stored status names. It stays whatever becomes of its cause, because a run that is half cancelled is lost.
-        pausable: Whether suspending pauses what runs instead of cancelling it: a backfill is paused, and resumed where it was.
-        by_dag: Whether the cancellation DAG ends the run. It ends single runs; a backfill's runs are ended through Airflow's REST API.
-        asked_in_vain: Whether this process has asked Airflow to end the run, and the run was still there, was not found, or the request failed.
+        announced: The reason in the stored status. It stays even if its cause goes away, because a
+            run that is half cancelled can't be continued.
+        pausable: Whether suspending pauses the workload instead of cancelling it. A backfill is
+            paused, and resumes where it was.
+        by_dag: Whether the cancellation DAG cancels the run. It cancels single runs; the runs of a
+            backfill are cancelled through Airflow's REST API.
+        asked_in_vain: Whether this process has asked Airflow to cancel the run, and then the run
+            was still there, was not found, or the request failed.
     """
 
     reason: CancelReason | None
@@ -59,9 +65,10 @@ class Cancellation:
 
 
 def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
-    """When the request that failed last is sent again; None: no failure holds up the next request.
+    """When the last failed request is sent again; None: no failure delays the next request.
 
-    A failure to start the run does not hold up a cancellation. Deleting an MLJob makes a new generation, so failures of an older generation do not count.
+    A failure to start the run does not delay a cancellation. Deleting an MLJob makes a new
+    generation, so failures of an older generation do not count.
     """
     last_error = inputs.transient.last_error
     if (

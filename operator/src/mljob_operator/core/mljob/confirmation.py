@@ -1,4 +1,6 @@
-"""Which events Airflow's REST API has not confirmed yet: an event is a hint, and REST is the verdict."""
+"""Which events Airflow's REST API has not confirmed yet. An event is a hint; only REST's answer
+counts.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,22 @@ from .current import CurrentAttempt
 from .inputs import Inputs
 
 LIST_AGAIN_AFTER = timedelta(seconds=1)
-"""How long Airflow may take to store the end of a run that an event has told of, before Airflow is asked again."""
+"""How long Airflow may take to store the end of a run that an event has reported, before the
+operator asks again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """When Airflow is asked about what only events say.
+    """When the operator asks Airflow to confirm events.
 
     Attributes:
-        end_at: When to ask whether the run has ended, as an event says; None: no event says so, or Airflow has answered.
-        unconfirmed_end: The end of the run that an event tells of, while Airflow could not be asked about the run.
-        doubt_at: When events that Airflow has not confirmed stop being believed, and Airflow is asked.
+        end_at: When to ask whether the run has ended; None: no event says so, or Airflow has
+            answered.
+        unconfirmed_end: The end of the run that an event reports, until Airflow is asked about the
+            run; else None.
+        doubt_at: When unconfirmed events are no longer believed and Airflow is asked; None: there
+            are none.
     """
 
     end_at: datetime | None
@@ -30,7 +37,7 @@ class Confirmation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
-        """What is to be confirmed of the newest attempt's run."""
+        """The events of the newest attempt's run that are to be confirmed."""
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         heard = observed_run.heard_end
         unasked = heard if heard is not None and (looked_at is None or looked_at < heard.seen) else None

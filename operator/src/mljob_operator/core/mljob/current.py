@@ -18,11 +18,15 @@ class CurrentAttempt:
     """The newest attempt.
 
     Attributes:
-        attempt: The attempt that the status speaks of, or will speak of next; None before the first attempt.
-        status: The status as it speaks of this attempt: the stored status, or the status to be stored next.
-        recorded: Whether the stored status speaks of this attempt. Nothing is done in Airflow before it does.
+        attempt: The attempt that the status describes, or will describe next; None before the first
+            attempt.
+        status: The status that describes this attempt: the stored status, or the status to be
+            stored next.
+        recorded: Whether the stored status describes this attempt. The operator does nothing in
+            Airflow before it does.
         finished: Whether the stored status says how the MLJob ended.
-        open: Whether the attempt is not known to be over: its run is in Airflow, is about to be there, or may be there.
+        open: Whether the attempt is not known to be over: its run is in Airflow, is about to be
+            there, or may be there.
         submitted: Whether the attempt has a run in Airflow, as far as is known.
         by_clearing: Whether the attempt clears the failed tasks of the previous attempt's run.
         given_up: Whether the attempt ended without a run of its own, as far as was known then.
@@ -75,7 +79,9 @@ class CurrentAttempt:
 
 
 def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
-    """The MLJob's first attempt, which takes over run number ``newest`` of its spec where Airflow has that run already."""
+    """The MLJob's first attempt. If Airflow already has run number ``newest`` of its spec, the
+    attempt takes that run over; 0: it has none.
+    """
     return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
 
 

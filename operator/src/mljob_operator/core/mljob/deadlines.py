@@ -1,4 +1,4 @@
-"""When time is up for an MLJob: its deadlines, its deletion, and its time to live."""
+"""The deadlines of an MLJob, of its deletion, and its time to live."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Deadlines:
     """Times at which the MLJob's state changes by itself; None: there is no such time.
 
     Attributes:
-        active: When ``spec.activeDeadlineSeconds`` have passed.
+        active: When ``spec.activeDeadlineSeconds`` will have passed.
         pre_running: When the attempt's first task must have started; None once a task has started.
-        start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has started: Airflow is asked first.
+        start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has
+            started. Then the operator asks Airflow first.
         deletion: When a deletion stops waiting for Airflow.
         overdue: Whether ``deletion`` has passed.
         expiry: When a finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).

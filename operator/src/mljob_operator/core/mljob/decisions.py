@@ -1,10 +1,12 @@
-"""What to do next for one MLJob: policies, each of which answers with an action or passes.
+"""What to do next for one MLJob. Each policy answers with an action, or passes (None).
 
-Guards hold in every stage and come first; then come the policies of the MLJob's stage. The first action counts. The reconciler carries the action out, adds what
-it learned, classifies again and asks again, until the answer is to wait.
+Guards apply in every stage and come first. Then come the policies of the MLJob's stage. The first
+action counts. The reconciler carries the action out, adds what it learned, classifies the inputs
+again and asks for the next action, until the action is to wait.
 
-Nothing is remembered between processes but the MLJob itself. An operator that starts with an empty ``TransientState`` does the right thing, because every action is safe
-to repeat: run ids are computed, Airflow answers a second submission with 409, and failing a failed task changes nothing.
+Only the MLJob itself outlives a process. An operator that starts with an empty ``TransientState``
+does the right thing, because every action is safe to repeat: run ids are computed, Airflow answers
+a second submission with 409, and setting a failed task to failed changes nothing.
 """
 
 from __future__ import annotations
@@ -25,38 +27,48 @@ from .starting import Start
 from .state import Stage, State
 
 LOOK_UP_EVERY = timedelta(seconds=5)
-"""How often a run under cancellation is asked for by itself, beside events and the change feed, which don't tell of a deleted run."""
+"""How often Airflow is asked for a run that is being cancelled. Events and the change feed don't
+report a deleted run.
+"""
 CANCEL_DAG_TAKES = timedelta(seconds=60)
-"""How long the cancellation DAG may take once it runs: it fails tasks in the DAG's order and gives teardown tasks time to run."""
+"""How long the cancellation DAG may take once it runs. It sets tasks failed in the DAG's order and
+gives teardown tasks time to run.
+"""
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
-"""How long a direct cancellation may take to show before it is tried again."""
+"""How long a cancellation through REST may take to show its effect before it is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Make sure that the MLJob can't go while it has a run."""
+    """Add the finalizer, so that the MLJob is not removed while it has a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountRuns:
-    """Ask how many runs there are of this spec: an MLJob that was here before may have taken several, and the newest one counts."""
+    """Count the runs of this spec in Airflow. An earlier MLJob of this name may have started
+    several, and the newest run counts.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class BeginAttempt:
-    """Speak of this attempt from now on."""
+    """Begin this attempt: the status describes it from now on."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Announce that this process submits the attempt's run: from then on the process that announced the attempt doesn't."""
+    """Announce that this process submits the attempt's run, so that the process that announced the
+    attempt before does not.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Write the status before going on: what is done next must be known to whoever carries on after a crash."""
+    """Write the status first, so that after a crash the next process knows what was about to be
+    done.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class Submit:
     """Trigger the dag run.
 
     Attributes:
-        conf_of: The run whose conf it gets, where the spec's is not meant.
+        conf_of: The run whose conf the new run gets; None: it gets the conf of the spec.
     """
 
     conf_of: str | None = None
@@ -72,29 +84,31 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class ClearFailed:
-    """Have the run's failed tasks run again, and those that could not run because of them."""
+    """Clear the run's failed tasks, and the tasks that could not run because of them, so that they
+    run again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Let no other run of the backfill start, or let them start again."""
+    """Pause the backfill, so that no further run of it starts, or resume it."""
 
     paused: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LookUpRun:
-    """Ask for the run's state."""
+    """Ask Airflow for the run's state."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListTasks:
-    """Ask for the run and all its task instances."""
+    """Ask Airflow for the run and all its task instances."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadQuestions:
-    """Ask what the tasks that await input ask of people."""
+    """Ask Airflow for the questions of tasks that await input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +118,7 @@ class TriggerCancellation:
 
 @dataclass(frozen=True, slots=True)
 class CheckCancellation:
-    """Ask whether the cancellation DAG's run has begun."""
+    """Ask Airflow whether the cancellation DAG's run has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +128,25 @@ class CancelDirectly:
 
 @dataclass(frozen=True, slots=True)
 class HandleChildren:
-    """Look for runs that the cancelled run's tasks had started; end them where the spec says so, and tell of them."""
+    """Look for runs that the cancelled run's tasks had started. Cancel them if the spec says so,
+    and report them in an Event.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class NoteRetention:
-    """Have the run's note say that the run goes on without its MLJob on purpose; tried once, for the deletion does not wait for Airflow."""
+    """Note in Airflow that the run continues without its MLJob on purpose. This is tried once,
+    because the deletion does not wait for Airflow.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Write the status, then take our finalizer away.
+    """Write the status, then remove the finalizer.
 
     Attributes:
-        abandoned: The run may still be active: Airflow could not be made to end it in time.
+        abandoned: Whether the run may still be active, because its cancellation did not succeed in
+            time.
     """
 
     abandoned: bool = False
@@ -135,12 +154,12 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Delete the MLJob: it has been finished for long enough."""
+    """Delete the finished MLJob, because its time to live has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until something happens, or until a time."""
+    """Do nothing until something changes, or until a time; None: no such time."""
 
     until: datetime | None = None
 
@@ -172,7 +191,7 @@ Policy = Callable[[State], Action | None]
 def decide(state: State) -> Action:
     """The next action. A wait ends at the next time at which the state changes by itself.
 
-    Airflow is not asked again for a run that it said it has not, before the answer can prove something.
+    Airflow is not asked again for a run that it did not find until its answer can prove something.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -203,7 +222,9 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Once a run is cancelled, its tasks start no more runs: those that they had started are looked for."""
+    """Once a run is cancelled, its tasks start no further runs. Then the operator looks for the
+    runs that they had started.
+    """
     if not s.ending.children_due:
         return None
     if _in_the_future(s, s.retry_at):
@@ -212,7 +233,9 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """A deletion completes when there is nothing to cancel, when the user said so, or when time is up."""
+    """A deletion completes when there is nothing to cancel, when deletionPolicy is Retain, or when
+    its deadline has passed.
+    """
     if not s.job.deleting:
         return None
     if not s.job.has_finalizer:
@@ -227,8 +250,10 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """An attempt that another process announced and did not submit is taken over before anything is done for it: at once after a start, and later where that
-    process may still be at work.
+    """An attempt that another process announced and did not submit is taken over before anything is
+    done for it.
+
+    This happens at once after a start, and later if the other process may still be running.
     """
     if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
@@ -238,7 +263,9 @@ def take_over(s: State) -> Action | None:
 
 
 def store_first(s: State) -> Action | None:
-    """The status names the attempt before anything is done for it, and the reason to cancel before the run is cancelled."""
+    """The status describes the attempt before anything is done for it, and has the reason of a
+    cancellation before the run is cancelled.
+    """
     if _is_beyond_status(s):
         return None
     cancellation = s.cancellation
@@ -249,8 +276,9 @@ def store_first(s: State) -> Action | None:
 
 
 def _is_beyond_status(s: State) -> bool:
-    """Whether the API server refuses the status of an MLJob that is being deleted. The object itself says that it is deleted, so its run is cancelled all the
-    same.
+    """Whether the API server refuses the status of an MLJob that is being deleted.
+
+    The run is cancelled even so, because the object itself says that it is being deleted.
     """
     return s.job.deleting and s.transient.refused
 
@@ -259,7 +287,9 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """The status already says how the attempt ended, so nothing else ends this run; the next run waits for that."""
+    """A run that arrived after its attempt was given up is cancelled, because no other policy
+    cancels it. The next run waits for its end.
+    """
     if not arrived_late(s):
         return None
     cancelled_at = s.transient.cancelled_directly_at
@@ -269,7 +299,9 @@ def cancel_late_run(s: State) -> Action | None:
 
 
 def follow_cleared_run(s: State) -> Action | None:
-    """A run that somebody cleared in Airflow after its end is a new attempt, which the operator follows."""
+    """A run that somebody cleared in Airflow after its end is a new attempt, which the operator
+    follows.
+    """
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
         return None
@@ -277,20 +309,25 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """An event may be wrong: only Airflow's REST API ends a run. Airflow is asked at once, and again while it may not have stored the end yet."""
+    """An event of the run's end may be wrong, so only REST's answer counts. Airflow is asked at
+    once, and again while it may not have stored the end yet.
+    """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """The cancellation DAG comes first. REST cancels where there is no such DAG, where it fails or takes too long, and where a deletion has waited long enough."""
+    """The cancellation DAG comes first. REST cancels if there is no such DAG, if the DAG fails or
+    takes too long, or if a deletion's deadline has passed.
+    """
     if s.observed_run.over:
         return None
     transient, deletion = s.transient, s.deadlines.deletion
     if _in_the_future(s, s.retry_at):
         return Wait(_soonest(s.retry_at, deletion))
     if s.observed_run.run is None or s.presence.vanished:
-        # After a restart, or where the submission was not answered: is there a run at all?
+        # After a restart, or after a submission without an answer, it is not known whether there is
+        # a run.
         return LookUpRun()
     by_dag = s.cancellation.by_dag and transient.cancel_dag_refused is None and not s.deadlines.overdue
     if by_dag and transient.cancel_dag_at is None:
@@ -304,7 +341,9 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """When REST cancels the run: at once where no DAG will, else when the cancellation DAG has had its time, of which a DAG run that has begun has more."""
+    """When REST cancels the run: at once without a cancellation DAG, else when that DAG's time has
+    passed. The time is longer once its run has begun.
+    """
     transient = s.transient
     if transient.cancelled_directly_at is not None:
         return transient.cancelled_directly_at + CANCEL_AGAIN_AFTER
@@ -314,8 +353,11 @@ def _cancel_directly_at(s: State) -> datetime:
 
 
 def pause_or_resume(s: State) -> Action | None:
-    """The status says that a backfill is paused before Airflow hears of it, and until Airflow has let the backfill go on. After a restart, nothing else tells a
-    backfill that the MLJob has paused from a backfill that a person has paused.
+    """Pause or resume a backfill as ``spec.suspend`` says.
+
+    The status says that the backfill is paused before Airflow is asked to pause it, and until
+    Airflow has resumed it. After a restart, only the status shows whether the MLJob or a person has
+    paused a backfill.
     """
     if s.pausing is None or s.pausing.done or s.presence.vanished:
         return None
@@ -328,7 +370,9 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """When a run has ended, its tasks and outputs are read once in full. Nothing of a run is read for an MLJob that is about to run another spec."""
+    """When a run has ended, all its tasks and outputs are read once. They are not read for an MLJob
+    that is about to run another spec.
+    """
     observed_run, transient = s.observed_run, s.transient
     forgotten = s.current.finished and s.current.submitted and observed_run.run is None
     if (s.start is not None and s.start.rerun) or not (observed_run.over or forgotten):
@@ -345,12 +389,12 @@ def collect_results(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """The status says how the attempt ended before anything follows from that."""
+    """The end of the attempt is stored before anything else is done about it."""
     return Store()
 
 
 def release(s: State) -> Action | None:
-    """An MLJob that has no run in Airflow, and is to have none, needs no finalizer."""
+    """An MLJob without a run in Airflow, which is to have none, needs no finalizer."""
     return Release() if s.job.has_finalizer else None
 
 
@@ -361,13 +405,15 @@ def expire(s: State) -> Action | None:
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """A run is started after the pause that a failure asks for."""
+    """After a failure, a run is started when the backoff has passed."""
     return Wait(s.start.at if s.start is not None else None)
 
 
 def clear_up(s: State) -> Action | None:
-    """A process that crashed may have submitted the announced run. Whether there is a run has to be known, whatever keeps the operator from submitting it again:
-    the run may be in progress, and whoever deletes the AirflowInstance waits for it.
+    """A crashed operator may have submitted the announced run, so a blocked MLJob still finds out
+    whether it has a run.
+
+    The run may be in progress, and the deletion of its AirflowInstance waits for it.
     """
     unknown_until = s.transient.unknown_until
     if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
@@ -376,7 +422,9 @@ def clear_up(s: State) -> Action | None:
 
 
 def start_the_run(s: State) -> Action | None:
-    """The finalizer comes before the run, so that no run is left behind; the run id is computed, so that no run is started twice."""
+    """The finalizer is added before the run is submitted, so that no run is left behind. The run id
+    is computed, so that no run is started twice.
+    """
     start = s.start
     if start is None:
         return None
@@ -390,7 +438,9 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Another attempt takes the place of an announced one. A process that crashed may have submitted the announced run, so Airflow is asked first."""
+    """Another attempt replaces the announced attempt. A crashed operator may have submitted the
+    announced run, so Airflow is asked first.
+    """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
 
@@ -398,27 +448,33 @@ def _replace(s: State, start: Start) -> Action:
 def _submit(s: State) -> Action:
     unknown_until = s.transient.unknown_until
     if s.job.is_backfill and unknown_until is not None and not s.presence.absent:
-        # Airflow gives backfills their ids, so a second creation would be a second backfill: the answer to an earlier creation is waited for.
+        # Airflow assigns the ids of backfills, so a second request would create a second backfill.
+        # The operator first finds out whether the earlier request took effect.
         return LookUpRun()
     if s.current.by_clearing:
         return ClearFailed() if s.observed_run.missed_at is None else LookUpRun()
     if s.presence.in_doubt and unknown_until is not None and s.now >= unknown_until:
-        # Whether the run has a place in its Airflow has to be known, whatever may keep it from being submitted again.
+        # The limits on active runs need to know whether this run exists, even if it can't be
+        # submitted again.
         return LookUpRun()
     history = s.job.status.history
     return Submit(conf_of=history[-1].dag_run_id if s.change is SpecChange.REFUSED and history else None)
 
 
 def _count_runs(s: State) -> Action:
-    """Airflow must say twice that there is no further run of this spec: an older run would be taken over, with its end."""
+    """Airflow must answer twice that there is no further run of this spec. Otherwise the MLJob
+    might take over an older run and its end.
+    """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_TAKES if counted_at is not None else s.now
     return CountRuns() if s.now >= again_at else Wait(again_at)
 
 
 def follow(s: State) -> Action | None:
-    """A run in progress tells of itself. Airflow is asked after a restart, where the run may be gone or an event may be wrong, and for a task that waits for a
-    person.
+    """A run in progress reports its changes by events and the change feed.
+
+    Airflow is asked after a restart, when the run may be missing or an event may be wrong, and for
+    the question of a task that awaits input.
     """
     if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)
@@ -448,4 +504,4 @@ POLICIES: dict[Stage, tuple[Policy, ...]] = {
     Stage.RETAINED: (),
     Stage.FINISHED: (*_AFTER_AN_ATTEMPT, release, expire, follow),
 }
-"""The policies of each stage, in the order in which they are asked."""
+"""The policies of each stage, in their order."""

@@ -1,4 +1,4 @@
-"""Whether the newest attempt is over: its run has ended, is gone, or never was."""
+"""Whether the newest attempt is over: its run has ended, was deleted, or never existed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from .inputs import Inputs
 from .presence import Presence
 
 OUTPUTS_WITHIN = timedelta(seconds=30)
-"""How long the verdict on a run that has ended waits for the run's tasks and outputs: whoever waits for the verdict reads the outputs next."""
+"""How long the final phase of a run that has ended waits for the run's tasks and outputs, because
+clients that wait for the phase read the outputs next.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,14 @@ class Ending:
 
     Attributes:
         over: Whether the attempt is over, and the status does not say so yet.
-        children_due: Whether the run was cancelled, and runs that its tasks had started are to be looked for.
-        verdict_at: When a run that has ended is judged without its tasks and outputs, because Airflow can't be asked for them.
-        cancelled_for: Why an attempt that is over was cancelled; None: the attempt ended by itself, a moment before a cancellation was announced.
-        succeeded: Whether the run succeeded. Then it does not matter that somebody wanted to cancel it.
+        children_due: Whether the run was cancelled, and the operator is still to look for runs that
+            its tasks had started.
+        verdict_at: When a run that has ended gets its final phase without its tasks and outputs,
+            because Airflow can't be asked for them.
+        cancelled_for: Why an attempt that is over was cancelled; None: it ended by itself, a moment
+            before a cancellation was announced.
+        succeeded: Whether the run succeeded. A cancellation that was requested meanwhile has no
+            effect then.
     """
 
     over: bool
@@ -64,7 +70,10 @@ class Ending:
 
 
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
-    """A time bounds the search, and so does a deletion's deadline. Nothing that may change back does: the status says how the attempt ended as soon as this is
+    """Whether to look for runs that the cancelled run's tasks had started.
+
+    The cancellation's timeout and a deletion's deadline end the search. No condition that may
+    become true again ends it, because the status says how the attempt ended as soon as this is
     false.
     """
     job, run = inputs.job, inputs.observed_run.run

@@ -1,9 +1,9 @@
 """The dag run id of an MLJob, computed before the first call to Airflow.
 
-Because the id is a function of the object, triggering twice is triggering once: Airflow answers 409 to the second, and the
-run that is there is ours. The uid is in the digest, so an object deleted and created again under the same name gets an id
-that Airflow has not seen: run ids are never reused, not even after their run was deleted (an executor may still hold results
-of the old one).
+The id is a function of the object, so a second submission does no harm: Airflow answers 409, and
+the existing run is that of the MLJob. The uid is part of the digest, so an object that is deleted
+and created again under the same name gets a new id. Run ids are never reused, not even after their
+run was deleted, because an executor may still hold results of the old run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,27 @@ CANCEL_PREFIX = "cancel."
 
 
 def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1) -> RunId:
-    """The id of the ``number``-th run of what ``pin`` identifies: the object's uid, or its namespace, name and spec."""
+    """The id of the ``number``-th run of what ``pin`` identifies: the object's uid, or its
+    namespace, name and spec.
+    """
     return RunId(prefix, namespace, name, _digest(pin), number)
 
 
 def pin(job: Job) -> str:
-    """What a run belongs to: this object, or with OncePerSpec whatever object has this namespace, name and spec."""
+    """What a run belongs to: this object (its uid), or with OncePerSpec any object with this
+    namespace, name and spec.
+    """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
         return f"{job.namespace}/{job.name}/{spec_hash(job.spec)}"
     return job.uid
 
 
 def spec_hash(spec: MLJobSpec) -> str:
-    """Ten characters that change with what is run: dagId, conf, confFrom, airflowRef, backfill and logicalDate. A field that a later version adds must not change it
-    where it is not set, or an upgrade would start runs again; hence defaults are left out.
+    """Ten characters that identify what is run: dagId, conf, confFrom, airflowRef, backfill and
+    logicalDate.
+
+    Defaults are left out: a field that a later version adds must not change the hash of specs
+    without it, or an upgrade would start runs again.
     """
     relevant = spec.model_dump(
         mode="json",
@@ -50,8 +57,9 @@ def _digest(text: str) -> str:
 
 
 def cancel_run_id(run_id: str) -> str:
-    """The id of the cancellation DAG's run that cancels ``run_id``: also computed, so also triggered once.
+    """The id of the cancellation DAG's run that cancels ``run_id``. It is computed as well, so a
+    second submission does no harm.
 
-    It doesn't start with our prefix, so the change feed of our runs doesn't list it.
+    It doesn't start with the prefix of MLJobs' runs, so the change feed doesn't list it.
     """
     return CANCEL_PREFIX + run_id

@@ -13,13 +13,19 @@ from .transient_state import TransientState
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What one round knows. A state is a function of its inputs and of nothing else.
+    """The inputs of one round. A state is a function of its inputs and of nothing else.
 
     Attributes:
+        job: The MLJob.
+        observed_run: What is known of the newest attempt's run.
+        transient: What this process has tried.
+        now: The time of the round.
         prefix: The prefix of dag run ids.
-        cancel_fallback: How long the cancellation DAG has before the operator cancels the run through Airflow's REST API.
-        around: The Airflows, and what they mean for this MLJob.
-        absence_withheld: Whether "Airflow has no such run" does not count now, because too many runs are missing there.
+        cancel_fallback: How long the cancellation DAG may take to begin before the operator cancels
+            the run through Airflow's REST API.
+        catalog: The Airflows, and what they mean for this MLJob.
+        absence_withheld: Whether Airflow's answer that it has no such run does not count now,
+            because too many runs are missing there.
     """
 
     job: Job

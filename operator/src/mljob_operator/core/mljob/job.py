@@ -1,7 +1,8 @@
-"""An MLJob as the core sees it: the object from the apiserver, read once into types.
+"""An MLJob as the core sees it: the object from the API server, read once into types.
 
-Reading does not fail. A field of the spec that doesn't fit the API is told of in ``Job.problem``, and keeps a run from being started; a run in progress is
-followed all the same, and cancelled when the MLJob is deleted. A field of the status that doesn't fit counts as absent, and the next write puts it right.
+Reading does not fail. ``Job.problem`` names each field of the spec that doesn't fit the API, and no
+run is started with such a spec. A run in progress is still followed, and cancelled when the MLJob
+is deleted. A field of the status that doesn't fit counts as absent, and the next write corrects it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..text.bounds import CONF, OUTPUTS
 from ..text.fitting import fitting, in_one_sentence
 
 _STAND_IN = {"dagId": "-"}
-"""For a DAG id that can't be read. Nothing is started with it."""
+"""Stands for a DAG id that can't be read. No run is started with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class Job:
     """One MLJob.
 
     Attributes:
-        resource_version: Opaque to others, comparable as a number for us (KEP-5504): a larger one is newer.
-        deleted_at: When deletion was asked for; None for a live object.
-        stored_status: The status as the apiserver has it, which a patch has to start from.
-        problem: What in the spec doesn't fit the API, for people; what is left of the spec stands. None: all of it fits.
-        misread: Whether a part of the stored status doesn't fit, and is not in ``status``.
+        resource_version: The object's version. The larger number is newer (KEP-5504: comparable
+            resource versions).
+        deleted_at: When the deletion was requested; None: the object is not being deleted.
+        stored_status: The status as the API server has it, from which a patch is computed.
+        problem: Which fields of the spec don't fit the API, as text for people; ``spec`` has the
+            others. None: all fields fit.
+        misread: Whether a field of the stored status doesn't fit and is missing in ``status``.
     """
 
     namespace: str
@@ -56,28 +59,32 @@ class Job:
 
     @property
     def deleting(self) -> bool:
-        """Whether the object is only held by finalizers."""
+        """Whether the object is being deleted: only finalizers keep it."""
         return self.deleted_at is not None
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether our finalizer holds the object."""
+        """Whether the object has the operator's finalizer."""
         return FINALIZER in self.finalizers
 
     @property
     def is_backfill(self) -> bool:
-        """Whether it is a range of runs rather than one."""
+        """Whether the MLJob is of type Backfill: a range of runs rather than one run."""
         return self.spec.type is JobType.BACKFILL
 
     @property
     def is_done(self) -> bool:
-        """Whether its story is over, nothing is owed, and the spec is the one that the status speaks of."""
+        """Whether the MLJob has finished, has no finalizer, and has the spec that the status
+        describes: the operator has nothing to do.
+        """
         seen = self.status.observed_generation == self.generation
         return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it is deleted, if it has finished. One that took over an old run has its time too: from its own creation."""
+        """When the finished MLJob is deleted; None: never, or not finished. For an MLJob that took
+        over an old run, the time counts from its own creation.
+        """
         ttl, ended = self.spec.ttl_seconds_after_finished, self.status.completion_time
         if ttl is None or ended is None or self.status.phase not in TERMINAL_PHASES or self.deleting:
             return None
@@ -85,11 +92,11 @@ class Job:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Job:
-        """Read an object as the apiserver sends it."""
+        """Read an object as the API server sends it."""
         meta = body["metadata"]
         spec, problems = fitting(MLJobSpec, body.get("spec"), "spec", bounds={"conf": CONF}, stand_in=_STAND_IN)
         if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
-            problems = ("spec.backfill belongs to the type Backfill, and that type needs it",)
+            problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)
         status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
         return cls(
             namespace=meta["namespace"],
@@ -108,7 +115,9 @@ class Job:
         )
 
     def newer_than(self, other: Job | None) -> bool:
-        """Whether this is a later version than ``other``, or a later MLJob of that name; a watch may deliver what a patch's answer already said."""
+        """Whether this is a later version than ``other``, or a later MLJob of that name. A watch
+        may deliver a version that the answer to a patch already had.
+        """
         return other is None or int(self.resource_version) > int(other.resource_version)
 
 

@@ -1,4 +1,4 @@
-"""Whether a backfill is to be paused, or to go on."""
+"""Whether a backfill is to be paused or resumed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .cancellation import Cancellation, CancelReason
 from .inputs import Inputs
 
 RESUMING = "Resuming"
-"""The reason of a backfill that is to go on, until Airflow has accepted that."""
+"""The reason in the status while a backfill is to be resumed and Airflow has not accepted that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,10 @@ class Pausing:
     """What ``spec.suspend`` means for a backfill in progress.
 
     Attributes:
-        wanted: True: the backfill is to be paused. False: the backfill is to go on.
-        announced: Whether the status says that the MLJob has paused the backfill, or has asked for that.
-        done: Whether Airflow has accepted what is wanted.
+        wanted: True: the backfill is to be paused. False: the backfill is to be resumed.
+        announced: Whether the status says that the MLJob has paused the backfill, or has requested
+            that.
+        done: Whether Airflow has accepted the pause, or the resumption.
     """
 
     wanted: bool
@@ -29,7 +30,9 @@ class Pausing:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> Pausing | None:
-        """None: there is nothing to pause or resume. A backfill that a person paused in Airflow stays paused until the MLJob is suspended and resumed."""
+        """None: there is nothing to pause or resume. A backfill that a person paused in Airflow
+        stays paused until the MLJob is suspended and resumed.
+        """
         if not cancellation.pausable or cancellation.reason is not None:
             return None
         announced = _announced(inputs)
@@ -46,7 +49,9 @@ def _announced(inputs: Inputs) -> bool:
 
 
 def _is_done(inputs: Inputs, *, wanted: bool) -> bool:
-    """Only Airflow's answer to the request itself proves that the backfill goes on: older knowledge may come from before the pause, or from another process."""
+    """Whether Airflow has accepted the pause or the resumption. Only Airflow's answer to the
+    request proves a resumption: an older answer may be from before the pause, or another process's.
+    """
     observed_backfill = inputs.observed_run.observed_backfill
     if wanted:
         return observed_backfill is not None and observed_backfill.backfill.paused

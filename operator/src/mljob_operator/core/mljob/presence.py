@@ -1,4 +1,6 @@
-"""Whether Airflow has the newest attempt's run: "not found" has to be proved, because what follows from it can't be undone."""
+"""Whether Airflow has the newest attempt's run. "Not found" has to be proved, because its
+consequences can't be undone.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What is proved about the run being in Airflow.
+    """What is proved of the run's presence in Airflow.
 
     Attributes:
-        absent: Whether Airflow is proved to have no such run, and no submission of it is on its way.
-        vanished: Whether the run is missing, and that does not count because many runs are missing at once.
-        unsent: Whether this process began the attempt and knows that none of its submissions has reached Airflow.
+        absent: Whether Airflow is proved to have no such run, and no submission of it is on its
+            way.
+        vanished: Whether the run is missing, and its absence does not count because many runs are
+            missing at once.
+        unsent: Whether this process began the attempt and knows that none of its submissions has
+            reached Airflow.
         in_doubt: Whether a submission may have taken effect, or may still take effect.
-        ask_again_at: When Airflow may be asked again for a run that it said it has not; None: it did not say so, or the run is proved absent.
+        ask_again_at: When Airflow may be asked again for a run that it did not find; None: it has
+            the run, or the run is proved absent.
     """
 
     absent: bool
@@ -50,7 +56,9 @@ class Presence:
 
 
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
-    """Airflow has said so twice, both times when a submission would have arrived; or once, and this process knows that it sent none."""
+    """Whether Airflow did not find the run twice, both times after a submission would have arrived;
+    or once, and this process knows that it sent no submission.
+    """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:
         return False

@@ -1,4 +1,4 @@
-"""What a stored status says of its run: where a process that has just started begins."""
+"""What a stored status says of its run. A process that has just started begins with it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .attempts import ended_at
 
 
 def remember(status: MLJobStatus) -> ObservedRun:
-    """What a stored status says of its run's tasks: where a process that starts anew begins.
+    """The observed run that a stored status describes.
 
-    REST gives the states again, and more of them; what only events carried (reports, the text of a failure) is in the status alone. Of
-    mapped tasks it has sums, from which nothing can be begun.
+    REST returns the states of all tasks again. Only the status has what events alone carried:
+    reports and the text of a failure. The status has only sums of a mapped task's instances, so
+    these are left out.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

@@ -1,4 +1,4 @@
-"""Whether the spec asks for something else than the newest attempt runs."""
+"""Whether the spec differs from the spec that the newest attempt runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from .inputs import Inputs
 
 
 class SpecChange(StrEnum):
-    """What became of the spec since the newest attempt began.
+    """How the spec has changed since the newest attempt began.
 
     Attributes:
-        NONE: The attempt runs what the spec says. A spec that does not fit the API says nothing.
+        NONE: The attempt runs the spec. A spec that does not fit the API counts as unchanged.
         RENEWED: The spec asks for another run.
-        REFUSED: The change came too late: with runPolicy Once, later attempts too run what the first attempt ran.
+        REFUSED: The change came too late: with runPolicy Once, later attempts also run the first
+            attempt's spec.
     """
 
     NONE = "None"

@@ -23,13 +23,15 @@ class Start:
     """The next run of an MLJob.
 
     Attributes:
-        attempt: The attempt whose run is to be started: the announced attempt, or the one that follows.
-        at: When the run is to be started: after a failed request, and after the backoff of a retry; None: at once.
+        attempt: The attempt whose run is to be started: the announced attempt, or the next attempt.
+        at: When the run is to be started: after a failed request, and after the backoff of a retry;
+            None: at once.
         due: Whether that time has come.
-        blocker: What keeps the run from being started, other than that a request failed.
-        superseded: Whether the open attempt is not what is to be run any more, and has no run yet.
+        blocker: What prevents the start, other than a failed request; None: nothing does.
+        superseded: Whether another attempt is to replace the open attempt, which has no run yet.
         rerun: Whether the MLJob has finished, and its spec asks for another run.
-        may_have_run: Whether another MLJob of this name may have run this spec (OncePerSpec), and Airflow was not asked yet.
+        may_have_run: Whether another MLJob of this name may have run this spec (OncePerSpec), and
+            Airflow was not asked yet.
     """
 
     attempt: Attempt
@@ -75,7 +77,7 @@ class Start:
 
 
 def backoff_ends_at(status: MLJobStatus) -> datetime | None:
-    """When a failed attempt may be followed by another attempt; None: no failed attempt waits for that."""
+    """When another attempt may follow a failed attempt; None: there is no failed attempt to retry."""
     if not attempts.closed(status) or status.phase in TERMINAL_PHASES:
         return None
     ended = (status.history or [])[-1]
@@ -100,17 +102,21 @@ def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
-    """The attempt that comes next: the same run where its failed tasks are to be cleared, else a run of its own."""
+    """The next attempt: with the run of the last attempt if its failed tasks are to be cleared,
+    else with a run of its own.
+    """
     status, last = inputs.job.status, current.attempt
     if last is None:
         return _run_of_its_own(inputs, None, change, 1)
     if current.open:
-        # Announced and not submitted: the spec has changed, or the run to go on with has nothing to clear.
+        # The attempt was announced and not submitted: the spec has changed, or its run has no
+        # failed task to clear.
         unused = None if current.by_clearing else last.run_id
         attempt = _run_of_its_own(inputs, last, change, last.number, unused)
         before = (status.history or [])[-1:]
         taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
-        # The spec is again what has succeeded. With the number of what was announced, the attempt would look like the same run cleared.
+        # The spec is again one whose run has succeeded. With the number of the announced attempt,
+        # this attempt would look like that run, cleared.
         return replace(attempt, number=last.number + 1) if taken_over else attempt
     if _is_to_be_cleared(inputs, change):
         return attempts.same_run(last, last.number + 1)
@@ -118,7 +124,9 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
 
 
 def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
-    """Whether the failed tasks of the last attempt's run are to run again (retryStrategy ClearFailed)."""
+    """Whether the failed tasks of the last attempt's run are to run again (retryStrategy
+    ClearFailed).
+    """
     status = inputs.job.status
     ended = status.history[-1] if status.history and attempts.closed(status) else None
     if ended is None or ended.phase is not Phase.FAILED or ended.reason == "DagRunDeleted":

@@ -24,19 +24,23 @@ from .transient_state import TransientState
 
 
 class Stage(StrEnum):
-    """Where an MLJob stands. Exactly one stage holds at a time; :mod:`..decisions` and :mod:`..report` have an answer for each.
+    """The stage of an MLJob. Exactly one stage holds at a time. :mod:`.decisions` has policies for
+    each, and :mod:`..status.messages` a message.
 
     Attributes:
-        BLOCKED: A run is due, and something other than a failed request keeps it from being started.
-        BACKING_OFF: A run is to be started later: after a failed attempt, or after a failed request.
-        STARTING: A run is due, and nothing is in its way.
+        BLOCKED: A run is due, and something other than a failed request prevents its start.
+        BACKING_OFF: A run is to be started later: after a failed attempt, or after a failed
+            request.
+        STARTING: A run is due, and nothing prevents its start.
         RUNNING: The run is in progress.
         CANCELLING: The attempt is open, and there is a reason to cancel it.
         COLLECTING: The run has ended, and its tasks and outputs are being read.
         ENDED: The attempt is over, and the status does not say so yet.
-        STOPPED: No attempt is open, and something keeps another one from being begun: suspension, cancellation, a deadline, deletion.
-        RETAINED: The MLJob is being deleted, its run if any is left alone (deletionPolicy Retain), and no other run is started.
-        FINISHED: The status says how the MLJob ended, and no other run is asked for.
+        STOPPED: No attempt is open, and suspension, cancellation, a deadline or deletion prevents
+            another attempt.
+        RETAINED: The MLJob is being deleted and its run, if any, continues (deletionPolicy Retain).
+            No other run is started.
+        FINISHED: The status says how the MLJob ended, and the spec asks for no other run.
     """
 
     BLOCKED = "Blocked"
@@ -53,13 +57,15 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One MLJob in one round.
+    """The state of one MLJob in one round.
 
     Attributes:
-        change: What became of the spec since the newest attempt began.
-        pausing: Of a backfill that is to be paused or resumed; else None.
+        change: How the spec has changed since the newest attempt began.
+        pausing: The pause of a backfill that is to be paused or resumed; None: there is nothing to
+            pause or resume.
         start: The next run; None: no run is to be started, now or later.
-        retry_at: When the request that failed last is sent again.
+        retry_at: When the last failed request is sent again; None: no failure delays the next
+            request.
     """
 
     inputs: Inputs

@@ -12,14 +12,15 @@ from .transient_state import TransientState
 
 @dataclass(frozen=True, slots=True)
 class TrackedJob:
-    """One MLJob with all that this process knows of it. A value: whatever is learned makes a new one.
+    """One MLJob with all that this process knows of it. A value: every change makes a new one.
 
     Attributes:
         job: The MLJob as last read or written.
-        observed run: What is known of the newest attempt's run.
-        effort: What this process has tried for the attempt.
+        observed_run: What is known of the newest attempt's run.
+        transient: What this process has tried for the attempt.
         outputs: What the run's tasks published; None: Airflow was not asked yet.
-        confirmed_at: When a write was sent that the API server accepted, in the event loop's seconds: ``job`` was the latest version then.
+        confirmed_at: When the last write that the API server accepted was sent, in seconds of the
+            event loop's clock. ``job`` was the latest version at that time.
     """
 
     job: Job

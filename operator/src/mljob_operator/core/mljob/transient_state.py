@@ -1,4 +1,6 @@
-"""What this process has tried for an MLJob and what stood in its way: not stored, for the next process looks for itself."""
+"""What this process has tried for an MLJob, and what failed. It is not stored: the next process
+asks Airflow itself.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,19 @@ from .attempts import Attempt
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """What keeps an MLJob from going on.
+    """The last request that failed.
 
     Attributes:
         reason: One CamelCase word.
         message: What is wrong and what to do about it.
-        generation: The spec's generation that it happened to; another one deserves another try.
+        generation: The generation of the spec with which the request failed. With another
+            generation, the request is tried again at once.
         retry_at: When to try again.
-        stalls: Waiting alone doesn't help: somebody has to change the spec, or what it is checked against.
-        failures: How many times in a row.
-        starting: Whether it was in starting the run; a cancellation does not wait for that.
+        failures: How many times in a row the request has failed.
+        starting: Whether the request was to start the run. A cancellation does not wait for its
+            retry.
+        stalls: Whether waiting alone doesn't help: somebody has to change the spec, or what it is
+            checked against.
     """
 
     reason: str
@@ -37,27 +42,37 @@ class TransientState:
     """What this process has tried for an attempt.
 
     Attributes:
-        attempt: The attempt that was begun, before the status says so.
-        kept_by: What last kept its run from being started, for people.
-        newest: How many runs Airflow has of an MLJob's spec that another MLJob may have run before (OncePerSpec); None: not known yet.
-        counted: How many of them Airflow has named so far.
-        counted_at: When it first said that it has no more of them.
-        unknown_until: A submission went out without an answer and may still take effect until then.
-        left_until: Until when the attempt is left to the process that announced it while this one was at work.
-        cleared_nothing: The run to be retried has no failed task that could be cleared.
+        attempt: The attempt that was begun, until the stored status describes it.
+        last_error: The last request that failed; None: none did.
+        kept_by: What last prevented the start of its run, as text for people.
+        newest: With OncePerSpec, how many runs of the spec Airflow has, which an earlier MLJob of
+            this name may have started; None: not known yet.
+        counted: How many of these runs were found so far.
+        counted_at: When Airflow first answered that there is no further run of the spec.
+        unknown_until: Until when a submission that got no answer may still take effect; None: there
+            is none.
+        left_until: Until when the attempt is left to the process that announced it, which may still
+            be running.
+        cleared_nothing: Whether the run to be retried has no failed task to clear.
         cancel_dag_at: When the cancellation DAG was triggered.
-        cancel_dag_checked_at: When it was asked whether that DAG's run has begun.
-        cancel_dag_running: Whether it had.
-        cancel_dag_refused: Why that DAG can't do it, for example that it is paused.
+        cancel_dag_checked_at: When the operator checked whether the cancellation DAG's run has
+            begun.
+        cancel_dag_running: Whether that run had begun.
+        cancel_dag_refused: Why the cancellation DAG can't cancel the run, for example because it is
+            paused.
         cancelled_directly_at: When the run was cancelled through REST.
-        retention_noted: Whether Airflow was told, or could not be told, that the run goes on without its MLJob.
-        children_seen_to: Whether runs that the cancelled run had started were looked for, and ended where they are to be.
-        looked_up_at: When the run was last asked for.
+        retention_noted: Whether the operator has tried to note in Airflow that the run continues
+            without its MLJob.
+        children_handled: Whether the operator has looked for runs that the cancelled run had
+            started, and cancelled them if the spec says so.
+        looked_up_at: When Airflow was last asked for the run.
         over_since: When the ended run's tasks and outputs were first read.
-        doubt: The run was missed, or not all of its tasks are known: ask for both.
-        resumed: The spec's generation for which Airflow has let the backfill go on.
-        halt: Why the run's DAG schedules nothing.
-        refused: Whether the Kubernetes API refused the status as invalid: what it was made of is forgotten, and nothing can be announced.
+        doubt: Whether the run was missed or not all of its tasks are known, so that Airflow is to
+            be asked for both.
+        resumed: The generation of the spec for which Airflow has resumed the backfill.
+        halt: Why the run's DAG schedules no task; None: it does.
+        refused: Whether the Kubernetes API refused the status as invalid. The facts behind that
+            status are forgotten, and nothing can be announced.
     """
 
     attempt: Attempt | None = None
