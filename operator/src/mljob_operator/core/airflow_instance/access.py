@@ -1,7 +1,9 @@
-"""Who may run what in an Airflow: its access rules, and what to say where none matches.
+"""The access rules of an Airflow: which namespace may run which DAG, and the message where no rule
+matches.
 
-A rule allows; nothing forbids. So the order of rules does not matter for whether an MLJob may run, and adding a rule never takes anything
-away. The order matters for what else a rule says (credentials, maxActiveRuns, priority): an MLJob comes under the first rule that matches it.
+Rules only allow. So the order of rules does not matter for whether an MLJob may run, and an
+additional rule never takes a permission away. The order matters for the rule's other fields
+(credentials, maxActiveRuns, priority): the first rule that matches an MLJob applies to it.
 
 Sources: metav1.LabelSelector for what a selector selects; Python's fnmatch for globs.
 """
@@ -15,13 +17,15 @@ from fnmatch import fnmatchcase
 from mljob_contract.airflow_instance import AccessRule, LabelRequirement, LabelSelector, SelectorOperator
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-"""Kubernetes puts it on every namespace, with the namespace's name."""
+"""The label with the namespace's name, which Kubernetes sets on every namespace."""
 MAX_LABELS = 10
-"""Labels of a namespace to show in a message."""
+"""How many labels of a namespace a message shows."""
 EVERYBODY = AccessRule()
 """The rule that lets every namespace run every DAG."""
 OUR_DAGS = ("mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks")
-"""The DAGs that come with the Airflow provider. They act on runs of all tenants, so no tenant may trigger them."""
+"""The DAGs that come with the Airflow provider. They act on runs of all tenants, so no tenant may
+trigger them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,11 @@ class Namespace:
     """A namespace as access rules see it.
 
     Attributes:
-        labels: Those that are known.
-        complete: Whether these are all. A requirement on a label that is not known doesn't hold.
-        pending: Whether the others will be known in a moment. Where the operator doesn't watch namespaces, it never knows more than their names.
+        labels: The known labels.
+        complete: Whether ``labels`` has all labels of the namespace. A requirement on an unknown
+            label doesn't hold.
+        pending: Whether the other labels will be known in a moment. An operator that doesn't watch
+            namespaces never knows more than their names.
     """
 
     name: str
@@ -41,12 +47,12 @@ class Namespace:
 
     @classmethod
     def known_by_name(cls, name: str, *, pending: bool) -> Namespace:
-        """A namespace of which the name alone is known."""
+        """A namespace of which only the name is known."""
         return cls(name, {NAMESPACE_LABEL: name}, complete=False, pending=pending)
 
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
-    """Whether a selector selects a namespace; an empty one selects every namespace."""
+    """Whether a selector selects a namespace. An empty selector selects every namespace."""
     return all(namespace.labels.get(key) == value for key, value in selector.match_labels.items()) and all(
         _meets(requirement, namespace) for requirement in selector.match_expressions
     )
@@ -58,7 +64,7 @@ def matches(globs: Iterable[str], dag_id: str) -> bool:
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """The place in the list of the first rule that lets a namespace run a DAG; None: no rule does."""
+    """The index of the first rule that lets a namespace run a DAG; None: no rule does."""
     for place, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
             return place
@@ -66,19 +72,19 @@ def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) 
 
 
 def depends_on_labels(rules: Iterable[AccessRule], dag_id: str) -> bool:
-    """Whether it takes a namespace's labels to tell which rule is the first that lets it run a DAG."""
+    """Whether a namespace's labels decide which rule is the first that lets it run a DAG."""
     first = next((rule for rule in rules if matches(rule.dags, dag_id)), EVERYBODY)
     return first.namespace_selector != EVERYBODY.namespace_selector
 
 
 def refusal(airflow: str, where: str, rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> str:
-    """Why an MLJob may not run, and the rule that would let it, for people.
+    """The message for an MLJob that may not run: the cause, and the access rule that is missing.
 
     Args:
-        airflow: What to call the Airflow.
-        where: What to call the field that its rules are in.
-        rules: Its rules.
-        namespace: The MLJob's.
+        airflow: The Airflow's name in the message.
+        where: The name of the field with its access rules in the message.
+        rules: The Airflow's access rules.
+        namespace: The MLJob's namespace.
         dag_id: The DAG that the MLJob is to run.
     """
     shown = [f"{key}={value}" for key, value in sorted(namespace.labels.items())]

@@ -1,13 +1,17 @@
-"""Who may submit a run next, where the number of active runs in an Airflow is bounded.
+"""Which MLJob may submit a run next, where the number of active runs in an Airflow is limited.
 
-Two numbers bound it: the AirflowInstance's ``maxActiveRuns``, and that of an access rule. An MLJob that wants to submit a run makes a
-reservation and waits until it is admitted. It keeps its place until its run is known to be over, or known never to have been. Everything here follows from what is known of each MLJob, so a process that has listed all MLJobs knows who is active; only whose turn it is
-begins anew.
+Two numbers limit it: ``maxActiveRuns`` of the AirflowInstance, and of an access rule. An MLJob that
+wants to submit a run makes a reservation and waits until it is admitted. It keeps its place until
+its run is known to be over, or known never to have existed. The queue follows from what is known of
+each MLJob, so a process that has listed all MLJobs knows which are active. Only the turns of
+namespaces begin anew.
 
-Who is next: MLJobs with a higher priority go first. Within a priority, namespaces take turns, under each access rule by itself; a namespace's
-oldest MLJob goes first. An MLJob whose access rule has no place left holds up nobody who comes under another rule.
+MLJobs with a higher priority go first. Within a priority, namespaces take turns, separately for
+each access rule, and the oldest MLJob of a namespace goes first. An MLJob whose access rule has no
+place left does not hold up MLJobs of other rules.
 
-Sources: Kueue for the words (reservation, admission); round robin, as in fair queuing (Nagle, RFC 970), for the turns.
+Sources: Kueue for the terms (reservation, admission); round robin, as in fair queuing (Nagle, RFC
+970), for the turns.
 """
 
 from __future__ import annotations
@@ -21,20 +25,20 @@ from datetime import datetime
 from ..run.run_key import Key
 
 Rule = int | None
-"""An access rule by its place among those of its Airflow; None: no rule matches any more."""
+"""The index of an access rule among those of its Airflow; None: no rule matches any more."""
 Ticket = tuple[datetime, Key]
-"""When an MLJob was created; within one second, namespace and name decide."""
+"""The sort key of waiting MLJobs: when the MLJob was created, then namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What an MLJob has, or wants, of an Airflow.
+    """The place of an MLJob among the active runs of an Airflow, or its wish for one.
 
     Attributes:
         airflow: The Airflow's name.
-        rule: The access rule that the MLJob comes under.
-        priority: Of that rule.
-        active: Whether it has a run there, or may have; otherwise it wants to submit one.
+        rule: The access rule that applies to the MLJob.
+        priority: The priority of that rule.
+        active: Whether the MLJob has a run there, or may have. Otherwise it wants to submit one.
     """
 
     airflow: str
@@ -48,15 +52,15 @@ class Limits:
     """How many runs of MLJobs may be active in an Airflow; None: any number.
 
     Attributes:
-        total: In all.
-        rules: Under each access rule.
+        total: The limit of the Airflow.
+        rules: The limit of each access rule.
     """
 
     total: int | None = None
     rules: tuple[int | None, ...] = ()
 
     def of_rule(self, rule: Rule) -> int | None:
-        """Under this access rule."""
+        """The limit of an access rule."""
         return self.rules[rule] if rule is not None and rule < len(self.rules) else None
 
 
@@ -68,7 +72,9 @@ class AdmissionQueue:
         self._airflows: defaultdict[str, _Airflow] = defaultdict(_Airflow)
 
     def reserve(self, key: Key, reservation: Reservation | None, created_at: datetime) -> bool:
-        """Note what an MLJob has or wants from now on, None: nothing; whether that is news."""
+        """Set the reservation of an MLJob; None: it has none. Returns whether the reservation has
+        changed.
+        """
         ticket = (created_at, key)
         known = self._reservations.get(key)
         if known == ((reservation, ticket) if reservation is not None else None):
@@ -84,7 +90,7 @@ class AdmissionQueue:
         return True
 
     def release(self, key: Key) -> None:
-        """The MLJob neither has nor wants a run."""
+        """Remove the reservation of an MLJob that neither has nor wants a run."""
         if (known := self._reservations.pop(key, None)) is None:
             return
         reservation, ticket = known
@@ -95,17 +101,19 @@ class AdmissionQueue:
             del self._airflows[reservation.airflow]
 
     def step_aside(self, key: Key) -> None:
-        """The MLJob can't submit its run for now: one that has none keeps no place."""
+        """Remove the reservation of an MLJob that can't submit its run for now, unless it has a
+        run.
+        """
         if (known := self._reservations.get(key)) is not None and not known[0].active:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Whether an MLJob has a place, for the run that it has or for the one that it may submit."""
+        """Whether an MLJob has a place, for the run that it has or for the run that it may submit."""
         there = self._airflows.get(airflow)
         return there is not None and key in there.admitted
 
     def has_to_wait(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
-        """Whether an MLJob that has no place is in the queue for one, or would be."""
+        """Whether an MLJob without a place waits in the queue, or would have to."""
         known = self._reservations.get(key)
         if known is not None and known[0].airflow == airflow:
             return True
@@ -113,21 +121,23 @@ class AdmissionQueue:
         return there is not None and not there.has_place(rule, limits)
 
     def admit(self, airflow: str, limits: Limits) -> list[Key]:
-        """Admit as many of those that wait as there are places; the MLJobs that were admitted, in their order."""
+        """Admit as many waiting MLJobs as there are places. Returns the admitted MLJobs in their
+        order.
+        """
         there = self._airflows.get(airflow)
         return list(there.admit_next(limits)) if there is not None else []
 
     def queues(self) -> list[str]:
-        """The Airflows for which MLJobs wait."""
+        """The names of Airflows for which MLJobs wait."""
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
     def active(self, airflow: str) -> list[Key]:
-        """The MLJobs that have a run, or may have."""
+        """The MLJobs that have a run in an Airflow, or may have."""
         there = self._airflows.get(airflow)
         return sorted(key for key in there.admitted if self._reservations[key][0].active) if there is not None else []
 
     def waiting(self, airflow: str) -> int:
-        """How many MLJobs wait."""
+        """How many MLJobs wait for an Airflow."""
         there = self._airflows.get(airflow)
         return there.waiting if there is not None else 0
 
@@ -156,7 +166,7 @@ class _Airflow:
         self._by_rule[rule] += 1
 
     def end(self, key: Key, rule: Rule) -> bool:
-        """Give the place back; whether there was one."""
+        """Free an MLJob's place. Returns whether it had one."""
         if key not in self.admitted:
             return False
         self.admitted.discard(key)
@@ -188,10 +198,12 @@ class _Airflow:
 
 
 class _Level:
-    """The MLJobs that wait for one Airflow with one priority. Namespaces take turns, under each access rule by itself.
+    """The MLJobs that wait for one Airflow with one priority. Namespaces take turns, separately for
+    each access rule.
 
-    A namespace joins behind those that have waited before it, and before the one that was served last. Served, it goes to the end. Until one is
-    served, the namespace with the oldest MLJob is first: what one process begins with, another one does as well.
+    A namespace joins behind those that are waiting, and before the namespace that was admitted
+    last. After an admission, a namespace goes to the end. Until the first admission, the namespace
+    with the oldest MLJob is first, so that all processes begin with the same order.
     """
 
     def __init__(self) -> None:
@@ -209,7 +221,7 @@ class _Level:
         self._lines[rule].remove(ticket)
 
     def first(self, has_place: Callable[[Rule], bool]) -> tuple[Ticket, Rule] | None:
-        """Whose turn it is among those whose rule has a place."""
+        """The MLJob whose turn it is, among those whose rule has a place; None: there is none."""
         heads = [(line.head, rule) for rule, line in self._lines.items() if line and has_place(rule)]
         if not heads:
             return None
@@ -217,13 +229,15 @@ class _Level:
         return ticket, rule
 
     def serve(self, ticket: Ticket, rule: Rule) -> None:
-        """The MLJob's namespace has had its turn, and the MLJob goes."""
+        """Remove an admitted MLJob, whose namespace has had its turn."""
         self._round += 2
         self._lines[rule].remove(ticket, next_turn=self._round)
 
 
 class _Line:
-    """The namespaces whose MLJobs wait under one access rule, each with its turn, its oldest MLJob, and its name."""
+    """The namespaces whose MLJobs wait under one access rule, ordered by turn, oldest MLJob and
+    name.
+    """
 
     def __init__(self) -> None:
         self._order: list[tuple[int, Ticket, str]] = []
@@ -238,7 +252,7 @@ class _Line:
         return self._order[0]
 
     def add(self, ticket: Ticket, turn: int) -> None:
-        """``turn`` is for a namespace that has no other MLJob here."""
+        """Add an MLJob. ``turn`` applies if its namespace has no other MLJob here."""
         namespace = ticket[1][0]
         tickets = self._tickets.setdefault(namespace, [])
         if tickets:
@@ -249,7 +263,9 @@ class _Line:
         self._line_up(namespace)
 
     def remove(self, ticket: Ticket, next_turn: int | None = None) -> None:
-        """``next_turn`` is for the others of this namespace; None: they keep theirs."""
+        """Remove an MLJob. ``next_turn`` is the next turn of its namespace; None: the namespace
+        keeps its turn.
+        """
         namespace = ticket[1][0]
         tickets = self._tickets[namespace]
         self._step_out(namespace)

@@ -1,7 +1,8 @@
-"""Where an MLJob's next run goes, and what keeps it from going there.
+"""In which Airflow an MLJob's next run is started, and what blocks it.
 
-The Airflows and their rules change while MLJobs wait, so this is asked anew at each look and nothing of it is kept: what stood in the way and
-does no more is forgotten by itself. Only where a run went is stored, with its attempt.
+The Airflows and their access rules change while MLJobs wait. So the answer is computed anew in each
+round, and a blocker that no longer applies disappears by itself. Only the Airflow of a submitted
+run is stored, with its attempt.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from .admission import Limits, Reservation
 from .instance import Instance
 
 NO_AIRFLOW = "-"
-"""Stands for the default Airflow where there is none; no object can have this name."""
+"""Stands for the default Airflow if there is none. No object can have this name."""
 
 
 AIRFLOW_GONE = "AirflowInstanceNotFound"
-"""The reason while the Airflow that a run is in is not known any more."""
+"""The reason in the status while the operator no longer knows the Airflow of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What keeps a run from being started, other than that it was tried and failed.
+    """What prevents the start of a run, other than a failed request.
 
     Attributes:
         reason: One CamelCase word.
-        message: What it is and what to do about it.
-        stalls: Waiting can't help, only somebody who changes something.
+        message: The cause, and what to do about it.
+        stalls: Whether waiting doesn't help: somebody has to change something.
     """
 
     reason: str
@@ -47,18 +48,19 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class AirflowCatalog:
-    """What there is around an MLJob.
+    """The Airflows, as one MLJob sees them.
 
     Attributes:
         instances: AirflowInstances by name; the Airflow of the settings has no entry.
         not_ready: Why an Airflow can't be used now, by its name.
         own: Whether the operator's settings name an Airflow.
         own_access: The access rules of the settings' Airflow; None: the settings have none.
-        default: The Airflow for MLJobs that name none; ``NO_AIRFLOW`` where there is none.
-        namespace: The MLJob's.
+        default: The Airflow for MLJobs without spec.airflowRef; ``NO_AIRFLOW``: there is none.
+        namespace: The MLJob's namespace.
         reserved: Globs of DAG ids that no MLJob may run.
-        logins: Why the credentials of an access rule can't be used now, by Airflow and credentials. None: they can; absent: they are being read.
-        full: The Airflows in which there is no place for this MLJob yet.
+        logins: Why the credentials of an access rule can't be used now, by Airflow and credentials.
+            None: they can be used; absent: they are being read.
+        full: The Airflows whose limits leave no place for this MLJob now.
     """
 
     instances: Mapping[str, Instance] = field(default_factory=dict)
@@ -72,13 +74,14 @@ class AirflowCatalog:
     full: Collection[str] = ()
 
     def knows(self, airflow: str) -> bool:
-        """Whether an Airflow is there: its AirflowInstance, or the setting that names it."""
+        """Whether an Airflow exists: as an AirflowInstance, or in the operator's settings."""
         return self.own if airflow == SETTINGS_AIRFLOW else airflow in self.instances
 
     def access(self, airflow: str) -> Sequence[AccessRule]:
-        """The rules of an Airflow, none for one that is not there.
+        """The access rules of an Airflow; none for an unknown Airflow.
 
-        Who has no rules lets nobody in. Only where the settings' Airflow is all there is, and nobody has made a rule, it is everybody's.
+        An Airflow without rules lets no MLJob in. The exception is the settings' Airflow: while
+        there is no AirflowInstance and the settings have no rules, every namespace may use it.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
@@ -86,21 +89,23 @@ class AirflowCatalog:
         return (instance.spec.access if instance is not None else None) or ()
 
     def undecided(self, airflow: str, dag_id: str) -> bool:
-        """Whether it takes labels of the namespace that are not known yet to tell which rule the MLJob comes under."""
+        """Whether the MLJob's rule depends on labels of its namespace that are not known yet."""
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
     def rule(self, airflow: str, dag_id: str) -> int | None:
-        """The access rule that the MLJob comes under with a DAG in an Airflow: its place among the rules; None: there is none, or none yet."""
+        """The index of the access rule that lets the MLJob run a DAG in an Airflow; None: no rule
+        does, or it is not known yet.
+        """
         if self.undecided(airflow, dag_id):
             return None
         return first_match(self.access(airflow), self.namespace, dag_id)
 
     def may_run(self, airflow: str, dag_id: str) -> bool:
-        """Whether the MLJob's namespace may run a DAG in an Airflow, and hence hear of it."""
+        """Whether the MLJob's namespace may run a DAG in an Airflow, and so may see facts about it."""
         return not matches(self.reserved, dag_id) and self.rule(airflow, dag_id) is not None
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
-        """The credentials of that rule; None: those of the Airflow."""
+        """The credentials of the MLJob's access rule; None: the credentials of the Airflow apply."""
         place = self.rule(airflow, dag_id)
         return self.access(airflow)[place].credentials if place is not None else None
 
@@ -111,19 +116,23 @@ class AirflowCatalog:
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """What the MLJob wants of an Airflow in which it may run a DAG, or has where it runs it."""
+        """The MLJob's reservation in an Airflow. ``active``: whether it has a run there; else it
+        wants one.
+        """
         place = self.rule(airflow, dag_id)
         priority = self.access(airflow)[place].priority if place is not None else 0
         return Reservation(airflow, place, priority, active)
 
 
 def misfit(problem: str) -> Blocker:
-    """What in the spec doesn't fit the API keeps a run from being started, wherever it would go."""
+    """The blocker for a spec that doesn't fit the API, whatever Airflow the run would be started
+    in.
+    """
     return Blocker("ValidationFailed", f"{problem}. Correct the spec to run the MLJob.", stalls=True)
 
 
 def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """What keeps an MLJob from running a DAG in an Airflow now: the first check's answer that has one."""
+    """The first blocker of a DAG in an Airflow now; None: none."""
     return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 
@@ -162,7 +171,9 @@ def _missing(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | No
 
 
 def _misfit(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """Of an instance that does not fit the API, nothing counts: neither its address nor its access rules."""
+    """An instance whose spec does not fit the API is not used: neither its address nor its access
+    rules count.
+    """
     instance = catalog.instances.get(airflow)
     if instance is None or instance.problem is None:
         return None
@@ -218,7 +229,9 @@ CHECKS = (_reserved, _missing, _misfit, _refused, _not_ready, _no_login, _full)
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """What to call an Airflow, and the field that its access rules are in: by itself, and in a sentence."""
+    """How messages name an Airflow, and the field of its access rules: as a field, and within a
+    sentence.
+    """
 
     airflow: str
     field: str

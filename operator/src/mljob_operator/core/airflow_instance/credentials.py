@@ -1,4 +1,6 @@
-"""What the operator logs in with: user and password, a bearer token, a file with one, or an OAuth 2 client; and HTTP headers beside that."""
+"""How the operator logs in to Airflow: by user and password, a bearer token, a token file or an
+OAuth 2 client, with optional HTTP headers.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from pydantic import SecretStr
 from mljob_contract.airflow_instance import ClientAuthentication
 
 MAX_HEADERS = 16
-"""HTTP headers that requests to one Airflow may have from a Secret."""
+"""How many HTTP headers from a Secret the requests to one Airflow may have."""
 MAX_HEADER = 8 * 1024
-"""Characters of a header's value; most servers take no more for all of them."""
+"""Characters of a header's value. Most servers accept no more for all headers together."""
 RESERVED_HEADERS = frozenset(
     {
         "accept",
@@ -32,7 +34,7 @@ RESERVED_HEADERS = frozenset(
         "upgrade",
     }
 )
-"""Headers that a request has, or must not have, for HTTP's or Airflow's own reasons."""
+"""Headers that a Secret may not set, because HTTP or Airflow's API prescribes them."""
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -42,14 +44,15 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 def fits_header(token: str) -> bool:
     """Whether a bearer token can be sent in an HTTP header.
 
-    HTTP libraries quote a header that they refuse, so a token that does not fit must not come as far as that.
-    Source: RFC 6750, section 2.1, which allows less.
+    HTTP libraries quote a header that they refuse in their error, so a token that does not fit must
+    not reach them. Source: RFC 6750, section 2.1, which allows less.
     """
     return _VISIBLE.fullmatch(token) is not None
 
 
 def unfit_header(name: str, value: str) -> str | None:
-    """Why a header can't be sent with each request to Airflow, for people; None where it can. The value is not in it.
+    """Why a header can't be sent to Airflow, as text for people without the value; None: it can be
+    sent.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
@@ -65,7 +68,9 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """The same of all headers together."""
+    """Why these headers can't be sent together, as text for people without the values; None: they
+    can.
+    """
     if len(headers) > MAX_HEADERS:
         return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
     return next((why for name, value in headers.items() if (why := unfit_header(name, value)) is not None), None)
@@ -89,12 +94,13 @@ class OAuth2Client:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to log in to an Airflow: by user and password, by ``token``, by ``token_file`` or by ``oauth2``.
+    """How to log in to an Airflow: by user and password, by ``token``, by ``token_file`` or by
+    ``oauth2``.
 
     Attributes:
-        token_file: A file's path.
+        token_file: The path of a file with a bearer token.
         headers: Name and value of each HTTP header that all requests have.
-        source: Where that is kept, for people.
+        source: Where the credentials are stored, as text for people.
     """
 
     user: str | None = None
@@ -106,6 +112,6 @@ class Login:
     source: str = "the Secret that the operator's settings name"
 
     def secrets(self) -> Iterator[str]:
-        """All that must not be in a log."""
+        """All values that must not be in a log."""
         held = [self.password, self.token, self.oauth2.client_secret if self.oauth2 else None]
         yield from (value.get_secret_value() for value in (*held, *(value for _, value in self.headers)) if value)

@@ -1,6 +1,7 @@
-"""An AirflowInstance as the core sees it, and which of several is the default.
+"""An AirflowInstance as the core sees it, and which AirflowInstance is the default.
 
-The Airflow of the operator's settings has no object; here it is an instance without a name (``SETTINGS_AIRFLOW``).
+The Airflow of the operator's settings has no object; here it is an instance without a name
+(``SETTINGS_AIRFLOW``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mljob_contract.airflow_instance import (
 from ..text.fitting import fitting, in_one_sentence
 
 _STAND_IN = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
-"""For required fields that can't be read. Nothing is asked there."""
+"""Stands for required fields that can't be read. No request is sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,11 @@ class Instance:
 
     Attributes:
         annotated: Whether it is annotated as the default.
-        accepts: What an administrator has put into the annotation that accepts vanished runs as lost, each time something else.
-        stored_status: The status as the apiserver has it, which a patch has to start from.
-        problem: What in the spec doesn't fit the API, for people; the instance is not used then. None: all of it fits.
+        accepts: The value of the annotation with which an administrator accepts the loss of
+            vanished runs. A new value accepts the loss again.
+        stored_status: The status as the API server has it, from which a patch is computed.
+        problem: Which fields of the spec don't fit the API, as text for people. The instance is not
+            used then. None: all fields fit.
     """
 
     name: str
@@ -54,12 +57,12 @@ class Instance:
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether our finalizer holds the object."""
+        """Whether the object has the operator's finalizer."""
         return FINALIZER in self.finalizers
 
     @property
     def ui_url(self) -> str:
-        """Base URL of links."""
+        """The base URL of links to Airflow's UI."""
         return self.spec.ui_url or self.spec.url
 
     def newer_than(self, other: Instance | None) -> bool:
@@ -68,7 +71,9 @@ class Instance:
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
-        """Read an object as the apiserver sends it. It does not fail: what doesn't fit is in ``problem``, or counts as absent in the status."""
+        """Read an object as the API server sends it. Reading does not fail: ``problem`` names
+        fields of the spec that don't fit, and such fields of the status count as absent.
+        """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, stand_in=_STAND_IN)
         status, _ = fitting(AirflowInstanceStatus, body.get("status"), "status", bounds={}, stand_in={})
@@ -91,7 +96,9 @@ class Instance:
 
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
-    """Those that are annotated as the default, the one that counts first: the newest, as for StorageClasses; in one second, the first by name."""
+    """The names of instances that are annotated as the default. The first one counts: the newest,
+    as for StorageClasses, and the first by name of those from the same second.
+    """
     annotated = [instance for instance in instances if instance.annotated and not instance.deleting]
     return [found.name for found in sorted(annotated, key=lambda found: (-_timestamp(found), found.name))]
 
@@ -101,10 +108,11 @@ def _timestamp(instance: Instance) -> float:
 
 
 def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
-    """Whether requests to a URL leave the cluster without TLS, as far as its host tells.
+    """Whether requests to a URL leave the cluster without TLS, judging by its host.
 
-    Loopback and the names of Services stay inside: ``airflow``, ``airflow.<namespace>`` where there is such a namespace, ``airflow.<namespace>.svc``
-    with or without the cluster's domain.
+    Requests to loopback addresses and to the names of Services stay inside: ``airflow``,
+    ``airflow.<namespace>`` where there is such a namespace, ``airflow.<namespace>.svc`` with or
+    without the cluster's domain.
     """
     if not url.lower().startswith("http://"):
         return False

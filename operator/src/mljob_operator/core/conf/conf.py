@@ -1,6 +1,8 @@
-"""The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the DAG's params.
+"""The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the
+DAG's params.
 
-Values that came from a Secret are told to nobody but Airflow: whatever is said of such an MLJob goes through :mod:`.redaction`.
+Values from a Secret are sent to Airflow only. All text about such an MLJob goes through
+:mod:`.redaction`.
 """
 
 from __future__ import annotations
@@ -20,19 +22,19 @@ from .param_schemas import Checks
 from .redaction import texts
 
 MAX_PROBLEMS = 20
-"""Problems of one conf that are told of."""
+"""How many problems of one conf are reported."""
 MAX_PROBLEM = 2000
-"""Characters of each. It quotes the value and the schema, whole."""
+"""Characters of one problem. jsonschema's message quotes the whole value and schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a reference of ``spec.confFrom`` points to.
+    """The ConfigMap or Secret to which a reference of ``spec.confFrom`` points.
 
     Attributes:
-        what: For people: ``Secret warehouse``.
+        what: Its kind and name for messages, such as ``Secret warehouse``.
         data: Its keys and values.
-        secret: Whether the values must not be told.
+        secret: Whether its values must not be shown.
     """
 
     what: str
@@ -41,10 +43,14 @@ class Source:
 
 
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
-    """The sources in order, a later one wins, ``own`` wins over all. A key that ends in ``.json`` holds an object to be merged.
+    """The conf, merged from the sources and ``own`` (``spec.conf``).
+
+    A later source overrides an earlier one, and ``own`` overrides all. A key that ends in ``.json``
+    holds a JSON object, which is merged.
 
     Raises:
-        ValueError: Such a key holds something else, or something that exceeds the bounds of a conf.
+        ValueError: A ``.json`` key does not hold a JSON object, or holds one that exceeds the
+            bounds of a conf.
     """
     conf: dict[str, Any] = {}
     for source in sources:
@@ -54,12 +60,12 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
 
 
 def has_secrets(spec: MLJobSpec) -> bool:
-    """Whether the conf that a spec asks for has values from Secrets."""
+    """Whether the conf of a spec has values from Secrets."""
     return any(source.secret_ref is not None for source in spec.conf_from)
 
 
 def secrets(sources: Iterable[Source]) -> set[str]:
-    """Texts that the Secrets among the sources hold."""
+    """All texts in the Secrets among the sources."""
     found: set[str] = set()
     for source in sources:
         if source.secret:
@@ -71,9 +77,11 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 
 
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
-    """Texts of a run's conf that may have come from a Secret: of every key that has another value there than ``own`` and the ConfigMaps give it.
+    """Texts of a run's conf that may have come from a Secret.
 
-    That holds whatever has become of the Secret since the run was submitted: changed, or deleted.
+    These are the values of all keys for which ``own`` and the ConfigMaps have no value or a
+    different one. So the answer is right even if the Secret was changed or deleted after the run
+    was submitted.
     """
     public: dict[str, Any] = {}
     for source in sources:
@@ -85,12 +93,15 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
 
 
 def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """What Airflow would refuse, each as ``spec.conf.<path>: why``, as far as that is checked here (:mod:`.param_schemas`). Params that the conf
-    doesn't name have their default; keys that no param names are allowed, as in Airflow.
+    """What Airflow would refuse in a conf, each problem as ``spec.conf.<path>: why``.
+
+    Some schemas are left for Airflow to check (:mod:`.param_schemas`). Params that are not in the
+    conf have their default. Keys of the conf that are no params are allowed, as in Airflow.
 
     Args:
-        conf: As it would be submitted.
-        params: The DAG's, as ``GET /dags/{id}/details`` has them: a default ``value`` and a JSON ``schema`` by name.
+        conf: The conf to be submitted.
+        params: The DAG's params from ``GET /dags/{id}/details``: by name, a default ``value`` and a
+            JSON ``schema``.
     """
     found = [
         f"spec.conf.{name}: has a NUL character, which Airflow's database can't hold"
@@ -116,7 +127,9 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
 
 
 def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
-    """Which bound the conf exceeds as a whole, and what it is made of; None: none."""
+    """The message for a merged conf that exceeds a bound: which bound, and the sources; None: it
+    exceeds none.
+    """
     if (over := CONF.excess(conf)) is None:
         return None
     parts = ", ".join(["spec.conf", *(source.what for source in sources)])

@@ -1,8 +1,11 @@
-"""Which of a DAG's params the operator checks itself, and what is wrong with their values; the rest is for Airflow to check.
+"""The check of a conf's values against the JSON schemas of the DAG's params. Some schemas are left
+for Airflow to check.
 
-A schema is what a DAG's author wrote, or whoever answers in Airflow's place, and the value is a tenant's. Checked in the operator, a pattern may take
-years, a comparison of each item with each other one hours, and a reference may lead to any URL or into a circle. So a schema with such keywords is
-left to Airflow, which refuses the run then, and so is what exceeds the work that is done for one conf.
+The author of a DAG, or anybody who answers in Airflow's place, writes the schema, and a tenant
+writes the value. In the operator, matching a pattern may take years, comparing all items with each
+other may take hours, and a reference may lead to any URL or into a cycle. So Airflow checks schemas
+with such keywords and refuses the run if a value is wrong. Airflow also checks what exceeds the
+operator's work limit for one conf.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from typing import Any
 import jsonschema
 
 MAX_WORK = 50_000
-"""Parts of schemas times parts of their values that are compared for one conf, a tenth of a second."""
+"""The work limit for one conf: the parts of each schema times the parts of its value, in sum. This
+takes a tenth of a second.
+"""
 OF_A_SCHEMA = 50
-"""The work that a schema takes whatever the value, for each of its parts: it is checked itself."""
+"""The fixed work for each part of a schema, because the schema itself is checked too."""
 LEFT_TO_AIRFLOW = frozenset(
     {
         "$dynamicRef",
@@ -29,17 +34,17 @@ LEFT_TO_AIRFLOW = frozenset(
         "uniqueItems",
     }
 )
-"""Keywords whose check may take any time, or leads elsewhere."""
+"""Keywords whose check may take any time, or may lead to another document."""
 
 
 class Checks:
-    """The checks of one conf."""
+    """The checks of one conf, within its work limit."""
 
     def __init__(self) -> None:
         self._work = 0
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
-        """What is wrong with a param's value; None: nothing, or it is for Airflow to say."""
+        """What is wrong with a param's value; None: nothing, or Airflow checks it."""
         if not isinstance(schema, dict) or not schema:
             return None
         rules = _parts(schema, MAX_WORK)
@@ -55,13 +60,15 @@ class Checks:
         except jsonschema.ValidationError as error:
             return error
         except jsonschema.SchemaError:
-            # The DAG's own mistake; Airflow says what it makes of it.
+            # The schema of the DAG is wrong. Airflow decides what that means.
             pass
         return None
 
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
-    """Everything in a JSON value with its key, the value included; no more than somewhat above ``most``."""
+    """All parts of a JSON value with their keys, including the value itself; about ``most`` parts
+    at the most.
+    """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:
         if len(found) > most:

@@ -1,10 +1,12 @@
-"""Redaction: texts that came from Secrets are replaced by ``***`` in whatever quotes them.
+"""Redaction: replaces texts that came from Secrets by ``***`` in all texts that may quote them.
 
-A text is found as it is, as JSON, Python's ``repr``, URLs and HTML spell it, and in base64. A value of several lines is found line by line, a URL by its
-password. At the place where a text was cut, the beginning of a hidden text is found too: the producer of an event cuts what it
-quotes without knowing what is secret in it.
+A hidden text is found as it is, as JSON, Python's ``repr``, URLs and HTML encode it, and in base64.
+A value of several lines is found line by line, and a URL by its password. Where a text was cut, the
+beginning of a hidden text is found too, because the producer of an event cuts texts without knowing
+what in them is secret.
 
-Other encodings (the value in the middle of something that is base64, or encrypted, reversed, in upper case) are not found.
+Other encodings are not found: a value in the middle of base64 data, encrypted, reversed, or in
+upper case.
 """
 
 from __future__ import annotations
@@ -24,29 +26,34 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 HIDDEN = "***"
 """Stands for a hidden text."""
 WITHHELD = "(withheld: it may quote a Secret of spec.confFrom, and what the run has from there is not known yet)"
-"""Stands for a text of a run of which it is not known what it must not quote."""
+"""Stands for a text of a run while it is not known which texts are to be hidden in it."""
 MIN_LENGTH = 4
-"""Characters of a hidden text that is found inside words. A shorter one (1, eu, dev) occurs in many words by chance, and would leave nothing to read; it is
-found where it is a word of its own."""
+"""Characters from which on a hidden text is found inside words. A shorter text (1, eu, dev) occurs
+in many words by chance, so it is hidden only where it is a whole word.
+"""
 MIN_LINE = 8
-"""Characters of a line that is hidden by itself."""
+"""Characters from which on a line of a value is hidden by itself."""
 MAX_FORMS = 5_000
 MAX_CHARACTERS = 4 * 1024 * 1024
-"""Of all spellings of the hidden texts together. Looking for more would hold up other MLJobs, so nothing of such a run is told at all."""
+"""The limits of all encodings of the hidden texts together. A search for more would delay other
+MLJobs, so all texts of such a run are withheld.
+"""
 
 _CUT = re.compile(r"\.\.\.|…|\Z")
-"""Where a text may have been cut: at the dots that stand for the rest, and at its end."""
+"""Where a text may have been cut: at an ellipsis, and at its end."""
 _CUTS = 8
-"""Places of a text that are taken for such, the last ones."""
+"""How many of these places are examined: the last ones."""
 _MEMORY = 500
-"""Texts of which it is remembered what may be told. Each new status of a run asks for the texts of all its tasks again."""
+"""How many redacted texts are cached. Each new status of a run needs the texts of all its tasks
+again.
+"""
 _MEMORABLE = 4000
-"""Characters of the longest of them."""
+"""Characters of the longest text that is cached."""
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
-    # Beside a double quote, a single one is escaped.
+    # In a text with a double quote, repr escapes a single quote.
     lambda text: repr(f'"{text}')[2:-1],
     lambda text: repr(text.encode("utf-8", "replace"))[2:-1],
     lambda text: quote(text, safe="", errors="replace"),
@@ -58,18 +65,19 @@ _SPELLINGS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Redaction:
-    """What must not be told, and whether that is all there is.
+    """Which texts are to be hidden for one MLJob.
 
     Attributes:
         hidden: Texts from Secrets.
-        complete: Whether these are all that the run has from Secrets. If not, no text of the run is told.
+        complete: Whether ``hidden`` has all texts that the run has from Secrets. If not, all texts
+            of the run are withheld.
     """
 
     hidden: frozenset[str] = frozenset()
     complete: bool = True
 
     def text(self, text: str) -> str:
-        """A text with the hidden ones replaced."""
+        """The text with hidden texts replaced."""
         if not self.hidden:
             return text
         if self._forms is None:
@@ -84,11 +92,15 @@ class Redaction:
         return told
 
     def outside(self, text: str) -> str:
-        """The same for a text that a task of the run wrote."""
+        """The text that a task of the run wrote, with hidden texts replaced; ``WITHHELD`` while not
+        all hidden texts are known.
+        """
         return self.text(text) if self.complete else WITHHELD
 
     def value(self, value: Any) -> Any:
-        """A JSON value with the hidden texts replaced, in keys too; a number that is one becomes ``***``."""
+        """The JSON value with hidden texts replaced, in keys too. A number that equals a hidden
+        text becomes ``***``.
+        """
         match value:
             case str():
                 return self.text(value)
@@ -107,7 +119,9 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """Spellings that are found inside words, and words; None: too many."""
+        """The encodings to find inside words, and the pattern of those to find as whole words;
+        None: there are too many.
+        """
         forms: set[str] = set()
         size = 0
         for text in self.hidden:
@@ -123,7 +137,7 @@ class Redaction:
 
     @staticmethod
     def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
-        """Where something hidden begins and ends."""
+        """The spans of hidden texts: where each begins and ends."""
         begin = forms.begin_in(text)
         for form in begin:
             at = text.find(form)
@@ -139,7 +153,9 @@ class Redaction:
 
 
 class _Forms:
-    """Spellings, found by how they begin: hundreds of texts are searched for thousands of spellings, and hardly any occurs."""
+    """Encodings of hidden texts, indexed by their first characters: hundreds of texts are searched
+    for thousands of encodings, and hardly any occurs.
+    """
 
     def __init__(self, forms: Iterable[str]) -> None:
         self._sorted = sorted(forms)
@@ -149,29 +165,33 @@ class _Forms:
             self._by_start[form[:MIN_LENGTH]].append(form)
 
     def begin_in(self, text: str) -> list[str]:
-        """The spellings whose beginning is in a text."""
+        """The encodings whose first characters occur in a text."""
         starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Where the beginning of a spelling stands that goes on beyond the place where the text was cut."""
+        """Where an encoding begins that the cut at ``cut`` has truncated; None: there is none."""
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
                 return at
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Whether a spelling begins so: those that do follow the text in alphabetical order."""
+        """Whether an encoding begins with this text. Such encodings follow the text in alphabetical
+        order.
+        """
         place = bisect_left(self._sorted, text)
         return place < len(self._sorted) and self._sorted[place].startswith(text)
 
 
 OPEN = Redaction()
-"""Of an MLJob that has nothing from Secrets."""
+"""The redaction of an MLJob without values from Secrets: it hides nothing."""
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text and number in a JSON value, as text; without keys, which are told."""
+    """All strings and numbers in a JSON value, as text. Keys are left out, because they are not
+    secret.
+    """
     pending = [value]
     while pending:
         match pending.pop():
@@ -186,7 +206,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """The spellings of a hidden text, and of its parts."""
+    """The encodings of a hidden text, and of its parts."""
     for whole in {text, text.strip()}:
         if len(whole) >= MIN_LENGTH:
             data = whole.encode("utf-8", "replace")
@@ -203,7 +223,9 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """What is secret by itself in a value: the lines of a key file, the password of a URL, the values of a JSON object."""
+    """The parts of a value that are secret by themselves: the lines of a key file, the password of
+    a URL, the values of a JSON object.
+    """
     lines = text.splitlines()
     if len(lines) > 1:
         yield from (line.strip() for line in lines if len(line.strip()) >= MIN_LINE)
@@ -228,7 +250,7 @@ def _password(url: str) -> str | None:
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Spans that touch as one."""
+    """The spans, with those that touch or overlap joined."""
     current: tuple[int, int] | None = None
     for start, end in spans:
         if current is not None and start <= current[1]:
