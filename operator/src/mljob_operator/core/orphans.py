@@ -1,8 +1,9 @@
-"""Orphaned runs: runs of ours that go on, and that no MLJob follows.
+"""Orphaned runs: runs in progress that the operator has submitted and that no MLJob follows.
 
-A submission may take effect after the operator has given up waiting for its answer, when its MLJob is gone or has gone on to another attempt. A
-cancellation may have been given up (CancellationAbandoned). Nothing is in the Kubernetes API then that tells of the run; Airflow's list of
-active runs is all there is.
+A submission may take effect after the operator has stopped waiting for its answer, when its MLJob
+was deleted or has another attempt. Or the operator has given up a cancellation
+(CancellationAbandoned). In both cases the Kubernetes API has no trace of the run, and only
+Airflow's list of active runs shows it.
 """
 
 from __future__ import annotations
@@ -20,24 +21,31 @@ from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 
 SEEN_FOR = timedelta(seconds=60)
-"""How long censuses have to list a run that no MLJob here follows before the API server is asked for the MLJob: a run that was submitted a moment ago
-is told of by then."""
+"""How long censuses have to list a run that no known MLJob follows before the operator asks the API
+server for the MLJob. By then, the watch has reported the MLJob of a run that was just submitted.
+"""
 
 
 def note(key: Key) -> str:
-    """The note of a run that is submitted for an MLJob. The run id alone would not do: somebody may have given the same id to the run of another DAG."""
+    """The note of a run that is submitted for an MLJob. The run id is not enough to recognise such
+    a run: somebody may have given a run of another DAG the same id.
+    """
     return f"MLJob {key[0]}/{key[1]}"
 
 
 def note_of_retained(key: Key) -> str:
-    """The note of a run that goes on without its MLJob because ``deletionPolicy: Retain`` says so. Such a run is not orphaned."""
+    """The note of a run that continues after the deletion of its MLJob with ``deletionPolicy:
+    Retain``. Such a run is not orphaned.
+    """
     return f"{note(key)}, deleted with deletionPolicy Retain"
 
 
 def follows(job: Job, run: RunKey) -> bool:
-    """Whether an MLJob follows a run, or is about to: the run of its attempt, the one that its first attempt will take over, or an
-    earlier attempt's that somebody has cleared in Airflow. The Airflow's name doesn't count: two AirflowInstances may lead to one Airflow, and
-    each lists the other's runs.
+    """Whether an MLJob follows a run, or is about to.
+
+    It follows the run of its attempt, the run that its first attempt will take over, and an earlier
+    attempt's run that somebody has cleared in Airflow. The name of the Airflow doesn't count: two
+    AirflowInstances may lead to one Airflow, and each lists the runs of both.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
@@ -45,7 +53,8 @@ def follows(job: Job, run: RunKey) -> bool:
         return parsed is not None and parsed.digest == dag_run_id(parsed.prefix, *job.key, pin(job)).digest
     if (run.dag_id, run.run_id) == (attempt.dag_id, attempt.run_id):
         return True
-    # One without a start had not begun when its attempt ended: it was submitted late.
+    # An entry without a start time: its run had not begun when the attempt ended, so it was
+    # submitted late and is not followed.
     return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
 
 
@@ -74,9 +83,10 @@ class Suspects:
     """Runs of one Airflow that may be orphaned.
 
     Attributes:
-        since: When a census first listed each of them, or since when an MLJob is known to follow it.
-        orphaned: Those that no MLJob follows, as the API server says.
-        tried: When each of those was last to be cancelled.
+        since: When a census first listed each run, or when the API server last said that an MLJob
+            follows it.
+        orphaned: The runs that no MLJob follows, as the API server says.
+        tried: When the cancellation of each orphaned run was last tried.
     """
 
     since: dict[RunKey, datetime] = field(default_factory=dict)
@@ -84,7 +94,9 @@ class Suspects:
     tried: dict[RunKey, datetime] = field(default_factory=dict)
 
     def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Note the runs that a census listed and that no MLJob here follows; of which to ask the API server, the longest suspected first."""
+        """Note the runs that a census listed and that no known MLJob follows. Returns the runs
+        whose MLJob the API server is to be asked for, the longest suspected first.
+        """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
         self.tried = {run: tried for run, tried in self.tried.items() if run in self.orphaned}
@@ -92,12 +104,14 @@ class Suspects:
         return sorted(due, key=lambda run: self.since[run])
 
     def next_to_end(self, most: int, at: datetime) -> list[RunKey]:
-        """Orphaned runs to cancel now, at most so many. Those that were tried go behind all others: it may be that nobody can cancel them."""
+        """The orphaned runs to cancel now, at most ``most``. Runs whose cancellation was tried come
+        last, because it may be impossible.
+        """
         found = sorted(self.orphaned, key=lambda run: (run in self.tried, self.tried.get(run, at), run))[:most]
         self.tried |= dict.fromkeys(found, at)
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """An MLJob follows the run after all."""
+        """Note that an MLJob follows the run, as the API server says."""
         self.orphaned.discard(run)
         self.since[run] = at

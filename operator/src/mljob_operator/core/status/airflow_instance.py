@@ -1,7 +1,8 @@
-"""The status of an AirflowInstance, and the Kubernetes Events that a change of it is worth.
+"""The status of an AirflowInstance, and the Kubernetes Events for its changes.
 
-Ready is for programs that wait for it (kstatus: not ready is in progress, as it may come by itself); whether runs are submitted follows it.
-Healthy is what Airflow says of its parts, and changes nothing: a scheduler that is away may be back before a run would have been missed.
+Ready decides whether runs are submitted, and is for programs that wait for it (in kstatus, not
+ready means in progress, because it may become ready by itself). Healthy is Airflow's report about
+its parts. It changes nothing in what the operator does: a scheduler that is down may be back soon.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from .conditions import DesiredCondition, transition
 from .events import NORMAL, WARNING, KubeEvent
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
-"""How old ``lastProbeTime`` gets while nothing else changes: a patch each few seconds would tell nobody anything (as a node's status)."""
+"""How old ``lastProbeTime`` gets while nothing else changes. A patch every few seconds would tell
+readers nothing (compare the status of a Node).
+"""
 MAX_NAMED = 5
-"""MLJobs, or Secrets, to name in a message."""
+"""How many MLJobs or Secrets a message names."""
 HEALTHY = "healthy"
 
 
@@ -44,40 +47,45 @@ class LoginProblem:
 
 
 class Brokers(Protocol):
-    """Whether the brokers that events are on are connected."""
+    """The connection to the Kafka brokers with an Airflow's events."""
 
     @property
     def connected(self) -> bool:
-        """Now."""
+        """Whether the brokers are connected now."""
         ...
 
     @property
     def brokers(self) -> str:
-        """Which they are, for people."""
+        """The names of the brokers, for messages."""
         ...
 
     @property
     def problem(self) -> str | None:
-        """Why not, where that has lasted."""
+        """Why the brokers are not connected, once that has lasted for a while; else None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the status depends on.
+    """All inputs of the status.
 
     Attributes:
-        readiness: Whether it could be used when it was last looked at.
-        version: What it says it is; None where it did not answer.
-        health: What it says of its parts, likewise.
-        defaults: All that are annotated as the default, the one that counts first.
+        instance: The AirflowInstance.
+        readiness: Whether the Airflow could be used at the last probe.
+        version: The version that the Airflow reports; None: it did not answer.
+        health: The health of its parts that the Airflow reports; None: it did not answer.
+        defaults: The names of all AirflowInstances that are annotated as the default. The first one
+            counts.
         active: How many MLJobs have a run in it.
-        waiting: How many wait for a place.
-        users: The MLJobs that need it still; they are told while it is being deleted.
-        logins: What is wrong with the credentials of its access rules; None: nothing. Those that have not been read yet are not there.
-        namespaces: All namespaces, by their names.
-        accepted: What the annotation that accepts vanished runs had as value when it was last acted on.
-        brokers: The brokers that its events are on; None: there is no Kafka.
+        waiting: How many MLJobs wait for a place among its active runs.
+        users: The MLJobs that still need it, which the status names while it is being deleted.
+        now: The time.
+        logins: What is wrong with the credentials of its access rules; None: nothing. Credentials
+            that have not been read yet are absent.
+        namespaces: The names of all namespaces.
+        accepted: The value of the annotation that accepts vanished runs when the operator last
+            acted on it.
+        brokers: The brokers with its events; None: there is no Kafka.
     """
 
     instance: Instance
@@ -116,7 +124,7 @@ def report(view: View) -> dict[str, Any]:
 
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
-    """What to tell of the step from ``old`` to ``new``: each condition that has another reason than before."""
+    """The Events for a change from ``old`` to ``new``: one for each condition with a new reason."""
     before = {condition.type: condition for condition in old.conditions or ()}
     told = []
     for condition in new.conditions or ():
@@ -129,7 +137,7 @@ def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Ku
             "AccessCredentials",
             "EventsConnected",
         ):
-            # As it should be from the beginning.
+            # A good condition that appears for the first time is no news.
             continue
         good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
         told.append(KubeEvent(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
@@ -155,7 +163,7 @@ def _conditions(view: View) -> list[DesiredCondition]:
     if view.instance.annotated:
         wanted.append(_default(view))
     if view.instance.problem is not None:
-        # Of its address and its rules, not all can be read.
+        # Not all fields of the spec can be read, so the conditions below would be wrong.
         return wanted
     if view.logins:
         wanted.append(_access_credentials(view))
@@ -187,7 +195,9 @@ def _ready(view: View) -> DesiredCondition:
 
 
 def _events(view: View, link: Brokers) -> DesiredCondition | None:
-    """Whether events arrive. Without them statuses come from REST, so the instance stays ready; brokers that are away for a moment are not told of."""
+    """The condition EventsConnected. Without events, statuses come from REST, so the instance stays
+    ready. A short interruption does not change the condition.
+    """
     if link.connected:
         return DesiredCondition(
             "EventsConnected", True, "EventsConnected", f"The brokers {link.brokers} are connected."
@@ -206,7 +216,9 @@ def _events(view: View, link: Brokers) -> DesiredCondition | None:
 
 
 def _access_credentials(view: View) -> DesiredCondition:
-    """Whether each team's login works. One that doesn't is that team's trouble, so the instance stays ready."""
+    """The condition AccessCredentials: whether the credentials of all access rules work. Broken
+    credentials affect one team only, so the instance stays ready.
+    """
     problems = [
         (f"spec.access[{place}].credentials: {problem.message}", problem.reason)
         for place, rule in enumerate(view.instance.spec.access or ())

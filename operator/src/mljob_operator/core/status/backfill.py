@@ -1,4 +1,4 @@
-"""What a status says of a backfill: runs in place of tasks."""
+"""The parts of a status that differ for a backfill: it shows runs instead of tasks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .summary import StatusSummary
 from .workload import dag_url
 
 BACKFILLS = "backfills"
-"""The page of a DAG's backfills in Airflow's UI, below the DAG's own."""
+"""The path of the page of a DAG's backfills in Airflow's UI, below the DAG's page."""
 NAMED = 5
-"""Dates that a message names."""
+"""How many dates a message names."""
 
 
 class BackfillOfRuns:
@@ -32,7 +32,7 @@ class BackfillOfRuns:
     noun = "backfill"
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """The page of the DAG's backfills: Airflow has none of a single backfill."""
+        """The page of the DAG's backfills, because Airflow has no page of a single backfill."""
         return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class BackfillOfRuns:
         return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Paused, being paused, or how many of its runs go on."""
+        """The backfill is paused, is being paused or resumed, or has runs in progress."""
         state = context.state
         observed_backfill, run, stopped = (
             state.observed_run.observed_backfill,
@@ -59,7 +59,7 @@ class BackfillOfRuns:
         return under_way(observed_backfill)
 
     def collecting(self, context: Context) -> StatusSummary:
-        """As in progress: its runs have no outputs that are read."""
+        """The same summary as in progress, because the outputs of a backfill's runs are not read."""
         return self.in_progress(context)
 
     def succeeded(self, context: Context) -> StatusSummary:
@@ -75,7 +75,9 @@ BACKFILL = BackfillOfRuns()
 
 
 def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
-    """``url`` is the page of the DAG's backfills; the pages of runs follow from it."""
+    """The fields of the status for a backfill. ``url`` is the page of the DAG's backfills, from
+    which the pages of runs follow.
+    """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
     states = Counter(member.run.state for member in observed_backfill.members.values())
@@ -130,7 +132,7 @@ def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
-    """A backfill that was paused because the MLJob says so."""
+    """The summary of a backfill that is paused because its MLJob is suspended."""
     running = sum(member.run.state is RunState.RUNNING for member in observed_backfill.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
     return StatusSummary(
@@ -141,7 +143,7 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _being_paused(context: Context, pausing: Pausing, observed_backfill: ObservedBackfill) -> StatusSummary:
-    """Airflow has not accepted yet that the backfill is to be paused, or is to go on."""
+    """The summary while Airflow has not yet accepted the request to pause or resume the backfill."""
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
     phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
     if pausing.wanted:
@@ -150,7 +152,7 @@ def _being_paused(context: Context, pausing: Pausing, observed_backfill: Observe
 
 
 def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """What is said of a backfill whose runs succeeded."""
+    """The summary of a backfill whose runs succeeded."""
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = observed_backfill.not_created
@@ -164,7 +166,7 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """What is said of a backfill of which runs failed."""
+    """The summary of a backfill with failed runs, or without any run."""
     if observed_backfill is None:
         return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
     if observed_backfill.empty:
@@ -187,7 +189,7 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """The dates of runs, for a sentence."""
+    """The dates of runs, as a part of a sentence."""
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)
     if more:

@@ -1,4 +1,4 @@
-"""The whole status of an MLJob, from its state."""
+"""Builds the whole status of an MLJob from its state."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
 MAX_STATUS_BYTES = 64 * 1024
-"""Of the whole status, as JSON in etcd. Each part has its share; the tasks get what the others leave."""
+"""The limit of the whole status, as JSON in etcd. Each part has its own limit, and the tasks get
+the rest.
+"""
 SLACK = 256
-"""Bytes for what joins the parts, and for the count of what is left out."""
+"""Bytes reserved for the JSON between the parts, and for the count of omitted tasks."""
 
 
 def report(
@@ -43,9 +45,9 @@ def report(
 
     Args:
         state: The MLJob.
-        ui_url: Where people find the Airflow that has the run; None: that is not known any more.
-        outputs: What the run published; None: the outputs that are stored stand.
-        redaction: What must not be shown.
+        ui_url: The base URL of the UI of the run's Airflow; None: it is not known any more.
+        outputs: What the run published; None: the stored outputs stay.
+        redaction: Which texts are to be hidden.
         entries: Entries of tasks that were made for an earlier status of the MLJob.
     """
     state, outputs = disclosed(state, outputs, redaction)
@@ -76,7 +78,9 @@ def _context(state: State, ui_url: str | None, entries: TaskEntries | None) -> C
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, entries: TaskEntries | None
 ) -> TaskSummary | None:
-    """None keeps the stored list: after a restart a few events know less than the status that was written before."""
+    """The summary of the tasks; None: keep the stored list, because after a restart a few events
+    know less than the stored status.
+    """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
     return summarise_tasks(observed_run, url, entries)
@@ -86,7 +90,8 @@ def _verdict(state: State, story: StatusSummary) -> dict[str, Any]:
     old = state.current.status
     suspended = story.phase is Phase.SUSPENDED
     return {
-        # A finished MLJob that waits to run another spec is not done with that spec: it is looked at again, also after a restart.
+        # A finished MLJob that waits to run its new spec has not observed that spec yet, so it is
+        # reconciled again, also after a restart.
         "observed_generation": state.job.generation if rerun_blocker(state) is None else old.observed_generation,
         "phase": story.phase,
         "reason": story.reason,
@@ -133,7 +138,7 @@ def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
-    """The status with the attempt in its history, where the attempt is over and the MLJob is not."""
+    """The status with the attempt in its history, if the attempt is over and the MLJob is not."""
     state = context.state
     if state.stage is not Stage.ENDED or story.phase in TERMINAL_PHASES:
         return status
@@ -143,12 +148,15 @@ def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJo
 
 
 def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
-    """The status with the time of the MLJob's end, and the attempt counted where it failed for good."""
+    """The status with the time of the MLJob's end, and with the attempt counted if it failed for
+    good.
+    """
     state, run = context.state, context.state.observed_run.run
     if story.phase not in TERMINAL_PHASES:
         return status
     if state.current.finished:
-        # An event tells of the end before Airflow has stored the end's time: that comes with the last look at the tasks.
+        # An event may report the end before Airflow has stored its time. The time comes when the
+        # tasks are listed the last time.
         known = run is not None and run.end is not None
         return status.model_copy(update={"completion_time": _whole(run.end)}) if known and run is not None else status
     failed = story.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
@@ -157,8 +165,10 @@ def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> M
 
 
 def _submit_time(state: State) -> datetime | None:
-    """When the attempt's run was queued, on Airflow's clock, to the microsecond: after the attempt's end, a later time tells that the run was cleared.
-    An attempt that was given up before its run was there has none, whatever arrives later.
+    """When the attempt's run was queued, on Airflow's clock, to the microsecond.
+
+    After the attempt's end, a later queue time shows that the run was cleared. An attempt that was
+    given up before its run existed has no submit time, even if a run arrives later.
     """
     known, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
@@ -179,7 +189,9 @@ def _whole(at: datetime | None) -> datetime | None:
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
-    """The status as JSON, with as many tasks as there is room for beside the rest. Without ``tasks``, the tasks of the stored status stand."""
+    """The status as JSON, with as many tasks as fit beside the other parts. Without ``tasks``, the
+    tasks of the stored status stay.
+    """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _as_json(status.model_copy(update={"tasks": None, "tasks_omitted": None}))
     kept = within_bounds(entries, MAX_STATUS_BYTES - stored_size(data) - SLACK)

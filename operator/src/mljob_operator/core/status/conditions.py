@@ -1,8 +1,9 @@
 """Conditions and their transitions.
 
-A condition's ``lastTransitionTime`` moves only when its status does (Kubernetes API conventions, "Typical status properties"), so that
-``kubectl wait`` and GitOps tools can tell a change from a repetition. Complete and Failed appear when they are true, as on a
-batch/v1 Job; Reconciling and Stalled are kstatus's and are always there once the operator has acted.
+A condition's ``lastTransitionTime`` changes only with its status (Kubernetes API conventions,
+"Typical status properties"), so that ``kubectl wait`` and GitOps tools can tell a change from a
+repetition. Complete and Failed appear only when they are true, like those of a batch/v1 Job.
+Reconciling and Stalled come from kstatus and are always present once the operator has acted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class DesiredCondition:
 def transition(
     old: Sequence[Condition] | None, wanted: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
-    """The conditions to write: those wanted, with the old transition time where the status is the old one."""
+    """The conditions to write: the wanted conditions, with the old transition time if their status
+    has not changed.
+    """
     before = {condition.type: condition for condition in old or ()}
     after = []
     for want in wanted:

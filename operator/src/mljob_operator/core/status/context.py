@@ -1,4 +1,4 @@
-"""What the parts of a status are made from."""
+"""The inputs of the parts of a status."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from .tasks import TaskSummary
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A state, and what was made of it already.
+    """A state, with its task summary and URL.
 
     Attributes:
-        tasks: The run's tasks as the status shows them; None: less is known of them than the stored status says.
+        tasks: The run's tasks as the status shows them; None: less is known of them than the stored
+            status says.
         url: The page of the run, or of the DAG's backfills, in Airflow's UI; None: not known.
     """
 
@@ -24,7 +25,7 @@ class Context:
 
     @property
     def of_tasks(self) -> str:
-        """How many tasks have finished, to end a sentence with; empty where that is not known."""
+        """How many tasks have finished, as the end of a sentence; empty if that is not known."""
         return f" ({self.tasks.progress} tasks finished)" if self.tasks and self.tasks.progress else ""
 
     @property
@@ -35,6 +36,6 @@ class Context:
 
     @property
     def last_error(self) -> str:
-        """What failed last, to follow a sentence; empty where nothing did."""
+        """The message of the last error, to follow a sentence; empty if there is none."""
         last_error = self.state.transient.last_error
         return f" {last_error.message}" if last_error is not None else ""

@@ -1,6 +1,8 @@
-"""What of an MLJob may be told: everything that tasks, Airflow and the operator's errors say, with what came from Secrets redacted.
+"""The state and outputs of an MLJob that may be shown: texts of tasks, Airflow and errors, with
+texts from Secrets redacted.
 
-A status is made from this and nothing else, before any text is cut: a cut would leave the beginning of what is to be hidden.
+The status is built from the redacted state only, before any text is cut: a cut would leave the
+beginning of a hidden text.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 
 Tell = Callable[[str], str]
-"""What may be told of a text from outside."""
+"""Redacts a text from outside."""
 
 
 def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
-    """The same state and outputs as far as they may be told.
+    """The state and outputs with texts from Secrets redacted.
 
-    Where it is not known what the run has from Secrets, texts of its tasks and errors about it are withheld, except for those that the status has
-    already: they were redacted when they were written.
+    While it is not known which texts the run has from Secrets, texts of its tasks and errors about
+    it are withheld. Texts of tasks that are already in the status are kept, because they were
+    redacted when they were written.
     """
     if redaction == OPEN:
         return s, outputs
@@ -39,7 +42,9 @@ def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[
 
 
 def may_quote(s: State) -> bool:
-    """Whether there is something to tell that may quote the conf of the MLJob's run: texts of its tasks, or an error about it."""
+    """Whether the state has texts that may quote the conf of the MLJob's run: texts of its tasks,
+    or an error about it.
+    """
     transient = s.transient
     error = (
         transient.last_error is not None or transient.kept_by is not None or transient.cancel_dag_refused is not None
@@ -48,7 +53,9 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Whether there is a run whose conf another process may have made. Of one that is to be submitted, all that can be quoted is known."""
+    """Whether there is a run whose conf another process may have built. For a run that is yet to be
+    submitted, this process knows the whole conf.
+    """
     return s.current.submitted or s.current.by_clearing
 
 
@@ -62,7 +69,7 @@ def _tell(text: str, *, redaction: Redaction, told: frozenset[str]) -> str:
 
 
 def _told(status: MLJobStatus) -> frozenset[str]:
-    """Texts of tasks that are in the status."""
+    """The texts of tasks in the stored status."""
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
@@ -98,7 +105,7 @@ def _failure(failure: Failure, tell: Tell) -> Failure:
 
 
 def _effort(transient: TransientState, tell: Tell) -> TransientState:
-    """Errors, which quote what Airflow says of a request."""
+    """The transient state with redacted errors, which quote Airflow's answers."""
     last_error, kept_by, refused = transient.last_error, transient.kept_by, transient.cancel_dag_refused
     return replace(
         transient,

@@ -1,7 +1,7 @@
-"""The Kubernetes Events that a change of status is worth: what ``kubectl describe`` shows at 3 a.m.
+"""The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them.
 
-Events come from transitions only, so a status that says the same again makes none, and a message that repeats with every retry is said once.
-Reasons are stable: alerts match on them.
+Only transitions create Events. A status without a change creates none, and a message that repeats
+with every retry is reported once. Reasons are stable, because alerts match on them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from ..run.states import TERMINAL_PHASES
 NORMAL = "Normal"
 WARNING = "Warning"
 MAX_NOTE = 1024
-"""Characters of an Event's text: the API server's limit."""
+"""Characters of an Event's message, which is the API server's limit."""
 MAX_RUNS_TOLD = 5
-"""Runs of a backfill that failed at once and are told of one by one."""
+"""Up to how many runs of a backfill that fail at once have an Event each."""
 
 FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
-"""Reasons of a failure that its Event has too: they are the MLJob's own, not its run's."""
+"""Reasons of a failure that are also the reason of its Event. These failures are the MLJob's own,
+not its run's.
+"""
 _NO_TROUBLE = frozenset(
     {RESUMING, "Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
 )
@@ -33,7 +35,7 @@ _NO_TROUBLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KubeEvent:
-    """A Kubernetes Event to be.
+    """A Kubernetes Event to be created.
 
     Attributes:
         type: Normal or Warning.
@@ -47,11 +49,11 @@ class KubeEvent:
 
 
 _TROUBLED = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
-"""Phases in which another reason is news; in others only that the DAG schedules nothing is."""
+"""Phases in which a new reason creates an Event. In other phases, only a halted DAG does."""
 
 
 def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """What to tell of the step from ``old`` to ``new``."""
+    """The Events for a change of the status from ``old`` to ``new``."""
     told: list[KubeEvent] = []
     again = new.attempts != old.attempts
     if again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
@@ -79,7 +81,9 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
-    """What to tell of runs that a cancelled run had started."""
+    """The Events about runs that a cancelled run had started: ``ended`` were cancelled, ``left``
+    are still in progress.
+    """
     told = []
     if ended:
         told.append(
@@ -139,7 +143,7 @@ def _trouble(new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """One Event for each task that came to wait for a person, so that it can be sent to one."""
+    """An Event for each task that now waits for a person, so that a notifier can forward it."""
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
     told = []
     for task in new.tasks or ():
@@ -154,9 +158,12 @@ def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """One Warning for each task that came to fail; a mapped task says how many of its instances did."""
+    """A Warning for each task that has failed. For a mapped task, it says how many instances have
+    failed.
+    """
     if new.progress is None:
-        # Until REST has told how many tries there are, a failure in the official producer's events may be a retry to be.
+        # Until REST has said how many tries a task has, a retry may follow a failure in the events
+        # of Airflow's own producer.
         return []
     before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
     told = []
@@ -178,7 +185,7 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """One Warning for each run of a backfill that came to fail; for many at once, one for all of them."""
+    """A Warning for each run of a backfill that has failed, or one Warning for many runs at once."""
     if new.backfill is None:
         return []
     before = {run.dag_run_id for run in old.backfill.failed_runs or ()} if old.backfill else set()

@@ -1,6 +1,6 @@
 """Phase, reason and message of an MLJob: one function for each stage.
 
-A message says what is the case and, where the MLJob is stuck, what to do about it.
+A message says what is the case and, if the MLJob is stuck, what to do about it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,21 @@ from .workloads import workload
 
 MAX_MESSAGE = 1024
 MAX_MESSAGE_BYTES = 2048
-"""Of a message, in characters and in bytes of JSON. The conditions repeat the message."""
+"""The limits of a message, in characters and in bytes of JSON. The conditions repeat the message.
+"""
 
 
 def summarise(context: Context) -> StatusSummary:
-    """What the status says of the MLJob as a whole. A terminal phase stays: what comes later completes tasks and outputs, never the verdict."""
+    """The phase, reason and message of an MLJob. A terminal phase stays: later facts complete tasks
+    and outputs, but never change the phase.
+    """
     state = context.state
     story = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
     return replace(story, message=cut(story.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
 
 
 def closing(context: Context) -> StatusSummary:
-    """How the attempt ended, for ``status.history``."""
+    """The phase, reason and message of an ended attempt, for ``status.history``."""
     state = context.state
     noun = workload(state.job).noun
     if (reason := state.ending.cancelled_for) is not None:
@@ -69,7 +72,7 @@ def _blocked(context: Context) -> StatusSummary:
 
 
 def _waiting(context: Context) -> StatusSummary:
-    """A run is to be started, at once or later."""
+    """The summary while a run is to be started, at once or later."""
     state = context.state
     noun = workload(state.job).noun
     if (last_error := state.transient.last_error) is not None:
@@ -130,7 +133,7 @@ def _how_cancelled(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """The run is in progress, as far as is known."""
+    """The summary while the run is in progress, as far as is known."""
     state = context.state
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
@@ -169,7 +172,7 @@ def _lost(context: Context) -> StatusSummary:
 
 
 def _phase_so_far(status: MLJobStatus) -> Phase:
-    """The phase that stands while Airflow tells nothing new of the run."""
+    """The phase that stays while nothing new is known of the run."""
     return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
 
 
@@ -180,7 +183,9 @@ def _collecting(context: Context) -> StatusSummary:
 
 
 def _ended(context: Context) -> StatusSummary:
-    """What the end of the attempt means for the MLJob: its own end, or that another attempt may follow."""
+    """The summary after the end of an attempt: the MLJob has ended too, or another attempt may
+    follow.
+    """
     state = context.state
     if state.ending.succeeded:
         return workload(state.job).succeeded(context)
@@ -206,7 +211,7 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """Nothing runs any more, or nothing ever ran."""
+    """The summary when nothing runs any more, or nothing has ever run."""
     state = context.state
     noun = workload(state.job).noun
     match reason:

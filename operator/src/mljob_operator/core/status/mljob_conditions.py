@@ -1,4 +1,4 @@
-"""The conditions of an MLJob, which follow from its state and its summary in one place."""
+"""The conditions of an MLJob, which follow from its state and its summary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
-    """Complete, Failed, Suspended, SpecApplied, Reconciling and Stalled, as far as the state has them."""
+    """The conditions that apply to the state, of Complete, Failed, Suspended, SpecApplied,
+    Reconciling and Stalled.
+    """
     unapplied = _unapplied(state)
     wanted = [*_verdict(story), *_suspended(state, story), *unapplied]
     if (blocker := rerun_blocker(state)) is not None:
@@ -40,13 +42,15 @@ def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
     moving = not (story.phase in TERMINAL_PHASES or stuck or held)
     wanted.append(_told("Reconciling", moving, story))
     if story.phase is Phase.SUCCEEDED and unapplied:
-        # The success is for the old spec: Stalled tells so to everybody who waits for the new one.
+        # The success is for the old spec. Stalled tells clients that wait for the new spec.
         return [*wanted, *(replace(condition, type="Stalled", holds=True) for condition in unapplied)]
     return [*wanted, _told("Stalled", stuck or story.phase in (Phase.FAILED, Phase.CANCELLED), story)]
 
 
 def rerun_blocker(state: State) -> Blocker | None:
-    """What keeps a finished MLJob from running the other spec that it has got; None: nothing does, or there is no other spec."""
+    """What prevents a finished MLJob from running its new spec; None: nothing does, or it has no
+    new spec.
+    """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
 
@@ -60,12 +64,16 @@ def _verdict(story: StatusSummary) -> list[DesiredCondition]:
 
 
 def _told(kind: str, holds: bool, story: StatusSummary) -> DesiredCondition:
-    """A condition that does not hold needs no explanation: `kubectl describe` stays short."""
+    """A condition with the summary's reason. Its message is empty if the condition does not hold,
+    to keep `kubectl describe` short.
+    """
     return DesiredCondition(kind, holds, story.reason, story.message if holds else "")
 
 
 def _is_hopeless(state: State) -> bool:
-    """Whether waiting alone does not help. What blocks the run now counts, whatever failed before."""
+    """Whether waiting alone does not help. The current blocker counts, and only without one the
+    last error.
+    """
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls
     last_error = state.transient.last_error
@@ -73,7 +81,9 @@ def _is_hopeless(state: State) -> bool:
 
 
 def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
-    """Whether the MLJob is suspended; of a backfill also that it is to be paused or to go on, and Airflow has not accepted that yet."""
+    """The condition Suspended. For a backfill, its reason also says that Airflow has not yet
+    accepted the pause or the resumption.
+    """
     suspended = story.phase is Phase.SUSPENDED
     pausing = state.pausing if story.phase not in TERMINAL_PHASES else None
     pending = pausing is not None and not pausing.done
@@ -87,7 +97,7 @@ def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """What keeps the spec as it is now from being what runs, or ran."""
+    """The condition SpecApplied, if the current spec is not the spec of the run."""
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
     problem = state.job.problem

@@ -1,8 +1,10 @@
-"""What is worth a patch of its own: a patch costs the API server, etcd and every watcher something, so it should tell a reader something.
+"""Which changes of a status deserve a patch of their own. A patch costs the API server, etcd and
+every watcher, so it should tell a reader something.
 
-With both producers on, each state of a task is told twice, some milliseconds apart. The first message tells of it; what the second one adds
-is when exactly it came about. That is a refinement: it rides along with the next patch that has news, or goes by itself after
-``REFINEMENT_WAITS``. Nothing is lost with a process that dies meanwhile, since Airflow's REST API has the same times.
+With both producers on, two messages report each state of a task, some milliseconds apart. The
+second message adds only the exact time. Such a refinement waits for the next patch with a
+significant change, at most for ``REFINEMENT_WAITS``. Nothing is lost if the process dies meanwhile,
+because Airflow's REST API has the same times.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 REFINEMENT_WAITS = timedelta(seconds=5)
-"""As long as the change feed's interval: where no event tells a task's start, it is in the status about as late."""
+"""How long a refinement waits. It is the interval of the change feed: a start without an event is
+in the status about as late.
+"""
 
 _TIMES = frozenset({"lastEventTime", "statusSource", "startTime"})
 _TASKS = frozenset({"tasks"})
@@ -21,8 +25,9 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a reader learns more from the new status than exact times of what the old one says already."""
-    # Of several tasks that run, the one that started last is the current one: that another one is follows from times alone.
+    """Whether the new status says more than the exact times of what the old status says already."""
+    # The current task is the running task that started last, so it may change with exact times
+    # alone.
     one_task = old.get("currentTask") == new.get("currentTask")
     return _said(old, one_task) != _said(new, one_task) or _tasks_differ(old.get("tasks"), new.get("tasks"))
 

@@ -1,4 +1,6 @@
-"""The difference of two JSON objects as a merge patch (RFC 7396): what is gone becomes null, what is equal is left out."""
+"""The difference of two JSON objects as a merge patch (RFC 7396). Removed keys become null, and
+equal values are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Any
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that turns ``old`` into ``new``; empty when they are equal. Lists are replaced whole."""
+    """The patch that turns ``old`` into ``new``; empty if they are equal. A list is replaced as a
+    whole.
+    """
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)

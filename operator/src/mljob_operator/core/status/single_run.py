@@ -1,4 +1,4 @@
-"""What a status says of a single run."""
+"""The parts of a status that differ for a single run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tasks import MAX_SUBJECT, error_text, first_failure, input_url
 from .workload import dag_url
 
 NOT_READ = " Its outputs could not be read from Airflow yet; they follow."
-"""The end of the message of a run that succeeded, while Airflow can't be asked for its outputs."""
+"""The end of the message of a run that succeeded, until its outputs could be read from Airflow."""
 
 
 class SingleRun:
@@ -32,11 +32,11 @@ class SingleRun:
         return f"{dag_url(ui_url, run.dag_id)}/runs/{quote(run.run_id, safe='')}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """None beside those of tasks."""
+        """A single run has no such fields."""
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """Queued, or what its tasks do."""
+        """The run is queued, its DAG is halted, or its tasks run."""
         state = context.state
         run, stopped = state.observed_run.shown_run, state.transient.halt
         phase = Phase.QUEUED if run is not None and run.state is RunState.QUEUED else Phase.RUNNING
@@ -47,7 +47,7 @@ class SingleRun:
         return _running(context)
 
     def collecting(self, context: Context) -> StatusSummary:
-        """The run has ended; its tasks and outputs are being read."""
+        """The run has ended, and its tasks and outputs are being read."""
         run = context.state.observed_run.run
         ended = f" ({run.state})" if run is not None else ""
         return StatusSummary(
@@ -57,7 +57,7 @@ class SingleRun:
         )
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """The run succeeded; where its outputs could not be read yet, the message says so."""
+        """The run succeeded. If its outputs could not be read yet, the message says so."""
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The run succeeded{context.of_tasks}.{unread}")
@@ -85,7 +85,9 @@ SINGLE_RUN = SingleRun()
 
 
 def _running(context: Context) -> StatusSummary:
-    """What needs attention first: a question to a person, a failed try, tasks without a worker, then the current task."""
+    """The most important fact about the tasks: a question to a person, then a failed try, then
+    tasks without a worker, then the current task.
+    """
     facts = context.state.observed_run.tasks.values()
     if asking := [fact for fact in facts if fact.awaits_input]:
         return _awaiting_input(context, asking)
@@ -133,7 +135,7 @@ def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
 
 
 def _all_active_in(observed_run: ObservedRun, state: TaskState) -> list[TaskFact]:
-    """The active tasks, where all of them are in this state; else none."""
+    """The active tasks if all of them are in this state; else none."""
     active = [fact for fact in observed_run.tasks.values() if fact.state in ACTIVE_TASK]
     if any(fact.state is not state for fact in active):
         return []

@@ -1,4 +1,4 @@
-"""What a status says for people: the phase, and why."""
+"""The phase of an MLJob, with a reason and a message."""
 
 from __future__ import annotations
 

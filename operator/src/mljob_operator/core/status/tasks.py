@@ -1,7 +1,9 @@
-"""The observed run as the status shows it: counts, one entry a task, how far the run is; within bounds whatever the DAG.
+"""The tasks of an observed run as the status shows them: counts, an entry for each task, and
+progress. The size is bounded for every DAG.
 
-Counts are exact. The list keeps failed tasks, then unfinished ones that do something, then the latest; a status is stored whole in etcd
-(1.5 MiB a request by default) and sent whole to every watcher, so it stays far below 64 KiB.
+Counts are exact. If not all entries fit, the list keeps failed tasks first, then active tasks, then
+the latest of the others. A status is stored as a whole in etcd (1.5 MiB a request by default) and
+sent as a whole to every watcher, so it stays below 64 KiB.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ MAX_METRIC_NAME = 63
 MAX_ERROR_TYPE = 120
 MAX_SUBJECT = 200
 
-# What a mapped task is called as a whole: the state that says most to somebody who looks for what is wrong or going on.
+# The state of a mapped task as a whole is the first of these that an instance has: the most useful
+# state for a reader who looks for failures or activity.
 _LOUDEST = (
     TaskState.FAILED,
     TaskState.UPSTREAM_FAILED,
@@ -121,10 +124,12 @@ class TaskSummary:
     """What the status says of a run's tasks.
 
     Attributes:
-        progress: Finished of all, ``3/5``; None while nothing is known.
-        percent: 0 to 100, running tasks counted by their own reports.
-        current_task: The task that runs, or started last where several do.
-        entries: One entry for each task id, all of them.
+        counts: How many task instances are in each state.
+        progress: Finished and all task instances, such as ``3/5``; None: no task is known.
+        percent: 0 to 100; running tasks count with the progress that they report. None: no task is
+            known.
+        current_task: The running task; of several, the task that started last.
+        entries: One entry for each task id, without a limit.
     """
 
     counts: TaskCounts
@@ -167,7 +172,7 @@ def first_failure(observed_run: ObservedRun) -> TaskFact | None:
 
 
 def error_text(fact: TaskFact) -> str | None:
-    """``ValueError: no such column``, or None where nobody said."""
+    """The error of a failed task, such as ``ValueError: no such column``; None: it is not known."""
     if fact.failure is None or fact.failure.try_number != fact.try_number:
         return None
     error = _error(fact.failure)
@@ -175,7 +180,9 @@ def error_text(fact: TaskFact) -> str | None:
 
 
 def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
-    """The page on which to answer: the task's own where one task waits, else the run's list of those that do."""
+    """The URL of the page on which to answer: the page of the task if one task waits, else the
+    run's list of waiting tasks.
+    """
     if len(asking) > 1:
         return f"{run_url}/required_actions"
     (fact,) = asking
@@ -184,7 +191,7 @@ def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
 
 
 def _own_progress(fact: TaskFact) -> float:
-    """How far a task that is not finished says it is, 0 to 1."""
+    """The progress that an active task reports, 0 to 1."""
     report = fact.progress
     if report is None or report.try_number != fact.try_number or fact.shown_state not in ACTIVE_TASK:
         return 0.0
@@ -192,7 +199,9 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _current(facts: Iterable[TaskFact]) -> str | None:
-    """What a person has to look at, else what a worker does, else what goes on without one; of several, what started last."""
+    """The current task: a task that waits for a person, else a task on a worker, else an active
+    task without a worker. Of several, the task that started last.
+    """
     active = [fact for fact in facts if fact.state in ACTIVE_TASK]
     latest = max(
         active,
@@ -264,13 +273,15 @@ def _error(failure: Failure) -> TaskErrorStatus:
 
 
 def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
-    """The first of them by name. JSON has no NaN and no infinity, so neither has the status."""
+    """The first ``MAX_METRICS`` metrics by name, without NaN and infinity, which JSON does not
+    have.
+    """
     numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
     return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
 
 
 def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
-    """What the task, or the first of its instances that do, waits for."""
+    """What the task waits for, or the first of its instances that wait; None: none waits."""
     asking = sorted((fact for fact in group if fact.awaits_input), key=lambda fact: fact.map_index)
     if not asking:
         return None
@@ -283,7 +294,9 @@ def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
 
 
 def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
-    """Drop what matters least until the rest fits into ``room`` bytes, and put that in the order in which tasks started."""
+    """The most important entries that fit into ``room`` bytes, in the order in which the tasks
+    started.
+    """
     room = min(room, MAX_TASKS_BYTES)
     kept: list[TaskEntry] = []
     for entry in sorted(entries, key=lambda entry: entry.importance):

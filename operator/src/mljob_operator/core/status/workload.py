@@ -1,4 +1,6 @@
-"""What an MLJob has in Airflow: a run, or a backfill with many runs. The status tells of both by one protocol."""
+"""What an MLJob has in Airflow: a run, or a backfill with many runs. The status uses one protocol
+for both.
+"""
 
 from __future__ import annotations
 
@@ -12,39 +14,39 @@ from .summary import StatusSummary
 
 
 class Workload(Protocol):
-    """What differs between a run and a backfill in a status.
+    """The parts of a status that differ between a run and a backfill.
 
     Attributes:
-        noun: What to call it in a sentence.
+        noun: Its name in messages: "run" or "backfill".
     """
 
     noun: str
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """The page in Airflow's UI."""
+        """The URL of its page in Airflow's UI."""
         ...
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Fields of the status that a single run's tasks do not give."""
+        """Additional fields of the status, beside those of a single run's tasks."""
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """While Airflow says that it goes on."""
+        """The summary while it is in progress, as Airflow says."""
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
-        """While its results are read, after its end."""
+        """The summary after its end, while its results are read."""
         ...
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """After it succeeded."""
+        """The summary after it succeeded."""
         ...
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """After it failed by itself."""
+        """The summary after it failed by itself."""
         ...
 
 
 def dag_url(ui_url: str, dag_id: str) -> str:
-    """The DAG's page in Airflow's UI. Airflow's REST API gives no such URLs."""
+    """The URL of the DAG's page in Airflow's UI. Airflow's REST API does not return such URLs."""
     return f"{ui_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"

@@ -1,7 +1,9 @@
-"""How deep and how large a JSON value may be, asked before anything that recurses into it: hashing, merging, comparing, validating.
+"""How deep and how large a JSON value may be. This is checked before any function that recurses
+into the value: hashing, merging, comparing, validating.
 
-The API server stores objects that are nested 10,000 levels deep (the limit of Go's ``encoding/json``). Python's own functions give up at about 1,000,
-and pydantic's at 255, with an exception that would concern everybody who is in the same list.
+The API server stores objects that are nested 10,000 levels deep (the limit of Go's
+``encoding/json``). Python's own functions fail at about 1,000 levels, and pydantic's at 255, with
+an exception that would affect all objects of the same list.
 """
 
 from __future__ import annotations
@@ -17,18 +19,18 @@ from .storable import MAX_DEPTH
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a value may take.
+    """The bounds of a JSON value.
 
     Attributes:
-        levels: Objects and lists inside each other.
-        size: Bytes as compact JSON in UTF-8.
+        levels: How many objects and lists may be nested inside each other.
+        size: How many bytes the value may take as compact JSON in UTF-8.
     """
 
     levels: int
     size: int
 
     def excess(self, value: Any) -> str | None:
-        """Which bound the value exceeds, as the rest of a sentence; None: none."""
+        """Which bound the value exceeds, as the predicate of a sentence; None: it exceeds none."""
         if (deep := levels(value)) > self.levels:
             return f"is nested {deep} levels deep, over the limit of {self.levels}"
         if (size := json_size(value)) > self.size:
@@ -37,13 +39,15 @@ class Bounds:
 
 
 CONF = Bounds(MAX_CONF_LEVELS, MAX_CONF_BYTES)
-"""Of a conf: of ``spec.conf``, of what a source holds, and of all of it together."""
+"""The bounds of a conf: of ``spec.conf``, of each object from a source, and of the merged conf."""
 OUTPUTS = Bounds(MAX_DEPTH + 1, MAX_CONF_BYTES)
-"""Of ``status.outputs`` as they are read. What the operator writes there is smaller."""
+"""The bounds of ``status.outputs`` when read. The operator writes smaller outputs."""
 
 
 def levels(value: Any) -> int:
-    """How many objects and lists are inside each other; 0 for a plain value. It does not recurse."""
+    """How many objects and lists are nested inside each other; 0 for a plain value. The function
+    does not recurse.
+    """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:
         depth += 1
@@ -52,5 +56,5 @@ def levels(value: Any) -> int:
 
 
 def json_size(value: Any) -> int:
-    """Bytes of the value as compact JSON in UTF-8; of a value whose levels are bounded."""
+    """The bytes of a value as compact JSON in UTF-8. Check its levels first."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))

@@ -1,7 +1,9 @@
-"""Objects from the API server, read field by field: a field that doesn't fit is named and left out, and all others are read.
+"""Reads objects from the API server field by field. A field that doesn't fit the model is named and
+left out, and all others are read.
 
-What the API server accepts today fits. What does not was stored under an older or a hand-edited CRD, or exceeds a bound that a CRD can't state. It must
-keep neither the rest of the object from being looked after (its deletion, a run in progress) nor any other object.
+Every object that the API server accepts today fits. A field that doesn't fit was stored under an
+older or a hand-edited CRD, or exceeds a bound that a CRD can't express. The operator must still
+handle the rest of the object (its deletion, a run in progress) and all other objects.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from .storable import cut
 M = TypeVar("M", bound=BaseModel)
 
 MAX_PROBLEMS = 3
-"""Fields that are told of by name."""
+"""How many fields are named."""
 MAX_SHOWN = 80
 """Characters of a value in a message."""
 
@@ -26,17 +28,18 @@ MAX_SHOWN = 80
 def fitting(
     model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], stand_in: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
-    """The part of an object that fits a model, and what is wrong with the rest.
+    """The part of an object that fits a model, and the problems of the other fields.
 
     Args:
         model: The model of a spec or of a status.
         value: As the API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: Of fields that hold any JSON, by their names; they are checked first.
-        stand_in: Values for required fields, where what is there does not fit.
+        bounds: By name, the bounds of fields that hold any JSON. They are checked first.
+        stand_in: Values for required fields that do not fit.
 
     Returns:
-        The model, and for each field that is left out a text such as ``spec.conf is nested 300 levels deep, over the limit of 32``.
+        The model, and for each omitted field a text such as ``spec.conf is nested 300 levels deep,
+        over the limit of 32``.
     """
     fields = dict(value) if isinstance(value, Mapping) else {}
     problems = []
@@ -55,7 +58,7 @@ def fitting(
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
-    """The first problems for people; None where there is none."""
+    """The first problems, as text for people; None: there are none."""
     if not problems:
         return None
     more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""

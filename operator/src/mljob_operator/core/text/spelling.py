@@ -1,4 +1,4 @@
-"""How a duration or a time is written that was written another way: the way out in a message."""
+"""Hints for messages: how to write a duration or a time that was written in another way."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NO_NUMBER = re.compile(
 
 
 def of_field(name: str, problem: str) -> str | None:
-    """How to write a field of a spec.
+    """How to write a field of a spec; None: there is no hint.
 
     Args:
-        name: The field's.
+        name: The field's name.
         problem: Pydantic's type of the error (its documentation: "Validation Errors").
     """
     if name.endswith("Seconds") and problem.startswith(("int_", "float_")):
@@ -25,7 +25,9 @@ def of_field(name: str, problem: str) -> str | None:
 
 
 def of_param(refusal: str) -> str | None:
-    """How to write a param's value, by the words with which jsonschema refuses the value, here or in Airflow."""
+    """How to write a param's value, by jsonschema's message about the value, from the operator or
+    from Airflow; None: there is no hint.
+    """
     if _NO_NUMBER.search(refusal):
         return "write the duration as a number; in seconds, two hours are 7200"
     return DATE_TIME if "is not a 'date-time'" in refusal else None

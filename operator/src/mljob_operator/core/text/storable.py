@@ -1,7 +1,8 @@
-"""What the apiserver can store in a status, and how much room it takes there.
+"""Which values the API server can store in a status, and how many bytes they take there.
 
-A status is JSON in etcd, written by Go's encoder and changed by merge patches (RFC 7396). Airflow's values come from Python, where JSON holds more:
-NaN, whole numbers of any size, halves of surrogate pairs. And a null in a merge patch means absent, so nothing can be stored as null.
+A status is JSON in etcd, written by Go's encoder and changed by merge patches (RFC 7396). Airflow's
+values come from Python, whose JSON allows more: NaN, integers of any size, halves of surrogate
+pairs. In a merge patch, null means absent, so null can't be stored.
 """
 
 from __future__ import annotations
@@ -13,26 +14,29 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 32
-"""Levels of a value. The apiserver takes more of them; nobody reads them."""
+"""How many levels of a value are stored. The API server accepts more, but nobody reads them."""
 
 _INT64 = 1 << 63
 _LONGER = {
-    # As six characters, so that JSON can be put into HTML (encoding/json, "HTMLEscape").
+    # Go writes six characters, so that JSON can be put into HTML (encoding/json, "HTMLEscape").
     "[<>&]": 5,
     "[\u2028\u2029]": 3,
-    # A control character that has an escape of two characters in Python.
+    # A control character for which Python has an escape of two characters.
     r"\\[bf]": 4,
-    # Go writes out what Python gives an exponent, from 1e-6 to 1e21 (encoding/json, "floatEncoder").
+    # Go writes numbers from 1e-6 to 1e21 without an exponent, unlike Python (encoding/json,
+    # "floatEncoder").
     r"e\+(?:1[6-9]|20)": 17,
     "e-0[56]": 5,
 }
-"""By how many bytes Go's encoder writes something longer than Python's does."""
+"""How many bytes more than Python's encoder Go's encoder writes, by pattern in Python's JSON."""
 _ANY_LONGER = re.compile("|".join(_LONGER))
 _LONGER_BY = [(re.compile(pattern), more) for pattern, more in _LONGER.items()]
 
 
 def stored_size(value: Any) -> int:
-    """Bytes of a value's JSON in etcd; a few too many where a text looks like a number."""
+    """The bytes of a value's JSON in etcd. The result is slightly too large for texts that look
+    like numbers.
+    """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     size = len(text.encode())
     if _ANY_LONGER.search(text):
@@ -41,25 +45,28 @@ def stored_size(value: Any) -> int:
 
 
 def whole(text: str) -> str:
-    """The text without halves of surrogate pairs, which UTF-8 can't say."""
+    """The text without halves of surrogate pairs, which UTF-8 can't encode."""
     return text.encode("utf-8", "replace").decode()
 
 
 def cut(text: str, length: int, size: int | None = None) -> str:
-    """The text in at most ``length`` characters, and in at most ``size`` bytes of JSON; what is cut ends in three dots."""
+    """The text, cut to at most ``length`` characters and ``size`` bytes of JSON. A text that was
+    cut ends in three dots.
+    """
     text = whole(text.strip())
     shown = text if len(text) <= length else text[: length - 3] + "..."
     while size is not None and shown != "..." and (excess := stored_size(shown) - 2 - size) > 0:
-        # No character takes more than six bytes, so this never cuts too much by more than it must at once.
+        # No character takes more than six bytes, so one step never cuts more than necessary.
         shown = shown[: -3 - max(1, excess // 6)] + "..."
     return shown
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """The value as the apiserver can keep it: numbers that JSON or Go don't have become text, nulls in objects go.
+    """The value as the API server can store it. Numbers that JSON or Go can't represent become
+    text, and nulls in objects are removed.
 
     Raises:
-        ValueError: It is nested too deeply.
+        ValueError: The value is nested too deeply.
     """
     if depth == 0:
         raise ValueError(f"more than {MAX_DEPTH} levels")
