@@ -1,13 +1,15 @@
-"""Builds the inputs of a decision from keyword arguments, in the words of Kubernetes and Airflow.
+"""Builds the inputs of a decision from keyword arguments, in terms of Kubernetes and Airflow.
 
 Tests of decisions, statuses and Events describe a situation and ask one of three questions::
 
     decided(job(suspend=True), run=running(), announced="Suspending")   # the next action
     reported(job(), run=failed(task("fit", "failed")))                  # the status, as JSON
-    events(old_status, new_status)                                      # Kubernetes Events: (type, reason, message)
+    events(old_status, new_status)                                      # Kubernetes Events: (type,
+    reason, message)
 
-These tests take everything from here, the actions included. They know the fields of an action, such as ``Wait.until``, and no other class of the
-operator's, so a change of the operator's classes changes this module alone.
+These tests take everything from here, the actions included. They know the fields of an action, such
+as ``Wait.until``, and no other class of the operator's, so a change of the operator's classes
+changes this module alone.
 """
 
 from __future__ import annotations
@@ -126,7 +128,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PREFIX, NAMESPACE, NAME, UID = "mljob", "team-a", "train", "uid-1"
 UI_URL = "https://airflow.example.com"
 NO_DEFAULT = NO_AIRFLOW
-"""The default Airflow where there is none."""
+"""The default Airflow if there is none."""
 
 
 def ago(seconds: float) -> datetime:
@@ -140,7 +142,9 @@ def later(seconds: float) -> datetime:
 
 
 CREATED, ACTIVE, QUEUED, STARTED = ago(3600), ago(600), ago(590), ago(580)
-"""When the MLJob was created, became active, and when its run was queued and started, unless a test says otherwise."""
+"""When the MLJob was created, became active, and when its run was queued and started, unless a test
+says otherwise.
+"""
 MINUTES_AGO, A_WHILE_AGO, LATELY, JUST_NOW, SOON = ago(300), ago(50), ago(5), ago(1), later(5)
 
 
@@ -408,7 +412,8 @@ def task(  # noqa: PLR0913  # a task has many properties
         tries: How many tries it has; None: not known.
         read: When the operator read the event, or sent the request.
         error: The exception's class and text.
-        asks: The question, where it awaits a person's answer; ``asked`` False: Airflow was not asked for it yet.
+        asks: The question, where it awaits a person's answer; ``asked`` False: Airflow was not
+            asked for it yet.
         event: Whether only an event says so; otherwise Airflow's REST API does.
         certain: False: a failure that a retry may follow, for all that the event says.
     """
@@ -462,7 +467,9 @@ def unread(*tasks: TaskFact, heard: RunFact | None = None, since: datetime | Non
 
 
 def not_found(*, since: datetime, again: bool = False, after: ObservedRun | None = None) -> ObservedRun:
-    """Airflow says that it has no such run, ``again``: twice, long enough apart; ``after`` is what was known before."""
+    """Airflow has answered that it has no such run; with ``again``, twice, long enough apart.
+    ``after``: what was known before.
+    """
     return replace(after or ObservedRun(), missed_at=since, not_found=again)
 
 
@@ -472,8 +479,9 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
     Args:
         state: Airflow's word.
         tasks: Its task instances.
-        more: ``created``: when it was queued; ``start``, ``end``; ``read``: when the operator asked; ``heard``: what events say beyond it;
-            ``complete``: whether all its tasks are known; ``listed``: whether all of them were read after its end.
+        more: ``created``: when it was queued; ``start``, ``end``; ``read``: when the operator
+            asked; ``heard``: what events say beyond it; ``complete``: whether all its tasks are
+            known; ``listed``: whether all of them were read after its end.
     """
     more = dict(more)
     created, start = more.pop("created", QUEUED), more.pop("start", STARTED if state != "queued" else None)
@@ -545,7 +553,7 @@ def error(
     starting: bool = False,
     stalls: bool = False,
 ) -> LastError:
-    """What was tried last failed; ``starting``: it was the start of the run."""
+    """The last request failed; ``starting``: it was to start the run."""
     return LastError(reason, message, generation, again, failures, starting, stalls)
 
 
@@ -553,7 +561,9 @@ def error(
 
 
 def instance(**spec: Any) -> dict[str, Any]:
-    """An AirflowInstance's spec that lets every namespace run every DAG; ``deleting=True``: it is being deleted."""
+    """An AirflowInstance's spec that lets every namespace run every DAG; ``deleting=True``: it is
+    being deleted.
+    """
     usable = {"url": "http://airflow:8080", "credentials": {"tokenSecretRef": {"name": "token"}}, "access": [{}]}
     return usable | _camel(spec)
 
@@ -574,13 +584,15 @@ def catalog(
 
     Args:
         instances: Specs of AirflowInstances by name.
-        not_ready: Why an Airflow can't be used, by name; the empty name is the Airflow of the operator's settings.
+        not_ready: Why an Airflow can't be used, by name; the empty name is the Airflow of the
+            operator's settings.
         settings_airflow: Whether the operator's settings name an Airflow.
         settings_access: Its access rules.
         default: The Airflow of MLJobs that name none.
         full: Airflows that have as many active runs as they may.
         labels_pending: Whether the namespace's labels are still being read.
-        logins: Why the credentials of an access rule can't be used, by Airflow and token Secret; None: they can.
+        logins: Why the credentials of an access rule can't be used, by Airflow and token Secret;
+            None: they can.
     """
     rules = [AccessRule.model_validate(rule) for rule in settings_access] if settings_access is not None else None
     read = {
@@ -613,13 +625,14 @@ def _instance(name: str, spec: Mapping[str, Any]) -> Instance:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """All that a decision and a status depend on.
+    """All inputs of a decision and a status.
 
     Attributes:
         status: What is stored; as JSON, or in words.
         run: What is known of the run.
         begun: An attempt that this process has begun and not stored yet.
-        restarted: Whether the process began after the attempt was announced, and has not taken it over.
+        restarted: Whether the process began after the attempt was announced, and has not taken it
+            over.
         error: What failed last.
         kept_by: What last kept the run from being started.
         newest: How many runs there are of the spec (OncePerSpec); None: not counted yet.
@@ -677,7 +690,7 @@ class Given:
     now: datetime = NOW
 
     def __repr__(self) -> str:
-        """Without what is as usual."""
+        """The arguments that differ from the defaults."""
         unusual = {
             each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != _usual(each)
         }
@@ -694,7 +707,8 @@ def given(job: MLJob, *, announced: str | None = None, **known: Any) -> Given:
     Args:
         job: The MLJob.
         announced: The reason of a cancellation that the stored status tells of.
-        known: The fields of :class:`Given`. Without a status, the status says that the run, if there is one, is under way.
+        known: The fields of :class:`Given`. Without a status, the status says that the run, if
+            there is one, is under way.
     """
     run = known.get("run")
     known_run = run is not None and run.run is not None
@@ -723,7 +737,7 @@ def reported(job: MLJob | Given, **known: Any) -> dict[str, Any]:
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The Kubernetes Events of the step from one status to another: type, reason, message."""
+    """The Kubernetes Events for a change from one status to another: type, reason, message."""
     told = events_of(MLJobStatus.model_validate(old), MLJobStatus.model_validate(new))
     return [(notice.type, notice.reason, notice.message) for notice in told]
 

@@ -1,4 +1,4 @@
-"""Who may run what: rules allow, nothing forbids, and a refusal names the rule that is missing."""
+"""Access rules only allow, and a refusal names the rule that is missing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_without_rules_nobody_may_run_anything() -> None:
     assert not allows([], {}, "any")
 
 
-def test_an_empty_rule_lets_everybody_run_everything() -> None:
+def test_an_empty_rule_lets_every_namespace_run_every_dag() -> None:
     assert allows([AccessRule.model_validate({})], {}, "any")
 
 
@@ -68,7 +68,7 @@ def test_a_rule_needs_both_the_namespace_and_the_dag() -> None:
     assert not allows(rules, {}, "train_model")
 
 
-def test_a_rule_without_dags_allows_all_of_them() -> None:
+def test_a_rule_without_dags_allows_every_dag() -> None:
     assert allows([rule(team="a")], {"team": "a"}, "any")
 
 
@@ -98,7 +98,7 @@ def test_globs(glob: str, dag_id: str, matches: bool) -> None:
         pytest.param("DoesNotExist", [], True, False, False, id="DoesNotExist"),
     ],
 )
-def test_requirements_mean_what_they_mean_elsewhere_in_kubernetes(
+def test_match_expressions_work_as_in_kubernetes(
     operator: str, values: list[str], without: bool, with_a: bool, with_b: bool
 ) -> None:
     selector = LabelSelector.model_validate(
@@ -111,29 +111,29 @@ def test_requirements_mean_what_they_mean_elsewhere_in_kubernetes(
 
 
 @given(labels)
-def test_an_empty_selector_selects_everything(found: dict[str, str]) -> None:
+def test_an_empty_selector_selects_every_namespace(found: dict[str, str]) -> None:
     assert selects(LabelSelector(), Namespace("any", found))
 
 
 @given(st.lists(rules, max_size=3), rules, labels, dag_ids)
-def test_one_more_rule_takes_nothing_away(
+def test_an_additional_rule_takes_no_permission_away(
     before: list[AccessRule], more: AccessRule, found: dict[str, str], dag: str
 ) -> None:
     assert not allows(before, found, dag) or allows([*before, more], found, dag)
 
 
 @given(st.permutations(range(3)), st.lists(rules, min_size=3, max_size=3), labels, dag_ids)
-def test_the_order_of_rules_does_not_matter_for_who_is_let_in(
+def test_the_order_of_rules_does_not_matter_for_permissions(
     order: list[int], before: list[AccessRule], found: dict[str, str], dag: str
 ) -> None:
     assert allows(before, found, dag) is allows([before[index] for index in order], found, dag)
 
 
 @given(st.lists(rules, max_size=3), names, labels, dag_ids)
-def test_the_rule_that_a_refusal_names_would_have_let_it_through(
+def test_the_rule_in_a_refusal_allows_the_mljob(
     before: list[AccessRule], namespace: str, found: dict[str, str], dag: str
 ) -> None:
-    """Whoever pastes it into the AirflowInstance is done."""
+    """The rule can be pasted into the AirflowInstance."""
     found = {**found, NAMESPACE_LABEL: namespace}
     said = refusal("AirflowInstance prod", "its spec.access", before, Namespace(namespace, found), dag)
     pasted = AccessRule.model_validate(yaml.safe_load(said.partition("spec.access: ")[2]))
@@ -144,7 +144,7 @@ def test_the_rule_that_a_refusal_names_would_have_let_it_through(
         assert part in said
 
 
-def test_a_namespace_with_many_labels_does_not_flood_the_message() -> None:
+def test_a_refusal_shows_a_limited_number_of_labels() -> None:
     many = Namespace("a", {f"label-{number:02}": "x" for number in range(50)})
     said = refusal("AirflowInstance prod", "its spec.access", [rule(["other"])], many, "dag")
     assert "and 40 more" in said
@@ -160,9 +160,7 @@ def test_a_namespace_with_many_labels_does_not_flood_the_message() -> None:
         pytest.param([rule(team="b")], {"team": "a"}, None, id="none"),
     ],
 )
-def test_an_mljob_comes_under_the_first_rule_that_matches(
-    rules: list[AccessRule], found: dict[str, str], place: int | None
-) -> None:
+def test_the_first_matching_rule_applies(rules: list[AccessRule], found: dict[str, str], place: int | None) -> None:
     assert first_match(rules, Namespace("team-a", found), "train") == place
 
 
@@ -188,14 +186,14 @@ BY_NAME = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: "team-a"}}}
         ),
     ],
 )
-def test_a_namespace_whose_name_alone_is_known_comes_under_no_rule_that_asks_for_more(
+def test_a_rule_with_other_labels_does_not_match_a_namespace_known_by_name_only(
     first: dict[str, object], lets_in: bool
 ) -> None:
     unwatched = Namespace.known_by_name("team-a", pending=False)
     assert (first_match([AccessRule.model_validate(first)], unwatched, "train") is not None) is lets_in
 
 
-def test_a_refusal_says_which_labels_are_not_known() -> None:
+def test_a_refusal_says_that_other_labels_are_not_known() -> None:
     unwatched = Namespace.known_by_name("team-a", pending=False)
     said = refusal("AirflowInstance prod", "its spec.access", [rule(team="a")], unwatched, "train")
     assert "Other labels are not known" in said

@@ -1,4 +1,6 @@
-"""Admission: never more than the limits, by priority, namespaces in turn, the oldest first, and nobody is forgotten."""
+"""Admission never exceeds the limits. It goes by priority, then by turns of namespaces, then by
+age, and forgets no MLJob.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def at(number: int) -> datetime:
 
 
 class Queue(AdmissionQueue):
-    """With fewer words."""
+    """An admission queue with short methods for the tests."""
 
     def waits(
         self,
@@ -57,13 +59,13 @@ def queue() -> Queue:
     return Queue()
 
 
-def test_the_oldest_goes_first_whoever_asked_first(queue: Queue) -> None:
+def test_the_oldest_mljob_is_admitted_first_whatever_the_order_of_requests(queue: Queue) -> None:
     queue.waits(9, 4, 7)
     assert queue.next(2) == [key(4), key(7)]
     assert [queue.is_full(number, 2) for number in (4, 7, 9)] == [False, False, True]
 
 
-def test_each_is_admitted_once(queue: Queue) -> None:
+def test_each_mljob_is_admitted_once(queue: Queue) -> None:
     queue.waits(1, 2)
     assert queue.next(1) == [key(1)]
     assert queue.next(1) == []
@@ -75,14 +77,14 @@ def test_each_is_admitted_once(queue: Queue) -> None:
     assert queue.next(1) == [key(2)]
 
 
-def test_one_that_waits_is_not_admitted_by_looking(queue: Queue) -> None:
+def test_asking_for_a_place_does_not_admit_an_mljob(queue: Queue) -> None:
     queue.waits(1)
     assert queue.is_full(1, 5)
     assert queue.next(5) == [key(1)]
     assert not queue.is_full(1, 5)
 
 
-def test_a_run_keeps_its_place_whatever_the_limit_becomes(queue: Queue) -> None:
+def test_a_run_keeps_its_place_when_the_limit_is_lowered(queue: Queue) -> None:
     queue.runs(1, 2, 3)
     assert not queue.is_full(2, 1)
     assert queue.is_full(4, 3)
@@ -91,7 +93,7 @@ def test_a_run_keeps_its_place_whatever_the_limit_becomes(queue: Queue) -> None:
     assert queue.next(4) == [key(4)]
 
 
-def test_airflows_have_places_of_their_own(queue: Queue) -> None:
+def test_each_airflow_has_its_own_places(queue: Queue) -> None:
     queue.runs(1)
     assert queue.is_full(2, 1)
     assert not queue.is_full(2, 1, airflow="staging")
@@ -99,7 +101,7 @@ def test_airflows_have_places_of_their_own(queue: Queue) -> None:
     assert queue.admit("staging", Limits(1)) == [key(2)]
 
 
-def test_without_a_limit_all_are_admitted(queue: Queue) -> None:
+def test_without_a_limit_every_mljob_is_admitted(queue: Queue) -> None:
     queue.runs(*range(100))
     queue.waits(*range(100, 200))
     assert len(queue.next(None)) == 100
@@ -122,8 +124,10 @@ def test_namespaces_take_turns(queue: Queue) -> None:
     ]
 
 
-def test_a_thousand_of_one_namespace_hold_up_nobody_of_another(queue: Queue) -> None:
-    """The place that becomes free next is the other one's, though all of the thousand are older."""
+def test_a_thousand_mljobs_do_not_hold_up_another_namespace(queue: Queue) -> None:
+    """The next free place goes to the other namespace, although all of the thousand MLJobs are
+    older.
+    """
     queue.waits(*range(1000), namespace="team-a")
     assert queue.next(1) == [key(0)]
     queue.waits(5000, namespace="team-b")
@@ -133,7 +137,7 @@ def test_a_thousand_of_one_namespace_hold_up_nobody_of_another(queue: Queue) -> 
     assert queue.next(1) == [key(1)]
 
 
-def test_those_who_come_one_at_a_time_do_not_keep_one_with_many_waiting(queue: Queue) -> None:
+def test_mljobs_that_arrive_one_by_one_do_not_starve_a_namespace_with_a_queue(queue: Queue) -> None:
     queue.waits(*range(100, 110), namespace="team-b")
     queue.runs(0, namespace="team-a")
     served = []
@@ -153,7 +157,7 @@ def test_a_higher_priority_goes_first(queue: Queue) -> None:
     assert queue.next(3) == [key(2, "team-b"), key(1, "team-a"), key(3, "team-c")]
 
 
-def test_a_rule_without_a_place_holds_up_no_other_rule(queue: Queue) -> None:
+def test_a_full_rule_does_not_hold_up_other_rules(queue: Queue) -> None:
     queue.waits(1, 2, access=0, priority=9)
     queue.waits(3, 4, access=1)
     assert queue.next(3, 1, None) == [key(1), key(3), key(4)]
@@ -162,20 +166,20 @@ def test_a_rule_without_a_place_holds_up_no_other_rule(queue: Queue) -> None:
     assert queue.next(3, 1, None) == [key(2)]
 
 
-def test_the_limit_of_the_instance_counts_over_all_rules(queue: Queue) -> None:
+def test_the_limit_of_the_instance_applies_to_all_rules_together(queue: Queue) -> None:
     queue.waits(1, 2, access=0)
     queue.waits(3, 4, access=1)
     assert len(queue.next(3, 2, 2)) == 3
 
 
-def test_a_run_that_no_rule_matches_any_more_counts_for_the_instance_alone(queue: Queue) -> None:
+def test_a_run_without_a_matching_rule_counts_for_the_instance_only(queue: Queue) -> None:
     queue.runs(1, access=0)
     queue.runs(1, access=None)
     queue.waits(2, 3)
     assert queue.next(2, 1) == [key(2)]
 
 
-def test_one_that_steps_aside_leaves_its_place_to_the_next(queue: Queue) -> None:
+def test_an_mljob_that_steps_aside_frees_its_place(queue: Queue) -> None:
     queue.waits(1, 2)
     assert queue.next(1) == [key(1)]
     queue.step_aside(key(1))
@@ -185,14 +189,14 @@ def test_one_that_steps_aside_leaves_its_place_to_the_next(queue: Queue) -> None
     assert queue.active("prod") == [key(2)], "what runs can't"
 
 
-def test_another_rule_means_to_stand_in_line_again(queue: Queue) -> None:
+def test_an_mljob_under_another_rule_queues_again(queue: Queue) -> None:
     queue.waits(1, access=0)
     assert queue.next(5, 1, 0) == [key(1)]
     queue.waits(1, access=1)
     assert queue.next(5, 1, 0) == []
 
 
-def test_who_runs_and_who_waits_is_counted(queue: Queue) -> None:
+def test_active_and_waiting_mljobs_are_counted(queue: Queue) -> None:
     queue.runs(1, 2)
     queue.waits(3, 4, 5)
     queue.next(3)
@@ -203,8 +207,8 @@ def test_who_runs_and_who_waits_is_counted(queue: Queue) -> None:
 
 
 @given(st.permutations(range(12)), st.integers(1, 12))
-def test_another_process_begins_with_the_same_ones(order: list[int], limit: int) -> None:
-    """It may see them in another sequence."""
+def test_another_process_admits_the_same_mljobs_first(order: list[int], limit: int) -> None:
+    """The other process may list the MLJobs in another order."""
 
     def begin(numbers: list[int]) -> list[Key]:
         queue = Queue()
@@ -216,7 +220,7 @@ def test_another_process_begins_with_the_same_ones(order: list[int], limit: int)
 
 
 class CountedOrder:
-    """How often two tickets are compared, which is what a long queue costs."""
+    """How often two tickets are compared, as a measure of the cost of a long queue."""
 
     def __init__(self) -> None:
         self.comparisons = 0
@@ -234,7 +238,7 @@ class CountedOrder:
 
 
 @pytest.mark.parametrize("namespaces", [pytest.param(1, id="of one namespace"), pytest.param(10_000, id="of as many")])
-def test_ten_thousand_that_wait_cost_little_each(namespaces: int) -> None:
+def test_each_of_ten_thousand_waiting_mljobs_costs_little(namespaces: int) -> None:
     count, order, queue = 10_000, CountedOrder(), AdmissionQueue()
     for number in range(count):
         name = (f"team-{number * 7919 % namespaces}", f"job-{number}")

@@ -1,4 +1,4 @@
-"""Which attempt comes next, what its run is called, when a retry is due, and what the history keeps."""
+"""The next attempt, the id of its run, the time of a retry, and the history."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CLEAR = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
-    """The attempt that is begun."""
+    """The attempt that the decision begins."""
     action = decided(situation)
     assert isinstance(action, BeginAttempt)
     return action.attempt
@@ -142,7 +142,7 @@ def test_a_run_id_belongs_to_the_object_and_with_once_per_spec_to_the_spec() -> 
     assert digest(conf={"a": 1}, run_policy="OncePerSpec") != digest(conf={"a": 2}, run_policy="OncePerSpec")
 
 
-def test_an_attempt_says_what_it_runs_and_where() -> None:
+def test_an_attempt_has_the_dag_and_the_airflow() -> None:
     there = catalog(instances={"prod": instance()}, default="prod", settings_access=[{}])
     found = begun(given(job(dag_id="score"), catalog=there))
     assert (found.dag_id, found.airflow) == ("score", "prod")
@@ -167,7 +167,7 @@ def test_with_once_a_retry_keeps_the_dag_and_the_airflow_of_the_first_attempt() 
         pytest.param({"logical_date": "2026-01-01T00:00:00Z"}, id="logicalDate"),
     ],
 )
-def test_another_spec_is_one_that_runs_something_else(changes: dict[str, Any]) -> None:
+def test_a_change_of_what_is_run_begins_an_attempt(changes: dict[str, Any]) -> None:
     there = catalog(instances={"prod": instance()}, settings_access=[{}])
     changed = job(**{"dag_id": "train", "run_policy": "OnChange"} | changes)
     was = {"dag_id": "train"} | {
@@ -188,7 +188,7 @@ def test_another_spec_is_one_that_runs_something_else(changes: dict[str, Any]) -
         pytest.param({"type": "Training"}, id="type"),
     ],
 )
-def test_what_does_not_change_what_is_run_begins_no_attempt(changes: dict[str, Any]) -> None:
+def test_a_change_of_other_fields_begins_no_attempt(changes: dict[str, Any]) -> None:
     assert decided(job(held=False, run_policy="OnChange", **changes), status=finished()) == Wait()
 
 
@@ -292,7 +292,7 @@ def test_a_finished_attempt_goes_into_the_history_when_another_one_begins() -> N
     assert (status["attempts"], status["phase"]) == (2, "Pending")
 
 
-def test_an_attempt_begins_without_what_the_last_run_left() -> None:
+def test_a_new_attempt_clears_the_fields_of_the_last_run() -> None:
     left = {
         "outputs": {"score": 1},
         "progress": "1/1",
@@ -317,13 +317,13 @@ def test_an_attempt_on_the_same_run_keeps_the_tasks_and_not_the_outputs() -> Non
     assert status["activeSince"] == "2026-01-01T11:50:00Z"
 
 
-def test_an_attempt_that_was_never_submitted_is_in_the_history_where_its_number_is_used_up() -> None:
+def test_an_unsubmitted_attempt_is_in_the_history_if_its_number_is_used_up() -> None:
     was = submitting(1, ran={"dag_id": "other"})
     (entry,) = reported(job(run_policy="OnChange"), status=was, begun=attempt(2, run=2))["history"]
     assert (entry["attempt"], entry["phase"], entry["reason"]) == (1, "Cancelled", "SpecChanged")
 
 
-def test_failures_are_counted_anew_with_another_spec() -> None:
+def test_a_new_spec_resets_the_count_of_failures() -> None:
     changed = reported(
         job(run_policy="OnChange"), status=retrying(failures=2, ran={"dag_id": "other"}), begun=attempt(2, run=2)
     )
@@ -332,17 +332,17 @@ def test_failures_are_counted_anew_with_another_spec() -> None:
     assert same["failedAttempts"] == 2
 
 
-def test_a_run_that_goes_on_is_no_other_attempt() -> None:
-    """Queued anew while it ran: somebody cleared a task of it."""
+def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
+    """Somebody cleared a task of the run."""
     assert decided(job(), run=running(created=ago(3))) == Wait()
 
 
-def test_a_retry_keeps_the_time_since_when_the_mljob_is_active() -> None:
+def test_a_retry_keeps_active_since() -> None:
     status = reported(job(**CLEAR), run=failed(listed=True))
     assert status["activeSince"] == "2026-01-01T11:50:00Z"
 
 
-def test_a_retry_waits_from_the_end_that_airflow_tells() -> None:
+def test_the_backoff_counts_from_the_end_of_the_run_in_airflow() -> None:
     status = reported(job(**CLEAR), run=failed(listed=True, end=ago(4)))
     assert "the next at 12:00:06 UTC" in status["message"]
     assert decided(job(**CLEAR), run=failed(listed=True, end=ago(4)), status=status) == Wait(later(6))

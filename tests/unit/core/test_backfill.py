@@ -1,4 +1,4 @@
-"""A backfill's runs as one run, and what the status says of them."""
+"""A backfill's runs as one run, and their part of the status."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def member(
     source: StatusSource = StatusSource.REST,
     created: float | None = 0,
 ) -> BackfillRun:
-    """A run as it is told ``at`` seconds after the backfill was made."""
+    """A run in a state that it entered ``at`` seconds after the backfill was created."""
     now = CREATED + timedelta(seconds=at)
     rest = source is StatusSource.REST
     run = RunFact(
@@ -71,7 +71,7 @@ LATER = CREATED + timedelta(seconds=60)
 
 
 class TestAsOneRun:
-    """What the runs come to together."""
+    """The state of all runs together."""
 
     @pytest.mark.parametrize(
         ("states", "whole"),
@@ -85,17 +85,17 @@ class TestAsOneRun:
         ],
         ids=["none-started", "one-runs", "one-is-done", "one-failed", "all-succeeded", "some-failed"],
     )
-    def test_its_state_follows_from_theirs(self, states: list[RunState], whole: RunState) -> None:
+    def test_its_state_follows_from_the_states_of_its_runs(self, states: list[RunState], whole: RunState) -> None:
         members = [member(day, state) for day, state in enumerate(states, start=1)]
         assert as_one_run(observed_backfill(*members)).state is whole
 
-    def test_without_runs_it_is_being_made(self) -> None:
+    def test_without_runs_it_is_queued(self) -> None:
         assert as_one_run(observed_backfill()).state is QUEUED
 
-    def test_closed_with_nothing_to_do_it_has_succeeded(self) -> None:
+    def test_a_closed_backfill_whose_runs_existed_already_has_succeeded(self) -> None:
         assert as_one_run(observed_backfill(of=backfill(completed=LATER), not_created=3)).state is SUCCESS
 
-    def test_closed_with_nothing_at_all_it_has_failed(self) -> None:
+    def test_a_closed_backfill_without_any_run_has_failed(self) -> None:
         broken = observed_backfill(of=backfill(completed=LATER))
         assert as_one_run(broken).state is FAILED
         assert backfill_status.failed_runs(broken).reason == "BackfillEmpty"
@@ -108,17 +108,17 @@ class TestAsOneRun:
         assert run.end == CREATED + timedelta(seconds=30)
         assert run.created == CREATED
 
-    def test_a_retry_has_not_begun_because_of_what_succeeded_before_it(self) -> None:
+    def test_runs_that_succeeded_earlier_do_not_begin_a_retry(self) -> None:
         retry = observed_backfill(member(1, SUCCESS, at=-60), member(2, QUEUED, attempt=2), of=backfill(attempt=2))
         assert as_one_run(retry).state is QUEUED
 
-    def test_a_retry_whose_runs_are_not_seen_yet_has_not_failed(self) -> None:
+    def test_a_retry_without_visible_runs_has_not_failed(self) -> None:
         retry = observed_backfill(member(1, SUCCESS, at=-60), member(2, FAILED, at=-60), of=backfill(attempt=2))
         assert as_one_run(retry).state is QUEUED
 
 
 class TestJoining:
-    """Events and the change feed."""
+    """Facts from events and the change feed are added to a backfill."""
 
     def test_an_event_moves_a_run_forward(self) -> None:
         after = joined(observed_backfill(member(1, RUNNING)), member(1, SUCCESS, at=20, source=StatusSource.KAFKA))
@@ -128,26 +128,26 @@ class TestJoining:
         assert not after.over, "an event ends nothing"
         assert after.stirred == CREATED + timedelta(seconds=20)
 
-    def test_an_event_of_a_run_that_is_not_known_changes_nothing(self) -> None:
+    def test_an_event_of_an_unknown_run_changes_nothing(self) -> None:
         before = observed_backfill(member(1, QUEUED))
         assert joined(before, member(2, RUNNING, source=StatusSource.KAFKA)) is before
 
-    def test_the_feed_brings_runs_that_are_not_known(self) -> None:
+    def test_the_change_feed_adds_unknown_runs(self) -> None:
         assert len(joined(observed_backfill(member(1, QUEUED)), member(2, QUEUED)).members) == 2
 
-    def test_an_event_of_the_time_before_a_retry_changes_nothing(self) -> None:
+    def test_an_event_from_before_a_retry_changes_nothing(self) -> None:
         before = observed_backfill(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
         assert joined(before, member(1, FAILED, at=30, source=StatusSource.KAFKA)).shown.members == before.members
 
-    def test_an_answer_of_the_time_before_a_retry_changes_nothing(self) -> None:
+    def test_an_answer_from_before_a_retry_changes_nothing(self) -> None:
         before = observed_backfill(member(1, QUEUED, attempt=2, created=60), of=backfill(attempt=2))
         assert joined(before, member(1, FAILED, at=30, attempt=1)) is before
 
-    def test_a_run_that_a_person_clears_is_under_way_again(self) -> None:
+    def test_a_run_that_a_person_clears_is_in_progress_again(self) -> None:
         before = observed_backfill(member(1, FAILED, at=10), member(2, RUNNING))
         assert not joined(before, member(1, QUEUED, at=30, created=25)).failed
 
-    def test_a_run_that_is_missing_in_a_full_list_is_gone(self) -> None:
+    def test_a_run_that_is_missing_in_a_full_list_is_removed(self) -> None:
         before = observed_backfill(member(1, SUCCESS), member(2, QUEUED))
         assert list(surveyed(before, BackfillSnapshot(backfill(), (member(2, QUEUED),), 0)).members) == [
             member(2, QUEUED).run_id
@@ -162,7 +162,7 @@ class TestJoining:
             ]
         )
     )
-    def test_events_in_any_sequence_and_twice_give_the_same(self, events: list[BackfillRun]) -> None:
+    def test_duplicate_and_reordered_events_give_the_same_backfill(self, events: list[BackfillRun]) -> None:
         start = observed_backfill(member(1, QUEUED), member(2, QUEUED))
         in_sequence = reduce(joined, events, start)
         assert {found.run.state for found in in_sequence.shown.members.values()} == {SUCCESS}
@@ -170,7 +170,7 @@ class TestJoining:
 
 
 class TestReport:
-    """The status, for people."""
+    """The fields and messages of the status."""
 
     def test_runs_are_counted_by_their_states(self) -> None:
         found = backfill_status.fields_of(
@@ -212,7 +212,7 @@ class TestReport:
     def test_a_message_names_the_first_dates(self, days: list[int], text: str) -> None:
         assert backfill_status.dates([member(day, FAILED) for day in days]) == text
 
-    def test_failed_runs_that_were_run_again_before_that_was_told_have_failed(self) -> None:
+    def test_a_failed_backfill_whose_failed_runs_ran_again_has_failed(self) -> None:
         story = backfill_status.failed_runs(observed_backfill(member(1, SUCCESS), of=backfill(completed=LATER)))
         assert (story.phase, story.reason) == (Phase.FAILED, "BackfillRunsFailed")
         assert "somebody or another backfill has run them again, or they were deleted" in story.message
@@ -221,7 +221,7 @@ class TestReport:
         at = FIRST + timedelta(hours=5)
         assert backfill_status.dates([BackfillRun("x", member(1, FAILED).run, at)]) == "2026-01-01T05:00:00Z"
 
-    def test_paused_in_airflow_it_says_what_does_not_start(self) -> None:
+    def test_the_message_of_a_backfill_paused_in_airflow_names_the_queued_runs(self) -> None:
         story = backfill_status.under_way(
             observed_backfill(member(1, RUNNING), member(2, QUEUED), of=backfill(paused=True))
         )

@@ -1,4 +1,4 @@
-"""How deep and how large a JSON value may be, asked without recursion."""
+"""How deep and how large a JSON value may be, computed without recursion."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCE = {"what": "Secret warehouse", "secret": True}
     ],
     ids=["a number", "a text", "an object", "a list", "flat", "mixed", "as deep as the API server stores"],
 )
-def test_levels_are_objects_and_lists_inside_each_other(value: object, depth: int) -> None:
+def test_levels_count_nested_objects_and_lists(value: object, depth: int) -> None:
     assert levels(value) == depth
 
 
@@ -52,7 +52,7 @@ def test_a_conf_has_32_levels_and_256_kib(conf: dict[str, Any], says: str | None
     assert CONF.excess(conf) == says
 
 
-def test_whatever_fits_can_be_hashed() -> None:
+def test_a_conf_within_bounds_can_be_hashed() -> None:
     job = Job.from_object(an_object({"dagId": "train", "conf": nested(MAX_CONF_LEVELS)}))
     assert job.problem is None
     assert spec_hash(job.spec)
@@ -63,7 +63,7 @@ def an_object(spec: object, status: object = None) -> dict[str, Any]:
 
 
 class TestSources:
-    """ConfigMaps and Secrets are bounded as spec.conf is."""
+    """ConfigMaps and Secrets have the same bounds as spec.conf."""
 
     @pytest.mark.parametrize(
         ("text", "says"),
@@ -88,12 +88,12 @@ class TestSources:
         assert excess(merged({"c": 1}, sources[:1]), sources[:1]) is None
 
 
-def test_size_is_that_of_compact_json() -> None:
+def test_size_is_the_size_of_compact_json() -> None:
     assert json_size({"a": [1, "ä"]}) == len('{"a":[1,"ä"]}'.encode())
 
 
 def test_the_operator_reads_objects_as_deep_as_the_api_server_stores_them() -> None:
-    """In a process of its own: how deep Python's json goes is one number for all of a process."""
+    """In a separate process, because the limit of Python's json applies to the whole process."""
     script = (
         "import json, sys\n"
         "from mljob_operator.main import RECURSION_LIMIT\n"

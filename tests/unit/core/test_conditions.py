@@ -1,4 +1,4 @@
-"""Which conditions a status has in each state, and when their times move."""
+"""The conditions of a status in each state, and when their transition times change."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def test_conditions_after_a_change_of_the_spec(situation: Given, expected: dict[
     assert conditions(situation) == expected
 
 
-def test_a_finished_mljob_that_waits_to_run_another_spec_is_not_done_with_that_generation() -> None:
+def test_a_finished_mljob_that_waits_to_run_its_new_spec_has_not_observed_it() -> None:
     before = finished(ran=OTHER, observed_generation=1)
     changed, refused = job(run_policy="OnChange", generation=2), job(generation=2)
     waits = reported(changed, status=before, catalog=catalog(not_ready={"": "No answer."}))
@@ -322,7 +322,7 @@ def _times(status: dict[str, Any]) -> dict[str, str]:
     return {each["type"]: each["lastTransitionTime"] for each in status["conditions"]}
 
 
-def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     first = reported(job(), run=running())
     second = reported(job(), run=running(task("fit")), status=first, now=later(60))
     third = reported(job(), run=failed(listed=True), status=second, now=later(120))
@@ -331,7 +331,7 @@ def test_the_time_of_a_condition_moves_with_its_status_alone() -> None:
     assert set(_times(third).values()) == {"2026-01-01T12:02:00Z"}
 
 
-def test_a_condition_says_which_generation_it_speaks_of() -> None:
+def test_a_condition_has_the_observed_generation() -> None:
     status = reported(job(generation=4), run=running())
     assert {each["observedGeneration"] for each in status["conditions"]} == {4}
 

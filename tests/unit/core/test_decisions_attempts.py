@@ -1,4 +1,6 @@
-"""Which process acts for an attempt, what is stored before the operator acts, and what happens to a run after its attempt has ended."""
+"""Which process acts for an attempt, which status is stored first, and what happens to a run after
+the end of its attempt.
+"""
 
 from __future__ import annotations
 
@@ -156,7 +158,7 @@ def test_take_over(situation: Given, expected: object) -> None:
         ),
     ],
 )
-def test_store_what_is_next(situation: Given, expected: object) -> None:
+def test_the_status_is_stored_before_the_next_action(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 
@@ -198,7 +200,7 @@ GIVEN_UP = finished("Cancelled", submitted=None)
         ),
     ],
 )
-def test_cancel_what_arrived_late(situation: Given, expected: object) -> None:
+def test_a_run_that_arrives_late_is_cancelled(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 
@@ -213,7 +215,7 @@ CLEARED = queued(created=ago(3))
         pytest.param(given(job(backoff_limit=1), status=retrying(), run=CLEARED), id="before a retry"),
     ],
 )
-def test_follow_what_was_cleared_begins_an_attempt_with_the_same_run(situation: Given) -> None:
+def test_following_a_cleared_run_begins_an_attempt_with_the_same_run(situation: Given) -> None:
     begun = decided(situation).attempt
     assert (begun.number, run_number(begun.run_id)) == (2, 1)
 
@@ -249,18 +251,18 @@ def test_follow_what_was_cleared_begins_an_attempt_with_the_same_run(situation: 
         pytest.param(given(job(), run=CLEARED), Wait(), id="passes: an attempt that goes on"),
     ],
 )
-def test_follow_what_was_cleared(situation: Given, expected: object) -> None:
+def test_a_cleared_run_is_followed(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 
 def test_a_cleared_run_is_followed_before_it_is_known_whether_it_ended_again() -> None:
-    """Its second end, seconds after the first, is the end of another attempt."""
+    """The second end of the run, seconds after the first, is the end of another attempt."""
     begun = decided(job(), status=finished("Failed"), run=failed(created=ago(3))).attempt
     assert begun.number == 2
     assert decided(job(), status=submitting(2, history=(ended(1),)), run=succeeded(created=ago(3))) == ListTasks()
 
 
-def test_a_run_that_is_gone_ends_its_attempt_before_it_is_cancelled_again() -> None:
+def test_a_deleted_run_ends_its_attempt_before_it_is_cancelled_again() -> None:
     gone = not_found(since=ago(10), again=True, after=running())
     assert decided(job(suspend=True), status=cancelling("Suspending"), run=gone) == Store()
     assert decided(job(suspend=True), status=cancelling("Suspending"), run=unread()) == LookUpRun()

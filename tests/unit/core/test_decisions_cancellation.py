@@ -1,4 +1,6 @@
-"""How a run in progress is ended: by the cancellation DAG, or through Airflow's REST API where the DAG can't, or not in time."""
+"""How a run in progress is cancelled: by the cancellation DAG, or through Airflow's REST API if the
+DAG can't do it, or not in time.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ BY_REST = job(cancel=True, cancellation={"strategy": "Api"})
 
 
 def under_cancellation(of: MLJob | None = None, **known: Any) -> Given:
-    """A run in progress that is being cancelled because the MLJob was."""
+    """A run in progress that is being cancelled because its MLJob was cancelled."""
     return given(of or job(cancel=True), announced="CancelRequested", **{"run": running()} | known)
 
 
@@ -185,7 +187,7 @@ def test_cancel_the_run_passes(situation: Given, expected: object) -> None:
         pytest.param(job(cancel=True), "CancelRequested", id="cancelled"),
     ],
 )
-def test_a_cancellation_that_was_announced_is_carried_through(of: MLJob, reason: str) -> None:
+def test_an_announced_cancellation_is_completed(of: MLJob, reason: str) -> None:
     assert decided(of, run=running(), announced=reason) == TriggerCancellation()
 
 
@@ -223,8 +225,6 @@ def test_of_several_reasons_the_first_counts(of: dict[str, Any], expected: str) 
         pytest.param("Suspending", {"deleted": ago(5)}, "Cancelling", id="a deletion comes before all"),
     ],
 )
-def test_a_stronger_reason_takes_the_place_of_one_that_was_announced(
-    announced: str, changes: dict[str, Any], reason: str
-) -> None:
+def test_a_stronger_reason_replaces_the_announced_reason(announced: str, changes: dict[str, Any], reason: str) -> None:
     status = reported(job(**changes), run=queued(), announced=announced)
     assert (status["phase"], status["reason"]) == ("Cancelling", reason)

@@ -1,4 +1,4 @@
-"""What is decided once an MLJob is deleted, and for runs that a cancelled run had started."""
+"""Decisions for a deleted MLJob, and for runs that a cancelled run had started."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ CANCELLED = {"announced": "CancelRequested"}
         ),
     ],
 )
-def test_see_to_children(situation: Given, expected: object) -> None:
+def test_handle_children(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 

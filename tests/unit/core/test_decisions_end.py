@@ -1,4 +1,6 @@
-"""The end of a run, and of an MLJob: it is confirmed, its tasks are read, the object is let go and deleted in its time."""
+"""The end of a run and of an MLJob: the end is confirmed, the tasks are read, the finalizer is
+removed, and the object is deleted after its time to live.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ from .situations import (
 
 
 def heard(state: str, seconds: float) -> Any:
-    """A run in progress, of which an event that was read ``seconds`` ago says more."""
+    """A run in progress, and an event about it that was read ``seconds`` ago."""
     return running(heard=run_event(state, ago(seconds)))
 
 
@@ -181,7 +183,7 @@ def test_confirm_the_end(situation: Given, expected: object) -> None:
         ),
     ],
 )
-def test_take_stock(situation: Given, expected: object) -> None:
+def test_collect_results(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 

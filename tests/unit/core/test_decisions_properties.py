@@ -1,4 +1,4 @@
-"""Properties of decisions and statuses over generated situations, odd ones included."""
+"""Properties of decisions and statuses over generated situations, including unlikely ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def some_of(draw: st.DrawFn, strategies: dict[str, st.SearchStrategy[Any]], at_most: int) -> dict[str, Any]:
-    """At most this many of the fields. With all of them, nearly every MLJob would be cancelled, deleted and refused at once."""
+    """At most this many of the fields. With all of them, nearly every MLJob would be cancelled,
+    deleted and refused at once.
+    """
     names = draw(st.lists(st.sampled_from(sorted(strategies)), max_size=at_most, unique=True))
     return {name: draw(strategies[name]) for name in names}
 
@@ -72,7 +74,7 @@ conditions = st.sampled_from(["Suspended", "Suspending", "Resuming", "Resumed"])
 
 @st.composite
 def statuses(draw: st.DrawFn) -> s.Stored:
-    """What an operator may have stored."""
+    """A status that an operator may have stored."""
     number = draw(NUMBERS)
     more: dict[str, Any] = {"ran": draw(earlier_specs), "airflow": draw(airflows), "run": draw(st.integers(1, number))}
     if number > 1:
@@ -126,7 +128,7 @@ heard = maybe(st.builds(s.run_event, st.sampled_from(["running", "success", "fai
 
 @st.composite
 def runs(draw: st.DrawFn) -> Any:
-    """What an operator may know of a run."""
+    """Facts that an operator may know of a run."""
     ends = {"listed": draw(st.booleans()), "end": draw(maybe(TIMES)), "read": draw(TIMES)}
     rows = draw(tasks)
     match draw(st.sampled_from(["unread", "queued", "running", "succeeded", "failed", "cleared"])):
@@ -211,7 +213,9 @@ tried = some_of(
 
 @st.composite
 def situations(draw: st.DrawFn) -> Given:
-    """An MLJob in whatever state, with whatever is known of its run, was tried for it and is around it."""
+    """An MLJob in any state, with any facts about its run, any earlier attempts of the process, and
+    any Airflows.
+    """
     spec, status, known = draw(specs), draw(statuses()), draw(tried)
     if draw(st.integers(0, 3)) == 0:
         job, run = s.backfill_job(**spec, **draw(objects)), draw(st.just(s.unread()) | backfills)
@@ -231,7 +235,7 @@ everywhere = settings(max_examples=200, deadline=None, suppress_health_check=[He
 
 @everywhere
 @given(situations())
-def test_store_is_asked_for_only_where_there_is_something_to_store(situation: Given) -> None:
+def test_the_status_is_stored_only_if_it_has_changed(situation: Given) -> None:
     action = decided(situation)
     assert decided(situation) == action, "the same inputs, another decision"
     if action == Store():
@@ -243,7 +247,9 @@ def test_store_is_asked_for_only_where_there_is_something_to_store(situation: Gi
 @everywhere
 @given(situations())
 def test_a_status_that_was_just_stored_stays_as_it_is(situation: Given) -> None:
-    """Where the stored status ends the attempt, the next status tells what follows, and then stays as it is."""
+    """If the stored status ends the attempt, the next status says what follows, and then stays the
+    same.
+    """
     before, status = status_of(situation), reported(situation)
     after = reported(stored(situation, status))
     if _ends(before) == _ends(status):
@@ -260,7 +266,9 @@ def _ends(status: dict[str, Any]) -> tuple[object, bool, bool]:
 @everywhere
 @given(situations())
 def test_no_wait_is_over_before_it_begins(situation: Given) -> None:
-    """A wait until a past time means another step at once. Once the status is stored, that must not go on."""
+    """A wait until a past time means another step at once. That must not repeat once the status is
+    stored.
+    """
     action = decided(situation)
     if isinstance(action, Wait) and action.until is not None and action.until <= situation.now:
         action = decided(stored(situation, reported(situation)))
@@ -277,7 +285,9 @@ WAY_OUT = re.compile(rf"\b({FIELDS}|{SETTINGS}|{OBJECTS}|{ACTIONS})\b")
 @everywhere
 @given(situations())
 def test_every_status_says_why_and_one_that_is_stalled_names_a_way_out(situation: Given) -> None:
-    """A way out is a field, a setting, an object to look at, or an action. An MLJob that was deleted needs none: it goes."""
+    """A way out is a field, a setting, an object to look at, or an action. A deleted MLJob needs
+    none.
+    """
     status = reported(situation)
     assert status["phase"]
     assert status["reason"]

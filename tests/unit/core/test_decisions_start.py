@@ -1,4 +1,6 @@
-"""What is done before a run is started, what keeps a run from being started, and when Airflow is asked for a run in progress."""
+"""What is done before a run is started, what prevents its start, and when Airflow is asked for a
+run in progress.
+"""
 
 from __future__ import annotations
 
@@ -205,17 +207,17 @@ PROD = {"airflow_ref": {"name": "prod"}}
         pytest.param({"conf": "none"}, catalog(), id="a spec that can't be read"),
     ],
 )
-def test_an_obstacle_keeps_a_run_from_being_started(spec: dict[str, Any], there: Any) -> None:
+def test_a_blocker_prevents_the_start_of_a_run(spec: dict[str, Any], there: Any) -> None:
     assert decided(job(held=False, **spec), catalog=there) == Wait()
     assert decided(job(**spec), catalog=there) == Wait()
 
 
-def test_an_obstacle_keeps_an_announced_run_from_being_submitted() -> None:
+def test_a_blocker_prevents_the_submission_of_an_announced_run() -> None:
     assert decided(job(), status=submitting(), catalog=catalog(not_ready={"": "No answer."})) == Wait()
     assert decided(job(**PROD), status=submitting(), catalog=catalog()) == Wait()
 
 
-def test_an_announced_attempt_keeps_its_airflow_when_there_is_no_default_any_more() -> None:
+def test_an_announced_attempt_keeps_its_airflow_without_a_default() -> None:
     assert decided(job(), status=submitting(), catalog=catalog(default=NO_DEFAULT)) == Submit()
 
 
@@ -241,7 +243,7 @@ def test_start_the_run_passes(situation: Given, expected: object) -> None:
     assert decided(situation) == expected
 
 
-def test_with_once_a_later_attempt_runs_what_the_first_one_did() -> None:
+def test_with_once_a_later_attempt_runs_the_spec_of_the_first() -> None:
     spec = {"dag_id": "other", "conf": {"epochs": 1}}
     was = ended(1, ran=spec)
     situation = given(

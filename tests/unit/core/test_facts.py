@@ -1,4 +1,4 @@
-"""What is said of a run: when it is that the run was queued again, and not that clocks differ."""
+"""Facts about a run: a run that was queued again is told apart from clocks that differ."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_run_that_was_queued_again_is_no_longer_over(state: RunState) -> None:
     assert later_run(again, over) is again, "an answer from before that comes late"
 
 
-def test_a_run_that_was_cleared_before_its_end_was_heard_of_is_queued() -> None:
+def test_a_run_that_was_cleared_before_its_end_was_known_is_queued() -> None:
     queued = RunFact(RunState.QUEUED, StatusSource.REST, at(0), at(0), created=at(0))
     running = RunFact(RunState.RUNNING, StatusSource.REST, at(1), at(1), created=at(0))
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at(9), at(9), created=at(8))
@@ -60,7 +60,7 @@ def test_a_run_that_was_cleared_before_its_end_was_heard_of_is_queued() -> None:
     assert heard_of_run(cleared, None, runs_again) is runs_again
 
 
-def test_a_task_that_is_cleared_while_the_run_goes_on_leaves_it_running() -> None:
+def test_clearing_a_task_of_a_run_in_progress_leaves_it_running() -> None:
     running = RunFact(RunState.RUNNING, StatusSource.KAFKA, at(1), at(1), start=at(1), created=at(0))
     goes_on = RunFact(RunState.RUNNING, StatusSource.REST, at(9), at(9), start=at(1), created=at(8))
     assert later_run(running, goes_on) is goes_on

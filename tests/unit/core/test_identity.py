@@ -37,7 +37,7 @@ def test_an_object_created_again_gets_another_id() -> None:
 
 
 def test_the_id_is_a_function_of_the_object() -> None:
-    """A change here would make an upgraded operator start every run twice."""
+    """If the id changed, an upgraded operator would start every run twice."""
     assert str(dag_run_id("mljob", "team-a", "churn", "6b1f0c9e")) == "mljob.team-a.churn.cjytxduelt-1"
 
 
@@ -54,5 +54,5 @@ def test_the_id_is_a_function_of_the_object() -> None:
     ],
     ids=["manual", "scheduled", "no digest", "not base32", "attempt zero", "empty", "long"],
 )
-def test_what_is_not_ours_is_not_read(text: str) -> None:
+def test_an_id_in_another_form_is_not_parsed(text: str) -> None:
     assert RunId.parse(text) is None

@@ -32,14 +32,14 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any] | None:
     return next((found for found in status["conditions"] if found["type"] == kind), None)
 
 
-def test_one_that_is_well_is_ready_and_healthy() -> None:
+def test_an_airflow_that_answers_is_ready_and_healthy() -> None:
     status = report(view(active=3))
     assert condition(status, "Ready")["status"] == condition(status, "Healthy")["status"] == "True"
     assert (status["version"], status["activeRuns"], status["health"]["scheduler"]) == ("3.3.2", 3, "healthy")
     assert "waitingJobs" not in status
 
 
-def test_one_that_does_not_answer_is_not_ready_and_keeps_its_version() -> None:
+def test_an_airflow_that_does_not_answer_is_not_ready_and_keeps_its_version() -> None:
     before = report(view())
     status = report(view(before, readiness=Readiness(False, "Unreachable", "no"), version=None, health=None))
     assert condition(status, "Ready") | {"lastTransitionTime": None} == {
@@ -56,20 +56,20 @@ def test_one_that_does_not_answer_is_not_ready_and_keeps_its_version() -> None:
     assert status["lastProbeTime"] == before["lastProbeTime"]
 
 
-def test_a_scheduler_that_is_away_makes_it_unhealthy_and_not_unready() -> None:
+def test_an_airflow_without_scheduler_is_unhealthy_and_ready() -> None:
     status = report(view(health=WELL.model_copy(update={"scheduler": "unhealthy"})))
     assert condition(status, "Ready")["status"] == "True"
     assert condition(status, "Healthy")["status"] == "False"
     assert "scheduler" in condition(status, "Healthy")["message"]
 
 
-def test_a_part_that_it_does_not_have_is_not_ill() -> None:
+def test_a_missing_component_is_not_unhealthy() -> None:
     status = report(view(health=WELL.model_copy(update={"triggerer": None})))
     assert condition(status, "Healthy")["status"] == "True"
     assert "triggerer" not in status["health"]
 
 
-def test_looking_again_changes_nothing_for_five_minutes() -> None:
+def test_another_probe_changes_nothing_for_five_minutes() -> None:
     before = report(view())
     for seconds in (15, 150, 299):
         assert merge_patch(before, report(view(before, now=NOW + timedelta(seconds=seconds)))) == {}
@@ -77,13 +77,13 @@ def test_looking_again_changes_nothing_for_five_minutes() -> None:
     assert later == {"lastProbeTime": "2026-01-01T00:05:00Z"}
 
 
-def test_the_time_is_renewed_with_any_other_change() -> None:
+def test_the_probe_time_is_renewed_with_any_other_change() -> None:
     before = report(view())
     after = report(view(before, active=1, now=NOW + timedelta(seconds=15)))
     assert merge_patch(before, after) == {"activeRuns": 1, "lastProbeTime": "2026-01-01T00:00:15Z"}
 
 
-def test_while_it_is_deleted_it_names_who_is_still_in_it() -> None:
+def test_while_it_is_being_deleted_it_names_the_remaining_mljobs() -> None:
     deleting = replace(view().instance, deleting=True)
     users = [("team-a", f"job-{number}") for number in range(7)]
     status = report(view(instance=deleting, users=users))
@@ -97,7 +97,7 @@ def test_while_it_is_deleted_it_names_who_is_still_in_it() -> None:
     ("order", "holds"),
     [pytest.param(["prod", "old"], "True", id="newest"), pytest.param(["new", "prod"], "False", id="not")],
 )
-def test_of_two_defaults_each_says_which_one_counts(order: list[str], holds: str) -> None:
+def test_each_of_two_defaults_names_the_one_that_counts(order: list[str], holds: str) -> None:
     annotated = replace(view().instance, annotated=True)
     said = condition(report(view(instance=annotated, defaults=order)), "DefaultInstance")
     assert (said["status"], said["reason"]) == (holds, "SeveralDefaults")
@@ -126,7 +126,7 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]
     return [(notice.type, notice.reason) for notice in events_of(old, new)]
 
 
-def test_events_tell_of_transitions_and_of_nothing_else() -> None:
+def test_only_transitions_create_events() -> None:
     ready = report(view())
     away = report(view(ready, readiness=Readiness(False, "Unreachable", "no"), version=None, health=None))
     still = report(view(away, readiness=Readiness(False, "Unreachable", "still no"), version=None, health=None))
@@ -179,7 +179,7 @@ def test_http_to_another_host_is_a_condition_and_leaves_it_ready() -> None:
     assert told({}, status) == [("Normal", "Ready"), ("Warning", "PlainHttp")]
 
 
-def test_without_it_there_is_no_word_of_it() -> None:
+def test_a_safe_url_has_no_secure_condition() -> None:
     assert condition(report(view()), "Secure") is None
 
 
@@ -187,13 +187,13 @@ LOGINS = [Credentials.model_validate({"tokenSecretRef": {"name": f"team-{number}
 RULES = [{}, *({"credentials": {"tokenSecretRef": {"name": f"team-{number}"}}} for number in range(8))]
 
 
-def test_credentials_of_access_rules_that_work_are_said_once() -> None:
+def test_working_credentials_of_access_rules_have_one_condition() -> None:
     status = report(view(instance=specified(access=RULES), logins=dict.fromkeys(LOGINS)))
     assert condition(status, "AccessCredentials")["status"] == "True"
     assert told({}, status) == [("Normal", "Ready")]
 
 
-def test_those_that_do_not_are_named_with_their_rules() -> None:
+def test_broken_credentials_are_named_with_their_rules() -> None:
     logins = dict.fromkeys(LOGINS, LoginProblem("SecretMissing", "There is no such Secret."))
     status = report(view(instance=specified(access=RULES), logins=logins))
     said = condition(status, "AccessCredentials")
@@ -212,7 +212,7 @@ def test_those_that_do_not_are_named_with_their_rules() -> None:
         pytest.param({"access": [{}, {"maxActiveRuns": 5}]}, True, id="an access rule's"),
     ],
 )
-def test_who_waits_is_counted_where_there_is_a_limit(spec: dict[str, Any], counted: bool) -> None:
+def test_waiting_mljobs_are_counted_if_there_is_a_limit(spec: dict[str, Any], counted: bool) -> None:
     assert ("waitingJobs" in report(view(instance=specified(**spec)))) is counted
 
 
@@ -236,12 +236,12 @@ def test_whether_events_arrive_is_a_condition_beside_ready() -> None:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_brokers_that_are_away_for_a_moment_or_are_not_known_yet_change_no_condition(connected: bool) -> None:
+def test_a_short_interruption_or_unknown_brokers_change_no_condition(connected: bool) -> None:
     before = report(view(brokers=Link(connected, BROKERS, None if connected else REFUSED)))
     assert merge_patch(before, report(view(before, brokers=Link(False, BROKERS)))) == {}
     assert condition(report(view(brokers=Link(False, BROKERS))), "EventsConnected") is None
 
 
-def test_without_kafka_nothing_is_said_of_brokers() -> None:
+def test_without_kafka_there_is_no_condition_about_brokers() -> None:
     before = report(view(brokers=Link(True, BROKERS)))
     assert condition(report(view(before)), "EventsConnected") is None

@@ -1,4 +1,6 @@
-"""An MLJob as it is stored: what the API server accepts fits, and of anything else it is said what does not."""
+"""A stored MLJob is read: whatever the API server accepts fits, and other fields are named as
+problems.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def job_of(spec: object, status: object = None, **metadata: object) -> Job:
 
 
 class TestSpec:
-    """One field that doesn't fit is named, with its value; the others stand."""
+    """A field that doesn't fit is named with its value, and the other fields are read."""
 
     @pytest.mark.parametrize(
         ("spec", "says"),
@@ -84,7 +86,7 @@ class TestSpec:
         assert re.search(says, job.problem or ""), job.problem
         assert len(job.problem or "") < 1000
 
-    def test_the_rest_of_the_spec_stands(self) -> None:
+    def test_the_other_fields_of_the_spec_are_read(self) -> None:
         job = job_of({"dagId": "train", "conf": nested(300), "deletionPolicy": "Retain", "cancel": True})
         assert (job.spec.dag_id, job.spec.conf, str(job.spec.deletion_policy), job.spec.cancel) == (
             "train",
@@ -93,7 +95,7 @@ class TestSpec:
             True,
         )
 
-    def test_an_instance_that_does_not_fit_says_so(self) -> None:
+    def test_the_problem_of_an_instance_names_the_field(self) -> None:
         instance = Instance.from_object(
             {"metadata": {"name": "prod", "uid": "u"}, "spec": {"url": "nowhere", "maxActiveRuns": 5}}
         )
@@ -103,7 +105,7 @@ class TestSpec:
 
 
 class TestIds:
-    """Ids of DAGs: Airflow's own rule, in Go's words and in Rust's."""
+    """Ids of DAGs follow Airflow's own rule, as a regular expression of Go and of Rust."""
 
     OURS = TypeAdapter(AirflowId)
 
@@ -111,7 +113,7 @@ class TestIds:
     def test_an_id_fits_if_airflow_allows_it(self, text: str) -> None:
         assert self.fits(text) is bool(re.fullmatch(r"[\w.-]{1,250}", text))
 
-    def test_each_character_of_unicode_is_judged_as_airflow_does(self) -> None:
+    def test_each_unicode_character_is_allowed_as_in_airflow(self) -> None:
         """Characters that this Python's Unicode does not know yet are left out."""
         known = [chr(code) for code in range(sys.maxunicode) if not 0xD800 <= code < 0xE000]
         allowed = {char for char in known if re.fullmatch(r"[\w.-]", char)}
@@ -169,10 +171,10 @@ TIMES: list[tuple[str, datetime | None]] = [
 
 
 class TestTimes:
-    """What Go reads as a date-time is read as it is meant, or said not to fit."""
+    """A date-time that Go accepts is read correctly, or named as a problem."""
 
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
-    def test_a_time_is_read_or_said_not_to_fit(self, text: str, at: datetime | None) -> None:
+    def test_a_time_is_read_or_named_as_a_problem(self, text: str, at: datetime | None) -> None:
         job = job_of({"dagId": "days", "type": "Backfill", "backfill": {"from": text, "to": "2999-12-30T23:59:59Z"}})
         assert (job.problem is None) is (at is not None)
         if at is not None:
@@ -196,7 +198,9 @@ class TestTimes:
         assert read.replace(microsecond=0) == utc
 
     def test_an_offset_does_not_change_what_identifies_a_backfill(self) -> None:
-        """It goes into the hash of the spec as it was written: another spelling is another backfill, also after an upgrade."""
+        """It goes into the hash of the spec as it was written: another spelling is another
+        backfill, also after an upgrade.
+        """
         spec = MLJobSpec.model_validate(
             {"dagId": "days", "backfill": {**BACKFILL, "from": "2026-01-01T02:00:00+02:00"}}
         )
@@ -280,10 +284,12 @@ specs = st.fixed_dictionaries(
 
 
 @given(specs, statuses, st.sampled_from([None, "2026-01-01T00:00:00Z"]), st.booleans())
-def test_whatever_somebody_writes_into_a_status_it_can_be_gone_on_from(
+def test_the_operator_can_continue_from_any_stored_status(
     spec: dict[str, Any], status: dict[str, Any], deleted: str | None, held: bool
 ) -> None:
-    """Who may write statuses may write anything that the schema allows, and more was stored before it was what it is."""
+    """Anybody who may write statuses may write what the schema allows, and earlier schemas allowed
+    more.
+    """
     finalizers = ["mljob.dev/cancellation"] if held else []
     job = job_of(spec, status, deletionTimestamp=deleted, finalizers=finalizers)
     for now in (EPOCH, EPOCH + timedelta(days=40_000)):

@@ -1,4 +1,4 @@
-"""The Kubernetes Events that a step from one status to another is worth."""
+"""The Kubernetes Events for a change from one status to another."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_events_of_phases(old: Status, new: Status, expected: list[tuple[str, st
         ),
     ],
 )
-def test_a_warning_tells_of_another_reason(old: Status, new: Status, expected: list[str]) -> None:
+def test_a_new_reason_creates_a_warning(old: Status, new: Status, expected: list[str]) -> None:
     assert kinds(old, new) == [("Warning", reason) for reason in expected]
 
 
@@ -307,18 +307,18 @@ def unapplied(reason: str, message: str, generation: int) -> Status:
     return RUNNING | {"observedGeneration": generation, "conditions": [condition]}
 
 
-def test_a_warning_tells_of_a_change_that_is_refused() -> None:
+def test_a_refused_change_creates_a_warning() -> None:
     before, after = RUNNING | {"observedGeneration": 1}, unapplied("RunPolicyOnce", "Too late.", 2)
     assert events(before, after) == [("Warning", "SpecChangeRefused", "Too late.")]
     assert events(after, after) == []
 
 
-def test_a_warning_tells_of_a_change_that_waits() -> None:
+def test_a_change_that_waits_creates_a_warning() -> None:
     before, after = RUNNING | {"observedGeneration": 1}, unapplied("AirflowInstanceNotReady", "It is away.", 1)
     assert events(before, after) == [("Warning", "AirflowInstanceNotReady", "It is away.")]
 
 
-def test_an_event_tells_of_a_run_that_was_cleared_in_airflow() -> None:
+def test_a_run_that_was_cleared_in_airflow_creates_an_event() -> None:
     ended = status("Succeeded", "Succeeded", **SUBMITTED)
     again = PENDING | RUN | {"attempts": 2}
     assert events(ended, again) == [
@@ -363,7 +363,7 @@ def test_messages_of_events(old: Status, new: Status, reason: str, message: str)
 
 
 def test_a_run_from_beginning_to_end() -> None:
-    """What ``kubectl describe`` shows of an MLJob that failed once and was retried."""
+    """The Events that ``kubectl describe`` shows for an MLJob that failed once and was retried."""
     spec = job(backoff_limit=1)
     steps = [
         given(spec, begun=attempt(1)),

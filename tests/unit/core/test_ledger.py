@@ -1,4 +1,4 @@
-"""The fold: events in whatever sequence, and REST's answers between them."""
+"""Facts are folded into an observed run: events in any order, with REST's answers between them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_events_that_come_twice_change_nothing(events, data) -> None:
 
 
 @given(st.lists(task_events(), max_size=12), st.integers(0, 12))
-def test_folding_in_parts_is_folding_at_once(events, cut: int) -> None:
+def test_folding_in_parts_gives_the_same_as_folding_at_once(events, cut: int) -> None:
     assert fold(fold(ObservedRun(), events[:cut]), events[cut:]).tasks == fold(ObservedRun(), events).tasks
 
 
@@ -60,7 +60,7 @@ def test_a_task_never_goes_back_within_a_try_by_events(events, one) -> None:
 
 
 @given(st.lists(task_events(), max_size=6))
-def test_a_ledger_is_a_value(events) -> None:
+def test_an_observed_run_is_a_value(events) -> None:
     observed_run = ObservedRun()
     fold(observed_run, events)
     assert observed_run == ObservedRun()
@@ -96,21 +96,21 @@ def test_a_task_mapped_over_nothing_is_one_skipped_row() -> None:
     assert state_of(observed_run, "score") is TaskState.SKIPPED
 
 
-def test_rest_does_not_take_back_what_an_event_has_just_said() -> None:
+def test_rest_does_not_undo_a_recent_event() -> None:
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.RUNNING, seconds=11), seconds=11))
     assert state_of(observed_run, "fit") is TaskState.SUCCESS
 
 
-def test_rest_is_right_when_an_event_is_old() -> None:
-    """A finished task that somebody cleared: no event says so."""
+def test_rest_overrides_an_old_event() -> None:
+    """Somebody has cleared a finished task, which no event reports."""
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=LATER), seconds=LATER))
     assert state_of(observed_run, "fit") is TaskState.NONE
 
 
-def test_what_is_told_late_of_the_time_before_a_clearing_leaves_the_state() -> None:
-    """And what only events carry is kept."""
+def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
+    """The failure, which only events report, is kept."""
     at = EPOCH + timedelta(seconds=20)
     cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
     observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
@@ -123,8 +123,10 @@ def test_what_is_told_late_of_the_time_before_a_clearing_leaves_the_state() -> N
     assert state_of(observed_run, "fit") is TaskState.RUNNING
 
 
-def test_an_event_of_the_time_before_a_clearing_does_not_stand_against_rest() -> None:
-    """A process that has just started hears of what its predecessor did not commit, then of the clearing, and of that only once."""
+def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
+    """A process that has just started reads the messages that its predecessor did not commit, and
+    learns of the clearing only once, after them.
+    """
     at = EPOCH + timedelta(seconds=20)
     observed_run = fold(
         ObservedRun(), [replace(event("fit", TaskState.SUCCESS, seconds=10), seen=EPOCH + timedelta(seconds=30))]
@@ -135,8 +137,10 @@ def test_an_event_of_the_time_before_a_clearing_does_not_stand_against_rest() ->
 
 
 @pytest.mark.parametrize("certain", [True, False], ids=["ours", "the official producer's"])
-def test_a_try_that_has_ended_is_not_under_way_again(*, certain: bool) -> None:
-    """A worker that can't reach the api-server has published the end of its task, and asks again to have it stored."""
+def test_an_ended_try_is_not_in_progress_again(*, certain: bool) -> None:
+    """A worker that can't reach the api-server has published the end of its task, and still tries
+    to store it.
+    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=certain, seconds=0)])
     for state in (TaskState.QUEUED, TaskState.RUNNING, TaskState.DEFERRED):
         observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=LATER), seconds=LATER))
@@ -147,7 +151,7 @@ def test_a_try_that_has_ended_is_not_under_way_again(*, certain: bool) -> None:
     assert state_of(observed_run, "fit") is TaskState.RUNNING
 
 
-def test_a_worker_that_dies_before_its_end_is_stored_is_right_when_airflow_notices() -> None:
+def test_rest_counts_once_airflow_notices_that_a_worker_died_before_its_end_was_stored() -> None:
     observed_run = fold(ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=0)])
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.UP_FOR_RETRY, seconds=LATER), seconds=LATER))
     assert state_of(observed_run, "fit") is TaskState.UP_FOR_RETRY
@@ -165,7 +169,9 @@ def test_rest_moves_a_task_forward_at_once() -> None:
     ids=["a retry", "a final failure"],
 )
 def test_rest_decides_what_an_official_failure_was(state: TaskState, shown: TaskState) -> None:
-    """The official producer's event can't tell a failure that is retried from a final one."""
+    """An event of the official producer does not tell a failure that is retried from a final
+    failure.
+    """
     observed_run = fold(ObservedRun(), [event("fit", TaskState.FAILED, certain=False, max_tries=1, seconds=10)])
     observed_run = observe(observed_run, snapshot(rest("fit", state, seconds=10.5), seconds=10.5))
     assert observed_run.tasks["fit", -1].shown_state is shown
@@ -183,7 +189,7 @@ def test_a_running_answer_does_not_undo_an_uncertain_failure() -> None:
     assert state_of(observed_run, "fit") is TaskState.FAILED
 
 
-def test_events_invent_no_more_tasks_than_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_add_no_more_tasks_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "MAX_TASKS", 3)
     events = [event(f"task-{number}", TaskState.RUNNING) for number in range(5)]
     observed_run = fold(ObservedRun(), events)
@@ -194,14 +200,14 @@ def test_events_invent_no_more_tasks_than_a_run_may_have(monkeypatch: pytest.Mon
     assert len(observed_run.tasks) == 5
 
 
-def test_a_complete_list_drops_what_it_lacks() -> None:
+def test_a_complete_list_removes_missing_tasks() -> None:
     observed_run = observe(ObservedRun(), snapshot(rest("gone", TaskState.NONE), rest("fit", TaskState.NONE)))
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=1), seconds=1, complete=True))
     assert set(observed_run.tasks) == {("fit", -1)}
     assert observed_run.complete
 
 
-def test_the_final_list_is_right_against_everything() -> None:
+def test_the_final_list_overrides_everything() -> None:
     observed_run = fold(
         ObservedRun(), [event("fit", TaskState.SUCCESS, seconds=10), event("stray", TaskState.RUNNING, seconds=10)]
     )
@@ -221,7 +227,7 @@ def test_an_ended_run_stays_ended() -> None:
         assert fold(ended, [RunFact(later, StatusSource.KAFKA, AT, AT)]) == ended
 
 
-def test_a_task_that_runs_says_that_its_run_runs() -> None:
+def test_a_running_task_shows_that_its_run_is_running() -> None:
     submitted = observe(
         ObservedRun(), Snapshot(AT, run=RunFact(RunState.QUEUED, StatusSource.REST, AT, AT, created=AT))
     )
@@ -239,7 +245,7 @@ def test_a_run_settles_when_every_task_has_ended_and_it_has_not() -> None:
 
 
 def test_the_failure_that_names_its_exception_is_kept() -> None:
-    """Both producers at once: ours knows the exception's class, the official one has only its text."""
+    """With both producers on, only ours reports the exception's class."""
     official = event("fit", TaskState.FAILED, certain=False, seconds=2, failure=Failure(1, AT, "boom"))
     ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
     for sequence in ([ours, official], [official, ours]):
@@ -249,8 +255,8 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
         assert fact.certain
 
 
-def test_the_same_answer_again_keeps_when_it_was_first_heard() -> None:
-    """Otherwise each look at the change feed would change the status, and write it."""
+def test_a_repeated_answer_keeps_its_first_time() -> None:
+    """Otherwise each poll of the change feed would change the status and write it."""
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
     assert second.tasks["fit", -1].at == first.tasks["fit", -1].at

@@ -1,6 +1,7 @@
 """The phase, the reason and the essential words of the message, for each state.
 
-Essential words are names of fields, objects and settings, and values. The rest of a message may be reworded.
+Essential words are names of fields, objects and settings, and values. The rest of a message may be
+reworded.
 """
 
 from __future__ import annotations
@@ -424,7 +425,7 @@ def test_cancelling(situation: Given, reason: str, words: list[str]) -> None:
 
 
 def over(spec: dict[str, Any], announced: str) -> Given:
-    """A run that was cancelled for this reason has ended."""
+    """A run that was cancelled for this reason, after its end."""
     return given(job(**spec), announced=announced, run=failed(listed=True), children_seen=True)
 
 
@@ -522,7 +523,7 @@ def test_the_end(situation: Given, phase: str, reason: str, words: list[str]) ->
     says(situation, phase, reason, words)
 
 
-def test_a_finished_mljob_says_no_more_that_its_outputs_follow_once_they_are_there() -> None:
+def test_the_note_about_missing_outputs_disappears_once_they_are_read() -> None:
     first = reported(job(), run=succeeded(read=ago(30)))
     second = reported(job(), status=first, run=succeeded(), read_at=ago(0), outputs={"score": 1})
     assert second["message"] == "The run succeeded."
@@ -704,8 +705,8 @@ def test_a_backfill(situation: Given, phase: str, reason: str, words: list[str])
     says(situation, phase, reason, words)
 
 
-def test_runs_that_are_run_again_after_they_failed_do_not_change_the_end() -> None:
-    """The backfill was seen to end with failed runs; none of them is failed any more."""
+def test_running_failed_runs_again_does_not_change_the_end() -> None:
+    """The backfill ended with failed runs, and none of them is failed any more."""
     run_again = backfill({"2025-12-01": "success"}, ended_as="failed", listed=True)
     says(given(backfill_job(), run=run_again), "Failed", "BackfillRunsFailed", ["again"])
 
@@ -723,7 +724,7 @@ def test_runs_that_are_run_again_after_they_failed_do_not_change_the_end() -> No
         ),
     ],
 )
-def test_a_change_that_is_not_acted_on(situation: Given, words: list[str]) -> None:
+def test_a_change_without_effect(situation: Given, words: list[str]) -> None:
     (told,) = [each for each in reported(situation)["conditions"] if each["type"] == "SpecApplied"]
     assert not [word for word in words if word not in told["message"]], told["message"]
 
@@ -739,7 +740,7 @@ def test_a_status_says_where_to_see_the_run(of: Given, where: str) -> None:
     assert where in reported(of)["dagRunUrl"]
 
 
-def test_an_address_stays_when_the_airflow_is_not_known_any_more() -> None:
+def test_the_url_stays_when_the_airflow_is_no_longer_known() -> None:
     before = reported(job(), run=running())
     assert reported(job(), run=running(), status=before, ui_url=None)["dagRunUrl"] == before["dagRunUrl"]
 
@@ -751,7 +752,7 @@ def test_a_long_message_is_cut() -> None:
 
 
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
-    """When the next attempt begins, as the message says and as is decided."""
+    """When the next attempt begins: as the message says, and as the decision says."""
     status = reported(failed_once)
     due = decided(stored(failed_once, status)).until
     told = status["message"].partition("the next at ")[2].partition(" UTC")[0]

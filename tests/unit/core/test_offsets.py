@@ -1,4 +1,4 @@
-"""Offsets are committed only behind what is done."""
+"""Offsets are committed only for messages that are done."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_revoked_partition_is_forgotten() -> None:
 
 
 @given(st.permutations(range(8)), st.integers(0, 8))
-def test_nothing_that_is_not_done_is_ever_behind_the_commit(order, finished: int) -> None:
+def test_the_committed_offset_never_passes_an_unfinished_message(order, finished: int) -> None:
     offsets = Offsets()
     for offset in range(8):
         offsets.read(P, offset)

@@ -1,4 +1,6 @@
-"""What keeps an MLJob from running a DAG in an Airflow: the first thing that does, in words that say what to change."""
+"""What prevents an MLJob from running a DAG in an Airflow: the first blocker, with a message that
+says what to change.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,7 @@ DELETING = {"prod": replace(instance(access=[{}]), deleting=True)}
         ),
     ],
 )
-def test_the_first_thing_that_is_in_the_way_is_said(there: AirflowCatalog, airflow: str, expected: str | None) -> None:
+def test_the_first_blocker_counts(there: AirflowCatalog, airflow: str, expected: str | None) -> None:
     found = find_blocker(there, airflow, "train")
     assert (found.reason if found else None) == expected
     assert found is None or found.stalls is (expected == "ValidationFailed")
@@ -208,14 +210,14 @@ def test_the_limit_that_is_reached_is_named(there: AirflowCatalog, airflow: str,
     assert named in found.message
 
 
-def test_the_rule_says_with_which_credentials_priority_and_limit_a_run_goes() -> None:
+def test_the_rule_has_the_credentials_priority_and_limit_of_a_run() -> None:
     there = catalog(instances=with_prod(access=[SILVER, {**WITH_LOGIN, "priority": 7, "maxActiveRuns": 3}, GOLD]))
     assert there.credentials("prod", "train") == LOGIN
     assert there.reservation("prod", "train", active=False) == Reservation("prod", 1, 7, active=False)
     assert there.limits("prod") == Limits(None, (None, 3, None))
 
 
-def test_what_no_rule_matches_any_more_goes_on_with_the_airflows_own_credentials_and_still_counts() -> None:
+def test_a_run_without_a_matching_rule_uses_the_airflows_credentials_and_counts() -> None:
     there = catalog(instances=with_prod(access=[{**SILVER, "credentials": WITH_LOGIN["credentials"]}], maxActiveRuns=2))
     assert there.credentials("prod", "train") is None
     assert there.reservation("prod", "train", active=True) == Reservation("prod", None, 0, active=True)

@@ -1,4 +1,4 @@
-"""The observed run in the status: exact counts, a bounded list."""
+"""The tasks of an observed run in the status: exact counts and a bounded list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def listed(*tasks) -> ObservedRun:
 
 
 @given(st.lists(task_events(), max_size=20))
-def test_counts_are_the_ledgers(events) -> None:
+def test_counts_match_the_observed_run(events) -> None:
     observed_run = fold(ObservedRun(), events)
     counts = summarise(observed_run, URL).counts.model_dump()
     states = Counter(str(fact.shown_state) for fact in observed_run.tasks.values())
@@ -31,7 +31,7 @@ def test_counts_are_the_ledgers(events) -> None:
     assert {state: n for state, n in counts.items() if n} == dict(states)
 
 
-def test_progress_counts_finished_tasks_and_percent_what_running_ones_report() -> None:
+def test_progress_counts_finished_tasks_and_percent_adds_reported_progress() -> None:
     observed_run = fold(
         listed(
             rest("a", TaskState.SUCCESS),
@@ -109,11 +109,11 @@ def test_failed_tasks_are_kept_first(tasks: int, failed: int) -> None:
         assert {f"failed_{i:03}" for i in range(failed)} <= {entry.status.task_id for entry in kept}
 
 
-def test_no_room_is_no_tasks() -> None:
+def test_without_room_no_task_is_kept() -> None:
     assert within_bounds(summarise(listed(rest("fit", TaskState.RUNNING)), URL).entries, -5) == []
 
 
-def test_metrics_that_json_has_no_number_for_are_left_out() -> None:
+def test_metrics_without_a_json_number_are_left_out() -> None:
     metrics = {"loss": float("nan"), "n" * 100: 1.0, "steps": float("inf"), "epoch": 3.0}
     observed_run = fold(ObservedRun(), [event("fit", TaskState.RUNNING, metrics=Report(1, EPOCH, metrics=metrics))])
     assert summarise(observed_run, URL).tasks[0].metrics == {"epoch": 3.0, "n" * 60 + "...": 1.0}

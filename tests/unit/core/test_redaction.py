@@ -1,4 +1,4 @@
-"""What came from a Secret is found in every spelling, in every place, and nothing else is."""
+"""Texts from Secrets are found in every encoding and in every place, and nothing else is hidden."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_secret_is_found_in_every_spelling(secret: str, spell: Any) -> None:
         pytest.param("true", "untrue", "un***", id="four letters"),
     ],
 )
-def test_what_is_found_of_a_value(secret: str, text: str, redacted: str) -> None:
+def test_parts_of_a_value_are_found(secret: str, text: str, redacted: str) -> None:
     assert hidden(secret).text(text) == redacted
 
 
@@ -114,7 +114,7 @@ def test_the_beginning_of_a_secret_is_found_where_a_text_was_cut(text: str, reda
     assert hidden(PASSWORD).text(text) == redacted
 
 
-def test_the_longest_and_overlapping_secrets_leave_nothing() -> None:
+def test_overlapping_secrets_are_hidden_completely() -> None:
     assert hidden("abcdef", "abcdefgh", "fghijk").text("<abcdefghijk>") == "<***>"
 
 
@@ -137,24 +137,24 @@ def test_without_secrets_texts_are_the_same_object() -> None:
     assert OPEN.outside(text) is text
 
 
-def test_what_is_not_known_is_withheld() -> None:
+def test_texts_are_withheld_while_secrets_are_unknown() -> None:
     assert Redaction(frozenset({PASSWORD}), complete=False).outside("harmless") == WITHHELD
     assert Redaction(frozenset({PASSWORD}), complete=False).text(f"Airflow says {PASSWORD}") == "Airflow says ***"
 
 
-def test_too_many_secrets_are_withheld_rather_than_looked_for() -> None:
+def test_with_too_many_secrets_texts_are_withheld() -> None:
     many = Redaction(frozenset(f"value-{number}" for number in range(MAX_FORMS)))
     assert many.text("harmless") == WITHHELD
 
 
 class TestWhichTextsAreSecret:
-    """Of Secrets, and of a run's conf."""
+    """Which texts of Secrets, and of a run's conf, are secret."""
 
-    def test_a_secrets_values_are_also_those_within_json(self) -> None:
+    def test_values_within_json_of_a_secret_are_secret(self) -> None:
         source = Source("Secret s", {"password": PASSWORD, "more.json": '{"deep": {"pin": 1234, "on": true}}'}, True)
         assert secrets([source]) == {PASSWORD, '{"deep": {"pin": 1234, "on": true}}', "1234"}
 
-    def test_a_configmap_has_none(self) -> None:
+    def test_values_of_a_configmap_are_not_secret(self) -> None:
         assert secrets([Source("ConfigMap c", {"region": "eu-west"}, False)]) == set()
 
     def test_a_secret_with_broken_json_is_secret_as_it_is(self) -> None:
@@ -173,7 +173,7 @@ class TestWhichTextsAreSecret:
             pytest.param({"a": 1}, {}, {"m.json": "{oops"}, {"1"}, id="a ConfigMap that is broken by now"),
         ],
     )
-    def test_what_nobody_else_gives_may_be_from_a_secret(
+    def test_a_value_from_no_other_source_may_be_from_a_secret(
         self, conf: dict[str, Any], own: dict[str, Any], configmap: dict[str, str], found: set[str]
     ) -> None:
         sources = [Source("ConfigMap c", configmap, False), Source("Secret s", {"password": "rotated"}, True)]
@@ -190,7 +190,7 @@ endings = st.sampled_from([0, 1, 395, 399, 1000])
 
 @st.composite
 def quoting(draw: st.DrawFn, secret: str) -> str:
-    """A text of a task that quotes it, anywhere and cut anywhere."""
+    """A text of a task that quotes the secret at any place and is cut at any place."""
     text = "x" * draw(endings) + " " + draw(spellings)(secret) + " " + "y" * draw(endings)
     cut = draw(st.integers(0, len(text)) | st.none())
     return text if cut is None else text[:cut] + draw(st.sampled_from(["", "...", "…"]))
@@ -257,7 +257,9 @@ def test_no_status_and_no_event_quotes_a_secret(made: tuple[str, State, Outputs 
 
 
 def _pieces(secret: str) -> list[str]:
-    """The value as it may be spelled, less a character or two that a cut may have left in the middle of an escape."""
+    """The value as it may be spelled, less a character or two that a cut may have left in the
+    middle of an escape.
+    """
     return [secret.strip(), repr(secret.strip())[1:-1], json.dumps(secret.strip())[1:-1]]
 
 
@@ -277,7 +279,9 @@ LINES = [f"{number * 7919 % 100_003:05}&'key' of a file" for number in range(500
 
 
 def test_many_texts_are_searched_for_a_long_secret_without_holding_up_others() -> None:
-    """A key file, and a run with a thousand tasks that failed: each has a text, and each new status tells of them all."""
+    """A key file, and a run with a thousand failed tasks: each has a text, and each new status has
+    them all.
+    """
     redaction = Redaction(frozenset({"\n".join(LINES)}))
     failures = [f"Task {number} failed: {'some words of an exception, ' * 36}" for number in range(400)]
     assert redaction.text(f"no such key: {LINES[400]}.") == "no such key: ***."
@@ -288,7 +292,7 @@ def test_many_texts_are_searched_for_a_long_secret_without_holding_up_others() -
     assert time.process_time() - begun < 3
 
 
-def test_a_text_that_begins_as_all_of_a_secret_does_takes_no_longer() -> None:
+def test_a_text_with_many_beginnings_of_a_secret_is_searched_fast() -> None:
     redaction = Redaction(frozenset({"\n".join("a" * 40 + line for line in LINES)}))
     begun = time.process_time()
     for number in range(20):

@@ -1,4 +1,6 @@
-"""Whatever a run does, its status is at most 64 KiB in etcd, its counts are exact, and what it leaves out is said."""
+"""For any run, the status takes at most 64 KiB in etcd, its counts are exact, and it says how much
+it omits.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ states = st.sampled_from(list(TaskState))
 
 @st.composite
 def observed_runs(draw: st.DrawFn) -> ObservedRun:
-    """A few hundred tasks of all kinds, made from few draws: hypothesis looks for what matters, not for each task by itself."""
+    """A few hundred tasks of all kinds, made from few draws: hypothesis looks for what matters, not
+    for each task by itself.
+    """
     text = draw(texts)
     tasks: list[TaskFact] = []
     for task_id in draw(st.lists(task_ids, max_size=8, unique=True)):
@@ -65,7 +69,7 @@ def observed_runs(draw: st.DrawFn) -> ObservedRun:
 
 @st.composite
 def situations(draw: st.DrawFn) -> State:
-    """An MLJob that has seen much, and a observed run."""
+    """An MLJob with a long history, and an observed run."""
     text = draw(texts)
     spec = MLJobSpec(dag_id="d" * 250, backoff_limit=draw(st.sampled_from([0, 20])), cancel=draw(st.booleans()))
     phase = draw(st.sampled_from([Phase.PENDING, Phase.QUEUED, Phase.RUNNING, Phase.CANCELLING, Phase.FAILED]))
@@ -140,7 +144,7 @@ def test_a_status_stays_small_and_exact(situation: State, found: dict[str, Any] 
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
 def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
-    """With everything else at its bound, some tasks are still shown: the failed ones."""
+    """If all other parts are at their limits, the failed tasks are still shown."""
     situation, found = largest(letter)
     status = report(situation, ui_url=UI_URL, outputs=bounded(found))
     assert 50 * 1024 < stored_size(status) <= MAX_STATUS_BYTES

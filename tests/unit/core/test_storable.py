@@ -1,4 +1,4 @@
-"""Sizes and values as the apiserver stores them."""
+"""Sizes and values as the API server stores them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mljob_operator.core.run.outputs import MAX_OUTPUTS_BYTES, bounded
 from mljob_operator.core.text.storable import cut, storable, stored_size
 
 any_text = st.text(st.characters(exclude_categories=()))
-"""Halves of surrogate pairs included."""
+"""Any text, including halves of surrogate pairs."""
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | any_text,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4),
@@ -48,13 +48,13 @@ def test_a_text_is_cut_to_its_bounds_and_says_so(text: str, length: int, size: i
 
 
 @given(any_json)
-def test_whatever_airflow_has_becomes_json_that_says_the_same_twice(value: object) -> None:
+def test_any_airflow_value_becomes_stable_json(value: object) -> None:
     kept = storable(value)
     assert json.loads(json.dumps(kept, allow_nan=False, ensure_ascii=False).encode()) == kept
     assert storable(kept) == kept
 
 
-def test_nulls_in_objects_go_because_a_merge_patch_could_not_set_them() -> None:
+def test_nulls_in_objects_are_removed_because_a_merge_patch_can_not_set_them() -> None:
     assert storable({"a": None, "b": [None, {"c": None}]}) == {"b": [None, {}]}
 
 
@@ -70,6 +70,6 @@ def test_outputs_stay_small_and_say_what_is_left_out(outputs: dict[str, object],
     assert ("weights" in kept.values) != ("weights" in kept.omitted)
 
 
-def test_a_large_output_does_not_push_out_a_small_one() -> None:
+def test_a_large_output_does_not_displace_a_small_one() -> None:
     kept = bounded({"weights": "w" * 20_000, "score": 0.9, "nested": json.loads("[" * 40 + "]" * 40)})
     assert (dict(kept.values), kept.omitted) == ({"score": 0.9}, ("nested", "weights"))

@@ -1,4 +1,4 @@
-"""Tasks are set failed upstream first, or Airflow puts those downstream back to work."""
+"""Upstream tasks are set failed first, because Airflow would clear failed tasks downstream of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_mapped_instances_of_a_task_go_together() -> None:
     ]
 
 
-def test_what_the_dag_does_not_have_comes_last() -> None:
+def test_tasks_that_the_dag_does_not_have_come_last() -> None:
     assert upstream_first([("removed", -1), ("end", -1)], DIAMOND) == [[("end", -1)], [("removed", -1)]]
 
 
-def test_without_the_dag_all_is_one_group() -> None:
+def test_without_the_dag_all_tasks_are_one_group() -> None:
     assert upstream_first([("b", -1), ("a", -1)], {}) == [[("a", -1), ("b", -1)]]
 
 
-def test_a_dag_that_is_none_is_one_group() -> None:
+def test_a_cyclic_graph_is_one_group() -> None:
     assert upstream_first([("b", -1), ("a", -1)], {"a": ["b"], "b": ["a"]}) == [[("a", -1), ("b", -1)]]

@@ -1,4 +1,4 @@
-"""Runs that vanish: how many count as many, and when the absence of one counts."""
+"""Runs that vanish: how many count as many, and when the absence of a run counts."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_many_is_three_and_half_of_those_that_are_followed(missing: int, followe
 
 class TestOneThatIsMissing:
     @pytest.mark.parametrize("followed", [1, 2])
-    def test_counts_without_a_census_where_there_are_too_few_to_vanish(self, followed: int) -> None:
+    def test_counts_without_a_census_if_few_runs_are_followed(self, followed: int) -> None:
         runs = Runs(followed)
         runs.missed(runs.keys[0], 1)
         assert runs.counting == [runs.keys[0]]
         assert not runs.known.wants_census("prod")
 
-    def test_does_not_count_before_a_census_has_told_of_the_others(self) -> None:
+    def test_does_not_count_before_a_census(self) -> None:
         runs = Runs(5)
         runs.missed(runs.keys[0], 1)
         assert runs.counting == []
@@ -74,13 +74,13 @@ class TestOneThatIsMissing:
         assert runs.counting == [runs.keys[0]]
         assert not runs.known.wants_census("prod")
 
-    def test_does_not_count_by_a_census_that_listed_it(self) -> None:
+    def test_does_not_count_if_the_census_listed_it(self) -> None:
         runs = Runs(5)
         runs.census(1)
         runs.missed(runs.keys[0], 2)
         assert runs.counting == []
 
-    def test_does_not_count_while_others_that_were_not_listed_have_not_been_looked_up(self) -> None:
+    def test_does_not_count_until_all_unlisted_runs_were_looked_up(self) -> None:
         runs = Runs(6)
         gone, ended, third, *_ = runs.keys
         runs.census(1, gone, ended, third)
@@ -93,7 +93,7 @@ class TestOneThatIsMissing:
         assert runs.counting == [gone]
         assert runs.known.surveyed("prod")
 
-    def test_an_answer_to_an_earlier_request_than_the_census_finds_nothing(self) -> None:
+    def test_an_answer_from_before_the_census_does_not_count_as_found(self) -> None:
         runs = Runs(3)
         runs.census(5, *runs.keys)
         runs.found(runs.keys[0], 4)
@@ -108,7 +108,7 @@ class TestManyThatAreMissing:
             runs.missed(key, 2)
         return runs
 
-    def test_none_of_them_counts_and_how_many_is_told(self) -> None:
+    def test_none_of_them_counts_and_their_number_is_known(self) -> None:
         runs = self.vanished()
         assert runs.counting == []
         vanished = runs.known.vanished("prod")
@@ -116,7 +116,7 @@ class TestManyThatAreMissing:
         assert (vanished.missing, vanished.followed, vanished.since) == (4, 5, at(2))
         assert "4 of the 5 MLJobs" in reported("prod", vanished, "http://prod")
 
-    def test_of_one_team_among_several_were_deleted_by_that_team(self) -> None:
+    def test_of_one_namespace_among_several_count_as_deleted(self) -> None:
         runs = Runs(6)
         runs.found(("team-b", "job"), 0)
         runs.census(60, *runs.keys)
@@ -125,7 +125,7 @@ class TestManyThatAreMissing:
         assert not runs.known.have_vanished("prod")
         assert runs.counting == runs.keys
 
-    def test_of_several_teams_have_vanished(self) -> None:
+    def test_of_several_namespaces_have_vanished(self) -> None:
         runs = Runs(6)
         others = [("team-b", "job"), ("team-c", "job")]
         for other in others:
@@ -140,7 +140,7 @@ class TestManyThatAreMissing:
         runs = self.vanished()
         assert not runs.known.have_vanished("staging")
 
-    def test_go_on_being_many_until_the_last_one_is_found(self) -> None:
+    def test_count_as_vanished_until_the_last_one_is_found(self) -> None:
         runs = self.vanished()
         for key in runs.keys[:3]:
             runs.found(key, 3)
@@ -149,13 +149,13 @@ class TestManyThatAreMissing:
         runs.found(runs.keys[3], 3)
         assert not runs.known.have_vanished("prod")
 
-    def test_count_once_they_are_accepted_as_lost(self) -> None:
+    def test_count_once_their_loss_is_accepted(self) -> None:
         runs = self.vanished()
         assert runs.known.accept("prod") == 4
         assert runs.counting == runs.keys[:4]
         assert not runs.known.have_vanished("prod")
 
-    def test_what_is_missed_after_that_is_not_accepted(self) -> None:
+    def test_runs_missed_later_are_not_accepted(self) -> None:
         runs = self.vanished(missing=4, followed=8)
         runs.known.accept("prod")
         runs.census(3, *runs.keys)
@@ -164,14 +164,14 @@ class TestManyThatAreMissing:
         assert runs.counting == runs.keys[:4]
         assert runs.known.have_vanished("prod")
 
-    def test_one_that_was_accepted_and_is_found_again_is_as_any_other(self) -> None:
+    def test_an_accepted_run_that_is_found_again_is_followed_normally(self) -> None:
         runs = self.vanished()
         runs.known.accept("prod")
         runs.found(runs.keys[0], 3)
         runs.missed(runs.keys[0], 4)
         assert runs.keys[0] not in runs.counting
 
-    def test_those_submitted_before_a_time_that_was_set_are_lost(self) -> None:
+    def test_runs_submitted_before_the_accepted_time_are_lost(self) -> None:
         runs = Runs(4, prod=at(60))
         runs.census(1, *runs.keys)
         for key in runs.keys:
@@ -179,21 +179,21 @@ class TestManyThatAreMissing:
         assert runs.counting == runs.keys
         assert not runs.known.have_vanished("prod")
 
-    def test_those_submitted_after_that_time_are_not(self) -> None:
+    def test_runs_submitted_after_the_accepted_time_are_not_lost(self) -> None:
         runs = Runs(4, prod=T0)
         runs.census(1, *runs.keys)
         for key in runs.keys:
             runs.missed(key, 2)
         assert runs.counting == []
 
-    def test_a_process_that_is_told_so_waits_for_its_own_census(self) -> None:
+    def test_a_new_process_waits_for_its_own_census(self) -> None:
         runs = Runs(3)
         runs.known.hold("prod")
         assert runs.known.have_vanished("prod")
         runs.census(1)
         assert not runs.known.have_vanished("prod")
 
-    def test_changes_are_told_once(self) -> None:
+    def test_changes_are_reported_once(self) -> None:
         runs = self.vanished()
         assert runs.known.changes() == ["prod"]
         assert runs.known.changes() == []

@@ -1,4 +1,6 @@
-"""An event is a hint, REST is the verdict: what the observed run makes of either, and for how long."""
+"""An event is a hint, and only REST's answer counts: how the observed run treats both, and for how
+long.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def running(*, seconds: float = -50) -> ObservedRun:
 
 
 class TestRuns:
-    """Whether a run has begun, or ended."""
+    """Facts about a run: whether it has begun or ended."""
 
     @pytest.mark.parametrize("said", [SUCCESS, FAILED])
     @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ class TestRuns:
         assert fold(over, [heard(said, 5)]) == over
 
     @pytest.mark.parametrize(("said", "true"), [(SUCCESS, FAILED), (FAILED, SUCCESS), (SUCCESS, SUCCESS)])
-    def test_rest_says_how_it_ended(self, said: RunState, true: RunState) -> None:
+    def test_rest_decides_how_a_run_ended(self, said: RunState, true: RunState) -> None:
         observed_run = observe(fold(running(), [heard(said)]), answer(true, 0.1))
         assert observed_run.over
         assert (observed_run.run and observed_run.run.state, observed_run.heard, observed_run.denied) == (
@@ -91,7 +93,7 @@ class TestRuns:
             pytest.param(RUNNING, QUEUED, END_GRACE_S, False, id="a start that is denied"),
         ],
     )
-    def test_what_rest_denies_stands_for_a_while(
+    def test_a_denied_event_is_believed_for_a_while(
         self, said: RunState, true: RunState, asked: float, stands: bool
     ) -> None:
         before = observe(ObservedRun(), answer(true, -50))
@@ -102,28 +104,28 @@ class TestRuns:
         assert observed_run.run is not None
         assert observed_run.run.state is true
 
-    def test_an_end_that_was_denied_does_not_come_back(self) -> None:
+    def test_a_copy_of_a_denied_end_changes_nothing(self) -> None:
         observed_run = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
         again = replace(heard(SUCCESS), seen=at(60))
         assert fold(observed_run, [again]) == observed_run, "a copy, read later"
 
-    def test_a_later_end_does(self) -> None:
+    def test_a_later_end_counts_again(self) -> None:
         observed_run = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
         observed_run = fold(observed_run, [heard(SUCCESS, 90)])
         assert observed_run.heard_end is not None
         assert observe(observed_run, answer(SUCCESS, 91)).over
 
-    def test_what_was_said_before_the_run_was_cleared_says_nothing(self) -> None:
+    def test_an_event_from_before_the_run_was_cleared_changes_nothing(self) -> None:
         cleared = observe(running(), answer(QUEUED, 20, created=19))
         assert fold(cleared, [heard(SUCCESS, 10)]) == cleared
         before = fold(running(), [heard(SUCCESS, 10)])
         assert observe(before, answer(QUEUED, 20, created=19)).heard is None
 
     @given(st.permutations([heard(state, second) for state in (RUNNING, SUCCESS, FAILED) for second in (0, 3)]))
-    def test_events_in_any_sequence_say_the_same(self, events: list[RunFact]) -> None:
+    def test_the_order_of_events_does_not_matter(self, events: list[RunFact]) -> None:
         assert fold(running(), events).heard == heard(SUCCESS, 3)
 
-    def test_what_is_remembered_is_bounded(self) -> None:
+    def test_the_number_of_remembered_events_is_bounded(self) -> None:
         observed_run = running()
         for n in range(MAX_DENIED + 5):
             second = n * 2 * END_GRACE_S
@@ -132,7 +134,7 @@ class TestRuns:
 
 
 class TestTasks:
-    """What a task has come to."""
+    """Facts about a task instance."""
 
     @pytest.mark.parametrize(
         ("said", "asked", "shown"),
@@ -149,19 +151,19 @@ class TestTasks:
             ),
         ],
     )
-    def test_what_an_event_says_stands_for_a_while(self, said: dict, asked: float, shown: TaskState) -> None:
+    def test_an_event_is_believed_for_a_while(self, said: dict, asked: float, shown: TaskState) -> None:
         before = observe(ObservedRun(), answer(RUNNING, -50, rest("fit", TaskState.RUNNING, seconds=-50)))
         observed_run = fold(before, [event("fit", **said)])
         observed_run = observe(observed_run, answer(RUNNING, asked, rest("fit", TaskState.RUNNING, seconds=asked)))
         assert observed_run.tasks["fit", -1].state is shown
 
-    def test_what_was_denied_does_not_come_back(self) -> None:
+    def test_a_copy_of_a_denied_event_changes_nothing(self) -> None:
         forged = event("fit", TaskState.FAILED, try_number=99)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
         assert fold(observed_run, [replace(forged, seen=at(60))]) == observed_run
 
-    def test_what_a_denied_event_reported_goes_with_it(self) -> None:
+    def test_the_report_of_a_denied_event_is_removed(self) -> None:
         """It would stand against the true one's, of a lower try."""
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
         forged = replace(forged, progress=Report(99, at(0), progress=0.9), metrics=Report(99, at(0), metrics={"f": 1}))
@@ -170,7 +172,7 @@ class TestTasks:
         fact = observed_run.tasks["fit", -1]
         assert (fact.progress, fact.metrics, fact.failure) == (None, None, None)
 
-    def test_the_failure_of_a_try_that_goes_on_goes(self) -> None:
+    def test_the_failure_of_a_try_in_progress_is_removed(self) -> None:
         forged = event("fit", TaskState.FAILED, failure=Failure(1, at(0), "forged", "Forged"))
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
@@ -179,14 +181,16 @@ class TestTasks:
         assert fact.failure is not None
         assert fact.failure.message == "broken"
 
-    def test_a_task_that_is_not_there_goes_and_does_not_come_back(self) -> None:
+    def test_a_missing_task_is_removed_and_stays_removed(self) -> None:
         forged = event("invented", TaskState.SUCCESS)
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, complete=True))
         assert not observed_run.tasks
         assert fold(observed_run, [forged]).tasks == {}
 
     def test_the_next_event_of_a_task_counts_again(self) -> None:
-        """A worker that could not report the end of its task for a minute, and then goes on with another try."""
+        """A worker that could not report the end of its task for a minute, and then goes on with
+        another try.
+        """
         late = event("fit", TaskState.UP_FOR_RETRY)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [late]), answer(RUNNING, CONFIRMED_S, true))
@@ -205,14 +209,16 @@ class TestTasks:
             pytest.param(TaskState.SUCCESS, rest("fit", TaskState.RUNNING, seconds=4), True, id="an earlier state"),
         ],
     )
-    def test_what_rest_confirms(self, said: TaskState, asked: TaskFact, unconfirmed: bool) -> None:
+    def test_rest_confirms_events(self, said: TaskState, asked: TaskFact, unconfirmed: bool) -> None:
         observed_run = fold(running(), [event("fit", said)])
         assert observed_run.unconfirmed_since == at(0)
         observed_run = observe(observe(observed_run, answer(RUNNING, 4)), Snapshot(at(4), tasks=(asked,)))
         assert (observed_run.unconfirmed_since is not None) is unconfirmed
 
-    def test_the_other_producers_event_needs_no_confirmation_of_its_own(self) -> None:
-        """Both producers tell of each state, and the change feed may have confirmed it between them."""
+    def test_the_second_producers_event_needs_no_confirmation(self) -> None:
+        """Both producers tell of each state, and the change feed may have confirmed it between
+        them.
+        """
         observed_run = observe(
             fold(running(), [event("fit", TaskState.RUNNING)]), Snapshot(at(4), tasks=(rest("fit", TaskState.RUNNING),))
         )
@@ -221,7 +227,7 @@ class TestTasks:
         assert fold(observed_run, [event("fit", TaskState.SUCCESS, seconds=5)]).unconfirmed_since == at(5)
 
     @given(st.lists(task_events(), max_size=8, unique_by=lambda fact: fact.key), st.lists(task_events(), max_size=8))
-    def test_a_full_list_after_the_bound_is_what_is_shown(self, events: list[TaskFact], listed: list[TaskFact]) -> None:
+    def test_a_full_list_after_the_bound_is_shown(self, events: list[TaskFact], listed: list[TaskFact]) -> None:
         true = {
             fact.key: rest(fact.task_id, fact.state, map_index=fact.map_index, try_number=1, seconds=CONFIRMED_S)
             for fact in listed
@@ -238,7 +244,7 @@ class TestTasks:
 
 
 class TestAbsence:
-    """That Airflow has no such run."""
+    """Airflow's answer that it has no such run."""
 
     @pytest.mark.parametrize(
         ("looks", "arrives_by", "gone"),
@@ -251,12 +257,12 @@ class TestAbsence:
             pytest.param([0, 30, 33], 30, True, id="twice after it could arrive"),
         ],
     )
-    def test_it_has_to_be_said_twice(self, looks: list[float], arrives_by: float | None, gone: bool) -> None:
+    def test_absence_needs_two_answers(self, looks: list[float], arrives_by: float | None, gone: bool) -> None:
         observed_run = running()
         for second in looks:
             observed_run = missed(observed_run, at(second), at(arrives_by) if arrives_by is not None else None)
         assert observed_run.not_found is gone
 
-    def test_a_run_that_is_there_was_not_missed(self) -> None:
+    def test_a_run_that_is_found_again_is_not_missed(self) -> None:
         observed_run = observe(missed(running(), at(0), None), answer(RUNNING, 1))
         assert (observed_run.missed_at, missed(observed_run, at(4), None).not_found) == (None, False)

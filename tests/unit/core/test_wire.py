@@ -1,4 +1,4 @@
-"""Messages of either producer, and of neither."""
+"""Messages of both producers, and messages that can't be read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_our_events_are_read(word: str, state: TaskState) -> None:
     assert (fact.key, fact.try_number, fact.state, fact.certain) == (("fit", -1), 2, state, True)
 
 
-def test_a_report_carries_progress_and_metrics_of_its_try() -> None:
+def test_a_progress_event_has_progress_and_metrics_of_its_try() -> None:
     fact = fact_of({**OURS, "event": "task_instance.progress", "progress": 0.4, "metrics": {"loss": 0.1}})
     assert isinstance(fact, TaskFact)
     assert fact.progress is not None
@@ -91,7 +91,7 @@ def test_a_field_that_a_later_producer_adds_is_ignored() -> None:
     ],
     ids=["empty", "not text", "a list", "neither", "version", "event", "try", "naive time"],
 )
-def test_what_cannot_be_read_says_why(value: bytes, kind: str, says: str) -> None:
+def test_an_unreadable_message_has_a_reason(value: bytes, kind: str, says: str) -> None:
     with pytest.raises(Unreadable, match=says) as caught:
         read(value, EPOCH)
     assert caught.value.kind == kind
@@ -111,8 +111,8 @@ def test_what_cannot_be_read_says_why(value: bytes, kind: str, says: str) -> Non
     ],
     ids=lambda broken: next(iter(broken)),
 )
-def test_why_it_cannot_be_read_quotes_no_value(broken: dict) -> None:
-    """It goes into the log and into a header of the dead-letter topic."""
+def test_the_reason_of_an_unreadable_message_quotes_no_value(broken: dict) -> None:
+    """The reason is written to the log and to a header of the dead-letter topic."""
     with pytest.raises(Unreadable) as caught:
         fact_of({**OURS, "event": "task_instance.failed", **broken})
     assert "hunter2" not in str(caught.value)
@@ -173,7 +173,7 @@ ONLY_OURS: list[tuple[str, dict[str, object], str]] = [
         for field, value in change.items()
     ],
 )
-def test_what_is_out_of_bounds_is_unreadable(form: dict, field: str, value: object, says: str) -> None:
+def test_a_field_out_of_bounds_is_unreadable(form: dict, field: str, value: object, says: str) -> None:
     event = "task_instance.failed"
     assert read(json.dumps({**form, "event": event}).encode(), EPOCH).fact is not None, "readable but for that"
     with pytest.raises(Unreadable, match=says) as caught:
@@ -195,7 +195,7 @@ def test_what_is_out_of_bounds_is_unreadable(form: dict, field: str, value: obje
     ],
     ids=["large", "deep", "a number of 100,000 digits", "infinite", "UTF-16", "50,000 metrics", "a name of 900 KB"],
 )
-def test_a_message_that_is_made_to_cost_much_is_unreadable(value: bytes, kind: str) -> None:
+def test_an_expensive_message_is_unreadable(value: bytes, kind: str) -> None:
     with pytest.raises(Unreadable) as caught:
         read(value, EPOCH)
     assert caught.value.kind == kind
@@ -206,7 +206,7 @@ def test_a_message_that_is_made_to_cost_much_is_unreadable(value: bytes, kind: s
     ("form", "error"), [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)]
 )
 def test_the_text_of_an_error_is_cut_and_made_whole(form: dict, error: object) -> None:
-    """Python has halves of surrogate pairs in the names of files; that is no reason to lose the event."""
+    """Python has halves of surrogate pairs in file names. The event is read even so."""
     fact = fact_of({**form, "event": "task_instance.failed", "error": error})
     assert isinstance(fact, TaskFact)
     assert fact.failure is not None
