@@ -1,4 +1,4 @@
-"""An operator around the fakes: everything but kopf, Kafka and the network."""
+"""An operator with fakes around it: everything except kopf, Kafka and the network."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ KEY = ("team-a", "churn")
 
 
 class World:
-    """A cluster, an Airflow, and an operator between them that can be killed and started again.
+    """A cluster, an Airflow, and an operator between them that tests can kill and start again.
 
     Args:
-        jobs: The MLJobs of another cluster than one in memory; what users do there is not the world's affair then.
+        jobs: The MLJobs of a cluster outside memory, whose users act on their own. None: MLJobs in
+            memory.
     """
 
     has_own_airflow = True
@@ -67,7 +68,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """A new process: nothing is remembered."""
+        """Start a new operator process, which remembers nothing of the previous one."""
         own = (
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
@@ -108,7 +109,7 @@ class World:
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
-        """The reader of an Airflow's change feed."""
+        """The reader of the change feed of one Airflow."""
         return ChangeFeedReader(
             airflow, self.instances, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
         )
@@ -122,7 +123,7 @@ class World:
         return airflow
 
     def _log_in(self, login: Login, airflow: FakeAirflow | None = None) -> Any:
-        """As another user than the operator's own."""
+        """Log in as a user other than the operator's own."""
         assert login.user is not None
         assert login.password is not None
         locked = login.password.get_secret_value() != "right"
@@ -132,7 +133,10 @@ class World:
     async def add_instance(
         self, name: str, *, default: bool = False, at: str = "2026-01-01T00:00:00Z", **spec: Any
     ) -> FakeAirflow:
-        """An AirflowInstance that lets everybody in, unless ``access`` says otherwise, and its Airflow, looked at once."""
+        """Add an AirflowInstance with its Airflow and reconcile it once.
+
+        ``access`` defaults to a rule that admits every namespace.
+        """
         spec = {"access": [{}], **spec}
         url = f"http://{name}:8080"
         self.airflows[url] = airflow = FakeAirflow(self.clock)
@@ -144,7 +148,7 @@ class World:
         return airflow
 
     async def look_after(self, *names: str) -> None:
-        """A look at instances, and what follows from it."""
+        """Reconcile AirflowInstances once, and let MLJobs act on the result."""
         for name in names:
             await self.instances.look(name)
         await self.see_all()
@@ -155,7 +159,7 @@ class World:
         await self.see_all()
 
     async def restart(self) -> None:
-        """Kill the process and start another, which lists what is there."""
+        """Kill the process and start another, which lists the MLJobs that exist."""
         for worker in self.queue._workers.values():
             if worker.task:
                 worker.task.cancel()
@@ -170,7 +174,7 @@ class World:
         await self.settle()
 
     async def see_all(self) -> None:
-        """What the watch delivers."""
+        """Deliver each MLJob as the watch does."""
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
         for name, labels in self.instance_objects.labels.items():
@@ -190,55 +194,55 @@ class World:
         await self.see_all()
 
     async def tell(self, *facts: TaskFact | RunFact, run_id: str | None = None, dag_id: str = "train") -> None:
-        """Events from Kafka."""
+        """Deliver events from Kafka."""
         run = RunKey(SETTINGS_AIRFLOW, dag_id, run_id or self.airflow.only_run(dag_id).run_id)
         for fact in facts:
             self.queue.tell(KEY, {run}, fact, lambda: self.done.append(1))
         await self.settle()
 
     async def look(self) -> None:
-        """A pass over the change feed."""
+        """Read the change feed once."""
         await self.resync.pass_once()
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Time passes, and what was to be done then is done."""
+        """Advance the clock and run every step that is due by then."""
         self.clock.tick(seconds)
         self.queue.wake_all()
         await self.settle()
 
     async def settle(self) -> None:
-        """Until every step has ended."""
+        """Wait until every worker's step has ended."""
         await self.queue.idle()
 
     @property
     def status(self) -> MLJobStatus:
-        """As stored."""
+        """The status as stored."""
         return MLJobStatus.model_validate(self.jobs.objects[KEY].get("status", {}))
 
     @property
     def exists(self) -> bool:
-        """Whether the MLJob is there."""
+        """Whether the MLJob exists."""
         return KEY in self.jobs.objects
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether our finalizer is on it."""
+        """Whether the MLJob has the operator's finalizer."""
         return bool(self.jobs.objects[KEY]["metadata"].get("finalizers"))
 
     def condition(self, kind: str) -> str | None:
-        """A condition's status."""
+        """The status of a condition."""
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property
     def told(self) -> list[str]:
-        """Reasons of the Events so far."""
+        """The reasons of all Events so far."""
         return [notice.reason for _, notice in self.jobs.kube_events]
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A fresh one."""
+    """A new world."""
     world = World()
     yield world
     await world.queue.close()

@@ -1,4 +1,4 @@
-"""cancel and deletion end a backfill in Airflow, with its runs in progress."""
+"""Cancelling or deleting a backfill's MLJob ends the backfill and its active runs in Airflow."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .backfills import apply, begin, counts, end, runs
 
 
 class TestEnding:
-    """cancel and delete end the runs in progress as well."""
+    """spec.cancel and deletion also end the backfill's active runs."""
 
-    async def test_cancelled_no_run_goes_on(self, world: World) -> None:
+    async def test_cancelling_a_backfill_ends_all_its_runs(self, world: World) -> None:
         await apply(world)
         first, second, *_ = runs(world)
         await begin(world, first, second)
@@ -25,7 +25,7 @@ class TestEnding:
         assert world.airflow.backfills.made[1].completed is not None
         assert "trigger_cancellation" not in world.airflow.calls
 
-    async def test_deletion_waits_until_the_runs_are_over(self, world: World) -> None:
+    async def test_deletion_waits_until_the_runs_have_ended(self, world: World) -> None:
         await apply(world)
         await begin(world, runs(world)[0])
         world.airflow.down = True
@@ -36,7 +36,9 @@ class TestEnding:
         assert not world.exists
         assert {run.state for run in runs(world)} == {RunState.FAILED}
 
-    async def test_with_airflow_away_deletion_is_let_through_in_time(self, world: World) -> None:
+    async def test_deletion_proceeds_after_the_cancellation_timeout_if_airflow_is_unreachable(
+        self, world: World
+    ) -> None:
         await apply(world, cancellation={"timeoutSeconds": 60})
         world.airflow.down = True
         await world.delete()
@@ -44,7 +46,7 @@ class TestEnding:
         assert not world.exists
         assert "CancellationAbandoned" in world.told
 
-    async def test_a_creation_without_an_answer_is_found_and_cancelled(self, world: World) -> None:
+    async def test_backfill_whose_creation_was_not_answered_is_found_and_cancelled(self, world: World) -> None:
         world.airflow.backfills.lose_answers = 1
         await apply(world)
         await world.delete()
@@ -52,7 +54,7 @@ class TestEnding:
         assert not world.exists
         assert {run.state for run in runs(world)} == {RunState.FAILED}
 
-    async def test_retained_it_goes_on_without_its_mljob(self, world: World) -> None:
+    async def test_retained_backfill_continues_after_its_mljob_is_deleted(self, world: World) -> None:
         await apply(world, deletionPolicy="Retain")
         await begin(world, runs(world)[0])
         await world.delete()

@@ -1,4 +1,6 @@
-"""Making a backfill in Airflow: of what, when, and only once."""
+"""Creating a backfill in Airflow: its range and conf, when the operator creates it, and that it
+does so only once.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from .backfills import DAYS, FIRST, RANGE, apply, counts, end, made, runs, someo
 
 
 class TestCreating:
-    """One backfill for each attempt, whatever crashes."""
+    """Each attempt creates exactly one backfill, even if the operator crashes."""
 
-    async def test_it_makes_the_runs_of_its_range_with_its_conf(self, world: World) -> None:
+    async def test_backfill_creates_the_runs_of_its_range_with_its_conf(self, world: World) -> None:
         await apply(
             world,
             conf={"model": "churn"},
@@ -39,14 +41,14 @@ class TestCreating:
             "Submitted backfill 1 of DAG days: http://airflow/dags/days/backfills"
         ]
 
-    async def test_it_is_announced_before_it_is_made(self, world: World) -> None:
+    async def test_attempt_is_stored_in_the_status_before_the_backfill_is_created(self, world: World) -> None:
         world.airflow.down = True
         await apply(world)
         assert (world.status.reason, world.status.attempts) == ("AirflowUnavailable", 1)
         assert world.status.dag_run_id is not None
         assert world.has_finalizer
 
-    async def test_a_restart_makes_no_other_one(self, world: World) -> None:
+    async def test_restart_does_not_create_a_second_backfill(self, world: World) -> None:
         await apply(world)
         await world.restart()
         await world.look()
@@ -55,7 +57,7 @@ class TestCreating:
         assert counts(world) == BackfillRuns(total=4, queued=4)
 
     @pytest.mark.parametrize("asked", ["backfill_runs", "backfill_range"])
-    async def test_one_whose_runs_could_not_be_read_is_not_left_behind(self, world: World, asked: str) -> None:
+    async def test_backfill_whose_runs_could_not_be_read_is_adopted(self, world: World, asked: str) -> None:
         world.airflow.down_for[asked] = 1
         world.jobs.create("churn", {"dagId": DAYS, "type": "Backfill", "backfill": RANGE, "runPolicy": "OnChange"})
         await world.see_all()
@@ -68,7 +70,9 @@ class TestCreating:
         assert (second.end.day, counts(world).total, counts(world).not_created) == (5, 1, 4)
 
     @pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])
-    async def test_one_whose_answer_was_lost_is_found(self, world: World, restarted: bool) -> None:
+    async def test_backfill_is_found_when_the_response_to_its_creation_was_lost(
+        self, world: World, restarted: bool
+    ) -> None:
         world.airflow.backfills.lose_answers = 1
         await apply(world)
         if restarted:
@@ -77,7 +81,7 @@ class TestCreating:
         assert (made(world), world.status.phase) == (1, Phase.QUEUED)
         assert world.airflow.calls.count("create_backfill") == 1
 
-    async def test_one_that_may_be_on_its_way_is_waited_for_after_a_restart(self, world: World) -> None:
+    async def test_restarted_operator_waits_for_a_creation_that_may_still_take_effect(self, world: World) -> None:
         world.airflow.down = True
         await apply(world)
         world.airflow.down = False
@@ -89,7 +93,7 @@ class TestCreating:
         await world.later(3)
         assert made(world) == 1
 
-    async def test_a_restart_between_creation_and_status_adopts_it(self, world: World) -> None:
+    async def test_restart_between_creation_and_status_write_adopts_the_backfill(self, world: World) -> None:
         await apply(world)
         body = world.jobs.objects[KEY]
         for name in ("submitTime", "backfill", "progress", "percent", "dagRunState"):
@@ -97,7 +101,7 @@ class TestCreating:
         await world.restart()
         assert (made(world), world.status.phase) == (1, Phase.QUEUED)
 
-    async def test_another_ones_backfill_is_waited_for(self, world: World) -> None:
+    async def test_mljob_waits_until_another_backfill_of_the_dag_has_ended(self, world: World) -> None:
         other = someone_elses(world)
         await apply(world, backfill={"reprocessBehavior": "Completed"})
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "BackfillActive")
@@ -110,12 +114,12 @@ class TestCreating:
         await world.later(10)
         assert (made(world), world.status.phase, counts(world).total) == (2, Phase.QUEUED, 4)
 
-    async def test_a_dag_without_a_schedule_is_refused(self, world: World) -> None:
+    async def test_dag_without_a_schedule_is_refused(self, world: World) -> None:
         await world.apply(type="Backfill", backfill=RANGE)
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")
         assert "non-periodic schedule" in (world.status.message or "")
 
-    async def test_a_conf_that_does_not_fit_is_refused_before_it_is_sent(self, world: World) -> None:
+    async def test_invalid_conf_is_refused_before_it_is_sent_to_airflow(self, world: World) -> None:
         world.airflow.dag_params[DAYS] = {"rows": {"value": 1, "schema": {"type": "integer"}}}
         await apply(world, conf={"rows": "many"})
         assert world.status.reason == "ValidationFailed"

@@ -1,4 +1,6 @@
-"""A backfill's runs in the status: how many are done, which have failed, and how it ends."""
+"""A backfill's runs in the status: how many have ended, which have failed, and how the backfill
+ends.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ from .backfills import DAYS, FIRST, apply, begin, counts, end, made, of, runs, s
 
 
 class TestFollowing:
-    """Runs done of all."""
+    """The status counts the runs that have ended out of all runs."""
 
-    async def test_it_runs_until_all_have_ended(self, world: World) -> None:
+    async def test_mljob_is_running_until_all_runs_have_ended(self, world: World) -> None:
         await apply(world)
         first, second, *rest = runs(world)
         await begin(world, first, second)
@@ -39,7 +41,7 @@ class TestFollowing:
         assert not world.has_finalizer, "a finished one can be deleted without us"
         assert world.told == ["Submitted", "Running", "Succeeded"]
 
-    async def test_failed_runs_are_named(self, world: World) -> None:
+    async def test_status_names_the_failed_runs(self, world: World) -> None:
         await apply(world)
         first, second, third, last = runs(world)
         await begin(world, first, second, third, last)
@@ -59,7 +61,7 @@ class TestFollowing:
             for day in (2, 4)
         ]
 
-    async def test_runs_that_were_there_are_counted_apart(self, world: World) -> None:
+    async def test_runs_that_existed_before_the_backfill_are_counted_separately(self, world: World) -> None:
         other = someone_elses(world, days=2)
         await end(world, RunState.SUCCESS, *runs(world, other))
         world.airflow.backfills.close(other)
@@ -70,7 +72,7 @@ class TestFollowing:
             "All 2 runs succeeded; 2 runs of the range existed already (reprocessBehavior)."
         )
 
-    async def test_with_nothing_to_run_it_has_succeeded(self, world: World) -> None:
+    async def test_backfill_without_runs_succeeds(self, world: World) -> None:
         other = someone_elses(world, days=4)
         await end(world, RunState.SUCCESS, *runs(world, other))
         world.airflow.backfills.close(other)
@@ -81,7 +83,7 @@ class TestFollowing:
         await world.look()
         assert (world.status.phase, world.status.progress, world.status.percent) == (Phase.SUCCEEDED, "0/0", 100)
 
-    async def test_one_that_broke_while_it_was_made_has_failed(self, world: World) -> None:
+    async def test_backfill_that_airflow_created_only_in_part_fails(self, world: World) -> None:
         await apply(world)
         for run in runs(world):
             del world.airflow.runs[DAYS, run.run_id]
@@ -90,7 +92,7 @@ class TestFollowing:
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackfillEmpty")
 
-    async def test_an_event_of_a_run_is_in_the_status_at_once(self, world: World) -> None:
+    async def test_event_of_a_run_updates_the_status_at_once(self, world: World) -> None:
         await apply(world)
         first = runs(world)[0]
         calls = len(world.airflow.calls)
@@ -109,14 +111,14 @@ class TestFollowing:
         assert len(world.airflow.calls) == calls, "an event costs no request of its own"
         assert world.queue.wanted(SETTINGS_AIRFLOW).is_set(), "what follows may come without an event"
 
-    async def test_other_runs_of_the_dag_are_not_its(self, world: World) -> None:
+    async def test_other_runs_of_the_dag_are_not_counted(self, world: World) -> None:
         await apply(world)
         fact = RunFact(RunState.FAILED, StatusSource.KAFKA, world.clock(), world.clock())
         for dag_id, run_id in ((DAYS, "scheduled__2025-12-31T00:00:00+00:00"), ("train", runs(world)[0].run_id)):
             assert not world.queue.tell_backfill([RunKey(SETTINGS_AIRFLOW, dag_id, run_id)], fact, lambda: None)
         assert counts(world).failed == 0
 
-    async def test_requests_do_not_grow_with_the_runs(self, world: World) -> None:
+    async def test_number_of_requests_is_independent_of_the_number_of_runs(self, world: World) -> None:
         asked = {}
         for days in (2, 90):
             world.__init__()  # type: ignore[misc]
@@ -137,7 +139,7 @@ class TestFollowing:
             asked[days] = world.airflow.calls[before:]
         assert asked[2] == asked[90]
 
-    async def test_a_restart_in_mid_run_goes_on(self, world: World) -> None:
+    async def test_restarted_operator_continues_to_follow_the_backfill(self, world: World) -> None:
         await apply(world)
         first, *rest = runs(world)
         await begin(world, first)
@@ -146,7 +148,7 @@ class TestFollowing:
         await end(world, RunState.SUCCESS, first, *rest)
         assert world.status.phase is Phase.SUCCEEDED
 
-    async def test_one_that_airflow_has_forgotten_has_failed(self, world: World) -> None:
+    async def test_backfill_that_no_longer_exists_in_airflow_fails(self, world: World) -> None:
         await apply(world)
         world.airflow.backfills.made.clear()
         world.clock.tick(61)
@@ -155,13 +157,13 @@ class TestFollowing:
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
         assert "The backfill was deleted" in (world.status.message or "")
 
-    async def test_one_of_a_paused_dag_says_what_it_waits_for(self, world: World) -> None:
+    async def test_status_says_that_the_dag_is_paused(self, world: World) -> None:
         world.airflow.paused.add(DAYS)
         await apply(world)
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.QUEUED, "DagPaused")
 
-    async def test_runs_that_airflow_takes_long_to_make_are_found(self, world: World) -> None:
+    async def test_runs_that_airflow_creates_late_are_found(self, world: World) -> None:
         await apply(world)
         kept = {key: world.airflow.runs.pop(key) for key in list(world.airflow.runs)}
         await world.restart()
@@ -175,10 +177,12 @@ class TestFollowing:
 
 
 class TestHostileEvents:
-    """Events of its runs that aren't true."""
+    """Events that report false states of the backfill's runs."""
 
     @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
-    async def test_they_end_no_backfill_and_are_shown_for_a_while(self, world: World, state: RunState) -> None:
+    async def test_false_ends_are_shown_for_a_while_and_do_not_end_the_backfill(
+        self, world: World, state: RunState
+    ) -> None:
         await apply(world, backoffLimit=1)
         await begin(world, *runs(world))
         before = world.status
@@ -196,7 +200,7 @@ class TestHostileEvents:
         await end(world, RunState.SUCCESS, *runs(world))
         assert world.status.phase is Phase.SUCCEEDED
 
-    async def test_one_that_is_not_true_is_asked_for_once(self, world: World) -> None:
+    async def test_false_end_is_checked_in_airflow_once(self, world: World) -> None:
         await apply(world)
         await begin(world, *runs(world))
         forged = RunFact(RunState.SUCCESS, StatusSource.KAFKA, world.clock(), world.clock())
@@ -209,7 +213,7 @@ class TestHostileEvents:
         assert world.status.progress == "0/4"
         assert world.airflow.calls[calls:].count("backfill_runs") == 1
 
-    async def test_a_run_in_another_dag_with_the_same_marker_is_none_of_its(self, world: World) -> None:
+    async def test_run_of_another_dag_with_the_same_marker_is_not_counted(self, world: World) -> None:
         await apply(world)
         await begin(world, *runs(world))
         before = world.status

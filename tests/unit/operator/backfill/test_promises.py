@@ -1,7 +1,8 @@
-"""The operator's promises of MLJobs that are backfills, searched for a way to break them: Hypothesis plays all others in virtual time
-(:mod:`tests.simulation.machine`).
+"""Searches for a violation of the operator's promises for MLJobs of type Backfill. Hypothesis plays
+the user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 
-Two MLJobs want backfills of one DAG, of which Airflow allows one at a time, and of ranges that have dates in common.
+Two MLJobs want backfills of the same DAG with overlapping ranges. Airflow allows one backfill of a
+DAG at a time.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SPECS = st.tuples(ranges, st.lists(EDITS, max_size=2)).map(
 
 
 class BackfillPromises(Machine):
-    """A world of backfills."""
+    """A world whose MLJobs are backfills."""
 
     specs = SPECS
     edits = EDITS
@@ -57,7 +58,7 @@ class BackfillPromises(Machine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, seconds=whiles, down=st.booleans(), then=whiles)
     def suspend_for_a_while(self, key: Key, seconds: float, down: bool, then: float) -> None:
-        """Airflow may give no answer when the MLJob is to go on."""
+        """Suspend a backfill and resume it. Airflow may be unreachable when the MLJob is resumed."""
         self.edit(key, {"suspend": True}, seconds)
         if down:
             self.world.network.down.add("airflow")
@@ -68,17 +69,17 @@ class BackfillPromises(Machine):
     @precondition(lambda self: self.world.airflow.backfills.made)
     @rule(then=moments)
     def the_scheduler_closes_backfills(self, then: float) -> None:
-        """Those of which no run is left."""
+        """Close the backfills that have no active run left."""
         self.world.airflow.backfills.close_ended()
         self._then("the_scheduler_closes_backfills", then)
 
     @rule(then=moments)
     def pause_or_unpause(self, then: float) -> None:
-        """Somebody pauses the DAG, or unpauses it."""
+        """Toggle whether the DAG is paused."""
         self.world.airflow.paused ^= {"days"}
         self._then("pause_or_unpause", then)
 
 
-def test_the_promises_hold() -> None:
-    """Whatever happens."""
+def test_promises_hold() -> None:
+    """No sequence of actions breaks a promise."""
     hold(BackfillPromises)

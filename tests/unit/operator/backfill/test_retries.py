@@ -1,4 +1,4 @@
-"""A retry of a backfill makes another one, of the runs that have failed."""
+"""A retry of a backfill creates another backfill with the runs that have failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .backfills import DAYS, apply, begin, counts, end, made, of, runs
 
 
 class TestRetrying:
-    """A retry runs again what failed."""
+    """A retry runs only the failed runs again."""
 
     async def failed(self, world: World, **spec: Any) -> None:
         await apply(world, backoffLimit=2, **spec)
@@ -25,7 +25,7 @@ class TestRetrying:
         await end(world, RunState.FAILED, second)
         await end(world, RunState.SUCCESS, first, *rest)
 
-    async def test_the_failed_runs_run_again_and_the_others_count(self, world: World) -> None:
+    async def test_retry_runs_the_failed_runs_again_and_counts_the_others(self, world: World) -> None:
         await self.failed(world, conf={"model": "churn"}, backfill={"maxActiveRuns": 2})
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "RetryBackoff")
         assert "2025-12-02" in (world.status.message or "")
@@ -46,7 +46,7 @@ class TestRetrying:
             (Phase.FAILED, "BackfillRunsFailed", "4/4")
         ]
 
-    async def test_airflow_closes_the_last_one_late(self, world: World) -> None:
+    async def test_retry_waits_until_airflow_has_closed_the_previous_backfill(self, world: World) -> None:
         await self.failed(world)
         await world.later(10)
         assert world.status.reason == "BackfillActive"
@@ -54,7 +54,7 @@ class TestRetrying:
         await world.later(10)
         assert (made(world), world.status.phase) == (2, Phase.QUEUED)
 
-    async def test_an_answer_that_was_lost_makes_no_other_one(self, world: World) -> None:
+    async def test_lost_response_does_not_create_a_second_backfill(self, world: World) -> None:
         await self.failed(world)
         world.airflow.backfills.close(1)
         world.airflow.backfills.lose_answers = 1
@@ -63,7 +63,7 @@ class TestRetrying:
         await world.later(5)
         assert (made(world), world.status.phase, world.status.attempts) == (2, Phase.QUEUED, 2)
 
-    async def test_a_late_event_of_the_failure_is_not_another_one(self, world: World) -> None:
+    async def test_late_event_of_a_failure_is_not_counted_as_another_failure(self, world: World) -> None:
         await self.failed(world)
         failed_at = world.clock() - timedelta(seconds=2)
         world.airflow.backfills.close(1)
@@ -73,7 +73,7 @@ class TestRetrying:
         await world.settle()
         assert (world.status.phase, counts(world).failed) == (Phase.QUEUED, 0)
 
-    async def test_the_last_failure_fails_it(self, world: World) -> None:
+    async def test_mljob_fails_when_no_attempt_is_left(self, world: World) -> None:
         await self.failed(world)
         for attempt in (2, 3):
             world.airflow.backfills.close(attempt - 1)

@@ -1,4 +1,4 @@
-"""What another range does, and creating the same backfill again, with each runPolicy."""
+"""What a changed range or a re-created MLJob does to a backfill under each runPolicy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .backfills import RANGE, apply, begin, counts, end, made, runs
 
 
 class TestRunPolicy:
-    """What a change of the spec does."""
+    """What a change of the spec does under each runPolicy."""
 
-    async def test_another_range_is_another_backfill(self, world: World) -> None:
+    async def test_on_change_a_changed_range_creates_another_backfill(self, world: World) -> None:
         await apply(world, runPolicy="OnChange")
         await begin(world, runs(world)[0])
         await edit(world, backfill=RANGE | {"to": "2025-12-06T00:00:00Z", "reprocessBehavior": "Failed"})
@@ -22,13 +22,13 @@ class TestRunPolicy:
         assert counts(world).total == 6
         assert [run for run in world.airflow.runs.values() if run.state is RunState.RUNNING] == []
 
-    async def test_once_another_range_is_refused(self, world: World) -> None:
+    async def test_once_refuses_a_changed_range(self, world: World) -> None:
         await apply(world)
         await edit(world, backfill=RANGE | {"to": "2025-12-06T00:00:00Z"})
         assert world.condition("SpecApplied") == "False"
         assert made(world) == 1
 
-    async def test_once_per_spec_takes_over_what_there_is(self, world: World) -> None:
+    async def test_once_per_spec_takes_over_the_existing_backfill(self, world: World) -> None:
         await apply(world, runPolicy="OncePerSpec", ttlSecondsAfterFinished=5)
         await end(world, RunState.SUCCESS, *runs(world))
         await world.later(6)

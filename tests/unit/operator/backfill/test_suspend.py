@@ -1,4 +1,4 @@
-"""A backfill that is suspended is paused in Airflow, and goes on where it was."""
+"""Suspending a backfill pauses it in Airflow; resuming continues it where it stopped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .backfills import apply, begin, end, made, runs
 
 
 class TestSuspending:
-    """Paused, not cancelled."""
+    """A suspended backfill is paused, not cancelled."""
 
-    async def test_created_suspended_nothing_is_made(self, world: World) -> None:
+    async def test_mljob_created_suspended_creates_no_backfill(self, world: World) -> None:
         await apply(world, suspend=True)
         assert (world.status.phase, made(world), world.has_finalizer) == (Phase.SUSPENDED, 0, False)
         await edit(world, suspend=False)
         assert (world.status.phase, made(world)) == (Phase.QUEUED, 1)
 
-    async def test_it_is_paused_and_goes_on_where_it_was(self, world: World) -> None:
+    async def test_suspending_pauses_the_backfill_and_resuming_continues_it(self, world: World) -> None:
         await apply(world, activeDeadlineSeconds=100)
         first, *rest = runs(world)
         await begin(world, first)
@@ -40,7 +40,7 @@ class TestSuspending:
         assert (world.status.phase, made(world)) == (Phase.SUCCEEDED, 1)
         assert [world.told.count(reason) for reason in ("Suspended", "Resumed", "Submitted")] == [1, 1, 1]
 
-    async def test_a_restart_while_it_is_suspended_keeps_it_so(self, world: World) -> None:
+    async def test_restart_keeps_the_backfill_suspended(self, world: World) -> None:
         await apply(world)
         await edit(world, suspend=True)
         await world.restart()
@@ -50,7 +50,7 @@ class TestSuspending:
         assert not world.airflow.backfills.made[1].paused
         assert world.status.phase is Phase.QUEUED
 
-    async def test_it_stays_suspended_until_airflow_has_let_it_go_on(self, world: World) -> None:
+    async def test_mljob_stays_suspended_until_airflow_has_unpaused_the_backfill(self, world: World) -> None:
         await apply(world)
         await begin(world, runs(world)[0])
         await edit(world, suspend=True)
@@ -65,7 +65,7 @@ class TestSuspending:
         assert (world.status.phase, world.condition("Suspended")) == (Phase.RUNNING, "False")
         assert [world.told.count(reason) for reason in ("Suspended", "Resumed")] == [1, 1]
 
-    async def test_it_is_suspended_once_airflow_has_paused_it(self, world: World) -> None:
+    async def test_mljob_is_suspended_once_airflow_has_paused_the_backfill(self, world: World) -> None:
         await apply(world)
         await begin(world, runs(world)[0])
         world.airflow.down_for["pause_backfill"] = 1
@@ -78,7 +78,7 @@ class TestSuspending:
         assert (world.status.phase, world.condition("Suspended")) == (Phase.SUSPENDED, "True")
         assert world.told.count("Suspended") == 1
 
-    async def test_a_deadline_counts_until_airflow_has_paused_it(self, world: World) -> None:
+    async def test_deadline_runs_until_airflow_has_paused_the_backfill(self, world: World) -> None:
         await apply(world, activeDeadlineSeconds=100)
         await begin(world, runs(world)[0])
         world.airflow.down_for["pause_backfill"] = 100
@@ -87,7 +87,7 @@ class TestSuspending:
         await world.later(5)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
 
-    async def test_another_edit_does_not_unsay_that_it_is_suspended(self, world: World) -> None:
+    async def test_another_edit_keeps_the_suspended_phase(self, world: World) -> None:
         await apply(world)
         await edit(world, suspend=True)
         world.airflow.down = True
@@ -95,7 +95,7 @@ class TestSuspending:
         assert (world.status.reason, world.condition("Suspended")) == ("Suspended", "True")
         assert world.told.count("Suspended") == 1
 
-    async def test_resumed_before_airflow_has_answered_it_is_not_left_paused(self, world: World) -> None:
+    async def test_backfill_resumed_before_airflow_answered_is_not_left_paused(self, world: World) -> None:
         await apply(world)
         await begin(world, runs(world)[0])
         world.airflow.down_for["pause_backfill"] = 1
@@ -107,14 +107,14 @@ class TestSuspending:
         assert not world.airflow.backfills.made[1].paused
         assert world.status.phase is Phase.RUNNING
 
-    async def test_it_ends_while_it_is_suspended(self, world: World) -> None:
+    async def test_backfill_can_succeed_while_it_is_suspended(self, world: World) -> None:
         await apply(world)
         await begin(world, *runs(world))
         await edit(world, suspend=True)
         await end(world, RunState.SUCCESS, *runs(world))
         assert world.status.phase is Phase.SUCCEEDED
 
-    async def test_suspended_before_its_creation_was_answered_it_is_paused(self, world: World) -> None:
+    async def test_backfill_suspended_before_its_creation_was_answered_is_paused(self, world: World) -> None:
         world.airflow.backfills.lose_answers = 1
         await apply(world)
         await edit(world, suspend=True)
@@ -122,7 +122,7 @@ class TestSuspending:
         assert world.airflow.backfills.made[1].paused
         assert (world.status.phase, made(world)) == (Phase.SUSPENDED, 1)
 
-    async def test_paused_in_airflow_it_stays_paused_and_says_so(self, world: World) -> None:
+    async def test_backfill_paused_in_airflow_stays_paused_and_the_status_says_so(self, world: World) -> None:
         await apply(world)
         await begin(world, runs(world)[0])
         world.airflow.backfills.set(1, paused=True)
@@ -131,7 +131,7 @@ class TestSuspending:
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "BackfillPaused")
         assert "pause_backfill" not in world.airflow.calls
 
-    async def test_suspended_it_can_be_deleted(self, world: World) -> None:
+    async def test_suspended_backfill_can_be_deleted(self, world: World) -> None:
         await apply(world)
         await edit(world, suspend=True)
         await world.delete()

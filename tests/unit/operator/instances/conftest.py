@@ -47,7 +47,7 @@ class Platform(World):
         return self.status.phase, self.status.reason
 
     async def end(self, airflow: FakeAirflow, state: RunState = RunState.SUCCESS) -> None:
-        """The one run that is not over ends, and the change feed tells."""
+        """End the only active run and read the change feed."""
         (run,) = [run for run in airflow.runs.values() if run.state in (RunState.QUEUED, RunState.RUNNING)]
         for task_id, _ in list(run.tasks):
             airflow.set_task(run, task_id, TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)

@@ -1,4 +1,4 @@
-"""Which namespaces may run which DAGs in an Airflow."""
+"""Access rules say which namespaces may run which DAGs in an Airflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RULES = [
 ]
 
 
-async def test_without_a_rule_it_is_refused_until_the_namespace_has_the_label(world: Platform) -> None:
+async def test_mljob_is_refused_until_its_namespace_has_the_label_of_a_rule(world: Platform) -> None:
     world.instance_objects.edit("prod", {"access": RULES})
     await world.see_all()
     await world.run_in("prod")
@@ -29,7 +29,7 @@ async def test_without_a_rule_it_is_refused_until_the_namespace_has_the_label(wo
     assert world.condition("Stalled") == "False"
 
 
-async def test_a_rule_that_is_added_lets_it_through(world: Platform) -> None:
+async def test_added_rule_admits_a_waiting_mljob(world: Platform) -> None:
     world.instance_objects.edit("prod", {"access": RULES})
     await world.see_all()
     await world.run_in("prod")
@@ -38,7 +38,7 @@ async def test_a_rule_that_is_added_lets_it_through(world: Platform) -> None:
     assert world.status.phase is Phase.QUEUED
 
 
-async def test_another_dag_lets_it_through(world: Platform) -> None:
+async def test_mljob_is_admitted_when_it_names_an_allowed_dag(world: Platform) -> None:
     world.instance_objects.labels["team-a"]["tier"] = "silver"
     world.instance_objects.edit("prod", {"access": RULES})
     world.prod.dags["predict"] = ("score",)
@@ -49,7 +49,7 @@ async def test_another_dag_lets_it_through(world: Platform) -> None:
     assert world.prod.only_run("predict")
 
 
-async def test_a_rule_that_goes_does_not_end_a_run_and_refuses_its_retry(world: Platform) -> None:
+async def test_removed_rule_keeps_the_active_run_and_refuses_its_retry(world: Platform) -> None:
     await world.run_in("prod", backoffLimit=1)
     world.instance_objects.edit("prod", {"access": RULES})
     await world.see_all()
@@ -59,7 +59,7 @@ async def test_a_rule_that_goes_does_not_end_a_run_and_refuses_its_retry(world: 
     assert world.says == (Phase.PENDING, "ValidationFailed")
 
 
-async def test_a_namespace_that_is_not_known_yet_is_not_refused(world: Platform) -> None:
+async def test_namespace_that_is_not_known_yet_is_not_refused(world: Platform) -> None:
     world.instance_objects.edit("prod", {"access": [{"namespaceSelector": {"matchLabels": {"tier": "gold"}}}]})
     await world.see_all()
     world.jobs.create("early", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="new")
@@ -70,7 +70,7 @@ async def test_a_namespace_that_is_not_known_yet_is_not_refused(world: Platform)
     assert world.jobs.objects["new", "early"]["status"]["phase"] == "Queued"
 
 
-async def test_a_misspelt_dag_is_told_which_one_may_be_meant_of_those_that_it_may_run(world: Platform) -> None:
+async def test_misspelt_dag_id_suggests_only_dags_that_the_namespace_may_run(world: Platform) -> None:
     world.prod.dags |= {"train_digits": ("fit",), "train_digit_x": ("fit",)}
     world.instance_objects.edit("prod", {"access": [{"dags": ["train_digit", "train_digits"]}]})
     await world.see_all()

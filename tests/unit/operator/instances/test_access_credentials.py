@@ -1,4 +1,6 @@
-"""Access rules with credentials of their own: Airflow sees the team, and a team's wrong credentials are that team's trouble."""
+"""Access rules with their own credentials. Airflow sees the team's user, and wrong credentials
+affect only that team.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def calls(world: World, user: str = "user-a") -> set[str]:
     return set(world.users[user].calls) if user in world.users else set()
 
 
-async def test_runs_are_submitted_followed_and_cancelled_with_the_rules_credentials(world: Platform) -> None:
+async def test_runs_are_submitted_followed_and_cancelled_with_the_credentials_of_the_rule(world: Platform) -> None:
     await set_up(world, OF_TEAM_A, EVERYBODY)
     await world.run_in("prod", cancellation={"strategy": "Api"})
     assert "submit" in calls(world)
@@ -46,8 +48,8 @@ async def test_runs_are_submitted_followed_and_cancelled_with_the_rules_credenti
     assert not {"changed_runs", "changed_tasks", "probe"} & calls(world), "the change feed is the operator's own"
 
 
-async def test_the_cancellation_dag_is_triggered_with_the_airflows_own(world: Platform) -> None:
-    """A team's user that may trigger it could end everybody's runs."""
+async def test_cancellation_dag_is_triggered_with_the_credentials_of_the_instance(world: Platform) -> None:
+    """A team's user who may trigger the cancellation DAG could end the runs of every team."""
     await set_up(world, OF_TEAM_A)
     await world.run_in("prod")
     await world.edit(cancel=True)
@@ -55,7 +57,7 @@ async def test_the_cancellation_dag_is_triggered_with_the_airflows_own(world: Pl
     assert "trigger_cancellation" not in calls(world)
 
 
-async def test_other_namespaces_go_with_the_airflows_own(world: Platform) -> None:
+async def test_other_namespaces_use_the_credentials_of_the_instance(world: Platform) -> None:
     await set_up(world, OF_TEAM_A, EVERYBODY)
     world.jobs.create("other", {"dagId": "train", "airflowRef": {"name": "prod"}}, namespace="team-b")
     await world.see_all()
@@ -63,14 +65,14 @@ async def test_other_namespaces_go_with_the_airflows_own(world: Platform) -> Non
     assert calls(world) == set()
 
 
-async def test_the_first_rule_that_matches_says_which(world: Platform) -> None:
+async def test_first_matching_rule_selects_the_credentials(world: Platform) -> None:
     await set_up(world, EVERYBODY, OF_TEAM_A)
     await world.run_in("prod")
     assert world.prod.only_run()
     assert calls(world) == set()
 
 
-async def test_a_restart_finds_the_same_credentials(world: Platform) -> None:
+async def test_restarted_operator_uses_the_same_credentials(world: Platform) -> None:
     await set_up(world, OF_TEAM_A)
     await world.run_in("prod")
     world.users.clear()
@@ -80,7 +82,7 @@ async def test_a_restart_finds_the_same_credentials(world: Platform) -> None:
     assert {"tasks", "outputs"} <= calls(world)
 
 
-async def test_where_no_rule_matches_any_more_the_run_goes_on_with_the_airflows_own(world: Platform) -> None:
+async def test_run_whose_rule_was_removed_is_followed_with_the_credentials_of_the_instance(world: Platform) -> None:
     await set_up(world, OF_TEAM_A)
     await world.run_in("prod")
     await set_up(world, {"dags": ["other"]})
@@ -90,7 +92,7 @@ async def test_where_no_rule_matches_any_more_the_run_goes_on_with_the_airflows_
     assert calls(world) == set()
 
 
-async def test_wrong_credentials_are_the_teams_trouble_alone(world: Platform) -> None:
+async def test_wrong_credentials_of_a_rule_affect_only_its_team(world: Platform) -> None:
     await set_up(world, OF_TEAM_A, EVERYBODY, password="wrong")
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowUnauthorized")
@@ -108,7 +110,7 @@ async def test_wrong_credentials_are_the_teams_trouble_alone(world: Platform) ->
     assert [n.reason for name, n in world.instance_objects.kube_events if name == "prod"] == ["Ready", "Unauthorized"]
 
 
-async def test_a_team_whose_credentials_are_known_to_be_wrong_is_bound_to_nothing(world: Platform) -> None:
+async def test_mljob_is_not_bound_to_an_airflow_that_rejects_its_credentials(world: Platform) -> None:
     await set_up(world, OF_TEAM_A, password="wrong")
     world.jobs.create("first", {"dagId": "train", "airflowRef": {"name": "prod"}})
     await world.see_all()
@@ -118,7 +120,7 @@ async def test_a_team_whose_credentials_are_known_to_be_wrong_is_bound_to_nothin
     assert not world.has_finalizer
 
 
-async def test_a_rotated_secret_lets_what_waits_go_on(world: Platform) -> None:
+async def test_rotated_secret_resumes_waiting_mljobs(world: Platform) -> None:
     await set_up(world, OF_TEAM_A, password="wrong")
     await world.run_in("prod")
     await world.look_after("prod")
@@ -128,8 +130,8 @@ async def test_a_rotated_secret_lets_what_waits_go_on(world: Platform) -> None:
     assert world.instance_says("prod", "AccessCredentials")[:2] == ("True", "AccessCredentials")
 
 
-async def test_credentials_that_airflow_accepts_later_let_what_waits_go_on(world: Platform) -> None:
-    """The Secret has not changed: somebody has made the user in Airflow."""
+async def test_waiting_mljobs_resume_when_airflow_accepts_the_same_credentials(world: Platform) -> None:
+    """The Secret is unchanged: somebody has created the user in Airflow."""
     await set_up(world, OF_TEAM_A, password="wrong")
     await world.run_in("prod")
     await world.look_after("prod")
@@ -146,9 +148,7 @@ async def test_credentials_that_airflow_accepts_later_let_what_waits_go_on(world
         pytest.param("label", "SecretUnlabelled", id="without the label"),
     ],
 )
-async def test_a_secret_that_cant_be_used_is_named_before_anything_is_begun(
-    world: Platform, broken: str, reason: str
-) -> None:
+async def test_unusable_secret_is_named_before_a_run_is_submitted(world: Platform, broken: str, reason: str) -> None:
     await set_up(world, OF_TEAM_A)
     match broken:
         case "missing":
@@ -166,7 +166,7 @@ async def test_a_secret_that_cant_be_used_is_named_before_anything_is_begun(
     assert world.instance_says("prod", "AccessCredentials")[:2] == ("False", reason)
 
 
-async def test_a_deletion_needs_no_credentials_of_the_team(world: Platform) -> None:
+async def test_deletion_does_not_need_the_credentials_of_the_team(world: Platform) -> None:
     await set_up(world, OF_TEAM_A)
     await world.run_in("prod")
     await set_up(world, OF_TEAM_A, password="wrong")
@@ -178,7 +178,7 @@ async def test_a_deletion_needs_no_credentials_of_the_team(world: Platform) -> N
     assert not world.exists
 
 
-async def test_a_rule_that_is_new_waits_until_its_secret_is_read(world: Platform) -> None:
+async def test_mljob_of_a_new_rule_waits_until_its_secret_has_been_read(world: Platform) -> None:
     world.instance_objects.secrets["team-a"] = {"user": "user-a", "password": "right"}
     world.instance_objects.edit("prod", {"access": [OF_TEAM_A]})
     await world.see_all()
@@ -190,12 +190,12 @@ async def test_a_rule_that_is_new_waits_until_its_secret_is_read(world: Platform
     assert world.told == ["Submitted"]
 
 
-async def test_without_credentials_in_rules_there_is_no_word_of_them(world: Platform) -> None:
+async def test_status_does_not_mention_rule_credentials_when_no_rule_has_them(world: Platform) -> None:
     await world.look_after("prod")
     assert "AccessCredentials" not in {found.type for found in world.instance("prod").conditions or ()}
 
 
-async def test_credentials_of_the_airflow_that_are_away_keep_all_teams_waiting(world: Platform) -> None:
+async def test_missing_credentials_of_the_instance_keep_every_team_waiting(world: Platform) -> None:
     await set_up(world, OF_TEAM_A)
     world.prod.down = True
     await world.look_after("prod")
@@ -206,7 +206,7 @@ async def test_credentials_of_the_airflow_that_are_away_keep_all_teams_waiting(w
     assert world.status.phase is Phase.QUEUED
 
 
-async def test_the_settings_airflow_has_them_too() -> None:
+async def test_access_rules_of_the_settings_may_have_credentials() -> None:
     class Own(World):
         own_access = (AccessRule.model_validate(OF_TEAM_A),)
 
@@ -227,7 +227,7 @@ async def test_the_settings_airflow_has_them_too() -> None:
     await world.queue.close()
 
 
-async def test_a_defect_that_one_rule_brings_to_light_is_that_rules_trouble(world: World) -> None:
+async def test_defect_in_checking_one_rule_affects_only_that_rule(world: World) -> None:
     of_a, of_b = (Credentials.model_validate({"passwordSecretRef": {"name": name}}) for name in ("team-a", "team-b"))
 
     async def read(credentials: Credentials) -> Login:

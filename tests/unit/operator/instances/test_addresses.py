@@ -1,4 +1,6 @@
-"""Addresses that the API server takes and Python does not: the AirflowInstance says so, whoever logs in there."""
+"""URLs that the API server accepts and Python rejects: the AirflowInstance reports them for every
+kind of login.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ class RealAdapters(Platform):
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://\u2100:80", "http://a:99999999", "http://:80", "http://@"])
 @pytest.mark.parametrize("access", [[{}], [{"credentials": {"passwordSecretRef": {"name": "team"}}}]])
-async def test_an_address_that_is_none_is_told(
+async def test_unusable_url_is_reported(
     url: str, access: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     world = RealAdapters()

@@ -1,4 +1,4 @@
-"""An MLJob runs in the Airflow that its airflowRef names, and what a change of it does."""
+"""An MLJob runs in the Airflow that its airflowRef names, and what a change of airflowRef does."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from mljob_operator.core.run.states import RunState
 from .conftest import Platform
 
 
-async def test_an_mljob_runs_in_the_airflow_that_it_names(world: Platform) -> None:
+async def test_mljob_runs_in_the_airflow_of_its_airflow_ref(world: Platform) -> None:
     await world.run_in("staging")
     assert world.status.airflow_instance == "staging"
     assert world.status.dag_run_url.startswith("http://staging:8080/dags/train/runs/")
     assert (len(world.prod.runs), len(world.staging.runs)) == (0, 1)
 
 
-async def test_its_status_comes_from_there(world: Platform) -> None:
+async def test_status_comes_from_the_airflow_of_the_run(world: Platform) -> None:
     await world.run_in("staging")
     await world.end(world.staging)
     assert world.status.phase is Phase.SUCCEEDED
     assert "tasks" not in world.prod.calls
 
 
-async def test_a_name_that_is_not_there_is_waited_for(world: Platform) -> None:
+async def test_mljob_waits_for_an_airflow_instance_that_does_not_exist(world: Platform) -> None:
     await world.run_in("test")
     assert world.says == (Phase.PENDING, "AirflowInstanceNotFound")
     assert not world.has_finalizer
@@ -31,7 +31,7 @@ async def test_a_name_that_is_not_there_is_waited_for(world: Platform) -> None:
     assert world.status.airflow_instance == "test"
 
 
-async def test_what_was_refused_before_does_not_stall_one_that_waits_for_its_airflow(world: Platform) -> None:
+async def test_earlier_refusal_does_not_stall_an_mljob_that_waits_for_its_airflow(world: Platform) -> None:
     world.prod.required["train"] = ("count",)
     await world.run_in("prod")
     assert (world.says, world.condition("Stalled")) == ((Phase.PENDING, "ValidationFailed"), "True")
@@ -43,7 +43,7 @@ async def test_what_was_refused_before_does_not_stall_one_that_waits_for_its_air
 # A changed airflowRef
 
 
-async def test_on_change_cancels_in_the_old_airflow_and_starts_in_the_new_one(world: Platform) -> None:
+async def test_on_change_cancels_the_run_in_the_old_airflow_and_submits_in_the_new_one(world: Platform) -> None:
     await world.run_in("prod", runPolicy="OnChange", cancellation={"strategy": "Api"})
     await world.edit(airflowRef={"name": "staging"})
     await world.look_everywhere()
@@ -53,7 +53,7 @@ async def test_on_change_cancels_in_the_old_airflow_and_starts_in_the_new_one(wo
     assert [entry.airflow_instance for entry in world.status.history] == ["prod"]
 
 
-async def test_once_refuses_it_and_follows_the_run_where_it_is(world: Platform) -> None:
+async def test_once_refuses_the_change_and_keeps_following_the_run(world: Platform) -> None:
     await world.run_in("prod")
     await world.edit(airflowRef={"name": "staging"})
     assert world.condition("SpecApplied") == "False"
@@ -72,7 +72,7 @@ async def test_once_retries_in_the_old_airflow(world: Platform) -> None:
     assert not world.staging.runs
 
 
-async def test_once_per_spec_takes_the_new_airflow_for_another_spec(world: Platform) -> None:
+async def test_once_per_spec_submits_a_changed_spec_to_the_new_airflow(world: Platform) -> None:
     await world.run_in("prod", runPolicy="OncePerSpec", cancellation={"strategy": "Api"})
     await world.later(3)
     first = world.status.dag_run_id
@@ -81,8 +81,10 @@ async def test_once_per_spec_takes_the_new_airflow_for_another_spec(world: Platf
     assert world.staging.only_run().run_id == world.status.dag_run_id != first
 
 
-async def test_one_that_waits_for_an_airflow_that_is_down_can_be_sent_to_another(world: Platform) -> None:
-    """It is known that nothing has reached the first, so nobody has to wait until it can be asked."""
+async def test_mljob_that_waits_for_an_unreachable_airflow_can_move_to_another(world: Platform) -> None:
+    """Nothing was sent to the first Airflow, so the move doesn't wait until that Airflow can be
+    asked.
+    """
     world.prod.down = True
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowUnavailable")
@@ -93,7 +95,7 @@ async def test_one_that_waits_for_an_airflow_that_is_down_can_be_sent_to_another
     assert not world.prod.runs
 
 
-async def test_where_the_first_may_have_a_run_it_is_asked_before(world: Platform) -> None:
+async def test_first_airflow_is_asked_for_a_possible_run_before_the_mljob_moves(world: Platform) -> None:
     world.prod.lose_answers = 1
     await world.run_in("prod")
     world.prod.down = True
@@ -106,11 +108,11 @@ async def test_where_the_first_may_have_a_run_it_is_asked_before(world: Platform
     assert not world.staging.runs
 
 
-def test_a_spec_without_airflow_ref_hashes_as_before() -> None:
+def test_spec_without_airflow_ref_keeps_its_hash() -> None:
     assert spec_hash(MLJobSpec.model_validate({"dagId": "train", "conf": {"a": 1}})) == "sjtzyfbgop"
 
 
-async def test_one_that_has_finished_waits_for_the_airflow_of_its_new_spec(world: Platform) -> None:
+async def test_finished_mljob_waits_for_the_airflow_of_its_new_spec(world: Platform) -> None:
     await world.run_in("prod", runPolicy="OnChange")
     await world.end(world.prod)
     assert world.status.phase is Phase.SUCCEEDED

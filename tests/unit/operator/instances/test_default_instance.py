@@ -1,4 +1,6 @@
-"""Where an MLJob without an airflowRef runs: in the default AirflowInstance, or in the Airflow of the settings."""
+"""An MLJob without an airflowRef runs in the default AirflowInstance, or in the Airflow of the
+settings.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from tests.unit.operator.conftest import World
 from .conftest import Platform
 
 
-async def test_without_any_default_it_waits_and_says_what_to_do(world: Platform) -> None:
+async def test_mljob_without_a_default_instance_waits_and_says_what_to_do(world: Platform) -> None:
     await world.apply()
     assert world.says == (Phase.PENDING, "NoDefaultAirflow")
     assert "is-default-instance" in world.status.message
@@ -18,7 +20,7 @@ async def test_without_any_default_it_waits_and_says_what_to_do(world: Platform)
     assert world.status.airflow_instance == "staging"
 
 
-async def test_the_default_moves_while_a_run_is_in_progress_and_the_run_stays(world: Platform) -> None:
+async def test_active_run_stays_where_it_is_when_the_default_changes(world: Platform) -> None:
     world.instance_objects.annotate("prod", default=True)
     await world.see_all()
     await world.apply()
@@ -31,7 +33,7 @@ async def test_the_default_moves_while_a_run_is_in_progress_and_the_run_stays(wo
     assert not world.staging.runs
 
 
-async def test_of_two_defaults_the_newest_counts_and_both_say_so(world: Platform) -> None:
+async def test_newest_of_two_defaults_is_used_and_both_report_the_conflict(world: Platform) -> None:
     await world.add_instance("newer", default=True, at="2026-02-01T00:00:00Z")
     world.instance_objects.annotate("prod", default=True)
     await world.see_all()
@@ -46,7 +48,7 @@ async def test_of_two_defaults_the_newest_counts_and_both_say_so(world: Platform
     }
 
 
-async def test_the_settings_airflow_is_the_default_until_there_is_another() -> None:
+async def test_airflow_of_the_settings_is_the_default_until_an_instance_is() -> None:
     world = World()
     await world.apply()
     assert world.airflow.only_run()
@@ -59,7 +61,7 @@ async def test_the_settings_airflow_is_the_default_until_there_is_another() -> N
     await world.queue.close()
 
 
-async def test_an_airflow_that_is_taken_out_of_the_settings_is_said_by_those_that_run_in_it() -> None:
+async def test_mljobs_report_that_their_airflow_was_removed_from_the_settings() -> None:
     world = World()
     await world.apply()
     world.has_own_airflow = False

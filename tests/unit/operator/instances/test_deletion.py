@@ -1,4 +1,6 @@
-"""An AirflowInstance that is deleted goes when its runs are over, and its MLJobs say what is missing."""
+"""A deleted AirflowInstance is removed once its runs have ended. MLJobs that need it say that it is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from ..conftest import KEY
 from .conftest import Platform
 
 
-async def test_one_in_use_is_not_gone_until_its_runs_are_over(world: Platform) -> None:
+async def test_instance_in_use_is_kept_until_its_runs_have_ended(world: Platform) -> None:
     await world.run_in("prod")
     world.instance_objects.user_deletes("prod")
     await world.see_all()
@@ -32,7 +34,7 @@ async def test_one_in_use_is_not_gone_until_its_runs_are_over(world: Platform) -
     assert "prod" not in world.instance_objects.objects
 
 
-async def test_one_that_is_gone_is_not_looked_after_though_its_cancellation_was_lost(
+async def test_removed_instance_is_not_reconciled_when_the_cancellation_of_its_task_was_lost(
     world: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = asyncio.Event()
@@ -58,7 +60,7 @@ async def test_one_that_is_gone_is_not_looked_after_though_its_cancellation_was_
     assert "unexpected error" not in caplog.text
 
 
-async def test_one_in_use_by_an_mljob_with_a_defect_is_not_gone(
+async def test_instance_used_by_an_mljob_with_a_defect_is_kept(
     world: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.run_in("prod")
@@ -71,14 +73,14 @@ async def test_one_in_use_by_an_mljob_with_a_defect_is_not_gone(
     assert world.queue.users("staging") == []
 
 
-async def test_one_that_nobody_uses_is_gone_at_once(world: Platform) -> None:
+async def test_unused_instance_is_removed_at_once(world: Platform) -> None:
     world.instance_objects.user_deletes("prod")
     await world.see_all()
     await world.instances.look("prod")
     assert "prod" not in world.instance_objects.objects
 
 
-async def test_one_that_is_gone_all_the_same_is_said_by_its_mljobs_and_taken_up_again(world: Platform) -> None:
+async def test_mljobs_report_a_forcibly_removed_instance_and_resume_when_it_is_re_created(world: Platform) -> None:
     await world.run_in("prod")
     url, uid = world.status.dag_run_url, world.instance_objects.objects["prod"]["metadata"]["uid"]
     del world.instance_objects.objects["prod"]
@@ -95,7 +97,7 @@ async def test_one_that_is_gone_all_the_same_is_said_by_its_mljobs_and_taken_up_
     assert world.status.phase is Phase.SUCCEEDED
 
 
-async def test_a_deletion_with_its_airflow_gone_waits_for_its_time_only(world: Platform) -> None:
+async def test_deletion_of_an_mljob_without_its_instance_waits_only_for_the_timeout(world: Platform) -> None:
     await world.run_in("prod", cancellation={"timeoutSeconds": 60})
     uid = world.instance_objects.objects["prod"]["metadata"]["uid"]
     del world.instance_objects.objects["prod"]
@@ -109,7 +111,7 @@ async def test_a_deletion_with_its_airflow_gone_waits_for_its_time_only(world: P
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])
-async def test_one_does_not_wait_for_a_run_that_was_announced_and_never_came_to_be(
+async def test_instance_does_not_wait_for_an_announced_run_that_was_never_created(
     world: Platform, restarted: bool
 ) -> None:
     world.prod.down_for["submit"] = 1
@@ -128,7 +130,7 @@ async def test_one_does_not_wait_for_a_run_that_was_announced_and_never_came_to_
     assert "prod" not in world.instance_objects.objects
 
 
-async def test_one_waits_for_a_run_that_was_announced_and_came_to_be_unheard(world: Platform) -> None:
+async def test_instance_waits_for_an_announced_run_whose_creation_was_not_answered(world: Platform) -> None:
     world.prod.lose_answers = 1
     await world.run_in("prod")
     world.instance_objects.user_deletes("prod")

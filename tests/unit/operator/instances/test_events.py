@@ -1,4 +1,4 @@
-"""An event and a run count for the MLJobs of the Airflow that they come from."""
+"""An event or a run counts only for the MLJobs of the Airflow that it comes from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.operator.conftest import KEY
 from .conftest import Platform
 
 
-async def test_an_event_says_who_is_meant(world: Platform) -> None:
+async def test_event_reaches_the_mljob_of_its_airflow(world: Platform) -> None:
     await world.run_in("prod")
     await world.look_everywhere()
     meant = in_any_of({"prod"}, "train", world.status.dag_run_id)
@@ -25,7 +25,7 @@ async def test_an_event_says_who_is_meant(world: Platform) -> None:
     assert world.status.current_task == "extract"
 
 
-async def test_an_event_of_another_airflow_changes_nothing(world: Platform) -> None:
+async def test_event_of_another_airflow_changes_nothing(world: Platform) -> None:
     await world.run_in("prod")
     run_id = world.status.dag_run_id
     told = RunFact(RunState.RUNNING, StatusSource.KAFKA, world.clock(), world.clock())
@@ -38,7 +38,7 @@ async def test_an_event_of_another_airflow_changes_nothing(world: Platform) -> N
     assert world.status.phase is Phase.RUNNING
 
 
-async def test_a_run_of_the_same_id_in_another_airflow_changes_nothing(world: Platform) -> None:
+async def test_run_with_the_same_id_in_another_airflow_changes_nothing(world: Platform) -> None:
     await world.run_in("prod")
     await world.staging.submit("train", world.status.dag_run_id, {}, "somebody else's")
     await world.end(world.staging, RunState.FAILED)
@@ -55,14 +55,16 @@ async def test_a_run_of_the_same_id_in_another_airflow_changes_nothing(world: Pl
         pytest.param("unknown", "prod-source", set(), id="a topic of nobody"),
     ],
 )
-async def test_where_an_event_comes_from(world: Platform, topic: str, source: str | None, origins: set[str]) -> None:
+async def test_topic_and_source_identify_the_airflow_of_an_event(
+    world: Platform, topic: str, source: str | None, origins: set[str]
+) -> None:
     world.instance_objects.edit("prod", {"kafka": {"source": "prod-source"}})
     await world.add_instance("third", kafka={"topic": "other"})
     assert world.instances.origins(topic, source) == origins
     assert world.instances.topics() == {"airflow.events", "other"}
 
 
-async def test_brokers_that_are_not_connected_are_told_by_the_instances_whose_events_are_there(world: Platform) -> None:
+async def test_lost_broker_connection_is_reported_by_the_instances_of_that_topic(world: Platform) -> None:
     await world.add_instance("third", kafka={"topic": "other"})
     world.instances.start()
     await until(lambda: world.instance_says("third")[0] == "True")

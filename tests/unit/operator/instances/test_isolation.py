@@ -1,4 +1,4 @@
-"""No Airflow is in the way of another."""
+"""Trouble with one Airflow does not affect the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .conftest import Platform, limited
 
 
 class Stuck(FakeAirflow):
-    """An Airflow that takes every request and answers none."""
+    """An Airflow that accepts every request and answers none."""
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -37,7 +37,7 @@ class Stuck(FakeAirflow):
         return never
 
 
-async def test_one_that_answers_nothing_slows_nobody_else() -> None:
+async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
     world = Platform()
     world.prod = await world.add_instance("prod")
     duties: list[asyncio.Task[None]] = []
@@ -83,7 +83,7 @@ async def test_one_that_answers_nothing_slows_nobody_else() -> None:
 
 
 class WithARealOne(Platform):
-    """One of the AirflowInstances is asked by the real adapter."""
+    """The real adapter connects one of the AirflowInstances."""
 
     def __init__(self, server: ScriptedAirflow) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class WithARealOne(Platform):
 
 
 class Broken(FakeAirflow):
-    """One that breaks whoever reads its change feed: no answer of Airflow's should, but a defect may."""
+    """An Airflow whose change feed raises an error in the operator, as a defect would."""
 
     async def changed_runs(self, since: Any) -> Any:
         raise KeyError("version")
@@ -118,7 +118,7 @@ class Broken(FakeAirflow):
         (Says(404, "404 page not found", "text/plain"), "Unreachable", "answered 404"),
     ],
 )
-async def test_one_that_is_none_is_not_ready_and_ends_nothing(
+async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     answer: Says, reason: str, says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = ScriptedAirflow()
@@ -167,7 +167,7 @@ async def test_one_that_is_none_is_not_ready_and_ends_nothing(
     server.close()
 
 
-async def test_a_defect_in_reading_one_change_feed_is_told_once_and_tried_again(
+async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = Platform()
@@ -186,8 +186,8 @@ async def test_a_defect_in_reading_one_change_feed_is_told_once_and_tried_again(
     await world.queue.close()
 
 
-async def test_what_concerns_one_airflow_wakes_nobody_in_another(world: Platform) -> None:
-    """Nor does it wake runs in progress: an Airflow that comes and goes may have thousands of them."""
+async def test_change_of_one_airflow_wakes_no_mljob_of_another(world: Platform) -> None:
+    """Active runs aren't woken either: an Airflow that comes and goes may have thousands of them."""
     await limited(world, 3, limit=1)
     world.staging.down = True
     await world.look_after("staging")

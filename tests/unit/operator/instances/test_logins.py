@@ -1,4 +1,4 @@
-"""What credentials name is read into a login, and nothing else is."""
+"""Credentials are read into a login from exactly the sources that they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def credentials(world: Platform, **given: Any) -> Credentials:
     return world.instance_objects.edit("prod", {"url": "http://prod:8080", "credentials": given}).spec.credentials
 
 
-async def test_an_oauth2_client_is_read_from_its_secret(world: Platform) -> None:
+async def test_oauth2_client_is_read_from_its_secret(world: Platform) -> None:
     world.instance_objects.secrets["prod"] = CLIENT
     given = credentials(
         world,
@@ -46,7 +46,7 @@ async def test_an_oauth2_client_is_read_from_its_secret(world: Platform) -> None
     assert "s3cr3t" in list(found.secrets())
 
 
-async def test_a_token_file_is_in_the_folder_that_the_settings_name(world: Platform) -> None:
+async def test_token_file_is_read_from_the_folder_of_the_settings(world: Platform) -> None:
     given = credentials(world, tokenFile={"name": "prod.jwt"})
     found = await Logins(world.instance_objects, "/var/run/tokens/").read(given)
     assert (found.token_file, found.source) == ("/var/run/tokens/prod.jwt", "token file prod.jwt")
@@ -55,13 +55,13 @@ async def test_a_token_file_is_in_the_folder_that_the_settings_name(world: Platf
 
 
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "..", ".hidden", "a/b", ""])
-def test_no_other_folder_can_be_named(name: str) -> None:
-    """Whoever makes an AirflowInstance would otherwise have the operator's own token sent to a URL of theirs."""
+def test_token_file_outside_that_folder_is_refused(name: str) -> None:
+    """Otherwise an AirflowInstance could make the operator send its own token to any URL."""
     with pytest.raises(ValidationError, match="tokenFile"):
         Credentials.model_validate({"tokenFile": {"name": name}})
 
 
-async def test_headers_are_read_from_a_secret(world: Platform) -> None:
+async def test_headers_are_read_from_their_secret(world: Platform) -> None:
     world.instance_objects.secrets |= {"prod": {"token": "t0k3n"}, "gateway": {"X-Api-Key": "k3y\n", "X-Team": "ml"}}
     given = credentials(world, tokenSecretRef={"name": "prod"}, headersSecretRef={"name": "gateway"})
     found = await Logins(world.instance_objects).read(given)
@@ -81,7 +81,7 @@ async def test_headers_are_read_from_a_secret(world: Platform) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_headers_that_cannot_be_sent_are_refused_without_being_shown(
+async def test_invalid_headers_are_refused_without_being_shown(
     world: Platform, headers: dict[str, str], says: str
 ) -> None:
     world.instance_objects.secrets |= {"prod": {"token": "t0k3n"}, "gateway": headers}
@@ -101,6 +101,6 @@ async def test_headers_that_cannot_be_sent_are_refused_without_being_shown(
         {"passwordSecretRef": {"name": "a"}, "oauth2": {"clientSecretRef": {"name": "a"}}},
     ],
 )
-def test_there_is_one_login(given: dict[str, Any]) -> None:
+def test_credentials_name_exactly_one_login(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="exactly one of passwordSecretRef, tokenSecretRef, tokenFile and oauth2"):
         Credentials.model_validate(given)

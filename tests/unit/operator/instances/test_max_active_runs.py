@@ -1,4 +1,6 @@
-"""No more runs in an Airflow than its maxActiveRuns, nor than those of its access rules; by priority, and namespaces in turn."""
+"""An Airflow has at most maxActiveRuns active runs, and each access rule at most its own. Waiting
+MLJobs are admitted by priority, then namespace by namespace in turn.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ async def end_run_of(world: Platform, name: str, state: RunState = RunState.SUCC
     await world.look_everywhere()
 
 
-async def test_there_are_never_more_runs_than_the_limit_and_they_go_in_order(world: Platform) -> None:
+async def test_active_runs_never_exceed_the_limit_and_are_admitted_in_order(world: Platform) -> None:
     await limited(world, 5)
     assert active(world) == ["job-0", "job-1"]
     assert waiting(world) == ["job-2", "job-3", "job-4"]
@@ -50,14 +52,14 @@ async def test_there_are_never_more_runs_than_the_limit_and_they_go_in_order(wor
     assert waiting(world) == []
 
 
-async def test_a_restart_submits_nothing_beyond_the_limit_whoever_is_seen_first(world: Platform) -> None:
+async def test_restart_keeps_to_the_limit_in_whichever_order_mljobs_are_listed(world: Platform) -> None:
     await limited(world, 4)
     world.jobs.objects = dict(reversed(world.jobs.objects.items()))
     await world.restart()
     assert active(world) == ["job-0", "job-1"]
 
 
-async def test_one_whose_dag_is_not_there_keeps_nobody_waiting(world: Platform) -> None:
+async def test_mljob_whose_dag_is_missing_does_not_block_others(world: Platform) -> None:
     await limited(world, 3, limit=1)
     world.jobs.create("lost", {"dagId": "nowhere", "airflowRef": {"name": "prod"}}, at="2025-12-31T00:00:00Z")
     await world.see_all()
@@ -70,7 +72,7 @@ async def test_one_whose_dag_is_not_there_keeps_nobody_waiting(world: Platform) 
     assert active(world) == ["job-2"]
 
 
-async def test_a_submission_without_an_answer_keeps_its_place(world: Platform) -> None:
+async def test_unanswered_submission_counts_against_the_limit(world: Platform) -> None:
     world.prod.lose_answers = 1
     await limited(world, 2, limit=1)
     assert len(world.prod.runs) == 1
@@ -79,7 +81,7 @@ async def test_a_submission_without_an_answer_keeps_its_place(world: Platform) -
     assert active(world) == ["job-0"]
 
 
-async def test_one_that_is_cancelled_gives_its_place_to_the_next(world: Platform) -> None:
+async def test_cancelled_mljob_makes_room_for_the_next(world: Platform) -> None:
     await limited(world, 3, limit=1)
     world.jobs.user_deletes(("team-a", "job-0"), world.clock())
     await world.see_all()
@@ -91,20 +93,20 @@ async def test_one_that_is_cancelled_gives_its_place_to_the_next(world: Platform
     assert active(world) == []
 
 
-async def test_a_higher_limit_counts_at_once(world: Platform) -> None:
+async def test_raised_limit_takes_effect_at_once(world: Platform) -> None:
     await limited(world, 4, limit=1)
     world.instance_objects.edit("prod", {"maxActiveRuns": 3})
     await world.see_all()
     assert active(world) == ["job-0", "job-1", "job-2"]
 
 
-async def test_the_status_counts_who_runs_and_who_waits(world: Platform) -> None:
+async def test_instance_status_counts_active_and_waiting_mljobs(world: Platform) -> None:
     await limited(world, 5)
     await world.look_after("prod")
     assert (world.instance("prod").active_runs, world.instance("prod").waiting_jobs) == (2, 3)
 
 
-async def test_other_airflows_are_not_affected(world: Platform) -> None:
+async def test_limit_does_not_affect_other_airflows(world: Platform) -> None:
     await limited(world, 3, limit=1)
     await world.run_in("staging")
     assert world.status.phase is Phase.QUEUED
@@ -130,7 +132,7 @@ def create(world: Platform, team: str, *names: str, day: int = 1) -> None:
         world.jobs.create(name, spec, namespace=team, at=f"2026-01-{day:02}T00:00:{second:02}Z")
 
 
-async def test_many_of_one_namespace_do_not_hold_up_another_one(world: Platform) -> None:
+async def test_many_mljobs_of_one_namespace_do_not_delay_another_namespace(world: Platform) -> None:
     await teams(world, {}, maxActiveRuns=1)
     create(world, "team-a", *(f"a-{number}" for number in range(20)))
     await world.see_all()
@@ -143,7 +145,7 @@ async def test_many_of_one_namespace_do_not_hold_up_another_one(world: Platform)
     assert active(world) == ["a-1"]
 
 
-async def test_a_restart_admits_nothing_beyond_the_limits(world: Platform) -> None:
+async def test_restart_keeps_to_the_limits_of_rules(world: Platform) -> None:
     await teams(world, of("team-a", maxActiveRuns=1), of("team-b"), maxActiveRuns=2)
     create(world, "team-a", "a-0", "a-1", "a-2")
     create(world, "team-b", "b-0", "b-1")
@@ -156,7 +158,7 @@ async def test_a_restart_admits_nothing_beyond_the_limits(world: Platform) -> No
     assert active(world) == ["a-0", "b-1"]
 
 
-async def test_a_higher_priority_goes_first(world: Platform) -> None:
+async def test_higher_priority_is_admitted_first(world: Platform) -> None:
     await teams(world, of("team-b", priority=10), {}, maxActiveRuns=1)
     create(world, "team-a", "a-0", "a-1")
     await world.see_all()
@@ -167,7 +169,7 @@ async def test_a_higher_priority_goes_first(world: Platform) -> None:
         assert active(world) == [then]
 
 
-async def test_a_rules_limit_is_shared_by_its_namespaces_and_holds_up_no_other_rule(world: Platform) -> None:
+async def test_limit_of_a_rule_is_shared_by_its_namespaces_and_delays_no_other_rule(world: Platform) -> None:
     await teams(world, {"dags": ["train"], "maxActiveRuns": 1}, {})
     world.prod.dags["predict"] = ("score",)
     create(world, "team-a", "a-0")
@@ -182,7 +184,7 @@ async def test_a_rules_limit_is_shared_by_its_namespaces_and_holds_up_no_other_r
     assert active(world) == ["b-0", "free"]
 
 
-async def test_an_edit_of_the_rules_counts_for_what_waits_and_for_what_runs(world: Platform) -> None:
+async def test_edited_rules_apply_to_waiting_and_active_mljobs(world: Platform) -> None:
     await teams(world, {"maxActiveRuns": 3})
     create(world, "team-a", "a-0", "a-1")
     create(world, "team-b", "b-0", "b-1", day=2)
@@ -194,7 +196,7 @@ async def test_an_edit_of_the_rules_counts_for_what_waits_and_for_what_runs(worl
     assert active(world) == ["a-0", "a-1", "b-1"]
 
 
-async def test_one_that_kubernetes_refuses_keeps_nobody_waiting(world: Platform) -> None:
+async def test_mljob_whose_status_kubernetes_refuses_does_not_block_others(world: Platform) -> None:
     await teams(world, {}, maxActiveRuns=1)
     create(world, "team-a", "a-0")
     await world.see_all()

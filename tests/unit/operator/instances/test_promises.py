@@ -1,7 +1,8 @@
-"""The operator's promises of MLJobs that go to one Airflow or another, searched for a way to break them: Hypothesis plays all others in virtual
-time (:mod:`tests.simulation.machine`).
+"""Searches for a violation of the operator's promises for MLJobs in two Airflows. Hypothesis plays
+the users, the platform, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 
-One Airflow is that of the operator's settings; the other has an AirflowInstance, which comes and goes, and a limit.
+One Airflow is that of the operator's settings. The other one has an AirflowInstance with a limit,
+which is created and deleted again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class AirflowsPromises(Machine):
-    """A world of two Airflows."""
+    """A world with two Airflows."""
 
     specs = SPECS
     edits = EDITS
@@ -42,14 +43,14 @@ class AirflowsPromises(Machine):
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
-        """Or not."""
+        """Whether the AirflowInstance exists from the beginning."""
         self.world.limit = LIMIT
         if there:
             self._make()
 
     @rule(then=moments)
     def make_or_delete_the_instance(self, then: float) -> None:
-        """One that is on its way out is only waited for."""
+        """Create or delete the AirflowInstance. Nothing happens while a deletion is in progress."""
         objects = self.world.instance_objects
         if OTHER not in objects.objects:
             self._make()
@@ -59,7 +60,7 @@ class AirflowsPromises(Machine):
 
     @rule(there=st.booleans(), then=moments)
     def lose_or_restore_the_secret(self, there: bool, then: float) -> None:
-        """It has the credentials."""
+        """Delete or restore the Secret with the credentials of the AirflowInstance."""
         if there:
             self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
         else:
@@ -81,6 +82,6 @@ class AirflowsPromises(Machine):
             super()._let_time_pass()
 
 
-def test_the_promises_hold() -> None:
-    """Whatever happens."""
+def test_promises_hold() -> None:
+    """No sequence of actions breaks a promise."""
     hold(AirflowsPromises)

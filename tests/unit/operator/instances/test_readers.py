@@ -1,4 +1,6 @@
-"""Each Airflow's change feed has a reader, each topic another, for as long as there is one to read."""
+"""Each Airflow's change feed and each topic has a reader for as long as the Airflow or the topic is
+configured.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from .conftest import Platform
 
 
 class Silent:
-    """A topic without a message."""
+    """A topic without messages."""
 
     def __init__(self, topic: str, closed: list[str]) -> None:
         self._topic, self._closed = topic, closed
@@ -27,10 +29,10 @@ class Silent:
         self._closed.append(self._topic)
 
 
-async def test_the_dead_letter_topic_is_not_read_whoever_names_it(
+async def test_dead_letter_topic_is_never_read_as_an_event_topic(
     world: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What can't be read would be put into it again, for ever."""
+    """The operator would copy its unreadable messages into the same topic for ever."""
     running: list[str] = []
 
     def do(duty: Any, name: str) -> asyncio.Task[None]:
@@ -60,7 +62,7 @@ async def test_the_dead_letter_topic_is_not_read_whoever_names_it(
     ]
 
 
-async def test_readers_come_and_go_with_the_instances(world: Platform) -> None:
+async def test_readers_start_and_stop_with_their_instances(world: Platform) -> None:
     running: dict[str, asyncio.Task[None]] = {}
     closed: list[str] = []
 

@@ -1,4 +1,4 @@
-"""An AirflowInstance is ready or says why not, and its MLJobs wait until it is."""
+"""An AirflowInstance is ready or says why not, and its MLJobs wait until it is ready."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mljob_operator.ports import Pulse
 from .conftest import Platform
 
 
-async def test_a_secret_that_is_missing_is_named_and_waited_for(world: Platform) -> None:
+async def test_missing_secret_is_named_and_waited_for(world: Platform) -> None:
     del world.instance_objects.secrets["prod"]
     await world.look_after("prod")
     assert world.instance_says("prod")[:2] == ("False", "SecretMissing")
@@ -23,7 +23,7 @@ async def test_a_secret_that_is_missing_is_named_and_waited_for(world: Platform)
     assert world.status.phase is Phase.QUEUED
 
 
-async def test_a_key_that_is_missing_is_named(world: Platform) -> None:
+async def test_missing_key_of_a_secret_is_named(world: Platform) -> None:
     world.instance_objects.secrets["prod"] = {"user": "mljob", "passwd": "right"}
     await world.look_after("prod")
     status, reason, message = world.instance_says("prod")
@@ -32,7 +32,7 @@ async def test_a_key_that_is_missing_is_named(world: Platform) -> None:
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "a space", "schlüssel"])
-async def test_a_token_that_is_none_is_named_and_is_in_no_message(world: Platform, token: str) -> None:
+async def test_unusable_token_is_reported_without_being_shown(world: Platform, token: str) -> None:
     world.instance_objects.secrets["prod"] = {"token": token}
     world.instance_objects.edit("prod", {"credentials": {"tokenSecretRef": {"name": "prod"}}})
     await world.see_all()
@@ -43,7 +43,7 @@ async def test_a_token_that_is_none_is_named_and_is_in_no_message(world: Platfor
     assert token not in message
 
 
-async def test_a_secret_is_rotated_and_what_waits_goes_on(world: Platform) -> None:
+async def test_rotated_secret_resumes_waiting_mljobs(world: Platform) -> None:
     world.instance_objects.secrets["prod"]["password"] = "wrong"
     await world.look_after("prod")
     assert world.instance_says("prod")[:2] == ("False", "Unauthorized")
@@ -60,7 +60,7 @@ async def test_a_secret_is_rotated_and_what_waits_goes_on(world: Platform) -> No
     ]
 
 
-async def test_one_that_does_not_answer_is_not_ready_until_it_does(world: Platform) -> None:
+async def test_unreachable_airflow_is_not_ready_until_it_answers(world: Platform) -> None:
     world.prod.down = True
     await world.look_after("prod")
     await world.run_in("prod")
@@ -72,7 +72,7 @@ async def test_one_that_does_not_answer_is_not_ready_until_it_does(world: Platfo
     assert world.status.phase is Phase.QUEUED
 
 
-async def test_what_is_said_of_a_spec_was_learned_of_that_spec(world: Platform) -> None:
+async def test_observed_generation_is_that_of_the_checked_spec(world: Platform) -> None:
     probe = world.prod.probe
 
     async def edited_meanwhile() -> Pulse:
@@ -86,7 +86,7 @@ async def test_what_is_said_of_a_spec_was_learned_of_that_spec(world: Platform) 
     assert edited.status.observed_generation == edited.generation - 1
 
 
-async def test_a_status_that_says_the_same_is_not_written_again(world: Platform) -> None:
+async def test_unchanged_status_is_not_written_again(world: Platform) -> None:
     before = len(world.instance_objects.patches)
     for _ in range(5):
         world.clock.tick(15)
@@ -94,7 +94,7 @@ async def test_a_status_that_says_the_same_is_not_written_again(world: Platform)
     assert len(world.instance_objects.patches) == before
 
 
-async def test_a_secret_without_the_label_is_named_and_waited_for(world: Platform) -> None:
+async def test_secret_without_the_label_is_named_and_waited_for(world: Platform) -> None:
     world.instance_objects.unlabelled.add("prod")
     await world.look_after("prod")
     assert world.instance_says("prod")[:2] == ("False", "SecretUnlabelled")
@@ -105,7 +105,7 @@ async def test_a_secret_without_the_label_is_named_and_waited_for(world: Platfor
     assert world.status.phase is Phase.QUEUED
 
 
-async def test_http_to_another_host_is_said_and_blocks_nothing(world: Platform) -> None:
+async def test_plain_http_to_another_host_is_reported_and_blocks_nothing(world: Platform) -> None:
     world.airflows["http://airflow.example.com"] = world.prod
     world.instance_objects.edit("prod", {"url": "http://airflow.example.com"})
     await world.see_all()
@@ -117,7 +117,9 @@ async def test_http_to_another_host_is_said_and_blocks_nothing(world: Platform) 
     assert [n.reason for name, n in world.instance_objects.kube_events if name == "prod"] == ["Ready", "PlainHttp"]
 
 
-async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, caplog: pytest.LogCaptureFixture) -> None:
+async def test_defect_in_reconciling_an_instance_is_in_its_status(
+    world: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
     async def stumble() -> None:
         raise ValueError("Invalid header value b'Bearer right'")
 
@@ -133,7 +135,7 @@ async def test_a_defect_in_looking_at_one_is_in_its_status(world: Platform, capl
 
 
 @pytest.mark.parametrize("token", ["one\ntwo", "\u201ctoken\u201d", "two words", " \n"])
-async def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(world: Platform, token: str) -> None:
+async def test_token_that_is_no_header_value_is_refused_without_being_shown(world: Platform, token: str) -> None:
     world.instance_objects.secrets["prod"] = {"token": token}
     url = "http://prod:8080"
     world.instance_objects.edit("prod", {"url": url, "credentials": {"tokenSecretRef": {"name": "prod"}}})
@@ -156,10 +158,10 @@ async def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(world:
     ],
     ids=["token", "user and password"],
 )
-async def test_white_space_that_an_editor_left_is_no_part_of_credentials(
+async def test_trailing_line_break_of_a_secret_is_removed(
     world: Platform, secret: dict[str, str], login: tuple[str | None, ...]
 ) -> None:
-    """A password may begin or end with a space; nobody's ends with a line break."""
+    """A password may begin or end with a space, but never with a line break."""
     world.instance_objects.secrets["prod"] = secret
     ref = "tokenSecretRef" if "token" in secret else "passwordSecretRef"
     instance = world.instance_objects.edit("prod", {"url": "http://prod:8080", "credentials": {ref: {"name": "prod"}}})

@@ -1,4 +1,6 @@
-"""A finished MLJob gets another spec while its Airflow can't be used: the spec is run as soon as it can."""
+"""A finished MLJob gets a new spec while its Airflow is unavailable: the operator runs the spec as
+soon as the Airflow is available.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from .conftest import Platform
 
 @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_it_waits_and_says_for_what(world: Platform, state: RunState, *, restarted: bool) -> None:
+async def test_mljob_waits_and_names_the_cause(world: Platform, state: RunState, *, restarted: bool) -> None:
     await world.run_in("prod", runPolicy="OncePerSpec")
     await seconds(world, 10)
     await world.end(world.prod, state)
@@ -40,7 +42,7 @@ async def test_it_waits_and_says_for_what(world: Platform, state: RunState, *, r
     assert [run.conf for run in world.prod.runs.values()][-1] == {"alpha": 2}
 
 
-async def test_one_that_waits_is_not_deleted_because_its_time_is_up(world: Platform) -> None:
+async def test_waiting_mljob_is_not_deleted_by_the_ttl_of_its_last_run(world: Platform) -> None:
     await world.run_in("prod", runPolicy="OnChange", ttlSecondsAfterFinished=30)
     await seconds(world, 10)
     await world.end(world.prod)
@@ -53,7 +55,7 @@ async def test_one_that_waits_is_not_deleted_because_its_time_is_up(world: Platf
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_without_an_airflow_to_go_to_it_says_that_the_spec_waits(world: Platform, *, restarted: bool) -> None:
+async def test_mljob_without_an_airflow_says_that_its_spec_waits(world: Platform, *, restarted: bool) -> None:
     await world.run_in("prod", runPolicy="OnChange")
     await seconds(world, 10)
     await world.end(world.prod)

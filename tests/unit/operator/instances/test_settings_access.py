@@ -1,4 +1,6 @@
-"""Who may run what in the Airflow of the operator's settings, and which DAGs nobody may run anywhere."""
+"""Access rules for the Airflow of the operator's settings, and reserved DAGs that no MLJob may run
+in any Airflow.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,16 @@ def said(world: World) -> tuple[Phase | None, str | None]:
     return world.status.phase, world.status.reason
 
 
-async def test_alone_and_without_rules_it_is_everybodys() -> None:
+async def test_airflow_of_the_settings_is_open_when_there_are_no_rules_and_no_instances() -> None:
     async with new_world() as world:
         await world.apply()
         assert world.airflow.only_run()
 
 
-async def test_an_airflowinstance_closes_it_until_a_rule_opens_it() -> None:
-    """The case: the default annotation is taken from the only AirflowInstance, and all MLJobs come to the settings' Airflow."""
+async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_rule_opens_it() -> None:
+    """This happens when somebody removes the default annotation from the only AirflowInstance: all
+    MLJobs then go to the Airflow of the settings.
+    """
     async with new_world() as world:
         await world.add_instance("prod", default=True, access=[GOLD])
         world.instance_objects.annotate("prod", default=False)
@@ -50,7 +54,7 @@ async def test_an_airflowinstance_closes_it_until_a_rule_opens_it() -> None:
         assert not world.airflow.runs
 
 
-async def test_a_run_in_progress_goes_on_and_the_next_one_is_refused() -> None:
+async def test_active_run_continues_and_the_next_run_is_refused() -> None:
     async with new_world() as world:
         await world.apply(backoffLimit=1)
         await world.add_instance("prod")
@@ -62,7 +66,7 @@ async def test_a_run_in_progress_goes_on_and_the_next_one_is_refused() -> None:
         assert said(world) == (Phase.PENDING, "ValidationFailed")
 
 
-async def test_it_opens_again_when_the_last_airflowinstance_is_gone() -> None:
+async def test_airflow_of_the_settings_opens_again_when_the_last_instance_is_removed() -> None:
     async with new_world() as world:
         await world.add_instance("prod")
         await world.apply()
@@ -73,7 +77,7 @@ async def test_it_opens_again_when_the_last_airflowinstance_is_gone() -> None:
         assert world.airflow.only_run()
 
 
-async def test_its_rules_select_by_labels_as_those_of_an_airflowinstance() -> None:
+async def test_rules_of_the_settings_select_namespaces_by_label() -> None:
     async with new_world([GOLD]) as world:
         await world.apply()
         assert said(world) == (Phase.PENDING, "ValidationFailed")
@@ -82,7 +86,7 @@ async def test_its_rules_select_by_labels_as_those_of_an_airflowinstance() -> No
         assert world.airflow.only_run()
 
 
-async def test_where_namespaces_are_not_watched_rules_know_them_by_name() -> None:
+async def test_rules_select_namespaces_by_name_when_namespaces_are_not_watched() -> None:
     async with new_world([GOLD], watches_namespaces=False) as world:
         world.jobs.create(KEY[1], {"dagId": "train"})
         async for job in world.jobs.list():
@@ -98,7 +102,7 @@ async def test_where_namespaces_are_not_watched_rules_know_them_by_name() -> Non
         assert world.airflow.only_run()
 
 
-async def test_a_rule_of_the_settings_bounds_active_runs() -> None:
+async def test_rule_of_the_settings_limits_active_runs() -> None:
     async with new_world([{"maxActiveRuns": 1}]) as world:
         for name in ("first", "second"):
             world.jobs.create(name, {"dagId": "train"})
@@ -109,8 +113,8 @@ async def test_a_rule_of_the_settings_bounds_active_runs() -> None:
         assert "airflow.access[0].maxActiveRuns (1)" in waiting["message"]
 
 
-async def test_nobody_submits_while_it_is_not_known_yet_who_has_a_run() -> None:
-    """MLJobs are listed page by page; the one that has the only place may be on the last."""
+async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
+    """MLJobs are listed page by page. The MLJob that occupies the limit may be on the last page."""
     async with new_world([{"maxActiveRuns": 1}]) as world:
         world.jobs.create("second", {"dagId": "train"})
         await world.see_all()
@@ -141,8 +145,8 @@ async def test_nobody_submits_while_it_is_not_known_yet_who_has_a_run() -> None:
     ],
 )
 @pytest.mark.parametrize("dag_id", ["mljob_cancel", "mljob_monitor", "ops_restore"])
-async def test_a_reserved_dag_is_not_run(dag_id: str, spec: dict[str, Any]) -> None:
-    """Whoever could run the cancellation DAG could end everybody's runs."""
+async def test_reserved_dag_is_refused(dag_id: str, spec: dict[str, Any]) -> None:
+    """An MLJob that could run the cancellation DAG could end the runs of every team."""
     async with new_world(reserved=["ops_*"]) as world:
         world.airflow.dags[dag_id] = ("work",)
         world.airflow.daily.add(dag_id)
@@ -158,14 +162,14 @@ async def test_a_reserved_dag_is_not_run(dag_id: str, spec: dict[str, Any]) -> N
         assert world.status.phase is Phase.QUEUED
 
 
-async def test_the_operator_itself_runs_the_cancellation_dag() -> None:
+async def test_operator_may_run_the_cancellation_dag() -> None:
     async with new_world() as world:
         await world.apply()
         await world.edit(cancel=True)
         assert world.airflow.only_run(CANCEL_DAG)
 
 
-async def test_an_edit_to_a_reserved_dag_starts_nothing_and_leaves_the_run_alone() -> None:
+async def test_edit_to_a_reserved_dag_submits_nothing_and_keeps_the_run() -> None:
     async with new_world() as world:
         await world.apply()
         await world.edit(dagId=CANCEL_DAG)

@@ -1,4 +1,6 @@
-"""Two AirflowInstances that lead to one Airflow: each sees the runs of the other, which are none of its own and no orphans."""
+"""Two AirflowInstances that lead to the same Airflow. Each sees the other's runs, which are neither
+its own nor orphans.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from .conftest import Platform
 
 
 class Cancelling(Platform):
-    """The settings say that orphaned runs are cancelled."""
+    """The settings say to cancel orphaned runs."""
 
     cancels_orphans = True
 
 
-async def test_a_run_is_an_orphan_in_neither() -> None:
+async def test_run_is_not_an_orphan_in_either_instance() -> None:
     world = Cancelling()
     await world.set_up()
     world.staging.runs = world.prod.runs
