@@ -1,4 +1,4 @@
-"""An MLJob in the simulation, for a test that plays one case of it by hand."""
+"""An MLJob in the simulation, for tests that play one scenario by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ KEY: Key = ("team-a", "churn")
 
 @contextmanager
 def simulation() -> Iterator[World]:
-    """A world with one operator that has been there for a while; no promise is broken in it."""
+    """A world with one operator that has been running for a second. Asserts in the end that no
+    promise was broken.
+    """
     world = World()
     try:
         world.run(1)
@@ -34,19 +36,19 @@ def apply(world: World, **spec: Any) -> None:
 
 
 def edit(world: World, **spec: Any) -> None:
-    """Change its spec."""
+    """Change the MLJob's spec."""
     world.cluster.edit(KEY, spec)
     world.look()
 
 
 def delete(world: World) -> None:
-    """Delete it."""
+    """Delete the MLJob."""
     world.cluster.user_deletes(KEY, world.airflow_clock().replace(microsecond=0))
     world.look()
 
 
 def dags_at_work(world: World) -> list[str]:
-    """The DAGs of the runs that are active."""
+    """The DAG ids of the active runs."""
     return [run.dag_id for run in world.airflow.ours() if active(run)]
 
 
@@ -56,10 +58,10 @@ def run(world: World) -> FakeRun:
 
 
 def version(world: World) -> int:
-    """How many versions of the cluster there have been; see :func:`go_back_to`."""
+    """The number of versions that the cluster has had; see :func:`go_back_to`."""
     return world.cluster.versions
 
 
 def go_back_to(world: World, then: int, seconds: float) -> None:
-    """For so many seconds, reads answer as they did then."""
+    """Let reads answer from version ``then`` of the cluster for this many seconds."""
     world.fall_behind(version(world) - then, seconds)

@@ -1,4 +1,6 @@
-"""The settings of who may run what: read strictly, because a rule that is misread lets somebody in."""
+"""The access rules of the settings are parsed strictly: a misread rule could admit a namespace by
+mistake.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ def settings(**variables: str) -> Settings:
     return Settings(**{**required, **variables})  # type: ignore[arg-type]
 
 
-def test_access_rules_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_access_rules_are_parsed_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLJOB_AIRFLOW_ACCESS", json.dumps(RULES))
     access = settings().airflow_access
     assert access is not None
@@ -32,7 +34,7 @@ def test_access_rules_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert access[1].credentials.source == "Secret others"
 
 
-def test_without_them_there_are_none() -> None:
+def test_there_are_no_access_rules_by_default() -> None:
     assert settings().airflow_access is None
     assert settings().reserved_dags == ()
 
@@ -60,13 +62,13 @@ def test_without_them_there_are_none() -> None:
         pytest.param([{"credentials": {}}], "exactly one of passwordSecretRef", id="no credentials"),
     ],
 )
-def test_what_is_no_list_of_rules_is_refused(given: Any, said: str) -> None:
+def test_value_that_is_not_a_list_of_rules_is_refused(given: Any, said: str) -> None:
     with pytest.raises(ValidationError) as refused:
         settings(airflow_access=given if isinstance(given, str) else json.dumps(given))
     assert said in str(refused.value)
 
 
-def test_the_person_at_the_terminal_reads_which_setting_and_where(
+def test_error_names_the_setting_and_the_place_in_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLJOB_AIRFLOW_URL", "http://airflow")

@@ -1,4 +1,4 @@
-"""What an answer means, whoever gives it: a server that says what it is told to, with and without TLS."""
+"""How the operator interprets responses of a server with scripted answers, with and without TLS."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ VERSION = (200, json.dumps({"version": "3.3.2"}))
 
 
 class Server(LoopbackServer):
-    """Answers by path; the rest is 404.
+    """Answers by path, and with 404 to any other path.
 
     Attributes:
-        answers: Status and body by what the path ends with; a function of the query where they depend on it.
-        posted: Bodies that it was sent.
+        answers: Status and body by the end of the path; a function of the query where the answer
+            depends on it.
+        posted: Bodies of the requests that the server received.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -75,7 +76,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def secured() -> Iterator[tuple[Server, str]]:
-    """One with a certificate of a CA that nobody knows, and that CA's certificate."""
+    """A server with a certificate of an unknown CA, and the certificate of that CA."""
     authority = Authority()
     with Server(authority.server()) as server:
         yield server, authority.certificate.decode()
@@ -93,7 +94,7 @@ def connect() -> Connect:
     return connect
 
 
-async def test_a_probe_says_what_the_parts_say(server: Server, connect: Connect) -> None:
+async def test_probe_reports_the_health_of_each_component(server: Server, connect: Connect) -> None:
     airflow = connect(server.url)
     pulse = await airflow.probe()
     assert pulse.version == "3.3.2"
@@ -102,21 +103,21 @@ async def test_a_probe_says_what_the_parts_say(server: Server, connect: Connect)
     await airflow.close()
 
 
-async def test_a_ca_bundle_is_trusted(secured: tuple[Server, str], connect: Connect) -> None:
+async def test_ca_bundle_is_trusted(secured: tuple[Server, str], connect: Connect) -> None:
     server, authority = secured
     airflow = connect(server.url, token="a-token", ca_bundle=authority)
     assert (await airflow.probe()).version == "3.3.2"
     await airflow.close()
 
 
-async def test_without_it_the_message_says_what_to_check(secured: tuple[Server, str], connect: Connect) -> None:
+async def test_error_without_a_ca_bundle_says_what_to_check(secured: tuple[Server, str], connect: Connect) -> None:
     airflow = connect(secured[0].url, token="a-token")
     with pytest.raises(AirflowUnavailable, match=r"can't be trusted: .*Check the CA bundle"):
         await airflow.probe()
     await airflow.close()
 
 
-async def test_a_bundle_that_is_no_certificate_is_not_trusted(secured: tuple[Server, str], connect: Connect) -> None:
+async def test_invalid_ca_bundle_is_refused(secured: tuple[Server, str], connect: Connect) -> None:
     bundle = "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
     airflow = connect(secured[0].url, token="a-token", ca_bundle=bundle)
     with pytest.raises(AirflowUnavailable, match="Check the CA bundle"):
@@ -124,7 +125,7 @@ async def test_a_bundle_that_is_no_certificate_is_not_trusted(secured: tuple[Ser
     await airflow.close()
 
 
-async def test_a_proxys_page_is_not_an_answer_of_airflow(server: Server, connect: Connect) -> None:
+async def test_page_of_a_proxy_is_not_taken_for_an_airflow_response(server: Server, connect: Connect) -> None:
     server.answers["/version"] = (200, "<html>Sign in</html>")
     airflow = connect(server.url)
     with pytest.raises(AirflowUnavailable, match="Is it Airflow's api-server"):
@@ -140,8 +141,10 @@ async def test_a_proxys_page_is_not_an_answer_of_airflow(server: Server, connect
     await airflow.close()
 
 
-async def test_a_token_that_is_refused_is_called_that(server: Server, connect: Connect) -> None:
-    """The version is told to everybody: asking for it alone would say nothing of the credentials."""
+async def test_refused_token_is_reported_as_refused(server: Server, connect: Connect) -> None:
+    """Airflow tells its version to everybody, so a request for the version proves nothing about the
+    credentials.
+    """
     server.answers["/dags"] = (401, json.dumps({"detail": "Invalid JWT"}))
     airflow = connect(server.url, token="stale")
     with pytest.raises(AirflowUnauthorized, match="Invalid JWT"):
@@ -150,9 +153,7 @@ async def test_a_token_that_is_refused_is_called_that(server: Server, connect: C
 
 
 @pytest.mark.parametrize("token", ["s3cr3t\ntoken", "s3cr3t\u2013token", "", None, {"s3cr3t": 1}])
-async def test_a_login_that_brings_what_no_header_can_hold_is_not_shown(
-    server: Server, connect: Connect, token: object
-) -> None:
+async def test_token_that_is_no_header_value_is_not_shown(server: Server, connect: Connect, token: object) -> None:
     server.answers["/auth/token"] = (201, json.dumps({"access_token": token}))
     airflow = connect(server.url)
     with pytest.raises(
@@ -174,7 +175,7 @@ def versions(version: str) -> tuple[int, str]:
         pytest.param(versions("edge"), r"says that its version is 'edge'", id="no number"),
     ],
 )
-async def test_an_airflow_that_is_too_old_is_refused_until_it_is_upgraded(
+async def test_unsupported_airflow_version_is_refused_until_it_is_upgraded(
     answer: tuple[int, str], says: str, server: Server, connect: Connect
 ) -> None:
     server.answers["/version"] = answer
@@ -186,8 +187,8 @@ async def test_an_airflow_that_is_too_old_is_refused_until_it_is_upgraded(
     await airflow.close()
 
 
-async def test_an_address_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
-    """A proxy whose backend is away for a moment answers the same, so it is asked again soon."""
+async def test_url_without_the_api_may_be_airflow_2_or_a_proxy(server: Server, connect: Connect) -> None:
+    """A proxy whose backend is briefly away answers alike, so the operator asks again soon."""
     server.answers["/version"] = (404, "<html>Airflow 404 = lots of circles</html>")
     airflow = connect(server.url)
     with pytest.raises(AirflowUnavailable, match="it is Airflow 2, or not the URL of an api-server, or a proxy"):
@@ -198,7 +199,7 @@ async def test_an_address_without_the_api_may_be_airflow_2_or_a_proxy(server: Se
 
 
 @pytest.mark.parametrize(("version", "warns"), [("3.3.9", False), ("3.4.0", True), ("4.0.0", True)])
-async def test_one_that_is_newer_than_tested_is_used_with_one_warning(
+async def test_untested_newer_airflow_version_is_used_with_one_warning(
     version: str, warns: bool, server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.answers["/version"] = versions(version)
@@ -211,7 +212,7 @@ async def test_one_that_is_newer_than_tested_is_used_with_one_warning(
     await airflow.close()
 
 
-async def test_a_backfill_is_refused_where_they_cannot_be_told_apart(server: Server, connect: Connect) -> None:
+async def test_backfill_is_refused_if_airflow_cannot_tell_backfills_apart(server: Server, connect: Connect) -> None:
     server.answers["/version"] = versions("3.1.8")
     airflow = connect(server.url)
     day = datetime(2026, 1, 1, tzinfo=UTC)
@@ -225,7 +226,9 @@ async def test_a_backfill_is_refused_where_they_cannot_be_told_apart(server: Ser
 
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["by cursor, as since 3.2", "by offset, as in 3.1"])
-async def test_all_pages_are_read_and_only_our_runs_taken(cursors: bool, server: Server, connect: Connect) -> None:
+async def test_all_pages_are_read_and_only_runs_of_mljobs_are_returned(
+    cursors: bool, server: Server, connect: Connect
+) -> None:
     ours = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(150)]
     rows = [
         {"dag_id": "d", "dag_run_id": run_id, "state": "queued"}
@@ -244,8 +247,8 @@ async def test_all_pages_are_read_and_only_our_runs_taken(cursors: bool, server:
     await airflow.close()
 
 
-async def test_what_failed_is_cleared_with_fields_that_airflow_3_1_knows(server: Server, connect: Connect) -> None:
-    """It refuses a request with another one."""
+async def test_clear_request_has_only_fields_that_airflow_3_1_knows(server: Server, connect: Connect) -> None:
+    """Airflow refuses a request with an unknown field."""
     run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text()) | {"dag_run_id": "a-run"}
     server.answers["/dagRuns/a-run"] = server.answers["/clear"] = (200, json.dumps(run))
     airflow = connect(server.url)
@@ -255,7 +258,7 @@ async def test_what_failed_is_cleared_with_fields_that_airflow_3_1_knows(server:
     await airflow.close()
 
 
-async def test_what_fails_after_a_clearing_does_not_undo_it(server: Server, connect: Connect) -> None:
+async def test_failed_read_after_a_clear_does_not_undo_the_clear(server: Server, connect: Connect) -> None:
     run = json.loads((GOLDEN / "parity_retries_exhausted.run.json").read_text()) | {"dag_run_id": "a-run"}
     answers = iter([(200, json.dumps(run)), (429, "{}")])
     server.answers["/dagRuns/a-run"] = lambda _: next(answers)
@@ -267,7 +270,7 @@ async def test_what_fails_after_a_clearing_does_not_undo_it(server: Server, conn
     await airflow.close()
 
 
-async def test_a_run_that_is_there_is_there_though_it_cannot_be_read(server: Server, connect: Connect) -> None:
+async def test_unreadable_run_counts_as_existing(server: Server, connect: Connect) -> None:
     server.answers["/dagRuns"] = (409, json.dumps({"detail": "The DagRun already exists"}))
     server.answers["/dagRuns/a-run"] = (429, "{}")
     airflow = connect(server.url)
@@ -277,7 +280,7 @@ async def test_a_run_that_is_there_is_there_though_it_cannot_be_read(server: Ser
     await airflow.close()
 
 
-async def test_the_output_that_was_pushed_last_counts_also_where_airflow_lists_them_by_task(
+async def test_last_pushed_output_is_used_in_whichever_order_airflow_lists_outputs(
     server: Server, connect: Connect
 ) -> None:
     entries = [
@@ -302,7 +305,7 @@ async def test_the_output_that_was_pushed_last_counts_also_where_airflow_lists_t
         pytest.param((401, '{"detail": "no"}'), {"user": "churn", "password": "wrong"}, id="a login that is refused"),
     ],
 )
-async def test_a_refusal_names_the_secret(
+async def test_refused_login_names_its_secret(
     server: Server, connect: Connect, answer: tuple[int, str], how: dict[str, str]
 ) -> None:
     server.answers["/auth/token"] = server.answers["/dags"] = answer

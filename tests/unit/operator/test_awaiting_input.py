@@ -1,4 +1,6 @@
-"""A task that waits for a person: who is asked what, where to answer, and said once."""
+"""A task waits for a person's input: the status says who is asked, what, and where to answer, and
+one Event says so once.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ RUN_URL = "http://airflow/dags/train/runs/"
 
 @pytest.fixture
 async def run(world: World) -> FakeRun:
-    """A run that has begun."""
+    """A run that has started."""
     world.airflow.dags["train"] = ("extract", "approve")
     await world.apply()
     run = world.airflow.only_run()
@@ -26,7 +28,7 @@ async def run(world: World) -> FakeRun:
 
 
 async def ask(world: World, run: FakeRun, subject: str | None, task_id: str = "approve", map_index: int = -1) -> None:
-    """A task comes to wait, and the change feed tells."""
+    """Let a task wait for input, and read the change feed."""
     world.clock.tick(1)
     world.airflow.set_task(run, task_id, TaskState.AWAITING_INPUT, map_index=map_index)
     if subject is not None:
@@ -38,7 +40,7 @@ def entry(world: World, task_id: str = "approve") -> TaskStatus:
     return next(task for task in world.status.tasks or () if task.task_id == task_id)
 
 
-async def test_the_status_says_what_is_asked_and_where_to_answer(world: World, run: FakeRun) -> None:
+async def test_status_says_what_is_asked_and_where_to_answer(world: World, run: FakeRun) -> None:
     await ask(world, run, "Deploy churn?")
     status, waiting = world.status, entry(world).input
     assert (status.phase, status.reason, status.current_task) == (Phase.RUNNING, "AwaitingInput", "approve")
@@ -52,7 +54,7 @@ async def test_the_status_says_what_is_asked_and_where_to_answer(world: World, r
     assert waiting.url in world.jobs.kube_events[-1][1].message
 
 
-async def test_it_is_asked_for_and_told_once_for_each_wait(world: World, run: FakeRun) -> None:
+async def test_question_is_read_and_reported_once_for_each_wait(world: World, run: FakeRun) -> None:
     await ask(world, run, "Deploy churn?")
     for _ in range(3):
         world.clock.tick(5)
@@ -70,7 +72,7 @@ async def test_it_is_asked_for_and_told_once_for_each_wait(world: World, run: Fa
     assert "Really?" in (world.status.message or "")
 
 
-async def test_answered_it_goes_on(world: World, run: FakeRun) -> None:
+async def test_answered_run_continues(world: World, run: FakeRun) -> None:
     await ask(world, run, "Deploy churn?")
     world.clock.tick(1)
     world.airflow.set_task(run, "approve", TaskState.SUCCESS)
@@ -78,7 +80,7 @@ async def test_answered_it_goes_on(world: World, run: FakeRun) -> None:
     assert (entry(world).state, entry(world).input, world.status.reason) == ("success", None, "Running")
 
 
-async def test_an_answer_of_airflow_that_an_event_overtook_does_not_ask_again(world: World, run: FakeRun) -> None:
+async def test_stale_rest_response_does_not_report_the_question_again(world: World, run: FakeRun) -> None:
     await ask(world, run, "Deploy churn?")
     asked_before = world.clock()
     world.clock.tick(1)
@@ -89,7 +91,7 @@ async def test_an_answer_of_airflow_that_an_event_overtook_does_not_ask_again(wo
     assert (entry(world).state, world.told.count("AwaitingInput")) == ("running", 1)
 
 
-async def test_several_that_wait_are_answered_on_the_runs_page(world: World, run: FakeRun) -> None:
+async def test_status_with_several_waiting_tasks_links_to_the_run(world: World, run: FakeRun) -> None:
     for index in range(3):
         world.airflow.set_task(run, "label", TaskState.AWAITING_INPUT, map_index=index)
         run.questions["label", index] = f"Label picture {index}"
@@ -112,7 +114,7 @@ async def test_several_that_wait_are_answered_on_the_runs_page(world: World, run
     assert waiting.url == f"{RUN_URL}{run.run_id}/tasks/label/mapped/1/required_actions"
 
 
-async def test_a_question_that_airflow_does_not_tell_is_a_wait_all_the_same(world: World, run: FakeRun) -> None:
+async def test_wait_is_reported_even_if_its_question_is_unknown(world: World, run: FakeRun) -> None:
     await ask(world, run, None)
     world.clock.tick(5)
     await world.look()
@@ -123,7 +125,7 @@ async def test_a_question_that_airflow_does_not_tell_is_a_wait_all_the_same(worl
     assert world.airflow.calls.count("questions") == 1
 
 
-async def test_an_airflow_that_is_away_is_asked_again_later(world: World, run: FakeRun) -> None:
+async def test_question_is_read_again_after_airflow_was_unreachable(world: World, run: FakeRun) -> None:
     world.airflow.down_for = {"questions": 1}
     await ask(world, run, "Deploy churn?")
     assert (world.status.reason, entry(world).input.subject) == ("AwaitingInput", None)  # type: ignore[union-attr]
@@ -132,7 +134,7 @@ async def test_an_airflow_that_is_away_is_asked_again_later(world: World, run: F
     assert world.told.count("AwaitingInput") == 1
 
 
-async def test_cancelled_while_it_waits_it_ends(world: World, run: FakeRun) -> None:
+async def test_run_that_is_cancelled_while_it_waits_ends(world: World, run: FakeRun) -> None:
     await ask(world, run, "Deploy churn?")
     await world.delete()
     assert world.status.phase is Phase.CANCELLING
@@ -143,7 +145,7 @@ async def test_cancelled_while_it_waits_it_ends(world: World, run: FakeRun) -> N
     assert not world.exists
 
 
-async def test_deferred_is_said_where_nothing_else_goes_on(world: World, run: FakeRun) -> None:
+async def test_deferred_is_reported_only_if_no_other_task_runs(world: World, run: FakeRun) -> None:
     world.airflow.set_task(run, "extract", TaskState.RUNNING)
     world.airflow.set_task(run, "approve", TaskState.DEFERRED)
     await world.look()
@@ -155,7 +157,7 @@ async def test_deferred_is_said_where_nothing_else_goes_on(world: World, run: Fa
     assert "triggerer" in (world.status.message or "")
 
 
-async def test_a_sensor_that_waits_for_its_next_look_is_not_called_running(world: World, run: FakeRun) -> None:
+async def test_rescheduled_sensor_is_not_reported_as_running(world: World, run: FakeRun) -> None:
     world.airflow.set_task(run, "extract", TaskState.UP_FOR_RESCHEDULE)
     await world.look()
     assert (world.status.reason, world.status.current_task) == ("TaskRescheduled", "extract")

@@ -1,4 +1,6 @@
-"""cancel and deletion end the run in Airflow: by the cancellation DAG, or by REST where it can't."""
+"""spec.cancel and deletion end the run in Airflow: by the cancellation DAG, or by REST where that
+DAG can't run.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ from .runs import begin, edit, finish, newest, runs
 
 
 class TestCancelling:
-    """cancel: true keeps the record."""
+    """With cancel: true the MLJob remains as a record."""
 
-    async def test_the_run_is_cancelled_and_the_mljob_stays(self, world: World) -> None:
+    async def test_run_is_cancelled_and_the_mljob_remains(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)
         await begin(world)
         await edit(world, cancel=True)
@@ -29,18 +31,18 @@ class TestCancelling:
         await world.later(3600)
         assert len(runs(world)) == 1
 
-    async def test_created_cancelled_nothing_runs(self, world: World) -> None:
+    async def test_mljob_created_cancelled_submits_no_run(self, world: World) -> None:
         await world.apply(cancel=True)
         assert world.status.phase is Phase.CANCELLED
         assert not world.airflow.runs
 
-    async def test_one_that_waits_is_cancelled_at_once(self, world: World) -> None:
+    async def test_waiting_mljob_is_cancelled_at_once(self, world: World) -> None:
         await world.apply(dagId="unknown")
         await edit(world, cancel=True)
         assert world.status.phase is Phase.CANCELLED
         assert not world.has_finalizer
 
-    async def test_a_submission_without_an_answer_is_found_and_cancelled(self, world: World) -> None:
+    async def test_run_whose_submission_was_not_answered_is_found_and_cancelled(self, world: World) -> None:
         world.airflow.lose_answers = 1
         await world.apply(cancellation={"strategy": "Api"})
         await edit(world, cancel=True)
@@ -49,9 +51,9 @@ class TestCancelling:
 
 
 class TestDeletion:
-    """No run is ever left behind."""
+    """Deletion never leaves a run behind."""
 
-    async def test_the_cancellation_dag_is_triggered_and_waited_for(self, world: World) -> None:
+    async def test_deletion_triggers_the_cancellation_dag_and_waits_for_it(self, world: World) -> None:
         await world.apply()
         await world.look()
         await world.delete()
@@ -61,8 +63,10 @@ class TestDeletion:
         assert not world.exists
         assert world.told[-2:] == ["Cancelling", "Cancelled"]
 
-    async def test_an_end_that_only_an_event_tells_of_is_waited_for_in_airflow(self, world: World) -> None:
-        """Airflow publishes it before it stores it, and whoever has deleted the MLJob looks there next."""
+    async def test_deletion_waits_until_airflow_confirms_the_end_reported_by_an_event(self, world: World) -> None:
+        """Airflow publishes the end before it stores it, and the person who deleted the MLJob looks
+        into Airflow next.
+        """
         await world.apply()
         await world.look()
         await world.delete()
@@ -72,14 +76,14 @@ class TestDeletion:
         await world.later(1)
         assert not world.exists
 
-    async def test_rest_cancels_where_the_cancellation_dag_is_paused(self, world: World) -> None:
+    async def test_run_is_cancelled_by_rest_if_the_cancellation_dag_is_paused(self, world: World) -> None:
         world.airflow.paused.add(CANCEL_DAG)
         await world.apply()
         await world.delete()
         assert world.airflow.only_run().state is RunState.FAILED
         assert not world.exists
 
-    async def test_rest_cancels_where_the_cancellation_dag_takes_too_long(self, world: World) -> None:
+    async def test_run_is_cancelled_by_rest_if_the_cancellation_dag_takes_too_long(self, world: World) -> None:
         await world.apply()
         await world.delete()
         await world.later(19)
@@ -88,8 +92,8 @@ class TestDeletion:
         assert world.airflow.only_run().state is RunState.FAILED
         assert not world.exists
 
-    async def test_a_cancellation_dag_that_has_begun_is_given_time(self, world: World) -> None:
-        """It lets teardown tasks run, which REST would fail."""
+    async def test_running_cancellation_dag_is_given_time(self, world: World) -> None:
+        """The cancellation DAG lets teardown tasks run, which REST would fail."""
         await world.apply()
         await world.delete()
         world.airflow.set_task(world.airflow.only_run(CANCEL_DAG), "cancel", TaskState.RUNNING)
@@ -99,15 +103,15 @@ class TestDeletion:
         await world.later(15)
         assert not world.exists
 
-    async def test_a_cancellation_dag_that_waits_for_a_slot_is_not_waited_for(self, world: World) -> None:
-        """Airflow calls its run running all the same."""
+    async def test_cancellation_dag_without_a_pool_slot_is_not_waited_for(self, world: World) -> None:
+        """Airflow reports the DAG run as running even while its task waits for a slot."""
         await world.apply()
         await world.delete()
         world.airflow.begin(world.airflow.only_run(CANCEL_DAG))
         await world.later(21)
         assert not world.exists
 
-    async def test_a_namespace_that_takes_no_more_events_is_not_held_up(self, world: World) -> None:
+    async def test_deletion_proceeds_in_a_namespace_that_refuses_events(self, world: World) -> None:
         await world.apply(cancellation={"timeoutSeconds": 10})
         world.airflow.down = True
         world.jobs.refuse_events = True
@@ -115,24 +119,24 @@ class TestDeletion:
         await world.later(11)
         assert not world.exists
 
-    async def test_strategy_api_asks_no_dag(self, world: World) -> None:
+    async def test_strategy_api_does_not_trigger_the_cancellation_dag(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"})
         await world.delete()
         assert not world.exists
         assert len(world.airflow.runs) == 1
 
-    async def test_retain_leaves_the_run_alone(self, world: World) -> None:
+    async def test_retain_keeps_the_run(self, world: World) -> None:
         await world.apply(deletionPolicy="Retain")
         await world.delete()
         assert not world.exists
         assert world.airflow.only_run().state is RunState.QUEUED
 
-    async def test_an_mljob_that_never_ran_goes_at_once(self, world: World) -> None:
+    async def test_mljob_without_a_run_is_deleted_at_once(self, world: World) -> None:
         await world.apply(dagId="unknown")
         await world.delete()
         assert not world.exists
 
-    async def test_a_submission_without_an_answer_is_not_left_behind(self, world: World) -> None:
+    async def test_deletion_cancels_a_run_whose_submission_was_not_answered(self, world: World) -> None:
         world.airflow.lose_answers = 1
         await world.apply()
         await world.delete()
@@ -141,7 +145,7 @@ class TestDeletion:
         assert not world.exists
         assert world.airflow.only_run().state is RunState.FAILED
 
-    async def test_a_submission_that_may_still_arrive_is_waited_for(self, world: World) -> None:
+    async def test_deletion_waits_for_a_submission_that_may_still_arrive(self, world: World) -> None:
         world.airflow.lose_answers = 1
         await world.apply()
         (late,) = world.airflow.runs.items()
@@ -154,7 +158,7 @@ class TestDeletion:
         assert world.airflow.only_run().state is RunState.FAILED
         assert not world.exists
 
-    async def test_an_airflow_that_cannot_be_reached_holds_a_deletion_only_so_long(self, world: World) -> None:
+    async def test_unreachable_airflow_delays_a_deletion_only_until_the_timeout(self, world: World) -> None:
         await world.apply(cancellation={"timeoutSeconds": 60})
         world.airflow.down = True
         await world.delete()
@@ -166,7 +170,7 @@ class TestDeletion:
         assert "CancellationAbandoned" in world.told
 
     @pytest.mark.parametrize("strategy", ["Dag", "Api"])
-    async def test_a_deletion_that_waited_too_long_for_an_operator_ends_the_run_all_the_same(
+    async def test_overdue_deletion_still_ends_the_run_when_an_operator_starts(
         self, world: World, strategy: str
     ) -> None:
         await world.apply(cancellation={"timeoutSeconds": 60, "strategy": strategy})
@@ -177,7 +181,7 @@ class TestDeletion:
         assert [run.state for run in world.airflow.runs.values()] == [RunState.FAILED]
         assert "CancellationAbandoned" not in world.told
 
-    async def test_a_deletion_that_waited_too_long_for_an_operator_and_for_airflow_is_let_through(
+    async def test_overdue_deletion_proceeds_if_airflow_is_unreachable_when_an_operator_starts(
         self, world: World
     ) -> None:
         await world.apply(cancellation={"timeoutSeconds": 60})
@@ -188,7 +192,7 @@ class TestDeletion:
         assert not world.exists
         assert "CancellationAbandoned" in world.told
 
-    async def test_a_restart_in_mid_cancellation_cancels(self, world: World) -> None:
+    async def test_restarted_operator_continues_the_cancellation(self, world: World) -> None:
         await world.apply()
         await world.delete()
         await world.restart()
@@ -197,14 +201,14 @@ class TestDeletion:
         await finish(world, RunState.FAILED)
         assert not world.exists
 
-    async def test_a_run_that_succeeds_while_it_is_cancelled_lets_the_mljob_go(self, world: World) -> None:
+    async def test_deletion_proceeds_when_the_run_succeeds_during_cancellation(self, world: World) -> None:
         await world.apply()
         await world.delete()
         await finish(world)
         assert not world.exists
 
 
-async def test_what_is_asked_for_an_mljob_that_is_stopped_waits_behind_nobody_elses_submission(
+async def test_requests_of_a_cancellation_do_not_queue_behind_submissions(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []

@@ -1,4 +1,6 @@
-"""Runs that a cancelled run had started: they are told of, and ended where the spec says so and the namespace may."""
+"""Child runs of a cancelled run: the operator reports them, and ends them if the spec says so and
+the namespace may.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ CHILD = ("days", "manual__child")
 
 
 async def with_child(world: World, children: str, *, by_task: bool = True) -> FakeRun:
-    """An MLJob whose run has started a run of another DAG; that run."""
+    """Create an MLJob whose run has triggered a run of another DAG, and return that child run."""
     await world.apply(cancellation={"strategy": "Api", "children": children})
     await begin(world)
     child = world.airflow.queue(*CHILD, {})
@@ -26,7 +28,7 @@ async def with_child(world: World, children: str, *, by_task: bool = True) -> Fa
 
 
 @pytest.mark.parametrize("how", ["deleted", "cancelled"])
-async def test_by_default_they_go_on_and_an_event_names_them(world: World, how: str) -> None:
+async def test_child_runs_continue_by_default_and_an_event_names_them(world: World, how: str) -> None:
     child = await with_child(world, "Leave")
     await (world.delete() if how == "deleted" else edit(world, cancel=True))
     assert world.airflow.only_run().state is RunState.FAILED
@@ -37,7 +39,7 @@ async def test_by_default_they_go_on_and_an_event_names_them(world: World, how: 
     assert "spec.cancellation.children" in notice.message
 
 
-async def test_what_came_from_a_secret_is_not_told_with_the_id_of_a_run(world: World) -> None:
+async def test_value_of_a_secret_in_a_child_run_id_is_redacted(world: World) -> None:
     world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
     await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}], cancellation={"strategy": "Api"})
     await begin(world)
@@ -49,7 +51,7 @@ async def test_what_came_from_a_secret_is_not_told_with_the_id_of_a_run(world: W
     assert "of DAG days" in notice.message
 
 
-async def test_they_are_ended_where_the_spec_says_so(world: World) -> None:
+async def test_child_runs_are_cancelled_if_the_spec_says_so(world: World) -> None:
     child = await with_child(world, "Cancel")
     await world.delete()
     assert child.state is RunState.FAILED
@@ -57,22 +59,22 @@ async def test_they_are_ended_where_the_spec_says_so(world: World) -> None:
     assert "ChildrenLeft" not in world.told
 
 
-async def test_a_run_that_no_task_has_started_is_left(world: World) -> None:
-    """What a task says of its children is a claim."""
+async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> None:
+    """A task's report of its child runs is unverified."""
     child = await with_child(world, "Cancel", by_task=False)
     await world.delete()
     assert child.state is RunState.QUEUED
     assert world.told.count("ChildrenLeft") == 1
 
 
-async def test_an_airflow_that_is_away_keeps_no_deletion_waiting(world: World) -> None:
+async def test_unreachable_airflow_does_not_delay_a_deletion_that_keeps_child_runs(world: World) -> None:
     await with_child(world, "Leave")
     world.airflow.down_for["children"] = 100
     await world.delete()
     assert not world.exists
 
 
-async def test_where_they_are_to_be_ended_it_is_tried_again_until_time_is_up(world: World) -> None:
+async def test_cancelling_child_runs_is_retried_until_the_timeout(world: World) -> None:
     child = await with_child(world, "Cancel")
     world.airflow.down_for["children"] = 2
     await world.delete()
@@ -83,7 +85,7 @@ async def test_where_they_are_to_be_ended_it_is_tried_again_until_time_is_up(wor
     assert not world.exists
 
 
-async def test_a_run_that_ends_by_itself_has_its_children_left_in_peace(world: World) -> None:
+async def test_child_runs_are_left_alone_when_their_parent_ends_by_itself(world: World) -> None:
     await with_child(world, "Cancel")
     run = world.airflow.only_run()
     world.airflow.end(run, RunState.FAILED)
@@ -103,6 +105,6 @@ async def test_a_run_that_ends_by_itself_has_its_children_left_in_peace(world: W
         pytest.param(Child("days", "mljob.team-b.fraud.bbbbbbbbbb-1", True), True, False, id="another MLJob's run"),
     ],
 )
-def test_a_claim_of_a_task_ends_no_run_of_somebody_elses(child: Child, allowed: bool, ended: bool) -> None:
+def test_false_report_of_a_child_run_ends_no_run_of_another_mljob(child: Child, allowed: bool, ended: bool) -> None:
     parent = RunKey("", "train", "mljob.team-a.churn.aaaaaaaaaa-1")
     assert may_be_ended(child, parent, "mljob", allowed=allowed) is ended

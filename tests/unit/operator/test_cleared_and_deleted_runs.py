@@ -1,4 +1,4 @@
-"""Somebody clears or deletes a run in Airflow: the MLJob says what has become of it."""
+"""Somebody clears or deletes a run in Airflow: the MLJob reports what has happened to the run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .runs import begin, edit, end, newest, runs
 
 
 class TestClearedInAirflow:
-    """Somebody clears a run in Airflow's UI: followed, not fought."""
+    """Somebody clears a run in Airflow's UI: the operator follows the cleared run."""
 
-    async def test_a_failed_run_that_is_cleared_is_followed(self, world: World) -> None:
+    async def test_cleared_failed_run_is_followed(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.FAILED)
         assert world.status.phase is Phase.FAILED
@@ -35,8 +35,8 @@ class TestClearedInAirflow:
         assert world.status.phase is Phase.SUCCEEDED
         assert not world.has_finalizer
 
-    async def test_one_that_is_cleared_while_no_operator_runs(self, world: World) -> None:
-        """The change feed is not read from so long ago, but the run is among those in progress."""
+    async def test_run_cleared_while_no_operator_runs_is_followed(self, world: World) -> None:
+        """The change feed is not read from that far back, but the run is among the active runs."""
         await world.apply()
         await end(world, RunState.FAILED)
         world.clock.tick(60)
@@ -46,7 +46,7 @@ class TestClearedInAirflow:
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
 
-    async def test_one_that_is_cleared_before_its_end_is_heard_of(self, world: World) -> None:
+    async def test_run_cleared_before_its_end_was_observed_is_followed(self, world: World) -> None:
         await world.apply()
         await begin(world)
         assert world.status.phase is Phase.RUNNING
@@ -58,7 +58,7 @@ class TestClearedInAirflow:
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
 
-    async def test_one_that_was_cleared_and_has_ended_again_between_two_looks(self, world: World) -> None:
+    async def test_run_that_was_cleared_and_ended_again_between_two_reads_is_counted(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.FAILED)
         await world.look()
@@ -69,8 +69,10 @@ class TestClearedInAirflow:
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 2)
 
     @pytest.mark.parametrize("restarted", [False, True])
-    async def test_one_that_is_cleared_in_the_second_of_its_end(self, world: World, *, restarted: bool) -> None:
-        """An attempt within one second, whose end is told again after the clearing, by the other producer."""
+    async def test_run_cleared_within_the_second_of_its_end_is_followed(self, world: World, *, restarted: bool) -> None:
+        """An attempt within one second, whose end the other producer reports again after the
+        clearing.
+        """
         await world.apply(backoffLimit=1)
         await world.look()
         run = newest(world)
@@ -99,8 +101,10 @@ class TestClearedInAirflow:
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 2)
 
     @pytest.mark.parametrize("by", ["an event", "Airflow"])
-    async def test_a_task_that_is_cleared_while_the_run_goes_on_is_no_attempt(self, world: World, *, by: str) -> None:
-        """It queues the run anew in Airflow, which may not have been seen before the end is told."""
+    async def test_clearing_a_task_of_an_active_run_is_not_a_new_attempt(self, world: World, *, by: str) -> None:
+        """Clearing a task queues the run anew in Airflow. The operator may not observe that before
+        the end is reported.
+        """
         await world.apply(backoffLimit=1)
         await begin(world)
         run = newest(world)
@@ -118,7 +122,7 @@ class TestClearedInAirflow:
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
 
-    async def test_a_finished_mljob_is_read_once_and_not_written(self, world: World) -> None:
+    async def test_finished_mljob_is_read_once_and_not_written(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.SUCCESS)
         before = world.jobs.objects[KEY]["metadata"]["resourceVersion"]
@@ -127,8 +131,8 @@ class TestClearedInAirflow:
         assert world.jobs.objects[KEY]["metadata"]["resourceVersion"] == before
         assert world.jobs.reads <= 1
 
-    async def test_one_that_seems_to_have_ended_before_it_was_queued_was_not_cleared(self, world: World) -> None:
-        """The api-server stamps the one, the scheduler the other, and their clocks differ."""
+    async def test_run_that_seems_to_end_before_it_was_queued_was_not_cleared(self, world: World) -> None:
+        """The api-server stamps the end, the scheduler the queueing, and their clocks differ."""
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await begin(world)
         run = newest(world)
@@ -140,7 +144,7 @@ class TestClearedInAirflow:
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 1)
 
-    async def test_a_cleared_run_that_seems_to_have_ended_before_it_was_cleared_has_ended(self, world: World) -> None:
+    async def test_cleared_run_that_seems_to_end_before_it_was_cleared_has_ended(self, world: World) -> None:
         await world.apply(backoffLimit=1)
         await end(world, RunState.FAILED)
         await world.later(10)
@@ -151,7 +155,7 @@ class TestClearedInAirflow:
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 2)
 
-    async def test_a_cancelled_mljob_stays_cancelled(self, world: World) -> None:
+    async def test_cancelled_mljob_stays_cancelled_when_its_run_is_cleared(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"})
         await begin(world)
         await edit(world, cancel=True)
@@ -160,7 +164,7 @@ class TestClearedInAirflow:
         await world.look()
         assert world.status.phase is Phase.CANCELLED
 
-    async def test_a_run_cleared_while_its_retry_is_waited_for_is_the_retry(self, world: World) -> None:
+    async def test_run_cleared_during_the_retry_backoff_counts_as_the_retry(self, world: World) -> None:
         await world.apply(backoffLimit=3)
         await begin(world)
         await end(world, RunState.FAILED)
@@ -175,7 +179,7 @@ class TestClearedInAirflow:
 class TestDeletedInAirflow:
     """Somebody deletes a run in Airflow's UI."""
 
-    async def test_a_run_that_is_deleted_in_airflow_fails_the_mljob(self, world: World) -> None:
+    async def test_deleted_run_fails_the_mljob(self, world: World) -> None:
         await world.apply()
         await world.look()
         world.airflow.runs.clear()

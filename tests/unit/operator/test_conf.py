@@ -1,4 +1,6 @@
-"""What a run gets as its conf: from the spec, from ConfigMaps and Secrets, checked against the DAG's params."""
+"""A run's conf: merged from the spec, ConfigMaps and Secrets, and validated against the DAG's
+params.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from .runs import edit, newest
 class TestConf:
     """conf, confFrom, and the DAG's params."""
 
-    async def test_sources_are_merged_in_order_and_conf_wins(self, world: World) -> None:
+    async def test_sources_are_merged_in_order_and_conf_takes_precedence(self, world: World) -> None:
         world.jobs.data = {
             ("ConfigMap", "defaults"): {"a": "1", "b": "1", "c": "1", "more.json": '{"deep": {"x": 1}}'},
             ("Secret", "warehouse"): {"b": "2", "c": "2"},
@@ -34,7 +36,7 @@ class TestConf:
         )
         assert newest(world).conf == {"a": "1", "b": "2", "c": 3, "deep": {"x": 1}}
 
-    async def test_a_missing_reference_is_waited_for_by_name(self, world: World) -> None:
+    async def test_mljob_waits_for_a_missing_source_and_names_it(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ReferenceMissing")
         assert "Secret warehouse" in (world.status.message or "")
@@ -42,7 +44,7 @@ class TestConf:
         await world.later(30)
         assert newest(world).conf == {"password": "hunter2"}
 
-    async def test_what_a_run_waits_for_is_watched_until_it_is_there(self, world: World) -> None:
+    async def test_missing_source_is_watched_until_it_exists(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
         await heard(world)
         assert world.changes.watched == [ConfObject("team-a", "Secret", "warehouse")]
@@ -51,7 +53,7 @@ class TestConf:
         assert newest(world).conf == {"password": "hunter2"}
         assert world.changes.watched == []
 
-    async def test_a_conf_that_was_refused_is_tried_again_when_its_source_changes(
+    async def test_refused_conf_is_tried_again_when_a_source_changes(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conf_sources, "PAUSE", 0)
@@ -63,7 +65,7 @@ class TestConf:
         await heard(world)
         assert newest(world).conf == {"epochs": 5}
 
-    async def test_an_mljob_that_joins_a_watch_misses_no_change(
+    async def test_mljob_that_joins_an_existing_watch_misses_no_change(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conf_sources, "PAUSE", 0)
@@ -77,8 +79,10 @@ class TestConf:
         assert woken == [("team-a", "second")], "it may have changed since the MLJob read it"
         await sources.close()
 
-    def test_a_source_that_changes_all_the_time_wakes_an_mljob_less_and_less_often(self) -> None:
-        """Each pause is twice as long as the one before: in virtual time after 0, 1, 3, 7, 15, 31 and 63 seconds."""
+    def test_constantly_changing_source_wakes_an_mljob_with_growing_pauses(self) -> None:
+        """Each pause is twice the previous one: in virtual time after 0, 1, 3, 7, 15, 31 and 63
+        seconds.
+        """
 
         async def wakes() -> int:
             jobs, woken = FakeJobs(), list[Key]()
@@ -94,7 +98,7 @@ class TestConf:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             assert runner.run(wakes()) == 7
 
-    async def test_one_namespace_leaves_room_for_others(self, world: World) -> None:
+    async def test_watches_of_one_namespace_leave_room_for_others(self, world: World) -> None:
         sources = conf_sources.ConfSources(world.changes, lambda key: None)
         for number in range(1000):
             sources.follow(("team-a", f"job-{number}"), [ConfObject("team-a", "Secret", f"secret-{number}")])
@@ -106,7 +110,7 @@ class TestConf:
         await asyncio.sleep(0)
         assert world.changes.watched == []
 
-    async def test_what_a_deleted_mljob_waited_for_is_watched_no_more(self, world: World) -> None:
+    async def test_sources_of_a_deleted_mljob_are_no_longer_watched(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
         await heard(world)
         await world.delete()
@@ -114,11 +118,11 @@ class TestConf:
         assert not world.exists
         assert world.changes.watched == []
 
-    async def test_an_optional_reference_is_not_waited_for(self, world: World) -> None:
+    async def test_optional_source_is_not_waited_for(self, world: World) -> None:
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults", "optional": True}}])
         assert world.status.phase is Phase.QUEUED
 
-    async def test_the_dags_params_are_checked_with_the_path(self, world: World) -> None:
+    async def test_error_in_conf_names_the_path_of_the_param(self, world: World) -> None:
         world.airflow.dag_params["train"] = {
             "epochs": {"value": 3, "schema": {"type": "integer"}},
             "model": {"value": None, "schema": {"type": "object", "properties": {"size": {"type": "integer"}}}},
@@ -142,14 +146,14 @@ class TestConf:
             ("many", {"type": "integer"}, "'many' is not of type 'integer'."),
         ],
     )
-    async def test_a_duration_says_how_it_is_written(
+    async def test_error_in_a_duration_says_how_to_write_it(
         self, world: World, value: str, schema: dict[str, str], says: str
     ) -> None:
         world.airflow.dag_params["train"] = {"limit": {"value": 1, "schema": schema}}
         await world.apply(conf={"limit": value})
         assert says in (world.status.message or "")
 
-    async def test_a_secret_is_told_to_nobody(self, world: World, caplog) -> None:
+    async def test_value_of_a_secret_is_in_no_message(self, world: World, caplog) -> None:
         world.airflow.dag_params["train"] = {"password": {"value": "", "schema": {"type": "string", "maxLength": 3}}}
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
@@ -159,13 +163,13 @@ class TestConf:
         assert "spec.conf.password" in everything
 
 
-def test_a_conf_with_a_nul_is_refused_before_airflow_fails_on_it() -> None:
+def test_conf_with_a_nul_character_is_refused_before_it_is_sent() -> None:
     found = problems({"label": {"deep": ["a\x00b"]}, "fine": "\\u0000"}, {})
     assert found == ["spec.conf.label: has a NUL character, which Airflow's database can't hold"]
 
 
 async def heard(world: World) -> None:
-    """The watches have told of what has changed, and what follows from it is done."""
+    """Deliver the changes of the watches, and run the steps that follow."""
     for _ in range(10):
         await asyncio.sleep(0)
         await world.settle()

@@ -1,4 +1,6 @@
-"""Messages that can't be read go to a topic of their own, bounded, and come back to nobody."""
+"""Unreadable messages are sent to a dead-letter topic. Their size is bounded, and the operator does
+not read them again.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ EVENTS = "airflow.events"
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[str]:
-    """librdkafka's own, in this process."""
+    """librdkafka's mock broker, in this process."""
     cluster = Producer({"test.mock.num.brokers": 1})
     [broker] = cluster.list_topics(timeout=30).brokers.values()
     yield f"{broker.host}:{broker.port}"
@@ -30,7 +32,7 @@ def brokers() -> Iterator[str]:
 
 @pytest.fixture
 def dead(request: pytest.FixtureRequest) -> str:
-    """Each test has a topic of its own."""
+    """The name of a topic for this test alone."""
     return f"dead.{request.node.name}"
 
 
@@ -46,7 +48,7 @@ def message(value: bytes, key: bytes | None = b"k") -> Message:
 
 
 async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessage]:
-    """What is in the dead-letter topic, once all of it has been sent."""
+    """The messages in the dead-letter topic, once all have been sent."""
     await events.close()
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader"})
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
@@ -60,7 +62,7 @@ async def kept(events: KafkaEvents, brokers: str, topic: str) -> list[KafkaMessa
         consumer.close()
 
 
-async def test_what_is_large_is_cut_and_nothing_in_it_is_in_the_way(
+async def test_large_message_is_truncated_and_its_headers_are_valid(
     events: KafkaEvents, brokers: str, dead: str
 ) -> None:
     events.dead_letter(message(b"v" * 2_000_000, b"k" * 2_000_000), "invalid: \udce4")
@@ -74,14 +76,14 @@ async def test_what_is_large_is_cut_and_nothing_in_it_is_in_the_way(
     }
 
 
-async def test_what_is_small_is_kept_as_it_is(events: KafkaEvents, brokers: str, dead: str) -> None:
+async def test_small_message_is_kept_unchanged(events: KafkaEvents, brokers: str, dead: str) -> None:
     events.dead_letter(message(b"never mind", None), "not_json: no")
     [letter] = await kept(events, brokers, dead)
     assert (letter.value(), letter.key()) == (b"never mind", None)
     assert "mljob_size" not in dict(letter.headers() or ())
 
 
-def test_where_no_broker_takes_them_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_broker_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     letters = DeadLetters("dead")
     letters.open({"bootstrap.servers": "127.0.0.1:9", "log_level": 0})
     with caplog.at_level(logging.WARNING, "mljob_operator"):
@@ -92,7 +94,7 @@ def test_where_no_broker_takes_them_that_is_said_once(caplog: pytest.LogCaptureF
     assert lines[0].startswith("message airflow.events/1/7 and more like it are not sent")
 
 
-def test_they_can_not_go_to_the_topic_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letter_topic_must_differ_from_the_event_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLJOB_DEAD_LETTER_TOPIC", EVENTS)
     with pytest.raises(ValidationError, match=r"MLJOB_DEAD_LETTER_TOPIC is the topic of the events, 'airflow\.events'"):
         Settings()

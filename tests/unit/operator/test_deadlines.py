@@ -1,4 +1,6 @@
-"""An MLJob that takes too long, as a whole or until its first task starts, is cancelled and fails."""
+"""An MLJob that exceeds a deadline is cancelled and fails: one deadline for the whole MLJob, one
+for the start of its first task.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from .simulated import KEY, apply, simulation
 class TestDeadlines:
     """activeDeadlineSeconds and preRunningDeadlineSeconds."""
 
-    async def test_a_job_that_is_active_for_too_long_is_cancelled_and_fails(self, world: World) -> None:
+    async def test_mljob_that_is_active_for_too_long_is_cancelled_and_fails(self, world: World) -> None:
         await world.apply(activeDeadlineSeconds=100, backoffLimit=5, cancellation={"strategy": "Api"})
         await begin(world)
         await world.later(90)
@@ -25,7 +27,7 @@ class TestDeadlines:
         await world.later(3600)
         assert len(runs(world)) == 1
 
-    async def test_it_counts_over_attempts_and_restarts(self, world: World) -> None:
+    async def test_active_deadline_spans_attempts_and_restarts(self, world: World) -> None:
         await world.apply(activeDeadlineSeconds=100, backoffLimit=5, cancellation={"strategy": "Api"})
         await begin(world)
         await end(world, RunState.FAILED)
@@ -37,7 +39,7 @@ class TestDeadlines:
         await world.later(10)
         assert world.status.reason == "DeadlineExceeded"
 
-    async def test_it_counts_while_nothing_could_be_submitted(self, world: World) -> None:
+    async def test_active_deadline_runs_while_no_run_can_be_submitted(self, world: World) -> None:
         world.airflow.down = True
         await world.apply(activeDeadlineSeconds=100)
         await world.later(50)
@@ -49,7 +51,7 @@ class TestDeadlines:
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
         assert not world.has_finalizer
 
-    async def test_a_run_whose_first_task_does_not_start_is_given_up(self, world: World) -> None:
+    async def test_run_whose_first_task_does_not_start_in_time_is_cancelled(self, world: World) -> None:
         world.airflow.paused.add("train")
         await world.apply(preRunningDeadlineSeconds=30, cancellation={"strategy": "Api"})
         await world.look()
@@ -57,13 +59,13 @@ class TestDeadlines:
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
         assert "paused" in (world.status.message or "")
 
-    async def test_once_a_task_has_started_that_deadline_is_met(self, world: World) -> None:
+    async def test_first_started_task_meets_the_pre_running_deadline(self, world: World) -> None:
         await world.apply(preRunningDeadlineSeconds=30)
         await begin(world)
         await world.later(300)
         assert world.status.phase is Phase.RUNNING
 
-    async def test_the_time_between_two_attempts_does_not_count(self, world: World) -> None:
+    async def test_backoff_does_not_count_towards_the_pre_running_deadline(self, world: World) -> None:
         await world.apply(preRunningDeadlineSeconds=15, backoffLimit=3, retryStrategy="NewRun")
         for delay in (10, 20):
             await begin(world)
@@ -75,14 +77,14 @@ class TestDeadlines:
         await world.later(4)
         assert world.status.reason == "PreRunningDeadlineExceeded"
 
-    async def test_a_dag_that_never_appears_is_given_up(self, world: World) -> None:
+    async def test_mljob_whose_dag_never_appears_fails(self, world: World) -> None:
         await world.apply(dagId="never", preRunningDeadlineSeconds=30)
         await world.later(31)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
         assert "never" in (world.status.message or ""), "it says what it waited for"
 
 
-def test_a_deadline_that_the_first_status_sets_passes_though_nothing_else_happens() -> None:
+def test_deadline_of_the_first_status_expires_without_further_events() -> None:
     with simulation() as simulated:
         apply(simulated, airflowRef={"name": "nobody-made-it"}, activeDeadlineSeconds=20)
         simulated.run(30)

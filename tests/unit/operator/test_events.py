@@ -1,4 +1,6 @@
-"""What Kafka and the change feed tell: what belongs to the run is in the status, anything else changes nothing."""
+"""Events of Kafka and the change feed update the status if they belong to the MLJob's run, and
+change nothing otherwise.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from .conftest import World
 from .runs import end, newest, runs
 
 
-async def test_events_appear_in_the_status(world: World) -> None:
+async def test_events_update_the_status(world: World) -> None:
     await world.apply()
     await world.look()
     await world.tell(event("extract", TaskState.RUNNING))
@@ -25,7 +27,7 @@ async def test_events_appear_in_the_status(world: World) -> None:
     assert len(world.done) == 2
 
 
-async def test_without_kafka_the_change_feed_tells_everything(world: World) -> None:
+async def test_change_feed_alone_updates_the_status_without_kafka(world: World) -> None:
     await world.apply()
     run = world.airflow.only_run()
     world.airflow.begin(run)
@@ -40,7 +42,7 @@ async def test_without_kafka_the_change_feed_tells_everything(world: World) -> N
     assert world.status.phase is Phase.SUCCEEDED
 
 
-async def test_an_event_of_another_run_changes_nothing(world: World) -> None:
+async def test_event_of_another_run_changes_nothing(world: World) -> None:
     await world.apply()
     before = world.status
     await world.tell(event("fit", TaskState.RUNNING), run_id="mljob.team-a.churn.aaaaaaaaaa-1")
@@ -48,7 +50,7 @@ async def test_an_event_of_another_run_changes_nothing(world: World) -> None:
     assert world.done, "and is not waited for"
 
 
-async def test_an_event_of_an_earlier_run_changes_nothing(world: World) -> None:
+async def test_event_of_an_earlier_run_changes_nothing(world: World) -> None:
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     first = runs(world)[0]
     await end(world, RunState.FAILED)
@@ -58,7 +60,7 @@ async def test_an_event_of_an_earlier_run_changes_nothing(world: World) -> None:
     assert world.status == before
 
 
-async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> None:
+async def test_event_of_a_deleted_mljob_is_acknowledged(world: World) -> None:
     world.queue.tell(
         ("team-a", "stranger"),
         {RunKey(SETTINGS_AIRFLOW, "train", "mljob.team-a.stranger.aaaaaaaaaa-1")},
@@ -70,8 +72,10 @@ async def test_an_event_of_an_mljob_that_is_gone_is_done_with(world: World) -> N
     assert not world.queue.tracked
 
 
-async def test_a_task_whose_change_is_stamped_before_its_run_was_queued_stays_in_the_status(world: World) -> None:
-    """Airflow's hosts have clocks of their own: it is out of the change feed while the run seems to have all its tasks there."""
+async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the_status(world: World) -> None:
+    """Airflow's hosts have different clocks: the change feed omits this task, while the run seems
+    to have all its tasks in the feed.
+    """
     await world.apply()
     run = newest(world)
     world.airflow.begin(run)

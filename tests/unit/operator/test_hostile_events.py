@@ -1,4 +1,6 @@
-"""Events that aren't true, or are about somebody else's run: they may be shown for a while, and decide nothing."""
+"""False events, and events about the run of another MLJob, may be shown for a while and decide
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def end_told(world: World, state: RunState = RunState.SUCCESS) -> RunFact:
 
 
 async def going_on(world: World, **spec: Any) -> FakeRun:
-    """A run with one task of two under way, as Airflow says."""
+    """A run of which one task of two is running, as Airflow reports it."""
     await world.apply(**spec)
     await world.look()
     await begin(world)
@@ -46,11 +48,11 @@ async def seconds(world: World, number: int) -> None:
         await world.later(1)
 
 
-class TestAnEndThatIsNotTrue:
-    """``dag_run.success`` or ``dag_run.failed`` for a run that goes on."""
+class TestFalseEnd:
+    """``dag_run.success`` or ``dag_run.failed`` for a run that is still active."""
 
     @pytest.mark.parametrize("said", [RunState.SUCCESS, RunState.FAILED])
-    async def test_it_ends_nothing_and_the_true_end_does(self, world: World, said: RunState) -> None:
+    async def test_only_the_true_end_ends_the_mljob(self, world: World, said: RunState) -> None:
         await going_on(world, backoffLimit=1, retryStrategy="NewRun")
         before = world.status
         await world.tell(end_told(world, said))
@@ -62,7 +64,7 @@ class TestAnEndThatIsNotTrue:
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
 
-    async def test_it_is_asked_for_once_a_second_until_it_is_disbelieved(self, world: World) -> None:
+    async def test_false_end_is_checked_once_a_second_until_it_is_discarded(self, world: World) -> None:
         await going_on(world)
         before = len(world.airflow.calls)
         await world.tell(end_told(world))
@@ -71,7 +73,7 @@ class TestAnEndThatIsNotTrue:
         assert set(asked) == {"get"}
         assert 5 <= len(asked) <= 11
 
-    async def test_it_is_logged_once_for_a_run(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_false_end_is_logged_once_for_each_run(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         run = await going_on(world)
         for _ in range(3):
             await world.tell(end_told(world))
@@ -80,7 +82,7 @@ class TestAnEndThatIsNotTrue:
         assert [run.run_id in record.getMessage() for record in caplog.records if "contradicts" in record.msg] == [True]
 
     @pytest.mark.parametrize("restarted", [False, True])
-    async def test_a_copy_of_it_does_not_come_back(self, world: World, *, restarted: bool) -> None:
+    async def test_repeated_false_end_is_not_shown_again(self, world: World, *, restarted: bool) -> None:
         await going_on(world)
         forged = end_told(world)
         await world.tell(forged)
@@ -95,7 +97,7 @@ class TestAnEndThatIsNotTrue:
         assert world.status == before
         assert len(world.jobs.patches) == written
 
-    async def test_a_deletion_does_not_believe_it(self, world: World) -> None:
+    async def test_deletion_ignores_a_false_end(self, world: World) -> None:
         run = await going_on(world)
         await world.delete()
         await world.tell(end_told(world, RunState.FAILED))
@@ -106,7 +108,7 @@ class TestAnEndThatIsNotTrue:
         await seconds(world, 6)
         assert not world.exists
 
-    async def test_a_cancellation_does_not_believe_it(self, world: World) -> None:
+    async def test_cancellation_ignores_a_false_end(self, world: World) -> None:
         run = await going_on(world, cancellation={"strategy": "Dag"})
         await world.edit(cancel=True)
         await world.tell(end_told(world, RunState.FAILED))
@@ -116,14 +118,14 @@ class TestAnEndThatIsNotTrue:
         assert run.state is RunState.FAILED, "REST has cancelled it"
         assert world.status.phase is Phase.CANCELLED
 
-    async def test_a_retry_does_not_clear_because_of_it(self, world: World) -> None:
+    async def test_retry_does_not_clear_a_run_because_of_a_false_end(self, world: World) -> None:
         await going_on(world, backoffLimit=3)
         await world.tell(end_told(world, RunState.FAILED))
         await seconds(world, 30)
         assert "clear_failed" not in world.airflow.calls
         assert world.status.attempts == 1
 
-    async def test_while_airflow_is_away_it_is_said_and_no_more(self, world: World) -> None:
+    async def test_false_end_is_shown_and_not_acted_on_while_airflow_is_unreachable(self, world: World) -> None:
         run = await going_on(world, ttlSecondsAfterFinished=0)
         world.airflow.down = True
         await world.tell(event("extract", TaskState.SUCCESS, seconds=1), end_told(world))
@@ -138,7 +140,7 @@ class TestAnEndThatIsNotTrue:
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "TaskRunning")
         assert run.state is RunState.RUNNING
 
-    async def test_a_start_does_not_undo_an_end(self, world: World) -> None:
+    async def test_start_event_does_not_undo_an_end(self, world: World) -> None:
         await going_on(world)
         await end(world, RunState.FAILED)
         before = world.status
@@ -148,10 +150,10 @@ class TestAnEndThatIsNotTrue:
         assert world.status == before
 
 
-class TestAnEndThatIsTrue:
-    """Airflow publishes it a moment before it stores it."""
+class TestTrueEnd:
+    """Airflow publishes the end a moment before it stores it."""
 
-    async def test_it_is_a_verdict_as_soon_as_airflow_has_it(self, world: World) -> None:
+    async def test_end_counts_as_soon_as_airflow_confirms_it(self, world: World) -> None:
         run = await going_on(world)
         world.airflow.set_task(run, "extract", TaskState.SUCCESS)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
@@ -164,7 +166,7 @@ class TestAnEndThatIsTrue:
         assert world.airflow.calls[before:] == ["get", "get", "tasks", "outputs"]
         assert world.meter.disbelieved == 0
 
-    async def test_it_costs_no_more_than_before(self, world: World) -> None:
+    async def test_true_end_is_confirmed_by_one_request(self, world: World) -> None:
         run = await going_on(world)
         world.airflow.set_task(run, "extract", TaskState.SUCCESS)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
@@ -175,8 +177,8 @@ class TestAnEndThatIsTrue:
         assert world.airflow.calls[before:] == ["get", "tasks", "outputs"]
 
 
-class TestTasksThatAreNotTrue:
-    """Events of tasks."""
+class TestFalseTaskEvents:
+    """False events of tasks."""
 
     @pytest.mark.parametrize(
         "forged",
@@ -189,7 +191,9 @@ class TestTasksThatAreNotTrue:
         ],
         ids=["an end", "a failure", "a higher try", "one that waits", "one that is not there"],
     )
-    async def test_they_are_shown_for_half_a_minute_and_cost_one_list(self, world: World, forged: Any) -> None:
+    async def test_false_task_states_are_shown_for_half_a_minute_and_cost_one_list(
+        self, world: World, forged: Any
+    ) -> None:
         await going_on(world)
         before, calls = world.status, len(world.airflow.calls)
         await world.tell(forged)
@@ -205,7 +209,7 @@ class TestTasksThatAreNotTrue:
         assert world.status.tasks == before.tasks
         assert world.airflow.calls[calls:] == ["get", "tasks"]
 
-    async def test_what_the_change_feed_confirms_costs_no_list(self, world: World) -> None:
+    async def test_states_that_the_change_feed_confirms_cost_no_list(self, world: World) -> None:
         run = await going_on(world)
         await world.look()
         calls = len(world.airflow.calls)
@@ -220,7 +224,7 @@ class TestTasksThatAreNotTrue:
         await seconds(world, 90)
         assert {"get", "tasks"}.isdisjoint(world.airflow.calls[calls:])
 
-    async def test_a_worker_that_stores_the_end_late_is_shown_as_airflow_has_it(self, world: World) -> None:
+    async def test_end_that_a_worker_stores_late_is_shown_as_airflow_has_it(self, world: World) -> None:
         run = await going_on(world)
         at = world.clock()
         await world.tell(replace(event("extract", TaskState.SUCCESS), at=at, seen=at))
@@ -232,7 +236,9 @@ class TestTasksThatAreNotTrue:
         assert world.status.progress == "1/2"
 
     @pytest.mark.parametrize("forged", [True, False])
-    async def test_the_time_to_start_is_over_where_airflow_says_so(self, world: World, *, forged: bool) -> None:
+    async def test_pre_running_deadline_ends_only_when_airflow_confirms_a_start(
+        self, world: World, *, forged: bool
+    ) -> None:
         await world.apply(preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"})
         await world.look()
         run = newest(world)
@@ -249,7 +255,7 @@ class TestTasksThatAreNotTrue:
         assert (world.status.reason == "PreRunningDeadlineExceeded") is forged
         assert (run.state is RunState.FAILED) is forged
 
-    async def test_a_run_that_has_not_begun_is_queued_again_for_people(self, world: World) -> None:
+    async def test_run_that_was_falsely_reported_as_running_is_shown_as_queued_again(self, world: World) -> None:
         await world.apply()
         await world.look()
         await world.tell(end_told(world, RunState.RUNNING))
@@ -259,7 +265,9 @@ class TestTasksThatAreNotTrue:
 
 
 class TestNamesakes:
-    """``TriggerDagRunOperator(trigger_run_id="{{ run_id }}")``: the child has its parent's run id, in another DAG."""
+    """``TriggerDagRunOperator(trigger_run_id="{{ run_id }}")``: the child run of another DAG has
+    its parent's run id.
+    """
 
     async def child(self, world: World) -> FakeRun:
         parent = await going_on(world, backoffLimit=1, retryStrategy="NewRun")
@@ -267,7 +275,7 @@ class TestNamesakes:
         return world.airflow.queue(CHILD, parent.run_id, {})
 
     @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED])
-    async def test_what_becomes_of_it_is_not_the_parents(self, world: World, state: RunState) -> None:
+    async def test_events_of_a_child_run_do_not_change_its_parent(self, world: World, state: RunState) -> None:
         child = await self.child(world)
         await world.look()
         before = world.status
@@ -288,7 +296,7 @@ class TestNamesakes:
         assert world.status == before
         assert len(runs(world)) == 2, "the parent and the child: no other attempt"
 
-    async def test_it_does_not_stand_for_a_parent_that_was_deleted(self, world: World) -> None:
+    async def test_child_run_does_not_replace_a_deleted_parent(self, world: World) -> None:
         child = await self.child(world)
         await world.look()
         del world.airflow.runs["train", child.run_id]
@@ -298,7 +306,7 @@ class TestNamesakes:
         assert world.status.history or world.status.reason == "RetryBackoff"
         assert "was deleted in Airflow" in (world.status.message or "")
 
-    async def test_its_tasks_do_not_make_the_parents_complete(self, world: World) -> None:
+    async def test_tasks_of_a_child_run_do_not_complete_its_parent(self, world: World) -> None:
         await world.apply()
         parent = newest(world)
         world.airflow.dags[CHILD] = ("other",)
@@ -310,7 +318,7 @@ class TestNamesakes:
         await world.look()
         assert {task.task_id for task in world.status.tasks or ()} == {"extract", "fit"}
 
-    async def test_one_of_a_finished_mljob_that_is_cleared_begins_no_attempt(self, world: World) -> None:
+    async def test_clearing_a_child_run_of_a_finished_mljob_begins_no_attempt(self, world: World) -> None:
         child = await self.child(world)
         world.airflow.end(child, RunState.SUCCESS)
         world.airflow.end(newest_of(world, "train"), RunState.SUCCESS)
@@ -329,7 +337,7 @@ def newest_of(world: World, dag_id: str) -> FakeRun:
 
 
 class FakeTopic:
-    """Nothing is read from it but what a test delivers."""
+    """A topic that contains only what a test delivers."""
 
     def __init__(self) -> None:
         self.committed: Mapping[Partition, int] = {}
@@ -347,7 +355,7 @@ class FakeTopic:
 
 
 class TestMessages:
-    """From the topic on: the DAG in a message counts as the run id does."""
+    """From the topic on, an event is matched by its DAG id as well as its run id."""
 
     OFFICIAL = '{"schema_version": 1, "event": "%s", "timestamp": "%s", "dag_id": "%s", "run_id": "%s", "source": "x"}'
     CANCELLED = (
@@ -367,7 +375,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("dag_id", ["train", CHILD, "anything"])
     @pytest.mark.parametrize("name", ["dag_run.success", "dag_run.failed", CANCELLATION_EVENT])
-    async def test_none_ends_a_run_that_goes_on(self, world: World, name: str, dag_id: str) -> None:
+    async def test_false_message_does_not_end_an_active_run(self, world: World, name: str, dag_id: str) -> None:
         run = await going_on(world)
         at = world.clock().isoformat()
         official = self.OFFICIAL % (name, at, dag_id, run.run_id)
@@ -379,7 +387,9 @@ class TestMessages:
         assert world.meter.disbelieved == (dag_id == "train"), "of another DAG, it is none of ours"
 
     @pytest.mark.parametrize(("dag_id", "asked"), [("train", True), (CHILD, False)])
-    async def test_only_one_of_the_runs_dag_is_asked_for(self, world: World, dag_id: str, *, asked: bool) -> None:
+    async def test_only_a_message_of_the_runs_dag_is_checked_in_airflow(
+        self, world: World, dag_id: str, *, asked: bool
+    ) -> None:
         run = await going_on(world)
         calls = len(world.airflow.calls)
         self.deliver(world, self.OFFICIAL % ("dag_run.success", world.clock().isoformat(), dag_id, run.run_id))
@@ -387,8 +397,8 @@ class TestMessages:
         assert world.airflow.calls[calls:] == (["get"] if asked else [])
 
 
-async def test_an_event_does_not_stand_for_the_answer_to_a_submission(world: World) -> None:
-    """It would be followed, and never submitted."""
+async def test_event_does_not_replace_the_answer_to_a_submission(world: World) -> None:
+    """The operator would follow a run that was never submitted."""
     world.airflow.down_for["submit"] = 1
     await world.apply()
     run_id = world.status.dag_run_id

@@ -1,4 +1,6 @@
-"""10,000 hostile messages among 200 good ones: every good one is in its status, and nothing stops."""
+"""10,000 hostile messages among 200 valid ones: every valid message is in its status, and nothing
+stops.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ TOPIC = "airflow.events"
 
 
 class Topic:
-    """The topic as the pipeline reads it; what becomes of its messages."""
+    """The topic as the pipeline reads it, which records what the pipeline does with its messages."""
 
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}
@@ -34,18 +36,18 @@ class Topic:
         self.broken = False
 
     def start(self, deliver: Callable[..., None], revoked: Callable[..., None]) -> None:
-        """Nothing comes by itself."""
+        """Nothing arrives by itself."""
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Kept."""
+        """Record the offset."""
         self.committed.update(offsets)
 
     def pause(self, *, paused: bool) -> None:
-        """So few are never too many."""
+        """Do nothing: there are never too many messages."""
         raise AssertionError("fetching was stopped")
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Kept."""
+        """Record the message."""
         self.dead_letters.append(why)
 
     async def close(self) -> None:
@@ -64,7 +66,7 @@ class CountingMeter(SilentMeter):
 
 
 async def world_with_runs() -> World:
-    """Twenty MLJobs whose runs are in progress."""
+    """A world with twenty MLJobs whose runs are active."""
     world = World()
     world.airflow.dags["wide"] = tuple(f"task_{i}" for i in range(TASKS))
     for i in range(JOBS):
@@ -78,7 +80,7 @@ async def world_with_runs() -> World:
 
 
 def good_messages(world: World) -> list[dict[str, Any]]:
-    """The end of each task of each run, half of them in either format."""
+    """The end of each task of each run, alternately in the two formats."""
     made = []
     ends = [(run.run_id, task) for run in world.airflow.runs.values() for task, _ in run.tasks]
     for n, (run_id, task) in enumerate(ends):
@@ -99,7 +101,7 @@ def good_messages(world: World) -> list[dict[str, Any]]:
 
 
 async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, CountingMeter]:
-    """All of them through the pipeline and the queue, as they come from Kafka."""
+    """Pass all messages through the pipeline and the queue, as from Kafka."""
     topic, meter = Topic(), CountingMeter()
     pipeline = TopicReader(
         topic,
@@ -118,14 +120,16 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
 
 
 def statuses(world: World) -> dict[str, Any]:
-    """Without the process that submitted the run, which each world has one of its own of."""
+    """All statuses without the id of the process that submitted the run, which differs between
+    worlds.
+    """
     return {
         body["metadata"]["name"]: {name: value for name, value in body["status"].items() if name != "submittedBy"}
         for body in world.jobs.objects.values()
     }
 
 
-async def test_every_good_one_is_in_its_status_and_nothing_stops(caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_valid_message_is_in_its_status_and_nothing_stops(caplog: pytest.LogCaptureFixture) -> None:
     undisturbed = await world_with_runs()
     await deliver(undisturbed, [json.dumps(message).encode() for message in good_messages(undisturbed)])
 
@@ -155,9 +159,7 @@ async def test_every_good_one_is_in_its_status_and_nothing_stops(caplog: pytest.
     assert len(world.queue.tracked) == JOBS, "nobody is remembered who is not there"
 
 
-async def test_what_goes_wrong_with_one_message_is_kept_from_the_others(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_error_in_one_message_does_not_affect_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = await world_with_runs()
     good = good_messages(world)
     tell = world.queue.tell

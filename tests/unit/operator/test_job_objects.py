@@ -1,4 +1,4 @@
-"""MLJobs in the Kubernetes API: what can be told without one."""
+"""MLJobs in the Kubernetes API, as far as they can be tested without one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NO_AIRFLOW = "http://127.0.0.1:9"
 """Nothing listens there."""
 
 
-async def test_an_mljob_of_a_namespace_that_is_not_watched_is_not_asked_for() -> None:
-    """Two operators of one cluster may read the same topic; only one of them may act."""
+async def test_mljob_of_an_unwatched_namespace_is_not_requested() -> None:
+    """Two operators of one cluster may read the same topic, and only one of them may act."""
     api = client.ApiClient(client.Configuration(host=NO_AIRFLOW))
     try:
         jobs = Jobs(api, ("team-a",))
@@ -48,7 +48,7 @@ async def test_an_mljob_of_a_namespace_that_is_not_watched_is_not_asked_for() ->
         (503, "<html>", StoreUnavailable),
     ],
 )
-async def test_what_the_api_server_answers_says_whether_the_same_may_be_tried_again(
+async def test_status_code_decides_whether_a_request_may_be_retried(
     status: int, body: str, kind: type[StoreError]
 ) -> None:
     async def refuse() -> None:
@@ -64,7 +64,7 @@ async def test_what_the_api_server_answers_says_whether_the_same_may_be_tried_ag
 @pytest.mark.parametrize(
     "error", [RecursionError("too deep"), ValueError("<html> is not JSON"), TimeoutError(), OSError()]
 )
-async def test_an_answer_that_can_not_be_read_is_none(error: Exception) -> None:
+async def test_unreadable_response_counts_as_unavailable(error: Exception) -> None:
     async def fail() -> None:
         raise error
 
@@ -74,15 +74,13 @@ async def test_an_answer_that_can_not_be_read_is_none(error: Exception) -> None:
 
 @pytest.mark.parametrize("kind", [read, read_instance])
 @pytest.mark.parametrize("body", [{}, {"metadata": None}, {"metadata": {"name": "x"}}, {"metadata": []}])
-def test_an_object_that_can_not_be_read_at_all_is_left_out(
-    kind: Any, body: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unreadable_object_is_logged_and_skipped(kind: Any, body: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert kind(body) is None
     assert "can't be read and is left alone" in caplog.text
 
 
-async def test_a_handler_keeps_what_goes_wrong_from_kopf(caplog: pytest.LogCaptureFixture) -> None:
-    """kopf would deliver the same again, and complain in its own words."""
+async def test_handler_does_not_pass_errors_to_kopf(caplog: pytest.LogCaptureFixture) -> None:
+    """kopf would deliver the object again, and log the error in its own format."""
 
     class Broken:
         queue = instances = None

@@ -16,7 +16,9 @@ from .simulated import apply, dags_at_work, delete, simulation
 
 
 async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[None]]:
-    """An MLJob whose submission is under way; what makes it arrive."""
+    """Create an MLJob whose submission is in flight; return the function that lets the submission
+    arrive.
+    """
     world.airflow.lose_answers = 1
     await world.apply(cancellation={"strategy": "Api"}, **spec)
     under_way = dict(world.airflow.runs)
@@ -40,7 +42,7 @@ async def seconds(world: World, number: int) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_one_of_a_suspended_mljob_is_cancelled(world: World, *, restarted: bool) -> None:
+async def test_late_submission_of_a_suspended_mljob_is_cancelled(world: World, *, restarted: bool) -> None:
     arrives = await on_its_way(world)
     await world.edit(suspend=True)
     await seconds(world, 60)
@@ -54,7 +56,7 @@ async def test_one_of_a_suspended_mljob_is_cancelled(world: World, *, restarted:
     assert (world.status.phase, active(world), len(runs(world))) == (Phase.QUEUED, 1, 2)
 
 
-async def test_one_of_a_cancelled_mljob_is_cancelled_though_airflow_is_away_for_a_while(world: World) -> None:
+async def test_late_submission_of_a_cancelled_mljob_is_cancelled_after_an_airflow_outage(world: World) -> None:
     arrives = await on_its_way(world)
     await world.edit(cancel=True)
     await seconds(world, 60)
@@ -65,7 +67,7 @@ async def test_one_of_a_cancelled_mljob_is_cancelled_though_airflow_is_away_for_
     assert not world.queue.tracked
 
 
-async def test_one_of_an_mljob_that_ran_out_of_time_is_cancelled(world: World) -> None:
+async def test_late_submission_after_a_deadline_is_cancelled(world: World) -> None:
     arrives = await on_its_way(world, activeDeadlineSeconds=20)
     world.airflow.down_for["submit"] = 1000
     await seconds(world, 60)
@@ -76,7 +78,7 @@ async def test_one_of_an_mljob_that_ran_out_of_time_is_cancelled(world: World) -
 
 
 @pytest.mark.parametrize("late_by", [0, 40], ids=["while the operator waits for it", "later"])
-def test_one_of_an_mljob_that_is_gone_is_not_left_behind(late_by: int) -> None:
+def test_late_submission_of_a_deleted_mljob_is_not_left_behind(late_by: int) -> None:
     with simulation() as world:
         world.network.faults["airflow"] = [None, Fault.LATE]
         apply(world)

@@ -1,4 +1,4 @@
-"""How an MLJob ends with its run, and that another of its name has nothing to do with it."""
+"""An MLJob ends with its run, and has nothing to do with an earlier MLJob of the same name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .conftest import KEY, World
 from .runs import finish
 
 
-async def test_a_run_that_succeeds_completes_the_mljob(world: World) -> None:
+async def test_successful_run_completes_the_mljob(world: World) -> None:
     await world.apply()
     world.airflow.only_run().outputs = {"score": 0.9}
     await finish(world)
@@ -27,7 +27,7 @@ async def test_a_run_that_succeeds_completes_the_mljob(world: World) -> None:
     assert world.told == ["Submitted", "Succeeded"]
 
 
-async def test_a_run_that_fails_says_which_task(world: World) -> None:
+async def test_failed_run_names_the_failed_task(world: World) -> None:
     await world.apply()
     await finish(world, RunState.FAILED)
     assert (world.status.phase, world.status.reason) == (Phase.FAILED, "TaskFailed")
@@ -35,7 +35,7 @@ async def test_a_run_that_fails_says_which_task(world: World) -> None:
     assert (world.condition("Failed"), world.condition("Stalled")) == ("True", "True")
 
 
-async def test_a_terminal_phase_is_absorbing(world: World) -> None:
+async def test_terminal_phase_never_changes(world: World) -> None:
     await world.apply()
     await finish(world)
     await world.tell(
@@ -47,9 +47,9 @@ async def test_a_terminal_phase_is_absorbing(world: World) -> None:
 
 
 class TestNamesakes:
-    """Deleted and created again."""
+    """An MLJob that was deleted and created again."""
 
-    async def test_a_namesake_is_another_story(self, world: World) -> None:
+    async def test_re_created_mljob_gets_a_run_of_its_own(self, world: World) -> None:
         await world.apply()
         first = world.airflow.only_run().run_id
         del world.jobs.objects[KEY]  # somebody took the finalizer off by force
@@ -57,8 +57,10 @@ class TestNamesakes:
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
         assert [run.run_id for run in world.airflow.runs.values()] == [first, world.status.dag_run_id]
 
-    async def test_a_namesake_of_one_that_was_not_held_is_acted_on(self, world: World) -> None:
-        """Deleted and applied again while the watch was lost: nobody tells that the first one is gone."""
+    async def test_re_created_mljob_without_a_finalizer_is_reconciled(self, world: World) -> None:
+        """The MLJob was deleted and applied again while the watch was disconnected, so nothing
+        reports the deletion of the first MLJob.
+        """
         await world.apply(suspend=True)
         world.jobs.user_deletes(KEY, world.clock())
         await world.apply(suspend=True)

@@ -1,4 +1,6 @@
-"""An MLJob that doesn't fit: its status says so, once; its run and its deletion are looked after; and nobody else notices."""
+"""An MLJob that doesn't match the schema: its status says so once, its run and its deletion are
+still handled, and no other MLJob is affected.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +46,10 @@ def nothing_unexpected(caplog: pytest.LogCaptureFixture):
 
 
 @pytest.mark.parametrize("what", MISFITS)
-class TestNew:
-    """One that is created so."""
+class TestCreated:
+    """An MLJob that is created so."""
 
-    async def test_its_status_says_what_does_not_fit_once(self, world: World, what: str) -> None:
+    async def test_status_says_once_which_field_is_invalid(self, world: World, what: str) -> None:
         spec, says = MISFITS[what]
         world.jobs.create("churn", spec)
         await world.see_all()
@@ -65,7 +67,7 @@ class TestNew:
         assert not world.has_finalizer
         assert not world.airflow.runs
 
-    async def test_others_are_looked_after_also_by_an_operator_that_starts(self, world: World, what: str) -> None:
+    async def test_other_mljobs_are_reconciled_also_after_a_restart(self, world: World, what: str) -> None:
         spec, _ = MISFITS[what]
         world.jobs.create("misfit", spec)
         world.jobs.create("a-misfit", spec)
@@ -77,7 +79,7 @@ class TestNew:
         assert world.status.phase is Phase.SUCCEEDED
         assert world.jobs.objects["team-a", "misfit"]["status"]["reason"] == "ValidationFailed"
 
-    async def test_a_corrected_spec_goes_on(self, world: World, what: str) -> None:
+    async def test_corrected_spec_is_run(self, world: World, what: str) -> None:
         spec, _ = MISFITS[what]
         world.jobs.create("churn", spec)
         await world.see_all()
@@ -87,7 +89,7 @@ class TestNew:
         assert world.status.phase is Phase.QUEUED
         assert len(runs(world)) == 1
 
-    async def test_it_can_be_deleted(self, world: World, what: str) -> None:
+    async def test_invalid_mljob_can_be_deleted(self, world: World, what: str) -> None:
         spec, _ = MISFITS[what]
         world.jobs.create("churn", spec)
         await world.see_all()
@@ -96,10 +98,12 @@ class TestNew:
 
 
 class TestInProgress:
-    """One that is edited, or whose definition changes, while its run goes on."""
+    """An MLJob that is edited so, or whose CRD changes, while its run is active."""
 
     @pytest.mark.parametrize("policy", ["Once", "OnChange", "OncePerSpec"])
-    async def test_the_run_goes_on_and_the_edit_is_said_not_to_be_acted_on(self, world: World, policy: str) -> None:
+    async def test_active_run_continues_and_the_status_says_that_the_edit_is_ignored(
+        self, world: World, policy: str
+    ) -> None:
         await world.apply(runPolicy=policy)
         # With OncePerSpec, Airflow is asked twice which runs of the spec there are.
         await world.later(3)
@@ -114,7 +118,7 @@ class TestInProgress:
         assert world.status.observed_generation == 2
         assert not world.queue.tracked
 
-    async def test_deleting_it_cancels_its_run_also_after_a_restart(self, world: World) -> None:
+    async def test_deletion_cancels_the_run_also_after_a_restart(self, world: World) -> None:
         await world.apply()
         await begin(world)
         await edit(world, conf=nested(300), cancellation={"strategy": "Api"})
@@ -125,7 +129,7 @@ class TestInProgress:
         assert not world.exists
         assert newest(world).state is RunState.FAILED
 
-    async def test_a_corrected_spec_runs_again(self, world: World) -> None:
+    async def test_corrected_edit_runs_again(self, world: World) -> None:
         await world.apply(runPolicy="OnChange")
         await begin(world)
         await edit(world, conf=nested(300))
@@ -137,7 +141,7 @@ class TestInProgress:
 
 
 class TestStatus:
-    """A status that somebody else has written."""
+    """A status that somebody other than the operator has written."""
 
     @pytest.mark.parametrize(
         "status",
@@ -161,7 +165,7 @@ class TestStatus:
         ],
         ids=["outputs of 300 levels", "the year 9999", "a negative attempt", "an unknown state", "history", "no list"],
     )
-    async def test_what_can_not_be_read_of_it_is_put_right(self, world: World, status: dict[str, Any]) -> None:
+    async def test_invalid_part_of_a_status_is_replaced(self, world: World, status: dict[str, Any]) -> None:
         world.jobs.create("churn", {"dagId": "train", "activeDeadlineSeconds": 2**31 - 1, "backoffLimit": 1})
         world.jobs.objects[KEY]["status"] = status
         await world.restart()
@@ -178,7 +182,7 @@ class TestStatus:
         assert world.status.phase is Phase.SUCCEEDED
 
 
-async def test_an_instance_that_does_not_fit_says_so_and_takes_no_runs(world: World) -> None:
+async def test_invalid_instance_says_so_and_takes_no_runs(world: World) -> None:
     world.instance_objects.create("prod", {"url": "nowhere", "credentials": {"tokenSecretRef": {"name": "prod"}}})
     await world.see_all()
     await world.look_after("prod")
@@ -189,7 +193,7 @@ async def test_an_instance_that_does_not_fit_says_so_and_takes_no_runs(world: Wo
     assert world.status.reason == "AirflowInstanceNotReady"
 
 
-async def test_a_defect_in_one_mljob_is_kept_from_those_who_ask_of_all(
+async def test_defect_in_one_mljob_does_not_affect_queries_over_all_mljobs(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.apply()

@@ -1,4 +1,6 @@
-"""Runs of ours that no MLJob follows: found by the census, reported, and cancelled where the settings say so. And what is none of them."""
+"""Orphans are active runs that no MLJob follows. The census finds them, reports them, and cancels
+them if the settings say so. Other runs are left alone.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ NAMESPACE, NAME = KEY
 
 
 class Cancelling(World):
-    """The settings say that orphaned runs are cancelled."""
+    """The settings say to cancel orphaned runs."""
 
     cancels_orphans = True
 
@@ -36,14 +38,14 @@ async def cancelling() -> AsyncIterator[World]:
 
 
 async def minutes(world: World, number: int = 2) -> None:
-    """So many censuses after the first one."""
+    """Let this many minutes pass, with a census each minute."""
     for _ in range(12 * number + 1):
         await world.look()
         await world.later(5)
 
 
 def stray(world: World, name: str = NAME, *, uid: str = "gone", dag_id: str = "train") -> FakeRun:
-    """A submission for an MLJob that was deleted takes effect."""
+    """A run whose submission for a deleted MLJob took effect."""
     run_id = str(dag_run_id("mljob", NAMESPACE, name, uid))
     return world.airflow.queue(dag_id, run_id, {}, f"MLJob {NAMESPACE}/{name}")
 
@@ -52,8 +54,8 @@ def orphaned(world: World) -> int:
     return world.meter.orphaned.get(SETTINGS_AIRFLOW, 0)
 
 
-class TestAnOrphan:
-    async def test_it_is_reported_once_and_goes_on(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+class TestOrphan:
+    async def test_orphan_is_reported_once_and_continues(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         run = stray(world)
         await minutes(world, 4)
         (notice,) = world.operator.kube_events
@@ -66,7 +68,7 @@ class TestAnOrphan:
         assert orphaned(world) == 1
         assert "cancel" not in world.airflow.calls
 
-    async def test_it_is_cancelled_where_the_settings_say_so(self, cancelling: World) -> None:
+    async def test_orphan_is_cancelled_if_the_settings_say_so(self, cancelling: World) -> None:
         run = stray(cancelling)
         await minutes(cancelling)
         assert run.state is RunState.FAILED
@@ -75,15 +77,15 @@ class TestAnOrphan:
         await minutes(cancelling, 1)
         assert orphaned(cancelling) == 0
 
-    async def test_one_census_does_not_make_it_one(self, world: World) -> None:
-        """It may have been submitted a moment ago, by an operator that has not stored more of it."""
+    async def test_run_is_not_an_orphan_after_one_census(self, world: World) -> None:
+        """An operator that has not stored more of it may have submitted the run a moment ago."""
         stray(world)
         await world.look()
         await world.later(59)
         await world.look()
         assert not world.operator.kube_events
 
-    async def test_the_run_of_an_mljob_that_was_there_before_under_the_same_name(self, cancelling: World) -> None:
+    async def test_run_of_an_earlier_mljob_of_the_same_name_is_an_orphan(self, cancelling: World) -> None:
         run = stray(cancelling)
         await cancelling.apply()
         await minutes(cancelling)
@@ -91,8 +93,8 @@ class TestAnOrphan:
         assert active(cancelling) == 1
         assert cancelling.status.dag_run_id != run.run_id
 
-    async def test_the_run_of_an_attempt_that_ended_without_it(self, cancelling: World) -> None:
-        """Submitted for the first attempt, it takes effect when the second one is under way."""
+    async def test_run_of_an_attempt_that_ended_without_it_is_an_orphan(self, cancelling: World) -> None:
+        """A run that was submitted for the first attempt takes effect during the second one."""
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         late = stray(cancelling, uid=cancelling.jobs.objects[KEY]["metadata"]["uid"])
         late.run_id = late.run_id[:-1] + "7"
@@ -102,7 +104,7 @@ class TestAnOrphan:
         assert late.state is RunState.FAILED
         assert active(cancelling) == 1
 
-    async def test_many_are_cancelled_a_few_at_a_time(self, cancelling: World) -> None:
+    async def test_many_orphans_are_cancelled_a_few_at_a_time(self, cancelling: World) -> None:
         for number in range(2 * CANCELLATIONS + 1):
             stray(cancelling, f"job-{number}")
         await minutes(cancelling, 1)
@@ -110,7 +112,7 @@ class TestAnOrphan:
         await minutes(cancelling, 2)
         assert active(cancelling) == 0
 
-    async def test_a_cancellation_that_fails_is_tried_again(self, cancelling: World) -> None:
+    async def test_failed_cancellation_is_retried(self, cancelling: World) -> None:
         run = stray(cancelling)
         cancelling.airflow.down_for["cancel"] = 2
         await minutes(cancelling, 2)
@@ -118,10 +120,12 @@ class TestAnOrphan:
         await minutes(cancelling, 2)
         assert run.state is RunState.FAILED
 
-    async def test_those_that_can_not_be_cancelled_hold_up_no_others(
+    async def test_orphans_that_cannot_be_cancelled_do_not_block_others(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Somebody's DAG was deleted while it ran, or the operator's user may not change it."""
+        """Somebody deleted the DAG while the run was active, or the operator's user may not change
+        the run.
+        """
         cancel = cancelling.airflow.cancel
 
         async def of_most(dag_id: str, run_id: str) -> None:
@@ -139,7 +143,7 @@ class TestAnOrphan:
         await minutes(cancelling, 4)
         assert run.state is RunState.FAILED
 
-    async def test_an_airflow_that_does_not_answer_holds_up_the_change_feed_for_a_while_only(
+    async def test_unresponsive_airflow_delays_the_change_feed_only_for_a_while(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def hangs(*_: str) -> None:
@@ -153,7 +157,7 @@ class TestAnOrphan:
         await minutes(cancelling)
         assert {run.state for run in runs} == {RunState.FAILED}
 
-    async def test_an_event_that_can_not_be_recorded_holds_up_nothing(
+    async def test_event_that_cannot_be_recorded_blocks_nothing(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def refuse(_: object) -> None:
@@ -170,7 +174,7 @@ def another_note(run: FakeRun) -> None:
 
 
 def no_note(run: FakeRun) -> None:
-    """As the run of a TriggerDagRunOperator that was given its parent's run id."""
+    """As a TriggerDagRunOperator creates the run when it is given its parent's run id."""
     run.note = None
 
 
@@ -182,9 +186,9 @@ def ended(run: FakeRun) -> None:
     run.state = RunState.SUCCESS
 
 
-class TestWhatIsNone:
+class TestOtherRuns:
     @pytest.mark.parametrize("change", [another_note, no_note, note_of_another, ended])
-    async def test_what_is_not_submitted_for_an_mljob_or_is_over(
+    async def test_run_that_has_ended_or_was_not_submitted_for_an_mljob_is_not_an_orphan(
         self, cancelling: World, change: Callable[[FakeRun], None]
     ) -> None:
         run = stray(cancelling)
@@ -193,21 +197,21 @@ class TestWhatIsNone:
         assert "cancel" not in cancelling.airflow.calls
         assert not cancelling.operator.kube_events
 
-    async def test_a_run_in_a_namespace_that_another_operator_watches(self, cancelling: World) -> None:
+    async def test_run_of_a_namespace_of_another_operator_is_not_an_orphan(self, cancelling: World) -> None:
         cancelling.namespaces = ("team-b",)
         cancelling.start()
         stray(cancelling)
         await minutes(cancelling)
         assert not cancelling.operator.kube_events
 
-    async def test_the_run_of_an_mljob(self, cancelling: World) -> None:
+    async def test_run_of_an_mljob_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply()
         await begin(cancelling)
         await minutes(cancelling)
         assert active(cancelling) == 1
         assert not cancelling.operator.kube_events
 
-    async def test_the_run_that_an_mljob_is_about_to_take_over(self, cancelling: World) -> None:
+    async def test_run_that_an_mljob_will_take_over_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         run = stray(cancelling, uid=pin(Job.from_object(cancelling.jobs.objects[KEY])))
         await minutes(cancelling)
@@ -217,7 +221,7 @@ class TestWhatIsNone:
         assert cancelling.status.dag_run_id == run.run_id
         assert run.state is RunState.QUEUED
 
-    async def test_an_earlier_run_that_somebody_cleared(self, cancelling: World) -> None:
+    async def test_earlier_run_that_somebody_cleared_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply(backoffLimit=3, retryStrategy="NewRun")
         await begin(cancelling)
         first = newest(cancelling)
@@ -231,7 +235,7 @@ class TestWhatIsNone:
         assert first.state is RunState.QUEUED
         assert not cancelling.operator.kube_events
 
-    async def test_nothing_is_concluded_while_the_api_server_does_not_answer(
+    async def test_no_run_is_an_orphan_while_the_api_server_does_not_answer(
         self, cancelling: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Silent:
@@ -248,9 +252,9 @@ class TestWhatIsNone:
 
 
 class TestRetained:
-    """``deletionPolicy: Retain`` leaves a run to itself on purpose."""
+    """``deletionPolicy: Retain`` deliberately leaves a run without an MLJob."""
 
-    async def test_it_is_none(self, cancelling: World) -> None:
+    async def test_retained_run_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply(deletionPolicy="Retain")
         await begin(cancelling)
         await cancelling.delete()
@@ -260,7 +264,7 @@ class TestRetained:
         assert newest(cancelling).note == "MLJob team-a/churn, deleted with deletionPolicy Retain"
         assert not cancelling.operator.kube_events
 
-    async def test_its_deletion_does_not_wait_for_airflow(
+    async def test_deletion_with_retain_does_not_wait_for_airflow(
         self, cancelling: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         await cancelling.apply(deletionPolicy="Retain")
@@ -270,7 +274,7 @@ class TestRetained:
         assert not cancelling.exists
         assert "the run's note does not say that it is retained" in caplog.text
 
-    async def test_one_that_is_over_is_left_as_it_is(self, world: World) -> None:
+    async def test_retained_run_that_has_ended_is_not_annotated(self, world: World) -> None:
         await world.apply(deletionPolicy="Retain")
         await begin(world)
         await end(world, RunState.SUCCESS)

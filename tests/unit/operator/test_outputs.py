@@ -1,4 +1,4 @@
-"""XComs as outputs in the status: there when the MLJob is complete, and within their bounds."""
+"""XComs as outputs in the status: present when the MLJob is complete, and bounded in size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TestOutputs:
         assert world.status.outputs == {"score": 0.93}
 
 
-async def test_complete_is_not_true_before_the_outputs_are_there(world: World) -> None:
+async def test_complete_is_not_true_before_the_outputs_are_stored(world: World) -> None:
     await world.apply()
     run = world.airflow.only_run()
     run.outputs = {"score": 0.9}
@@ -41,8 +41,8 @@ async def test_complete_is_not_true_before_the_outputs_are_there(world: World) -
     assert told == [{"score": 0.9}], "in one patch"
 
 
-async def test_an_airflow_that_goes_away_does_not_hold_up_the_verdict_for_good(world: World) -> None:
-    """It has said that the run has ended, and can't be asked for the rest."""
+async def test_unreachable_airflow_delays_the_end_of_an_mljob_only_for_a_while(world: World) -> None:
+    """Airflow has reported the end of the run, and then can't be asked for its outputs."""
     await world.apply()
     run = world.airflow.only_run()
     run.outputs = {"score": 0.9}
@@ -67,7 +67,7 @@ async def test_an_airflow_that_goes_away_does_not_hold_up_the_verdict_for_good(w
     assert not world.has_finalizer
 
 
-async def test_outputs_that_are_too_large_are_named(world: World) -> None:
+async def test_status_names_outputs_that_are_too_large(world: World) -> None:
     await world.apply()
     world.airflow.only_run().outputs = {"weights": "w" * 20_000, "score": 0.9}
     await finish(world)

@@ -1,4 +1,6 @@
-"""The Airflow of the settings has no object: the metric says how it is, and the log why it is not well."""
+"""The Airflow of the settings has no AirflowInstance object: a metric says whether it is ready, and
+the log says why not.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tests.fakes.meter import SilentMeter
 
 
 class Meter(SilentMeter):
-    """Keeps whether each Airflow is ready."""
+    """Records whether each Airflow is ready."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +37,7 @@ def airflow() -> FakeAirflow:
     return FakeAirflow(FakeClock())
 
 
-async def test_how_it_is_is_asked_and_each_cause_is_said_once(
+async def test_readiness_is_probed_and_each_cause_is_logged_once(
     airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def refused() -> None:
@@ -62,7 +64,7 @@ async def test_how_it_is_is_asked_and_each_cause_is_said_once(
     ]
 
 
-async def test_an_operator_with_an_airflow_of_its_own_asks_that(airflow: FakeAirflow) -> None:
+async def test_operator_probes_the_airflow_of_its_settings(airflow: FakeAirflow) -> None:
     meter = Meter()
     own = OwnAirflow(airflow, "http://airflow")
     instances = AirflowInstanceController(

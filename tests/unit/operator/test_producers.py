@@ -1,4 +1,6 @@
-"""Our callbacks, Airflow's own producer, or both at once: the same status in the end, and none costs more patches than the dearer alone."""
+"""The provider's callbacks, Airflow's own producer, or both at once lead to the same final status.
+Both together cause no more patches than the more expensive producer alone.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from .conftest import KEY, World
 
 
 async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, Any], int]:
-    """The final status, and how many patches it took."""
+    """The final status, and the number of patches."""
     world = World()
 
     async def tell(message: dict[str, Any]) -> None:
@@ -31,7 +33,7 @@ async def played(recording: Recording, producers: list[str]) -> tuple[dict[str, 
 
 
 @pytest.mark.parametrize("run", RECORDINGS)
-async def test_whoever_tells_the_status_is_the_same_and_both_cost_no_more_patches_than_one(run: str) -> None:
+async def test_each_producer_leads_to_the_same_status_and_both_cost_no_more_patches(run: str) -> None:
     found = {name: await played(RECORDINGS[run], producers) for name, producers in PRODUCERS.items()}
 
     said = comparable({name: status for name, (status, _) in found.items()})
@@ -39,7 +41,7 @@ async def test_whoever_tells_the_status_is_the_same_and_both_cost_no_more_patche
     assert_both_cost_no_more_than_one({name: patches for name, (_, patches) in found.items()})
 
 
-async def test_a_more_exact_time_is_in_the_status_with_what_comes_next() -> None:
+async def test_more_exact_time_is_stored_with_the_next_change() -> None:
     world = await running()
     before = world.status
     await world.tell(event("fit", TaskState.RUNNING, start=world.clock() - timedelta(seconds=2)))
@@ -48,7 +50,7 @@ async def test_a_more_exact_time_is_in_the_status_with_what_comes_next() -> None
     assert {task.task_id: task.start_time for task in world.status.tasks or ()}["fit"] is not None
 
 
-async def test_a_more_exact_time_that_nothing_follows_is_in_the_status_within_seconds() -> None:
+async def test_more_exact_time_is_stored_within_seconds_if_no_change_follows() -> None:
     world = await running()
     await world.tell(event("fit", TaskState.RUNNING, start=world.clock() - timedelta(seconds=2)))
     # Its messages are done with all the same: Airflow has the time too.
@@ -58,7 +60,7 @@ async def test_a_more_exact_time_that_nothing_follows_is_in_the_status_within_se
 
 
 async def running() -> World:
-    """Airflow's own producer has said that a task runs."""
+    """Deliver the event of Airflow's own producer that a task runs."""
     world = World()
     await world.apply()
     await world.look()

@@ -1,5 +1,5 @@
-"""The operator's promises of MLJobs that are runs, searched for a way to break them: Hypothesis plays all others in virtual time
-(:mod:`tests.simulation.machine`).
+"""Searches for a violation of the operator's promises for MLJobs of type Run. Hypothesis plays the
+user, Airflow and Kubernetes in virtual time (:mod:`tests.simulation.machine`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SPECS = st.lists(EDITS, max_size=3).map(
 
 
 class Promises(Machine):
-    """A world of runs."""
+    """A world whose MLJobs are runs."""
 
     specs = SPECS
     edits = EDITS
@@ -49,7 +49,9 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def clear_in_airflow(self, index: int, then: float) -> None:
-        """Somebody clears a run of an MLJob that is there; one that has ended not at a time before that, by Airflow's clock, which may have jumped."""
+        """Clear a run of an existing MLJob. If the run has ended, the time of the clearing is after
+        its end by Airflow's clock, which may have jumped.
+        """
         current = {self.world.status(key).dag_run_id for key in self.world.cluster.objects}
         now = self.world.airflow_clock()
         runs = [run for run in self.world.airflow.ours() if run.run_id in current]
@@ -63,8 +65,8 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.runs)
     @rule(index=indexes, then=moments)
     def delete_in_airflow(self, index: int, then: float) -> None:
-        """Somebody deletes a run; Airflow refuses that while it is running. Of one that no status has told of yet, nobody could know that it was
-        there.
+        """Delete a run that isn't running, because Airflow refuses to delete a running one. The run
+        is one that a status has named; nobody could miss any other run.
         """
         told = [run for run in self.world.airflow.ours() if run.run_id in self.world.cluster.told]
         if found := [run for run in told if run.state is not RunState.RUNNING]:
@@ -76,7 +78,7 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.ours())
     @rule(index=indexes, then=moments)
     def a_child_is_triggered(self, index: int, then: float) -> None:
-        """A task of a run triggers a run of another DAG, with the id of its own run."""
+        """Trigger a run of another DAG from a task of a run, with the same run id."""
         runs = [run for run in self.world.airflow.ours() if run.state is RunState.RUNNING]
         if runs and (CHILD, (run := runs[index % len(runs)]).run_id) not in self.world.airflow.runs:
             self.world.airflow.queue(CHILD, run.run_id, {})
@@ -85,7 +87,7 @@ class Promises(Machine):
     @precondition(lambda self: self.world.airflow.child_runs())
     @rule(what=st.sampled_from(["succeeds", "fails", "is cleared", "is deleted"]), index=indexes, then=moments)
     def a_child_goes_on(self, what: str, index: int, then: float) -> None:
-        """Whatever becomes of it is none of the MLJob's affairs."""
+        """Change a child run in Airflow, which must not affect the MLJob."""
         airflow, children = self.world.airflow, self.world.airflow.child_runs()
         child = children[index % len(children)]
         over = child.state in TERMINAL_RUN
@@ -102,11 +104,11 @@ class Promises(Machine):
 
     @rule(dag_id=st.sampled_from(["train", "predict", CANCEL_DAG]), then=moments)
     def pause_or_unpause(self, dag_id: str, then: float) -> None:
-        """Somebody pauses a DAG, or unpauses it."""
+        """Toggle whether a DAG is paused."""
         self.world.airflow.paused ^= {dag_id}
         self._then("pause_or_unpause", then)
 
 
-def test_the_promises_hold() -> None:
-    """Whatever happens."""
+def test_promises_hold() -> None:
+    """No sequence of actions breaks a promise."""
     hold(Promises)

@@ -1,4 +1,6 @@
-"""That Airflow has no such run counts when Airflow has said so twice, seconds apart: one answer may be wrong, and what follows can't be undone."""
+"""The operator concludes that a run is missing when Airflow has said so twice, seconds apart: one
+response may be wrong, and the consequences can't be undone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ Situation = Callable[[World], Awaitable[None]]
 
 
 async def followed(world: World) -> None:
-    """A run goes on, and is looked for: the census did not find it, or a task is doubted."""
+    """A run is active, and the operator checks whether it exists: the census did not find it, or a
+    task is in doubt.
+    """
     await world.apply(backoffLimit=1, retryStrategy="NewRun")
     await world.look()
     await begin(world)
@@ -34,7 +38,7 @@ async def deleted(world: World) -> None:
 
 
 async def deleted_after_a_restart(world: World) -> None:
-    """The same, and nothing is remembered."""
+    """The MLJob is being deleted, and the operator has been restarted."""
     await followed(world)
     world.jobs.user_deletes(KEY, world.clock())
     world.airflow.denies = 1
@@ -42,7 +46,7 @@ async def deleted_after_a_restart(world: World) -> None:
 
 
 async def suspended_and_resumed(world: World) -> None:
-    """As a proxy's 404 made two runs at once."""
+    """A proxy's 404 once led to two runs at once in this situation."""
     await world.apply(cancellation={"strategy": "Dag"}, backoffLimit=1)
     await world.look()
     await begin(world)
@@ -57,7 +61,7 @@ async def suspended_and_resumed(world: World) -> None:
     [followed, deleted, deleted_after_a_restart, suspended_and_resumed],
     ids=lambda situation: situation.__name__,
 )
-async def test_a_run_that_is_denied_once_is_not_left_behind_nor_followed_by_another(
+async def test_run_that_is_reported_missing_once_is_neither_left_behind_nor_replaced(
     world: World, situation: Situation
 ) -> None:
     world.airflow.denies = 1
@@ -70,7 +74,7 @@ async def test_a_run_that_is_denied_once_is_not_left_behind_nor_followed_by_anot
     assert world.airflow.denies == 0, "it was asked"
 
 
-async def test_a_run_that_is_denied_once_costs_one_more_question(world: World) -> None:
+async def test_run_that_is_reported_missing_once_costs_one_more_request(world: World) -> None:
     await followed(world)
     await world.later(1)
     world.airflow.denies = 1
@@ -82,7 +86,7 @@ async def test_a_run_that_is_denied_once_costs_one_more_question(world: World) -
     assert world.status.phase is Phase.RUNNING
 
 
-async def test_a_run_that_is_not_there_is_given_up_after_the_second_look(world: World) -> None:
+async def test_missing_run_is_given_up_after_the_second_request(world: World) -> None:
     await followed(world)
     await world.later(1)
     world.airflow.runs.clear()
@@ -94,7 +98,7 @@ async def test_a_run_that_is_not_there_is_given_up_after_the_second_look(world: 
     assert world.status.reason == "RetryBackoff"
 
 
-async def test_an_airflow_that_is_away_between_two_looks_proves_nothing(world: World) -> None:
+async def test_absence_is_not_concluded_from_requests_around_an_airflow_outage(world: World) -> None:
     await followed(world)
     await world.later(1)
     world.airflow.denies = 1
@@ -109,7 +113,7 @@ async def test_an_airflow_that_is_away_between_two_looks_proves_nothing(world: W
     assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
 
 
-async def test_a_retry_that_finds_nothing_to_clear_looks_again(world: World) -> None:
+async def test_retry_that_finds_nothing_to_clear_looks_again(world: World) -> None:
     await world.apply(backoffLimit=1, retryStrategy="ClearFailed")
     await begin(world)
     await end(world, RunState.FAILED)
@@ -122,7 +126,7 @@ async def test_a_retry_that_finds_nothing_to_clear_looks_again(world: World) -> 
     assert newest(world).state is RunState.QUEUED
 
 
-async def test_a_retry_of_a_run_that_is_gone_gets_one_of_its_own(world: World) -> None:
+async def test_retry_of_a_missing_run_submits_a_new_run(world: World) -> None:
     await world.apply(backoffLimit=1, retryStrategy="ClearFailed")
     await begin(world)
     await end(world, RunState.FAILED)
@@ -134,8 +138,8 @@ async def test_a_retry_of_a_run_that_is_gone_gets_one_of_its_own(world: World) -
 
 
 @pytest.mark.parametrize("denied_at", range(3))
-async def test_once_per_spec_is_not_run_again_because_of_one_answer(world: World, denied_at: int) -> None:
-    """Another MLJob of its name took two runs; the second succeeded."""
+async def test_once_per_spec_does_not_run_again_because_of_one_response(world: World, denied_at: int) -> None:
+    """An earlier MLJob of the same name took two runs; the second succeeded."""
     spec: dict[str, Any] = {"runPolicy": "OncePerSpec", "backoffLimit": 1, "retryStrategy": "NewRun"}
     await world.apply(**spec)
     await world.later(3)
@@ -161,7 +165,7 @@ async def test_once_per_spec_is_not_run_again_because_of_one_answer(world: World
     assert runs(world) == taken
 
 
-async def test_a_submission_that_may_still_arrive_is_looked_for_twice_after_it_would_have(world: World) -> None:
+async def test_unanswered_submission_is_looked_for_twice_after_it_can_no_longer_arrive(world: World) -> None:
     world.airflow.lose_answers = 1
     await world.apply(runPolicy="OnChange")
     there = dict(world.airflow.runs)
@@ -181,7 +185,7 @@ async def test_a_submission_that_may_still_arrive_is_looked_for_twice_after_it_w
     assert newest(world).conf == {"epochs": 2}
 
 
-async def test_a_run_that_is_denied_once_after_its_end_keeps_its_verdict(world: World) -> None:
+async def test_ended_run_that_is_reported_missing_once_keeps_its_result(world: World) -> None:
     await followed(world)
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
@@ -193,7 +197,7 @@ async def test_a_run_that_is_denied_once_after_its_end_keeps_its_verdict(world: 
     assert (world.status.phase, world.status.progress) == (Phase.SUCCEEDED, "2/2")
 
 
-async def test_a_backfill_that_is_denied_once_is_not_made_twice(world: World) -> None:
+async def test_backfill_that_is_reported_missing_once_is_not_created_twice(world: World) -> None:
     await apply_backfill(world, backoffLimit=1)
     find = world.airflow.backfills.find
     denials = [None]

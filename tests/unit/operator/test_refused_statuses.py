@@ -1,4 +1,6 @@
-"""A status that the Kubernetes API refuses as invalid: what it was made of is dropped, and everything else goes on."""
+"""The Kubernetes API refuses a status as invalid: the operator drops the events in it, and
+everything else continues.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ async def poison(world: World) -> None:
     await world.settle()
 
 
-async def test_what_it_was_made_of_is_dropped_counted_and_told_once(world: World, refused: list[int]) -> None:
+async def test_events_of_a_refused_status_are_dropped_counted_and_reported_once(
+    world: World, refused: list[int]
+) -> None:
     await world.apply()
     await begin(world)
     await poison(world)
@@ -43,7 +47,7 @@ async def test_what_it_was_made_of_is_dropped_counted_and_told_once(world: World
     assert "422" in notice.message
 
 
-async def test_airflow_is_asked_again_and_what_comes_next_is_stored(world: World) -> None:
+async def test_airflow_is_asked_again_and_the_next_status_is_stored(world: World) -> None:
     await world.apply()
     await begin(world)
     await poison(world)
@@ -55,7 +59,7 @@ async def test_airflow_is_asked_again_and_what_comes_next_is_stored(world: World
     assert not world.has_finalizer
 
 
-async def test_another_one_later_is_told_of_again(world: World) -> None:
+async def test_later_refusal_is_reported_again(world: World) -> None:
     await world.apply()
     await begin(world)
     await poison(world)
@@ -64,7 +68,7 @@ async def test_another_one_later_is_told_of_again(world: World) -> None:
     assert world.told.count("StatusRefused") == 2
 
 
-async def test_it_is_followed_by_a_restart_as_if_it_had_not_been(world: World) -> None:
+async def test_restart_after_a_refusal_continues_normally(world: World) -> None:
     await world.apply()
     await begin(world)
     await poison(world)
@@ -74,10 +78,12 @@ async def test_it_is_followed_by_a_restart_as_if_it_had_not_been(world: World) -
     assert world.status.phase is Phase.SUCCEEDED
 
 
-class TestNoStatusIsTaken:
-    """The API server refuses every status, also those that are made of REST's answers: the object was stored under another CRD."""
+class TestEveryStatusRefused:
+    """The API server refuses every status, including statuses built from REST responses: the object
+    was stored under another version of the CRD.
+    """
 
-    async def test_deleting_the_mljob_cancels_its_run_and_lets_it_go(self, world: World) -> None:
+    async def test_deletion_cancels_the_run_and_removes_the_mljob(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"})
         await begin(world)
         world.jobs.refuse = lambda _: True
@@ -88,9 +94,7 @@ class TestNoStatusIsTaken:
         assert newest(world).state is RunState.FAILED
         assert world.told.count("StatusRefused") == 1
 
-    async def test_it_is_tried_again_and_again_and_never_in_a_tight_loop(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_refused_status_is_retried_with_backoff(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[int] = []
 
         def backoff(_: StoreError, failures: int) -> float:
@@ -107,7 +111,7 @@ class TestNoStatusIsTaken:
         assert world.status.phase is Phase.RUNNING
         assert world.told.count("StatusRefused") == 1
 
-    async def test_nothing_is_submitted_that_is_not_announced(
+    async def test_no_run_is_submitted_before_its_attempt_is_stored(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def backoff(_: StoreError, failures: int) -> float:
@@ -124,7 +128,7 @@ class TestNoStatusIsTaken:
 
 @pytest.fixture
 def refused(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Filled by what the meter counts."""
+    """The counts that the meter receives."""
     counted: list[int] = []
     monkeypatch.setattr(world.meter, "status_refused", lambda: counted.append(1), raising=False)
     return counted

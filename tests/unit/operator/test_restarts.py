@@ -1,4 +1,4 @@
-"""A new process of the operator goes on with the status that another one has left."""
+"""A new operator process continues from the status that the previous process stored."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .conftest import World
 
 
 class TestRestarting:
-    """Nothing that was known is lost."""
+    """A restart loses nothing that was known."""
 
-    async def test_a_restart_of_the_operator_carries_on(self, world: World) -> None:
+    async def test_restarted_operator_continues(self, world: World) -> None:
         await world.apply()
         await world.look()
         await world.tell(event("extract", TaskState.SUCCESS))
@@ -25,7 +25,7 @@ class TestRestarting:
         await world.look()
         assert (world.status.progress, world.status.current_task) == ("1/2", "fit")
 
-    async def test_a_restart_keeps_what_only_events_carried(self, world: World) -> None:
+    async def test_restart_keeps_details_that_only_events_contain(self, world: World) -> None:
         await world.apply()
         await world.look()
         run = world.airflow.only_run()

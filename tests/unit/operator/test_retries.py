@@ -1,4 +1,4 @@
-"""A failed run is tried again after a backoff: its failed tasks, or a run of its own."""
+"""A failed attempt is retried after a backoff: either its failed tasks, or a new run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .runs import begin, end, newest, runs
 class TestRetrying:
     """backoffLimit and retryStrategy."""
 
-    async def test_failed_tasks_of_the_same_run_are_run_again(self, world: World) -> None:
+    async def test_failed_tasks_of_the_same_run_are_cleared(self, world: World) -> None:
         await world.apply(backoffLimit=2)
         await begin(world)
         await end(world, RunState.FAILED)
@@ -32,7 +32,7 @@ class TestRetrying:
         assert world.status.phase is Phase.SUCCEEDED
         assert [entry.phase for entry in world.status.history or []] == [Phase.FAILED]
 
-    async def test_a_new_run_starts_afresh(self, world: World) -> None:
+    async def test_new_run_runs_every_task(self, world: World) -> None:
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await end(world, RunState.FAILED)
         await world.later(10)
@@ -40,7 +40,7 @@ class TestRetrying:
         assert (world.status.phase, world.status.dag_run_id) == (Phase.QUEUED, runs(world)[1])
         assert world.status.tasks is None or world.status.progress in (None, "0/2")
 
-    async def test_when_no_attempt_is_left_the_mljob_fails(self, world: World) -> None:
+    async def test_mljob_fails_when_no_attempt_is_left(self, world: World) -> None:
         await world.apply(backoffLimit=1, retryStrategy="NewRun")
         await end(world, RunState.FAILED)
         await world.later(10)
@@ -51,7 +51,7 @@ class TestRetrying:
         await world.later(3600)
         assert len(runs(world)) == 2
 
-    async def test_the_backoff_doubles_and_survives_a_restart(self, world: World) -> None:
+    async def test_backoff_doubles_and_survives_a_restart(self, world: World) -> None:
         await world.apply(backoffLimit=3, retryStrategy="NewRun")
         await end(world, RunState.FAILED)
         await world.later(10)
@@ -62,7 +62,7 @@ class TestRetrying:
         await world.later(9)
         assert len(runs(world)) == 3
 
-    async def test_the_end_of_the_first_attempt_told_again_does_not_end_the_second(self, world: World) -> None:
+    async def test_repeated_end_of_the_first_attempt_does_not_end_the_second(self, world: World) -> None:
         """Events that were not committed before a restart are read again after it."""
         await world.apply(backoffLimit=2)
         await begin(world)
@@ -74,7 +74,7 @@ class TestRetrying:
         assert world.status.phase in (Phase.QUEUED, Phase.PENDING)
         assert (world.status.attempts, world.status.failed_attempts) == (2, 1)
 
-    async def test_a_lost_answer_to_the_clearing_is_not_a_second_clearing(self, world: World) -> None:
+    async def test_lost_response_to_a_clear_does_not_clear_twice(self, world: World) -> None:
         await world.apply(backoffLimit=2)
         await begin(world)
         await end(world, RunState.FAILED)
@@ -85,8 +85,8 @@ class TestRetrying:
         assert newest(world).created == cleared_at
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
 
-    async def test_what_had_succeeded_before_stays_in_the_list(self, world: World) -> None:
-        """A run that was cleared looks young, and the change feed has only what has changed since."""
+    async def test_tasks_that_succeeded_before_a_retry_stay_in_the_status(self, world: World) -> None:
+        """The start of a cleared run looks recent, and the change feed has only later changes."""
         await world.apply(backoffLimit=1)
         await begin(world)
         await end(world, RunState.FAILED)
@@ -98,8 +98,8 @@ class TestRetrying:
         assert world.status.task_counts is not None
         assert (world.status.task_counts.total, world.status.progress) == (2, "1/2")
 
-    async def test_a_run_without_a_failed_task_is_retried_by_a_new_one(self, world: World) -> None:
-        """It ran into dagrun_timeout: there is nothing to clear."""
+    async def test_run_without_a_failed_task_is_retried_by_a_new_run(self, world: World) -> None:
+        """The run exceeded dagrun_timeout, so there is no task to clear."""
         await world.apply(backoffLimit=1)
         await world.look()
         world.airflow.end(newest(world), RunState.FAILED)
@@ -110,7 +110,7 @@ class TestRetrying:
         assert len(runs(world)) == 2
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
 
-    async def test_a_run_that_was_deleted_is_retried_by_a_new_one(self, world: World) -> None:
+    async def test_deleted_run_is_retried_by_a_new_run(self, world: World) -> None:
         await world.apply(backoffLimit=1)
         await world.look()
         world.airflow.runs.clear()

@@ -1,4 +1,4 @@
-"""What a change of the spec does, and creating the same MLJob again, with each runPolicy."""
+"""What a changed spec or a re-created MLJob does under each runPolicy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 async def apply_counted(world: World, **spec: Any) -> None:
-    """Create an MLJob with OncePerSpec; Airflow is asked twice which runs of its spec there are."""
+    """Create an MLJob with OncePerSpec. The operator asks Airflow twice for the runs of its spec."""
     await world.apply(runPolicy="OncePerSpec", **spec)
     await world.later(3)
 
@@ -23,7 +23,7 @@ async def apply_counted(world: World, **spec: Any) -> None:
 class TestRunPolicy:
     """What a change of the spec does."""
 
-    async def test_once_a_finished_mljob_refuses_another_spec(self, world: World) -> None:
+    async def test_once_finished_mljob_refuses_a_changed_spec(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"epochs": 2})
@@ -35,7 +35,7 @@ class TestRunPolicy:
         await edit(world, conf={})
         assert (world.condition("SpecApplied"), world.condition("Stalled")) == (None, "False")
 
-    async def test_once_a_retry_runs_what_the_first_attempt_ran(self, world: World) -> None:
+    async def test_once_retry_runs_the_spec_of_the_first_attempt(self, world: World) -> None:
         await world.apply(conf={"epochs": 1}, backoffLimit=1, retryStrategy="NewRun")
         await end(world, RunState.FAILED)
         await edit(world, conf={"epochs": 2})
@@ -43,7 +43,7 @@ class TestRunPolicy:
         assert newest(world).conf == {"epochs": 1}
         assert world.condition("SpecApplied") == "False"
 
-    async def test_on_change_cancels_and_runs_anew(self, world: World) -> None:
+    async def test_on_change_cancels_the_run_and_submits_a_new_one(self, world: World) -> None:
         await world.apply(runPolicy="OnChange", conf={"epochs": 1}, cancellation={"strategy": "Api"})
         await begin(world)
         await edit(world, conf={"epochs": 2})
@@ -51,7 +51,7 @@ class TestRunPolicy:
         assert newest(world).conf == {"epochs": 2}
         assert active(world) == 1
 
-    async def test_quick_edits_end_with_the_last_one_and_one_run_at_a_time(self, world: World) -> None:
+    async def test_on_change_quick_edits_run_the_last_spec_with_one_run_at_a_time(self, world: World) -> None:
         await world.apply(runPolicy="OnChange", conf={"epochs": 1})
         await begin(world)
         for epochs in (2, 3, 4):
@@ -61,7 +61,7 @@ class TestRunPolicy:
         assert newest(world).conf == {"epochs": 4}
         assert (active(world), len(runs(world)), world.status.attempts) == (1, 2, 2)
 
-    async def test_on_change_a_finished_mljob_runs_again(self, world: World) -> None:
+    async def test_on_change_finished_mljob_runs_again(self, world: World) -> None:
         await world.apply(runPolicy="OnChange")
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"epochs": 2})
@@ -69,14 +69,14 @@ class TestRunPolicy:
         assert world.condition("Complete") is None
         assert [entry.phase for entry in world.status.history or []] == [Phase.SUCCEEDED]
 
-    async def test_on_change_each_spec_has_its_own_time(self, world: World) -> None:
+    async def test_on_change_each_spec_has_its_own_deadline(self, world: World) -> None:
         await world.apply(runPolicy="OnChange", activeDeadlineSeconds=100)
         await end(world, RunState.SUCCESS)
         world.clock.tick(3600)
         await edit(world, conf={"epochs": 2})
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
 
-    async def test_a_change_that_runs_nothing_else_starts_nothing(self, world: World) -> None:
+    async def test_change_that_does_not_affect_the_run_submits_nothing(self, world: World) -> None:
         await world.apply(runPolicy="OnChange")
         await edit(world, backoffLimit=3)
         assert len(runs(world)) == 1
@@ -106,7 +106,7 @@ class TestRunPolicy:
         assert len(runs(world)) == 2
 
     @pytest.mark.parametrize("restarted", [False, True])
-    async def test_once_per_spec_an_edit_that_is_taken_back_before_its_run_runs_nothing(
+    async def test_once_per_spec_edit_that_is_reverted_before_its_run_submits_nothing(
         self, world: World, *, restarted: bool
     ) -> None:
         await apply_counted(world, conf={"day": 1})
@@ -124,7 +124,7 @@ class TestRunPolicy:
         assert len(runs(world)) == 1
         assert [entry.phase for entry in world.status.history or ()] == [Phase.SUCCEEDED, Phase.CANCELLED]
 
-    async def test_once_per_spec_waits_for_airflow_before_it_says_which_run(self, world: World) -> None:
+    async def test_once_per_spec_waits_for_airflow_before_it_names_the_run(self, world: World) -> None:
         world.airflow.down = True
         await world.apply(runPolicy="OncePerSpec")
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "AirflowUnavailable")
@@ -134,7 +134,7 @@ class TestRunPolicy:
         await world.later(3)
         assert (world.status.phase, len(runs(world))) == (Phase.QUEUED, 1)
 
-    async def test_once_per_spec_an_airflow_that_has_every_run_is_not_asked_for_ever(
+    async def test_once_per_spec_does_not_ask_an_airflow_that_has_every_run_for_ever(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run = world.airflow.queue("train", "of somebody else", {})
@@ -148,13 +148,15 @@ class TestRunPolicy:
         await world.delete()
         assert not world.exists
 
-    async def test_once_per_spec_deleted_while_airflow_is_away_goes_at_once(self, world: World) -> None:
+    async def test_once_per_spec_mljob_without_a_run_is_deleted_at_once_while_airflow_is_unreachable(
+        self, world: World
+    ) -> None:
         world.airflow.down = True
         await world.apply(runPolicy="OncePerSpec")
         await world.delete()
         assert not world.exists
 
-    async def test_once_per_spec_runs_another_spec(self, world: World) -> None:
+    async def test_once_per_spec_runs_a_changed_spec(self, world: World) -> None:
         await apply_counted(world, conf={"day": 1})
         await end(world, RunState.SUCCESS)
         await edit(world, conf={"day": 2})
@@ -164,7 +166,7 @@ class TestRunPolicy:
         assert len(runs(world)) == 2
         assert (world.status.phase, world.status.dag_run_id) == (Phase.SUCCEEDED, runs(world)[0])
 
-    async def test_a_changed_spec_of_a_run_in_progress_is_refused(self, world: World) -> None:
+    async def test_once_refuses_a_changed_spec_while_its_run_is_active(self, world: World) -> None:
         await world.apply()
         world.jobs.edit(KEY, {"conf": {"epochs": 9}})
         await world.see_all()

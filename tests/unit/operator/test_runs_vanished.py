@@ -1,4 +1,6 @@
-"""Many runs vanish at once from an Airflow: nothing is judged or started there until they are found, or somebody says that they are lost."""
+"""Many runs vanish from an Airflow at once: the operator judges and starts nothing there until the
+runs are found again, or somebody confirms that they are lost.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class Cluster(World):
     name = SETTINGS_AIRFLOW
 
     async def begin(self) -> None:
-        """Their runs begin."""
+        """Create the MLJobs and start their runs."""
         self.there = self.airflow
         if self.name != SETTINGS_AIRFLOW:
             self.there = await self.add_instance(self.name, default=True)
@@ -39,12 +41,12 @@ class Cluster(World):
         await self.read()
 
     async def read(self) -> None:
-        """A pass over the change feed, and what follows from it."""
+        """Read the change feed once and run the steps that follow."""
         await self.feed.pass_once()
         await self.settle()
 
     async def minutes(self, number: int = 2) -> None:
-        """Time passes, and the operator does all that it does by itself."""
+        """Let minutes pass, with everything that the operator does by itself."""
         for _ in range(number * 12):
             await self.later(5)
             await self.read()
@@ -52,40 +54,42 @@ class Cluster(World):
             await self.settle()
 
     async def start_again(self) -> None:
-        """Another process."""
+        """Start another process."""
         await self.restart()
         self.feed = self.resync_of(self.name)
         await self.read()
 
     def empty(self, *, keep: int = 0) -> dict[Any, Any]:
-        """Somebody empties the database, or restores one that knows of some runs only."""
+        """Empty Airflow's database, or restore a backup that knows only ``keep`` of the runs.
+        Returns all runs.
+        """
         runs = dict(self.there.runs)
         self.there.runs = dict(list(runs.items())[:keep])
         return runs
 
     def of(self, name: str) -> MLJobStatus:
-        """An MLJob's status."""
+        """The status of an MLJob."""
         return MLJobStatus.model_validate(self.jobs.objects["team-a", name]["status"])
 
     @property
     def reasons(self) -> list[str | None]:
-        """Of all MLJobs."""
+        """The reasons of all MLJobs."""
         return [self.of(name).reason for name in NAMES]
 
     @property
     def submissions(self) -> int:
-        """How many there were."""
+        """The number of submissions."""
         return self.there.calls.count("submit")
 
     @property
     def ready(self) -> Condition:
-        """The condition of the AirflowInstance."""
+        """The Ready condition of the AirflowInstance."""
         [found] = [c for c in self.instance_objects.get(self.name).status.conditions or () if c.type == "Ready"]
         return found
 
 
 class ClusterWithInstance(Cluster):
-    """The Airflow is an AirflowInstance."""
+    """The Airflow has an AirflowInstance."""
 
     name = "prod"
     has_own_airflow = False
@@ -100,14 +104,14 @@ async def started(world: Cluster) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(params=[Cluster, ClusterWithInstance], ids=["settings' Airflow", "AirflowInstance"])
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """Either of the two."""
+    """The Airflow of the settings, then that of an AirflowInstance."""
     async for world in started(request.param()):
         yield world
 
 
 @pytest.fixture
 async def prod() -> AsyncIterator[Cluster]:
-    """An AirflowInstance."""
+    """A cluster whose Airflow has an AirflowInstance."""
     async for world in started(ClusterWithInstance()):
         yield world
 
@@ -119,21 +123,21 @@ async def own() -> AsyncIterator[Cluster]:
         yield world
 
 
-class TestAnEmptiedDatabase:
-    async def test_judges_no_mljob(self, cluster: Cluster) -> None:
+class TestEmptiedDatabase:
+    async def test_no_mljob_is_judged(self, cluster: Cluster) -> None:
         cluster.empty()
         await cluster.minutes()
         assert cluster.reasons == ["RunsVanished"] * 5
         assert {cluster.of(name).phase for name in NAMES} == {"Running"}
         assert cluster.meter.vanished[cluster.name] == 5
 
-    async def test_judges_none_after_a_restart(self, cluster: Cluster) -> None:
+    async def test_no_mljob_is_judged_after_a_restart(self, cluster: Cluster) -> None:
         cluster.empty()
         await cluster.start_again()
         await cluster.minutes()
         assert cluster.reasons == ["RunsVanished"] * 5
 
-    async def test_judges_none_where_the_airflow_answers_one_after_another(self, cluster: Cluster) -> None:
+    async def test_no_mljob_is_judged_when_airflow_answers_one_request_at_a_time(self, cluster: Cluster) -> None:
         cluster.empty()
         await cluster.later(60)
         cluster.there.down_for["get"] = 4
@@ -141,7 +145,7 @@ class TestAnEmptiedDatabase:
         await cluster.minutes()
         assert cluster.reasons == ["RunsVanished"] * 5
 
-    async def test_starts_no_run(self, cluster: Cluster) -> None:
+    async def test_no_run_is_submitted(self, cluster: Cluster) -> None:
         cluster.empty()
         await cluster.minutes()
         before = cluster.submissions
@@ -153,14 +157,14 @@ class TestAnEmptiedDatabase:
         assert status.reason == "AirflowInstanceNotReady"
         assert "RunsVanished" in (status.message or "")
 
-    async def test_asks_for_each_run_once_a_minute(self, cluster: Cluster) -> None:
+    async def test_each_run_is_requested_once_a_minute(self, cluster: Cluster) -> None:
         cluster.empty()
         await cluster.minutes()
         before = cluster.there.calls.count("get")
         await cluster.minutes(2)
         assert cluster.there.calls.count("get") - before <= 3 * len(NAMES)
 
-    async def test_all_goes_on_when_the_runs_are_found_again(self, cluster: Cluster) -> None:
+    async def test_mljobs_continue_when_their_runs_are_found_again(self, cluster: Cluster) -> None:
         runs = cluster.empty()
         await cluster.minutes()
         cluster.there.runs = runs
@@ -168,7 +172,7 @@ class TestAnEmptiedDatabase:
         assert not {"RunsVanished", "DagRunDeleted"} & set(cluster.reasons)
         assert cluster.meter.vanished[cluster.name] == 0
 
-    async def test_keeps_an_mljob_that_is_deleted_until_its_time_is_up(self, cluster: Cluster) -> None:
+    async def test_deletion_waits_until_its_timeout(self, cluster: Cluster) -> None:
         cluster.empty()
         await cluster.minutes()
         key = ("team-a", NAMES[0])
@@ -185,13 +189,13 @@ class TestAnEmptiedDatabase:
 
 class TestFewRunsThatVanish:
     @pytest.mark.parametrize("deleted", [1, 2])
-    async def test_were_deleted(self, cluster: Cluster, deleted: int) -> None:
+    async def test_few_missing_runs_count_as_deleted(self, cluster: Cluster, deleted: int) -> None:
         cluster.empty(keep=len(NAMES) - deleted)
         await cluster.minutes()
         assert cluster.reasons.count("DagRunDeleted") == deleted
         assert "RunsVanished" not in cluster.reasons
 
-    async def test_were_deleted_where_others_end_at_the_same_time(self, cluster: Cluster) -> None:
+    async def test_few_missing_runs_count_as_deleted_while_others_end(self, cluster: Cluster) -> None:
         cluster.empty(keep=4)
         for run in cluster.there.runs.values():
             cluster.there.end(run, RunState.SUCCESS)
@@ -199,8 +203,8 @@ class TestFewRunsThatVanish:
         assert sorted(str(reason) for reason in cluster.reasons) == ["DagRunDeleted", *["Succeeded"] * 4]
 
 
-class TestTheAirflowInstance:
-    async def test_is_not_ready_and_says_why_and_what_to_do(self, prod: Cluster) -> None:
+class TestAirflowInstance:
+    async def test_instance_is_not_ready_and_says_why_and_what_to_do(self, prod: Cluster) -> None:
         prod.empty()
         await prod.minutes()
         assert (prod.ready.status, prod.ready.reason) == ("False", "RunsVanished")
@@ -210,14 +214,14 @@ class TestTheAirflowInstance:
             (name, n.type, n.reason) for name, n in prod.instance_objects.kube_events
         ]
 
-    async def test_is_ready_when_the_runs_are_found_again(self, prod: Cluster) -> None:
+    async def test_instance_is_ready_when_the_runs_are_found_again(self, prod: Cluster) -> None:
         runs = prod.empty()
         await prod.minutes()
         prod.there.runs = runs
         await prod.minutes()
         assert prod.ready.reason == "Ready"
 
-    async def test_the_annotation_makes_what_is_missing_count_as_deleted(self, prod: Cluster) -> None:
+    async def test_annotation_makes_missing_runs_count_as_deleted(self, prod: Cluster) -> None:
         prod.empty()
         await prod.minutes()
         prod.instance_objects.accept_vanished_runs("prod", "now")
@@ -227,7 +231,7 @@ class TestTheAirflowInstance:
         assert prod.ready.reason == "Ready"
         assert prod.instance_objects.get("prod").status.last_accepted_vanished_runs == "now"
 
-    async def test_the_annotation_counts_once(self, prod: Cluster) -> None:
+    async def test_annotation_takes_effect_once(self, prod: Cluster) -> None:
         prod.empty(keep=0)
         await prod.minutes()
         prod.instance_objects.accept_vanished_runs("prod", "now")
@@ -242,7 +246,7 @@ class TestTheAirflowInstance:
         await prod.minutes()
         assert {prod.of(f"more-{number}").reason for number in range(3)} == {"RunsVanished"}
 
-    async def test_an_annotation_from_before_does_not_count(self, prod: Cluster) -> None:
+    async def test_annotation_from_before_the_loss_has_no_effect(self, prod: Cluster) -> None:
         prod.instance_objects.accept_vanished_runs("prod", "yesterday")
         await prod.see_all()
         await prod.minutes(1)
@@ -250,7 +254,7 @@ class TestTheAirflowInstance:
         await prod.minutes()
         assert prod.reasons == ["RunsVanished"] * 5
 
-    async def test_some_that_are_not_found_again_are_not_judged_after_a_restart(self, prod: Cluster) -> None:
+    async def test_runs_that_stay_missing_are_not_judged_after_a_restart(self, prod: Cluster) -> None:
         runs = prod.empty()
         await prod.minutes()
         prod.there.runs = dict(list(runs.items())[:4])
@@ -261,8 +265,8 @@ class TestTheAirflowInstance:
         assert "DagRunDeleted" not in prod.reasons
 
 
-class TestTheSettingsAirflow:
-    async def test_runs_from_before_the_time_that_is_set_count_as_deleted(self, own: Cluster) -> None:
+class TestAirflowOfTheSettings:
+    async def test_missing_runs_from_before_the_configured_time_count_as_deleted(self, own: Cluster) -> None:
         own.empty()
         await own.minutes()
         own.lost_before = {SETTINGS_AIRFLOW: own.clock()}
@@ -270,7 +274,7 @@ class TestTheSettingsAirflow:
         await own.minutes(1)
         assert own.reasons == ["DagRunDeleted"] * 5
 
-    async def test_runs_from_after_that_time_do_not(self, own: Cluster) -> None:
+    async def test_missing_runs_from_after_the_configured_time_do_not_count_as_deleted(self, own: Cluster) -> None:
         own.lost_before = {SETTINGS_AIRFLOW: datetime(2020, 1, 1, tzinfo=UTC)}
         await own.start_again()
         own.empty()
@@ -278,14 +282,14 @@ class TestTheSettingsAirflow:
         assert own.reasons == ["RunsVanished"] * 5
 
 
-class TestTheSetting:
-    def test_is_a_time_with_a_zone_for_the_settings_airflow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestSetting:
+    def test_setting_is_a_time_with_a_time_zone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLJOB_AIRFLOW_ACCEPT_VANISHED_RUNS_BEFORE", "2026-01-31T12:00:00Z")
         assert Settings().lost_before() == {SETTINGS_AIRFLOW: datetime(2026, 1, 31, 12, tzinfo=UTC)}
 
-    def test_is_absent_by_default(self) -> None:
+    def test_setting_is_absent_by_default(self) -> None:
         assert Settings().lost_before() == {}
 
-    def test_without_a_zone_is_refused(self) -> None:
+    def test_time_without_a_time_zone_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="timezone"):
             Settings(airflow_accept_vanished_runs_before=datetime(2026, 1, 31))  # noqa: DTZ001

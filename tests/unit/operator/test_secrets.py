@@ -1,4 +1,6 @@
-"""A Secret's value goes to Airflow and comes back in no status, no Event and no line of the log, whatever the way and whenever the process began."""
+"""A Secret's value goes to Airflow and appears in no status, no Event and no log line, on whichever
+way it comes back and whenever the operator process began.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +32,21 @@ QUOTES = f"could not connect to postgresql://ml:{PASSWORD}@warehouse"
 
 
 async def apply(world: World, **spec: Any) -> None:
-    """An MLJob with a password from a Secret, whose run has begun."""
+    """Create an MLJob with a password from a Secret, and start its run."""
     world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
     await world.apply(confFrom=SECRET, **spec)
     await begin(world)
 
 
 async def restart(world: World) -> None:
-    """A new process, which has read the change feed."""
+    """Start a new process and read the change feed."""
     await world.restart()
     world.clock.tick(1)
     await world.look()
 
 
 async def end(world: World, state: RunState = RunState.FAILED) -> None:
-    """The run ends, and everything of it is read."""
+    """End the run, and read everything about it."""
     run = newest(world)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     world.airflow.set_task(run, "fit", TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED)
@@ -54,7 +56,7 @@ async def end(world: World, state: RunState = RunState.FAILED) -> None:
 
 
 def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
-    """All that has left the operator, but for what went to Airflow."""
+    """Everything that has left the operator except requests to Airflow."""
     statuses = [body.get("status") for body in world.jobs.objects.values()]
     told = [notice.message for _, notice in world.jobs.kube_events]
     return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
@@ -170,15 +172,15 @@ def _seconds(world: World) -> float:
 
 @pytest.fixture(params=WAYS_IN, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest) -> Way:
-    """How a value comes back."""
+    """The way on which a value comes back."""
     found: Way = request.param
     return found
 
 
 class TestWaysBack:
-    """A value that comes back in any way leaves in none."""
+    """A value that comes back in any way leaves the operator in no way."""
 
-    async def test_in_the_process_that_submitted_the_run(
+    async def test_value_is_redacted_by_the_process_that_submitted_the_run(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
         await apply(world)
@@ -190,7 +192,9 @@ class TestWaysBack:
             assert "could not connect to postgresql://ml:***@warehouse" in told, "what is no secret is told"
         assert WITHHELD not in told
 
-    async def test_after_a_restart(self, world: World, way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_value_is_redacted_after_a_restart(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await apply(world)
         await world.restart()
         await way(world, QUOTES)
@@ -199,7 +203,7 @@ class TestWaysBack:
         assert PASSWORD not in told
         assert "ml:***@warehouse" in told or way is an_exception_in_the_operator
 
-    async def test_after_a_restart_and_a_rotation(
+    async def test_value_is_redacted_after_a_restart_and_a_rotation(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
         await apply(world)
@@ -211,7 +215,7 @@ class TestWaysBack:
         assert PASSWORD not in told
         assert ROTATED not in told or way is an_exception_in_the_operator
 
-    async def test_after_a_restart_and_the_secrets_deletion(
+    async def test_value_is_redacted_after_a_restart_and_the_deletion_of_the_secret(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
         await apply(world)
@@ -221,10 +225,10 @@ class TestWaysBack:
         await end(world)
         assert PASSWORD not in everything(world, caplog)
 
-    async def test_after_a_restart_with_a_spec_that_cannot_be_read(
+    async def test_value_is_redacted_after_a_restart_with_an_invalid_spec(
         self, world: World, way: Way, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """What of it can't be read may have named the Secret."""
+        """The part of the spec that can't be read may have named the Secret."""
         await apply(world)
         world.jobs.edit(KEY, {"confFrom": [{"secretReference": {"name": "warehouse"}}]})
         await restart(world)
@@ -233,7 +237,9 @@ class TestWaysBack:
         await end(world)
         assert PASSWORD not in everything(world, caplog)
 
-    async def test_while_airflow_is_away(self, world: World, way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_value_is_redacted_while_airflow_is_unreachable(
+        self, world: World, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await apply(world)
         await world.restart()
         world.airflow.down_for = {"conf": 1000}
@@ -242,7 +248,9 @@ class TestWaysBack:
         await world.later(31)
         assert PASSWORD not in everything(world, caplog)
 
-    async def test_cut_by_who_sends_it(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_value_that_the_sender_truncated_is_redacted(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await apply(world)
         await our_event_of_a_failure(world, QUOTES[: QUOTES.index(PASSWORD) + 9] + "…")
         await end(world)
@@ -250,7 +258,9 @@ class TestWaysBack:
         assert "ml:***…" in told
         assert PASSWORD[:9] not in told
 
-    async def test_cut_by_the_operator(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_value_that_the_operator_truncates_is_redacted(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await apply(world)
         # 400 characters of an error are shown.
         await our_event_of_a_failure(world, f"{'x' * 390} {PASSWORD}")
@@ -259,10 +269,10 @@ class TestWaysBack:
 
 
 class TestSubmission:
-    """Airflow quotes what it refuses."""
+    """Airflow quotes the conf that it refuses."""
 
     @pytest.mark.parametrize("error", [ValidationFailed, AirflowUnavailable, AirflowError])
-    async def test_what_airflow_says_of_a_conf(
+    async def test_value_is_redacted_in_the_refusal_of_a_conf(
         self, world: World, error: type[AirflowError], caplog: pytest.LogCaptureFixture
     ) -> None:
         async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], *_: Any) -> None:
@@ -279,8 +289,12 @@ class TestSubmission:
         assert PASSWORD not in told
         assert ROTATED not in told
 
-    async def test_a_conf_that_an_earlier_attempt_had(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
-        """With runPolicy Once, another attempt runs with the first one's conf, whatever the spec and the Secret say by then."""
+    async def test_value_of_an_earlier_attempt_is_redacted(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """With runPolicy Once, a later attempt runs with the conf of the first, whatever the spec
+        and the Secret contain by then.
+        """
         await apply(world, backoffLimit=1, retryStrategy="NewRun")
         del world.jobs.data["Secret", "warehouse"]
         await edit(world, confFrom=[])
@@ -303,7 +317,7 @@ class TestBackfills:
     """A backfill has a conf, too."""
 
     @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
-    async def test_what_airflow_says_of_a_backfill(
+    async def test_value_is_redacted_in_the_refusal_of_a_backfill(
         self, world: World, restarted: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
         world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
@@ -324,9 +338,11 @@ class TestBackfills:
 
 
 class TestWithheld:
-    """Where it is not known what must not be told, nothing that a task wrote is told until it is."""
+    """While the values to redact are unknown, the operator withholds all text that tasks have
+    written.
+    """
 
-    async def test_an_error_is_told_when_airflow_can_be_asked_again(self, world: World) -> None:
+    async def test_error_is_shown_once_airflow_is_reachable_again(self, world: World) -> None:
         await apply(world)
         await restart(world)
         world.airflow.down_for = {"conf": 1}
@@ -336,7 +352,7 @@ class TestWithheld:
         assert "ml:***@warehouse" in str(world.status.tasks)
         assert WITHHELD not in str(world.status)
 
-    async def test_what_the_status_tells_already_stays(self, world: World) -> None:
+    async def test_text_that_the_status_shows_already_stays(self, world: World) -> None:
         await apply(world)
         await our_event_of_a_retry(world, QUOTES)
         before = world.status.tasks
@@ -346,7 +362,7 @@ class TestWithheld:
         await world.later(30)
         assert world.status.tasks == before
 
-    async def test_states_and_the_operators_own_words_are_told(self, world: World) -> None:
+    async def test_states_and_messages_of_the_operator_are_shown(self, world: World) -> None:
         await apply(world)
         await restart(world)
         world.airflow.down_for = {"conf": 1000}
@@ -354,7 +370,7 @@ class TestWithheld:
         states = {task.task_id: task.state for task in world.status.tasks or ()}
         assert states == {"extract": "running", "fit": "failed"}
 
-    async def test_outputs_wait_until_the_conf_is_known(self, world: World) -> None:
+    async def test_outputs_are_withheld_until_the_conf_is_known(self, world: World) -> None:
         await apply(world)
         newest(world).outputs = {"score": 0.9, "dsn": QUOTES}
         world.airflow.down_for = {"conf": 2}
@@ -365,7 +381,7 @@ class TestWithheld:
         assert world.status.phase is Phase.SUCCEEDED
         assert world.status.outputs == {"score": 0.9, "dsn": QUOTES.replace(PASSWORD, "***")}
 
-    async def test_a_run_that_is_gone_stays_withheld(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_text_of_a_deleted_run_stays_withheld(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         await apply(world)
         run_id = newest(world).run_id
         await restart(world)
@@ -378,7 +394,7 @@ class TestWithheld:
         assert PASSWORD not in everything(world, caplog)
         assert WITHHELD in everything(world, caplog)
 
-    async def test_a_finished_mljob_is_not_kept_for_it(self, world: World) -> None:
+    async def test_finished_mljob_is_not_tracked_until_its_conf_is_known(self, world: World) -> None:
         await apply(world)
         await restart(world)
         world.airflow.down_for = {"conf": 1000}
@@ -391,7 +407,7 @@ class TestWithheld:
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
         assert not world.queue.tracked
 
-    async def test_a_newer_airflow_that_masks_confs_tells_nothing(
+    async def test_nothing_is_shown_if_airflow_masks_the_conf(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         await apply(world)
@@ -403,9 +419,9 @@ class TestWithheld:
 
 
 class TestCost:
-    """Only MLJobs with Secrets pay, and little."""
+    """Only MLJobs with Secrets cost requests, and few."""
 
-    async def test_without_a_secret_no_conf_is_read(self, world: World) -> None:
+    async def test_conf_is_not_read_without_a_secret(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west"}
         await world.apply(confFrom=[{"configMapRef": {"name": "defaults"}}])
         await begin(world)
@@ -415,7 +431,7 @@ class TestCost:
         assert "conf" not in world.airflow.calls
         assert "no data for eu-west" in (world.status.message or "")
 
-    async def test_with_one_the_conf_is_read_once_for_each_process(self, world: World) -> None:
+    async def test_conf_with_a_secret_is_read_once_for_each_process(self, world: World) -> None:
         await apply(world)
         for _ in range(3):
             world.clock.tick(1)
@@ -427,7 +443,7 @@ class TestCost:
         await end(world)
         assert world.airflow.calls.count("conf") == 2
 
-    async def test_what_configmaps_and_the_spec_say_is_no_secret(self, world: World) -> None:
+    async def test_values_of_configmaps_and_the_spec_are_not_redacted(self, world: World) -> None:
         world.jobs.data["ConfigMap", "defaults"] = {"region": "eu-west", "more.json": '{"rows": 100000}'}
         world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
         await world.apply(conf={"table": "churn"}, confFrom=[{"configMapRef": {"name": "defaults"}}, *SECRET])
@@ -436,7 +452,7 @@ class TestCost:
         await end(world)
         assert "***: 100000 rows of churn in eu-west" in (world.status.message or "")
 
-    async def test_a_status_is_not_written_again_and_again(self, world: World) -> None:
+    async def test_withheld_text_does_not_cause_repeated_writes(self, world: World) -> None:
         await apply(world)
         await our_event_of_a_retry(world, QUOTES)
         written = len(world.jobs.patches)
@@ -444,7 +460,9 @@ class TestCost:
             await world.later(6)
         assert len(world.jobs.patches) <= written + 1
 
-    async def test_another_attempt_has_a_conf_of_its_own(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_each_attempt_is_redacted_by_its_own_conf(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await apply(world, backoffLimit=1, retryStrategy="NewRun")
         await our_event_of_a_failure(world, QUOTES)
         await end(world)
@@ -460,7 +478,7 @@ class TestCost:
         assert WITHHELD not in told
 
 
-def test_the_operators_credentials_are_in_no_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_credentials_of_the_operator_are_in_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
     log = logs.redacted_logger("mljob_operator.test")
     logs.hide("test", "pa55 word\n", None)
     try:
@@ -480,7 +498,7 @@ def test_the_operators_credentials_are_in_no_line(caplog: pytest.LogCaptureFixtu
     assert caplog.messages[:2] == ["login with ***", "Invalid header value b'Bearer ***'"]
 
 
-def test_an_exception_about_an_mljob_whose_secrets_are_not_known_has_its_place_and_class() -> None:
+def test_exception_is_logged_by_class_and_place_if_secrets_are_unknown() -> None:
     record = logs.logging.LogRecord("x", 40, "x.py", 1, "%s failed", ("team-a/churn",), None)
     try:
         raise KeyError(PASSWORD)

@@ -1,4 +1,4 @@
-"""What the watch tells before the answer to a request comes is not undone by that answer."""
+"""The response to a request does not undo what the watch delivered before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from .runs import active, finish, newest, runs
 
 
 def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], Job | None]) -> None:
-    """Something happens after the next such request has taken effect, and the watch tells of it before the request is answered."""
+    """Something happens after the next request of this kind has taken effect, and the watch
+    delivers it before the response arrives.
+    """
     method = getattr(world.jobs, request)
 
     async def slow(*args: Any, **kwargs: Any) -> Any:
@@ -31,7 +33,7 @@ def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, request: str, happe
     monkeypatch.setattr(world.jobs, request, slow)
 
 
-async def test_a_deletion_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deletion_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.apply(cancellation={"strategy": "Api"})
     meanwhile(world, monkeypatch, "write_status", lambda: world.jobs.user_deletes(KEY, world.clock()))
     await world.tell(event("extract", TaskState.RUNNING))
@@ -40,16 +42,14 @@ async def test_a_deletion_is_not_lost(world: World, monkeypatch: pytest.MonkeyPa
     assert active(world) == 0
 
 
-async def test_a_deletion_while_the_finalizer_is_added_is_not_lost(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_deletion_while_the_finalizer_is_added_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     meanwhile(world, monkeypatch, "set_finalizer", lambda: world.jobs.user_deletes(KEY, world.clock()))
     await world.apply()
     assert not world.exists
     assert runs(world) == []
 
 
-async def test_a_change_of_the_spec_while_the_finalizer_is_removed_is_not_lost(
+async def test_spec_change_while_the_finalizer_is_removed_is_not_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.apply(runPolicy="OnChange")
@@ -60,7 +60,7 @@ async def test_a_change_of_the_spec_while_the_finalizer_is_removed_is_not_lost(
     assert newest(world).conf == {"epochs": 9}
 
 
-async def test_one_that_is_gone_does_not_come_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deleted_mljob_is_not_tracked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.apply()
 
     def goes() -> None:

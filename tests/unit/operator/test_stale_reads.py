@@ -1,4 +1,6 @@
-"""An API server whose reads are behind: lists, gets and watches answer from an older version for a while, and writes are held to the newest."""
+"""An API server with stale reads: lists, gets and watches answer from an older version for a while,
+and writes are checked against the newest.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,12 @@ def requests_in(world: World, seconds: float) -> int:
     return world.process.wire.calls - before
 
 
-class TestNothingIsDoneInAirflowForAnOldVersion:
-    """A process may have read what was so; before it changes anything in Airflow, the API server has to accept a write of that version."""
+class TestStaleVersion:
+    """A process may have read an old version: before it changes anything in Airflow, the API server
+    must accept a write against that version.
+    """
 
-    def test_a_run_that_was_announced_for_an_older_spec_is_not_submitted(self, world: World) -> None:
+    def test_run_that_was_announced_for_an_older_spec_is_not_submitted(self, world: World) -> None:
         world.network.down.add("airflow")
         apply(world)
         world.run(1)
@@ -51,7 +55,7 @@ class TestNothingIsDoneInAirflowForAnOldVersion:
         world.run(30)
         assert dags_at_work(world) == ["predict"]
 
-    def test_a_run_that_has_been_deleted_in_airflow_does_not_come_back(self, world: World) -> None:
+    def test_run_that_was_deleted_in_airflow_is_not_submitted_again(self, world: World) -> None:
         world.network.down.add("airflow")
         apply(world)
         world.run(1)
@@ -69,7 +73,7 @@ class TestNothingIsDoneInAirflowForAnOldVersion:
         assert not world.airflow.ours()
         assert world.status(KEY).phase is Phase.SUCCEEDED
 
-    def test_a_run_is_not_cancelled_again_that_somebody_has_cleared_since(self, world: World) -> None:
+    def test_run_that_was_cleared_after_its_cancellation_is_not_cancelled_again(self, world: World) -> None:
         apply(world, cancellation={"strategy": "Api"})
         world.run(2)
         world.network.faults["airflow"] = []
@@ -91,10 +95,10 @@ class TestNothingIsDoneInAirflowForAnOldVersion:
         assert cleared.state is RunState.QUEUED
 
 
-class TestReadsThatDoNotCatchUp:
-    """A write is refused, and no read says why."""
+class TestPermanentlyStaleReads:
+    """The API server refuses a write, and no read shows why."""
 
-    def test_the_operator_asks_less_and_less_often(self, world: World) -> None:
+    def test_operator_asks_with_growing_pauses(self, world: World) -> None:
         apply(world)
         world.run(2)
         submitted = version(world)
@@ -107,7 +111,7 @@ class TestReadsThatDoNotCatchUp:
         world.run(45)
         assert world.status(KEY).phase is Phase.SUCCEEDED
 
-    def test_an_mljob_that_no_read_shows_yet_is_not_forgotten(self, world: World) -> None:
+    def test_mljob_that_no_read_shows_yet_is_not_forgotten(self, world: World) -> None:
         nothing = version(world)
         apply(world)
         world.run(0.05)
@@ -116,7 +120,7 @@ class TestReadsThatDoNotCatchUp:
         world.run(60)
         assert world.status(KEY).phase is Phase.QUEUED
 
-    def test_an_mljob_of_the_past_does_not_displace_the_one_that_has_its_name_now(self, world: World) -> None:
+    def test_deleted_mljob_does_not_replace_its_re_created_namesake(self, world: World) -> None:
         apply(world)
         world.run(2)
         first = version(world)

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever sequence, a status never goes back on what it has said."""
+"""In any sequence of events, a status never contradicts an earlier status."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Step = Callable[[World], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Stored:
-    """A status as it was stored, and the generation of the MLJob then."""
+    """A status as it was stored, with the MLJob's generation at that time."""
 
     status: Status
     generation: int
 
 
 def recorded(world: World) -> list[Stored]:
-    """Every status that will be stored from now on."""
+    """A list to which every status is added that is stored from now on."""
     stored: list[Stored] = []
     write = world.jobs.write_status
 
@@ -48,11 +48,13 @@ def recorded(world: World) -> list[Stored]:
 
 
 class AskedForever(BaseException):
-    """Not an Exception: the operator survives those, and would go on asking."""
+    """Derives from BaseException because the operator survives an Exception and would continue to
+    ask.
+    """
 
 
 def hammered(world: World) -> list[str]:
-    """What Airflow was asked without end, at one moment."""
+    """The requests that are repeated without end at one moment."""
     asked: list[str] = []
     found: list[str] = []
     ask = world.airflow.asked
@@ -74,7 +76,9 @@ def latest_run(world: World) -> FakeRun | None:
 
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:
-    """Something that happens to the newest run, if there is one, and that the change feed may tell later."""
+    """A step that changes the newest run, if there is one. The change feed may report the change
+    later.
+    """
 
     async def step(world: World) -> None:
         world.clock.tick(1)
@@ -211,7 +215,7 @@ CLEARED_AFTER_CANCELLATION = [
 @settings(max_examples=150, deadline=None)
 @example({"backoffLimit": 1, "cancellation": {"strategy": "Api"}}, CLEARED_AFTER_CANCELLATION)
 @given(specs, st.lists(st.sampled_from(sorted(STEPS)), max_size=30))
-def test_a_status_never_goes_back_on_what_it_has_said(spec: dict[str, Any], names: list[str]) -> None:
+def test_status_never_contradicts_an_earlier_status(spec: dict[str, Any], names: list[str]) -> None:
     async def story() -> list[Stored]:
         world = World()
         stored, forever = recorded(world), hammered(world)
@@ -257,7 +261,7 @@ def assert_follows(before: Status, after: Status) -> None:
 
 
 def assert_no_condition_flaps(statuses: list[Status]) -> None:
-    """Of one attempt at one spec, what was true and then wasn't does not become true again."""
+    """Within one attempt at one spec, a condition that became False does not become True again."""
     lost: set[tuple[object, ...]] = set()
     held: set[tuple[object, ...]] = set()
     for status in statuses:

@@ -1,4 +1,6 @@
-"""Writing the status: seldom, never over what another has written, and before an event is done with."""
+"""Writes of the status: few, never over another writer's change, and before an event is
+acknowledged.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from tests.strategies import event
 from .conftest import KEY, World
 
 
-async def test_a_burst_of_events_is_one_patch(world: World) -> None:
+async def test_burst_of_events_causes_one_patch(world: World) -> None:
     await world.apply()
     await world.look()
     before = len(world.jobs.patches)
@@ -24,7 +26,7 @@ async def test_a_burst_of_events_is_one_patch(world: World) -> None:
     assert len(world.done) == 50
 
 
-async def test_what_is_said_again_writes_nothing(world: World) -> None:
+async def test_repeated_event_causes_no_patch(world: World) -> None:
     await world.apply()
     await world.look()
     run = world.airflow.only_run()
@@ -43,9 +45,9 @@ async def test_what_is_said_again_writes_nothing(world: World) -> None:
 
 
 class TestWriting:
-    """One writer, optimistic, and nothing is acknowledged before it is stored."""
+    """One writer with optimistic locking, which acknowledges nothing before it is stored."""
 
-    async def test_a_write_that_was_overtaken_is_made_again(self, world: World) -> None:
+    async def test_conflicting_write_is_retried(self, world: World) -> None:
         await world.apply()
         await world.look()
         world.jobs.overtake = 2
@@ -53,7 +55,7 @@ class TestWriting:
         assert world.status.current_task == "extract"
         assert world.done == [1]
 
-    async def test_an_event_is_not_done_before_its_status_is_stored(
+    async def test_event_is_not_acknowledged_before_its_status_is_stored(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mljob_operator.controllers.mljob.steps.backoff", lambda *_: 0.01)

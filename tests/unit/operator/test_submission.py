@@ -1,4 +1,4 @@
-"""Submitting a run: what keeps it waiting, and that it is never done twice."""
+"""Submission of a run: what delays it, and that it happens only once."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ async def test_creating_an_mljob_submits_a_run(world: World) -> None:
     assert world.told == ["Submitted"]
 
 
-async def test_the_finalizer_is_there_before_the_run(world: World) -> None:
+async def test_finalizer_is_added_before_the_run_is_submitted(world: World) -> None:
     world.airflow.down = True
     await world.apply()
     assert world.has_finalizer
     assert not world.airflow.runs
 
 
-class TestTroubles:
-    """What keeps a run from being submitted."""
+class TestObstacles:
+    """What prevents the submission of a run."""
 
-    async def test_an_unknown_dag_is_waited_for(self, world: World) -> None:
+    async def test_unknown_dag_is_waited_for(self, world: World) -> None:
         await world.apply(dagId="not_yet")
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "DagNotFound")
         assert (world.condition("Reconciling"), world.condition("Stalled")) == ("True", "False")
@@ -40,8 +40,8 @@ class TestTroubles:
         await world.later(60)
         assert world.status.phase is Phase.QUEUED
 
-    async def test_a_conf_that_airflow_refuses_stalls_until_the_spec_changes(self, world: World) -> None:
-        """It is tried again at long intervals, for the DAG may be changed instead."""
+    async def test_conf_that_airflow_refuses_stalls_until_the_spec_changes(self, world: World) -> None:
+        """The operator retries at long intervals, because somebody may change the DAG instead."""
         world.airflow.required["train"] = ("epochs",)
         await world.apply()
         assert world.status.reason == "ValidationFailed"
@@ -57,7 +57,7 @@ class TestTroubles:
         assert (world.status.phase, world.status.observed_generation) == (Phase.QUEUED, 2)
         assert world.condition("Stalled") == "False"
 
-    async def test_a_dag_that_was_changed_instead_is_run(self, world: World) -> None:
+    async def test_refused_conf_is_run_after_the_dag_has_changed(self, world: World) -> None:
         world.airflow.required["train"] = ("epochs",)
         await world.apply()
         del world.airflow.required["train"]
@@ -65,7 +65,7 @@ class TestTroubles:
         assert world.status.phase is Phase.QUEUED
         assert world.condition("Stalled") == "False"
 
-    async def test_a_date_that_another_run_has_is_waited_for(self, world: World) -> None:
+    async def test_logical_date_of_another_run_is_waited_for(self, world: World) -> None:
         day = datetime(2026, 1, 1, tzinfo=UTC)
         other = world.airflow.queue("train", "manual__2026", {}, None, day)
         await world.apply(logicalDate="2026-01-01T00:00:00Z")
@@ -77,7 +77,7 @@ class TestTroubles:
         assert world.status.phase is Phase.QUEUED
         assert world.airflow.only_run().date == day
 
-    async def test_an_airflow_that_is_down_is_tried_again_with_backoff(self, world: World) -> None:
+    async def test_unreachable_airflow_is_retried_with_backoff(self, world: World) -> None:
         world.airflow.down = True
         await world.apply()
         assert world.status.reason == "AirflowUnavailable"
@@ -90,7 +90,7 @@ class TestTroubles:
         assert world.status.phase is Phase.QUEUED
         assert world.told.count("AirflowUnavailable") == 1, "the same trouble is told once"
 
-    async def test_a_paused_dag_is_said_and_taken_back(self, world: World) -> None:
+    async def test_paused_dag_is_reported_until_it_is_unpaused(self, world: World) -> None:
         world.airflow.paused.add("train")
         await world.apply()
         await world.look()
@@ -101,7 +101,7 @@ class TestTroubles:
         assert world.status.reason == "Queued"
 
     @pytest.mark.parametrize("halt", Halt)
-    async def test_a_dag_that_schedules_nothing_in_mid_run_is_said_and_taken_back(
+    async def test_paused_or_stale_dag_is_reported_during_a_run_until_it_recovers(
         self, world: World, halt: Halt
     ) -> None:
         await world.apply()
@@ -120,7 +120,7 @@ class TestTroubles:
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "Running")
 
-    async def test_dags_are_asked_for_once_however_many_runs_they_have(self, world: World) -> None:
+    async def test_dag_is_requested_once_however_many_runs_it_has(self, world: World) -> None:
         for number in range(30):
             world.jobs.create(f"job-{number}", {"dagId": "train"})
         await world.see_all()
@@ -129,8 +129,8 @@ class TestTroubles:
         assert world.airflow.calls.count("halts") == 1
         assert "paused_dags" not in world.airflow.calls
 
-    async def test_of_many_dags_those_whose_runs_stand_still_come_first(self, world: World) -> None:
-        """The others take turns; a list tells of all that are paused."""
+    async def test_dags_of_stalled_runs_are_requested_first(self, world: World) -> None:
+        """The other DAGs take turns. One list request returns all paused DAGs."""
         world.airflow.dags |= {f"dag-{number:02}": ("fit",) for number in range(50)}
         for number in range(50):
             world.jobs.create(f"job-{number}", {"dagId": f"dag-{number:02}"})
@@ -157,9 +157,9 @@ class TestTroubles:
 
 
 class TestOnce:
-    """No run is ever started twice."""
+    """No run is ever submitted twice."""
 
-    async def test_an_answer_that_is_lost_is_not_a_second_run(self, world: World) -> None:
+    async def test_lost_response_does_not_submit_a_second_run(self, world: World) -> None:
         world.airflow.lose_answers = 1
         await world.apply()
         assert world.status.reason == "AirflowUnavailable"
@@ -167,7 +167,7 @@ class TestOnce:
         assert len(world.airflow.runs) == 1
         assert world.status.phase is Phase.QUEUED
 
-    async def test_a_restart_after_the_submission_adopts_the_run(self, world: World) -> None:
+    async def test_restart_after_the_submission_does_not_submit_a_second_run(self, world: World) -> None:
         world.jobs.fail = None
         await world.apply()
         run = world.airflow.only_run()
@@ -176,7 +176,7 @@ class TestOnce:
         assert world.airflow.only_run() is run
         assert world.status.dag_run_id == run.run_id
 
-    async def test_a_run_is_found_when_the_spec_names_another_dag_since(self, world: World) -> None:
+    async def test_run_is_found_after_the_spec_has_changed_to_another_dag(self, world: World) -> None:
         world.airflow.dags["other"] = ("only",)
         world.airflow.lose_answers = 1
         await world.apply()

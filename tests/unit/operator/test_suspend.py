@@ -1,4 +1,4 @@
-"""suspend: the run ends in Airflow, the MLJob waits, and another run follows when it is resumed."""
+"""spec.suspend ends the run in Airflow. The MLJob waits, and resuming it submits another run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .runs import active, begin, edit, end, newest, runs
 
 
 class TestSuspending:
-    """suspend: as in a batch/v1 Job."""
+    """spec.suspend behaves like that of a batch/v1 Job."""
 
-    async def test_created_suspended_nothing_runs(self, world: World) -> None:
+    async def test_mljob_created_suspended_submits_no_run(self, world: World) -> None:
         await world.apply(suspend=True)
         assert world.status.phase is Phase.SUSPENDED
         assert world.condition("Suspended") == "True"
@@ -21,7 +21,7 @@ class TestSuspending:
         assert not world.airflow.runs
         assert world.status.active_since is None
 
-    async def test_resumed_it_runs(self, world: World) -> None:
+    async def test_resuming_submits_a_run(self, world: World) -> None:
         await world.apply(suspend=True)
         world.clock.tick(500)
         await edit(world, suspend=False)
@@ -30,7 +30,7 @@ class TestSuspending:
         assert world.status.active_since == world.clock().replace(microsecond=0)
         assert world.told in (["Suspended", "Resumed", "Submitted"], ["Suspended", "Submitted"])
 
-    async def test_suspending_cancels_the_run_and_resuming_starts_another(self, world: World) -> None:
+    async def test_suspending_cancels_the_run_and_resuming_submits_another(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)
         await begin(world)
         await edit(world, suspend=True)
@@ -47,7 +47,7 @@ class TestSuspending:
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
 
-    async def test_a_run_that_succeeds_while_it_is_suspended_has_succeeded(self, world: World) -> None:
+    async def test_run_that_succeeds_during_suspension_completes_the_mljob(self, world: World) -> None:
         await world.apply()
         await begin(world)
         await edit(world, suspend=True)
@@ -55,7 +55,7 @@ class TestSuspending:
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
 
-    async def test_resumed_in_mid_cancellation_the_run_is_lost_and_another_one_follows(self, world: World) -> None:
+    async def test_resuming_during_the_cancellation_submits_another_run_afterwards(self, world: World) -> None:
         await world.apply()
         await begin(world)
         await edit(world, suspend=True)
@@ -65,7 +65,7 @@ class TestSuspending:
         await end(world, RunState.FAILED)
         assert (world.status.attempts, active(world)) == (2, 1)
 
-    async def test_a_restart_in_mid_suspension_goes_on_with_it(self, world: World) -> None:
+    async def test_restarted_operator_continues_the_suspension(self, world: World) -> None:
         await world.apply()
         await begin(world)
         await edit(world, suspend=True)
@@ -73,12 +73,12 @@ class TestSuspending:
         await end(world, RunState.FAILED)
         assert world.status.phase is Phase.SUSPENDED
 
-    async def test_a_suspended_mljob_can_be_deleted_while_the_operator_is_down(self, world: World) -> None:
+    async def test_suspended_mljob_can_be_deleted_while_the_operator_is_down(self, world: World) -> None:
         await world.apply(suspend=True)
         world.jobs.user_deletes(KEY, world.clock())
         assert not world.exists
 
-    async def test_suspended_while_it_waits_for_its_next_attempt(self, world: World) -> None:
+    async def test_mljob_can_be_suspended_during_the_retry_backoff(self, world: World) -> None:
         await world.apply(backoffLimit=1)
         await end(world, RunState.FAILED)
         await edit(world, suspend=True)

@@ -1,4 +1,6 @@
-"""What Airflow answers becomes a message in a status: it tells a tenant of the tenant's own DAG, and of nothing that is somebody else's."""
+"""An Airflow response becomes a message in a status, which tells a tenant about the tenant's own
+DAG and nothing about other tenants.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ class FakeSession:
         yield from self.ask(method).rows(field)
 
     def assert_backfills(self) -> None:
-        """It has them."""
+        """Fail unless Airflow has backfills."""
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]]) -> Refusals:
@@ -91,7 +93,7 @@ SETTINGS_AIRFLOW = import_error("a/train.py", "ImportError: no module named torc
         pytest.param(Answer(500, "boom"), [SETTINGS_AIRFLOW], "", id="Airflow does not tell"),
     ],
 )
-def test_of_import_errors_only_that_of_the_dags_file_is_told(
+def test_only_the_import_error_of_the_dags_own_file_is_shown(
     monkeypatch: pytest.MonkeyPatch, dag: Any, errors: list[dict[str, Any]], told: str
 ) -> None:
     explained = refusals(monkeypatch, dag, errors)
@@ -137,7 +139,7 @@ def test_of_import_errors_only_that_of_the_dags_file_is_told(
         ),
     ],
 )
-def test_a_refusal_names_the_true_cause_and_the_way_out(
+def test_refusal_names_the_cause_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, status: int, detail: str, kind: type[AirflowError], says: str
 ) -> None:
     error = refusals(monkeypatch, DAG, []).of_submission("train", Answer(status, detail))
@@ -146,15 +148,15 @@ def test_a_refusal_names_the_true_cause_and_the_way_out(
     assert error.longest_delay >= 120
 
 
-def test_similar_dags_are_found_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a tenant may hear of them is for the access rules to say."""
+def test_similar_dags_are_found_and_not_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The access rules decide whether a tenant may read these DAG ids."""
     error = refusals(monkeypatch, Answer(404, ""), []).no_dag("train_digit")
     assert error.similar[0] == "train_digits"
     assert "fraud" not in error.similar
     assert "train_digits" not in str(error)
 
 
-def test_a_last_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_line_of_a_traceback_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     explained = refusals(monkeypatch, DAG, [import_error("a/train.py", "ValueError: " + "x" * 5000)])
     assert len(str(explained.no_dag("train"))) < 700
 
@@ -168,7 +170,7 @@ def test_a_last_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(None, False, id="of nobody here"),
     ],
 )
-async def test_who_has_the_dags_backfill_is_told_within_a_namespace_only(
+async def test_owner_of_the_active_backfill_is_named_only_within_its_namespace(
     monkeypatch: pytest.MonkeyPatch, theirs: Marker | None, named: bool
 ) -> None:
     at = "2025-12-01T00:00:00Z"
@@ -210,7 +212,7 @@ def an_order() -> BackfillRequest:
     return BackfillRequest(at, at, ReprocessBehavior.NONE, 1, False, {})
 
 
-def test_why_the_cancellation_dag_can_not_run_is_for_the_log(
+def test_cause_that_the_cancellation_dag_cannot_run_is_only_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     dag = {**DAG, "is_paused": False, "relative_fileloc": "mljob_cancel.py"}

@@ -1,4 +1,4 @@
-"""A finished MLJob is deleted when its ttlSecondsAfterFinished are over."""
+"""A finished MLJob is deleted after its ttlSecondsAfterFinished."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class TestExpiry:
     """ttlSecondsAfterFinished."""
 
     @pytest.mark.parametrize("seconds", [0, 60])
-    async def test_one_that_is_cancelled_before_it_began_expires_too(self, world: World, seconds: int) -> None:
+    async def test_mljob_that_was_cancelled_before_its_run_expires(self, world: World, seconds: int) -> None:
         await world.apply(cancel=True, ttlSecondsAfterFinished=seconds)
         assert world.exists is (seconds > 0)
         await world.later(seconds)
         assert not world.exists
 
-    async def test_a_finished_mljob_goes_when_its_time_is_up(self, world: World) -> None:
+    async def test_finished_mljob_is_deleted_after_its_ttl(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         assert not world.has_finalizer
@@ -31,7 +31,7 @@ class TestExpiry:
         assert not world.exists
         assert len(runs(world)) == 1
 
-    async def test_also_when_the_operator_was_restarted(self, world: World) -> None:
+    async def test_finished_mljob_is_deleted_after_its_ttl_despite_a_restart(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         world.clock.tick(100)
@@ -39,7 +39,7 @@ class TestExpiry:
         await world.later(1)
         assert not world.exists
 
-    async def test_one_that_took_over_an_old_run_has_its_time_too(self, world: World) -> None:
+    async def test_ttl_of_an_mljob_that_took_over_an_old_run_starts_anew(self, world: World) -> None:
         await world.apply(runPolicy="OncePerSpec", ttlSecondsAfterFinished=60)
         await world.later(3)
         await end(world, RunState.SUCCESS)
@@ -55,7 +55,7 @@ class TestExpiry:
         assert not world.exists
         assert len(runs(world)) == 1
 
-    async def test_until_then_nothing_is_kept_of_it_but_when_its_time_is_up(self, world: World) -> None:
+    async def test_only_the_expiry_of_a_finished_mljob_is_kept_in_memory(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         assert not world.queue.tracked
@@ -63,14 +63,14 @@ class TestExpiry:
         assert not world.queue.tracked
         assert list(world.queue.expiring) == [KEY]
 
-    async def test_a_version_that_is_known_is_not_looked_at_again(self, world: World) -> None:
+    async def test_known_version_of_a_finished_mljob_is_not_parsed_again(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         kept = world.queue._expiries[KEY]
         await world.see_all()
         assert world.queue._expiries[KEY] is kept
 
-    async def test_an_edit_moves_its_time(self, world: World) -> None:
+    async def test_edit_of_the_ttl_moves_the_expiry(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         await world.edit(ttlSecondsAfterFinished=600)
@@ -83,7 +83,7 @@ class TestExpiry:
         await world.later(0)
         assert not world.exists
 
-    async def test_one_that_somebody_deletes_is_forgotten(self, world: World) -> None:
+    async def test_expiry_of_a_deleted_mljob_is_forgotten(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         world.queue.vanished(KEY, world.jobs.objects[KEY]["metadata"]["uid"])
@@ -91,8 +91,8 @@ class TestExpiry:
         await world.later(100)
         assert world.exists
 
-    async def test_another_one_of_its_name_does_not_go_in_its_place(self, world: World) -> None:
-        """The watch was lost while the first one was deleted."""
+    async def test_re_created_mljob_does_not_expire_in_place_of_the_deleted_one(self, world: World) -> None:
+        """The watch was disconnected while the first MLJob was deleted."""
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
         world.jobs.user_deletes(KEY, world.clock())

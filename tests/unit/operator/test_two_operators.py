@@ -1,4 +1,6 @@
-"""Two operators at once: a rolling update that overlaps, or an old leader that does not know yet that it is none any more. Both act."""
+"""Two operators act at once: a rolling update overlaps, or a former leader does not know yet that
+it has lost the lease.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,16 @@ def submitter(world: World) -> str | None:
 
 
 class TestOneRun:
-    """At most one is active, whoever submits it."""
+    """At most one run is active, whichever operator submits it."""
 
-    def test_one_of_them_submits_the_run(self, world: World) -> None:
+    def test_only_one_operator_submits_the_run(self, world: World) -> None:
         apply(world)
         world.run(20)
         assert dags_at_work(world) == ["train"]
         assert world.status(KEY).phase is Phase.QUEUED
         assert [run.run_id for run in world.airflow.ours()] == [world.status(KEY).dag_run_id]
 
-    def test_one_that_is_cut_off_from_kubernetes_submits_no_run_of_an_older_spec(self, world: World) -> None:
+    def test_operator_cut_off_from_kubernetes_submits_no_run_of_an_older_spec(self, world: World) -> None:
         world.network.down.add("airflow")
         apply(world)
         world.run(1)
@@ -54,9 +56,10 @@ class TestOneRun:
         world.run(60)
         assert dags_at_work(world) == ["predict"]
 
-    def test_a_submission_of_the_other_that_is_under_way_is_waited_for(self, world: World) -> None:
-        """The spec changes while a request of one operator is on its way; the other one, which has sent nothing, can't know that there is none.
-        It arrives, so its run is the one that counts.
+    def test_operator_waits_for_a_submission_of_the_other_that_is_in_flight(self, world: World) -> None:
+        """The spec changes while a request of one operator is in flight. The other operator, which
+        has sent nothing, can't know whether a request exists. The request arrives, so its run is
+        the one that counts.
         """
         world.network.faults["airflow"] = [None, Fault.LATE]
         apply(world)
@@ -70,9 +73,11 @@ class TestOneRun:
 
 
 class TestTakingOver:
-    """An attempt belongs to the process that announced it, until another one says that it is its own."""
+    """An attempt belongs to the process that announced it, until another process claims it in the
+    status.
+    """
 
-    def test_a_process_that_is_at_work_is_left_alone_for_a_while(self, world: World) -> None:
+    def test_attempt_of_a_live_process_is_taken_over_only_after_a_while(self, world: World) -> None:
         world.network.down.add("airflow")
         apply(world)
         world.run(20)
@@ -81,7 +86,7 @@ class TestTakingOver:
         world.run(30)
         assert submitter(world) != first
 
-    def test_after_a_start_nobody_is_waited_for(self, world: World) -> None:
+    def test_operator_takes_over_at_once_when_it_starts(self, world: World) -> None:
         world.kill(1)
         world.network.down.add("airflow")
         apply(world)
@@ -96,9 +101,9 @@ class TestTakingOver:
 
 
 class TestStatus:
-    """Each knows something; what is stored only goes on."""
+    """Each operator knows something else; the stored status never goes back."""
 
-    def test_an_attempt_that_the_other_has_begun_is_not_written_over(self, world: World) -> None:
+    def test_attempt_of_the_other_operator_is_not_overwritten(self, world: World) -> None:
         apply(world, backoffLimit=2)
         world.run(5)
         first, _ = world.processes
@@ -113,7 +118,7 @@ class TestStatus:
         world.run(30)
         assert world.status(KEY).phase is Phase.SUCCEEDED
 
-    def test_a_deletion_waits_for_the_end_of_the_run_whoever_cancels_it(self, world: World) -> None:
+    def test_deletion_waits_for_the_end_of_the_run_whichever_operator_cancels_it(self, world: World) -> None:
         apply(world, cancellation={"strategy": "Api"})
         world.run(5)
         delete(world)

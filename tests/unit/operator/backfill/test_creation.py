@@ -57,7 +57,9 @@ class TestCreating:
         assert counts(world) == BackfillRuns(total=4, queued=4)
 
     @pytest.mark.parametrize("asked", ["backfill_runs", "backfill_range"])
-    async def test_backfill_whose_runs_could_not_be_read_is_adopted(self, world: World, asked: str) -> None:
+    async def test_changed_range_cancels_a_backfill_whose_runs_could_not_be_read(
+        self, world: World, asked: str
+    ) -> None:
         world.airflow.down_for[asked] = 1
         world.jobs.create("churn", {"dagId": DAYS, "type": "Backfill", "backfill": RANGE, "runPolicy": "OnChange"})
         await world.see_all()

@@ -83,7 +83,7 @@ class TestFollowing:
         await world.look()
         assert (world.status.phase, world.status.progress, world.status.percent) == (Phase.SUCCEEDED, "0/0", 100)
 
-    async def test_backfill_that_airflow_created_only_in_part_fails(self, world: World) -> None:
+    async def test_backfill_that_ended_without_runs_fails(self, world: World) -> None:
         await apply(world)
         for run in runs(world):
             del world.airflow.runs[DAYS, run.run_id]
