@@ -1,4 +1,6 @@
-"""Each port in its worlds: in memory, and real; Airflow's also behind the fake's REST API. A test that takes a port runs on all of them."""
+"""Each port with each of its implementations: in memory and real, and for Airflow also the fake
+behind its REST API. A test that takes a port runs on all of them.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +53,12 @@ def now() -> datetime:
 
 
 def new_run_id() -> str:
-    """A run id that was never used."""
+    """A run id that was never used before."""
     return str(dag_run_id("mljob", "contract", "job", uuid.uuid4().hex))
 
 
 def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
-    """A task of ``people_approve`` asks whether to deploy the model."""
+    """Let a task of ``people_approve`` ask whether to deploy the model."""
     run = airflow.runs["people_approve", run_id]
     airflow.begin(run)
     airflow.set_task(run, "approve", TaskState.AWAITING_INPUT)
@@ -64,15 +66,16 @@ def ask(airflow: FakeAirflow, run_id: str, model: str) -> None:
 
 
 def adapter(url: str, user: str, password: str) -> Airflow:
-    """The operator's, logged in there as this user."""
+    """The operator's adapter, logged in to the server as this user."""
     return Airflow(
         SETTINGS_AIRFLOW, url, SilentMeter(), login(user, password), prefix="mljob", cancel_dag_id=CANCEL_DAG
     )
 
 
 class AirflowWorld(Protocol):
-    """An Airflow and what people do in it. DAG ``parity_params`` needs a ``count``, ``parity_paused`` is paused, and ``approve`` of
-    ``people_approve`` asks whether to deploy the model.
+    """An Airflow and the actions of its users. DAG ``parity_params`` needs a ``count``,
+    ``parity_paused`` is paused, and ``approve`` of ``people_approve`` asks whether to deploy the
+    model.
     """
 
     dag_runs: AirflowPort
@@ -85,7 +88,7 @@ class AirflowWorld(Protocol):
 
 
 class MemoryAirflow:
-    """The fake one."""
+    """The fake Airflow."""
 
     def __init__(self) -> None:
         self.dag_runs = FakeAirflow(now, DAGS)
@@ -107,7 +110,7 @@ class MemoryAirflow:
 
 
 class HttpAirflow(MemoryAirflow):
-    """The fake one, asked through its REST API by the operator's own adapter."""
+    """The fake Airflow behind its REST API, asked by the operator's own adapter."""
 
     dag_runs: Any
     stranger: Any
@@ -130,7 +133,7 @@ class HttpAirflow(MemoryAirflow):
 
 
 class RealAirflow:
-    """The stack's."""
+    """The Airflow of the stack."""
 
     def __init__(self, dag_runs: Airflow, stranger: Airflow, rest: AirflowRest) -> None:
         self.dag_runs = dag_runs
@@ -156,14 +159,14 @@ class RealAirflow:
 
 @pytest.fixture(scope="session")
 def airflow_with_dags(airflow: AirflowRest) -> AirflowRest:
-    """The stack's, when it has parsed what is in ``DAGS``."""
+    """The Airflow of the stack, once it has parsed the DAGs of ``DAGS``."""
     eventually(lambda: DAGS.keys() <= airflow.dags().keys(), "the DAGs are parsed", within=120)
     return airflow
 
 
 @pytest.fixture(params=AIRFLOWS)
 async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[AirflowWorld]:
-    """All Airflows in turn."""
+    """Each Airflow in turn."""
     if request.param == "memory":
         yield MemoryAirflow()
         return
@@ -186,7 +189,7 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 
 
 class Cluster(Protocol):
-    """A Kubernetes API and what users do in it."""
+    """A Kubernetes API and the actions of its users."""
 
     store: JobStore
     changes: SourceChanges
@@ -200,7 +203,7 @@ class Cluster(Protocol):
 
 
 class MemoryCluster:
-    """The fake one."""
+    """The fake Kubernetes API."""
 
     def __init__(self) -> None:
         self.store = FakeJobs()
@@ -227,7 +230,9 @@ class MemoryCluster:
 
 
 class RealCluster:
-    """The stack's, used with kubectl, while the store under test has the operator's own rights."""
+    """The Kubernetes API of the stack. Users act with kubectl, and the store under test has the
+    operator's own permissions.
+    """
 
     def __init__(self, store: Jobs, changes: WatchedSources, kubectl: Kubectl) -> None:
         self.store = store
@@ -269,7 +274,7 @@ class RealCluster:
 
 @pytest.fixture(params=WORLDS)
 async def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """Both clusters in turn."""
+    """Each cluster in turn."""
     if request.param == "memory":
         yield MemoryCluster()
         return
@@ -298,7 +303,7 @@ CREDENTIALS = "mljob-system"
 
 
 class Platform(Protocol):
-    """AirflowInstances and what people do with them."""
+    """AirflowInstances and the actions of their users."""
 
     store: InstanceStore
 
@@ -310,7 +315,7 @@ class Platform(Protocol):
 
 
 class MemoryPlatform:
-    """The fake one."""
+    """The fake Kubernetes API."""
 
     def __init__(self) -> None:
         self.store = FakeInstances()
@@ -336,7 +341,9 @@ class MemoryPlatform:
 
 
 class RealPlatform:
-    """The stack's, used with kubectl, while the store under test has the operator's own rights."""
+    """The Kubernetes API of the stack. Users act with kubectl, and the store under test has the
+    operator's own permissions.
+    """
 
     def __init__(self, store: InstanceObjects, kubectl: Kubectl) -> None:
         self.store = store
@@ -365,7 +372,7 @@ class RealPlatform:
 
 @pytest.fixture(params=WORLDS)
 async def platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Platform]:
-    """Both in turn."""
+    """Each platform in turn."""
     if request.param == "memory":
         yield MemoryPlatform()
         return

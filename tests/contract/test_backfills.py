@@ -1,4 +1,6 @@
-"""What the operator relies on of Airflow's backfills, true of the real ones and of the fake's."""
+"""The operator's assumptions about Airflow's backfills, tested on a real Airflow and on the
+fake.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ ORDER = BackfillRequest(
 
 @pytest.fixture
 def backfills(airflow_world: AirflowWorld) -> Backfills:
-    """Those of both worlds in turn."""
+    """The backfills of each Airflow in turn."""
     return airflow_world.dag_runs.backfills
 
 
@@ -40,7 +42,7 @@ async def made(backfills: Backfills) -> AsyncIterator[Backfill]:
     await backfills.cancel(backfill.id)
 
 
-async def test_one_is_made_with_what_was_asked_for(made: Backfill, backfills: Backfills) -> None:
+async def test_backfill_is_created_as_requested(made: Backfill, backfills: Backfills) -> None:
     assert (made.dag_id, made.start, made.end, made.max_active_runs) == (DAG, FIRST, LAST, 2)
     assert (made.reprocess, made.conf) == (ReprocessBehavior.COMPLETED, {"seconds": 0})
     assert not made.paused
@@ -49,7 +51,7 @@ async def test_one_is_made_with_what_was_asked_for(made: Backfill, backfills: Ba
     assert await backfills.find(DAG, made.marker.run_id) == made
 
 
-async def test_its_runs_are_there_at_once(made: Backfill, backfills: Backfills) -> None:
+async def test_runs_of_a_backfill_exist_at_once(made: Backfill, backfills: Backfills) -> None:
     members = await backfills.survey(made)
     assert sorted(member.date for member in members if member.date) == DAYS
     assert {member.run.state for member in members} == {RunState.QUEUED}
@@ -58,50 +60,52 @@ async def test_its_runs_are_there_at_once(made: Backfill, backfills: Backfills) 
     assert await backfills.not_created(made, len(members)) == 0
 
 
-async def test_a_run_has_its_backfills_conf(made: Backfill, backfills: Backfills, airflow_world: AirflowWorld) -> None:
+async def test_run_has_the_conf_of_its_backfill(
+    made: Backfill, backfills: Backfills, airflow_world: AirflowWorld
+) -> None:
     member, *_ = await backfills.survey(made)
     assert made.marker is not None
     assert await airflow_world.submitted_conf(DAG, member.run_id) == {"seconds": 0, **made.marker.as_conf()}
 
 
-async def test_the_same_marker_is_the_same_backfill(made: Backfill, backfills: Backfills) -> None:
+async def test_creation_with_the_same_marker_returns_the_same_backfill(made: Backfill, backfills: Backfills) -> None:
     assert made.marker is not None
     assert (await backfills.create(DAG, made.marker, ORDER)).id == made.id
 
 
-async def test_another_one_has_to_wait(made: Backfill, backfills: Backfills) -> None:
+async def test_second_backfill_of_a_dag_is_refused_while_one_is_active(made: Backfill, backfills: Backfills) -> None:
     with pytest.raises(BackfillActive, match="another backfill in progress"):
         await backfills.create(DAG, Marker(new_run_id(), 1), ORDER)
 
 
-async def test_what_is_not_there_is_none(backfills: Backfills) -> None:
+async def test_missing_backfill_is_none(backfills: Backfills) -> None:
     assert await backfills.find(DAG, new_run_id()) is None
     assert await backfills.find("no_such_dag", new_run_id()) is None
 
 
-async def test_an_attempt_is_told_from_another(made: Backfill, backfills: Backfills) -> None:
+async def test_attempts_are_distinguished_by_their_marker(made: Backfill, backfills: Backfills) -> None:
     assert made.marker is not None
     assert await backfills.find(DAG, made.marker.run_id, 1) == made
     assert await backfills.find(DAG, made.marker.run_id, 2) is None
 
 
-async def test_an_unknown_dag_is_not_found(backfills: Backfills) -> None:
+async def test_unknown_dag_is_not_found(backfills: Backfills) -> None:
     with pytest.raises(DagNotFound, match="no_such_dag"):
         await backfills.create("no_such_dag", Marker(new_run_id(), 1), ORDER)
 
 
-async def test_a_dag_without_a_schedule_is_refused(backfills: Backfills) -> None:
+async def test_dag_without_a_schedule_is_refused(backfills: Backfills) -> None:
     with pytest.raises(ValidationFailed, match="schedule"):
         await backfills.create("parity_paused", Marker(new_run_id(), 1), ORDER)
 
 
-async def test_a_range_that_is_ahead_is_refused(backfills: Backfills) -> None:
+async def test_range_in_the_future_is_refused(backfills: Backfills) -> None:
     ahead = replace(ORDER, start=now() + timedelta(days=2), end=now() + timedelta(days=3))
     with pytest.raises(ValidationFailed, match="future"):
         await backfills.create(DAG, Marker(new_run_id(), 1), ahead)
 
 
-async def test_it_is_paused_and_goes_on(made: Backfill, backfills: Backfills) -> None:
+async def test_backfill_can_be_paused_and_unpaused(made: Backfill, backfills: Backfills) -> None:
     assert made.marker is not None
     for paused in (True, True, False, False):
         await backfills.pause(made.id, paused=paused)
@@ -110,7 +114,7 @@ async def test_it_is_paused_and_goes_on(made: Backfill, backfills: Backfills) ->
         assert found.paused is paused
 
 
-async def test_closed_its_queued_runs_have_failed(made: Backfill, backfills: Backfills) -> None:
+async def test_closing_a_backfill_fails_its_queued_runs(made: Backfill, backfills: Backfills) -> None:
     for _ in range(2):
         await backfills.cancel(made.id)
     assert made.marker is not None
@@ -121,7 +125,7 @@ async def test_closed_its_queued_runs_have_failed(made: Backfill, backfills: Bac
     await backfills.pause(made.id, paused=False)
 
 
-async def test_what_failed_is_made_again_under_the_next_attempt(made: Backfill, backfills: Backfills) -> None:
+async def test_failed_runs_are_created_again_by_the_next_attempt(made: Backfill, backfills: Backfills) -> None:
     assert made.marker is not None
     before = await backfills.survey(made)
     await backfills.cancel(made.id)
@@ -135,7 +139,7 @@ async def test_what_failed_is_made_again_under_the_next_attempt(made: Backfill, 
     await backfills.cancel(again.id)
 
 
-async def test_runs_that_are_left_as_they_are_are_counted(made: Backfill, backfills: Backfills) -> None:
+async def test_existing_runs_that_are_kept_are_counted(made: Backfill, backfills: Backfills) -> None:
     await backfills.cancel(made.id)
     other = await backfills.create(
         DAG, Marker(new_run_id(), 1), replace(ORDER, reprocess=ReprocessBehavior.NONE, end=LAST + timedelta(days=1))
@@ -146,7 +150,7 @@ async def test_runs_that_are_left_as_they_are_are_counted(made: Backfill, backfi
     await backfills.cancel(other.id)
 
 
-async def test_the_change_feed_has_runs_that_changed_since(made: Backfill, backfills: Backfills) -> None:
+async def test_change_feed_has_runs_that_changed_since_a_time(made: Backfill, backfills: Backfills) -> None:
     changed = await backfills.changed(now() - timedelta(seconds=30))
     ours = [change for change in changed if change.marker == made.marker]
     assert sorted(change.member.date for change in ours if change.member.date) == DAYS

@@ -1,4 +1,6 @@
-"""Which version of a DAG the cleared tasks of a run work with, where Airflow reads the DAG from a git repository."""
+"""The version of a DAG that the cleared tasks of a run use if Airflow reads the DAG from a
+git repository.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ class VersionedDag:
         self._airflow = airflow
 
     def commit(self, source: str) -> str:
-        """Commit the file, and wait until Airflow has parsed it. Returns the commit's id."""
+        """Commit the file and wait until Airflow has parsed it. Returns the id of the commit."""
         commit = self._repository.commit(self.file, source.replace("{dag_id}", self.dag_id))
 
         def parsed() -> bool:
@@ -73,7 +75,7 @@ async def dag_runs(stack: Stack) -> AsyncIterator[Airflow]:
         pytest.param(False, "failed", id="the version of the run"),
     ],
 )
-async def test_a_cleared_run_works_with_the_version_that_is_asked_for(
+async def test_cleared_run_uses_the_requested_dag_version(
     latest_version: bool, state: str, dag: VersionedDag, dag_runs: Airflow, airflow: AirflowRest
 ) -> None:
     run_id = new_run_id()

@@ -1,4 +1,4 @@
-"""What the operator relies on of Airflow, true of the real one and of the fake."""
+"""The operator's assumptions about Airflow's DAG runs, tested on a real Airflow and on the fake."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAG = "parity_paused"
 """Paused, so that its runs stay queued until they are cancelled."""
 
 
-async def test_a_submitted_run_is_queued_with_its_conf(airflow_world: AirflowWorld) -> None:
+async def test_submitted_run_is_queued_with_its_conf(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     run = await airflow_world.dag_runs.submit(DAG, run_id, {"a": {"b": [1, None]}}, "a note")
     assert run.state is RunState.QUEUED
@@ -31,14 +31,16 @@ async def test_a_submitted_run_is_queued_with_its_conf(airflow_world: AirflowWor
     assert await airflow_world.submitted_conf(DAG, run_id) == {"a": {"b": [1, None]}}
 
 
-async def test_eight_submissions_of_one_id_are_one_run(airflow_world: AirflowWorld) -> None:
+async def test_eight_submissions_with_one_run_id_create_one_run(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     runs = await asyncio.gather(*(airflow_world.dag_runs.submit(DAG, run_id, {}, "") for _ in range(8)))
     assert len({run.created for run in runs}) == 1
 
 
-async def test_a_dag_has_one_run_of_a_logical_date(airflow_world: AirflowWorld) -> None:
-    """The same run again is adopted; another one is refused with the name of the run that is there."""
+async def test_dag_has_at_most_one_run_of_a_logical_date(airflow_world: AirflowWorld) -> None:
+    """A repeated submission of the same run adopts that run. Another run is refused with
+    the id of the existing run.
+    """
     first, second = new_run_id(), new_run_id()
     date = now().replace(microsecond=0) - timedelta(days=secrets.randbelow(300_000))
     run = await airflow_world.dag_runs.submit(DAG, first, {}, "", date)
@@ -48,23 +50,23 @@ async def test_a_dag_has_one_run_of_a_logical_date(airflow_world: AirflowWorld) 
     assert await airflow_world.dag_runs.get(DAG, second) is None
 
 
-async def test_an_unknown_dag_is_not_found(airflow_world: AirflowWorld) -> None:
+async def test_unknown_dag_is_not_found(airflow_world: AirflowWorld) -> None:
     with pytest.raises(DagNotFound, match="no_such_dag"):
         await airflow_world.dag_runs.submit("no_such_dag", new_run_id(), {}, "")
 
 
-async def test_a_conf_that_does_not_fit_is_refused(airflow_world: AirflowWorld) -> None:
+async def test_invalid_conf_is_refused(airflow_world: AirflowWorld) -> None:
     with pytest.raises(ValidationFailed, match="count"):
         await airflow_world.dag_runs.submit("parity_params", new_run_id(), {}, "")
 
 
-async def test_a_dag_tells_its_params(airflow_world: AirflowWorld) -> None:
+async def test_params_of_a_dag_are_readable(airflow_world: AirflowWorld) -> None:
     params = await airflow_world.dag_runs.params("parity_params")
     assert params["count"]["schema"]["type"] == "integer"
     assert await airflow_world.dag_runs.params("no_such_dag") == {}
 
 
-async def test_a_run_keeps_its_conf(airflow_world: AirflowWorld) -> None:
+async def test_conf_of_a_run_is_readable(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {"day": 1, "deep": {"list": [1, "x"]}}, "")
     assert await airflow_world.dag_runs.conf(DAG, run_id) == {"day": 1, "deep": {"list": [1, "x"]}}
@@ -72,7 +74,7 @@ async def test_a_run_keeps_its_conf(airflow_world: AirflowWorld) -> None:
         await airflow_world.dag_runs.conf(DAG, new_run_id())
 
 
-async def test_a_run_tells_what_its_tasks_ask_of_people(airflow_world: AirflowWorld) -> None:
+async def test_questions_of_a_runs_tasks_are_readable(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit("people_approve", run_id, {"model": "digits"}, "")
     await airflow_world.until_asked(run_id, "digits")
@@ -84,7 +86,7 @@ async def test_a_run_tells_what_its_tasks_ask_of_people(airflow_world: AirflowWo
     assert await airflow_world.dag_runs.questions("people_approve", new_run_id()) == {}
 
 
-async def test_a_failed_run_is_cleared_once(airflow_world: AirflowWorld) -> None:
+async def test_failed_run_is_cleared_once(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
     await airflow_world.dag_runs.cancel(DAG, run_id)
@@ -102,17 +104,17 @@ async def test_a_failed_run_is_cleared_once(airflow_world: AirflowWorld) -> None
     await airflow_world.dag_runs.cancel(DAG, run_id)
 
 
-async def test_a_run_that_is_gone_is_not_cleared(airflow_world: AirflowWorld) -> None:
+async def test_deleted_run_is_not_cleared(airflow_world: AirflowWorld) -> None:
     assert await airflow_world.dag_runs.clear_failed(DAG, new_run_id(), since=None) is None
 
 
-async def test_a_run_that_is_not_there_is_none(airflow_world: AirflowWorld) -> None:
+async def test_missing_run_is_none(airflow_world: AirflowWorld) -> None:
     assert await airflow_world.dag_runs.get(DAG, new_run_id()) is None
     assert await airflow_world.dag_runs.tasks(DAG, new_run_id()) == []
     assert await airflow_world.dag_runs.outputs(DAG, new_run_id(), []) == Outputs({})
 
 
-async def test_a_run_has_its_tasks_from_the_beginning(airflow_world: AirflowWorld) -> None:
+async def test_run_has_its_tasks_from_the_beginning(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
     tasks = await airflow_world.dag_runs.tasks(DAG, run_id)
@@ -120,7 +122,7 @@ async def test_a_run_has_its_tasks_from_the_beginning(airflow_world: AirflowWorl
     assert {task.try_number for task in tasks} == {0}
 
 
-async def test_the_change_feed_has_what_changed_since(airflow_world: AirflowWorld) -> None:
+async def test_change_feed_has_runs_and_tasks_that_changed_since_a_time(airflow_world: AirflowWorld) -> None:
     before, run_id = now() - timedelta(seconds=5), new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
     changed = {change.run_id for change in await airflow_world.dag_runs.changed_runs(before)}
@@ -131,7 +133,7 @@ async def test_the_change_feed_has_what_changed_since(airflow_world: AirflowWorl
     assert await airflow_world.dag_runs.changed_tasks(later) == []
 
 
-async def test_a_cancelled_run_is_over_with_all_its_tasks(airflow_world: AirflowWorld) -> None:
+async def test_cancelled_run_has_ended_with_all_its_tasks(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
     assert run_id in [run.run_id for run in await airflow_world.dag_runs.active_runs()]
@@ -144,7 +146,7 @@ async def test_a_cancelled_run_is_over_with_all_its_tasks(airflow_world: Airflow
     await airflow_world.dag_runs.cancel(DAG, run_id)
 
 
-async def test_the_note_of_an_active_run_is_told_and_can_be_changed(airflow_world: AirflowWorld) -> None:
+async def test_note_of_an_active_run_is_readable_and_can_be_changed(airflow_world: AirflowWorld) -> None:
     run_id, silent = new_run_id(), new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "MLJob team-a/churn")
     await airflow_world.dag_runs.submit(DAG, silent, {}, "")
@@ -162,12 +164,12 @@ async def test_the_note_of_an_active_run_is_told_and_can_be_changed(airflow_worl
     await airflow_world.dag_runs.set_note(DAG, new_run_id(), "of none")
 
 
-async def test_cancelling_a_run_that_is_not_there_is_no_error(airflow_world: AirflowWorld) -> None:
+async def test_cancelling_a_missing_run_is_no_error(airflow_world: AirflowWorld) -> None:
     await airflow_world.dag_runs.cancel(DAG, new_run_id())
     await airflow_world.dag_runs.drop_cancellation(new_run_id())
 
 
-async def test_a_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> None:
+async def test_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     await airflow_world.dag_runs.submit(DAG, run_id, {}, "")
     assert not await airflow_world.dag_runs.cancellation_runs(run_id)
@@ -177,7 +179,7 @@ async def test_a_cancellation_is_triggered_once(airflow_world: AirflowWorld) -> 
     assert (conf["dag_id"], conf["dag_run_id"]) == (DAG, run_id)
 
 
-async def test_it_says_how_it_is(airflow_world: AirflowWorld) -> None:
+async def test_probe_reports_the_health_of_airflow(airflow_world: AirflowWorld) -> None:
     pulse = await airflow_world.dag_runs.probe()
     assert pulse.version.startswith("3.")
     assert pulse.health.model_dump() == dict.fromkeys(
@@ -185,7 +187,7 @@ async def test_it_says_how_it_is(airflow_world: AirflowWorld) -> None:
     )
 
 
-async def test_a_wrong_password_is_told_from_an_airflow_that_is_away(airflow_world: AirflowWorld) -> None:
+async def test_wrong_password_is_distinguished_from_an_unreachable_airflow(airflow_world: AirflowWorld) -> None:
     with pytest.raises(AirflowUnauthorized):
         await airflow_world.stranger.probe()
     with pytest.raises(AirflowUnauthorized):

@@ -1,4 +1,6 @@
-"""The events of a real Airflow (golden/) are what the contract says, and agree with its REST API."""
+"""The recorded events of a real Airflow (golden/) follow the contract and agree with its
+REST API.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ def messages(path: Path):
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_every_message_is_an_event_of_its_run_with_cloudevents_headers(path):
+def test_each_message_is_an_event_of_its_run_with_cloudevents_headers(path):
     for message in messages(path):
         event = TaskEvent.model_validate(message["value"])
         headers = dict(message["headers"])
@@ -28,13 +30,13 @@ def test_every_message_is_an_event_of_its_run_with_cloudevents_headers(path):
         assert event.mljob is not None
 
 
-def test_every_kind_of_event_is_there():
+def test_recordings_contain_every_kind_of_event():
     seen = {message["value"]["event"] for path in OURS for message in messages(path)}
     assert seen == {name.value for name in EventName}
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_the_end_of_a_try_is_what_rest_says_of_it(path):
+def test_end_of_a_try_agrees_with_rest(path):
     answer = json.loads((GOLDEN / "rest" / f"{path.stem}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(ti["task_id"], ti["map_index"], ti["try_number"]): ti for ti in answer["task_instances"]}
     ends = {"task_instance.success", "task_instance.failed", "task_instance.skipped"}

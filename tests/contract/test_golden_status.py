@@ -1,4 +1,6 @@
-"""What the operator makes of a real Airflow's events (golden/): either producer's alone, and both at once, agree with its REST API."""
+"""The operator derives the same status as the REST API from a real Airflow's recorded events
+(golden/), whether from either producer alone or from both at once.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ RUNS = sorted(path.stem for path in (GOLDEN / "official").glob("*.json"))
 
 
 def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
-    """The facts of a run's messages, in the sequence in which they were sent."""
+    """The facts in a run's messages, in the order in which the messages were sent."""
     files = [GOLDEN / producer / f"{run}.json" for producer in producers]
     lines = [line for file in files if file.exists() for line in file.read_text(encoding="utf-8").splitlines()]
     envelopes = [read(json.dumps(json.loads(line)["value"]).encode(), NOW) for line in lines]
@@ -33,8 +35,10 @@ def facts(run: str, producers: Iterable[str]) -> list[TaskFact | RunFact]:
 
 @pytest.mark.parametrize("producers", PRODUCERS.values(), ids=PRODUCERS)
 @pytest.mark.parametrize("run", RUNS)
-def test_what_events_say_of_a_task_is_what_rest_says(run: str, producers: list[str]) -> None:
-    """Events are silent on some transitions; where they speak of a task's last try and are certain, they are right."""
+def test_tasks_derived_from_events_agree_with_rest(run: str, producers: list[str]) -> None:
+    """Some transitions have no event. Where events report a task's last try with certainty,
+    they agree with REST.
+    """
     answer = json.loads((GOLDEN / "rest" / f"{run}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(row["task_id"], row["map_index"]): row for row in answer["task_instances"]}
     observed_run = fold(ObservedRun(), facts(run, producers))
@@ -49,7 +53,7 @@ def test_what_events_say_of_a_task_is_what_rest_says(run: str, producers: list[s
 @pytest.mark.parametrize("run", RUNS)
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
-def test_both_producers_in_any_sequence_give_one_ledger(run: str, rng: random.Random) -> None:
+def test_events_of_both_producers_in_any_order_give_one_observed_run(run: str, rng: random.Random) -> None:
     told = facts(run, PRODUCERS["both"])
     expected = dict(fold(ObservedRun(), told).tasks)
     rng.shuffle(told)
@@ -59,8 +63,10 @@ def test_both_producers_in_any_sequence_give_one_ledger(run: str, rng: random.Ra
 @pytest.mark.parametrize("run", [run for run in RUNS if (GOLDEN / "ours" / f"{run}.json").exists()])
 @given(rng=st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
-def test_both_producers_tell_of_a_task_what_either_alone_tells(run: str, rng: random.Random) -> None:
-    """Where either alone is certain of a task's last try, both say that; nothing that one knows is lost beside the other."""
+def test_both_producers_together_report_what_either_alone_reports(run: str, rng: random.Random) -> None:
+    """Where either producer alone is certain of a task's last try, both together report it.
+    Information of one producer is not lost beside the other.
+    """
     alone = [fold(ObservedRun(), facts(run, PRODUCERS[name])).tasks for name in ("ours", "official")]
     told = facts(run, PRODUCERS["both"])
     rng.shuffle(told)
@@ -80,7 +86,7 @@ def test_both_producers_tell_of_a_task_what_either_alone_tells(run: str, rng: ra
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_airflows_own_producer_tells_how_the_run_ended(run: str) -> None:
+def test_airflows_own_producer_reports_the_end_of_the_run(run: str) -> None:
     answer = json.loads((GOLDEN / "rest" / f"{run}.run.json").read_text(encoding="utf-8"))
     observed_run = fold(ObservedRun(), facts(run, PRODUCERS["official"]))
     assert observed_run.heard is not None

@@ -1,4 +1,6 @@
-"""What the operator relies on of the Kubernetes API for AirflowInstances, true of the real one and of the fake."""
+"""The operator's assumptions about the Kubernetes API for AirflowInstances, tested on a real API
+server and on the fake.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ async def read(platform: Platform, name: str) -> Instance:
     return found
 
 
-async def test_a_status_is_patched(platform: Platform, name: str) -> None:
+async def test_status_patch_is_stored(platform: Platform, name: str) -> None:
     await platform.create(name)
     before = await read(platform, name)
     after = await platform.store.write_status(before, {"version": "3.3.2", "activeRuns": 2})
@@ -28,7 +30,7 @@ async def test_a_status_is_patched(platform: Platform, name: str) -> None:
     assert again.stored_status["activeRuns"] == 2
 
 
-async def test_one_that_has_changed_is_not_patched(platform: Platform, name: str) -> None:
+async def test_patch_of_an_older_version_is_refused(platform: Platform, name: str) -> None:
     await platform.create(name)
     before = await read(platform, name)
     await platform.label(name)
@@ -36,7 +38,7 @@ async def test_one_that_has_changed_is_not_patched(platform: Platform, name: str
         await platform.store.write_status(before, {"version": "3.3.2"})
 
 
-async def test_one_that_is_gone_is_not_patched(platform: Platform, name: str) -> None:
+async def test_patch_of_a_deleted_instance_is_refused(platform: Platform, name: str) -> None:
     await platform.create(name)
     before = await read(platform, name)
     await platform.delete(name)
@@ -45,7 +47,7 @@ async def test_one_that_is_gone_is_not_patched(platform: Platform, name: str) ->
     assert await platform.store.set_finalizer(before, present=True) is None
 
 
-async def test_the_finalizer_holds_it_until_it_is_taken_away(platform: Platform, name: str) -> None:
+async def test_finalizer_blocks_the_deletion_until_it_is_removed(platform: Platform, name: str) -> None:
     await platform.create(name)
     held = await platform.store.set_finalizer(await read(platform, name), present=True)
     assert held is not None
@@ -57,18 +59,20 @@ async def test_the_finalizer_holds_it_until_it_is_taken_away(platform: Platform,
     assert name not in [instance.name for instance in await platform.store.list()]
 
 
-async def test_a_secret_is_read_as_text(platform: Platform, name: str) -> None:
+async def test_secret_is_read_as_text(platform: Platform, name: str) -> None:
     await platform.secret(name, {"user": "mljob", "password": "pässword"})
     assert await platform.store.secret(name) == {"user": "mljob", "password": "pässword"}
 
 
-async def test_a_secret_that_is_not_there_is_named(platform: Platform, name: str) -> None:
+async def test_missing_secret_is_named(platform: Platform, name: str) -> None:
     with pytest.raises(ReferenceMissing, match=name):
         await platform.store.secret(name)
 
 
-async def test_a_secret_without_the_label_is_not_given_out(platform: Platform, name: str) -> None:
-    """Whoever may create AirflowInstances could have any Secret of the operator's namespace sent to an address of theirs."""
+async def test_secret_without_the_label_is_not_returned(platform: Platform, name: str) -> None:
+    """Otherwise a person who may create AirflowInstances could have any Secret of the operator's
+    namespace sent to a URL of their choice.
+    """
     await platform.secret(name, {"user": "mljob"}, labelled=False)
     with pytest.raises(SecretUnlabelled, match=name):
         await platform.store.secret(name)
@@ -80,7 +84,7 @@ async def test_namespaces_have_their_labels(platform: Platform) -> None:
     assert (await platform.store.namespaces())["default"]["kubernetes.io/metadata.name"] == "default"
 
 
-async def test_an_event_tells_of_it(platform: Platform, name: str) -> None:
+async def test_event_is_recorded_about_the_instance(platform: Platform, name: str) -> None:
     await platform.create(name)
     await platform.store.record(await read(platform, name), KubeEvent(WARNING, "Unreachable", "No answer."))
     assert await platform.events(name) == [("Warning", "Unreachable", "No answer.")]

@@ -1,4 +1,6 @@
-"""What the operator relies on of the Kubernetes API, true of the real one and of the fake."""
+"""The operator's assumptions about the Kubernetes API for MLJobs, tested on a real API
+server and on the fake.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from .conftest import Cluster
 SPEC = {"dagId": "train", "conf": {"epochs": 3}}
 
 
-async def test_an_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> None:
+async def test_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     assert (job.name, job.generation, job.spec.conf, job.has_finalizer, job.deleting) == (
         name,
@@ -28,18 +30,18 @@ async def test_an_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -
     assert job.key in {other.key async for other in cluster.store.list()}
 
 
-async def test_an_mljob_that_nobody_has_seen_says_so(cluster: Cluster, name: str) -> None:
+async def test_new_mljob_has_no_status(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     assert job.stored_status == UNOBSERVED
     job = await cluster.store.write_status(job, {"observedGeneration": 1, "phase": "Pending"})
     assert job.stored_status == {"observedGeneration": 1, "phase": "Pending"}
 
 
-async def test_an_mljob_that_is_not_there_is_none(cluster: Cluster) -> None:
+async def test_missing_mljob_is_none(cluster: Cluster) -> None:
     assert await cluster.store.get(("default", "nobody")) is None
 
 
-async def test_a_status_patch_changes_what_it_names_and_no_generation(cluster: Cluster, name: str) -> None:
+async def test_status_patch_changes_only_the_named_fields_and_keeps_the_generation(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     job = await cluster.store.write_status(job, {"phase": "Running", "taskCounts": {"total": 2, "running": 1}})
     job = await cluster.store.write_status(job, {"taskCounts": {"running": None, "success": 1}})
@@ -50,7 +52,7 @@ async def test_a_status_patch_changes_what_it_names_and_no_generation(cluster: C
     assert again.resource_version == job.resource_version
 
 
-async def test_a_status_that_is_invalid_is_refused_and_changes_nothing(cluster: Cluster, name: str) -> None:
+async def test_invalid_status_is_refused_and_changes_nothing(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     with pytest.raises(Refused):
         await cluster.store.write_status(job, {"phase": "Running", "attempts": 2**70})
@@ -59,7 +61,7 @@ async def test_a_status_that_is_invalid_is_refused_and_changes_nothing(cluster: 
     assert again.stored_status == UNOBSERVED
 
 
-async def test_a_patch_of_an_older_version_is_refused(cluster: Cluster, name: str) -> None:
+async def test_patch_of_an_older_version_is_refused(cluster: Cluster, name: str) -> None:
     old = await cluster.create(name, SPEC)
     new = await cluster.edit(old.key, {"conf": {"epochs": 4}})
     assert new.newer_than(old)
@@ -70,7 +72,7 @@ async def test_a_patch_of_an_older_version_is_refused(cluster: Cluster, name: st
         await cluster.store.set_finalizer(old, present=True)
 
 
-async def test_a_patch_that_changes_nothing_tells_whether_a_version_is_the_latest(cluster: Cluster, name: str) -> None:
+async def test_empty_patch_shows_whether_a_version_is_the_latest(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     old = await cluster.store.write_status(job, {"phase": "Pending"})
     assert (await cluster.store.write_status(old, {})).resource_version == old.resource_version
@@ -82,7 +84,7 @@ async def test_a_patch_that_changes_nothing_tells_whether_a_version_is_the_lates
         await cluster.store.write_status(new, {})
 
 
-async def test_a_patch_of_an_mljob_that_is_gone_says_so(cluster: Cluster, name: str) -> None:
+async def test_patch_of_a_deleted_mljob_is_refused(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     await cluster.delete(job.key)
     with pytest.raises(Gone):
@@ -90,7 +92,7 @@ async def test_a_patch_of_an_mljob_that_is_gone_says_so(cluster: Cluster, name: 
     assert await cluster.store.set_finalizer(job, present=False) is None
 
 
-async def test_a_patch_does_not_reach_a_namesake(cluster: Cluster, name: str) -> None:
+async def test_patch_does_not_change_a_re_created_mljob_of_the_same_name(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     await cluster.delete(job.key)
     await cluster.create(name, SPEC)
@@ -98,7 +100,7 @@ async def test_a_patch_does_not_reach_a_namesake(cluster: Cluster, name: str) ->
         await cluster.store.write_status(job, {"phase": "Running"})
 
 
-async def test_our_finalizer_holds_a_deletion_until_it_is_taken_away(cluster: Cluster, name: str) -> None:
+async def test_finalizer_blocks_the_deletion_until_it_is_removed(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     held = await cluster.store.set_finalizer(job, present=True)
     assert held is not None
@@ -111,7 +113,7 @@ async def test_our_finalizer_holds_a_deletion_until_it_is_taken_away(cluster: Cl
     assert await cluster.store.get(job.key) is None
 
 
-async def test_finalizers_of_others_stay(cluster: Cluster, name: str) -> None:
+async def test_finalizers_of_others_are_kept(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     job = await cluster.finalizers(job.key, "example.com/theirs")
     held = await cluster.store.set_finalizer(job, present=True)
@@ -123,13 +125,13 @@ async def test_finalizers_of_others_stay(cluster: Cluster, name: str) -> None:
     await cluster.finalizers(job.key)
 
 
-async def test_an_event_is_recorded_about_the_mljob(cluster: Cluster, name: str) -> None:
+async def test_event_is_recorded_about_the_mljob(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     await cluster.store.record(job, KubeEvent(NORMAL, "Submitted", "Submitted a run."))
     assert await cluster.events(name) == [("Normal", "Submitted", "Submitted a run.")]
 
 
-async def test_what_conf_is_made_from_is_read(cluster: Cluster, name: str) -> None:
+async def test_sources_of_conf_are_readable(cluster: Cluster, name: str) -> None:
     for kind, field in (("ConfigMap", "config_map_ref"), ("Secret", "secret_ref")):
         missing = ConfSource.model_validate({field: Reference(name=f"{name}-none")})
         with pytest.raises(ReferenceMissing, match=f"{kind} {name}-none"):
@@ -143,7 +145,7 @@ async def test_what_conf_is_made_from_is_read(cluster: Cluster, name: str) -> No
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
-async def test_a_change_of_what_conf_is_made_from_is_told(kind: str, cluster: Cluster, name: str) -> None:
+async def test_watch_reports_a_change_of_a_source_of_conf(kind: str, cluster: Cluster, name: str) -> None:
     told = cluster.changes.of(ConfObject("default", kind, name))
 
     appears = asyncio.ensure_future(anext(told))
@@ -161,7 +163,7 @@ async def test_a_change_of_what_conf_is_made_from_is_told(kind: str, cluster: Cl
     await again.aclose()
 
 
-async def test_a_deletion_is_of_exactly_this_version(cluster: Cluster, name: str) -> None:
+async def test_deletion_applies_only_to_the_given_version(cluster: Cluster, name: str) -> None:
     old = await cluster.create(name, SPEC)
     new = await cluster.edit(old.key, {"type": "Prediction"})
     with pytest.raises(Conflict):

@@ -1,4 +1,6 @@
-"""What the operator relies on of Airflow where the cancellation DAG is paused, true of the real one and of the fake."""
+"""The operator's assumptions about a paused cancellation DAG, tested on a real Airflow and
+on the fake.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ pytestmark = [pytest.mark.every_airflow, pytest.mark.disruptive]
 DAG = "parity_paused"
 
 
-async def test_a_paused_cancellation_dag_is_refused(airflow_world: AirflowWorld) -> None:
+async def test_paused_cancellation_dag_is_refused(airflow_world: AirflowWorld) -> None:
     await airflow_world.pause(CANCEL_DAG, paused=True)
     try:
         with pytest.raises(DagRefused):

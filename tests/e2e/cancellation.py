@@ -1,4 +1,4 @@
-"""Runs to be cancelled, and what is true of them afterwards."""
+"""Runs to be cancelled, and checks of them afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
 class Worker:
-    """The process that works for an MLJob; it writes its id into a file."""
+    """The process that works for an MLJob, which writes its process id into a file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -47,12 +47,14 @@ class Worker:
         eventually(lambda: self.works, f"{name} works", within=240, evidence=partial(jobs.evidence, name))
 
     def until_it_is_gone(self) -> None:
-        """A process learns at its next heartbeat that its task was failed, and has five seconds then."""
+        """A process learns at its next heartbeat that its task was failed, and then has
+        five seconds to end.
+        """
         eventually(lambda: not self.works, "the worker's process is gone", within=45)
 
 
 class Work:
-    """MLJobs in mid-run, each with a worker's process."""
+    """MLJobs with active runs, each with a worker process."""
 
     def __init__(self, folder: Path, airflow: AirflowRest) -> None:
         self._folder = folder
@@ -60,7 +62,7 @@ class Work:
         self._begun: list[Installation] = []
 
     def begin(self, installation: Installation, *names: str, **spec: Any) -> list[Worker]:
-        """Submit MLJobs, and wait until they work."""
+        """Submit MLJobs and wait until their processes work."""
         self._begun.append(installation)
         workers = [Worker(self._folder / f"{installation.operator.name}-{name}") for name in names]
         jobs = installation.jobs
@@ -70,7 +72,9 @@ class Work:
         return workers
 
     def leave_none_of(self, installation: Installation) -> None:
-        """End its runs, whatever became of the test: each holds three of Airflow's slots."""
+        """End the runs of MLJobs, however the test ended: each run holds three of Airflow's
+        slots.
+        """
         for run in self._airflow.runs(f"{installation.operator.prefix}.{installation.jobs.namespace}."):
             if run["state"] not in OVER:
                 self._airflow.end(run["dag_id"], run["dag_run_id"])
@@ -81,7 +85,9 @@ class Work:
 
 
 def delete(jobs: MLJobs, name: str) -> str:
-    """`kubectl delete`, which returns when the object is gone; the id of its run."""
+    """`kubectl delete`, which returns when the object is removed. Returns the id of the
+    MLJob's run.
+    """
     run_id: str = jobs.status(name)["dagRunId"]
     jobs.kubectl("delete", "mljob", name, "--timeout=150s", timeout=180)
     return run_id
@@ -94,6 +100,6 @@ def assert_run_is_over(airflow: AirflowRest, run_id: str, dag_id: str = LONG) ->
 
 
 def cancellation(airflow: AirflowRest, run_id: str) -> str | None:
-    """The state of the cancellation DAG's run for a run; None when there is none."""
+    """The state of the cancellation DAG's run for a run; None if there is none."""
     run = airflow.run(CANCELLER, f"cancel.{run_id}")
     return run["state"] if run else None

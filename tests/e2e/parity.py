@@ -1,6 +1,7 @@
-"""What a finished run's status has to say, computed from Airflow's REST API: the measure of every status.
+"""What the status of a finished run must say, computed from Airflow's REST API: the standard for
+every status.
 
-Both sides are brought into one plain form, so that a difference reads as one.
+Both sides are brought into one plain form, so that a difference is easy to read.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ PHASES = {"success": "Succeeded", "failed": "Failed"}
 
 
 def dag_ids() -> list[str]:
-    """The DAGs of the folder that are there to be compared, read from their files: what is added there is tested."""
+    """The DAGs of the folder that are meant for this comparison, read from their files. A DAG that
+    is added there is tested.
+    """
     found = (re.findall(r'\bDAG\(\s*"(parity_\w+)"', file.read_text()) for file in sorted(DAGS.glob("*.py")))
     return sorted(dag_id for dag_ids in found for dag_id in dag_ids)
 
 
 def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, Any]:
-    """The run as Airflow has it."""
+    """The run as Airflow reports it, in plain form."""
     run = airflow.ended(dag_id, run_id)
     by_task: dict[str, list[Object]] = defaultdict(list)
     for row in airflow.task_instances(dag_id, run_id):
@@ -45,7 +48,7 @@ def airflow_says(airflow: AirflowRest, dag_id: str, run_id: str) -> dict[str, An
 
 
 def status_says(status: Object) -> dict[str, Any]:
-    """The same from an MLJob's status."""
+    """The run as an MLJob's status reports it, in plain form."""
     return {
         "phase": status["phase"],
         "dagRunState": status["dagRunState"],
@@ -58,7 +61,7 @@ def status_says(status: Object) -> dict[str, Any]:
 
 
 def differences(status: Object, airflow: AirflowRest) -> dict[str, str]:
-    """Where an MLJob's status and Airflow don't agree; empty where all is well."""
+    """The differences between an MLJob's status and Airflow; empty if there are none."""
     told, truth = _flat(status_says(status)), _flat(airflow_says(airflow, status["dagId"], status["dagRunId"]))
     return {
         name: f"{told.get(name)!r}, and Airflow says {truth.get(name)!r}"

@@ -1,4 +1,4 @@
-"""Ten runs at once, amid which something dies, and what has to be true of them afterwards."""
+"""Ten runs at once, during which a component dies, and what must be true of the runs afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def runs_over(airflow: AirflowRest, installation: Installation) -> int:
 
 
 def assert_all_ended_right(installation: Installation, names: list[str], airflow: AirflowRest) -> None:
-    """Each as Airflow has it, and each with one run."""
+    """Each MLJob has one run, and its status agrees with Airflow."""
     ended = installation.jobs.until_finished(*names, within=BOUND)
     for name in names:
         status = ended[name]["status"]
@@ -37,7 +37,7 @@ def assert_all_ended_right(installation: Installation, names: list[str], airflow
 
 
 def some(jobs: MLJobs, names: list[str], count: int, condition: Callable[[Object], object], what: str) -> None:
-    """Wait until that many of them fulfil the condition."""
+    """Wait until this many of the MLJobs meet the condition."""
 
     def look() -> bool:
         found = jobs.all()

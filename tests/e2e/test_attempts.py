@@ -1,4 +1,4 @@
-"""Suspending, cancelling, deadlines, retries and run policies, as a user sees them and as Airflow says."""
+"""Suspension, cancellation, deadlines, retries and run policies, as a user and Airflow see them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACTIVE = {"queued", "running"}
 
 @pytest.fixture(scope="module")
 def retried(with_kafka: Installation) -> Iterator[MLJobs]:
-    """What fails at first; nothing of any test's goes on when the tests are done."""
+    """MLJobs whose first attempt fails. They are deleted after the tests."""
     with_kafka.jobs.apply(
         manifest("cleared", FLAKY, backoffLimit=2, outputs=[{"name": "score", "taskId": "score"}]),
         manifest("anew", FLAKY, backoffLimit=1, retryStrategy="NewRun"),
@@ -36,7 +36,7 @@ def retried(with_kafka: Installation) -> Iterator[MLJobs]:
 
 @pytest.fixture(scope="module")
 def jobs(retried: MLJobs) -> MLJobs:
-    """What takes its time begins together."""
+    """MLJobs that take long, all started together."""
     retried.apply(
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
@@ -56,7 +56,7 @@ def ended_run(airflow: AirflowRest, status: Object) -> dict[str, Any]:
     return airflow.ended(status["dagId"], status["dagRunId"])
 
 
-def test_created_suspended_nothing_runs_until_it_is_resumed(with_kafka: Installation, airflow: AirflowRest) -> None:
+def test_mljob_created_suspended_runs_once_it_is_resumed(with_kafka: Installation, airflow: AirflowRest) -> None:
     jobs = with_kafka.jobs
     jobs.submit("later", "parity_empty", suspend=True)
     status = jobs.until_phase("later", "Suspended")
@@ -70,7 +70,7 @@ def test_created_suspended_nothing_runs_until_it_is_resumed(with_kafka: Installa
     assert (status["phase"], holds(status, "Suspended"), status["attempts"]) == ("Succeeded", False, 1)
 
 
-def test_suspending_ends_the_run_and_resuming_starts_another(
+def test_suspending_ends_the_run_and_resuming_submits_another(
     jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     first = jobs.until("to-suspend", lambda status: status.get("currentTask") == "wait", "it runs")
@@ -93,7 +93,7 @@ def test_suspending_ends_the_run_and_resuming_starts_another(
     assert [reasons.count(reason) for reason in ("Submitted", "Suspended", "Resumed")] == [2, 1, 1]
 
 
-def test_cancelled_it_stays_as_a_record(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_cancelled_mljob_remains_as_a_record(jobs: MLJobs, airflow: AirflowRest) -> None:
     jobs.until("to-cancel", lambda status: status.get("currentTask") == "wait", "it runs")
 
     edit(jobs, "to-cancel", cancel=True)
@@ -105,7 +105,7 @@ def test_cancelled_it_stays_as_a_record(jobs: MLJobs, airflow: AirflowRest) -> N
         edit(jobs, "to-cancel", cancel=False)
 
 
-def test_what_is_active_for_too_long_fails(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_mljob_that_exceeds_its_active_deadline_fails(jobs: MLJobs, airflow: AirflowRest) -> None:
     status = jobs.until_finished("too-long")["too-long"]["status"]
 
     assert (status["phase"], status["reason"], status["attempts"]) == ("Failed", "DeadlineExceeded", 1)
@@ -114,7 +114,7 @@ def test_what_is_active_for_too_long_fails(jobs: MLJobs, airflow: AirflowRest) -
     jobs.kubectl("wait", "--for=condition=Failed", "mljob/too-long", "--timeout=5s")
 
 
-def test_what_never_starts_is_given_up_and_says_what_it_waited_for(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_run_that_never_starts_fails_and_the_status_says_why_it_waited(jobs: MLJobs, airflow: AirflowRest) -> None:
     status = jobs.until_finished("never-starts")["never-starts"]["status"]
 
     assert (status["phase"], status["reason"]) == ("Failed", "PreRunningDeadlineExceeded")
@@ -123,7 +123,9 @@ def test_what_never_starts_is_given_up_and_says_what_it_waited_for(jobs: MLJobs,
 
 
 @pytest.mark.every_airflow
-def test_a_retry_runs_only_what_failed(retried: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
+def test_clear_failed_retry_runs_only_failed_tasks(
+    retried: MLJobs, with_kafka: Installation, airflow: AirflowRest
+) -> None:
     status = retried.until_finished("cleared")["cleared"]["status"]
 
     # It waits for ten seconds only: the Event is there for longer.
@@ -139,7 +141,7 @@ def test_a_retry_runs_only_what_failed(retried: MLJobs, with_kafka: Installation
     assert [(entry["phase"], entry["reason"]) for entry in status["history"]] == [("Failed", "TaskFailed")]
 
 
-def test_a_new_run_runs_everything(retried: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
+def test_new_run_retry_runs_every_task(retried: MLJobs, with_kafka: Installation, airflow: AirflowRest) -> None:
     status = retried.until_finished("anew")["anew"]["status"]
 
     assert (status["phase"], status["attempts"]) == ("Succeeded", 2)
@@ -149,7 +151,7 @@ def test_a_new_run_runs_everything(retried: MLJobs, with_kafka: Installation, ai
 
 
 @pytest.mark.every_airflow
-def test_a_run_that_somebody_clears_in_airflow_is_followed(retried: MLJobs, airflow: AirflowRest) -> None:
+def test_run_that_a_user_clears_in_airflow_is_followed(retried: MLJobs, airflow: AirflowRest) -> None:
     status = retried.until_finished("by-hand")["by-hand"]["status"]
     assert (status["phase"], ended_run(airflow, status)["state"]) == ("Failed", "failed")
 
@@ -165,7 +167,7 @@ def test_a_run_that_somebody_clears_in_airflow_is_followed(retried: MLJobs, airf
     retried.until_told("by-hand", "ClearedInAirflow")
 
 
-def test_a_change_of_the_spec_runs_anew_with_one_run_at_a_time(
+def test_on_change_runs_a_changed_spec_with_one_run_at_a_time(
     jobs: MLJobs, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     jobs.until("to-change", lambda status: status.get("currentTask") == "wait", "it runs")
@@ -185,7 +187,7 @@ def test_a_change_of_the_spec_runs_anew_with_one_run_at_a_time(
     assert not [run for run in airflow.runs(prefix) if run["state"] in ACTIVE]
 
 
-def test_once_another_spec_is_refused(with_kafka: Installation) -> None:
+def test_once_refuses_a_changed_spec(with_kafka: Installation) -> None:
     jobs = with_kafka.jobs
     jobs.submit("once", "parity_empty", {"a": 1})
     before = jobs.until_finished("once")["once"]["status"]
@@ -197,7 +199,9 @@ def test_once_another_spec_is_refused(with_kafka: Installation) -> None:
     jobs.until_told("once", "SpecChangeRefused")
 
 
-def test_what_expired_and_is_created_again_takes_over_its_run(with_kafka: Installation, airflow: AirflowRest) -> None:
+def test_mljob_that_expired_and_is_created_again_takes_over_its_run(
+    with_kafka: Installation, airflow: AirflowRest
+) -> None:
     jobs = with_kafka.jobs
     nightly = manifest("nightly", "parity_empty", {"day": 1}, runPolicy="OncePerSpec", ttlSecondsAfterFinished=2)
     jobs.apply(nightly)
@@ -213,7 +217,7 @@ def test_what_expired_and_is_created_again_takes_over_its_run(with_kafka: Instal
     assert len(airflow.runs(with_kafka.run_prefix("nightly"))) == 1
 
 
-def test_conf_comes_from_configmaps_and_secrets_and_secrets_go_nowhere_else(
+def test_conf_is_read_from_configmaps_and_secrets_and_secrets_appear_nowhere_else(
     with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     jobs = with_kafka.jobs
@@ -241,7 +245,7 @@ def test_conf_comes_from_configmaps_and_secrets_and_secrets_go_nowhere_else(
     assert "hunter2" not in told
 
 
-def test_a_refused_conf_is_tried_again_when_its_configmap_is_mended(with_kafka: Installation) -> None:
+def test_refused_conf_is_tried_again_when_its_configmap_changes(with_kafka: Installation) -> None:
     jobs = with_kafka.jobs
     source = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "seconds"}}
     jobs.kubectl.apply({**source, "data": {"all.json": '{"seconds": -1}'}})
@@ -254,7 +258,7 @@ def test_a_refused_conf_is_tried_again_when_its_configmap_is_mended(with_kafka: 
     jobs.until("mended", lambda status: "dagRunState" in status, "its run is submitted", within=40)
 
 
-def test_many_inferences_at_once_on_one_dag(with_kafka: Installation) -> None:
+def test_many_mljobs_run_one_dag_at_the_same_time(with_kafka: Installation) -> None:
     jobs, names = with_kafka.jobs, {f"infer-{i}": i for i in range(20)}
     outputs = [{"name": "prediction", "taskId": "predict"}, {"name": "doubled", "taskId": "double"}]
     jobs.apply(*(manifest(name, INFER, {"x": x}, type="Inference", outputs=outputs) for name, x in names.items()))

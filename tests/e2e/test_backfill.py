@@ -1,4 +1,4 @@
-"""MLJobs of type Backfill, as a user sees them and as Airflow says."""
+"""MLJobs of type Backfill, as a user and Airflow see them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ FIRST_DAY = "2026-01-01T00:00:00Z"
 
 
 def backfill(name: str, dag_id: str, days: int, conf: Object | None = None, **spec: Any) -> Object:
-    """An MLJob that makes the first days of January, whatever an earlier session of tests has made of them."""
+    """An MLJob that creates runs for the first days of January, whatever an earlier test session
+    has created for them.
+    """
     wanted = {"from": FIRST_DAY, "to": f"2026-01-{days:02}T00:00:00Z", "reprocessBehavior": "Completed"}
     wanted |= spec.pop("backfill", {})
     return manifest(name, dag_id, conf, type="Backfill", backfill=wanted, **spec)
 
 
 def runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """A DAG's runs by day."""
+    """The runs of a DAG, by day."""
     rows = airflow.get(f"/dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
     return {row["logical_date"][:10]: row for row in rows}
 
 
 def ended_runs_of(airflow: AirflowRest, dag_id: str) -> dict[str, Object]:
-    """A DAG's runs by day, each when it is over."""
+    """The runs of a DAG, by day, once all of them have ended."""
     return {day: airflow.ended(dag_id, run["dag_run_id"]) for day, run in runs_of(airflow, dag_id).items()}
 
 
 def backfills_of(airflow: AirflowRest, status: Object) -> list[Object]:
-    """Those that an MLJob has made."""
+    """The backfills that an MLJob has created."""
     found = airflow.get("/backfills", dag_id=status["dagId"], order_by="id")["backfills"]
     return [row for row in found if row["dag_run_conf"].get("mljob", {}).get("id") == status["dagRunId"]]
 
@@ -56,7 +58,7 @@ def jobs(with_kafka: Installation) -> Iterator[MLJobs]:
     with_kafka.jobs.until_gone(*names)
 
 
-def test_it_is_followed_as_runs_done_of_all(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_status_counts_the_ended_runs_of_a_backfill(jobs: MLJobs, airflow: AirflowRest) -> None:
     with jobs.watch() as watch:
         jobs.apply(backfill("followed", "backfill_followed", 6, {"seconds": 1}, backfill={"maxActiveRuns": 2}))
         status = jobs.until_finished("followed")["followed"]["status"]
@@ -88,7 +90,7 @@ def test_it_is_followed_as_runs_done_of_all(jobs: MLJobs, airflow: AirflowRest) 
     assert [reasons.count(reason) for reason in ("Submitted", "Running", "Succeeded")] == [1, 1, 1]
 
 
-def test_a_run_that_ends_is_soon_in_the_status(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_ended_run_is_soon_in_the_status(jobs: MLJobs, airflow: AirflowRest) -> None:
     february = {"from": "2026-02-01T00:00:00Z", "to": "2026-02-05T00:00:00Z", "maxActiveRuns": 1}
     with jobs.watch() as watch:
         jobs.apply(backfill("prompt", "backfill_followed", 5, {"seconds": 1}, backfill=february))
@@ -111,7 +113,7 @@ def test_a_run_that_ends_is_soon_in_the_status(jobs: MLJobs, airflow: AirflowRes
     assert sorted(late)[len(late) // 2] < 2, late
 
 
-def test_what_failed_is_named_and_run_again(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_failed_runs_are_named_and_retried(jobs: MLJobs, airflow: AirflowRest) -> None:
     conf = {"fail": ["2026-01-02", "2026-01-04"]}
     jobs.apply(backfill("retried", "backfill_retried", 4, conf, backoffLimit=1))
 
@@ -128,7 +130,7 @@ def test_what_failed_is_named_and_run_again(jobs: MLJobs, airflow: AirflowRest) 
     assert jobs.until_told("retried", "RunFailed", "RunFailed").count("RunFailed") == 2
 
 
-def test_suspended_it_is_paused_and_goes_on_where_it_was(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_suspending_pauses_the_backfill_and_resuming_continues_it(jobs: MLJobs, airflow: AirflowRest) -> None:
     jobs.apply(backfill("paused", "backfill_paused", 4, {"seconds": 2}, backfill={"maxActiveRuns": 1}))
     jobs.until("paused", lambda status: status.get("progress") == "1/4", "one run is done")
 
@@ -152,7 +154,7 @@ def test_suspended_it_is_paused_and_goes_on_where_it_was(jobs: MLJobs, airflow: 
     assert [reasons.count(reason) for reason in ("Submitted", "Suspended", "Resumed")] == [1, 1, 1]
 
 
-def test_deletion_returns_when_the_runs_are_over(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_deletion_returns_when_the_runs_have_ended(jobs: MLJobs, airflow: AirflowRest) -> None:
     jobs.apply(backfill("deleted", "backfill_deleted", 20, {"seconds": 300}, backfill={"maxActiveRuns": 3}))
     status = jobs.until(
         "deleted", lambda status: status.get("backfill", {}).get("runs", {}).get("running") == 3, "three run"
@@ -164,7 +166,7 @@ def test_deletion_returns_when_the_runs_are_over(jobs: MLJobs, airflow: AirflowR
     assert all(found["completed_at"] for found in backfills_of(airflow, status))
 
 
-def test_one_waits_for_another_of_the_same_dag(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_backfill_waits_for_another_backfill_of_the_same_dag(jobs: MLJobs, airflow: AirflowRest) -> None:
     jobs.apply(backfill("ahead", "backfill_contended", 2, {"seconds": 3}))
     jobs.until("ahead", lambda status: "backfill" in status, "it is made")
 
@@ -178,7 +180,7 @@ def test_one_waits_for_another_of_the_same_dag(jobs: MLJobs, airflow: AirflowRes
     assert [len(backfills_of(airflow, job["status"])) for job in found.values()] == [1, 1]
 
 
-def test_an_operator_that_is_killed_while_it_makes_one_makes_no_other(
+def test_operator_killed_during_a_creation_does_not_create_a_second_backfill(
     installation: NewInstallation, airflow: AirflowRest
 ) -> None:
     killed = installation("backfill-killed")
@@ -194,7 +196,7 @@ def test_an_operator_that_is_killed_while_it_makes_one_makes_no_other(
 
 
 @pytest.mark.oldest_airflow
-def test_an_airflow_whose_runs_can_not_be_told_apart_is_refused(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_backfill_is_refused_if_airflow_cannot_tell_backfills_apart(jobs: MLJobs, airflow: AirflowRest) -> None:
     jobs.apply(backfill("refused", "backfill_followed", 2))
 
     status = jobs.until("refused", lambda status: status.get("reason") == "AirflowUnsupported", "it is refused")
@@ -207,7 +209,7 @@ def test_an_airflow_whose_runs_can_not_be_told_apart_is_refused(jobs: MLJobs, ai
     assert airflow.get("/backfills", dag_id="backfill_followed")["backfills"] == []
 
 
-def test_without_kafka_it_is_followed_as_well(rest_only: Installation, airflow: AirflowRest) -> None:
+def test_backfill_is_followed_without_kafka(rest_only: Installation, airflow: AirflowRest) -> None:
     rest_only.jobs.apply(backfill("rest-only", "backfill_rest_only", 3, {"seconds": 1, "fail": ["2026-01-02"]}))
 
     status = rest_only.jobs.until_finished("rest-only")["rest-only"]["status"]

@@ -1,4 +1,6 @@
-"""Deleting an MLJob in mid-run ends its run, and `kubectl delete` returns when Airflow says that it has."""
+"""Deleting an MLJob with an active run ends the run, and `kubectl delete` returns when
+Airflow confirms the end.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
 
 
 @pytest.mark.parametrize("source", [pytest.param("with_kafka", marks=pytest.mark.every_airflow), "rest_only"])
-def test_the_cancellation_dag_ends_the_run(
+def test_cancellation_dag_ends_the_run(
     source: str, work: Work, request: pytest.FixtureRequest, airflow: AirflowRest
 ) -> None:
     installation: Installation = request.getfixturevalue(source)
@@ -40,7 +42,7 @@ def test_the_cancellation_dag_ends_the_run(
     jobs.until_told("by-dag", "Cancelling", "Cancelled")
 
 
-def test_with_strategy_api_no_cancellation_dag_is_needed(
+def test_strategy_api_ends_the_run_without_the_cancellation_dag(
     work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     [worker] = work.begin(with_kafka, "by-api", cancellation={"strategy": "Api"})
@@ -52,7 +54,7 @@ def test_with_strategy_api_no_cancellation_dag_is_needed(
     worker.until_it_is_gone()
 
 
-def test_a_run_to_be_retained_goes_on_without_its_mljob(
+def test_retained_run_continues_after_its_mljob_is_deleted(
     work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     [worker] = work.begin(with_kafka, "to-stay", deletionPolicy="Retain")
@@ -66,7 +68,7 @@ def test_a_run_to_be_retained_goes_on_without_its_mljob(
     assert worker.works
 
 
-def test_teardown_tasks_release_what_the_run_holds(
+def test_teardown_tasks_release_the_resources_of_a_cancelled_run(
     tmp_path: Path, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     file = tmp_path / "torn-down"
@@ -80,7 +82,7 @@ def test_teardown_tasks_release_what_the_run_holds(
     assert airflow.ended("parity_long_running_teardown", run_id)["state"] == "failed"
 
 
-def test_an_mljob_that_never_got_a_run_goes_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:
+def test_mljob_without_a_run_is_deleted_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:
     with_kafka.jobs.submit("runless", "no_such_dag")
     with_kafka.jobs.until("runless", lambda status: status.get("reason") == "DagNotFound", "DagNotFound")
 
@@ -89,7 +91,7 @@ def test_an_mljob_that_never_got_a_run_goes_at_once(with_kafka: Installation, ai
     assert airflow.runs(with_kafka.run_prefix("runless")) == []
 
 
-def test_a_finished_mljob_can_be_deleted_with_the_operator_down(installation: NewInstallation) -> None:
+def test_finished_mljob_can_be_deleted_while_the_operator_is_down(installation: NewInstallation) -> None:
     short = installation("short-lived")
     short.jobs.submit("done", "parity_empty")
     done = short.jobs.until_finished("done")["done"]
@@ -99,7 +101,7 @@ def test_a_finished_mljob_can_be_deleted_with_the_operator_down(installation: Ne
     short.jobs.kubectl("delete", "mljob", "done", "--timeout=10s")
 
 
-def test_a_deletion_asked_for_while_the_operator_was_down_is_made_good(
+def test_deletion_requested_while_the_operator_was_down_is_completed(
     work: Work, installation: NewInstallation, airflow: AirflowRest
 ) -> None:
     absent = installation("absent")

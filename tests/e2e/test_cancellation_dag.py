@@ -1,4 +1,6 @@
-"""The cancellation DAG itself: several runs at once, whatever their tasks wait for, and a report of each."""
+"""The cancellation DAG itself: it ends several runs at once, whatever their tasks wait for,
+and reports on each run.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ STATES_OF_WAITING = {
 
 
 class Runs:
-    """Runs of this module's, and those that cancel them."""
+    """Runs of this module, and runs of the cancellation DAG that end them."""
 
     def __init__(self, airflow: AirflowRest, stack: Stack) -> None:
         self.airflow = airflow
@@ -64,7 +66,7 @@ class Runs:
         return self.begin(CANCELLER, targets=targets, reason="a test", **conf)
 
     def states(self, dag_id: str, run_id: str) -> dict[str, list[str | None]]:
-        """States of task instances by their tasks."""
+        """The states of a run's task instances, by task id."""
         found = defaultdict(list)
         for row in self.airflow.task_instances(dag_id, run_id):
             found[row["task_id"]].append(row["state"])
@@ -75,7 +77,7 @@ class Runs:
         return run["state"] if run else None
 
     def returned(self, run_id: str) -> dict[str, Any]:
-        """What a cancellation says that it did, when it has succeeded."""
+        """The report that a run of the cancellation DAG returned, once it has succeeded."""
         eventually(lambda: self.state(CANCELLER, run_id) in OVER, "the cancellation is over", within=180)
         assert self.state(CANCELLER, run_id) == "success", self.log(run_id)
         path = f"/dags/{CANCELLER}/dagRuns/{quote(run_id, safe='')}/taskInstances/cancel/xcomEntries"
@@ -88,7 +90,7 @@ class Runs:
         return json.dumps(self.airflow.request("GET", path)[1])[-3000:]
 
     def reported(self, dag_id: str, run_id: str) -> Any:
-        """The newest message about a run's cancellation."""
+        """The newest log message about the cancellation of a run."""
         while (message := self._consumer.poll(0.1)) is not None:
             if message.error() is None and b"dag_run.cancellation" in (message.value() or b""):
                 event = RunCancellation.model_validate_json(message.value())
@@ -118,7 +120,7 @@ def unreadable(installation: Installation) -> float:
     return installation.operator.metrics().get(("mljob_events_total", "unreadable"), 0)
 
 
-def test_one_cancellation_ends_several_runs_whatever_they_wait_for(
+def test_one_cancellation_ends_several_runs_whatever_their_tasks_wait_for(
     runs: Runs, airflow: AirflowRest, tmp_path: Path, with_kafka: Installation
 ) -> None:
     given_back, never = tmp_path / "given-back", tmp_path / "never"

@@ -1,8 +1,11 @@
-"""The operator is killed by SIGKILL right before and right after each of its calls to the outside, and another one takes its place: whatever was
-done is not done twice, whatever was owed is made good, and the status ends as Airflow has it.
+"""The operator is killed by SIGKILL right before and right after each of its calls to the outside,
+and another operator takes over. No action is performed twice, every unfinished action is completed,
+and the status ends as Airflow reports it.
 
-The process that dies is the real operator, which kills itself at the call (``tests/live/crashing_operator.py``). Operators are forked from a process
-that has imported them (``tests/live/preloaded.py``). What became of each cell of the matrix is written to ``crash-matrix.md`` in the stack's logs.
+The process that dies is the real operator, which kills itself at the call
+(``tests/live/crashing_operator.py``). Operators are forked from a process that has imported them
+(``tests/live/preloaded.py``). The result of each cell of the matrix is written to
+``crash-matrix.md`` in the stack's logs.
 """
 
 from __future__ import annotations
@@ -36,15 +39,16 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 @dataclass(frozen=True)
-class StatusSummary:
-    """What happens to an MLJob when nobody dies.
+class Scenario:
+    """An MLJob's life if no operator dies.
 
     Attributes:
-        spec: What is applied.
-        then: What the user does as soon as it runs: None, ``delete``, or a change of the spec.
-        ends: Its last phase; None: it is gone.
-        attempts: How many it takes.
-        run_ends: How Airflow has its run in the end.
+        spec: The spec that is applied.
+        then: What the user does as soon as the MLJob runs: None, ``delete``, or a change of the
+            spec.
+        ends: The last phase; None if the MLJob is deleted.
+        attempts: The number of attempts.
+        run_ends: The last state of the run in Airflow.
     """
 
     spec: dict[str, Any]
@@ -59,13 +63,13 @@ WAIT = {"dag_id": "attempts_wait", "conf": {"seconds": 600}}
 PREDICTION = [{"name": "prediction", "taskId": "predict"}]
 
 STORIES = {
-    "runs": StatusSummary(INFER | {"outputs": PREDICTION}),
-    "is retried": StatusSummary({"dag_id": "attempts_flaky", "backoffLimit": 1}, attempts=2),
-    "is deleted": StatusSummary(WAIT, then="delete", ends=None, run_ends="failed"),
-    "is cancelled": StatusSummary(
+    "runs": Scenario(INFER | {"outputs": PREDICTION}),
+    "is retried": Scenario({"dag_id": "attempts_flaky", "backoffLimit": 1}, attempts=2),
+    "is deleted": Scenario(WAIT, then="delete", ends=None, run_ends="failed"),
+    "is cancelled": Scenario(
         WAIT | {"cancellation": {"strategy": "Api"}}, then={"cancel": True}, ends="Cancelled", run_ends="failed"
     ),
-    "expires": StatusSummary(INFER | {"ttlSecondsAfterFinished": 2}, ends=None),
+    "expires": Scenario(INFER | {"ttlSecondsAfterFinished": 2}, ends=None),
 }
 CALLS = {
     "add the finalizer": "runs",
@@ -91,7 +95,7 @@ assert CALLS.keys() == crashing_operator.CALLS.keys()
 
 @dataclass
 class Cell:
-    """One call of the matrix, and one side of it."""
+    """One call of the matrix, with the side of the call on which the operator dies."""
 
     when: str
     call: str
@@ -102,7 +106,7 @@ class Cell:
     problems: list[str] = field(default_factory=list)
 
     @property
-    def story(self) -> StatusSummary:
+    def story(self) -> Scenario:
         return STORIES[CALLS[self.call]]
 
     @property
@@ -115,13 +119,13 @@ class Cell:
 
 
 class Cluster:
-    """All MLJobs at one look."""
+    """All MLJobs, read at the same time."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
 
     def jobs(self) -> dict[str, Object]:
-        """By namespace."""
+        """The MLJobs by namespace."""
         return {
             found["metadata"]["namespace"]: found
             for found in self._kubectl.api.get(f"/apis/{API_VERSION}/{PLURAL}")["items"]
@@ -140,7 +144,7 @@ def matrix(stack: Stack) -> Iterator[list[Cell]]:
 
 
 @pytest.mark.parametrize("number", range(-(-2 * len(CALLS) // SIDE_BY_SIDE)))
-def test_killed_at_any_call_all_ends_right(
+def test_operator_killed_at_any_call_loses_and_repeats_nothing(
     number: int,
     installation: NewInstallation,
     kubectl: Kubectl,
@@ -171,7 +175,7 @@ def test_killed_at_any_call_all_ends_right(
 
 
 def live(cells: list[Cell], cluster: Cluster) -> None:
-    """Each MLJob lives until its operator is dead."""
+    """Run each MLJob until its operator is dead."""
     start(cells, PROGRAM)
     for cell in cells:
         cell.installation.jobs.submit(NAME, **cell.story.spec)
@@ -192,7 +196,7 @@ def live(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def start(cells: list[Cell], *program: str) -> None:
-    """Start all operators, then wait for them: they take their time, and each takes it by itself."""
+    """Start all operators, then wait for all of them: each takes a while to start."""
     for cell in cells:
         fate = (cell.when, cell.call) if program == (PROGRAM,) else ()
         cell.installation.operator.begin(*program, *fate)
@@ -202,7 +206,7 @@ def start(cells: list[Cell], *program: str) -> None:
 
 
 def ask(cell: Cell, job: Object) -> None:
-    """The user's part of the story, as soon as a task runs."""
+    """Do what the user does in the scenario, as soon as a task runs."""
     if cell.asked or cell.story.then is None or not job.get("status", {}).get("taskCounts", {}).get("running"):
         return
     cell.asked = True
@@ -214,7 +218,7 @@ def ask(cell: Cell, job: Object) -> None:
 
 
 def end(cells: list[Cell], cluster: Cluster) -> None:
-    """Each MLJob comes to its end under another operator."""
+    """Start other operators and wait until each MLJob has ended."""
 
     def all_ended() -> bool:
         found = cluster.jobs()
@@ -230,7 +234,7 @@ def end(cells: list[Cell], cluster: Cluster) -> None:
 
 
 def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
-    """What is not as it would be had nobody died."""
+    """The differences from a life without a crash."""
     found = []
     story = cell.story
     runs = airflow.runs(cell.runs_prefix)
@@ -257,7 +261,7 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
 
 
 def outcome(cell: Cell, airflow: AirflowRest) -> str:
-    """What became of it, in words."""
+    """The result of a cell, in words."""
     run = airflow.runs(cell.runs_prefix)[0]
     ends = cell.story.ends or "gone"
     attempts = "" if cell.story.attempts == 1 else f", {cell.story.attempts} attempts"
@@ -265,7 +269,7 @@ def outcome(cell: Cell, airflow: AirflowRest) -> str:
 
 
 def described(job: Object | None) -> str:
-    """An MLJob in a few words."""
+    """A short description of an MLJob."""
     if job is None:
         return "gone"
     status = job.get("status", {})
@@ -274,7 +278,7 @@ def described(job: Object | None) -> str:
 
 
 def evidence(cells: list[Cell]) -> str:
-    """Logs of the operators that should be dead, or have done more."""
+    """The logs of operators that should be dead, or have done more than they should."""
     return "\n".join(cell.installation.operator.log_end() for cell in cells[:2])
 
 

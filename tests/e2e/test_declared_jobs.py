@@ -1,4 +1,6 @@
-"""A job of the factory, from its params model to its MLJob's outputs: what is refused, by whom, and what reaches the task."""
+"""A job declared with the job factory, from its params model to its MLJob's outputs: what is
+refused, by which component, and what reaches the task.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ NETWORK = {"width": 3, "branches": [{"width": 2}, {"width": 4, "branches": [{"wi
 pytestmark = pytest.mark.every_airflow
 
 
-def test_nested_params_reach_the_task_typed_and_what_it_publishes_is_not_lost(
+def test_nested_params_reach_the_task_typed_and_published_values_become_outputs(
     with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     jobs = with_kafka.jobs
@@ -32,7 +34,7 @@ def test_nested_params_reach_the_task_typed_and_what_it_publishes_is_not_lost(
     assert any("The value 'sgd' does not fit" in said for said in warnings), warnings
 
 
-def test_params_that_contradict_each_other_fail_for_good_and_say_so(with_kafka: Installation) -> None:
+def test_contradictory_params_fail_without_a_retry_and_the_status_says_why(with_kafka: Installation) -> None:
     jobs = with_kafka.jobs
     jobs.submit("contradicts-itself", DAG_ID, {"model_id": "digits", "epochs": 20, "limit": 5})
 
@@ -53,7 +55,7 @@ def test_params_that_contradict_each_other_fail_for_good_and_say_so(with_kafka: 
         ({"model_id": "digits", "network": {"width": 1, "branches": [{"width": 0}]}}, "branches"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_a_run(
+def test_invalid_conf_is_refused_before_a_run(
     conf: dict[str, object], named: str, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     jobs, name = with_kafka.jobs, f"refused-{named.replace('_', '-')}"

@@ -1,4 +1,6 @@
-"""The first pages do what they say: their kubectl commands run one after the other, as a reader types them."""
+"""The first pages of the documentation hold: their kubectl commands run one after the
+other, as a reader types them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ Run = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Types a command into a shell in which kubectl speaks to the stack, in a namespace with an operator."""
+    """Runs a command in a shell whose kubectl uses the stack, in a namespace with an operator."""
     namespace = new_installation("docs").jobs.namespace
     kubectl = binaries.locate("kubectl")["kubectl"]
     program = tmp_path_factory.mktemp("bin") / "kubectl"
@@ -49,23 +51,23 @@ def run(new_installation: NewInstallation, stack: Stack, tmp_path_factory: pytes
 
 @pytest.fixture(scope="module")
 def outputs(run: Run) -> list[str]:
-    """What the commands of the first page print, once its job has succeeded."""
+    """The output of the first page's commands after its job has succeeded."""
     return [run(line) for line in commands_of(FIRST_JOB)]
 
 
 def commands_of(page: Path) -> list[str]:
-    """The page's kubectl commands but those that watch, which don't end by themselves."""
+    """The kubectl commands of a page, without watch commands, which don't end by themselves."""
     lines = [line for block in blocks(page, "console") for line in typed(block)]
     return [line for line in lines if line.startswith("kubectl ") and not {"-w", "--watch"} & set(line.split())]
 
 
-def test_the_first_job_succeeds_and_shows_its_result(outputs: list[str]) -> None:
+def test_first_job_succeeds_and_shows_its_result(outputs: list[str]) -> None:
     assert any('"accuracy":' in printed for printed in outputs)
 
 
 @pytest.mark.parametrize("page", THEN, ids=lambda page: page.stem)
 @pytest.mark.usefixtures("outputs")
-def test_the_commands_of_a_guide_run(page: Path, run: Run) -> None:
+def test_commands_of_each_guide_succeed(page: Path, run: Run) -> None:
     assert commands_of(page)
     for line in commands_of(page):
         run(line)

@@ -1,4 +1,6 @@
-"""An Airflow as companies run it: behind a gateway, with DAGs that need a date, are paused in mid-run, or start others."""
+"""An Airflow as companies run it: behind a gateway, with DAGs that need a logical date, are paused
+during a run, or trigger other DAGs.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,10 @@ def instances(new_installation: NewInstallation) -> Installation:
 
 @pytest.fixture(scope="module")
 def gateway(airflow: AirflowRest, stack: Stack) -> Iterator[tuple[HttpGateway, str, str]]:
-    """A gateway with TLS of a CA of its own, under a path, that wants a token with every request and is slow, in front of an Airflow whose pages are
-    short; its CA, and the token.
+    """A slow gateway in front of an Airflow with short pages, and its CA and token.
+
+    The gateway has TLS with its own CA, serves Airflow under a path, and requires a token with each
+    request.
     """
     authority = Authority()
     token = airflow.token()
@@ -74,7 +78,7 @@ def warnings(jobs: MLJobs, name: str) -> dict[str, Object]:
     return {event["reason"]: event for event in jobs.events(name) if event["type"] == "Warning"}
 
 
-def test_a_whole_life_behind_a_gateway(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_mljob_runs_from_submission_to_end_behind_a_gateway(jobs: MLJobs, airflow: AirflowRest) -> None:
     many = [{"name": "pairs", "taskId": "publish"}]
     jobs.apply(
         manifest("outputs", "environments_outputs", outputs=many, **BEHIND),
@@ -113,7 +117,7 @@ def test_a_whole_life_behind_a_gateway(jobs: MLJobs, airflow: AirflowRest) -> No
 
 
 def child_of(airflow: AirflowRest, run_id: str) -> str | None:
-    """The run that a run of environments_parent has started, once Airflow runs it."""
+    """The run that a run of environments_parent has triggered, once Airflow runs it."""
     found = airflow.get(f"/dags/environments_parent/dagRuns/{run_id}/taskInstances/trigger/xcomEntries")["xcom_entries"]
     if not any(entry["key"] == "trigger_run_id" for entry in found):
         return None
@@ -123,7 +127,7 @@ def child_of(airflow: AirflowRest, run_id: str) -> str | None:
     return child if run is not None and run["state"] == "running" else None
 
 
-def test_a_dag_that_is_paused_in_mid_run_is_told(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_dag_that_is_paused_during_a_run_is_reported(jobs: MLJobs, airflow: AirflowRest) -> None:
     jobs.submit("paused-in-mid-run", "environments_two_steps", **BEHIND)
     jobs.until("paused-in-mid-run", lambda status: status.get("currentTask") == "first", "the first task runs")
     airflow.pause("environments_two_steps", paused=True)
@@ -137,7 +141,7 @@ def test_a_dag_that_is_paused_in_mid_run_is_told(jobs: MLJobs, airflow: AirflowR
     assert ended["phase"] == "Succeeded"
 
 
-def test_a_dag_whose_file_goes_in_mid_run_is_told(jobs: MLJobs, airflow: AirflowRest, stack: Stack) -> None:
+def test_dag_whose_file_is_removed_during_a_run_is_reported(jobs: MLJobs, airflow: AirflowRest, stack: Stack) -> None:
     file = stack.directory / REMOVABLE / "environments_removed.py"
     file.write_text(WITH_TWO_STEPS)
     eventually(lambda: airflow.get("/dags", dag_id_pattern=REMOVED)["dags"], "Airflow has found the DAG")

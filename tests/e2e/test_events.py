@@ -1,4 +1,6 @@
-"""Each row of docs/spec/events.md happens on a real Airflow: the messages that come are the table's, and the status has it in time either way."""
+"""Each row of docs/spec/events.md happens on a real Airflow. The messages are those of the table,
+and the status shows each row in time, with and without a message.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,9 @@ class Case:
     """Where a row of the table happens.
 
     Attributes:
-        task: None: to the run.
-        silent: States of the task that no event tells of; the status has each as soon after Airflow's REST API as the feed allows.
+        task: The id of the task; None for the run.
+        silent: States of the task without an event. The status shows each of them after Airflow's
+            REST API does, within the time of the change feed.
     """
 
     job: str
@@ -98,21 +101,23 @@ CASES = {
 
 
 def rows() -> dict[str, dict[str, re.Pattern[str]]]:
-    """The documented table: by what happens, the words of each producer's messages, each followed by a space."""
+    """The documented table: for each row, the words of each producer's messages, each
+    followed by a space.
+    """
     cells = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in TABLE.read_text().splitlines()]
     table = [row for row in cells if len(row) == 4 and not set(row[0]) <= {"-", " "} and row[0] != "What happens"]
     return {happens: {OURS: _words(ours), AIRFLOWS: _words(airflows)} for happens, ours, airflows, _ in table}
 
 
 def _words(cell: str) -> re.Pattern[str]:
-    """What is in parentheses may be missing."""
+    """A word in parentheses may be missing."""
     found = re.findall(r"(\(?)`(\w+)`", cell)
     return re.compile("".join(f"(?:{word} )?" if optional else f"{word} " for optional, word in found))
 
 
 @dataclass
 class Seen:
-    """A state, and when it was first seen."""
+    """A state and the time of its first observation."""
 
     state: str
     try_number: int
@@ -120,8 +125,10 @@ class Seen:
 
 
 @dataclass
-class StatusSummary:
-    """All that happened: what Airflow said in messages and through REST, and what the MLJobs said, each with its time."""
+class Timeline:
+    """Everything that happened, with times: Airflow's messages and REST responses, and the
+    statuses of the MLJobs.
+    """
 
     topic: Topic
     deleted_at: float | None = None
@@ -136,19 +143,19 @@ class StatusSummary:
         return [told for told in found if told.task == about and producer in (None, told.producer)]
 
     def words(self, case: Case, index: int, producer: str) -> str:
-        """What a producer's messages say has come about, each followed by a space."""
+        """The states that a producer's messages report, each followed by a space."""
         return "".join(f"{told.state} " for told in self.told(case.job, case.task, index, producer))
 
     def status(self, job: str) -> Object:
-        """The newest."""
+        """The newest status."""
         return self.statuses[job][-1][1] if self.statuses[job] else {}
 
     def shown(self, job: str, task: str) -> str | None:
-        """The state in which the newest status shows a task."""
+        """The state of a task in the newest status."""
         return next((e["state"] for e in self.status(job).get("tasks") or () if e["taskId"] == task), None)
 
     def shown_at(self, job: str, task: str, holds: Callable[[Object], bool]) -> float | None:
-        """When a status first had an entry of the task for which that holds."""
+        """When a status first had an entry of the task that meets the condition."""
         for at, status in self.statuses[job]:
             if any(entry["taskId"] == task and holds(entry) for entry in status.get("tasks") or ()):
                 return at
@@ -156,7 +163,7 @@ class StatusSummary:
 
 
 class Act:
-    """Something that the test does to Airflow, once, as soon as it can."""
+    """One action of the test on Airflow, taken as soon as it is possible."""
 
     def __init__(self, due: Callable[[], object], do: Callable[[], None]) -> None:
         self._due, self._do = due, do
@@ -169,7 +176,7 @@ class Act:
 
 
 class Stage:
-    """Lets everything happen, side by side."""
+    """Lets everything happen at the same time."""
 
     def __init__(self, installation: Installation, airflow: AirflowRest, stack: Stack, watch: Watch, directory: Path):
         self._jobs, self._airflow, self._stack = installation.jobs, airflow, stack
@@ -177,7 +184,7 @@ class Stage:
         self._watch, self._watched = watch, 0
         self._scheduler_log = stack.log("airflow-scheduler")
         self._scheduler_log_began = self._scheduler_log.stat().st_size
-        self.story = StatusSummary(Topic(stack.env["KAFKA_BOOTSTRAP_SERVERS"], stack.env["MLJOB_EVENTS_TOPIC"]))
+        self.story = Timeline(Topic(stack.env["KAFKA_BOOTSTRAP_SERVERS"], stack.env["MLJOB_EVENTS_TOPIC"]))
 
     def play(self) -> None:
         for job in DAGS:
@@ -244,7 +251,9 @@ class Stage:
     # What has come about
 
     def _told_running(self, job: str, task: str) -> bool:
-        """Whether both producers have said that it runs, and it has said which process it is."""
+        """Whether both producers have reported that the task runs, and the task has written
+        its process id.
+        """
         there = {told.producer for told in self.story.told(job, task) if told.state == "running"}
         return there == set(PRODUCERS) and bool(self._pid(job, task))
 
@@ -252,8 +261,9 @@ class Stage:
         return self._told_running(job, "held") and self._settled(job, "deferred", "deferred")
 
     def _settled(self, job: str, task: str, state: str) -> bool:
-        """Whether the status shows it in that state, and the scheduler has heard that its process has ended: Airflow 3.3.2 fails a task that
-        goes on before that."""
+        """Whether the status shows the task in that state, and the scheduler knows that the task's
+        process has ended. Airflow 3.3.2 fails a task that continues before that.
+        """
         if self.story.shown(job, task) != state:
             return False
         with self._scheduler_log.open("rb") as log:
@@ -263,7 +273,7 @@ class Stage:
         return f"Received executor event with state success for task instance TaskInstanceKey{key}" in told
 
     def _is_over(self, job: str) -> bool:
-        """Whether its run is over, in Airflow as well, which publishes an end before it stores it."""
+        """Whether the run has ended in Airflow too, which publishes an end before it stores it."""
         if self.story.status(job).get("phase") != "Succeeded":
             return False
         self._airflow.ended(DAGS[job], self.story.run_ids[job])
@@ -290,7 +300,9 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
 
     def _lose_worker(self) -> None:
-        """The process that looks after the task dies with it, as with its host; and the heartbeat grows old, for which Airflow waits 300 s."""
+        """Kill the task and its supervising process, as when a host dies. The heartbeat then grows
+        old, and Airflow waits for 300 s.
+        """
         process = psutil.Process(self._pid("events-lost", "held"))
         worker = process.parent()
         assert worker is not None
@@ -334,7 +346,7 @@ class Stage:
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
 
     def _end_processes(self) -> None:
-        """Airflow ends what it still knows of; whatever happened, nothing sleeps on."""
+        """End the processes that still run, so that no task sleeps on."""
         for file in self._directory.glob("*/*"):
             pid = int(file.read_text() or 0)
             with suppress(psutil.NoSuchProcess):
@@ -345,7 +357,9 @@ class Stage:
     # Looking on
 
     def _look_on(self, stop: threading.Event) -> None:
-        """Note when each version of an MLJob arrives, and when Airflow's REST API first shows a state."""
+        """Note when each version of an MLJob arrives, and when Airflow's REST API first
+        shows a state.
+        """
         rest = AirflowRest(self._airflow.url, self._stack.env["AIRFLOW_USER"], self._stack.env["AIRFLOW_PASSWORD"])
         asked_at = 0.0
         while not stop.wait(0.05):
@@ -379,8 +393,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def story(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StatusSummary]:
-    """Everything has happened."""
+) -> Iterator[Timeline]:
+    """The timeline after everything has happened."""
     eventually(lambda: set(DAGS.values()) <= set(airflow.dags(tags="events")), "the DAGs are parsed", within=120)
     with with_kafka.jobs.watch() as watch:
         stage = Stage(with_kafka, airflow, stack, watch, tmp_path_factory.mktemp("events"))
@@ -392,12 +406,12 @@ def story(
             with_kafka.jobs.kubectl("delete", "mljobs", "--wait=false", "--ignore-not-found", *DAGS)
 
 
-def test_every_row_of_the_table_happens() -> None:
+def test_every_row_of_the_table_happens_on_airflow() -> None:
     assert rows().keys() == CASES.keys()
 
 
 @pytest.mark.parametrize("row", CASES)
-def test_the_messages_are_those_of_the_table(row: str, story: StatusSummary) -> None:
+def test_messages_are_those_of_the_table(row: str, story: Timeline) -> None:
     case = CASES[row]
     for producer, wanted in rows()[row].items():
         for index in case.instances:
@@ -405,8 +419,10 @@ def test_the_messages_are_those_of_the_table(row: str, story: StatusSummary) -> 
             assert wanted.fullmatch(told), f"{producer}, map index {index}: {told!r}, and not {wanted.pattern!r}"
 
 
-def test_what_events_tell_is_in_the_status_within_seconds(story: StatusSummary) -> None:
-    """Each within the change feed's bound, also on a machine that is busy; as a rule at once."""
+def test_states_reported_by_events_are_in_the_status_within_seconds(story: Timeline) -> None:
+    """Each state is shown within the bound of the change feed, even on a busy machine, and
+    usually at once.
+    """
     late = {
         f"{row}: {said.state}": lateness
         for row, case in CASES.items()
@@ -418,8 +434,10 @@ def test_what_events_tell_is_in_the_status_within_seconds(story: StatusSummary) 
     assert statistics.median(late.values()) < EVENT, late
 
 
-def told_late(story: StatusSummary, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
-    """For each state that an event told of first, after how many seconds a status was as far."""
+def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[Told, float]]:
+    """For each state that an event reported first, the seconds until a status had reached
+    that state.
+    """
     first: dict[tuple[int, str], Told] = {}
     for said in story.told(case.job, task, index):
         if said.state == "failed" and (said.try_number, "up_for_retry") in first:
@@ -437,7 +455,7 @@ def told_late(story: StatusSummary, case: Case, task: str, index: int) -> list[t
 
 
 def is_as_far(entry: Object, said: Told, instances: int) -> bool:
-    """Whether a task's entry says what the message says, or something that comes after it."""
+    """Whether a task's entry shows the state in the message, or a later one."""
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:
         as_far = sum(count for state, count in mapped["states"].items() if TASK_RANK[TaskState(state)] >= rank)
@@ -449,7 +467,7 @@ def is_as_far(entry: Object, said: Told, instances: int) -> bool:
 
 
 @pytest.mark.parametrize("row", [row for row, case in CASES.items() if case.silent])
-def test_what_no_event_tells_is_in_the_status_within_ten_seconds(row: str, story: StatusSummary) -> None:
+def test_states_without_an_event_are_in_the_status_within_ten_seconds(row: str, story: Timeline) -> None:
     case = CASES[row]
     assert case.task
     for state in case.silent:
@@ -460,23 +478,23 @@ def test_what_no_event_tells_is_in_the_status_within_ten_seconds(row: str, story
         assert shown - first.at < FEED
 
 
-def test_a_run_without_a_message_is_queued_from_its_submission_on(story: StatusSummary) -> None:
+def test_run_without_a_message_is_shown_as_queued_from_its_submission_on(story: Timeline) -> None:
     phases = [status.get("phase") for _, status in story.statuses["events-deleted"]]
     assert "Queued" in phases
     assert "Running" not in phases
 
 
-def test_a_deleted_run_is_missed_within_about_a_minute(story: StatusSummary) -> None:
+def test_deleted_run_is_detected_within_about_a_minute(story: Timeline) -> None:
     [missed_at, *_] = [at for at, status in story.statuses["events-deleted"] if status.get("reason") == "DagRunDeleted"]
     assert story.deleted_at is not None
     assert missed_at - story.deleted_at < CENSUS
     assert story.status("events-deleted")["phase"] == "Failed"
 
 
-def test_a_run_that_timed_out_says_so(story: StatusSummary) -> None:
+def test_status_says_that_a_run_timed_out(story: Timeline) -> None:
     assert story.status("events-timeout")["phase"] == "Failed"
 
 
 @pytest.mark.parametrize("job", [job for job in DAGS if job != "events-deleted"])
-def test_in_the_end_the_status_says_what_airflow_says(job: str, story: StatusSummary, airflow: AirflowRest) -> None:
+def test_final_status_agrees_with_airflow(job: str, story: Timeline, airflow: AirflowRest) -> None:
     assert not differences(story.status(job), airflow)

@@ -1,4 +1,4 @@
-"""Every file in examples/ does what it says, and can be watched while it does."""
+"""Each file in examples/ runs as it says, and its progress can be watched."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(BOUND + 60)
 
 @pytest.fixture(scope="module")
 def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, Watch]]:
-    """`kubectl apply -f examples/train.yaml`, watched from before it."""
+    """`kubectl apply -f examples/train.yaml`, with a watch that starts before."""
     installation = new_installation("examples")
     with installation.jobs.watch() as watch:
         installation.jobs.kubectl("apply", f"--filename={EXAMPLES / 'train.yaml'}")
@@ -46,13 +46,13 @@ def training(new_installation: NewInstallation) -> Iterator[tuple[Installation, 
 
 @pytest.fixture(scope="module")
 def data(stack: Stack) -> Path:
-    """Where the example DAGs leave datasets, models and predictions."""
+    """The folder in which the example DAGs store datasets, models and predictions."""
     return stack.directory / "data"
 
 
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
-    """`kubectl apply` of the other files at once, watched as well."""
+    """`kubectl apply` of the other files at once, with a watch that starts before."""
     # What an earlier session left behind, with KEEP_TEST_STACK, would be found by who is to wait for it.
     for made in data.glob("*/handwriting*"):
         remove_tree(made)
@@ -60,22 +60,20 @@ def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installa
     return training
 
 
-def test_there_is_an_example_for_every_kind_of_work() -> None:
+def test_each_kind_of_work_has_an_example() -> None:
     kinds = {found["spec"]["type"] for found in MLJOBS.values()}
 
     assert kinds >= {"Training", "DatasetGeneration", "Enrichment", "Prediction", "Inference", "Backfill"}
 
 
-def test_every_file_holds_an_mljob() -> None:
+def test_each_example_file_contains_an_mljob() -> None:
     assert FILES
     for file in [*FILES, *AGAIN]:
         assert "MLJob" in [document["kind"] for document in yaml.safe_load_all(file.read_text())], file.name
 
 
 @pytest.mark.parametrize("name", sorted(MLJOBS))
-def test_an_example_succeeds_with_outputs(
-    name: str, examples: tuple[Installation, Watch], airflow: AirflowRest
-) -> None:
+def test_example_succeeds_with_outputs(name: str, examples: tuple[Installation, Watch], airflow: AirflowRest) -> None:
     installation, _ = examples
 
     status = installation.jobs.until_finished(name, within=BOUND)[name]["status"]
@@ -96,7 +94,7 @@ def test_an_example_succeeds_with_outputs(
 
 
 @pytest.mark.parametrize("name", sorted(MLJOBS))
-def test_an_example_can_be_watched(name: str, examples: tuple[Installation, Watch]) -> None:
+def test_watch_shows_the_progress_of_an_example(name: str, examples: tuple[Installation, Watch]) -> None:
     installation, watch = examples
     installation.jobs.until_finished(name, within=BOUND)
     eventually(lambda: watch.statuses(name)[-1].get("phase") == "Succeeded", "the watch has seen its end")
@@ -111,7 +109,7 @@ def test_an_example_can_be_watched(name: str, examples: tuple[Installation, Watc
 
 
 @pytest.mark.every_airflow
-def test_training_shows_its_metrics_while_it_learns(training: tuple[Installation, Watch]) -> None:
+def test_training_shows_metrics_while_it_runs(training: tuple[Installation, Watch]) -> None:
     installation, watch = training
     name = "digits-train"
     installation.jobs.until_finished(name, within=BOUND)
@@ -130,7 +128,7 @@ def test_training_shows_its_metrics_while_it_learns(training: tuple[Installation
     assert Path(outputs["model_path"]).exists()
 
 
-def test_a_training_shows_how_its_candidates_compare_and_what_more_data_brings(
+def test_training_compares_candidates_and_shows_the_effect_of_more_data(
     examples: tuple[Installation, Watch],
 ) -> None:
     installation, watch = examples
@@ -156,7 +154,7 @@ def card_of(data: Path, kind: str, name: str, version: str) -> Object:
 
 
 def lineage(data: Path, kind: str, name: str, version: str) -> list[str]:
-    """From something back to what it was made from, and so on."""
+    """An artifact, the artifact that it was made from, and so on."""
     steps = [f"{kind}/{name}/{version}"]
     for parent in card_of(data, kind, name, version)["parents"]:
         steps += lineage(data, parent["kind"], parent["name"], parent["version"])
@@ -170,7 +168,7 @@ def latest_of(data: Path, day: str) -> str:
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 
-def test_a_new_version_of_the_model_predicts_the_days_anew_and_all_leads_back_to_the_dataset(
+def test_new_model_version_repeats_the_predictions_and_everything_is_traceable_to_the_dataset(
     examples: tuple[Installation, Watch], data: Path
 ) -> None:
     jobs = examples[0].jobs
@@ -208,7 +206,7 @@ def test_a_new_version_of_the_model_predicts_the_days_anew_and_all_leads_back_to
 
 
 def in_order(phases: list[str | None]) -> bool:
-    """Whether a job's phases only went forward."""
+    """Whether the phases of a job only moved forward."""
     ranks = {None: 0, "Pending": 1, "Queued": 2, "Running": 3, "Succeeded": 4}
     walked = [ranks[phase] for phase in phases]
     return walked == sorted(walked)

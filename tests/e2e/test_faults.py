@@ -1,4 +1,6 @@
-"""Kafka, Airflow's api-server and the cancellation DAG go away in mid-run: every status ends right, and no run is started twice."""
+"""Kafka, Airflow's api-server or the cancellation DAG fails during runs: every status ends right,
+and no run is submitted twice.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ pytestmark = [pytest.mark.timeout(BOUND + 240), pytest.mark.disruptive]
 
 @pytest.fixture(autouse=True)
 def whole_again(stack: Stack) -> Iterator[None]:
-    """Whatever a test has ended runs again for the next."""
+    """Restart each component that a test has stopped."""
     yield
     stack.start("kafka")
     stack.start("airflow-api-server")
@@ -35,7 +37,7 @@ def work(tmp_path: Path, airflow: AirflowRest) -> Iterator[Work]:
     work.end()
 
 
-def test_kafka_dies_during_ten_runs(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:
+def test_ten_runs_end_right_when_kafka_dies(with_kafka: Installation, airflow: AirflowRest, stack: Stack) -> None:
     jobs, operator = with_kafka.jobs, with_kafka.operator
     names = submit_ten(jobs, "kafka-dies")
     some(jobs, names, 3, lambda status: status.get("taskCounts", {}).get("success"), "a task has succeeded")
@@ -65,7 +67,7 @@ def test_kafka_dies_during_ten_runs(with_kafka: Installation, airflow: AirflowRe
     )
 
 
-def test_the_api_server_of_airflow_dies_in_mid_run(
+def test_run_ends_right_when_airflows_api_server_dies(
     with_kafka: Installation, rest_only: Installation, airflow: AirflowRest, stack: Stack
 ) -> None:
     names = [f"api-server-dies-{number}" for number in range(3)]
@@ -83,7 +85,7 @@ def test_the_api_server_of_airflow_dies_in_mid_run(
         assert_all_ended_right(installation, names, airflow)
 
 
-def test_deletion_does_not_wait_for_ever_for_an_airflow_that_is_gone(
+def test_deletion_waits_for_an_unreachable_airflow_only_until_the_timeout(
     with_kafka: Installation, airflow: AirflowRest, stack: Stack
 ) -> None:
     jobs = with_kafka.jobs
@@ -104,7 +106,7 @@ def test_deletion_does_not_wait_for_ever_for_an_airflow_that_is_gone(
     airflow.end("parity_long_running", run_id)
 
 
-def test_without_airflow_submission_waits_until_it_is_back(with_kafka: Installation, stack: Stack) -> None:
+def test_submission_waits_until_airflow_is_reachable_again(with_kafka: Installation, stack: Stack) -> None:
     stack.stop("airflow-api-server")
     try:
         with_kafka.jobs.submit("patient", "parity_empty")
@@ -122,7 +124,7 @@ def test_without_airflow_submission_waits_until_it_is_back(with_kafka: Installat
     assert with_kafka.jobs.until_finished("patient")["patient"]["status"]["phase"] == "Succeeded"
 
 
-def test_where_the_cancellation_dag_is_paused_rest_does_it(
+def test_run_is_cancelled_by_rest_if_the_cancellation_dag_is_paused(
     work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     [worker] = work.begin(with_kafka, "canceller-paused")
@@ -137,7 +139,7 @@ def test_where_the_cancellation_dag_is_paused_rest_does_it(
     worker.until_it_is_gone()
 
 
-def test_where_the_cancellation_dag_gets_no_slot_rest_does_it(
+def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
     work: Work, with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     names = [f"greedy-{number}" for number in range(PARALLELISM // TASKS_AT_ONCE + 1)]
@@ -160,6 +162,6 @@ def test_where_the_cancellation_dag_gets_no_slot_rest_does_it(
 
 
 def running(jobs: MLJobs, names: list[str]) -> int:
-    """How many of their tasks run."""
+    """The number of tasks of the MLJobs that run."""
     found = jobs.all()
     return sum(found[name].get("status", {}).get("taskCounts", {}).get("running", 0) for name in names)

@@ -1,4 +1,6 @@
-"""An Airflow that is not what its URL says: a gateway that has lost Airflow, an answer from somebody else, another Airflow's database."""
+"""A URL that does not lead to the right Airflow: a gateway has lost Airflow, another server
+answers, or another Airflow's database is behind it.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,11 @@ def gateways() -> Iterator[ExitStack]:
 
 
 def asked(installation: Installation, operation: str) -> float:
-    """How many requests of a kind an operator has made."""
+    """The number of requests of a kind that an operator has sent."""
     return installation.operator.requests().get(operation, 0)
 
 
-def test_a_gateway_that_says_404_releases_no_run_and_starts_no_second(
+def test_gateway_that_answers_404_neither_frees_a_run_nor_submits_a_second_one(
     platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
 ) -> None:
     jobs: MLJobs = instances.jobs
@@ -75,7 +77,7 @@ def test_a_gateway_that_says_404_releases_no_run_and_starts_no_second(
     assert "queued" not in states
 
 
-def test_an_instance_that_answers_nonsense_is_not_ready_and_nobody_else_notices(
+def test_instance_that_answers_nonsense_is_not_ready_and_affects_no_other(
     platform: Platform, instances: Installation, gateways: ExitStack, stack: Stack
 ) -> None:
     nonsense = gateways.enter_context(HttpGateway(stack.env["AIRFLOW_URL"], EMPTY_OBJECT))
@@ -100,10 +102,10 @@ def test_an_instance_that_answers_nonsense_is_not_ready_and_nobody_else_notices(
     assert ended["phase"] == "Succeeded"
 
 
-def test_where_many_runs_vanish_nothing_is_judged_until_they_are_found_again(
+def test_mljobs_are_not_judged_while_many_runs_have_vanished(
     platform: Platform, instances: Installation, gateways: ExitStack, airflow: AirflowRest, stack: Stack
 ) -> None:
-    """The URL leads to another Airflow for a while, in which there are the same DAGs and no runs."""
+    """For a while, the URL leads to another Airflow with the same DAGs and no runs."""
     env, jobs = stack.env, instances.jobs
     another = FakeAirflow(lambda: datetime.now(UTC), {WAIT: ("wait",)})
     api = AirflowApi(another, user=env["AIRFLOW_USER"], password=env["AIRFLOW_PASSWORD"])

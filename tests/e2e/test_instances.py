@@ -1,6 +1,8 @@
-"""Several Airflows at once: one that hangs slows nobody else, a Secret is rotated, rules and limits hold, as a user sees them.
+"""Several Airflows at once, as a user sees them: one that hangs does not slow down the others, a
+Secret is rotated, rules and limits hold.
 
-They are one real Airflow, each by a way of its own that can be cut. So each also sees the others' runs, which must change nothing.
+All AirflowInstances lead to one real Airflow, each over its own proxy that can be cut. Each
+AirflowInstance therefore also sees the runs of the others, which must change nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "airflow" / "airflowinstance.
 
 @pytest.fixture(scope="module")
 def instances(new_installation: NewInstallation) -> Installation:
-    """An operator whose settings name no Airflow, and a topic that nobody writes to."""
+    """An operator whose settings name no Airflow, with a topic on which nobody writes."""
     return new_installation(
         "instances", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_URL="", MLJOB_EVENTS_TOPIC="instances.events"
     )
@@ -58,9 +60,7 @@ def time_to_finish(jobs: MLJobs, *objects: Object) -> float:
     return time.monotonic() - started
 
 
-def test_without_a_default_an_mljob_waits_and_goes_where_the_annotation_points(
-    platform: Platform, jobs: MLJobs
-) -> None:
+def test_mljob_waits_until_the_annotation_marks_a_default_instance(platform: Platform, jobs: MLJobs) -> None:
     jobs.submit("homeless", WAIT, {"seconds": 0})
     status = jobs.until(
         "homeless", lambda status: status.get("reason") == "NoDefaultAirflow", "says that there is no Airflow"
@@ -71,7 +71,7 @@ def test_without_a_default_an_mljob_waits_and_goes_where_the_annotation_points(
     assert (status["phase"], status["airflowInstance"]) == ("Succeeded", platform.name("first"))
 
 
-def test_an_instance_says_how_it_is(platform: Platform, instances: Installation) -> None:
+def test_instance_reports_its_state(platform: Platform, instances: Installation) -> None:
     platform.until("first", "Ready")
     status = platform.get("first")["status"]
     assert status["version"].startswith("3.")
@@ -94,7 +94,7 @@ def test_an_instance_says_how_it_is(platform: Platform, instances: Installation)
     assert platform.get("first")["metadata"]["resourceVersion"] == version
 
 
-def test_one_that_hangs_does_not_slow_the_other(platform: Platform, jobs: MLJobs) -> None:
+def test_instance_that_hangs_does_not_slow_down_another(platform: Platform, jobs: MLJobs) -> None:
     stuck = platform.make("stuck")
     platform.make("quick")
     platform.until("stuck", "Ready")
@@ -124,7 +124,7 @@ def test_one_that_hangs_does_not_slow_the_other(platform: Platform, jobs: MLJobs
     assert jobs.status("under-way")["airflowInstance"] == platform.name("stuck")
 
 
-def test_one_that_is_cut_off_turns_unready_and_ready_again(platform: Platform) -> None:
+def test_instance_that_is_cut_off_is_not_ready_until_it_is_back(platform: Platform) -> None:
     way = platform.make("cut")
     platform.until("cut", "Ready")
     way.cut()
@@ -134,7 +134,9 @@ def test_one_that_is_cut_off_turns_unready_and_ready_again(platform: Platform) -
     eventually(lambda: {"Ready", "Unreachable"} <= set(platform.events("cut")), "Events tell of both")
 
 
-def test_a_rotated_secret_needs_no_restart(platform: Platform, jobs: MLJobs, instances: Installation) -> None:
+def test_rotated_secret_takes_effect_without_a_restart(
+    platform: Platform, jobs: MLJobs, instances: Installation
+) -> None:
     platform.make("locked", password="not-the-password")
     platform.until("locked", "Unauthorized")
     jobs.apply(in_instance(platform, "locked", "patient"))
@@ -146,9 +148,7 @@ def test_a_rotated_secret_needs_no_restart(platform: Platform, jobs: MLJobs, ins
     assert not [line for line in instances.operator.log() if "not-the-password" in line]
 
 
-def test_without_a_rule_the_refusal_names_the_one_that_is_missing(
-    platform: Platform, jobs: MLJobs, kubectl: Kubectl
-) -> None:
+def test_refusal_names_the_missing_access_rule(platform: Platform, jobs: MLJobs, kubectl: Kubectl) -> None:
     rule = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": ["attempts_*"]}
     platform.make("closed", access=[rule])
     platform.until("closed", "Ready")
@@ -172,10 +172,12 @@ def test_without_a_rule_the_refusal_names_the_one_that_is_missing(
     assert jobs.until_finished("stranger-3")["stranger-3"]["status"]["phase"] == "Succeeded"
 
 
-def test_events_count_where_their_topic_and_source_say(
+def test_events_count_only_for_the_instance_of_their_topic_and_source(
     platform: Platform, jobs: MLJobs, instances: Installation
 ) -> None:
-    """The real one's events name no source that an instance claims: they are not those of one that claims another."""
+    """The real Airflow's events have no source that an instance claims, so they don't belong to an
+    instance with a source.
+    """
     platform.make("deaf", kafka={"topic": DEFAULT_TOPIC, "source": "nobody"})
     platform.make("hears", kafka={"topic": DEFAULT_TOPIC})
     platform.until("deaf", "Ready")
@@ -197,7 +199,7 @@ def test_events_count_where_their_topic_and_source_say(
     assert "Kafka" in sources["hears"]
 
 
-def test_an_edit_of_airflow_ref_moves_the_run_and_cancels_the_old_one(
+def test_edited_airflow_ref_submits_a_new_run_and_cancels_the_old_one(
     platform: Platform, jobs: MLJobs, instances: Installation, airflow: AirflowRest
 ) -> None:
     platform.make("old-home")
@@ -214,7 +216,7 @@ def test_an_edit_of_airflow_ref_moves_the_run_and_cancels_the_old_one(
     assert len(airflow.runs(instances.run_prefix("moves"))) == 2
 
 
-def test_one_in_use_is_deleted_when_its_runs_are_over(platform: Platform, jobs: MLJobs) -> None:
+def test_instance_in_use_is_deleted_when_its_runs_have_ended(platform: Platform, jobs: MLJobs) -> None:
     platform.make("leaving")
     platform.until("leaving", "Ready")
     jobs.apply(in_instance(platform, "leaving", "last", 600))
@@ -226,12 +228,12 @@ def test_one_in_use_is_deleted_when_its_runs_are_over(platform: Platform, jobs: 
     eventually(lambda: not platform.exists("leaving"), "it is gone")
 
 
-def test_the_example_is_admitted(kubectl: Kubectl) -> None:
+def test_example_instance_is_accepted(kubectl: Kubectl) -> None:
     said = kubectl.within(CREDENTIALS)("apply", "--dry-run=server", "--validate=strict", f"--filename={EXAMPLE}")
     assert "airflowinstance.mljob.dev/example" in said
 
 
-def test_there_are_never_more_runs_than_the_limit_also_after_a_crash(
+def test_active_runs_never_exceed_the_limit_even_after_a_crash(
     platform: Platform, jobs: MLJobs, instances: Installation, airflow: AirflowRest
 ) -> None:
     platform.make("narrow", maxActiveRuns=2)

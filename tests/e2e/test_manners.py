@@ -19,7 +19,7 @@ KUBECTL_APPLY = "kubectl.kubernetes.io/last-applied-configuration"
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, airflow: AirflowRest) -> Iterator[MLJobs]:
-    """One that succeeds, one that fails, one that goes on."""
+    """An MLJob that succeeds, one that fails, and one that stays active."""
     jobs = with_kafka.jobs
     jobs.apply(
         manifest("good", "parity_nested_groups", type="Enrichment"),
@@ -31,19 +31,19 @@ def jobs(with_kafka: Installation, airflow: AirflowRest) -> Iterator[MLJobs]:
         airflow.end("parity_long_running", run_id)
 
 
-def test_kubectl_wait_knows_when_it_is_complete(jobs: MLJobs) -> None:
+def test_kubectl_wait_returns_when_an_mljob_is_complete(jobs: MLJobs) -> None:
     jobs.kubectl("wait", "--for=condition=Complete", "mljob/good", "--timeout=300s", timeout=330)
 
     assert jobs.status("good")["phase"] == "Succeeded"
 
 
-def test_kubectl_wait_knows_when_it_has_failed(jobs: MLJobs) -> None:
+def test_kubectl_wait_returns_when_an_mljob_has_failed(jobs: MLJobs) -> None:
     jobs.kubectl("wait", "--for=condition=Failed", "mljob/bad", "--timeout=300s", timeout=330)
 
     assert jobs.status("bad")["phase"] == "Failed"
 
 
-def test_kubectl_wait_knows_the_phase(jobs: MLJobs) -> None:
+def test_kubectl_wait_returns_when_a_phase_is_reached(jobs: MLJobs) -> None:
     jobs.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "mljob/long", "--timeout=300s", timeout=330)
 
 
@@ -54,7 +54,7 @@ def test_kubectl_wait_knows_the_phase(jobs: MLJobs) -> None:
         ("bad", ["Submitted", "Running", "TaskFailed", "TaskFailed", "Failed"]),
     ],
 )
-def test_events_tell_the_story(name: str, reasons: list[str], jobs: MLJobs) -> None:
+def test_events_report_each_step_of_an_mljob(name: str, reasons: list[str], jobs: MLJobs) -> None:
     jobs.until_finished(name)
 
     def told() -> list[str]:
@@ -65,7 +65,7 @@ def test_events_tell_the_story(name: str, reasons: list[str], jobs: MLJobs) -> N
     eventually(told, f"events of {name}")
 
 
-def test_events_say_what_is_wrong_and_whose_it_is(jobs: MLJobs) -> None:
+def test_events_name_the_problem_and_the_mljob(jobs: MLJobs) -> None:
     uid = jobs.until_finished("bad")["bad"]["metadata"]["uid"]
     events = eventually(lambda: [e for e in jobs.events("bad") if e["reason"] == "Failed"], "the event of its end")
 
@@ -76,7 +76,7 @@ def test_events_say_what_is_wrong_and_whose_it_is(jobs: MLJobs) -> None:
     assert any("raises" in message and "ValueError" in message for message in failed), failed
 
 
-def test_a_failed_job_says_which_task_and_why(jobs: MLJobs) -> None:
+def test_failed_mljob_names_the_failed_task_and_its_error(jobs: MLJobs) -> None:
     status = jobs.until_finished("bad")["bad"]["status"]
 
     assert status["reason"] == "TaskFailed"
@@ -87,7 +87,7 @@ def test_a_failed_job_says_which_task_and_why(jobs: MLJobs) -> None:
     assert len(errors["raises"]["message"]) <= 400
 
 
-def test_kubectl_get_shows_what_matters(jobs: MLJobs) -> None:
+def test_kubectl_get_shows_phase_and_progress(jobs: MLJobs) -> None:
     jobs.until_finished("good")
 
     header, row = jobs.kubectl("get", "mljob", "good").splitlines()
@@ -101,13 +101,13 @@ def test_kubectl_get_shows_what_matters(jobs: MLJobs) -> None:
 
 
 @pytest.mark.parametrize("name", ["mljobs", "mljob", "mlj", "ml"])
-def test_kubectl_knows_it_by_its_names(name: str, jobs: MLJobs) -> None:
+def test_kubectl_accepts_each_name_of_the_kind(name: str, jobs: MLJobs) -> None:
     found = jobs.kubectl("get", name, "--output=name").split()
 
     assert "mljob.mljob.dev/good" in found
 
 
-def test_it_is_not_among_all_that_kubectl_deletes_with_all(jobs: MLJobs) -> None:
+def test_kubectl_delete_all_does_not_include_mljobs(jobs: MLJobs) -> None:
     assert "mljob" not in jobs.kubectl("get", "all", "--output=name")
 
 
@@ -140,7 +140,7 @@ def test_kubectl_describe_reads_well(jobs: MLJobs) -> None:
     assert "Annotations:  <none>" in text or KUBECTL_APPLY in text
 
 
-def test_conditions_are_those_of_the_api_conventions(jobs: MLJobs) -> None:
+def test_conditions_follow_the_api_conventions(jobs: MLJobs) -> None:
     found = jobs.until_finished("good", "bad")
 
     for job in found.values():
@@ -154,8 +154,10 @@ def test_conditions_are_those_of_the_api_conventions(jobs: MLJobs) -> None:
         assert job["status"]["observedGeneration"] == job["metadata"]["generation"]
 
 
-def test_kstatus_sees_progress_success_and_failure(jobs: MLJobs) -> None:
-    """As sigs.k8s.io/cli-utils computes it: Reconciling means in progress, Stalled failed, neither current."""
+def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
+    """As sigs.k8s.io/cli-utils computes it: Reconciling means in progress, Stalled means failed,
+    and neither means current.
+    """
     running = jobs.until_phase("long", "Running")
     found = jobs.until_finished("good", "bad")
 
@@ -164,7 +166,7 @@ def test_kstatus_sees_progress_success_and_failure(jobs: MLJobs) -> None:
     assert (holds(found["bad"]["status"], "Reconciling"), holds(found["bad"]["status"], "Stalled")) == (False, True)
 
 
-def test_nothing_of_ours_is_on_the_users_object(jobs: MLJobs) -> None:
+def test_operator_adds_only_its_finalizer_and_status_to_the_object(jobs: MLJobs) -> None:
     jobs.kubectl("create", "--filename=-", stdin=json.dumps(manifest("untouched", "parity_empty")))
     found = jobs.until_finished("untouched")["untouched"]
 
@@ -174,7 +176,7 @@ def test_nothing_of_ours_is_on_the_users_object(jobs: MLJobs) -> None:
     assert set(jobs.get("good")["metadata"].get("annotations", {})) <= {KUBECTL_APPLY}
 
 
-def test_a_run_that_just_goes_on_causes_no_writes(jobs: MLJobs, with_kafka: Installation) -> None:
+def test_active_run_without_changes_causes_no_writes(jobs: MLJobs, with_kafka: Installation) -> None:
     def passes() -> float:
         return with_kafka.operator.metrics()["mljob_resyncs_total", "", "ok"]
 
@@ -192,7 +194,7 @@ def test_a_run_that_just_goes_on_causes_no_writes(jobs: MLJobs, with_kafka: Inst
     assert jobs.get("long")["metadata"]["resourceVersion"] == before
 
 
-def test_a_condition_changes_its_time_with_its_status_alone(jobs: MLJobs) -> None:
+def test_transition_time_of_a_condition_changes_only_with_its_status(jobs: MLJobs) -> None:
     status = jobs.until_finished("good")["good"]["status"]
     reconciling, complete = condition(status, "Reconciling"), condition(status, "Complete")
 
@@ -201,7 +203,7 @@ def test_a_condition_changes_its_time_with_its_status_alone(jobs: MLJobs) -> Non
     assert reconciling["lastTransitionTime"] == complete["lastTransitionTime"]
 
 
-def test_the_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafka: Installation) -> None:
+def test_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafka: Installation) -> None:
     jobs.until_finished("good", "bad")
     operator = with_kafka.operator
 
@@ -217,7 +219,7 @@ def test_the_operator_answers_the_kubelet_and_prometheus(jobs: MLJobs, with_kafk
     assert metrics["mljob_airflow_request_seconds_count", "", "submit", "ok"] >= 3
 
 
-def test_logs_are_json_and_say_whose_they_are(jobs: MLJobs, with_kafka: Installation) -> None:
+def test_log_lines_are_json_and_name_their_mljob(jobs: MLJobs, with_kafka: Installation) -> None:
     found = jobs.until_finished("good")["good"]
     operator = with_kafka.operator
     lines = [line for line in operator.log() if not line.startswith("--- ")]

@@ -1,4 +1,6 @@
-"""The monitoring DAGs on the real Airflow: what is wrong is found, told to its owner once, and is on the page and on Kafka."""
+"""The monitoring DAGs on the real Airflow find problems, report each of them once to its owner, and
+publish them on the page and on Kafka.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ OVER = ("success", "failed")
 
 
 class Monitoring:
-    """The monitors, and the DAGs that they are to find something wrong with."""
+    """The monitoring DAGs, and the DAGs whose problems they are to find."""
 
     def __init__(self, airflow: AirflowRest, slack: SlackServer) -> None:
         self.airflow = airflow
@@ -60,7 +62,7 @@ class Monitoring:
         return state
 
     def look(self, monitor: str = MONITOR, **thresholds: Any) -> MonitoringReport:
-        """Have a monitor look once; its report."""
+        """Run a monitoring DAG once and return its report."""
         run_id = self.trigger(monitor, **thresholds)
         state = self.until_over(monitor, run_id)
         assert state == "success", self.logs(monitor, run_id)
@@ -78,7 +80,7 @@ class Monitoring:
         return found[0] if found else {"state": None}
 
     def logs(self, dag_id: str, run_id: str) -> str:
-        """The last lines of each task of a run that has failed."""
+        """The last log lines of each task of a failed run."""
         said = []
         for row in self.airflow.task_instances(dag_id, run_id):
             path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{row['task_id']}/logs/{row['try_number']}"
@@ -93,7 +95,7 @@ class Monitoring:
         assert status == 201, answer
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Make a pool, or change it."""
+        """Create or change a pool."""
         status, answer = self.airflow.request("POST", "/pools", {"name": name, "slots": slots})
         if status == 409:
             whole = {"pool": name, "slots": slots, "include_deferred": False}
@@ -104,7 +106,9 @@ class Monitoring:
         return [message for message in self.slack.messages if message.channel == channel]
 
     def told_of_the_broken_file(self) -> list[Message]:
-        """What the platform's channel was told of it: what other tests left behind is told there too."""
+        """The messages to the platform's channel about the broken file. Problems that other tests
+        left behind are reported there too.
+        """
         platform = self.told(self.slack.id_of(PLATFORM))
         return [message for message in platform if "parity_import_error.py" in message.words]
 
@@ -122,7 +126,9 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture(scope="module")
 def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterator[Monitoring]:
-    """The monitors, with a Slack on loopback, a topic, and thresholds that don't wait for half an hour."""
+    """The monitoring DAGs with a Slack on loopback, a topic, and thresholds of less than
+    half an hour.
+    """
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -155,7 +161,7 @@ def monitoring(stack: Stack, airflow: AirflowRest, slack: SlackServer) -> Iterat
 
 @pytest.fixture(scope="module")
 def trouble(monitoring: Monitoring) -> str:
-    """All that can be wrong; the id of the run that waits for its paused DAG."""
+    """Every kind of problem at once. Returns the id of the run that waits for its paused DAG."""
     monitoring.airflow.pause("monitored_paused", paused=True)
     waiting = monitoring.trigger("monitored_paused", f"mljob.team.churn.{'a' * 10}-{secrets.randbelow(9999) + 1}")
     first = monitoring.trigger("monitored_stuck")
@@ -172,7 +178,9 @@ def by_subject(report: MonitoringReport) -> dict[str, Any]:
     return {finding.subject: finding for finding in report.findings}
 
 
-def test_each_owner_is_told_once_and_then_only_what_changes(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
+def test_each_owner_is_notified_once_and_then_only_of_changes(
+    monitoring: Monitoring, trouble: str, stack: Stack
+) -> None:
     report = monitoring.look()
 
     found = by_subject(report)
@@ -217,13 +225,13 @@ def test_each_owner_is_told_once_and_then_only_what_changes(monitoring: Monitori
 
 
 def monitoring_links(message: Message) -> list[str]:
-    """Where its buttons and its words lead."""
+    """The links in the buttons and the text of a message."""
     blocks = message.body["blocks"]
     buttons = [element["url"] for block in blocks for element in block.get("elements", ()) if "url" in element]
     return buttons + [part.split("|")[0] for part in message.words.split("<") if part.startswith("http")]
 
 
-def test_the_report_is_a_page_and_an_event(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
+def test_report_is_a_page_and_an_event(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
     report = monitoring.look()
 
     folder = stack.directory / "reports" / MONITOR
@@ -255,7 +263,7 @@ def last_report(stack: Stack) -> Any:
         consumer.close()
 
 
-def test_bottlenecks_are_surveyed(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
+def test_report_contains_bottlenecks(monitoring: Monitoring, trouble: str, stack: Stack) -> None:
     report = monitoring.look(BOTTLENECKS)
     slowest, pools, _ = report.tables
     assert "default_pool" in [row[0] for row in pools.rows]
@@ -264,7 +272,7 @@ def test_bottlenecks_are_surveyed(monitoring: Monitoring, trouble: str, stack: S
     assert "<svg" in (stack.directory / "reports" / BOTTLENECKS / "latest.html").read_text()
 
 
-def test_a_threshold_that_cannot_be_fails_the_run_and_is_named(monitoring: Monitoring) -> None:
+def test_invalid_threshold_fails_the_run_and_is_named(monitoring: Monitoring) -> None:
     monitoring.set_variable(MONITOR, {"stuck_minutes": "soon"})
     run_id = monitoring.trigger(MONITOR)
     try:
@@ -280,10 +288,12 @@ def test_a_threshold_that_cannot_be_fails_the_run_and_is_named(monitoring: Monit
 @pytest.mark.timeout(
     1200
 )  # How long is too long follows from the runs before, which on a busy machine differ much from each other.
-def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
+def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     monitoring: Monitoring, tmp_path: Path
 ) -> None:
-    """The first message goes to a member by e-mail address; the second to the fallback, the owner's channel being gone."""
+    """The first message goes to a member by e-mail address, the second to the fallback channel,
+    because the owner's channel no longer exists.
+    """
     sensitive = {"slow_seconds": 1, "wait_seconds": 1, "outlier_history": PAST - 3}
     monitoring.slack.members[TEAM_SERVING] = "U0SERVING01"
     wake = tmp_path / "wake"
@@ -341,11 +351,11 @@ def test_a_task_that_leaves_its_past_and_another_that_waits_for_its_slot(
 
 
 def of_slow(report: MonitoringReport) -> dict[FindingKind, Finding]:
-    """What a report has of monitored_slow, by kind."""
+    """The findings about monitored_slow in a report, by kind."""
     return {finding.kind: finding for finding in report.findings if finding.dag_id == "monitored_slow"}
 
 
 def seconds(since: str, until: str | None = None) -> float:
-    """From one of Airflow's dates to another, or to now."""
+    """The seconds between two of Airflow's dates, or from a date until now."""
     end = datetime.fromisoformat(until) if until else datetime.now(UTC)
     return (end - datetime.fromisoformat(since)).total_seconds()

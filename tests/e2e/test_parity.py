@@ -1,4 +1,4 @@
-"""For whatever a DAG does, the status says what Airflow says: with Kafka, and without."""
+"""The status agrees with Airflow for every DAG of the folder, with and without Kafka."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def job_name(dag_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_only: Installation) -> list[str]:
-    """Every DAG that is asked for once for either operator, all at the same time: the tests then wait for theirs."""
+    """Each requested DAG is submitted once for either operator, all at the same time, before the
+    tests wait for their MLJobs.
+    """
     about = (
         item.callspec.params
         for item in request.session.items
@@ -47,7 +49,7 @@ def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_onl
     return asked_for
 
 
-def test_every_dag_of_the_folder_is_in_airflow(airflow: AirflowRest) -> None:
+def test_airflow_has_every_dag_of_the_folder(airflow: AirflowRest) -> None:
     eventually(lambda: sorted(airflow.dags(tags="parity")) == dag_ids(), "all DAGs are parsed", within=120)
 
 
@@ -57,7 +59,7 @@ def test_every_dag_of_the_folder_is_in_airflow(airflow: AirflowRest) -> None:
     [pytest.param(dag_id, marks=pytest.mark.every_airflow if dag_id in ON_EVERY_AIRFLOW else ()) for dag_id in DAG_IDS],
 )
 @pytest.mark.usefixtures("submitted")
-def test_the_status_says_what_airflow_says(
+def test_status_agrees_with_airflow(
     dag_id: str, source: str, airflow: AirflowRest, request: pytest.FixtureRequest
 ) -> None:
     jobs = request.getfixturevalue(source).jobs
@@ -70,14 +72,14 @@ def test_the_status_says_what_airflow_says(
 
 
 @pytest.mark.usefixtures("submitted")
-def test_without_kafka_every_fact_comes_from_rest(rest_only: Installation) -> None:
+def test_every_fact_comes_from_rest_without_kafka(rest_only: Installation) -> None:
     sources = [found["status"]["statusSource"] for found in rest_only.jobs.all().values() if finished(found)]
 
     assert set(sources) == {"REST"}
 
 
 @pytest.mark.usefixtures("submitted")
-def test_with_kafka_the_facts_are_pushed(with_kafka: Installation) -> None:
+def test_facts_come_from_events_with_kafka(with_kafka: Installation) -> None:
     seen = with_kafka.operator.metrics()
 
     assert seen["mljob_events_total", "applied"] > 100
@@ -85,7 +87,7 @@ def test_with_kafka_the_facts_are_pushed(with_kafka: Installation) -> None:
 
 
 @pytest.mark.every_airflow
-def test_progress_is_seen_while_it_is_made(with_kafka: Installation, rest_only: Installation, tmp_path: Path) -> None:
+def test_progress_is_shown_during_the_run(with_kafka: Installation, rest_only: Installation, tmp_path: Path) -> None:
     wake = tmp_path / "wake"
     sources = {"Kafka": with_kafka.jobs, "REST": rest_only.jobs}
 
@@ -111,12 +113,12 @@ def test_progress_is_seen_while_it_is_made(with_kafka: Installation, rest_only: 
 
 
 def told_by(watch: Watch, name: str) -> set[str]:
-    """Whose facts an MLJob's statuses have shown."""
+    """The sources of the facts in an MLJob's statuses."""
     return {status["statusSource"] for status in watch.statuses(name) if "statusSource" in status}
 
 
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
-def test_every_mljob_has_exactly_one_run(
+def test_each_mljob_has_exactly_one_run(
     source: str, submitted: list[str], airflow: AirflowRest, request: pytest.FixtureRequest
 ) -> None:
     installation: Installation = request.getfixturevalue(source)

@@ -1,4 +1,4 @@
-"""A task that waits for a person, or in the triggerer, as a user sees it and as Airflow says."""
+"""A task that waits for a person or in the triggerer, as a user and Airflow see it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LABEL = "people_label"
 
 @pytest.fixture(scope="module")
 def seen(with_kafka: Installation) -> Iterator[Watch]:
-    """Every status from the beginning on, as ``kubectl get --watch`` shows them."""
+    """Every status so far, as ``kubectl get --watch`` shows them."""
     with with_kafka.jobs.watch() as watch:
         yield watch
 
 
 @pytest.fixture(scope="module")
 def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
-    """Runs that wait begin together; nothing of them goes on when the tests are done."""
+    """Runs that wait, all started together. They are deleted after the tests."""
     with_kafka.jobs.apply(
         manifest("to-approve", APPROVE, {"model": "digits"}, outputs=[{"name": "deploy", "taskId": "deploy"}]),
         manifest("to-reject", APPROVE),
@@ -48,13 +48,13 @@ def until_asked(jobs: MLJobs, name: str) -> Object:
 
 
 def until_read_again(installation: Installation, *, times: int) -> None:
-    """Until the operator has read Airflow's change feed so many more times."""
+    """Wait until the operator has read Airflow's change feed this many times more."""
     goal = installation.operator.requests()["changed_tasks"] + times
     eventually(lambda: installation.operator.requests()["changed_tasks"] >= goal, f"the feed was read {times} times")
 
 
 def answer(airflow: AirflowRest, status: Object, task_id: str, option: str, map_index: int = -1) -> None:
-    """Answer as the page does."""
+    """Answer as Airflow's page does."""
     path = f"/dags/{status['dagId']}/dagRuns/{status['dagRunId']}/taskInstances/{task_id}/{map_index}/hitlDetails"
     code, body = airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
     assert code == 200, body
@@ -66,11 +66,11 @@ def task(status: Object, task_id: str) -> Object:
 
 
 def asked(jobs: MLJobs, name: str) -> list[str]:
-    """Messages of the Events that ask."""
+    """The messages of the Events that ask for input."""
     return [event["message"] for event in jobs.events(name) if event["reason"] == "AwaitingInput"]
 
 
-def test_somebody_is_asked_and_the_answer_moves_it_on(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_person_is_asked_and_the_answer_continues_the_run(jobs: MLJobs, airflow: AirflowRest) -> None:
     status = until_asked(jobs, "to-approve")
 
     waiting = task(status, "approve")
@@ -89,14 +89,14 @@ def test_somebody_is_asked_and_the_answer_moves_it_on(jobs: MLJobs, airflow: Air
     assert url in asked(jobs, "to-approve")[0]
 
 
-def test_who_says_no_is_heard_too(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_rejection_continues_the_run_too(jobs: MLJobs, airflow: AirflowRest) -> None:
     answer(airflow, until_asked(jobs, "to-reject"), "approve", "Reject")
 
     status = jobs.until_finished("to-reject")["to-reject"]["status"]
     assert (status["phase"], task(status, "deploy")["state"]) == ("Succeeded", "skipped")
 
 
-def test_several_instances_that_wait_are_counted_until_the_last_is_answered(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_waiting_task_instances_are_counted_until_the_last_is_answered(jobs: MLJobs, airflow: AirflowRest) -> None:
     status = jobs.until("to-label", lambda status: status.get("taskCounts", {}).get("awaitingInput") == 3, "all wait")
     waiting = task(status, "label")
     assert waiting["input"] == {
@@ -121,7 +121,7 @@ def test_several_instances_that_wait_are_counted_until_the_last_is_answered(jobs
     assert (status["phase"], status["taskCounts"]) == ("Succeeded", {"total": 3, "success": 3})
 
 
-def test_what_is_asked_is_read_once_for_each_wait(jobs: MLJobs, with_kafka: Installation) -> None:
+def test_question_is_read_once_for_each_wait(jobs: MLJobs, with_kafka: Installation) -> None:
     until_asked(jobs, "to-cancel-asking")
     before = with_kafka.operator.requests()["questions"]
     until_read_again(with_kafka, times=3)
@@ -130,7 +130,7 @@ def test_what_is_asked_is_read_once_for_each_wait(jobs: MLJobs, with_kafka: Inst
     assert before <= with_kafka.operator.requests()["questions"] <= waits + 2
 
 
-def test_cancelled_while_it_waits_it_ends(jobs: MLJobs, airflow: AirflowRest) -> None:
+def test_run_that_is_cancelled_while_it_waits_ends(jobs: MLJobs, airflow: AirflowRest) -> None:
     status = until_asked(jobs, "to-cancel-asking")
 
     jobs.kubectl("patch", "mljob", "to-cancel-asking", "--type=merge", "--patch", '{"spec": {"cancel": true}}')
@@ -141,7 +141,7 @@ def test_cancelled_while_it_waits_it_ends(jobs: MLJobs, airflow: AirflowRest) ->
     assert airflow.ended(APPROVE, status["dagRunId"])["state"] == "failed"
 
 
-def test_deferred_tasks_say_that_no_worker_is_at_them(jobs: MLJobs, seen: Watch) -> None:
+def test_status_says_that_a_deferred_task_occupies_no_worker(jobs: MLJobs, seen: Watch) -> None:
     jobs.until_finished("deferred")
     deferred = [status for status in seen.statuses("deferred") if status.get("reason") == "TaskDeferred"]
 

@@ -1,4 +1,6 @@
-"""The operator dies twice amid ten runs: every status ends right, and no run is started twice."""
+"""The operator dies twice during ten runs: every status ends right, and no run is submitted
+twice.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from tests.live.eventually import eventually
 pytestmark = pytest.mark.timeout(BOUND + 240)
 
 
-def test_the_operator_dies_during_ten_runs(installation: NewInstallation, airflow: AirflowRest) -> None:
+def test_ten_runs_end_right_when_the_operator_dies(installation: NewInstallation, airflow: AirflowRest) -> None:
     mortal = installation("mortal")
     prefix = f"{mortal.operator.prefix}.{mortal.jobs.namespace}."
     names = submit_ten(mortal.jobs, "operator-dies")

@@ -1,4 +1,6 @@
-"""A Secret's value that a DAG quotes comes back in no status, no Event and no line of the log, also after a restart and without the Secret."""
+"""A Secret's value that a DAG quotes appears in no status, no Event and no log line, even after a
+restart and after the Secret was deleted.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ REST = {"MLJOB_KAFKA_BOOTSTRAP_SERVERS": ""}
 
 
 @pytest.mark.parametrize(("name", "settings"), [("leak-kafka", KAFKA), ("leak-rest", REST)], ids=["kafka", "rest"])
-def test_a_secret_that_a_dag_quotes_is_redacted(
+def test_secret_that_a_dag_quotes_is_redacted(
     installation: NewInstallation, airflow: AirflowRest, name: str, settings: dict[str, str]
 ) -> None:
     found = installation(name, **settings)

@@ -1,4 +1,6 @@
-"""What keeps a run from being submitted or started is said in the status, with what to do, and goes away when it is done."""
+"""The status says what prevents a run from being submitted or started, and what to do. The message
+disappears once the cause is removed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from tests.live.mljobs import assert_waiting, holds
 PAUSED = "parity_paused"
 
 
-def test_an_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
+def test_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
     with_kafka.jobs.submit("early", "not_deployed_yet")
 
     status = with_kafka.jobs.until("early", lambda status: status.get("reason") == "DagNotFound", "DagNotFound")
@@ -28,7 +30,7 @@ def test_an_unknown_dag_is_waited_for(with_kafka: Installation) -> None:
     assert "Warning" in [event["type"] for event in with_kafka.jobs.events("early") if event["reason"] == "DagNotFound"]
 
 
-def test_a_dag_id_that_is_corrected_is_run_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:
+def test_corrected_dag_id_is_run_at_once(with_kafka: Installation, airflow: AirflowRest) -> None:
     with_kafka.jobs.submit("misspelt", "parity_emty")
     with_kafka.jobs.until("misspelt", lambda status: status.get("reason") == "DagNotFound", "DagNotFound")
 
@@ -40,7 +42,7 @@ def test_a_dag_id_that_is_corrected_is_run_at_once(with_kafka: Installation, air
     assert len(airflow.runs(with_kafka.run_prefix("misspelt"))) == 1
 
 
-def test_a_dag_that_can_not_be_imported_is_named_with_its_file(with_kafka: Installation) -> None:
+def test_dag_that_cannot_be_imported_is_named_with_its_file(with_kafka: Installation) -> None:
     with_kafka.jobs.submit("broken", "parity_import_error")
 
     # Airflow knows no DAG of a file that never could be imported.
@@ -52,7 +54,7 @@ def test_a_dag_that_can_not_be_imported_is_named_with_its_file(with_kafka: Insta
     assert "meant to fail" in status["message"]
 
 
-def test_params_that_airflow_refuses_stall_until_they_are_corrected(
+def test_mljob_with_refused_params_stalls_until_they_are_corrected(
     with_kafka: Installation, airflow: AirflowRest
 ) -> None:
     with_kafka.jobs.submit("refused", "parity_params", {"count": 11})
@@ -84,7 +86,7 @@ def paused_dag(airflow: AirflowRest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
-def test_the_run_of_a_paused_dag_waits_and_says_so(
+def test_run_of_a_paused_dag_waits_and_the_status_says_so(
     source: str, paused_dag: str, airflow: AirflowRest, request: pytest.FixtureRequest
 ) -> None:
     jobs = request.getfixturevalue(source).jobs
@@ -105,7 +107,9 @@ def test_the_run_of_a_paused_dag_waits_and_says_so(
     assert status["phase"] == "Succeeded"
 
 
-def test_wrong_credentials_are_called_that(installation: NewInstallation, airflow: AirflowRest, stack: Stack) -> None:
+def test_wrong_credentials_are_reported_as_wrong(
+    installation: NewInstallation, airflow: AirflowRest, stack: Stack
+) -> None:
     stranger = installation("stranger", MLJOB_AIRFLOW_PASSWORD="not-the-password")
     stranger.jobs.submit("refused", "parity_empty")
 

@@ -1,4 +1,6 @@
-"""What one tenant can do to another: nothing. Tried with the real parts, as somebody would who wants to."""
+"""One tenant can do nothing to another tenant. Tests act on the real components as an
+attacker would.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,17 @@ RULE = {"namespaceSelector": {"matchLabels": {"team": "churn"}}, "dags": [WAIT]}
 
 @pytest.fixture
 def other_team(kubectl: Kubectl) -> Kubectl:
-    """Another namespace, with people of its own."""
+    """A second namespace with users of its own."""
     name = f"other-team-{secrets.token_hex(3)}"
     kubectl("create", "namespace", name)
     return kubectl.within(name)
 
 
 @pytest.mark.parametrize("dag_id", ["mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks"])
-def test_the_platforms_dags_are_refused_and_the_other_teams_run_goes_on(
+def test_platform_dags_are_refused_and_the_run_of_the_other_team_continues(
     installation: NewInstallation, other_team: Kubectl, airflow: AirflowRest, dag_id: str
 ) -> None:
-    """The cancellation DAG ends whatever run its conf names."""
+    """The cancellation DAG ends every run that its conf names."""
     ours = installation("tenancy", start=False)
     ours.operator.start(MLJOB_NAMESPACES=f"{ours.jobs.namespace},{other_team.namespace}")
     theirs = MLJobs(other_team, ours.operator.log_end)
@@ -58,7 +60,9 @@ def test_the_platforms_dags_are_refused_and_the_other_teams_run_goes_on(
 
 @pytest.fixture
 def with_settings_airflow(installation: NewInstallation) -> Installation:
-    """An operator that looks after AirflowInstances, and whose settings name an Airflow without access rules."""
+    """An operator that handles AirflowInstances, and whose settings name an Airflow without
+    access rules.
+    """
     return installation("closed", MLJOB_AIRFLOW_INSTANCES="true", MLJOB_AIRFLOW_ACCESS="")
 
 
@@ -68,10 +72,12 @@ def platform(with_settings_airflow: Installation, kubectl: Kubectl, stack: Stack
         yield platform
 
 
-def test_without_a_default_the_settings_airflow_lets_nobody_in_until_a_rule_does(
+def test_without_a_default_instance_the_airflow_of_the_settings_is_closed_until_a_rule_opens_it(
     with_settings_airflow: Installation, platform: Platform, kubectl: Kubectl, airflow: AirflowRest
 ) -> None:
-    """The annotation is taken from the only AirflowInstance: what it has kept out must not come in by the other door."""
+    """Somebody removes the annotation from the only AirflowInstance. MLJobs that it refused must
+    not run in the Airflow of the settings instead.
+    """
     jobs, operator = with_settings_airflow.jobs, with_settings_airflow.operator
     platform.make("only", default=True, access=[RULE])
     platform.until("only", "Ready")

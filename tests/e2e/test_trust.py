@@ -1,6 +1,8 @@
-"""What surroundings say is not believed: forged and impossible events, a child run under the same id, a conf that is too deep, a run without its MLJob.
+"""The operator does not trust its surroundings: forged and impossible events, a child run with its
+parent's run id, a conf that is nested too deeply, a run without its MLJob.
 
-Gateways are in ``test_gateways.py``. What one tenant may do to another is in ``test_tenancy.py``, what comes back of Secrets in ``test_secrets.py``.
+Gateways are tested in ``test_gateways.py``, what one tenant may do to another in
+``test_tenancy.py``, and values of Secrets in ``test_secrets.py``.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ WAIT = "attempts_wait"
 
 
 class Forger:
-    """Somebody who may write to the topic of the events."""
+    """An attacker who may write to the topic of the events."""
 
     def __init__(self, stack: Stack) -> None:
         self._producer = Producer({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
         self._topic = stack.env["MLJOB_EVENTS_TOPIC"]
 
     def tell(self, status: Object, event: str, **fields: Any) -> None:
-        """An event in the format of Airflow's own producer, about the run of an MLJob."""
+        """Send an event in the format of Airflow's own producer about the run of an MLJob."""
         message = {
             "schema_version": 1,
             "source": "devstack",
@@ -51,7 +53,9 @@ class Forger:
         assert self._producer.flush(30) == 0
 
     def tell_until(self, count: Callable[[], float], status: Object, event: str, **fields: Any) -> None:
-        """Tell until an operator counts more: one that has just joined its group begins with what comes after."""
+        """Send the event until the operator counts one more. An operator that has just joined its
+        consumer group reads only messages from then on.
+        """
         before = count()
 
         def counted() -> bool:
@@ -67,7 +71,7 @@ def forger(stack: Stack) -> Forger:
 
 
 def read_by(installation: Installation) -> float:
-    """How many messages an operator has read."""
+    """The number of messages that an operator has read."""
     return sum(value for key, value in installation.operator.metrics().items() if key[0] == "mljob_events_total")
 
 
@@ -81,7 +85,7 @@ def victim(event: str, dag_id: str | None) -> str:
 
 @pytest.fixture(scope="module")
 def victims(with_kafka: Installation) -> dict[str, Object]:
-    """MLJobs that are under way, and their statuses."""
+    """MLJobs with active runs, and their statuses."""
     jobs, names = with_kafka.jobs, [victim(*forgery) for forgery in FORGERIES]
     for name in names:
         jobs.submit(name, WAIT, {"seconds": 600}, backoffLimit=1, cancellation={"strategy": "Api"})
@@ -89,7 +93,7 @@ def victims(with_kafka: Installation) -> dict[str, Object]:
 
 
 @pytest.mark.parametrize(("event", "dag_id"), FORGERIES, ids=[victim(*forgery) for forgery in FORGERIES])
-def test_a_forged_end_ends_nothing(
+def test_forged_end_does_not_end_the_mljob(
     event: str,
     dag_id: str | None,
     with_kafka: Installation,
@@ -97,7 +101,9 @@ def test_a_forged_end_ends_nothing(
     forger: Forger,
     airflow: AirflowRest,
 ) -> None:
-    """The MLJob stays in progress, keeps its finalizer, and its deletion waits until the run is over."""
+    """The MLJob stays active and keeps its finalizer, and its deletion waits until the run
+    has ended.
+    """
     jobs, name = with_kafka.jobs, victim(event, dag_id)
     status = victims[name]
     forged = {} if dag_id is None else {"dag_id": dag_id}
@@ -123,7 +129,7 @@ def test_a_forged_end_ends_nothing(
         ("odd-year", {"try_number": 1, "timestamp": "9999-12-31T23:59:59+00:00"}),
     ],
 )
-def test_an_impossible_event_is_unreadable_and_the_rest_goes_on(
+def test_impossible_event_is_counted_as_unreadable_and_later_events_are_read(
     name: str, fields: dict[str, Any], installation: NewInstallation, forger: Forger, airflow: AirflowRest
 ) -> None:
     reader = installation(name)
@@ -149,11 +155,11 @@ def test_an_impossible_event_is_unreadable_and_the_rest_goes_on(
 
 @dataclass
 class Parent:
-    """An MLJob whose run triggers a child under its own run id, and what was seen.
+    """An MLJob whose run triggers a child run with its own run id, and the observations.
 
     Attributes:
-        run_id: Of both runs.
-        phase: The MLJob's, when the child was over.
+        run_id: The id of both runs.
+        phase: The MLJob's phase when the child run had ended.
     """
 
     jobs: MLJobs
@@ -165,7 +171,7 @@ class Parent:
 
 @pytest.fixture(scope="module")
 def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowRest) -> dict[tuple[str, str], Parent]:
-    """All of them at once: each goes on for a while after its child's end."""
+    """All parents at once: each stays active for a while after the end of its child run."""
     found = {
         (source, outcome): Parent(installation.jobs, f"parent-of-one-that-{outcome}")
         for source, installation in (("with_kafka", with_kafka), ("rest_only", rest_only))
@@ -183,7 +189,7 @@ def parents(with_kafka: Installation, rest_only: Installation, airflow: AirflowR
 
 @pytest.mark.parametrize("outcome", ["succeeds", "fails"])
 @pytest.mark.parametrize("source", ["with_kafka", "rest_only"])
-def test_a_child_run_under_the_same_run_id_changes_nothing(
+def test_child_run_with_the_same_run_id_changes_nothing(
     source: str, outcome: str, parents: dict[tuple[str, str], Parent]
 ) -> None:
     parent = parents[source, outcome]
@@ -196,7 +202,7 @@ def test_a_child_run_under_the_same_run_id_changes_nothing(
     assert {task["taskId"] for task in status["tasks"]} == {"trigger", "train"}
 
 
-def test_a_conf_that_is_too_deep_is_refused_and_hurts_nobody(installation: NewInstallation) -> None:
+def test_conf_that_is_nested_too_deeply_is_refused_and_affects_no_other_mljob(installation: NewInstallation) -> None:
     deep = installation("deep")
     conf: dict[str, Any] = {}
     for _ in range(300):
@@ -217,10 +223,10 @@ def test_a_conf_that_is_too_deep_is_refused_and_hurts_nobody(installation: NewIn
     assert deep.jobs.until_finished("deep")["deep"]["status"]["phase"] == "Succeeded"
 
 
-def test_a_run_that_is_left_without_its_mljob_is_found_and_cancelled(
+def test_run_without_its_mljob_is_found_and_cancelled(
     installation: NewInstallation, airflow: AirflowRest, kubectl: Kubectl
 ) -> None:
-    """As one whose submission took effect after the deletion."""
+    """As when a submission takes effect after the deletion of its MLJob."""
     orphans = installation("orphans", MLJOB_ORPHANED_RUNS="Cancel")
     orphans.jobs.submit("gone", LONG)
     run_id = orphans.jobs.until_phase("gone", "Running")["dagRunId"]

@@ -1,4 +1,6 @@
-"""The definitions in a real apiserver: defaults, the longest names, selectors, and the instances that it refuses."""
+"""The CRDs in a real API server: defaults, the longest names, selectors, and the AirflowInstances
+that the schema refuses.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,12 @@ def with_spec(**spec: Any) -> Object:
     return job
 
 
-def test_the_longest_name_is_accepted(kubectl: Kubectl) -> None:
+def test_longest_name_is_accepted(kubectl: Kubectl) -> None:
     kubectl("apply", "--dry-run=server", "--filename=-", stdin=_text(manifest("n" * 140, "d" * 250)))
 
 
 @pytest.mark.parametrize("dag_id", ["trainiere_Bär", "训练.模型", "обучение-1", "x²", ".a.", "训" * 250])
-def test_a_dag_of_any_language_is_accepted_and_fits(kubectl: Kubectl, dag_id: str) -> None:
+def test_dag_id_in_any_language_is_accepted(kubectl: Kubectl, dag_id: str) -> None:
     job = with_spec(dagId=dag_id, outputs=[{"name": "score", "taskId": dag_id}])
 
     stored = _json(kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
@@ -54,7 +56,7 @@ def test_a_dag_of_any_language_is_accepted_and_fits(kubectl: Kubectl, dag_id: st
         ("1900-01-02T00:00:00Z", "1900-01-02T00:00:00+00:00"),
     ],
 )
-def test_a_time_that_is_accepted_fits(kubectl: Kubectl, text: str, at: str) -> None:
+def test_accepted_times_can_be_read_by_the_operator(kubectl: Kubectl, text: str, at: str) -> None:
     job = with_spec(type="Backfill", backfill={"from": text, "to": "2999-12-30T23:59:59Z"})
 
     stored = Job.from_object(
@@ -66,7 +68,7 @@ def test_a_time_that_is_accepted_fits(kubectl: Kubectl, text: str, at: str) -> N
     assert stored.spec.backfill.from_.astimezone(UTC).isoformat() == at
 
 
-def test_what_is_left_out_has_a_default(kubectl: Kubectl) -> None:
+def test_omitted_fields_have_defaults(kubectl: Kubectl) -> None:
     job = {**manifest("bare", "train_model"), "spec": {"dagId": "train_model", "cancellation": {}}}
 
     spec = _json(kubectl("apply", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))["spec"]
@@ -85,14 +87,14 @@ def test_what_is_left_out_has_a_default(kubectl: Kubectl) -> None:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT / "examples")))
-def test_each_example_is_accepted_as_it_is(file: Path, kubectl: Kubectl) -> None:
+def test_each_example_is_accepted_unchanged(file: Path, kubectl: Kubectl) -> None:
     found = (example["metadata"] for example in yaml.safe_load_all(file.read_text()))
     namespace = next((metadata["namespace"] for metadata in found if "namespace" in metadata), kubectl.namespace)
 
     kubectl.within(namespace)("apply", "--dry-run=server", "--validate=strict", f"--filename={file}")
 
 
-def test_mljobs_can_be_selected_by_what_they_are_and_where_they_are(kubectl: Kubectl) -> None:
+def test_mljobs_can_be_selected_by_spec_and_status_fields(kubectl: Kubectl) -> None:
     chosen = with_spec(type="Training", dagId="selected")
     chosen["metadata"]["name"] = "chosen"
     other = with_spec(type="Custom", dagId="selected")
@@ -106,7 +108,7 @@ def test_mljobs_can_be_selected_by_what_they_are_and_where_they_are(kubectl: Kub
         kubectl("delete", "mljobs", "chosen", "other", "--wait=false")
 
 
-def test_a_user_who_applies_a_status_changes_nothing(kubectl: Kubectl) -> None:
+def test_status_applied_by_a_user_is_ignored(kubectl: Kubectl) -> None:
     job = manifest("pretender", "train_model") | {"status": {"phase": "Succeeded"}}
 
     applied = _json(kubectl("apply", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
@@ -162,7 +164,7 @@ NONSENSICAL_INSTANCES = {
 
 
 @pytest.mark.parametrize("what", NONSENSICAL_INSTANCES)
-def test_a_nonsensical_instance_is_refused_with_a_message_that_says_why(kubectl: Kubectl, what: str) -> None:
+def test_invalid_instance_is_refused_with_a_message_that_says_why(kubectl: Kubectl, what: str) -> None:
     body, expected = NONSENSICAL_INSTANCES[what]
 
     with pytest.raises(KubectlError) as refused:
@@ -171,7 +173,7 @@ def test_a_nonsensical_instance_is_refused_with_a_message_that_says_why(kubectl:
     assert expected in str(refused.value)
 
 
-def test_an_instance_that_makes_sense_is_accepted(kubectl: Kubectl) -> None:
+def test_valid_instance_is_accepted(kubectl: Kubectl) -> None:
     rule = {
         "namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
         "credentials": {"tokenSecretRef": {"name": "team"}},

@@ -1,4 +1,6 @@
-"""Server-side apply by a GitOps tool and the operator's writes: two owners of one MLJob who never meet."""
+"""Server-Side Apply by a GitOps tool and the operator's writes: the two field managers of
+an MLJob never conflict.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,25 @@ THEIRS = "example.com/theirs"
 
 
 class Tool:
-    """What Argo CD and Flux do with an object from Git. Neither forces a conflict here: there must be none."""
+    """Applies objects from Git as Argo CD and Flux do, without forcing conflicts: there
+    must be none.
+    """
 
     def __init__(self, jobs: MLJobs, name: str) -> None:
         self.jobs, self.name = jobs, name
         self._options = ("--server-side", f"--field-manager={name}", "--filename=-")
 
     def sync(self, job: Object) -> Object:
-        """Apply it; the object after that."""
+        """Apply the object and return the result."""
         text = self.jobs.kubectl("apply", *self._options, "--output=json", stdin=json.dumps(job))
         found: Object = json.loads(text)
         return found
 
     def assert_no_drift(self, job: Object) -> None:
-        """Neither a comparison by the apiserver nor another sync finds anything to do.
+        """Assert that neither a comparison by the API server nor another sync finds a difference.
 
-        Each reads the object twice, and the operator may write between the two: then it says nothing, and is made again. A drift stays.
+        Each reads the object twice. If the operator writes in between, the comparison proves
+        nothing and is repeated; a real drift remains.
         """
 
         def the_same() -> bool:
@@ -56,14 +61,14 @@ class Tool:
 
 @pytest.fixture(params=["argocd-controller", "kustomize-controller"])
 def tool(request: pytest.FixtureRequest, with_kafka: Installation) -> Iterator[Tool]:
-    """Its objects go when the test is done."""
+    """A GitOps tool whose objects are deleted after the test."""
     tool = Tool(with_kafka.jobs, request.param)
     yield tool
     tool.jobs.remove_all()
 
 
 def owned(job: Object) -> dict[str, dict[str, Any]]:
-    """The fields of the object by who owns them."""
+    """The fields of the object by field manager."""
     fields: dict[str, dict[str, Any]] = {}
     for entry in job["metadata"]["managedFields"]:
         fields.setdefault(entry["manager"], {}).update(entry["fieldsV1"])
@@ -75,7 +80,9 @@ def with_owners(jobs: MLJobs, name: str) -> Object:
 
 
 def assert_shared(job: Object, tool: str) -> None:
-    """The tool owns the spec, the operator the status and its finalizer, and nobody what is the other's."""
+    """Assert that the tool owns the spec, the operator owns the status and its finalizer, and
+    neither owns the other's fields.
+    """
     fields = owned(job)
     theirs = fields.pop(tool)
     assert "f:spec" in theirs
@@ -87,7 +94,7 @@ def assert_shared(job: Object, tool: str) -> None:
     assert any("f:status" in found for found in fields.values())
 
 
-def test_in_every_phase_of_its_life_nothing_drifts(tool: Tool) -> None:
+def test_mljob_does_not_drift_in_any_phase(tool: Tool) -> None:
     jobs, name = tool.jobs, f"life-{tool.name}"
     job = manifest(
         name,
@@ -121,7 +128,7 @@ def test_in_every_phase_of_its_life_nothing_drifts(tool: Tool) -> None:
     assert_shared(with_owners(jobs, name), tool.name)
 
 
-def test_the_examples_can_be_synced(tool: Tool) -> None:
+def test_examples_can_be_synced_without_drift(tool: Tool) -> None:
     for file in sorted(EXAMPLES.rglob("*.yaml")):
         job = yaml.safe_load(file.read_text())
         job["spec"]["suspend"] = True  # what they run is tested elsewhere

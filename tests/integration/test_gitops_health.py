@@ -1,6 +1,8 @@
-"""What GitOps tools make of an MLJob in every phase: kstatus, Flux and Argo CD, each through the library that it uses itself.
+"""The health that GitOps tools derive from an MLJob in every phase. kstatus, Flux and Argo CD are
+each tested through their own library.
 
-The MLJobs are the operator's own work, in the world in memory; the libraries are Go's, in the program of ``tests/gitops``.
+The operator produces the MLJobs in the in-memory world. The libraries are Go code, in the program
+of ``tests/gitops``.
 """
 
 from __future__ import annotations
@@ -166,7 +168,7 @@ async def deleting_though_finished(world: World) -> None:
     await world.delete()
 
 
-StatusSummary = Callable[[World], Awaitable[None]]
+Scenario = Callable[[World], Awaitable[None]]
 TOOLS = ("kstatus", "flux", "argocd")
 WAIT = ("InProgress", "InProgress", "Progressing")
 GOOD = ("Current", "Current", "Healthy")
@@ -174,7 +176,7 @@ HELD = ("Current", "Current", "Suspended")
 BAD = ("Failed", "Failed", "Degraded")
 GOING = ("Terminating", "InProgress", "Progressing")
 
-TABLE: dict[StatusSummary, tuple[Phase | None, tuple[str, str, str]]] = {
+TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     just_created: (None, WAIT),
     waits_for_airflow: (Phase.PENDING, WAIT),
     waits_for_its_dag: (Phase.PENDING, WAIT),
@@ -229,7 +231,7 @@ def program() -> Path:
 
 @pytest.fixture
 def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
-    """What the tools say of objects, by their names."""
+    """The health of objects in each tool, by name."""
 
     def ask(**objects: Any) -> Verdicts:
         for name, found in objects.items():
@@ -243,8 +245,8 @@ def judge(program: Path, tmp_path: Path) -> Callable[..., Verdicts]:
     return ask
 
 
-async def told(story: StatusSummary) -> dict[str, Any]:
-    """The MLJob at the end of the story."""
+async def told(story: Scenario) -> dict[str, Any]:
+    """The MLJob at the end of the scenario."""
     world = World()
     try:
         await story(world)
@@ -254,7 +256,7 @@ async def told(story: StatusSummary) -> dict[str, Any]:
 
 
 @stories
-async def test_every_tool_says_what_the_phase_means(story: StatusSummary, judge: Callable[..., Verdicts]) -> None:
+async def test_each_tool_reports_the_health_of_each_phase(story: Scenario, judge: Callable[..., Verdicts]) -> None:
     job = await told(story)
     phase, expected = TABLE[story]
 
@@ -264,11 +266,11 @@ async def test_every_tool_says_what_the_phase_means(story: StatusSummary, judge:
     assert tuple(found[tool]["status"] for tool in TOOLS) == expected, found
 
 
-def test_no_phase_is_left_out() -> None:
+def test_scenarios_cover_every_phase() -> None:
     assert {phase for phase, _ in TABLE.values()} == {None, *Phase}
 
 
-async def test_argo_cd_shows_the_operators_message(judge: Callable[..., Verdicts]) -> None:
+async def test_argo_cd_shows_the_message_of_the_status(judge: Callable[..., Verdicts]) -> None:
     jobs = {story.__name__: await told(story) for story in (running, failed, refused, edit_refused)}
 
     found = judge(**jobs)
@@ -278,7 +280,7 @@ async def test_argo_cd_shows_the_operators_message(judge: Callable[..., Verdicts
     assert "runPolicy is Once" in found["edit_refused"]["argocd"]["message"]
 
 
-async def test_a_hook_that_is_deleted_when_it_is_done_has_still_done_it(judge: Callable[..., Verdicts]) -> None:
+async def test_argo_cd_hook_that_is_deleted_after_success_counts_as_succeeded(judge: Callable[..., Verdicts]) -> None:
     job = await told(deleting_though_finished)
     job["metadata"]["generation"] = job["status"]["observedGeneration"] + 1
     job["metadata"]["finalizers"] = ["argocd.argoproj.io/hook-finalizer"]
@@ -286,14 +288,14 @@ async def test_a_hook_that_is_deleted_when_it_is_done_has_still_done_it(judge: C
     assert judge(job=job)["job"]["argocd"]["status"] == "Healthy"
 
 
-def test_the_config_map_holds_the_lua_file() -> None:
+def test_config_map_contains_the_lua_file() -> None:
     config_map = yaml.safe_load((EXAMPLES / "argocd" / "argocd-cm.yaml").read_text())
 
     lua = config_map["data"]["resource.customizations.health.mljob.dev_MLJob"]
     assert lua == (EXAMPLES / "argocd" / "health.lua").read_text()
 
 
-def test_every_kustomization_checks_health_alike() -> None:
+def test_every_kustomization_has_the_same_health_checks() -> None:
     files = [yaml.safe_load(file.read_text()) for file in (EXAMPLES / "flux").glob("*.yaml")]
 
     assert len(files) == 2

@@ -1,5 +1,6 @@
-"""A walk with AirflowInstances: as that with MLJobs. Some of them lead to an Airflow that lets the operator in, others to what is none or is too old, with
-credentials that are right, wrong or not there.
+"""A walk over AirflowInstances, like the walk over MLJobs. Some instances lead to an Airflow that
+admits the operator, others to a server that is no Airflow or is too old, with credentials that are
+right, wrong or missing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def airflow() -> Iterator[WorkingAirflow]:
 
 @pytest.fixture
 def urls(airflow: WorkingAirflow) -> Iterator[list[str]]:
-    """Where AirflowInstances lead to: an Airflow, one that is too old, one that is not well, and a server that answers {} to everything."""
+    """The URLs of AirflowInstances: an Airflow, an unsupported version, an unhealthy Airflow, and a
+    server that answers {} to every request.
+    """
     old, ill = WorkingAirflow(), WorkingAirflow()
     old.fake.version = "2.11.0"
     ill.fake.unhealthy.add("scheduler")
@@ -44,7 +47,7 @@ def urls(airflow: WorkingAirflow) -> Iterator[list[str]]:
 
 @pytest.fixture
 def operator(installation: NewInstallation) -> Installation:
-    """One whose settings name no Airflow."""
+    """An operator whose settings name no Airflow."""
     return installation(
         "walk-instances",
         MLJOB_AIRFLOW_INSTANCES="true",
@@ -82,7 +85,7 @@ def users(operator: Installation, airflow: WorkingAirflow, kubectl: Kubectl) -> 
     users.delete_all()
 
 
-def test_an_instance_that_was_edited_and_rolled_back_is_as_one_that_never_was(
+def test_rolled_back_instance_equals_one_that_was_never_edited(
     operator: Installation, users: Users, urls: list[str], kubectl: Kubectl
 ) -> None:
     edits = instances.edits(SEED, [*urls, kubectl.api.url], kubectl.api.certificate)

@@ -1,6 +1,7 @@
-"""The operator's consumer before a real broker that demands a login or a client certificate, and that goes away.
+"""The operator's consumer with a real broker that requires a login or a client certificate, and
+that goes down.
 
-The broker is this module's own; it takes tokens without a signature, from whoever made them.
+This module starts its own broker, which accepts unsigned tokens of any issuer.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ LOGIN = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 
 
 class Certificates:
-    """What the broker and the operator have on disk, and two CAs for clients, of which the second replaces the first."""
+    """The certificate files of the broker and the operator, and two CAs for clients, of which the
+    second replaces the first.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -49,7 +52,7 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """Whose clients the broker lets in, from its next start on."""
+        """The CA whose clients the broker admits from its next start on."""
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
@@ -87,7 +90,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 
 
 class Reader:
-    """A topic of one partition, the operator's consumer of it, and what came of both."""
+    """A topic with one partition, the operator's consumer of the topic, and the messages and
+    connection changes of that consumer.
+    """
 
     def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
         self._broker = broker
@@ -116,7 +121,9 @@ class Reader:
         producer.close()
 
     async def reads(self) -> None:
-        """Wait until messages arrive: what is sent before the consumer has its partition is nobody's."""
+        """Wait until messages arrive: a message that is sent before the consumer has its
+        partition is lost.
+        """
         number = len(self.values)
 
         def arrives() -> bool:
@@ -126,7 +133,9 @@ class Reader:
         await until(arrives, "messages arrive", lambda: self.links)
 
     async def commits(self) -> None:
-        """Wait until an offset is committed: a group without one begins at the topic's end."""
+        """Wait until an offset is committed: a consumer group without an offset begins at
+        the end of the topic.
+        """
         asked = ConsumerGroupTopicPartitions(self.topic)
 
         def committed() -> bool:
@@ -137,7 +146,7 @@ class Reader:
 
     @property
     def problem(self) -> str:
-        """Why it is not connected, as far as was told."""
+        """The cause that the consumer is not connected, as far as it was reported."""
         return (self.links[-1].problem or "") if self.links else ""
 
     async def connected(self) -> None:
@@ -145,7 +154,9 @@ class Reader:
 
 
 async def until(question: Callable[[], object], what: str, evidence: Callable[[], object] | None = None) -> None:
-    """Wait in another thread, because questions block: some send a message and wait for the broker."""
+    """Wait in another thread, because the conditions block: some send a message and wait
+    for the broker.
+    """
     await asyncio.to_thread(eventually, question, what, within=WITHIN, evidence=evidence)
 
 
@@ -164,7 +175,7 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """People are told at once, and what failed is tried again at once."""
+    """Report connection changes at once, and retry at once."""
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPEAT", 0.5)
     monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.5)
@@ -192,7 +203,7 @@ def oidc(broker: Broker, endpoint: str, secret: str) -> dict[str, Any]:
 Read = Callable[[dict[str, Any]], Reader]
 
 
-async def test_tokens_come_from_an_openid_provider_and_are_renewed(broker: Broker, read: Read) -> None:
+async def test_tokens_of_an_openid_provider_are_used_and_renewed(broker: Broker, read: Read) -> None:
     with TokenEndpoint(("mljob", SECRET), lifetime=10) as endpoint:
         reader = read(oidc(broker, endpoint.url, SECRET))
         await reader.reads()
@@ -202,7 +213,7 @@ async def test_tokens_come_from_an_openid_provider_and_are_renewed(broker: Broke
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_provider_that_refuses_the_client_is_named_as_the_cause(
+async def test_provider_that_refuses_the_client_is_named_as_the_cause(
     broker: Broker, read: Read, caplog: pytest.LogCaptureFixture
 ) -> None:
     with TokenEndpoint(("mljob", "another"), lifetime=10) as endpoint:
@@ -214,7 +225,7 @@ async def test_a_provider_that_refuses_the_client_is_named_as_the_cause(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_source_of_tokens_is_asked_again_and_its_failure_is_told(broker: Broker, read: Read) -> None:
+async def test_token_source_is_asked_again_and_its_failure_is_reported(broker: Broker, read: Read) -> None:
     calls: list[str | None] = []
 
     def tokens(config: str | None) -> tuple[str, float]:
@@ -234,10 +245,10 @@ async def test_a_source_of_tokens_is_asked_again_and_its_failure_is_told(broker:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_password_over_tls_with_a_ca_of_its_own(
+async def test_login_with_a_password_over_tls_with_a_private_ca(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As Strimzi has it."""
+    """As in a Strimzi cluster."""
     user = UserScramCredentialUpsertion(
         "mljob", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), SECRET.encode(), b"salt-and-more-of-it"
     )
@@ -256,7 +267,7 @@ async def test_a_password_over_tls_with_a_ca_of_its_own(
     assert SECRET not in caplog.text
 
 
-async def test_a_connection_that_is_lost_and_comes_back_is_two_lines(
+async def test_lost_and_restored_connection_is_logged_in_two_lines(
     broker: Broker, read: Read, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "mljob_operator")
@@ -304,7 +315,7 @@ async def test_a_connection_that_is_lost_and_comes_back_is_two_lines(
         ),
     ],
 )
-async def test_why_brokers_are_not_connected_is_told_once(
+async def test_cause_of_a_failed_connection_is_logged_once(
     broker: Broker, read: Read, caplog: pytest.LogCaptureFixture, config: dict[str, Any], cause: str
 ) -> None:
     listener = "TLS" if config.get("security.protocol") == "SSL" else "OAUTH"
@@ -317,7 +328,7 @@ async def test_why_brokers_are_not_connected_is_told_once(
 
 
 def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
-    """The properties of a client whose certificate is in a folder."""
+    """Consumer properties of a client whose certificate is in this folder."""
     return {
         "bootstrap.servers": broker.address("TLS"),
         "security.protocol": "SSL",
@@ -327,7 +338,7 @@ def mutual_tls(broker: Broker, folder: Path) -> dict[str, Any]:
     }
 
 
-async def test_renewed_client_certificates_are_used_without_a_restart(
+async def test_renewed_client_certificate_is_used_without_a_restart(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -348,7 +359,7 @@ async def test_renewed_client_certificates_are_used_without_a_restart(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_certificate_that_is_half_written_stops_nothing(
+async def test_half_written_certificate_does_not_stop_the_consumer(
     broker: Broker, read: Read, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     certificates.trust(certificates.second)

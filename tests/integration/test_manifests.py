@@ -1,4 +1,6 @@
-"""What ``mljob-airflow manifests`` writes for the example DAGs is what the API server takes."""
+"""The API server accepts the manifests that ``mljob-airflow manifests`` writes for the
+example DAGs.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ def manifests(*arguments: str) -> str:
     ],
     ids=["all", "with-values", "of-a-plain-dag"],
 )
-def test_the_api_server_takes_generated_manifests_as_they_are(arguments: list[str], kubectl: Kubectl) -> None:
+def test_api_server_accepts_generated_manifests_unchanged(arguments: list[str], kubectl: Kubectl) -> None:
     written = manifests(*arguments)
     answer = json.loads(kubectl("apply", "--dry-run=server", "--output=json", "--filename=-", stdin=written))
 

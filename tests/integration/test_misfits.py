@@ -1,4 +1,6 @@
-"""An MLJob that no operator can run, on a real API server: it has a status that says why, and nobody else notices, also when the operator starts."""
+"""An MLJob that no operator can run, on a real API server: its status says why, and no other MLJob
+is affected, even when the operator starts.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from tests.live.installation import Installation
 
 @pytest.fixture(scope="module")
 def tenants(new_installation: NewInstallation) -> Installation:
-    """An operator that others rely on."""
+    """An operator that other MLJobs rely on."""
     return new_installation("misfits")
 
 
 def create(tenants: Installation, name: str, levels: int) -> None:
-    """An MLJob with a conf of so many levels, as it comes over the wire."""
+    """An MLJob whose conf has this many levels, as it is sent to the API server."""
     conf = '{"a":' * levels + "1" + "}" * levels
     body = (
         f'{{"apiVersion": "{API_VERSION}", "kind": "{KIND}", "metadata": {{"name": "{name}"}},'
@@ -28,12 +30,16 @@ def create(tenants: Installation, name: str, levels: int) -> None:
 
 
 def told(tenants: Installation, name: str, field: str) -> str:
-    """A field of its status: as text, for the whole is too deep for this test's own JSON."""
+    """A field of the MLJob's status as text, because the whole object is too deep for this
+    test's JSON parser.
+    """
     return tenants.jobs.kubectl("get", "mljob", name, f"--output=jsonpath={{.status.{field}}}")
 
 
 @pytest.mark.parametrize("levels", [300, 2000])
-def test_a_conf_that_is_too_deep_is_said_to_be_and_nobody_else_notices(tenants: Installation, levels: int) -> None:
+def test_conf_that_is_nested_too_deeply_is_reported_and_affects_no_other_mljob(
+    tenants: Installation, levels: int
+) -> None:
     jobs, name = tenants.jobs, f"deep-{levels}"
     create(tenants, name, levels)
 

@@ -1,7 +1,8 @@
-"""A walk with MLJobs, on a real Kubernetes API, with the real operator before a simulated Airflow: each that was edited and rolled back comes to what
-a fresh one comes to, none surprises the operator, and none is in another one's way.
+"""A walk over MLJobs on a real Kubernetes API, with the real operator and a simulated Airflow. An
+MLJob that was edited and rolled back ends like a fresh MLJob, none causes an unexpected error in
+the operator, and none blocks another.
 
-``WALK_OBJECTS`` walks with more of them, ``WALK_SEED`` with others.
+``WALK_OBJECTS`` sets the number of MLJobs, ``WALK_SEED`` the seed that generates them.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ def canaries(operator: Installation, kubectl: Kubectl) -> Users:
     return Users(kubectl.api, KIND, PLURAL, namespace, within=TIMEOUT, evidence=evidence)
 
 
-def test_an_mljob_that_was_edited_and_rolled_back_is_as_one_that_never_was(
+def test_rolled_back_mljob_equals_one_that_was_never_edited(
     operator: Installation, airflow: WorkingAirflow, users: Users, canaries: Users
 ) -> None:
     numbers = itertools.count()
 
     def meanwhile() -> None:
-        """An MLJob like any other ends while the others are on their way."""
+        """An ordinary MLJob ends while the others are in progress."""
         name = f"canary-{next(numbers)}"
         assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}
         canaries.until(mljobs.finished, [name], "an MLJob ends beside the others")

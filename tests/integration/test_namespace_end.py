@@ -1,4 +1,6 @@
-"""A namespace that is being deleted takes no Event any more, which is no news."""
+"""A namespace that is being deleted refuses new Events. The operator does not report that
+as a problem.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from tests.live.kubectl import Kubectl
 
 @pytest.fixture
 def ending(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that goes as soon as its MLJob does, which is held by a finalizer."""
+    """A namespace that is deleted once its MLJob, which a finalizer holds, is deleted."""
     name = f"ending-{uuid.uuid4().hex[:8]}"
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     job = {
@@ -33,7 +35,7 @@ def ending(kubectl: Kubectl) -> Iterator[str]:
     )
 
 
-async def test_an_event_in_a_namespace_that_ends_is_left_out(
+async def test_event_in_a_terminating_namespace_is_omitted(
     stack: Stack, kubectl: Kubectl, ending: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])

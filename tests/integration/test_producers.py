@@ -1,7 +1,9 @@
-"""Our callbacks, Airflow's own producer, or both at once, on the real Kubernetes API and a real topic: what a watch sees of them.
+"""The provider's callbacks, Airflow's own producer, or both at once, on the real Kubernetes API and
+a real topic: the statuses that a watch sees.
 
-Recorded runs are played again. Between the topic and the API are the operator's own parts, with its own rights; Airflow alone is in memory, since
-what it said is recorded too. ``tests/unit/operator/test_producers.py`` is the same without the two real ones.
+Recorded runs are played again. Between the topic and the API are the operator's own components,
+with its own permissions. Only Airflow is in memory, since its responses are recorded too.
+``tests/unit/operator/test_producers.py`` tests the same without the two real systems.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ ARRIVES_WITHIN = 30
 
 
 class Topic:
-    """A topic of this test's own, and the operator's consumer of it, which hands over to one pipeline at a time."""
+    """A topic for this test alone, and the operator's consumer of it, which feeds one
+    pipeline at a time.
+    """
 
     def __init__(self, servers: str) -> None:
         name = self.name = f"producers-{secrets.token_hex(4)}"
@@ -86,7 +90,7 @@ async def topic(stack: Stack) -> AsyncIterator[Topic]:
 
 @pytest.fixture
 async def store(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jobs]:
-    """MLJobs with the operator's rights."""
+    """MLJobs with the operator's permissions."""
     monkeypatch.setenv("KUBECONFIG", stack.operator_env()["KUBECONFIG"])
     api = await connect()
     yield Jobs(api)
@@ -98,7 +102,7 @@ def name_of(run: str, who: str) -> str:
 
 
 async def play(recording: Recording, who: str, namespace: str, store: Jobs, topic: Topic) -> None:
-    """A recorded run again, for the MLJob of that name."""
+    """Play a recorded run again for the MLJob of that name."""
     world = World(store)
     pipeline = TopicReader(
         topic.events, world.queue, world.clock, SilentMeter(), origins=lambda _: {SETTINGS_AIRFLOW}, prefix="mljob"
@@ -118,14 +122,14 @@ async def play(recording: Recording, who: str, namespace: str, store: Jobs, topi
 
 
 def versions(watch: Watch) -> dict[str, dict[str, Object]]:
-    """Every version of the MLJobs that the watch has shown, by names and resource versions."""
+    """Every version of the MLJobs that the watch has delivered, by name and resource version."""
     found: dict[str, dict[str, Object]] = {}
     for _, job in watch.events():
         found.setdefault(job["metadata"]["name"], {})[job["metadata"]["resourceVersion"]] = job
     return found
 
 
-async def test_whoever_tells_the_watch_sees_the_same_end_and_both_cost_no_more_patches_than_one(
+async def test_each_producer_leads_to_the_same_final_status_and_both_cost_no_more_patches(
     kubectl: Kubectl, store: Jobs, topic: Topic
 ) -> None:
     namespace = f"producers-{secrets.token_hex(3)}"

@@ -1,6 +1,8 @@
-"""Every nonsense that a schema or a rule can catch is refused at ``kubectl apply``, with a sentence that says what to write instead.
+"""`kubectl apply` refuses every invalid spec that a schema or a CEL rule can detect, with a
+sentence that says what to write instead.
 
-The table is asked of the real apiserver, as a dry run with the strict field validation that kubectl asks for; kubectl prints the same message.
+The table is checked on the real API server, as a dry run with the strict field validation that
+kubectl requests; kubectl prints the same message.
 """
 
 from __future__ import annotations
@@ -274,14 +276,14 @@ EDITS: list[tuple[str, Object, Object, str]] = [
 
 
 class Api:
-    """The apiserver, asked as kubectl asks it."""
+    """The API server, asked as kubectl asks it."""
 
     def __init__(self, kubeconfig: str) -> None:
         self._client = config.new_client_from_config(kubeconfig)
         self._objects = client.CustomObjectsApi(self._client)
 
     def refusal(self, body: Object) -> str:
-        """What it says to a manifest; empty where it takes it."""
+        """The API server's error for a manifest; empty if it accepts the manifest."""
         return self._refusal(
             lambda: self._objects.create_namespaced_custom_object(
                 GROUP, VERSION, "default", PLURAL, body, dry_run="All", field_validation="Strict"
@@ -289,7 +291,7 @@ class Api:
         )
 
     def refusal_of_edit(self, before: Object, change: Object) -> str:
-        """What it says to a change of a stored MLJob's spec."""
+        """The API server's error for a change of a stored MLJob's spec."""
         body = named("edited")
         body["spec"] |= {"suspend": not before.get("cancel", False), **before}
         self._objects.create_namespaced_custom_object(GROUP, VERSION, "default", PLURAL, body)
@@ -333,30 +335,28 @@ def ids(table: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(("what", "spec", "sentence"), SPECS, ids=ids(SPECS))
-def test_a_spec_that_is_nonsense_is_refused(what: str, spec: Object, sentence: str, api: Api) -> None:
+def test_invalid_spec_is_refused(what: str, spec: Object, sentence: str, api: Api) -> None:
     job = named("nonsense")
     job["spec"] |= spec
     assert sentence in api.refusal(job), what
 
 
 @pytest.mark.parametrize(("what", "job", "sentence"), OBJECTS, ids=ids(OBJECTS))
-def test_a_manifest_that_is_nonsense_is_refused(what: str, job: Object, sentence: str, api: Api) -> None:
+def test_invalid_manifest_is_refused(what: str, job: Object, sentence: str, api: Api) -> None:
     assert sentence in api.refusal(job), what
 
 
 @pytest.mark.parametrize(("what", "before", "change", "sentence"), EDITS, ids=ids(EDITS))
-def test_an_edit_that_is_nonsense_is_refused(
-    what: str, before: Object, change: Object, sentence: str, api: Api
-) -> None:
+def test_invalid_edit_is_refused(what: str, before: Object, change: Object, sentence: str, api: Api) -> None:
     assert sentence in api.refusal_of_edit(before, change), what
 
 
-def test_the_table_is_large_and_says_each_thing_once() -> None:
+def test_table_of_refusals_is_large_and_has_no_duplicates() -> None:
     names = [row[0] for table in (SPECS, OBJECTS, EDITS) for row in table]
     assert len(names) == len(set(names)) >= 60
 
 
-def test_kubectl_says_what_the_apiserver_says(kubectl: Kubectl) -> None:
+def test_kubectl_prints_the_error_of_the_api_server(kubectl: Kubectl) -> None:
     job = named("nonsense")
     job["spec"]["dagId"] = "train model"
     with pytest.raises(KubectlError) as refused:
@@ -364,8 +364,8 @@ def test_kubectl_says_what_the_apiserver_says(kubectl: Kubectl) -> None:
     assert f'spec.dagId: Invalid value: "train model": {AIRFLOW_ID}' in str(refused.value)
 
 
-def test_every_field_is_explained(kubectl: Kubectl) -> None:
-    """``kubectl explain`` has each field of the spec, with a description."""
+def test_kubectl_explain_describes_every_field(kubectl: Kubectl) -> None:
+    """``kubectl explain`` shows each field of the spec with a description."""
     crd = kubectl.get("crd", f"{PLURAL}.{GROUP}")
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     recursive = kubectl("explain", "mljob.spec", "--recursive")

@@ -1,4 +1,4 @@
-"""What is asked of Airflow does not grow with the number of tasks."""
+"""The number of requests to Airflow does not grow with the number of tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOUND = 600
 
 @dataclass(frozen=True)
 class Cost:
-    """What one MLJob's run took."""
+    """What the run of one MLJob cost."""
 
     requests: dict[str, float]
     seconds: float
@@ -32,7 +32,7 @@ class Cost:
 
     @property
     def of_its_own(self) -> float:
-        """Requests beside those that are for all runs together."""
+        """Requests except those that are made for all runs together."""
         return sum(count for operation, count in self.requests.items() if operation not in OF_ALL)
 
 
@@ -50,7 +50,9 @@ def run(installation: Installation, name: str, count: int) -> Cost:
 
 
 @pytest.mark.timeout(2 * BOUND)
-def test_a_run_of_many_tasks_costs_what_a_run_of_two_costs(counted: Installation, airflow: AirflowRest) -> None:
+def test_run_of_many_tasks_costs_no_more_requests_than_a_run_of_two(
+    counted: Installation, airflow: AirflowRest
+) -> None:
     few, many = run(counted, "few", 2), run(counted, "many", MANY)
 
     # Once a minute the census asks which runs are there, and once a second at most the feed is read.

@@ -1,4 +1,4 @@
-"""The largest status there can be, in the real apiserver."""
+"""The largest possible status, in the real API server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.live.mljobs import manifest
 
 
 @pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
-async def test_the_largest_status_is_stored_as_it_is(
+async def test_largest_status_is_stored_unchanged(
     letter: str, stack: Stack, kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     situation, outputs = largest(letter)

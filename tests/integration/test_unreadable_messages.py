@@ -1,4 +1,6 @@
-"""A message that can't be read is counted, named once per kind, kept in the dead-letter topic, and stops nothing."""
+"""An unreadable message is counted, logged once for each kind, kept in the dead-letter
+topic, and stops nothing.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ Send = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def send(stack: Stack) -> Send:
-    """Put messages on the event topic, all into one partition."""
+    """Send messages to the event topic, all to one partition."""
     producer = Producer({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
 
     def send(*values: bytes | None) -> None:
@@ -53,7 +55,7 @@ def send(stack: Stack) -> Send:
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Installation:
-    """An operator with a dead-letter topic, which reads."""
+    """An operator with a dead-letter topic, which reads messages."""
     admin = AdminClient({"bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"]})
     [made] = admin.create_topics([NewTopic(DEAD_LETTERS, num_partitions=1, replication_factor=1)]).values()
     assert made.exception() is None or "TOPIC_ALREADY_EXISTS" in str(made.exception())
@@ -68,7 +70,7 @@ def reader(stack: Stack, new_installation: NewInstallation, send: Send) -> Insta
 
 
 def foreign() -> bytes:
-    """An event of a run that no MLJob started."""
+    """An event of a run that no MLJob submitted."""
     return json.dumps(
         {
             "schema_version": 1,
@@ -84,7 +86,7 @@ def events(installation: Installation, outcome: str) -> float:
     return installation.operator.metrics().get(("mljob_events_total", outcome), 0)
 
 
-def test_they_are_counted_and_what_follows_them_is_read(reader: Installation, send: Send) -> None:
+def test_unreadable_messages_are_counted_and_later_messages_are_read(reader: Installation, send: Send) -> None:
     unreadable, strangers = events(reader, "unreadable"), events(reader, "foreign")
 
     send(*UNREADABLE.values(), foreign())
@@ -94,7 +96,7 @@ def test_they_are_counted_and_what_follows_them_is_read(reader: Installation, se
     assert reader.operator.get("/livez")[0] == 200
 
 
-def test_a_tombstone_is_no_error(reader: Installation, send: Send) -> None:
+def test_tombstone_is_no_error(reader: Installation, send: Send) -> None:
     unreadable, tombstones, strangers = (events(reader, outcome) for outcome in ("unreadable", "tombstone", "foreign"))
 
     send(None, b"", foreign())
@@ -104,10 +106,10 @@ def test_a_tombstone_is_no_error(reader: Installation, send: Send) -> None:
     assert events(reader, "unreadable") == unreadable
 
 
-def test_a_run_that_is_told_impossible_things_of_ends_right_and_can_be_deleted(
-    reader: Installation, send: Send
-) -> None:
-    """A number that no database holds, and times out of the calendar: each made every later status invalid."""
+def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Installation, send: Send) -> None:
+    """The events contain a number that no database can store, and times outside the calendar, each
+    of which once made every later status invalid.
+    """
     reader.jobs.submit("told", "parity_nested_groups")
     status = reader.jobs.until("told", lambda status: status.get("submitTime"), "is submitted")
     event = {
@@ -138,8 +140,10 @@ def test_a_run_that_is_told_impossible_things_of_ends_right_and_can_be_deleted(
     reader.jobs.until_gone("told", within=30)
 
 
-def test_hostile_messages_among_good_ones_stop_nothing(reader: Installation, send: Send) -> None:
-    """A hundredth of what tests/unit/operator/test_hostile_messages.py has, through a real broker."""
+def test_hostile_messages_among_valid_ones_stop_nothing(reader: Installation, send: Send) -> None:
+    """The same as tests/unit/operator/test_hostile_messages.py with one hundredth of the messages,
+    through a real broker.
+    """
     reader.jobs.submit("amid", "parity_branch")
     status = reader.jobs.until("amid", lambda status: status.get("submitTime"), "is submitted")
     random, strangers = Random(7), events(reader, "foreign")
@@ -162,7 +166,9 @@ def test_hostile_messages_among_good_ones_stop_nothing(reader: Installation, sen
     assert reader.operator.get("/livez")[0] == 200
 
 
-def test_they_are_in_the_dead_letter_topic_with_the_reason(reader: Installation, send: Send, stack: Stack) -> None:
+def test_dead_letter_topic_contains_unreadable_messages_with_the_reason(
+    reader: Installation, send: Send, stack: Stack
+) -> None:
     send(b"to be kept", foreign())
     consumer = Consumer(
         {
@@ -189,7 +195,7 @@ def test_they_are_in_the_dead_letter_topic_with_the_reason(reader: Installation,
     assert headers["mljob_source"].startswith(f"{stack.env['MLJOB_EVENTS_TOPIC']}/".encode())
 
 
-def test_each_kind_is_logged_once(reader: Installation, send: Send) -> None:
+def test_each_kind_of_unreadable_message_is_logged_once(reader: Installation, send: Send) -> None:
     strangers = events(reader, "foreign")
     send(*UNREADABLE.values(), foreign())
     eventually(lambda: events(reader, "foreign") > strangers, "all are read")
@@ -204,7 +210,7 @@ def test_each_kind_is_logged_once(reader: Installation, send: Send) -> None:
     assert all("partition" in line and "offset" in line for line in lines)
 
 
-def test_offsets_are_committed_past_them(reader: Installation, send: Send) -> None:
+def test_offsets_are_committed_past_unreadable_messages(reader: Installation, send: Send) -> None:
     """A restarted operator does not read them again."""
     send(b"once", foreign())
     eventually(lambda: reader.operator.metrics()["mljob_events_in_flight",] == 0, "nothing is under way")
