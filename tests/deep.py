@@ -1,4 +1,4 @@
-"""JSON values that are nested, made without recursion."""
+"""Nested JSON values, created without recursion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """An object of so many levels."""
+    """An object with this many levels."""
     value: Any = 1
     for _ in range(levels):
         value = {"a": value}

@@ -1,4 +1,6 @@
-"""Messages that somebody may put on the topic who may write there: broken, huge, out of bounds, about others. None is about a run as it should be."""
+"""Messages that an attacker with write access to the topic may send: broken, huge, out of bounds,
+or about other runs. None of them is a valid message about a run.
+"""
 
 from __future__ import annotations
 
@@ -73,11 +75,13 @@ OURS: dict[str, list[Any]] = {
     "error": ["x", 1, [], {}, {"type": 1, "message": "x"}, {"type": "x"}, {"message": [[]], "type": "x"}],
 }
 OFFICIALS: dict[str, list[Any]] = {"schema_version": [None, 0, 2, "1", 2**70, [], {}], "error": [1, True, [], {}]}
-"""By field: values that no event has, and that make of a good one a message that is unreadable or nobody's."""
+"""By field: values that no event has, and that make a valid message unreadable or unrelated
+to any run.
+"""
 
 
 def hostile(random: Random, good: Message) -> bytes | None:
-    """One of them, made from a good message or from nothing."""
+    """A hostile message, made from a valid message or from nothing."""
     return random.choice((_nonsense, _broken, _out_of_bounds, _out_of_bounds, _out_of_bounds, _about_others))(
         random, good
     )
@@ -107,7 +111,9 @@ def _nonsense(random: Random, good: Message) -> bytes | None:
 
 
 def _broken(random: Random, good: Message) -> bytes:
-    """A good one that was cut, or in which a byte is another one, where that makes it no JSON."""
+    """A valid message that was cut, or in which one byte was replaced so that the message
+    is no JSON.
+    """
     text = json.dumps(good).encode()
     if random.random() < 0.02:
         return text[:-1] + b' , "x": "' + b"y" * (1024 * 1024) + b'"}'
@@ -116,7 +122,7 @@ def _broken(random: Random, good: Message) -> bytes:
 
 
 def _out_of_bounds(random: Random, good: Message) -> bytes:
-    """A good one in which a field is what it can't be; others may be, too."""
+    """A valid message in which one field, and possibly others, has an impossible value."""
     fields = BOTH | (OURS if "mljob_version" in good else OFFICIALS)
     message = dict(good)
     for field in random.sample(sorted(fields), random.choice((1, 1, 1, 3))):
@@ -125,7 +131,9 @@ def _out_of_bounds(random: Random, good: Message) -> bytes:
 
 
 def _about_others(random: Random, good: Message) -> bytes:
-    """A good one of somebody else's run: of a namesake, of another attempt, of another operator, of nobody."""
+    """A valid message about the run of somebody else: of a namesake, of another attempt, of another
+    operator, or of no MLJob.
+    """
     prefix, namespace, name, _ = str(good["run_id"]).split(".")
     run_id = random.choice(
         (

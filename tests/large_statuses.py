@@ -1,4 +1,6 @@
-"""Statuses with everything in them at its bound: what the apiserver has to take, and etcd to hold."""
+"""Statuses with every part at its bound: sizes that the API server must accept and etcd
+must store.
+"""
 
 from __future__ import annotations
 

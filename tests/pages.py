@@ -1,6 +1,6 @@
-"""The pages of the documentation, and the blocks of code in them.
+"""The pages of the documentation, and the code blocks in them.
 
-A block that no test can check stands below a comment that says why: ``<!-- not checked: ... -->``.
+A block that no test can check has a comment above it that says why: ``<!-- not checked: ... -->``.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ FENCED = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 SEPARATORS = frozenset({"|", "&&", "||", ";", "do", "then"})
-"""What ends a command within a line of a shell."""
+"""Tokens that end a command within a line of a shell."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code.
+    """A code block.
 
     Attributes:
         where: Page and line, for messages.
-        why_unchecked: What the comment above it says; empty where there is none.
+        why_unchecked: The reason in the comment above the block; empty if there is none.
     """
 
     where: str
@@ -40,7 +40,9 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> Iterator[Block]:
-    """The blocks of some languages that are to be checked; of all, and also those that can't be, without a language."""
+    """The blocks in some languages that tests must check. Without a language: the blocks in all
+    languages, including those that no test can check.
+    """
     text = page.read_text()
     for found in FENCED.finditer(text):
         line = text.count("\n", 0, found.start("language")) + 1
@@ -55,7 +57,9 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
 
 
 def typed(block: Block) -> list[str]:
-    """What is typed in a console block: the lines that begin with a prompt, each with its continuations."""
+    """The commands in a console block: the lines that begin with a prompt, each with its
+    continuation lines.
+    """
     commands_so_far: list[str] = []
     goes_on = False
     for line in block.text.splitlines():
@@ -73,7 +77,9 @@ def _is_open(text: str) -> bool:
 
 
 def commands(block: Block) -> Iterator[Sequence[str]]:
-    """The commands of a console block as lists of words; those of a pipe, of a substitution and of a loop, each by itself."""
+    """The commands of a console block as lists of words. The commands of a pipe, a substitution or
+    a loop are separate.
+    """
     text = "\n".join(typed(block)).replace("\\\n", " ")
     text = re.sub(r"^\w+=\$\((.*)\)$", r"\1", text, flags=re.MULTILINE)
     for line in text.splitlines():

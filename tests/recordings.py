@@ -1,6 +1,8 @@
-"""Runs that were recorded of a real Airflow (``tests/contract/golden``), to be played again with whatever messages of them one wants.
+"""Recorded runs of a real Airflow (``tests/contract/golden``), to be played again with any
+selection of their messages.
 
-What each of its two producers sent during a run, and what its REST API said in the end.
+A recording contains the messages of each of the two producers during a run, and the final responses
+of the REST API.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ from tests.unit.operator.conftest import World
 
 GOLDEN = Path(__file__).parent / "contract" / "golden"
 PRODUCERS = {"ours": ["ours"], "official": ["official"], "both": ["official", "ours"]}
-"""Who may have sent events."""
+"""Which producers have sent events."""
 
 Message = dict[str, Any]
 
 
 class Recording:
-    """One run.
+    """One recorded run.
 
     Attributes:
-        row: The run, as REST gives it.
+        row: The run, as REST returns it.
         rows: Its task instances.
     """
 
@@ -41,7 +43,7 @@ class Recording:
         return str(self.row["dag_id"])
 
     def messages(self, producers: Sequence[str]) -> list[Message]:
-        """What these sent, in the sequence in which it was."""
+        """The messages of these producers, in the order in which they were sent."""
         files = [GOLDEN / producer / f"{self.run}.json" for producer in producers]
         values = [
             json.loads(line)["value"] for file in files if file.exists() for line in file.read_text().splitlines()
@@ -56,14 +58,16 @@ class Recording:
         begin: Callable[[], Awaitable[object]],
         tell: Callable[[Message], Awaitable[object]],
     ) -> None:
-        """The run again, in a world that has no other run of this DAG.
+        """Play the run again, in a world without another run of this DAG.
 
-        Each message is told when the one before it is dealt with, as if they never came together, in the recording's own time. REST says nothing
-        of the run between its submission and its end.
+        Each message is delivered after the previous one was processed, so no two messages arrive
+        together, at the recorded times. REST reports nothing about the run between its submission
+        and its end.
 
         Args:
             begin: Shows the operator an MLJob of this DAG.
-            tell: Brings the operator a message, and returns when it has dealt with it.
+            tell: Delivers a message to the operator, and returns when the operator has processed
+                it.
         """
         clock = world.clock
         clock.at = datetime.fromisoformat(self.row["queued_at"])
@@ -92,14 +96,15 @@ RECORDINGS = {
     for recording in (Recording(path.stem) for path in sorted((GOLDEN / "ours").glob("*.json")))
     if recording.row["state"] in TERMINAL_RUN
 }
-"""Those of which there is everything."""
+"""Runs whose recordings are complete."""
 
 
 def comparable(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Final statuses, by who sent events, reduced to what either producer alone can tell.
+    """Final statuses by producer, reduced to the fields that either producer alone can report.
 
-    A failure's type and a task's reports are in our events only, and what became of a process that was killed in Airflow's only: of errors those
-    are left that both tell of. Where a log is differs with the run's id.
+    Only the provider's events contain a failure's type and a task's reports, and only Airflow's
+    producer reports the end of a killed process: of errors, the result contains those that both
+    producers report. The location of a log differs with the run id.
     """
     told = {task["taskId"] for task in statuses["ours"]["tasks"] if (task.get("error") or {}).get("message")}
     return {name: _plain(status, told) for name, status in statuses.items()}
@@ -116,6 +121,6 @@ def _plain(status: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
 
 
 def assert_both_cost_no_more_than_one(writes: Mapping[str, int]) -> None:
-    """Of an MLJob's status, by who sent events."""
-    # That the run has begun, before a task of it has, is news of Airflow's producer alone.
+    """Assert that both producers cause no more patches of an MLJob's status than one of them."""
+    # Only Airflow's producer reports that the run has started before one of its tasks has.
     assert writes["both"] <= max(writes["official"], writes["ours"] + 1), writes

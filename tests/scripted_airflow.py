@@ -1,7 +1,8 @@
-"""An Airflow that answers what it is told to: a plain HTTP server, to be asked by the real adapter.
+"""An Airflow with scripted responses: a plain HTTP server for the real adapter.
 
-Each request that the operator makes has a name here and an answer as Airflow gives it. A test replaces the answer to one of them, by one that
-Airflow may give or by one of a proxy, a login page, a broken line.
+Each request of the operator has a name and a default response, as Airflow sends it. A test replaces
+the response to a request by another one of Airflow's, or by that of a proxy, a login page or a
+broken connection.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ DAG, RUN = "train", "mljob.team-a.churn.aaaaaaaaaa-1"
 CANCEL_DAG, CANCEL_RUN = "mljob_cancel", f"cancel.{RUN}"
 BACKFILL_DAG, BACKFILL = "days", 7
 CHILD_RUN = "manual__child"
-"""Of a task of a run."""
+"""The id of a run that a task of RUN has triggered."""
 AT = "2026-01-02T03:04:05Z"
 HUGE = 64 * 1024 * 1024
-"""Bytes of an answer that is huge: more than any may have."""
+"""The size of an oversized response in bytes: more than any response may have."""
 
 
 @dataclass(frozen=True)
 class Says:
-    """An answer in words."""
+    """A complete response."""
 
     status: int
     body: str = ""
@@ -40,7 +41,7 @@ class Says:
 
 @dataclass(frozen=True)
 class Does:
-    """An answer that is none, or has no end."""
+    """A response that is missing or never ends."""
 
     what: str
 
@@ -55,17 +56,17 @@ Told = Says | Does
 
 
 def said(status: int, **fields: Any) -> Says:
-    """JSON."""
+    """A JSON response."""
     return Says(status, json.dumps(fields))
 
 
 def refused(status: int, detail: Any) -> Says:
-    """An error as FastAPI gives it."""
+    """An error in FastAPI's format."""
     return said(status, detail=detail)
 
 
 def run_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, Any]:
-    """A dag run."""
+    """A DAG run."""
     row = {"dag_id": dag_id, "dag_run_id": run_id, "state": "failed", "conf": {}, "logical_date": AT}
     return row | {"queued_at": AT, "start_date": AT, "end_date": AT} | fields
 
@@ -77,7 +78,7 @@ def task_row(dag_id: str = DAG, run_id: str = RUN, **fields: Any) -> dict[str, A
 
 
 def backfill_row(**fields: Any) -> dict[str, Any]:
-    """A backfill of ours."""
+    """A backfill of an MLJob."""
     conf = {"mljob": {"id": RUN, "attempt": 1}}
     row = {"id": BACKFILL, "dag_id": BACKFILL_DAG, "dag_run_conf": conf, "reprocess_behavior": "none"}
     row |= {"from_date": AT, "to_date": AT, "max_active_runs": 1, "is_paused": False}
@@ -85,21 +86,21 @@ def backfill_row(**fields: Any) -> dict[str, Any]:
 
 
 def page(name: str, *rows: Mapping[str, Any]) -> Says:
-    """A list that is whole."""
+    """A list in one page."""
     return said(200, **{name: rows, "total_entries": len(rows)})
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request that the operator makes.
+    """A request of the operator.
 
     Attributes:
-        name: What tests call it.
-        method: HTTP's.
-        path: A pattern of the whole path.
-        client: The method of apache-airflow-client; empty where there is none.
-        answer: What Airflow says to it, or a function of the groups of the path and of the body.
-        query: Parameters that tell it from another one of the same path.
+        name: Its name in tests.
+        method: The HTTP method.
+        path: A regular expression for the whole path.
+        client: The method of apache-airflow-client; empty if there is none.
+        answer: Airflow's response, or a function of the path's groups and of the body.
+        query: Query parameters that distinguish the request from another one with the same path.
     """
 
     name: str
@@ -223,13 +224,14 @@ REQUESTS = [
 
 
 class ScriptedAirflow(LoopbackServer):
-    """The server, which answers from its creation to ``close``.
+    """The server, which answers from its creation until ``close``.
 
     Attributes:
-        told: What it says instead, by the request's name; a function of the query where that matters.
-        everything: What it says instead to every request.
-        asked: The names of the requests that it was sent, in sequence; of those that it does not know, method and path.
-        go_on: Set to have it end all that hangs.
+        told: Responses that replace the default ones, by request name; a function of the query
+            where the response depends on it.
+        everything: The response that replaces all others.
+        asked: The names of the received requests, in order; method and path of an unknown request.
+        go_on: Set to end all responses that hang.
     """
 
     def __init__(self) -> None:
@@ -276,7 +278,7 @@ class ScriptedAirflow(LoopbackServer):
         self.start()
 
     def answer(self, method: str, path_and_query: str, body: Mapping[str, Any]) -> Told:
-        """What it says to a request."""
+        """The response to a request."""
         parts = urlsplit(path_and_query)
         query = parse_qs(parts.query, keep_blank_values=True)
         matching = [
@@ -297,6 +299,6 @@ class ScriptedAirflow(LoopbackServer):
         return request.answer(path, body) if callable(request.answer) else request.answer
 
     def close(self) -> None:
-        """End every answer that hangs, answer no more requests and free the port."""
+        """End every response that hangs, stop answering and free the port."""
         self.go_on.set()
         super().close()

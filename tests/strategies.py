@@ -25,7 +25,7 @@ EVENT_STATES = [
 
 @st.composite
 def task_events(draw: st.DrawFn) -> TaskFact:
-    """A task's event as Kafka brings it, in either producer's manner."""
+    """A task's event as Kafka delivers it, in the format of either producer."""
     state = draw(st.sampled_from(EVENT_STATES))
     number = draw(st.integers(1, 3))
     at = draw(times)
@@ -69,7 +69,7 @@ def rest(
     seconds: float = 0,
     max_tries: int | None = None,
 ) -> TaskFact:
-    """A task as REST shows it, asked ``seconds`` after the epoch."""
+    """A task as REST returns it for a request ``seconds`` after the epoch."""
     seen = EPOCH + timedelta(seconds=seconds)
     return TaskFact(task_id, map_index, try_number, state, StatusSource.REST, seen, seen, max_tries=max_tries)
 
@@ -77,7 +77,7 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """A task's event, read ``seconds`` after the epoch."""
+    """A task's event that is read ``seconds`` after the epoch."""
     at = EPOCH + timedelta(seconds=seconds)
     more = {"seen": at, **more}
     return TaskFact(task_id, map_index, try_number, state, StatusSource.KAFKA, at, **more)  # type: ignore[arg-type]

@@ -1,9 +1,12 @@
-"""The whole suite in parts that run side by side: ``python -m tests.suite [fast]``, which ``make test`` and ``make test-fast`` call.
+"""The whole suite in parts that run side by side: ``python -m tests.suite [fast]``, which ``make
+test`` and ``make test-fast`` call.
 
-Parts of one lane run one after the other, and lanes run at the same time: while the live lane waits for real parts, the lane of checks and
-unit tests uses the processor. What a part prints is shown when the part has ended, so that no two parts mix. At the end come the ten slowest tests
-and what each part took. A part that took longer than its budget (``tool.suite.budgets`` in ``pyproject.toml``, in seconds on two
-cores) says so loudly and doesn't fail: machines are noisy.
+Parts of one lane run one after the other, and lanes run at the same time: while the live lane waits
+for real systems, the lane of checks and unit tests uses the processor. The output of a part is
+shown when the part has ended, so that outputs don't mix. At the end, the runner lists the ten
+slowest tests and the duration of each part. A part that exceeds its budget (``tool.suite.budgets``
+in ``pyproject.toml``, in seconds on two cores) is reported prominently and doesn't fail, because
+timings vary between machines.
 """
 
 from __future__ import annotations
@@ -27,22 +30,24 @@ from devstack.progress import elapsed, say
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".dev-suite"
-"""What each part printed, and what each of its tests took."""
+"""The output of each part, and the durations of its tests."""
 SLOWEST = 10
 HEARTBEAT = 60.0
-"""Seconds between two lines that say what is under way."""
+"""Seconds between two lines that list the running parts."""
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q")
 FILE_BY_FILE = ("--dist", "loadfile", "-n", "4")
-"""Tests wait for Airflow more than they use a processor; more workers than four would wait for the two cores."""
+"""The number of workers of live tests. These tests mostly wait for Airflow; more than four workers
+would wait for the two cores.
+"""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Commands that run one after the other; all of them run, also after one that failed.
+    """Commands that run one after the other. All of them run, even after a failed one.
 
     Attributes:
-        nice: How far the part stands behind others at the processor (nice(1)): the lane that takes longest comes first, and tests that wait for
-            real parts come before those that only compute.
+        nice: The niceness of the part (nice(1)): the lane that takes longest comes first, and tests
+            that wait for real systems come before tests that only compute.
     """
 
     name: str
@@ -52,10 +57,10 @@ class Part:
 
 @dataclass
 class Result:
-    """What became of a part.
+    """The result of a part.
 
     Attributes:
-        tests: Seconds by the test's name.
+        tests: Durations in seconds, by test name.
         outcomes: How many tests passed, failed and were skipped.
     """
 
@@ -83,10 +88,12 @@ CHECKS = Part(
     nice=19,
 )
 NOT_LIVE = (*PYTEST, "-m", "not live", "-n", "3")
-"""One worker more than there are cores: some tests wait for a process."""
+"""One worker more than there are cores, because some tests wait for a process."""
 UNIT = Part("unit", ((*NOT_LIVE, "tests/unit", "tests/contract", "tests/chart"),), nice=19)
 GITOPS = Part("gitops", ((*NOT_LIVE, "tests/integration"),), nice=19)
-"""Builds a Go program around the libraries of the GitOps tools, which takes minutes where nothing is cached."""
+"""Builds a Go program with the libraries of the GitOps tools, which takes minutes without a
+cache.
+"""
 PROVIDER = tuple(
     Part(
         f"provider{suffix}",
@@ -106,10 +113,12 @@ PROVIDER = tuple(
     for suffix in ("", "-oldest")
 )
 LIVE_TESTS = ("tests/chart", "tests/contract", "tests/e2e", "tests/integration")
-"""Where tests are that are live, and others; to collect the unit tests for each worker would take seconds of a processor."""
+"""Folders with live tests. Collecting the unit tests as well would cost each worker seconds
+of processor time.
+"""
 LIVE = Part("live", ((*PYTEST, "-m", "live and not disruptive", *FILE_BY_FILE, *LIVE_TESTS),))
 FAULTS = Part("faults", ((*PYTEST, "-m", "live and disruptive", "--stack", ".dev-test-faults", *LIVE_TESTS),), nice=5)
-"""They have a stack of their own, from which they take parts away."""
+"""Tests with a stack of their own, whose components they stop."""
 LIVE_OLDEST = Part(
     "live-oldest", ((*PYTEST, "--airflow", "oldest", *FILE_BY_FILE, "tests/contract", "tests/e2e"),), nice=5
 )
@@ -118,14 +127,16 @@ SUITES: dict[str, tuple[tuple[Part, ...], ...]] = {
     "fast": ((CHECKS,), (UNIT,)),
     "all": ((LIVE, LIVE_OLDEST, FAULTS), (CHECKS, *PROVIDER, UNIT, GITOPS)),
 }
-"""The lanes of each suite. On two cores, live parts that run at the same time only wait for each other, and their waits run out."""
+"""The lanes of each suite. On two cores, live parts that run at the same time would only wait for
+each other, and exceed their timeouts.
+"""
 
 
 class Suite:
     """One run of some lanes.
 
     Args:
-        results: The folder for what parts print and for the reports of their tests.
+        results: The folder for the output of parts and the reports of their tests.
     """
 
     def __init__(self, lanes: Sequence[Sequence[Part]], results: Path = RESULTS) -> None:
@@ -136,8 +147,10 @@ class Suite:
         self._over = threading.Event()
 
     def run(self) -> list[Result]:
-        """All parts; their results in the sequence in which they are declared. To be called in the main thread."""
-        # A shell that starts a job in the background lets the job ignore Ctrl-C, and all that the job starts.
+        """Run all parts. Returns their results in the order of declaration. Must be called
+        in the main thread.
+        """
+        # A shell that starts a job in the background makes the job and its children ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._results.mkdir(exist_ok=True)
         heart = threading.Thread(target=self._beat, daemon=True)
@@ -200,19 +213,25 @@ class Suite:
             say(f"  under way: {', '.join(under_way)}")
 
     def end(self) -> None:
-        """Ask all commands to end, as Ctrl-C in their terminal would: pytest then takes down the stack."""
+        """Interrupt all commands, as Ctrl-C in their terminal would: pytest then stops the
+        stack.
+        """
         self._over.set()
         for _, process in list(self._running.values()):
             os.killpg(process.pid, signal.SIGINT)
 
 
 def _environment() -> dict[str, str]:
-    """This process's, but for a wish that no byte code be kept: every worker of every part would compile the tests again."""
+    """The environment of this process without PYTHONDONTWRITEBYTECODE: otherwise every worker of
+    every part would compile the tests again.
+    """
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
-    """Name, seconds and outcome of each test in a JUnit report; nothing where the command has written none."""
+    """Name, duration in seconds and outcome of each test in a JUnit report; nothing if the command
+    has written no report.
+    """
     if not report.exists():
         return
     for case in ElementTree.parse(report).iter("testcase"):
@@ -222,7 +241,7 @@ def _tests(report: Path) -> Iterator[tuple[str, float, str]]:
 
 
 def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]) -> str:
-    """The slowest tests, what each part took, and which part exceeded its budget."""
+    """The slowest tests, the duration of each part, and the parts that exceeded their budgets."""
     tests = [(took, f"{result.part.name}: {name}") for result in results for name, took in result.tests.items()]
     lines = ["", f"The {SLOWEST} slowest tests:"]
     lines += [f"  {elapsed(took):>8}  {name}" for took, name in sorted(tests, reverse=True)[:SLOWEST]]
@@ -245,7 +264,7 @@ def summary(results: Sequence[Result], seconds: float, budgets: dict[str, float]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a suite; 0 when every command of every part has succeeded."""
+    """Run a suite. Returns 0 if every command of every part has succeeded."""
     chosen = arguments[0] if arguments else "all"
     if chosen not in SUITES or len(arguments) > 1:
         say(f"usage: python -m tests.suite [{' | '.join(SUITES)}]")

@@ -30,7 +30,7 @@ async def test_mljob_is_read_as_it_was_written(cluster: Cluster, name: str) -> N
     assert job.key in {other.key async for other in cluster.store.list()}
 
 
-async def test_new_mljob_has_no_status(cluster: Cluster, name: str) -> None:
+async def test_new_mljob_has_the_default_status(cluster: Cluster, name: str) -> None:
     job = await cluster.create(name, SPEC)
     assert job.stored_status == UNOBSERVED
     job = await cluster.store.write_status(job, {"observedGeneration": 1, "phase": "Pending"})

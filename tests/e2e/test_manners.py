@@ -87,7 +87,7 @@ def test_failed_mljob_names_the_failed_task_and_its_error(jobs: MLJobs) -> None:
     assert len(errors["raises"]["message"]) <= 400
 
 
-def test_kubectl_get_shows_phase_and_progress(jobs: MLJobs) -> None:
+def test_kubectl_get_shows_the_printer_columns(jobs: MLJobs) -> None:
     jobs.until_finished("good")
 
     header, row = jobs.kubectl("get", "mljob", "good").splitlines()
@@ -166,7 +166,7 @@ def test_kstatus_recognises_progress_success_and_failure(jobs: MLJobs) -> None:
     assert (holds(found["bad"]["status"], "Reconciling"), holds(found["bad"]["status"], "Stalled")) == (False, True)
 
 
-def test_operator_adds_only_its_finalizer_and_status_to_the_object(jobs: MLJobs) -> None:
+def test_operator_leaves_no_metadata_on_a_finished_mljob(jobs: MLJobs) -> None:
     jobs.kubectl("create", "--filename=-", stdin=json.dumps(manifest("untouched", "parity_empty")))
     found = jobs.until_finished("untouched")["untouched"]
 

@@ -52,7 +52,7 @@ class Certificates:
         self.trust(self.first)
 
     def trust(self, authority: Authority) -> None:
-        """The CA whose clients the broker admits from its next start on."""
+        """Let the broker admit the clients of this CA from its next start on."""
         (self.directory / "clients.pem").write_bytes(authority.certificate)
 
     def issue(self, authority: Authority) -> None:
@@ -175,7 +175,7 @@ async def read(broker: Broker) -> AsyncIterator[Callable[[dict[str, Any]], Reade
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Report connection changes at once, and retry at once."""
+    """Report connection changes after half a second, and retry after half a second."""
     monkeypatch.setattr(kafka_connection, "GRACE", 0.5)
     monkeypatch.setattr(kafka_connection, "REPEAT", 0.5)
     monkeypatch.setattr(kafka, "RETRY_SECONDS", 0.5)

@@ -1,4 +1,6 @@
-"""An Airflow that does something: its scheduler and workers take one step at a time, and publish what the real ones do."""
+"""An Airflow whose scheduler and workers take one step at a time, and publish the events
+that real ones publish.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from .backfills import BusyBackfills
 from .topic import Topic
 
 RETRIES = 1
-"""Of every task."""
+"""The number of retries of every task."""
 PREFIX = "mljob."
 CHILD = "child"
 """A DAG whose runs other runs trigger, with their own run ids."""
@@ -34,7 +36,7 @@ _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 
 @dataclass(frozen=True)
 class Step:
-    """Something that Airflow may do next."""
+    """An action that Airflow may take next."""
 
     run: FakeRun
     what: str
@@ -45,12 +47,13 @@ class Step:
 
 
 class BusyAirflow(FakeAirflow):
-    """The fake, with a scheduler and workers.
+    """The fake Airflow with a scheduler and workers.
 
     Attributes:
-        created: Every run that was ever created, by DAG and id.
+        created: Every run that was ever created, by DAG and run id.
         reused: Ids of runs that were created again after their deletion.
-        unstored: What workers have published and the database does not have yet, by DAG and run id.
+        unstored: Changes that workers have published and the database does not contain yet, by DAG
+            and run id.
     """
 
     def __init__(self, clock: Callable[[], datetime], topic: Topic) -> None:
@@ -62,7 +65,7 @@ class BusyAirflow(FakeAirflow):
         self.unstored: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     async def submit(self, dag_id: str, run_id: str, *args: Any) -> Any:
-        """As the fake; a run id that was used before is noted."""
+        """Submit a run as the fake does, and note a run id that was used before."""
         new = (dag_id, run_id) not in self.runs
         try:
             return await super().submit(dag_id, run_id, *args)
@@ -73,46 +76,50 @@ class BusyAirflow(FakeAirflow):
                 self.created.add((dag_id, run_id))
 
     def queue(self, dag_id: str, run_id: str, *args: Any) -> FakeRun:
-        """As the fake; tasks have retries."""
+        """Queue a run as the fake does, with tasks that have retries."""
         run = super().queue(dag_id, run_id, *args)
         run.tasks = {key: replace(task, max_tries=RETRIES) for key, task in run.tasks.items()}
         return run
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """What is being stored is stored first: Airflow locks the run."""
+        """Cancel a run. Pending changes of the run are stored first, because Airflow locks
+        the run.
+        """
         self.store(dag_id, run_id)
         await super().cancel(dag_id, run_id)
 
     def store(self, dag_id: str, run_id: str) -> None:
-        """The database has what was published of a run."""
+        """Store the published changes of a run in the database."""
         for stored in self.unstored.pop((dag_id, run_id), ()):
             stored()
 
     def ours(self) -> list[FakeRun]:
-        """Runs of MLJobs, oldest first."""
+        """The runs of MLJobs, oldest first."""
         return [run for run in self.runs.values() if run.run_id.startswith(PREFIX) and run.dag_id != CHILD]
 
     def child_runs(self) -> list[FakeRun]:
-        """Runs that are none of MLJobs', and have the ids of such."""
+        """Runs that don't belong to an MLJob and have the run id of one."""
         return [run for run in self.runs.values() if run.dag_id == CHILD]
 
     def followed(self) -> list[FakeRun]:
-        """Those, and the runs of backfills."""
+        """The runs of MLJobs and of their backfills."""
         return [run for run in self.runs.values() if _is_followed(run)]
 
     def steps(self) -> list[Step]:
-        """All that may happen next."""
+        """All steps that may happen next."""
         return [Step(run, what, do) for run in list(self.runs.values()) for what, do in self._steps(run)]
 
     def cancellations_go_on(self) -> None:
-        """The cancellation DAG's runs come to their end."""
+        """Let the runs of the cancellation DAG end."""
         for _ in ("it begins", "it gets a slot", "it cancels"):
             for step in self.steps():
                 if step.run.dag_id == CANCEL_DAG:
                     step.do()
 
     def finish(self, run: FakeRun, wanted: RunState) -> None:
-        """All that is left to do in a run is done; where it is to fail, and anything is left, the last task fails."""
+        """Do everything that is left in a run. If the run is to fail and any task is left,
+        the last task fails.
+        """
         self.store(run.dag_id, run.run_id)
         if run.state is RunState.QUEUED:
             self._begin(run)
@@ -193,7 +200,7 @@ class BusyAirflow(FakeAirflow):
             case _:
                 pass
 
-    # What happens
+    # Steps
 
     def _begin(self, run: FakeRun) -> None:
         self.begin(run)
@@ -229,7 +236,12 @@ class BusyAirflow(FakeAirflow):
         told: bool = True,
         stored: bool = True,
     ) -> None:
-        """A task instance enters a state; ``told`` unless Airflow has no hook for it, by our callbacks only from its own process."""
+        """Set the state of a task instance.
+
+        ``told``: whether Airflow has a hook for the change, so that an event is published.
+        ``ours``: whether the provider's callbacks publish an event too, which happens only in the
+        task's own process.
+        """
         now = self._clock()
         begins = state is TaskState.RUNNING and task.state is not TaskState.DEFERRED
         fact = replace(
@@ -260,10 +272,10 @@ class BusyAirflow(FakeAirflow):
         self._topic.send(event.model_copy(update={"progress": 0.5}).model_dump_json().encode())
 
     def forge(self, run: FakeRun, event: str, dag_id: str, **more: Any) -> None:
-        """Somebody else writes to the topic, in the official producer's words."""
+        """Publish a false event in the format of Airflow's own producer."""
         self._official(run, event, dag_id=dag_id, **more)
 
-    # What is published
+    # Published events
 
     def _tell_of_run(self, run: FakeRun, state: RunState) -> None:
         if _is_followed(run):

@@ -1,4 +1,6 @@
-"""Backfills that Airflow works off: their runs begin when there is room, and the scheduler closes those that have none left."""
+"""Backfills that Airflow processes: their runs start within the limit, and the scheduler closes
+backfills without active runs.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,11 @@ from tests.fakes.backfills import FakeBackfills
 
 
 class BusyBackfills(FakeBackfills):
-    """The fake's, with the scheduler's part.
+    """The backfills of the fake, with the scheduler's part.
 
     Attributes:
-        twice: Those that were made for an attempt that had one, in words.
-        robbed: The marked ids of which a run was taken over by somebody else's backfill.
+        twice: Descriptions of backfills that were created for an attempt that already had one.
+        robbed: The marked run ids of backfills of which another backfill has taken over a run.
     """
 
     def __init__(self, *args: object) -> None:
@@ -25,7 +27,9 @@ class BusyBackfills(FakeBackfills):
         self.robbed: set[str] = set()
 
     def make(self, dag_id: str, marker: Marker | None, order: BackfillRequest) -> Backfill:
-        """As the fake; one more for the same attempt is noted, and what it takes from others."""
+        """Create a backfill as the fake does. Note a second backfill of the same attempt, and runs
+        that the new backfill takes over from others.
+        """
         if marker is not None and any(made.marker == marker for made in self.made.values()):
             self.twice.append(f"{marker.run_id} attempt {marker.attempt} was made twice")
         before = {run.run_id: Marker.read(run.conf) for run in self._airflow.runs.values() if run.backfill is not None}
@@ -37,7 +41,7 @@ class BusyBackfills(FakeBackfills):
         return backfill
 
     def let_begin(self, run: FakeRun) -> bool:
-        """Whether the backfill of a queued run has room for it."""
+        """Whether the limit of its backfill lets a queued run start."""
         if run.backfill is None:
             return True
         backfill = self.made[run.backfill]
@@ -45,11 +49,11 @@ class BusyBackfills(FakeBackfills):
         return not backfill.paused and running < backfill.max_active_runs
 
     def holds(self, run: FakeRun) -> bool:
-        """Whether a run waits for its backfill to be unpaused."""
+        """Whether a run waits until its backfill is unpaused."""
         return run.backfill is not None and run.state is RunState.QUEUED and self.made[run.backfill].paused
 
     def close_ended(self) -> None:
-        """As the scheduler does each 30 s."""
+        """Close ended backfills, as the scheduler does every 30 s."""
         for backfill in self.made.values():
             if backfill.completed is None and not any(_active(run) for run in self.runs(backfill.id)):
                 self.close(backfill.id)
@@ -60,7 +64,9 @@ class BusyBackfills(FakeBackfills):
         return [run for run in runs if (marker := Marker.read(run.conf)) is not None and marker.run_id == run_id]
 
     def at_work(self) -> Iterator[tuple[str, str]]:
-        """Each backfill of an MLJob that has an active run: what to call it, and its marked id."""
+        """Each backfill of an MLJob that has an active run: its description and its marked
+        run id.
+        """
         for backfill in self.made.values():
             if backfill.marker is not None and any(_active(run) for run in self.runs(backfill.id)):
                 yield f"backfill {backfill.id}", backfill.marker.run_id

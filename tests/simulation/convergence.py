@@ -1,4 +1,6 @@
-"""What must hold once everything works again and nothing new happens: all is as Airflow says, and all that was asked for is done."""
+"""What must hold once everything is available again and nothing new happens: each status agrees
+with Airflow, and every request of a user is fulfilled.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _PHASES = {
 
 
 def unkept(world: World) -> Iterator[str]:
-    """What is not as it should be, in words."""
+    """Descriptions of everything that does not hold."""
     for body in world.cluster.objects.values():
         job = Job.from_object(body)
         yield from (
@@ -56,7 +58,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
         yield "its cancellation was lost"
     queues = status.reason == "BackfillActive" and bool(list(airflow.backfills.at_work()))
     busy = any(active(run) for run in world.airflows[OTHER].ours())
-    # Of the other Airflow, which has no place, or is on its way out and waits for the run as well.
+    # These MLJobs wait for the other Airflow, which has reached its limit, or whose AirflowInstance
+    # is being deleted and waits for the run.
     queues |= busy and status.reason in ("ConcurrencyLimit", "AirflowInstanceNotReady")
     if status.phase is Phase.PENDING and status.reason != "ValidationFailed" and not queues:
         yield f"nothing keeps it from running: {status.message}"
@@ -78,7 +81,8 @@ def _of(job: Job, world: World) -> Iterator[str]:
         and not spec.suspend
         and status.spec_hash != spec_hash(spec)
         and not queues
-        # One whose deadline passed before there was an Airflow to run it has ended without an attempt.
+        # An MLJob whose deadline passed before an Airflow could run it has ended without an
+        # attempt.
         and not (finished and not status.attempts)
     ):
         yield "its last spec was not run"
@@ -100,7 +104,7 @@ def _of(job: Job, world: World) -> Iterator[str]:
 
 
 def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator[str]:
-    """Where the status of a backfill differs from what Airflow has of it."""
+    """Where the status of a backfill differs from Airflow."""
     backfills, run_id = world.airflow.backfills, status.dag_run_id or ""
     finished = status.phase in TERMINAL_PHASES
     made = [made for made in backfills.made.values() if made.marker is not None and made.marker.run_id == run_id]
@@ -111,7 +115,8 @@ def _of_backfill(spec: MLJobSpec, status: MLJobStatus, world: World) -> Iterator
     if status.phase is Phase.PENDING or (attempts.closed(status) and not finished):
         return
     if run_id in backfills.robbed:
-        # Of what another backfill has run again it is not known here how it had ended.
+        # Another backfill has run some of the runs again, so the simulation does not know how they
+        # had ended.
         if not finished and not any(name_id == run_id for _, name_id in backfills.at_work()):
             yield "it has ended, and the status does not say so"
         return

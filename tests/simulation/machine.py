@@ -1,10 +1,12 @@
-"""Who plays with a world: the user, Airflow, Kafka, the network and the killer of processes.
+"""Drives a world: Hypothesis plays the user, Airflow, Kafka, the network, and the death of
+processes.
 
-After every step: at most one active run for each MLJob, no run without its MLJob, phases that move only as ``core.phases.TRANSITIONS`` says, a
-terminal phase that is final for its attempt, a history that is only ever added to. At the end all is mended, and every status has to come to what
-Airflow says, every deletion and cancellation to its end.
+After each step, the promises hold: each MLJob has at most one active run, no run lacks its MLJob,
+phases change only as ``core.phases.TRANSITIONS`` allows, a terminal phase is final for its attempt,
+and history is only added to. At the end everything is repaired: each status must then agree with
+Airflow, and each deletion and cancellation must complete.
 
-``PROMISES_EXAMPLES`` and ``PROMISES_SEED`` search longer, and elsewhere.
+``PROMISES_EXAMPLES`` searches longer, and ``PROMISES_SEED`` searches elsewhere.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from .world import World
 NAMESPACE = "team-a"
 NAMES = ("churn", "score")
 STEPS = Counter[str]()
-"""How often each rule was driven, for whoever asks."""
+"""How often each rule ran, for debugging."""
 
 FORGED = (
     "dag_run.running",
@@ -56,17 +58,17 @@ tasks = st.sampled_from(["extract", "fit", "work", "invented"])
 tries = st.sampled_from([1, 2, 7])
 servers = st.sampled_from(["airflow", "kubernetes"])
 which = st.sampled_from([0, 0, 1])
-"""Which operator: mostly the older one, or the only one."""
+"""The index of the operator: usually the older one, or the only one."""
 specs = st.runner().flatmap(lambda machine: machine.specs)
 edits = st.runner().flatmap(lambda machine: machine.edits)
 
 
 class Machine(RuleBasedStateMachine):
-    """One world, with all that may happen whatever the MLJobs in it are.
+    """One world, with every event that may happen whatever its MLJobs are.
 
     Attributes:
-        specs: Of MLJobs that are applied.
-        edits: Of their specs.
+        specs: Specs of MLJobs that are applied.
+        edits: Changes of these specs.
     """
 
     specs: st.SearchStrategy[dict[str, Any]]
@@ -78,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         self.denied = False
 
     def _any(self, *, going: bool) -> bool:
-        """Whether any MLJob is there, on its way out or not."""
+        """Whether an MLJob exists, including MLJobs that are being deleted."""
         return any(("deletionTimestamp" in body["metadata"]) is going for body in self.world.cluster.objects.values())
 
     def _then(self, rule_name: str, seconds: float) -> None:
@@ -90,13 +92,13 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(key=keys, spec=specs, then=moments)
     def begins(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """There is an MLJob."""
+        """Create the first MLJob."""
         self.create(key, spec, then)
 
     @precondition(lambda self: len(self.world.cluster.objects) < len(NAMES))
     @rule(key=keys, spec=specs, then=moments)
     def create(self, key: Key, spec: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is not there."""
+        """``kubectl apply`` of an MLJob that does not exist."""
         if key not in self.world.cluster.objects:
             at = self.world.airflow_clock().replace(microsecond=0).isoformat()
             self.world.cluster.create(key[1], spec, at=at)
@@ -105,7 +107,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=False))
     @rule(key=keys, change=edits, then=moments)
     def edit(self, key: Key, change: dict[str, Any], then: float) -> None:
-        """``kubectl apply`` of one that is there; cancel can't be set back."""
+        """``kubectl apply`` of an existing MLJob; cancel can't be set back to false."""
         body = self.world.cluster.objects.get(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -116,7 +118,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self._any(going=True))
     @rule(key=keys, policy=st.sampled_from(["Cancel", "Retain"]), then=moments)
     def edit_while_it_goes(self, key: Key, policy: str, then: float) -> None:
-        """The deletion policy counts as it is while the deletion waits."""
+        """Change the deletion policy during a deletion, which obeys the current policy."""
         body = self.world.cluster.objects.get(key)
         if body is not None and "deletionTimestamp" in body["metadata"]:
             self.world.cluster.edit(key, {"deletionPolicy": policy})
@@ -136,7 +138,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(index=indexes, then=moments)
     def airflow_goes_on(self, index: int, then: float) -> None:
-        """The scheduler, or a worker."""
+        """Let the scheduler or a worker take a step."""
         if steps := self.world.steps():
             step = steps[index % len(steps)]
             note(f"  {step}")
@@ -146,7 +148,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.at_work())
     @rule(state=st.sampled_from([RunState.SUCCESS, RunState.FAILED]), index=indexes, then=moments)
     def a_run_comes_to_its_end(self, state: RunState, index: int, then: float) -> None:
-        """Most do."""
+        """Let a run end, in most cases successfully."""
         if found := self.world.going_on():
             airflow, run = found[index % len(found)]
             airflow.finish(run, state)
@@ -154,7 +156,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def deploy_or_remove_a_dag(self, then: float) -> None:
-        """A DAG's file comes, or goes."""
+        """Add or remove the file of a DAG."""
         dags = self.world.airflow.dags
         if dags.pop("missing", None) is None:
             dags["missing"] = ("score",)
@@ -165,14 +167,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.topic.under_way)
     @rule(index=indexes, copies=st.sampled_from([0, 1, 1, 1, 2]), then=moments)
     def an_event_arrives(self, index: int, copies: int, then: float) -> None:
-        """In any sequence; lost, or doubled."""
+        """Deliver an event in any order, or lose or duplicate it."""
         self.world.topic.arrives(index, copies)
         self._then("an_event_arrives", then)
 
     @precondition(lambda self: self.world.topic.under_way)
     @rule(then=moments)
     def all_events_arrive(self, then: float) -> None:
-        """Mostly."""
+        """Deliver all events, most of them once."""
         while self.world.topic.under_way:
             self.world.topic.arrives(0, 1)
         self._then("all_events_arrive", then)
@@ -182,7 +184,9 @@ class Machine(RuleBasedStateMachine):
     def somebody_else_writes_to_the_topic(
         self, name: str, wrong_dag: bool, task: str, tried: int, index: int, then: float
     ) -> None:
-        """What isn't true, of a run that goes on; or of none, which has its id."""
+        """Publish a false event about an active run, or an event about another run with the
+        id of an active run.
+        """
         runs = [(airflow, run) for airflow in self.world.airflows.values() for run in airflow.followed()]
         if found := [(airflow, run) for airflow, run in runs if run.state not in TERMINAL_RUN and run.dag_id != CHILD]:
             airflow, run = found[index % len(found)]
@@ -193,7 +197,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(then=moments)
     def the_group_rebalances(self, then: float) -> None:
-        """What is not committed is read again."""
+        """Rebalance the consumer group: messages without a committed offset are read again."""
         if self.world.process is not None:
             self.world.soon(self.world.process.reader.rebalance)
             self._then("the_group_rebalances", then)
@@ -202,13 +206,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=servers, then=moments)
     def down_or_up(self, who: str, then: float) -> None:
-        """Airflow, or the apiserver."""
+        """Toggle whether Airflow or the API server is down."""
         self.world.network.down ^= {who}
         self._then("down_or_up", then)
 
     @rule(then=moments)
     def kafka_down_or_up(self, then: float) -> None:
-        """The broker."""
+        """Toggle whether the broker is down."""
         self.world.topic.down ^= True
         self._then("kafka_down_or_up", then)
 
@@ -218,25 +222,25 @@ class Machine(RuleBasedStateMachine):
         then=moments,
     )
     def requests_fail(self, who: str, faults: list[Fault], then: float) -> None:
-        """Some of the next ones."""
+        """Let some of the next requests fail."""
         self.world.network.faults[who] = list(faults)
         self._then("requests_fail", then)
 
     @precondition(lambda self: not self.denied)
     @rule(then=whiles)
     def airflow_denies_a_run(self, then: float) -> None:
-        """It says once that a run is not there which is."""
+        """Let Airflow answer once that an existing run is missing."""
         self.denied = True
         for airflow in self.world.airflows.values():
             airflow.denies = 1
-            # Of several Airflows only one is wrong.
+            # With several Airflows, only one of them answers falsely.
             break
         self._then("airflow_denies_a_run", then)
 
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, then=moments)
     def a_request_arrives_after_all(self, index: int, then: float) -> None:
-        """Nobody waits for it any more."""
+        """Let a request arrive that the operator no longer waits for."""
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
         if self.world.loop.time() < stray.until:
@@ -247,7 +251,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.network.strays)
     @rule(index=indexes, after=st.sampled_from([1.0, 5.0, 20.0]), then=moments)
     def a_request_arrives_very_late(self, index: int, after: float, then: float) -> None:
-        """So late that the operator has stopped waiting for it."""
+        """Let a request arrive so late that the operator no longer expects it to take effect."""
         strays = self.world.network.strays
         stray = strays.pop(index % len(strays))
         self.world.run(max(0.0, stray.since + UNKNOWN_FOR.total_seconds() + after - self.world.loop.time()))
@@ -258,13 +262,13 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.world.cluster.is_behind)
     @rule(versions=st.sampled_from([0, 1, 3, 10]), seconds=whiles, then=moments)
     def the_apiserver_falls_behind(self, versions: int, seconds: float, then: float) -> None:
-        """List, get and watch answer from an older version for a while."""
+        """Let list, get and watch answer from an older version for a while."""
         self.world.fall_behind(versions, seconds)
         self._then("the_apiserver_falls_behind", then)
 
     @rule(how=st.sampled_from(["stalls", "goes on", "begins anew"]), then=moments)
     def the_watch(self, how: str, then: float) -> None:
-        """Stalls, goes on, or lists again."""
+        """Stall the watch, resume it, or let it list again."""
         if (process := self.world.process) is not None:
             if how == "begins anew":
                 self.world.soon(process.list_again)
@@ -274,42 +278,44 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1]), then=moments)
     def the_watch_takes(self, seconds: float, then: float) -> None:
-        """Less than an answer does, or more."""
+        """Let the watch deliver before or after the response to a request."""
         self.world.watch_takes = seconds
         self._then("the_watch_takes", then)
 
-    # The process
+    # The operator process
 
     @rule(which=which, then=moments)
     def kill(self, which: int, then: float) -> None:
-        """SIGKILL, wherever it is."""
+        """SIGKILL at any point."""
         self.world.kill(which)
         self._then("kill", then)
 
     @rule(calls=st.integers(1, 12), when=st.sampled_from(list(When)), which=which, then=whiles)
     def die_at_a_request(self, calls: int, when: When, which: int, then: float) -> None:
-        """Between any two side effects."""
+        """Let the operator die between any two side effects."""
         self.world.die_at(calls, when, which)
         self._then("die_at_a_request", then)
 
     @precondition(lambda self: self.world.process is None)
     @rule(then=whiles)
     def start(self, then: float) -> None:
-        """Another process."""
+        """Start another process."""
         self.world.start()
         self._then("start", then)
 
     @precondition(lambda self: len(self.world.processes) == 1)
     @rule(then=whiles)
     def a_second_operator_starts(self, then: float) -> None:
-        """A rolling update that overlaps, or an old leader that does not know yet: both act."""
+        """Start a second operator, as when a rolling update overlaps or a former leader does not
+        know yet that it has lost the lease. Both act.
+        """
         self.world.start(beside=True)
         self._then("a_second_operator_starts", then)
 
     @precondition(lambda self: len(self.world.processes) > 1)
     @rule(which=which, who=servers, then=moments)
     def one_operator_is_cut_off_or_back(self, which: int, who: str, then: float) -> None:
-        """One hears nothing, the other does."""
+        """Toggle whether one of the operators can reach a system that the other can reach."""
         self.world.processes[which].wire.cut ^= {who}
         self._then("one_operator_is_cut_off_or_back", then)
 
@@ -317,24 +323,26 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=whiles)
     def time_passes(self, seconds: float) -> None:
-        """And what was to be done then is done."""
+        """Let time pass, with everything that is due."""
         self._then("time_passes", seconds)
 
     @rule(who=st.sampled_from(["clock", "airflow_clock"]), seconds=st.sampled_from([-1.5, -4.0]), then=moments)
     def a_clock_jumps_back(self, who: str, seconds: float, then: float) -> None:
-        """NTP."""
+        """Set a clock back, as NTP may do."""
         getattr(self.world, who).skew = timedelta(seconds=seconds)
         self._then("a_clock_jumps_back", then)
 
-    # What holds
+    # Promises
 
     @invariant()
     def no_promise_is_broken(self) -> None:
-        """At no time."""
+        """No promise is ever broken."""
         assert not (broken := self.world.broken), chr(10).join(broken)
 
     def teardown(self) -> None:
-        """All is mended; then all comes to what Airflow says, and all that was asked for is done."""
+        """Repair everything; then each status agrees with Airflow, and every request of a
+        user is fulfilled.
+        """
         world = self.world
         try:
             if world.broken:
@@ -383,7 +391,9 @@ class Machine(RuleBasedStateMachine):
         world.soon(world.process.list_again)
 
     def _let_time_pass(self) -> None:
-        """Past every backoff, census and deadline, while the cancellation DAG does its work."""
+        """Let time pass beyond every backoff, census and deadline, while the cancellation
+        DAG works.
+        """
         for _ in range(10):
             for airflow in self.world.airflows.values():
                 airflow.cancellations_go_on()
@@ -393,7 +403,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def hold(machine: type[Machine]) -> None:
-    """Search for a way to break the promises."""
+    """Search for a sequence of steps that breaks a promise."""
     examples = int(os.environ.get("PROMISES_EXAMPLES", "0"))
     searched = settings(
         max_examples=examples or 60,

@@ -1,4 +1,6 @@
-"""The way from one operator process to the world: requests take their time, are lost, arrive after all, and may be the process's last."""
+"""The network between one operator process and the world: requests take time, are lost, arrive
+late, and may be the last of the process.
+"""
 
 from __future__ import annotations
 
@@ -16,34 +18,36 @@ from mljob_operator.errors import AirflowUnavailable, StoreUnavailable
 from mljob_operator.ports import MemberChange, RunChange, TaskChange
 
 ONE_WAY = 0.005
-"""Seconds from the operator to whom it asks, and back."""
+"""Seconds that a request takes from the operator to a server, and that a response takes back."""
 STRAY_FOR = 75.0
-"""Seconds for which a request that nobody waits for any more may still arrive; far more than ``reconciler.UNKNOWN_FOR``."""
+"""Seconds during which a request that the operator no longer waits for may still arrive; far more
+than ``reconciler.UNKNOWN_FOR``.
+"""
 
 
 class Fault(StrEnum):
-    """What becomes of one request."""
+    """What happens to one request."""
 
     REFUSED = "refused"
-    """It takes no effect, and is known not to."""
+    """The request has no effect, and the operator knows so."""
     LATE = "late"
-    """The answer does not come; the request may arrive later."""
+    """No response arrives; the request may arrive later."""
     ANSWER_LOST = "answer lost"
-    """It takes effect, and the answer does not come."""
+    """The request takes effect, and no response arrives."""
 
 
 class When(StrEnum):
-    """When a process dies."""
+    """When a process dies during a request."""
 
     BEFORE = "before"
     AMID = "amid"
-    """The request is under way, and may arrive."""
+    """The request is in flight and may arrive."""
     AFTER = "after"
 
 
 @dataclass
 class Stray:
-    """A request under way that nobody waits for."""
+    """A request in flight that no process waits for."""
 
     name: str
     effect: Callable[[], Awaitable[Any]]
@@ -53,11 +57,11 @@ class Stray:
 
 @dataclass
 class Network:
-    """What is wrong with the network, for whatever process uses it.
+    """The faults of the network, for every process that uses it.
 
     Attributes:
-        down: Who gives no answer: airflow, kubernetes.
-        faults: What becomes of the next requests, by whom they are for.
+        down: The servers that don't answer: airflow, kubernetes.
+        faults: The faults of the next requests, by server.
         strays: Requests that may still arrive.
     """
 
@@ -66,21 +70,21 @@ class Network:
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:
-        """Nobody waits for this request any more."""
+        """Stop waiting for this request."""
         now = asyncio.get_running_loop().time()
         self.strays.append(Stray(name, effect, now, now + STRAY_FOR))
 
 
 class Wire:
-    """One process's requests.
+    """The requests of one process.
 
     Args:
         die: Ends the process.
 
     Attributes:
-        calls: How many requests it has made.
-        dies_at: At which request it dies, and when.
-        cut: Who does not hear this process, and others hear: airflow, kubernetes.
+        calls: The number of requests so far.
+        dies_at: The number of the request at which the process dies, and when during that request.
+        cut: Servers that this process can't reach, though others can: airflow, kubernetes.
     """
 
     def __init__(self, network: Network, after_effect: Callable[[], None], die: Callable[[], None]) -> None:
@@ -93,7 +97,7 @@ class Wire:
         self.cut: set[str] = set()
 
     def is_down(self, who: str) -> bool:
-        """Whether this process gets no answer from them."""
+        """Whether this process gets no response from a server."""
         return who in self._network.down or who in self.cut
 
     async def carry(self, to: str, name: str, effect: Callable[[], Awaitable[Any]]) -> Any:
@@ -133,7 +137,7 @@ class Wire:
         return answer
 
     def at_once(self, effect: Callable[[], None]) -> None:
-        """A request that is not waited for."""
+        """Send a request without waiting for its response."""
         if self.dead or self.last(When.BEFORE):
             return
         effect()
@@ -141,7 +145,7 @@ class Wire:
             self._end()
 
     def last(self, when: When) -> bool:
-        """Count a request; whether the process dies of it now."""
+        """Count a request; whether the process dies at this request."""
         self.calls += 1
         if self.dies_at == (self.calls, when):
             self._end()
@@ -149,7 +153,9 @@ class Wire:
         return False
 
     def _end(self) -> None:
-        """The process dies, once: another of its requests may have been under way at the same moment."""
+        """End the process, once: another of its requests may have been in flight at the
+        same moment.
+        """
         if not self.dead:
             self.dead = True
             self._die()
@@ -166,15 +172,17 @@ def _unavailable(to: str, message: str, *, outcome_unknown: bool) -> Exception:
 
 
 class HasClockOffset(Protocol):
-    """The clock of who is asked."""
+    """The clock of a server."""
 
     def __call__(self) -> datetime:
-        """The time there."""
+        """The time at the server."""
         ...
 
 
 class WiredAirflow:
-    """Airflow as one process sees it: REST's answers carry the time of the request, on the operator's clock."""
+    """Airflow as one process sees it: REST responses carry the time of the request by the
+    operator's clock.
+    """
 
     def __init__(
         self, airflow: Any, wire: Wire, operators_clock: HasClockOffset, airflows_clock: HasClockOffset
@@ -187,13 +195,13 @@ class WiredAirflow:
 
     @property
     def cancelling(self) -> WiredAirflow:
-        """Requests of an MLJob that is being cancelled take the same way."""
+        """The port for requests of a cancellation, which take the same network."""
         return self
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._airflow, name)
         if not callable(method):
-            # A port of its own, of the same Airflow.
+            # Backfills are a separate port of the same Airflow.
             return WiredBackfills(method, self._wire, self._operators_clock, self._airflows_clock)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -207,10 +215,12 @@ class WiredAirflow:
 
 
 class WiredBackfills(WiredAirflow):
-    """Its backfills: to make one is two requests, and the second may arrive when what the first one found is no longer so."""
+    """Backfills as one process sees them. A creation takes two requests, and the second may arrive
+    when the result of the first is outdated.
+    """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Any:
-        """Look for it, then post it."""
+        """Look for the backfill, then create it."""
         there = await self.find(dag_id, marker.run_id, marker.attempt)
         return there if there is not None else await self.post(dag_id, marker, order)
 
@@ -232,7 +242,7 @@ class WiredJobs:
 
 
 def _seen(answer: Any, at: datetime) -> Any:
-    """As the adapter has it: a fact from REST is as old as its request."""
+    """Date a fact by its request, as the adapter does."""
     match answer:
         case RunFact() | TaskFact():
             return replace(answer, at=at, seen=at)

@@ -1,4 +1,4 @@
-"""What must hold of every status that is written over another."""
+"""What must hold when a new status replaces an old one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.fakes.jobs import FakeJobs
 
 
 class GuardedJobs(FakeJobs):
-    """MLJobs whose statuses are held to the promises.
+    """MLJobs whose statuses are checked against the promises.
 
     Attributes:
-        broken: Those that a status broke, in words.
+        broken: Descriptions of the promises that a status broke.
     """
 
     def __init__(self) -> None:
@@ -23,14 +23,14 @@ class GuardedJobs(FakeJobs):
         self.broken: list[str] = []
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """As the fake."""
+        """Write a status as the fake does, and check it."""
         stored = await super().write_status(job, patch)
         self.broken += [f"{job.name} ({job.uid}): {what}" for what in broken_by_status(job.status, stored.status)]
         return stored
 
 
 def broken_by_status(old: MLJobStatus, new: MLJobStatus) -> Iterator[str]:
-    """Promises that the step from one status to the next breaks, in words."""
+    """Descriptions of the promises that the step from one status to the next breaks."""
     before, after = old.attempts or 0, new.attempts or 0
     if new.phase is None:
         yield "a status without a phase"

@@ -1,4 +1,6 @@
-"""The Kafka topic: producers whose messages are late, lost or doubled, and a log that is read again from the committed offset."""
+"""The Kafka topic: messages are delayed, lost or duplicated, and the log is read again from
+the committed offset.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ PARTITION: Partition = ("airflow.events", 0)
 
 
 class Topic:
-    """One partition.
+    """A topic with one partition.
 
     Attributes:
         under_way: Messages that producers have sent and the broker has not stored.
-        log: What the broker has stored.
-        committed: Where a new member of the group begins; None: at the end.
-        down: Whether the broker gives nothing to read.
-        members: Who reads it as one group; the partition is the newest member's.
+        log: Messages that the broker has stored.
+        committed: The offset at which a new member of the group begins; None means the end.
+        down: Whether the broker is down.
+        members: The members of the consumer group; the newest member has the partition.
     """
 
     name = PARTITION[0]
@@ -34,11 +36,11 @@ class Topic:
         self.members: list[Reader] = []
 
     def send(self, message: bytes) -> None:
-        """A producer sends."""
+        """Send a message as a producer does."""
         self.under_way.append(message)
 
     def arrives(self, index: int, copies: int) -> None:
-        """One of the messages under way is stored so many times; none: it is lost."""
+        """Store one of the messages in flight this many times; 0 loses the message."""
         if self.under_way:
             message = self.under_way.pop(index % len(self.under_way))
             self.log += [message] * copies
@@ -48,7 +50,7 @@ class Reader:
     """The topic as one operator process reads it.
 
     Attributes:
-        news: Set when there may be something to read.
+        news: Set when there may be messages to read.
     """
 
     def __init__(self, topic: Topic, wire: Wire) -> None:
@@ -63,7 +65,7 @@ class Reader:
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Read what there is, then what comes."""
+        """Read the stored messages, then new ones."""
         self._revoked = revoked
         for member in self._topic.members:
             member.lose()
@@ -87,21 +89,21 @@ class Reader:
         return self._topic.members[-1:] == [self]
 
     def rebalance(self) -> None:
-        """The group gives the partition to somebody else and back: reading begins at the committed offset."""
+        """Move the partition to another member and back: reading begins at the committed offset."""
         self.lose()
         self.gain()
 
     def lose(self) -> None:
-        """The group gives the partition to somebody else."""
+        """Move the partition to another member."""
         self._revoked([PARTITION])
 
     def gain(self) -> None:
-        """The group gives the partition to this member."""
+        """Assign the partition to this member."""
         self._position = len(self._topic.log) if self._topic.committed is None else self._topic.committed
         self.news.set()
 
     def leave(self) -> None:
-        """The member is dead; where it had the partition, the one before gets it."""
+        """Remove a dead member. If it had the partition, the previous member gets it."""
         if self._task is not None:
             self._task.cancel()
         if self in self._topic.members:
@@ -114,19 +116,19 @@ class Reader:
         """Commit without waiting."""
 
         def stored() -> None:
-            # Of a member that has not got the partition any more, the broker takes no offset.
+            # The broker accepts no offset from a member that has lost the partition.
             if self._assigned:
                 self._topic.committed = offsets.get(PARTITION, self._topic.committed)
 
         self._wire.at_once(stored)
 
     def pause(self, *, paused: bool) -> None:
-        """Stop reading, or go on."""
+        """Stop or resume reading."""
         self._paused = paused
         self.news.set()
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """All of the simulation's messages can be read."""
+        """Never called, because every message of the simulation is readable."""
         raise AssertionError(f"{why}: {message.value!r}")
 
     async def close(self) -> None:

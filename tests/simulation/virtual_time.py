@@ -1,4 +1,6 @@
-"""An event loop in which nobody waits: when nothing is left to be done now, it is later at once."""
+"""An event loop without waiting: when nothing is left to do now, the clock moves on to the
+next timer.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,14 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _NobodyWaits(selectors.SelectSelector):
-    """Lets the time pass that would be waited for."""
+    """Advances the clock by the time that a selector would wait."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Nothing ever comes from outside."""
+        """Return no events, because none come from outside."""
         if timeout is None:
             raise RuntimeError("everybody waits for something that will never happen")
         self.now += max(0.0, timeout)
@@ -25,7 +27,7 @@ class _NobodyWaits(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """asyncio in virtual time."""
+    """An asyncio event loop in virtual time."""
 
     def __init__(self) -> None:
         self._virtual = _NobodyWaits()
@@ -40,7 +42,7 @@ class VirtualClock:
     """A clock of the virtual world, which may be wrong.
 
     Attributes:
-        skew: How far it is ahead of the true time.
+        skew: How far this clock is ahead of the true time.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:

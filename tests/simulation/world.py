@@ -39,16 +39,16 @@ from .topic import Reader, Topic
 from .virtual_time import VirtualClock, VirtualLoop
 
 OTHER = "other"
-"""The name of the AirflowInstance, where there is one."""
+"""The name of the AirflowInstance, if there is one."""
 
 
 class Cluster(GuardedJobs):
-    """MLJobs, with a watch, and a memory of all that were ever there.
+    """MLJobs with a watch, and a record of all MLJobs that ever existed.
 
     Attributes:
-        changes: What a watch that begins now would see, in sequence: type and object.
+        changes: The changes that a new watch would deliver, in order: type and object.
         announced: The uids of the MLJobs whose status ever named a run, by run id.
-        told: Ids of runs whose submission a status told of.
+        told: Ids of runs whose submission a status reported.
         specs: The last spec of each uid.
     """
 
@@ -67,17 +67,19 @@ class Cluster(GuardedJobs):
     # Reads, which may be stale
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """For so many seconds every read answers from so many versions ago; writes go to the newest version, as etcd's do."""
+        """Let every read answer from so many versions ago for this many seconds. Writes go to the
+        newest version, as in etcd.
+        """
         self._behind = self._versions_of_all[max(-1 - versions, -len(self._versions_of_all))]
         self._behind_until = self._time() + seconds
 
     @property
     def versions(self) -> int:
-        """How many versions there have been."""
+        """The number of versions so far."""
         return len(self._versions_of_all)
 
     def catch_up(self) -> None:
-        """Reads answer from the newest version again."""
+        """Let reads answer from the newest version again."""
         self._behind_until = 0.0
 
     @property
@@ -87,26 +89,26 @@ class Cluster(GuardedJobs):
 
     @property
     def readable(self) -> dict[Key, dict[str, Any]]:
-        """The objects that a read answers from."""
+        """The objects that a read returns."""
         return self._behind[1] if self._behind is not None and self.is_behind else self.objects
 
     @property
     def watchable(self) -> int:
-        """How many of the changes a watch tells of."""
+        """The number of changes that a watch delivers."""
         return self._behind[0] if self._behind is not None and self.is_behind else len(self.changes)
 
     async def list(self) -> AsyncIterator[Job]:
-        """All, as a read answers."""
+        """All MLJobs, as a read returns them."""
         for body in tuple(self.readable.values()):
             yield Job.from_object(deepcopy(body))
 
     async def get(self, key: Key) -> Job | None:
-        """One, as a read answers."""
+        """One MLJob, as a read returns it."""
         body = self.readable.get(key)
         return Job.from_object(deepcopy(body)) if body is not None else None
 
     def publish(self) -> None:
-        """Let watches know what has changed."""
+        """Let watches deliver the changes."""
         for key, before in list(self._published.items()):
             now = self.objects.get(key)
             if now is None or now["metadata"]["uid"] != before["metadata"]["uid"]:
@@ -121,27 +123,27 @@ class Cluster(GuardedJobs):
             self._versions_of_all.append((len(self.changes), dict(self._published)))
 
     async def everything(self) -> builtins.list[Job]:
-        """All MLJobs, in one answer."""
+        """All MLJobs, in one response."""
         return [job async for job in self.list()]
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """As the fake, and on the record."""
+        """Write a status as the fake does, and record it."""
         stored = await super().write_status(job, patch)
         if (run_id := stored.status.dag_run_id) is not None:
             self.announced[run_id].add(job.uid)
-            # Whose runs belong to its spec takes over what is there, or begins again.
+            # With OncePerSpec, the MLJob takes over an existing run, or starts anew.
             if stored.status.submit_time is not None and job.spec.run_policy is not RunPolicy.ONCE_PER_SPEC:
                 self.told.add(run_id)
         return stored
 
     @property
     def uids(self) -> set[str]:
-        """Of the MLJobs that are there."""
+        """The uids of the existing MLJobs."""
         return {body["metadata"]["uid"] for body in self.objects.values()}
 
 
 class Process:
-    """One operator process: the real parts, wired as ``mljob_operator.main`` does."""
+    """One operator process: the real components, wired as in ``mljob_operator.main``."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -157,7 +159,7 @@ class Process:
             self._connect,
             world.clock,
             meter,
-            # Everybody's, also while there is an AirflowInstance.
+            # Every namespace may use this Airflow, even while an AirflowInstance exists.
             own=OwnAirflow(self.airflow, "http://airflow", access=[AccessRule()]),
             topic=world.topic.name,
         )
@@ -220,7 +222,7 @@ class Process:
         self._do(self._watch_instances(), "watch AirflowInstances")
 
     async def _watch(self) -> None:
-        """What the watch delivers, a moment after it happened."""
+        """Deliver the changes of MLJobs, a moment after they happened."""
         changes = self.world.cluster.changes
         while True:
             await self._news.wait()
@@ -237,7 +239,7 @@ class Process:
                     self.queue.observe(job)
 
     async def _watch_instances(self) -> None:
-        """What the watch of AirflowInstances delivers."""
+        """Deliver the changes of AirflowInstances."""
         there: dict[str, Instance] = {}
         while True:
             await asyncio.sleep(0.5)
@@ -252,12 +254,14 @@ class Process:
             there = now
 
     def look(self) -> None:
-        """Something may have happened that the watch or the topic tells of."""
+        """Wake the watch and the topic, which may have something to deliver."""
         self._news.set()
         self.reader.news.set()
 
     def list_again(self) -> None:
-        """The watch was lost for so long that it begins anew: what is gone meanwhile is not told."""
+        """Start the watch anew after a long interruption: deletions during the interruption
+        are not delivered.
+        """
         self._seen = self.world.cluster.watchable
         self.watching = True
         for body in self.world.cluster.readable.values():
@@ -284,26 +288,29 @@ class Process:
 
 
 class World:
-    """Everything, and the time.
+    """Everything in the world, and the time.
 
     Attributes:
-        clock: The operator's.
-        airflow_clock: Airflow's and the cluster's.
-        airflow: That of the operator's settings.
-        airflows: By the names of their AirflowInstances.
-        processes: The operators, oldest first: one, none, or two at once.
-        overlapped: Whether two operators were ever there at once, or one that read what was not so any more: places are counted by one that sees all.
-        broken: Promises that were broken, in words.
+        clock: The operator's clock.
+        airflow_clock: The clock of Airflow and of the cluster.
+        airflow: The Airflow of the operator's settings.
+        airflows: All Airflows by the name of their AirflowInstance.
+        processes: The operators, oldest first: none, one, or two at once.
+        overlapped: Whether two operators ever ran at once, or one read stale objects. Only an
+            operator that sees all MLJobs can keep to a limit.
+        broken: Descriptions of broken promises.
         by_hand: Ids of runs that somebody cleared in Airflow.
-        limit: How many runs may be active in the other Airflow.
-        watch_takes: Seconds from a change to its delivery by the watch; less than ``ONE_WAY``, and it overtakes the answer to who made it.
-        defects: What the operator logged as an error.
-        late: What goes on because of a request that arrived after the operator's patience, by what it is called.
+        limit: The maximum of active runs in the other Airflow.
+        watch_takes: Seconds from a change to its delivery by the watch. Below ``ONE_WAY``, the
+            watch overtakes the response to the request that made the change.
+        defects: Errors that the operator logged.
+        late: Descriptions of runs and backfills that exist because of a request that arrived after
+            the operator had stopped expecting it.
     """
 
     def __init__(self) -> None:
         self.late: set[str] = set()
-        # Delays vary by chance; the same history has the same ones.
+        # Delays are random; the same sequence of steps has the same delays.
         random.seed(0)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
@@ -329,11 +336,11 @@ class World:
 
     @property
     def process(self) -> Process | None:
-        """The oldest operator; None while there is none."""
+        """The oldest operator; None while none runs."""
         return self.processes[0] if self.processes else None
 
     def start(self, *, beside: bool = False) -> None:
-        """Start an operator, if none runs; ``beside`` one that does, a second one."""
+        """Start an operator if none runs. With ``beside``, start a second one."""
         if len(self.processes) < 1 + beside:
 
             async def start() -> None:
@@ -343,18 +350,18 @@ class World:
             self.overlapped |= len(self.processes) > 1
 
     def kill(self, which: int = 0) -> None:
-        """SIGKILL, wherever it is."""
+        """SIGKILL at any point."""
         if which < len(self.processes):
             self.processes[which].end()
             self.run(0)
 
     def fall_behind(self, versions: int, seconds: float) -> None:
-        """For so many seconds the API server's reads answer from so many versions ago."""
+        """Let the API server's reads answer from so many versions ago for this many seconds."""
         self.cluster.fall_behind(versions, seconds)
         self.overlapped = True
 
     def soon(self, what: Callable[[], None]) -> None:
-        """Let something happen to the process as soon as time goes on."""
+        """Let something happen to the process as soon as time moves on."""
         self.loop.call_soon(what)
 
     def run(self, seconds: float) -> None:
@@ -362,11 +369,11 @@ class World:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def lands(self, stray: Stray) -> None:
-        """A request that nobody waits for arrives after all."""
+        """Let a request arrive that no process waits for."""
 
         async def land() -> None:
             before = self.at_work()
-            # Nobody hears how it ends.
+            # No process receives the response.
             with contextlib.suppress(Exception):
                 await stray.effect()
             if self.loop.time() > stray.since + UNKNOWN_FOR.total_seconds():
@@ -376,7 +383,7 @@ class World:
         self.loop.run_until_complete(land())
 
     def close(self) -> None:
-        """The end of the world."""
+        """Release everything."""
         while self.processes:
             self.kill()
         logging.getLogger("mljob_operator").removeHandler(self.defects)
@@ -385,10 +392,10 @@ class World:
         self.run(0)
         self.loop.close()
 
-    # What is true of it
+    # Checks
 
     def look(self) -> None:
-        """Something has taken effect: tell the watch, and see whether a promise is broken."""
+        """Wake the watches after a change, and check the promises."""
         self.cluster.publish()
         by_job: dict[str, list[str]] = defaultdict(list)
         for name, run_id in self.at_work():
@@ -401,7 +408,8 @@ class World:
             if len(names) > 1:
                 self._broken.append(f"{uid} has several active runs: {', '.join(names)}")
         for airflow in self.airflows.values():
-            # Of a run that was deleted before any status told of its submission, nobody can know.
+            # A run that was deleted before any status reported its submission is unknown to the
+            # operator.
             self._broken += [f"{run_id} was used twice" for run_id in airflow.reused if run_id in self.cluster.told]
             airflow.reused.clear()
             self._broken += airflow.backfills.twice
@@ -412,7 +420,9 @@ class World:
             process.look()
 
     def at_work(self) -> list[tuple[str, str]]:
-        """What goes on in Airflow for MLJobs, runs and backfills: what to call it, and the id in the status that announced it."""
+        """All active runs and backfills of MLJobs in Airflow: a description, and the run id in the
+        status that announced them.
+        """
         found: list[tuple[str, str]] = []
         for airflow in self.airflows.values():
             found += [(f"{run.run_id} of {run.dag_id}", run.run_id) for run in airflow.ours() if active(run)]
@@ -420,11 +430,11 @@ class World:
         return found
 
     def steps(self) -> list[Step]:
-        """All that may happen next in any Airflow."""
+        """All steps that may happen next in any Airflow."""
         return [step for airflow in self.airflows.values() for step in airflow.steps()]
 
     def going_on(self) -> list[tuple[BusyAirflow, FakeRun]]:
-        """Runs of MLJobs that can come to their end, and where they are."""
+        """Runs of MLJobs that can end, each with its Airflow."""
         return [
             (airflow, run)
             for airflow in self.airflows.values()
@@ -433,7 +443,9 @@ class World:
         ]
 
     def _crowded(self) -> list[str]:
-        """Whether the other Airflow has more runs of MLJobs than it may; of one that is gone, and left its run behind on purpose, none has the place."""
+        """A broken promise if the other Airflow has more active runs of MLJobs than its limit. Runs
+        of deleted MLJobs, which were left behind on purpose, don't count.
+        """
         there = [run for run in self.airflows[OTHER].ours() if self.cluster.announced[run.run_id] & self.cluster.uids]
         active_there = sum(active(run) for run in there)
         if self.limit is not None and active_there > self.limit and not self.overlapped:
@@ -441,10 +453,12 @@ class World:
         return []
 
     def left_behind(self, *, in_the_end: bool = False) -> list[str]:
-        """What goes on though its MLJob is gone, and nobody wanted it to or was warned of it.
+        """Active runs whose MLJob is deleted, though no user wanted to keep them and no Event
+        warned about them.
 
-        A submission that arrives later than the operator waits for it, when its MLJob is gone, can't be known in time. In the end it has to be: but
-        for backfills, which no census lists.
+        If a submission arrives later than the operator waits for it, and its MLJob is deleted, the
+        operator can't know the run in time. In the end the operator must find such a run, but not a
+        backfill, because the census doesn't list backfills.
         """
         backfills = {name for airflow in self.airflows.values() for name, _ in airflow.backfills.at_work()}
         too_early = self.late & backfills if in_the_end else self.late
@@ -466,11 +480,11 @@ class World:
 
     @property
     def broken(self) -> list[str]:
-        """Promises that were broken, in words."""
+        """Descriptions of broken promises."""
         return list(dict.fromkeys([*self.cluster.broken, *self._broken, *self.defects.found]))
 
     def status(self, key: Key) -> MLJobStatus:
-        """As stored."""
+        """The status as stored."""
         return MLJobStatus.model_validate(self.cluster.objects[key].get("status", {}))
 
     def die_at(self, calls: int, when: When, which: int = 0) -> None:
@@ -481,12 +495,14 @@ class World:
 
 
 class Defects(logging.Handler):
-    """What the operator logs as an error is one: nothing in this world may surprise it."""
+    """Records errors in the operator's log: nothing in this world may be unexpected for the
+    operator.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, with its traceback."""
+        """Record a log entry with its traceback."""
         self.found.append(logging.Formatter("%(message)s").format(record))

@@ -1,4 +1,6 @@
-"""The suite's runner: lanes run side by side, nothing that fails is lost, and a part that exceeds its budget says so."""
+"""The suite's runner: lanes run side by side, no failure is lost, and a part that exceeds
+its budget is reported.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ def test_lanes_run_side_by_side_and_parts_of_a_lane_in_turn(tmp_path: Path) -> N
     assert [(result.part.name, result.failed) for result in results] == [("waits", []), ("first", []), ("makes", [])]
 
 
-def test_after_a_command_that_fails_the_others_run(tmp_path: Path) -> None:
+def test_other_commands_run_after_a_failed_command(tmp_path: Path) -> None:
     made = tmp_path / "made"
     part = Part("both", (python("raise SystemExit(3)"), python(MAKES_FILE, str(made))))
 
@@ -47,7 +49,7 @@ def test_after_a_command_that_fails_the_others_run(tmp_path: Path) -> None:
     assert "SystemExit(3)" in result.failed[0]
 
 
-def test_a_report_tells_each_test_with_its_time_and_outcome(tmp_path: Path) -> None:
+def test_report_contains_each_test_with_its_time_and_outcome(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
 
@@ -59,7 +61,7 @@ def test_a_report_tells_each_test_with_its_time_and_outcome(tmp_path: Path) -> N
     assert list(_tests(tmp_path / "none.xml")) == []
 
 
-def test_the_summary_names_slow_tests_exceeded_budgets_and_failures() -> None:
+def test_summary_names_slow_tests_exceeded_budgets_and_failures() -> None:
     slow = Result(
         Part("live", ()), seconds=61, tests={f"test_{n}": float(n) for n in range(12)}, failed=["pytest -m live"]
     )
@@ -77,7 +79,7 @@ def test_the_summary_names_slow_tests_exceeded_budgets_and_failures() -> None:
     assert lines[-1] == "12 passed, 0 failed, 0 skipped"
 
 
-def test_a_run_that_is_interrupted_ends_what_it_has_started(tmp_path: Path) -> None:
+def test_interrupted_run_ends_the_processes_that_it_has_started(tmp_path: Path) -> None:
     started = tmp_path / "started"
     sleeps = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)"
     suite = Suite(((Part("sleeps", (python(sleeps),)),),), tmp_path / "results")

@@ -1,4 +1,5 @@
-"""A walk over the API: objects from the CRDs' own schemas are applied, edited and rolled back, and each comes to what it comes to without the detour.
+"""A walk over the API: objects from the schemas of the CRDs are applied, edited and rolled back.
+Each object must end like an object with the same spec that was never edited.
 
-It is what Acto (SOSP 2023) does to find operators whose objects depend on their past.
+Acto (SOSP 2023) uses this method to find operators whose objects depend on their past.
 """

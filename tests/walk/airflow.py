@@ -1,4 +1,6 @@
-"""An Airflow that works by itself while an operator is at it: its DAGs end as their names say, and each step takes a moment."""
+"""An Airflow that runs by itself beside an operator: its DAGs end as their names say, and
+each step takes a moment.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from tests.fakes.airflow_http import AirflowApi, AirflowServer
 
 SUCCEEDS, PUBLISHES, FAILS, WAITS, PAUSED, STRICT = "succeeds", "publishes", "fails", "waits", "paused", "strict"
 DAYS = tuple(f"days-{number}" for number in range(80))
-"""DAGs with a schedule. Airflow makes one backfill of a DAG at a time, so few MLJobs share one."""
+"""DAGs with a schedule. Airflow creates one backfill of a DAG at a time, so few MLJobs
+share a DAG.
+"""
 ODD = "a-DAG.with_an-odd.ID"
 MISSING = "not-deployed-yet"
 DAGS = (SUCCEEDS, PUBLISHES, FAILS, WAITS, PAUSED, STRICT, ODD)
@@ -28,12 +32,12 @@ def now() -> datetime:
 
 
 class WorkingAirflow:
-    """A fake Airflow behind its REST API, whose runs go on by themselves.
+    """A fake Airflow behind its REST API, whose runs continue by themselves.
 
     Attributes:
-        fake: Its runs; look at them only while you hold ``api.lock``.
-        url: Of its REST API.
-        token: One that it has given.
+        fake: The fake with its runs; access it only while holding ``api.lock``.
+        url: The URL of the REST API.
+        token: A valid token.
     """
 
     user, password = "operator", "s3cret"
@@ -54,7 +58,7 @@ class WorkingAirflow:
 
     @contextmanager
     def at_work(self) -> Iterator[WorkingAirflow]:
-        """It answers, and its runs go on, until this ends."""
+        """Answer requests and advance runs until the context ends."""
         ended = threading.Event()
 
         def work() -> None:
@@ -72,7 +76,7 @@ class WorkingAirflow:
                 scheduler.join()
 
     def active(self) -> list[str]:
-        """Runs of MLJobs that go on, and backfills'; by the ids that the MLJobs' statuses have."""
+        """Active runs of MLJobs and active backfills, by the run ids in the statuses."""
         with self.api.lock:
             runs = [
                 run for run in self.fake.runs.values() if run.state not in TERMINAL_RUN and run.dag_id != CANCEL_DAG

@@ -1,7 +1,9 @@
-"""Values from a CRD's schema, as the API server reads it: whatever its types, bounds, enums, patterns and formats allow.
+"""Values from a CRD's schema as the API server reads it: any value that types, bounds, enums,
+patterns and formats allow.
 
-What the schema's CEL rules forbid in addition is for the API server to refuse. Two kinds of these rules are read here all the same, since hardly
-anything would fit them otherwise: ``self.matches(r'...')`` as a pattern, and ``has(self.a) != has(self.b)`` as a choice.
+The API server refuses values that the schema's CEL rules forbid in addition. This module reads two
+kinds of these rules, because hardly any value would satisfy them otherwise:
+``self.matches(r'...')`` as a pattern, and ``has(self.a) != has(self.b)`` as a choice.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ Schema = Mapping[str, Any]
 Choice = Callable[[random.Random], Any]
 
 CLASSES = {r"\p{L}": "a-zA-Zéжλ数", r"\p{N}": "0-9٣"}
-"""Unicode's classes, which Python's own expressions don't know, by some of their characters."""
+"""Some characters of each Unicode class that Python's regular expressions lack."""
 HINTED = 0.9
-"""How often a field with known values of its own has one of those."""
+"""How often a field with known values has one of these values."""
 PATTERNED = 0.95
-"""How often a string fits its pattern."""
+"""How often a string matches its pattern."""
 AT_A_BOUND = 0.1
-"""How often a number or a length is the least or the largest."""
+"""How often a number or a length is at one of its bounds."""
 TOO_DEEP = 0.03
-"""How often an object of any fields is nested more deeply than the operator reads."""
+"""How often a free-form object is nested more deeply than the operator reads."""
 LONG = 40
-"""Characters of a string, or items of a list, beyond which only bounds go."""
+"""Characters of a string, or items of a list, that only values at a bound exceed."""
 
 _EITHER = re.compile(r"has\(self\.(\w+)\) != has\(self\.(\w+)\)")
 _MATCHES = re.compile(r"self\.matches\(r'(.*)'\)")
@@ -55,16 +57,17 @@ _NUMBERS = (0, 1, -1, 2**31, 2**53, -(2**53), 0.5, -1.5e300, 1e-300)
 
 
 def fixed(*values: Any) -> Choice:
-    """One of these."""
+    """Choose one of these values."""
     return lambda rng: rng.choice(values)
 
 
 class Generator:
-    """Values from a schema.
+    """Generates values from a schema.
 
     Args:
-        rng: Where chance comes from: the same one gives the same values.
-        hints: By path (``.cancellation.timeoutSeconds``), values that mean something in the world of the test.
+        rng: The source of randomness; the same seed generates the same values.
+        hints: Values with a meaning in the test's world, by path
+            (``.cancellation.timeoutSeconds``).
     """
 
     def __init__(self, rng: random.Random, hints: Mapping[str, Choice] | None = None) -> None:
@@ -94,7 +97,7 @@ class Generator:
                 raise AssertionError(f"{path}: the walk does not know type {other}")
 
     def some(self, schema: Schema, share: float, path: str = "") -> dict[str, Any]:
-        """An object with what is required, and with so large a share of its other fields."""
+        """An object with its required fields, and this share of its other fields."""
         fields, required = schema.get("properties", {}), set(schema.get("required", ()))
         chosen = {name for name in fields if name in required or self._rng.random() < share}
         for pair in _rules(schema, _EITHER):
@@ -102,7 +105,7 @@ class Generator:
         return {name: self.value(field, f"{path}.{name}") for name, field in fields.items() if name in chosen}
 
     def json(self, depth: int = 5) -> Any:
-        """Any JSON."""
+        """Any JSON value."""
         kinds = ["text", "number", "constant", "list", "object"] if depth else ["text", "number", "constant"]
         match self._rng.choice(kinds):
             case "text":
@@ -159,7 +162,7 @@ class Generator:
     # Patterns
 
     def _fitting(self, pattern: str, length: int) -> str:
-        """A text of about this length that fits a pattern."""
+        """A string of about this length that matches a pattern."""
         for unicode_class, some in CLASSES.items():
             pattern = pattern.replace(unicode_class, some)
         return "".join(self._parts(parser.parse(pattern), length))
@@ -197,7 +200,7 @@ class Generator:
 
 
 def _rules(schema: Schema, kind: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Those of a schema's CEL rules that are of a kind."""
+    """The CEL rules of a schema of the kinds that this module reads."""
     for rule in schema.get("x-kubernetes-validations", ()):
         if (found := kind.fullmatch(rule["rule"])) is not None:
             yield found

@@ -1,4 +1,6 @@
-"""AirflowInstances of a walk. What an AirflowInstance is depends on nothing that it was before, but for the version that it remembers."""
+"""AirflowInstances of a walk. The state of an AirflowInstance doesn't depend on its past, except
+for the version that it remembers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from .users import Object, Spec
 from .walk import Edit, changed, spec_schema
 
 RIGHT, WRONG, UNLABELLED, BROKEN = "walk-right", "walk-wrong", "walk-unlabelled", "walk-broken"
-"""Secrets that are there; others that an AirflowInstance may name are not."""
+"""Existing Secrets. An AirflowInstance may name other Secrets, which don't exist."""
 NOBODY_LISTENS = ("http://127.0.0.1:9", "https://127.0.0.1:9/airflow")
 NO_ADDRESSES = ("http://[::1", "http://127.0.0.1:port")
 LOGINS = (*["passwordSecretRef"] * 4, *["tokenSecretRef"] * 3, "tokenFile", "oauth2", None)
@@ -26,15 +28,16 @@ OUTCOMES = {
     "InvalidCredentials",
     "ValidationFailed",
 }
-"""Reasons of the condition Ready that every walk comes to."""
+"""Reasons of the condition Ready that every walk reaches."""
 
 
 def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
-    """Without end; not all of them are accepted by the API server.
+    """Edits without end; the API server refuses some of them.
 
     Args:
-        urls: Those of Airflows, and of what is none; the first one is an Airflow that lets RIGHT in.
-        certificate: One that is valid.
+        urls: URLs of Airflows and of other servers. The first URL is that of an Airflow that admits
+            RIGHT.
+        certificate: A valid certificate.
     """
     rng = random.Random(seed)
     secret = fixed(RIGHT, RIGHT, RIGHT, RIGHT, WRONG, UNLABELLED, BROKEN, "nobody-made-it")
@@ -55,7 +58,8 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
     schema, generator = spec_schema("airflowinstances"), Generator(rng, hints)
 
     def spec() -> Spec:
-        # Names that nobody has are asked of a name server, which is not for a test to bother.
+        # A host name that doesn't exist would be looked up in a name server, which a test must not
+        # load.
         made = generator.some(schema, rng.choice((0.1, 0.4, 0.8)))
         for owner in (made, *made.get("access", ())):
             if "credentials" in owner:
@@ -63,7 +67,9 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
         return made | {"url": rng.choice((*[urls[0]] * 4, *urls, *NOBODY_LISTENS, *NO_ADDRESSES))}
 
     def one_login(credentials: Spec) -> Spec:
-        """Mostly credentials with one login, for the API server refuses any other number of them."""
+        """Credentials, in most cases with exactly one login: the API server refuses any
+        other number.
+        """
         way = rng.choice(LOGINS)
         if way is None:
             return credentials
@@ -78,19 +84,22 @@ def edits(seed: int, urls: list[str], certificate: str) -> Iterator[Edit]:
 
 
 def settled(body: Object) -> bool:
-    """Whether the operator has looked at it as it is, as far as its status says."""
+    """Whether the operator has checked the current spec, as far as the status shows."""
     status = body.get("status", {})
     seen = status.get("observedGeneration") == body["metadata"]["generation"]
     return seen and all(condition["reason"] != "NotAskedYet" for condition in status.get("conditions", ()))
 
 
 def outcome(body: Object) -> Mapping[str, object]:
-    """What has to be the same in one that was edited and rolled back and in one that never was."""
+    """The fields that must be equal in an edited and rolled back AirflowInstance and in one
+    that was never edited.
+    """
     status = body["status"]
     return {
         "spec": body["spec"],
         "finalizers": body["metadata"].get("finalizers"),
-        # Whether the brokers are connected is the same for all of them, and told whenever it is known.
+        # Whether the brokers are connected is the same for all AirflowInstances, and reported at
+        # any time.
         "conditions": {
             found["type"]: (found["status"], found["reason"], found["message"])
             for found in status["conditions"]
@@ -101,5 +110,5 @@ def outcome(body: Object) -> Mapping[str, object]:
 
 
 def reason(body: Object) -> str:
-    """Why it is ready, or is not."""
+    """The reason of the condition Ready."""
     return next(str(found["reason"]) for found in body["status"]["conditions"] if found["type"] == "Ready")

@@ -1,12 +1,16 @@
-"""MLJobs of a walk: what is applied, what it is edited to, and what of its last state has to be the same however it came there.
+"""MLJobs of a walk: the applied specs, the edits, and the fields of the last state that must not
+depend on the MLJob's past.
 
-An MLJob's state depends on its past where the API says so, and nowhere else:
+An MLJob's state depends on its past only where the API says so:
 
-- A finished MLJob has finished, and a run that was cancelled is lost. So an edit touches nothing that ends an MLJob otherwise than its first spec
-  would: ``suspend``, ``cancel``, deadlines, ``backoffLimit``, and ``outputs``, which are read when the run ends.
-- With ``runPolicy: Once`` the spec that was submitted first counts. Where that was the edited one, the condition SpecApplied is False.
-- Attempts are counted, runs have ids, and times are times: none of them is compared, nor what follows from how far a run came before it was stopped,
-  nor how many runs of its range a backfill found. An MLJob that waits for its next attempt says of the last one what there is to say.
+- A finished MLJob stays finished, and a cancelled run is lost. So an edit keeps the fields that end
+an MLJob: ``suspend``, ``cancel``, deadlines, ``backoffLimit``, and ``outputs``, which are read when
+the run ends.
+- With ``runPolicy: Once`` the spec that was submitted first counts. If that was the edited spec,
+the condition SpecApplied is False.
+- Attempts are counted, runs have ids, and times are times: none of these is compared. Nor is
+anything that depends on how far a run got before it was stopped, or on how many existing runs a
+backfill found in its range. An MLJob that waits for its next attempt describes the last one.
 """
 
 from __future__ import annotations
@@ -22,18 +26,18 @@ from .users import Object, Spec
 from .walk import Comparison, Edit, changed, seen, spec_schema
 
 CONFIG_MAP, SECRET = "walk-settings", "walk-login"
-"""They are there; others that ``confFrom`` may name are not."""
+"""Existing sources of conf. ``confFrom`` may name other objects, which don't exist."""
 WITHIN_DAYS = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00+00:00", "2026-01-02T23:59:59.5+01:00")
 SOON, NEVER = 2, 2**31 - 1
 """Seconds of a deadline that passes during the walk, and of one that doesn't."""
 SETTLES_WITHIN = 3600
 """Seconds; no walk takes that long."""
 ENOUGH_RETRIES = 20
-"""More than an MLJob comes to in a walk: the pauses between retries grow."""
+"""More retries than an MLJob reaches during a walk, because the pauses between retries grow."""
 KEPT = ("suspend", "cancel", "activeDeadlineSeconds", "preRunningDeadlineSeconds", "backoffLimit", "outputs", "type")
-"""What an edit leaves as it is."""
+"""Fields that an edit keeps."""
 STOPPED = {"Suspended", "DeadlineExceeded", "PreRunningDeadlineExceeded", "CancelRequested"}
-"""Reasons of an end that came to a run from outside, wherever it was."""
+"""Reasons of an end that came to a run from outside, in whatever state it was."""
 OUTCOMES = {
     "AirflowInstanceNotFound",
     "BackoffLimitExceeded",
@@ -50,10 +54,10 @@ OUTCOMES = {
     "TaskRunning",
     "ValidationFailed",
 }
-"""Reasons of the status that every walk comes to."""
+"""Reasons of the status that every walk reaches."""
 
 COMMON = ("backoffLimit", "runPolicy", "type")
-"""Fields that half of the MLJobs have at least: the way of an MLJob depends on them."""
+"""Fields that at least half of the MLJobs have, because the path of an MLJob depends on them."""
 HINTS: dict[str, Choice] = {
     ".type": fixed("Training", "Inference", "Backfill"),
     ".dagId": fixed(*DAGS, *DAGS, FAILS, FAILS, MISSING),
@@ -73,7 +77,7 @@ HINTS: dict[str, Choice] = {
 
 
 def edits(seed: int) -> Iterator[Edit]:
-    """Without end; not all of them are accepted by the API server."""
+    """Edits without end; the API server refuses some of them."""
     rng = random.Random(seed)
     schema, generator = spec_schema("mljobs"), Generator(rng, HINTS)
     for number in itertools.count():
@@ -86,20 +90,24 @@ def edits(seed: int) -> Iterator[Edit]:
 
 
 LEFT_OUT = {"logicalDate"}
-"""Fields that no spec of a walk has: a DAG has one run of a date, and there are two MLJobs of each spec."""
+"""Fields that no spec of a walk has: a DAG has one run of a logical date, and each spec has
+two MLJobs.
+"""
 
 
 def _sure(spec: Spec, number: int) -> Spec:
-    """A spec whose MLJob comes to the same whatever is faster: a run or a deadline, one backfill or another, a retry or who looks."""
+    """A spec whose MLJob ends alike in whatever order things happen: a run or a deadline, one
+    backfill or another, a retry or an observation.
+    """
     spec = dict(spec)
     for name in LEFT_OUT:
         spec.pop(name, None)
     if spec.get("type") == "Backfill":
         backfill = spec.setdefault("backfill", {"from": WITHIN_DAYS[0], "to": WITHIN_DAYS[1]})
         few = {backfill["from"], backfill["to"]} <= set(WITHIN_DAYS)
-        # Others ask for thousands of runs, of a DAG that has no schedule.
+        # Other ranges would create thousands of runs, so they name a DAG without a schedule.
         spec["dagId"] = DAYS[number % len(DAYS)] if few else DAGS[number % len(DAGS)]
-        # A backfill can't have them.
+        # A backfill can't have these fields.
         spec.pop("outputs", None)
         spec.pop("retryStrategy", None)
     else:
@@ -107,7 +115,8 @@ def _sure(spec: Spec, number: int) -> Spec:
     if spec.get("backoffLimit", 0) > 1:
         spec["backoffLimit"] = max(spec["backoffLimit"], ENOUGH_RETRIES)
     if not spec.get("conf", True):
-        # The API server's Server-Side Apply makes null of a conf that loses all of its fields, and refuses it.
+        # The API server's Server-Side Apply replaces a conf that loses all of its fields with null,
+        # and refuses it.
         del spec["conf"]
     if _deadline(spec) < SETTLES_WITHIN:
         spec["dagId"] = MISSING
@@ -119,13 +128,13 @@ def _deadline(spec: Spec) -> int:
 
 
 def finished(body: Object) -> bool:
-    """Whether it has finished, and nothing of ours holds it."""
+    """Whether the MLJob has finished and has no finalizer of the operator."""
     ended = body.get("status", {}).get("phase") in ("Succeeded", "Failed", "Cancelled")
     return ended and not body["metadata"].get("finalizers")
 
 
 def settled(body: Object) -> bool:
-    """Whether nothing but somebody's doing will change it, as far as its status says."""
+    """Whether only a user's action will change the MLJob, as far as its status shows."""
     status, spec = body.get("status", {}), body["spec"]
     if not seen(body):
         return False
@@ -150,7 +159,9 @@ def settled(body: Object) -> bool:
 
 
 def waits(body: Object) -> bool:
-    """Whether it has finished, and something else than ``runPolicy: Once`` keeps it from running its changed spec."""
+    """Whether the MLJob has finished, and a cause other than ``runPolicy: Once`` keeps it from
+    running its changed spec.
+    """
     return finished(body) and any(
         condition["type"] == "SpecApplied" and condition["reason"] != "RunPolicyOnce"
         for condition in body["status"]["conditions"]
@@ -158,24 +169,26 @@ def waits(body: Object) -> bool:
 
 
 def applied(body: Object) -> bool:
-    """Whether what runs, or has run, is what the spec says."""
+    """Whether the run is, or was, of the current spec."""
     return all(condition["type"] != "SpecApplied" for condition in body["status"]["conditions"])
 
 
 def ended_otherwise(one: Comparison) -> bool:
-    """Whether the story of the one that was rolled back was over before the rollback could count."""
+    """Whether the MLJob that was rolled back had ended before the rollback could take effect."""
     if one.rolled_back is None:
         return one.fresh is not None and one.fresh["spec"].get("ttlSecondsAfterFinished") == 0
     return not applied(one.rolled_back)
 
 
 def reason(body: Object) -> str:
-    """Why it is in its phase."""
+    """The reason of the phase."""
     return str(body["status"]["reason"])
 
 
 def outcome(body: Object) -> Object:
-    """What has to be the same in an MLJob that was edited and rolled back and in one that never was."""
+    """The fields that must be equal in an edited and rolled back MLJob and in one that was
+    never edited.
+    """
     status = body["status"]
     found: Object = {
         "spec": body["spec"],
@@ -184,7 +197,7 @@ def outcome(body: Object) -> Object:
         "conditions": sorted((c["type"], c["reason"]) for c in status["conditions"] if c["status"] == "True"),
     }
     if status["phase"] == "Pending":
-        # The rest is of an earlier attempt, where there was one.
+        # The other fields belong to an earlier attempt, if there was one.
         return found | {"message": _timeless(status["message"])}
     found["finalizers"] = body["metadata"].get("finalizers")
     if status["reason"] in STOPPED:
@@ -200,7 +213,7 @@ def outcome(body: Object) -> Object:
 
 
 def _timeless(message: str) -> str:
-    """A message without times of day, attempts' numbers and run ids."""
+    """A message without times of day, attempt numbers and run ids."""
     return re.sub(
         r"\d\d:\d\d:\d\d UTC|Attempt \d+|(one|up to \d+) more attempts?|walk\.[\w.-]+-\d+|\d+ attempts|at try \d+",
         "_",

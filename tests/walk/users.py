@@ -1,4 +1,6 @@
-"""Those who apply and delete objects of one kind, as GitOps tools do: by Server-Side Apply, several at a time."""
+"""Users who apply and delete objects of one kind, as GitOps tools do: by Server-Side Apply,
+several at a time.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,20 @@ Object = dict[str, Any]
 Spec = dict[str, Any]
 
 SIDE_BY_SIDE = 6
-"""Requests at a time."""
+"""Concurrent requests."""
 LOOK_EVERY = 2.0
-"""Seconds between two looks at all objects, which are megabytes."""
+"""Seconds between two reads of all objects, which are megabytes."""
 LABEL = "mljob.dev/walk"
-"""Its value tells the objects of one walk from others."""
+"""The value of this label distinguishes the objects of one walk from others."""
 
 
 class Users:
     """Users of one kind.
 
     Args:
-        namespace: Where the objects are; None: the kind has no namespaces.
-        within: Seconds that may pass until what is waited for is so.
-        evidence: What the operator said last.
+        namespace: The namespace of the objects; None for a cluster-scoped kind.
+        within: Seconds until a condition must be met.
+        evidence: The last lines of the operator's log.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Users:
         self._evidence = evidence
 
     def apply(self, specs: Mapping[str, Spec]) -> dict[str, str]:
-        """Create or change objects, by name; why the API server refuses some of them."""
+        """Create or change objects, by name. Returns the API server's errors for the
+        objects that it refuses.
+        """
 
         def one(name: str) -> str | None:
             meta = {"name": self._full(name), "labels": {LABEL: self._walk}}
@@ -62,12 +66,14 @@ class Users:
             return {name: refusal for name, refusal in answers if refusal is not None}
 
     def all(self) -> dict[str, Object]:
-        """Those that are there, by name."""
+        """The existing objects, by name."""
         found = self._api.get(self._path, labelSelector=f"{LABEL}={self._walk}")["items"]
         return {body["metadata"]["name"].removesuffix(f"-{self._walk}"): body for body in found}
 
     def until(self, done: Callable[[Object], bool], names: Iterable[str], what: str) -> dict[str, Object | None]:
-        """Each object as it is when it is first seen to be done; None: it is not there any more."""
+        """Wait until each object meets the condition. Returns each object as first seen to meet it;
+        None for an object that was deleted.
+        """
         late = dict.fromkeys(names)
         found: dict[str, Object | None] = {}
 
@@ -85,7 +91,7 @@ class Users:
         return found
 
     def delete_all(self) -> None:
-        """Delete all objects, and wait until they are gone."""
+        """Delete all objects, and wait until they are removed."""
         self._api.delete(self._path, labelSelector=f"{LABEL}={self._walk}")
         eventually(
             lambda: not self.all(),
@@ -96,7 +102,7 @@ class Users:
         )
 
     def _full(self, name: str) -> str:
-        """Unique in the cluster: some kinds have no namespaces."""
+        """A name that is unique in the cluster, for kinds without a namespace."""
         return f"{name}-{self._walk}"
 
     def _told(self, late: Mapping[str, Object | None]) -> str:

@@ -1,4 +1,4 @@
-"""The walk: objects that are edited and rolled back, beside fresh ones with the same spec."""
+"""The walk: objects that are edited and rolled back, beside fresh objects with the same spec."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .generate import Schema
 from .users import Object, Spec, Users
 
 OBJECTS = int(os.environ.get("WALK_OBJECTS", "500"))
-"""How many objects are edited and rolled back; there are half as many fresh ones beside them."""
+"""The number of objects that are edited and rolled back, beside half as many fresh objects."""
 INSTANCES = OBJECTS // 5
-"""How many of them are AirflowInstances."""
+"""The number of AirflowInstances among them."""
 SEED = int(os.environ.get("WALK_SEED", "1"))
-"""The same number is the same walk."""
+"""The seed: the same number generates the same walk."""
 TIMEOUT = 240 + OBJECTS
-"""Seconds that may pass until what is waited for is so; they cost time only where it fails."""
+"""Seconds until a condition must be met; only a failing walk takes that long."""
 
 CRDS = Path(__file__).parents[2] / "crds"
 KINDS = ("fresh", "hasty", "patient")
@@ -30,11 +30,11 @@ KINDS = ("fresh", "hasty", "patient")
 
 @dataclass(frozen=True)
 class Edit:
-    """What is applied of one object.
+    """The specs that are applied to one object.
 
     Attributes:
-        spec: What it is created with, and rolled back to.
-        edited: What it is edited to in between.
+        spec: The spec with which the object is created, and to which it is rolled back.
+        edited: The spec to which the object is edited in between.
     """
 
     spec: Spec
@@ -43,12 +43,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two objects with the same spec as they are when they have settled; None: it has been deleted by then.
+    """Two settled objects with the same spec; None for an object that was deleted by then.
 
     Attributes:
-        name: Of the one that was edited.
-        fresh: The one that was created and left alone.
-        rolled_back: The one that was edited and rolled back.
+        name: The name of the edited object.
+        fresh: The object that was created and left alone.
+        rolled_back: The object that was edited and rolled back.
     """
 
     name: str
@@ -65,12 +65,12 @@ def walk(
 ) -> list[Comparison]:
     """Edit objects and roll them back, and wait until all have settled.
 
-    For each edit there are three objects: a fresh one, one that is edited and rolled back at once (hasty), and one for which the operator has time to act
-    on each step (patient).
+    Each edit has three objects: a fresh one, a hasty one that is edited and rolled back at once,
+    and a patient one, for which the operator has time to act on each step.
 
     Args:
-        edits: More than are wanted: the API server refuses some.
-        count: How many objects are to be edited.
+        edits: More edits than needed, because the API server refuses some.
+        count: The number of objects to be edited.
         settled: Whether nothing will change an object any more.
         meanwhile: Called while the operator is busy with the objects.
     """
@@ -95,7 +95,9 @@ def walk(
 def differences(
     compared: Iterable[Comparison], outcome: Callable[[Object], Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """In which fields two objects differ: by name and field, what the fresh one has and what the other one has."""
+    """The fields in which two objects differ: by name and field, the value of the fresh
+    object and of the other one.
+    """
     found = {}
     for one in compared:
         fresh, rolled_back = (
@@ -112,7 +114,9 @@ def differences(
 
 
 def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """What tells of a defect in an operator's log: errors, what is unexpected at whichever level, and lines that no logger wrote."""
+    """Signs of a defect in an operator's log: errors, unexpected events at any level, and lines
+    that no logger wrote.
+    """
     printed = [line for line in log if line.strip() and not line.startswith(("{", "---"))]
     logged = [
         record
@@ -123,7 +127,7 @@ def surprises(log: Iterable[str], records: Iterable[Mapping[str, Any]]) -> list[
 
 
 def spec_schema(plural: str) -> Schema:
-    """What a CRD says of ``spec``."""
+    """The schema of ``spec`` in a CRD."""
     crd = yaml.safe_load((CRDS / f"{plural}.mljob.dev.yaml").read_text(encoding="utf-8"))
     schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
@@ -132,11 +136,11 @@ def spec_schema(plural: str) -> Schema:
 def changed(
     rng: random.Random, spec: Spec, other: Spec, *, kept: Collection[str] = (), needed: Collection[str]
 ) -> Spec:
-    """A spec with some fields of another one, and without some of its own.
+    """A spec with some fields of another spec, and without some of its own.
 
     Args:
-        kept: Fields that stay as they are.
-        needed: Fields that are not left out.
+        kept: Fields that stay unchanged.
+        needed: Fields that are not omitted.
     """
     free = [name for name in other if name not in kept]
     edited = spec | {name: other[name] for name in rng.sample(free, min(2, len(free)))}
@@ -144,7 +148,9 @@ def changed(
 
 
 def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]:
-    """Create three objects for each of so many edits whose spec the API server accepts; the edits by number."""
+    """Create three objects for each of this many edits whose spec the API server accepts. Returns
+    the edits by number.
+    """
     made: dict[int, Edit] = {}
     numbers = itertools.count(1)
     while len(made) < count:
@@ -158,7 +164,7 @@ def _created(users: Users, edits: Iterator[Edit], count: int) -> dict[int, Edit]
 
 
 def _edit(users: Users, made: Mapping[int, Edit], kind: str) -> None:
-    """One whose edit the API server refuses stays as it is."""
+    """Apply the edits. An object whose edit the API server refuses stays unchanged."""
     users.apply({f"{kind}-{number}": edit.edited for number, edit in made.items()})
 
 
@@ -172,7 +178,7 @@ def _names(made: Iterable[int], *kinds: str) -> list[str]:
 
 
 def seen(body: Object) -> bool:
-    """Whether the operator has looked at the spec as it is, also if the spec has to wait."""
+    """Whether the operator has seen the current spec, even if the spec has to wait."""
     status = body.get("status", {})
     generations = [told.get("observedGeneration") for told in (status, *status.get("conditions", ()))]
     return body["metadata"]["generation"] in generations

@@ -1,4 +1,4 @@
-"""What a walk over the API applies, and what it makes of an operator's log."""
+"""The objects that a walk over the API applies, and how it reads an operator's log."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def edits(plural: str, seed: int = 1, count: int = MANY) -> list[Edit]:
 
 
 @pytest.mark.parametrize("plural", ["mljobs", "airflowinstances"])
-def test_the_same_seed_is_the_same_walk(plural: str) -> None:
+def test_same_seed_generates_the_same_walk(plural: str) -> None:
     assert edits(plural, 1, 20) == edits(plural, 1, 20)
     assert edits(plural, 1, 20) != edits(plural, 2, 20)
 
 
 @pytest.mark.parametrize(("plural", "model"), [("mljobs", MLJobSpec), ("airflowinstances", AirflowInstanceSpec)])
-def test_every_field_of_a_spec_is_in_some(plural: str, model: Any) -> None:
+def test_every_field_of_a_spec_is_generated(plural: str, model: Any) -> None:
     fields = {field.alias or name for name, field in model.model_fields.items()}
     assert {name for edit in edits(plural) for name in edit.spec} == fields - (
         mljobs.LEFT_OUT if plural == "mljobs" else set()
     )
 
 
-def test_what_is_generated_fits_the_schema() -> None:
+def test_generated_specs_match_the_schema() -> None:
     validator = Draft202012Validator(dict(spec_schema("mljobs")))
     for edit in edits("mljobs"):
         assert [error.message for error in validator.iter_errors(edit.spec)] == []
 
 
-def test_an_edit_leaves_alone_what_ends_an_mljob() -> None:
+def test_edit_keeps_fields_that_end_an_mljob() -> None:
     for edit in edits("mljobs"):
         assert {name: edit.spec.get(name) for name in mljobs.KEPT} == {
             name: edit.edited.get(name) for name in mljobs.KEPT
@@ -64,7 +64,7 @@ def test_most_edits_change_something() -> None:
         r"^[\p{L}\p{N}_.\-*?\[\]!]+$",
     ],
 )
-def test_most_texts_fit_their_pattern(pattern: str) -> None:
+def test_most_strings_match_their_pattern(pattern: str) -> None:
     generator = Generator(random.Random(1))
     schema = {"type": "string", "minLength": 1, "maxLength": 253, "pattern": pattern}
     texts = [generator.value(schema) for _ in range(MANY)]
@@ -80,7 +80,7 @@ def test_numbers_reach_their_bounds() -> None:
     assert (min(numbers), max(numbers)) == (1, 10)
 
 
-def test_of_two_fields_of_which_one_is_needed_there_is_one() -> None:
+def test_exactly_one_of_two_alternative_fields_is_generated() -> None:
     generator = Generator(random.Random(1))
     reference = spec_schema("mljobs")["properties"]["confFrom"]["items"]
     found = [set(generator.value(reference)) for _ in range(MANY)]
@@ -96,18 +96,18 @@ def test_of_two_fields_of_which_one_is_needed_there_is_one() -> None:
         {"level": "info", "message": "that went wrong", "exception": "Traceback"},
     ],
 )
-def test_what_an_operator_did_not_expect_is_a_surprise_at_any_level(record: dict[str, str]) -> None:
+def test_unexpected_error_is_a_surprise_at_any_log_level(record: dict[str, str]) -> None:
     usual = {"level": "warning", "message": "Airflow is away"}
     assert surprises([], [usual, record]) == [record]
 
 
-def test_what_an_operator_prints_past_its_log_is_a_surprise() -> None:
+def test_output_outside_the_log_is_a_surprise() -> None:
     assert surprises(['{"level": "info"}', "RuntimeWarning: never awaited", ""], []) == [
         "RuntimeWarning: never awaited"
     ]
 
 
-def test_what_two_objects_differ_in_is_told_by_field() -> None:
+def test_differences_of_two_objects_are_listed_by_field() -> None:
     body = {"status": "Ready"}
     other = {"status": "Away", "why": "nobody answers"}
     compared = [
