@@ -45,7 +45,7 @@ DAGS = {
     "backfill_contract_days": ("work",),
     "people_approve": ("train", "approve", "deploy"),
 }
-"""With their tasks, as far as they matter."""
+"""The DAGs of the tests, with those of their tasks that matter."""
 
 
 def now() -> datetime:
@@ -80,7 +80,7 @@ class AirflowWorld(Protocol):
 
     dag_runs: AirflowPort
     stranger: AirflowPort
-    """The same, with a password that is wrong."""
+    """The same Airflow, with a wrong password."""
 
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
@@ -151,7 +151,7 @@ class RealAirflow:
     async def until_asked(self, run_id: str, model: str) -> None:
         def waits() -> bool:
             rows = self._rest.task_instances("people_approve", run_id)
-            # Before 3.3 it is called deferred.
+            # Before Airflow 3.3 this state is called deferred.
             return any(row["task_id"] == "approve" and row["state"] in ("awaiting_input", "deferred") for row in rows)
 
         await asyncio.to_thread(eventually, waits, f"somebody is asked whether to deploy {model}", within=120)

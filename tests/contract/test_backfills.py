@@ -20,7 +20,7 @@ from mljob_operator.ports import Backfills
 from .conftest import AirflowWorld, new_run_id, now
 
 DAG = "backfill_contract_days"
-"""Has a schedule and is paused, so that the runs of its backfills stay queued."""
+"""A paused DAG with a schedule, so that the runs of its backfills stay queued."""
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
 DAYS = [FIRST, FIRST + timedelta(days=1), LAST]
 ORDER = BackfillRequest(

@@ -20,7 +20,7 @@ from .conftest import AirflowWorld, new_run_id, now
 pytestmark = pytest.mark.every_airflow
 
 DAG = "parity_paused"
-"""Paused, so that its runs stay queued until they are cancelled."""
+"""A paused DAG, so that its runs stay queued until they are cancelled."""
 
 
 async def test_submitted_run_is_queued_with_its_conf(airflow_world: AirflowWorld) -> None:

@@ -74,7 +74,8 @@ def test_both_producers_together_report_what_either_alone_reports(run: str, rng:
     assert both.keys() == alone[0].keys() | alone[1].keys()
     for key, fact in both.items():
         known = [tasks[key] for tasks in alone if key in tasks and tasks[key].try_number == fact.try_number]
-        # Of a process that was killed and of what people set each producer tells another part: the further one is right.
+        # For a killed process, and for states that people set, the two producers report different
+        # parts: the report that is further along is right.
         furthest = max(known, key=lambda one: one.order)
         assert (fact.state, fact.certain, fact.at) == (furthest.state, furthest.certain, furthest.at)
         assert fact.start == min((one.start for one in known if one.start), default=None)

@@ -16,7 +16,7 @@ from tests.live.mljobs import MLJobs, manifest
 
 LONG = "parity_long_running"
 TASKS_AT_ONCE = 3
-"""Of that DAG."""
+"""How many tasks of that DAG run at the same time."""
 CANCELLER = "mljob_cancel"
 OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 

@@ -41,7 +41,8 @@ def jobs(retried: MLJobs) -> MLJobs:
         manifest("to-suspend", WAIT),
         manifest("to-cancel", WAIT, cancellation={"strategy": "Api"}),
         manifest("too-long", WAIT, activeDeadlineSeconds=12, backoffLimit=3, cancellation={"strategy": "Api"}),
-        # Whether its DAG is paused is asked every five seconds; the deadline leaves time for it.
+        # The operator checks every five seconds whether the DAG is paused; the deadline leaves time
+        # for this check.
         manifest("never-starts", "parity_paused", preRunningDeadlineSeconds=20, cancellation={"strategy": "Api"}),
         manifest("to-change", WAIT, {"label": "first"}, runPolicy="OnChange", cancellation={"strategy": "Api"}),
     )
@@ -128,7 +129,7 @@ def test_clear_failed_retry_runs_only_failed_tasks(
 ) -> None:
     status = retried.until_finished("cleared")["cleared"]["status"]
 
-    # It waits for ten seconds only: the Event is there for longer.
+    # The MLJob waits for ten seconds only; the Event exists for longer.
     [waited] = [event for event in retried.events("cleared") if event["reason"] == "RetryBackoff"]
     assert "the warehouse was away" in waited["message"]
 
@@ -254,7 +255,7 @@ def test_refused_conf_is_tried_again_when_its_configmap_changes(with_kafka: Inst
 
     jobs.kubectl.apply({**source, "data": {"all.json": '{"seconds": 0}'}})
 
-    # Without a word of the ConfigMap, the operator would try again a minute after the refusal.
+    # If the operator did not watch the ConfigMap, it would try again a minute after the refusal.
     jobs.until("mended", lambda status: "dagRunState" in status, "its run is submitted", within=40)
 
 

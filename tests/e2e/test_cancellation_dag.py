@@ -37,7 +37,9 @@ STATES_OF_WAITING = {
     "is_not_expanded": [None],
     "end": [None],
 }
-"""Every state of a task that has not ended; scheduled and queued differ for the scheduler's own moment only."""
+"""Every state of a task that has not ended. A task is scheduled or queued for only a moment
+of the scheduler.
+"""
 
 
 class Runs:
@@ -140,7 +142,7 @@ def test_one_cancellation_ends_several_runs_whatever_their_tasks_wait_for(
 
     immediate = runs.cancel((TEARDOWN, hurried), mode="immediate")
     targets = [(WAITING, waiting), (TEARDOWN, holding), (QUEUED, queued), (SHORT, done), (SHORT, "never-was")]
-    # A busy machine may take more than the usual 30 s to begin with a teardown.
+    # On a busy machine a teardown may start later than after the usual 30 s.
     graceful = runs.cancel(*targets, teardown_seconds=120)
     rows = runs.returned(graceful)["targets"] + runs.returned(immediate)["targets"]
 

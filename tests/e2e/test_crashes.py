@@ -33,7 +33,7 @@ PROGRAM = crashing_operator.__file__
 CANCELLER = "mljob_cancel"
 NAME = "mortal"
 SIDE_BY_SIDE = 6
-"""Cells at a time: each has an operator of its own."""
+"""The number of cells at a time; each cell has its own operator."""
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -248,14 +248,14 @@ def problems(cell: Cell, airflow: AirflowRest) -> list[str]:
         if (status["phase"], status["attempts"]) != (story.ends, story.attempts):
             found.append(f"{status['phase']} after {status['attempts']} attempts")
         wrong = differences(status, airflow)
-        # Airflow knows no Cancelled.
+        # Airflow has no state for a cancelled run.
         found += [f"{name}: {what}" for name, what in wrong.items() if (name, story.ends) != ("phase", "Cancelled")]
         if story.spec.get("outputs") and status.get("outputs") != {"prediction": {"y": 4.0}}:
             found.append(f"outputs: {status.get('outputs')}")
     for run in runs:
         cancellation = f"cancel.{run['dag_run_id']}"
         if airflow.run(CANCELLER, cancellation) is not None:
-            # It may look at what it has done for a moment longer.
+            # The operator may observe its work for a moment longer.
             airflow.ended(CANCELLER, cancellation)
     return found
 

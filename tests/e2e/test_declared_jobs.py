@@ -42,7 +42,7 @@ def test_contradictory_params_fail_without_a_retry_and_the_status_says_why(with_
 
     assert status["phase"] == "Failed"
     [task] = status["tasks"]
-    # The profile's second try would change nothing.
+    # The profile allows a second try, which would change nothing.
     assert task["tryNumber"] == 1
     assert "limit is below epochs" in json.dumps(status)
 
@@ -63,7 +63,7 @@ def test_invalid_conf_is_refused_before_a_run(
 
     refused = jobs.until(name, lambda status: status.get("reason") == "ValidationFailed", "it is refused")
 
-    # Not Failed: a changed spec.conf is all that it needs.
+    # Not Failed: a changed spec.conf is enough to run the MLJob.
     assert refused["phase"] == "Pending"
     assert named in refused["message"]
     assert airflow.runs(with_kafka.run_prefix(name)) == []

@@ -23,7 +23,7 @@ from tests.live.mljobs import MLJobs, Object, manifest
 DAY = "2026-01-02T00:00:00Z"
 CHILD = "environments_child"
 BEHIND: Object = {}
-"""What a spec has that runs behind the gateway."""
+"""The fields of a spec that runs behind the gateway."""
 REMOVED = "environments_removed"
 WITH_TWO_STEPS = f"""\
 import time

@@ -35,7 +35,7 @@ from tests.live.topic import AIRFLOWS, OURS, Told, Topic
 TABLE = Path(__file__).parents[2] / "docs" / "spec" / "events.md"
 PRODUCERS = (OURS, AIRFLOWS)
 EVENT, FEED, CENSUS = 2.0, 10.0, 75.0
-"""Seconds within which the status has it: by an event, by the change feed, by the census."""
+"""Seconds until the status shows a change: by an event, by the change feed, by the census."""
 BOUND = 300
 
 pytestmark = pytest.mark.timeout(BOUND + 120)
@@ -50,7 +50,7 @@ DAGS = {
     "events-cleared": "events_quick",
     "events-deleted": "events_paused",
 }
-"""The MLJobs, and what they run."""
+"""The MLJobs and their DAGs."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class Stage:
             stop.set()
             looks.join()
             self._end_processes()
-        # What a producer has left to send when its process ends comes within a moment.
+        # A producer sends its remaining messages within a moment after its process ends.
         eventually(lambda: not self._missing(), "all messages are there", within=20, evidence=self._missing)
 
     def _acts(self) -> dict[str, Act]:
@@ -248,7 +248,7 @@ class Stage:
             "delete a run": Act(lambda: story.status("events-deleted").get("phase") == "Queued", self._delete),
         }
 
-    # What has come about
+    # Conditions
 
     def _told_running(self, job: str, task: str) -> bool:
         """Whether both producers have reported that the task runs, and the task has written
@@ -292,7 +292,7 @@ class Stage:
             if not wanted.fullmatch(told := self.story.words(case, index, producer))
         }
 
-    # What is done
+    # Actions
 
     def _kill(self, job: str, task: str) -> None:
         pid = self._pid(job, task)
@@ -340,7 +340,7 @@ class Stage:
         self._request("DELETE", "events-deleted", "", None)
 
     def _request(self, method: str, job: str, path: str, body: object) -> None:
-        # Of the status, which a look may have brought since the run ids were noted.
+        # From the current status, which may name more run ids than the noted ones.
         run = f"/dags/{DAGS[job]}/dagRuns/{self.story.status(job)['dagRunId']}"
         status, answer = self._airflow.request(method, run + path, body)
         assert status in (200, 204), f"{method} {path} of {job}: {status} {answer}"
@@ -350,11 +350,11 @@ class Stage:
         for file in self._directory.glob("*/*"):
             pid = int(file.read_text() or 0)
             with suppress(psutil.NoSuchProcess):
-                # Not one that has got the number since.
+                # Only the process of the task, because the process id may have been reused.
                 if pid and psutil.Process(pid).create_time() <= file.stat().st_mtime:
                     psutil.Process(pid).kill()
 
-    # Looking on
+    # Observation
 
     def _look_on(self, stop: threading.Event) -> None:
         """Note when each version of an MLJob arrives, and when Airflow's REST API first
@@ -382,7 +382,7 @@ class Stage:
         try:
             status, answer = rest.request("POST", "/dags/~/dagRuns/~/taskInstances/list", asked)
         except urllib3.exceptions.HTTPError:
-            return  # it is busy; the next look is soon
+            return  # busy; read again soon
         for row in answer["task_instances"] if status == 200 else ():
             seen = self.story.rest[jobs[row["dag_run_id"]], row["task_id"], row["map_index"]]
             state = row["state"] or "none"
@@ -461,7 +461,7 @@ def is_as_far(entry: Object, said: Told, instances: int) -> bool:
         as_far = sum(count for state, count in mapped["states"].items() if TASK_RANK[TaskState(state)] >= rank)
         return as_far == instances
     state = TaskState(entry["state"])
-    # A failure of Airflow's own producer may be a retry.
+    # Airflow's own producer reports a retry as a failure, too.
     reached = TASK_RANK[state] >= rank or (said.state == "failed" and state is TaskState.UP_FOR_RETRY)
     return bool(entry["tryNumber"] > said.try_number or (entry["tryNumber"] == said.try_number and reached))
 

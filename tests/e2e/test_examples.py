@@ -21,7 +21,7 @@ from tests.live.mljobs import Object, holds
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLATFORM = EXAMPLES / "platform"
-# What is in other folders is for other tools, and tested with them.
+# Other folders contain files for other tools, which their own tests check.
 AGAIN = [PLATFORM / "7-train-again.yaml", PLATFORM / "8-backfill-again.yaml"]
 FILES = sorted({*EXAMPLES.glob("*.yaml"), *PLATFORM.glob("*.yaml")} - set(AGAIN))
 MLJOBS = {
@@ -53,7 +53,8 @@ def data(stack: Stack) -> Path:
 @pytest.fixture(scope="module")
 def examples(training: tuple[Installation, Watch], data: Path) -> tuple[Installation, Watch]:
     """`kubectl apply` of the other files at once, with a watch that starts before."""
-    # What an earlier session left behind, with KEEP_TEST_STACK, would be found by who is to wait for it.
+    # With KEEP_TEST_STACK, an earlier session may have left objects behind, which the waits below
+    # would find.
     for made in data.glob("*/handwriting*"):
         remove_tree(made)
     training[0].jobs.kubectl("apply", *(f"--filename={file}" for file in FILES))
@@ -201,7 +202,7 @@ def test_new_model_version_repeats_the_predictions_and_everything_is_traceable_t
     for day in DAYS:
         card = card_of(data, "predictions", f"handwriting-{day}", after[day])
         assert card["created_by"]["mljob"] == f"{jobs.namespace}/{again[1]}"
-        # What the first version said of the day is still there, and leads to it.
+        # The prediction of the first model version still exists, and leads to that version.
         assert lineage(data, "predictions", f"handwriting-{day}", before[day])[1] == f"models/handwriting/{first}"
 
 

@@ -56,7 +56,7 @@ def test_ten_runs_end_right_when_kafka_dies(with_kafka: Installation, airflow: A
 
     assert_all_ended_right(with_kafka, names, airflow)
 
-    # And events are read again, by the same process.
+    # The same process reads events again.
     before = operator.metrics().get(("mljob_events_total", "applied"), 0)
     jobs.submit("after-kafka-came-back", "parity_nested_groups")
     jobs.until_finished("after-kafka-came-back")
@@ -115,7 +115,8 @@ def test_submission_waits_until_airflow_is_reachable_again(with_kafka: Installat
         )
         assert_waiting(status, "AirflowUnavailable")
         assert stack.env["AIRFLOW_URL"] in status["message"]
-        # Airflow's absence is no reason to restart the operator, or to take it for unready: it can't do better.
+        # An unreachable Airflow must not restart the operator or make it unready, because neither
+        # would help.
         assert with_kafka.operator.get("/livez")[0] == 200
         assert with_kafka.operator.get("/readyz")[0] == 200
     finally:
@@ -157,7 +158,8 @@ def test_run_is_cancelled_by_rest_if_the_cancellation_dag_gets_no_slot(
 
     for run_id in run_ids:
         assert_run_is_over(airflow, run_id)
-        # Those that come late find nothing to do; until they have, they are in the way of the next test's.
+        # Late runs of the cancellation DAG find nothing to do, but they delay those of the next
+        # test until they have ended.
         eventually(lambda run_id=run_id: cancellation(airflow, run_id) in (None, *OVER), "it has ended", within=240)  # type: ignore[misc]
 
 

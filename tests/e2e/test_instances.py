@@ -43,7 +43,7 @@ def instances(new_installation: NewInstallation) -> Installation:
 def platform(instances: Installation, kubectl: Kubectl, stack: Stack) -> Iterator[Platform]:
     with platform_of(instances, kubectl, stack) as platform:
         yield platform
-    # It would look after the AirflowInstances of other tests as well.
+    # This operator would also reconcile the AirflowInstances of other tests.
     instances.operator.stop()
 
 
@@ -107,7 +107,7 @@ def test_instance_that_hangs_does_not_slow_down_another(platform: Platform, jobs
     jobs.apply(*(in_instance(platform, "stuck", f"behind-{number}") for number in range(10)))
     beside = time_to_finish(jobs, *(in_instance(platform, "quick", f"beside-{number}") for number in range(3)))
 
-    # Behind the other's requests they would wait for ten timeouts of 15 s.
+    # Queued behind the other Airflow's requests, these MLJobs would wait for ten timeouts of 15 s.
     assert beside < 4 * usual + 15, f"{beside:.1f} s beside one that hangs, {usual:.1f} s before"
     log.info("3 MLJobs took %.1f s, and %.1f s beside an Airflow that hangs", usual, beside)
     platform.until("stuck", "Unreachable")
@@ -261,5 +261,5 @@ def test_active_runs_never_exceed_the_limit_even_after_a_crash(
     finished = jobs.until_finished(*names)
     assert {found["status"]["phase"] for found in finished.values()} == {"Succeeded"}
     began = [run["dag_run_id"].split(".")[2] for run in sorted(airflow.runs(prefix), key=lambda run: run["queued_at"])]
-    # Two that go at the same time may reach Airflow in either order.
+    # Two runs that are submitted at the same time may reach Airflow in either order.
     assert all(abs(began.index(name) - names.index(name)) < 2 for name in names), began

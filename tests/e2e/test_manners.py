@@ -185,7 +185,7 @@ def test_active_run_without_changes_causes_no_writes(jobs: MLJobs, with_kafka: I
         eventually(lambda: passes() >= before + count, f"{count} looks at the change feed", within=120)
 
     jobs.until("long", lambda status: status.get("taskCounts", {}).get("running") == 3, "its three tasks run")
-    passes_more(3)  # farther than a look at the feed reaches back
+    passes_more(3)  # longer than the period that one read of the change feed covers
     before = jobs.get("long")["metadata"]["resourceVersion"]
     with jobs.watch("long") as watch:
         passes_more(3)

@@ -30,7 +30,9 @@ TEAM_ML, TEAM_DATA, PLATFORM = "C0TEAMML0001", "C0DATA00001", "#platform"
 TEAM_SERVING = "serving@example.com"
 THRESHOLDS = {"stuck_minutes": 0.1, "settle_minutes": 0}
 PAST = 13
-"""Runs that are a past to leave: ``outlier_history`` can't be less than 10, and the newest three are judged."""
+"""The number of runs in the baseline: ``outlier_history`` can't be less than 10, and the newest
+three runs are judged.
+"""
 OVER = ("success", "failed")
 
 
@@ -280,14 +282,13 @@ def test_invalid_threshold_fails_the_run_and_is_named(monitoring: Monitoring) ->
             lambda: "stuck_minutes: " in monitoring.logs(MONITOR, run_id), "the log names the threshold", within=120
         )
     finally:
-        # Its next try would look.
+        # The next try of the task would find the problems.
         monitoring.airflow.end(MONITOR, run_id)
         monitoring.set_variable(MONITOR, THRESHOLDS)
 
 
-@pytest.mark.timeout(
-    1200
-)  # How long is too long follows from the runs before, which on a busy machine differ much from each other.
+# The limit of "too slow" follows from the earlier runs, which differ a lot on a busy machine.
+@pytest.mark.timeout(1200)
 def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     monitoring: Monitoring, tmp_path: Path
 ) -> None:
@@ -300,7 +301,8 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     monitoring.set_pool("monitored", PAST)
     runs: list[str] = []
     while len(runs) < PAST:
-        # One after the other, so that they are like each other: of what differs by itself, nothing soon leaves the past.
+        # The runs follow each other, so that they take equally long: a varying baseline has no
+        # outliers.
         runs.append(monitoring.trigger("monitored_slow"))
         assert monitoring.until_over("monitored_slow", runs[-1]) == "success"
     usual = [monitoring.serving(run_id) for run_id in runs]
@@ -330,7 +332,7 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     assert "No slot: check the pool (monitored)" in found[FindingKind.STUCK_QUEUED].detail
     [to_member] = monitoring.told(monitoring.slack.id_of("U0SERVING01"))
     assert all(finding.title in to_member.words for finding in found.values())
-    # On a busy machine one of the runs before may have waited for long as well.
+    # On a busy machine an earlier run may have waited for long as well.
     known = FindingKind.LONG_WAIT in found
 
     wake.touch()

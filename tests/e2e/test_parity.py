@@ -14,16 +14,18 @@ from tests.live.kubectl import Watch
 from tests.live.mljobs import Object, finished, holds, manifest
 
 WAITS_FOR_A_PERSON = {"parity_paused"}
-"""In test_submission."""
+"""DAGs whose runs wait for a person; tests/e2e/test_submission.py tests them."""
 CONF: dict[str, dict[str, object]] = {
     "parity_params": {"count": 3},
     "parity_long_running": {"seconds": 2},
     "parity_long_running_teardown": {"seconds": 1},
-    "parity_mapped_many": {"count": 25},  # with hundreds: tests/integration/test_requests.py
+    "parity_mapped_many": {"count": 25},  # tests/integration/test_requests.py runs this DAG with hundreds of instances
 }
 DAG_IDS = sorted(set(dag_ids()) - WAITS_FOR_A_PERSON)
 ON_EVERY_AIRFLOW = {"parity_branch", "parity_deferral", "parity_mapped", "parity_retries", "parity_setup_teardown"}
-"""Of all ways in which a task can go, those whose rows and events come from the parts of Airflow that change most."""
+"""The DAGs whose rows and events come from the parts of Airflow that change most between
+versions.
+"""
 BOUND = 600
 
 pytestmark = pytest.mark.timeout(BOUND + 60)

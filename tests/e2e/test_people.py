@@ -35,7 +35,8 @@ def jobs(with_kafka: Installation, seen: Watch) -> Iterator[MLJobs]:
     )
     for name in ("to-approve", "to-reject", "to-cancel-asking", "to-label"):
         until_asked(with_kafka.jobs, name)
-    # Airflow 3.3.2 fails a task that is answered before its scheduler has heard that the process which asked has ended.
+    # Airflow 3.3.2 fails a task that is answered before its scheduler knows that the process that
+    # asked has ended.
     until_read_again(with_kafka, times=2)
     yield with_kafka.jobs
     names = [name for name, job in with_kafka.jobs.all().items() if job["spec"]["dagId"].startswith("people_")]
@@ -126,7 +127,7 @@ def test_question_is_read_once_for_each_wait(jobs: MLJobs, with_kafka: Installat
     before = with_kafka.operator.requests()["questions"]
     until_read_again(with_kafka, times=3)
     waits = sum(len(asked(jobs, name)) for name in ("to-approve", "to-reject", "to-label", "to-cancel-asking"))
-    # The three instances that wait together may have come to it in up to three passes.
+    # The three waiting instances may have started to wait in up to three passes.
     assert before <= with_kafka.operator.requests()["questions"] <= waits + 2
 
 

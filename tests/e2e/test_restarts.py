@@ -19,12 +19,12 @@ def test_ten_runs_end_right_when_the_operator_dies(installation: NewInstallation
     prefix = f"{mortal.operator.prefix}.{mortal.jobs.namespace}."
     names = submit_ten(mortal.jobs, "operator-dies")
 
-    # The first time amid the submissions ...
+    # The operator first dies during the submissions ...
     eventually(lambda: airflow.runs(prefix), "a run is submitted", evidence=mortal.operator.log_end)
     mortal.operator.kill()
     mortal.operator.start()
 
-    # ... and again amid the runs: what happens while it is away gives it no event.
+    # ... and then during the runs: it receives no event of what happens while it is down.
     some(mortal.jobs, names, 3, lambda status: status.get("taskCounts", {}).get("success"), "a task has succeeded")
     mortal.operator.kill()
     over = runs_over(airflow, mortal)

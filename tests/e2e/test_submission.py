@@ -45,7 +45,7 @@ def test_corrected_dag_id_is_run_at_once(with_kafka: Installation, airflow: Airf
 def test_dag_that_cannot_be_imported_is_named_with_its_file(with_kafka: Installation) -> None:
     with_kafka.jobs.submit("broken", "parity_import_error")
 
-    # Airflow knows no DAG of a file that never could be imported.
+    # Airflow has no DAG for a file that it has never been able to import.
     refused = ("DagImportError", "DagNotFound")
     status = with_kafka.jobs.until("broken", lambda status: status.get("reason") in refused, "refused")
 
@@ -93,7 +93,7 @@ def test_run_of_a_paused_dag_waits_and_the_status_says_so(
     jobs.submit("paused", paused_dag)
     jobs.until("paused", lambda status: status.get("submitTime"), "submitted")
 
-    # Ten seconds are what is promised; the rest is for a machine that has other things to do.
+    # The operator promises ten seconds; the rest allows for a busy machine.
     status = jobs.until("paused", lambda status: status.get("reason") == "DagPaused", "DagPaused", within=20)
 
     assert status["phase"] == "Queued"
@@ -122,7 +122,7 @@ def test_wrong_credentials_are_reported_as_wrong(
     assert "not-the-password" not in "\n".join([status["message"], *stranger.operator.log()])
     assert airflow.runs(stranger.run_prefix("refused")) == []
 
-    # A Secret that is corrected reaches the operator with its pod's restart.
+    # The operator receives a corrected Secret when its pod restarts.
     stranger.operator.stop()
     stranger.operator.start(MLJOB_AIRFLOW_PASSWORD=stack.env["AIRFLOW_PASSWORD"])
     assert stranger.jobs.until_finished("refused")["refused"]["status"]["phase"] == "Succeeded"

@@ -76,7 +76,7 @@ def read_by(installation: Installation) -> float:
 
 
 FORGERIES = [(event, dag_id) for event in ("dag_run.success", "dag_run.failed") for dag_id in (None, "some_other_dag")]
-"""An end, and the DAG that it is told of; None: the run's own."""
+"""A forged end, and the DAG id in its event; None means the DAG of the run."""
 
 
 def victim(event: str, dag_id: str | None) -> str:
@@ -121,7 +121,7 @@ def test_forged_end_does_not_end_the_mljob(
     assert airflow.ended(WAIT, status["dagRunId"])["state"] == "failed"
 
 
-@pytest.mark.disruptive  # others assert that they have read no such message
+@pytest.mark.disruptive  # other tests assert that they have read no such message
 @pytest.mark.parametrize(
     ("name", "fields"),
     [

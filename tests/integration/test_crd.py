@@ -23,7 +23,7 @@ EXAMPLES = [
     for file in sorted((ROOT / "examples").rglob("*.yaml"))
     if API_VERSION in {found.get("apiVersion") for found in yaml.safe_load_all(file.read_text())}
 ]
-"""What is in ``examples`` for our own kinds; the rest is for GitOps tools."""
+"""The examples of this project's kinds; other files in ``examples`` are for GitOps tools."""
 
 
 def with_spec(**spec: Any) -> Object:

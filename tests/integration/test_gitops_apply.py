@@ -131,7 +131,7 @@ def test_mljob_does_not_drift_in_any_phase(tool: Tool) -> None:
 def test_examples_can_be_synced_without_drift(tool: Tool) -> None:
     for file in sorted(EXAMPLES.rglob("*.yaml")):
         job = yaml.safe_load(file.read_text())
-        job["spec"]["suspend"] = True  # what they run is tested elsewhere
+        job["spec"]["suspend"] = True  # other tests check the runs of the examples
         tool.sync(job)
         tool.jobs.until_phase(job["metadata"]["name"], "Suspended")
         tool.assert_no_drift(job)

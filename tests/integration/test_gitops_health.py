@@ -33,7 +33,8 @@ PROGRAM = "gitops-health"
 
 Verdicts = dict[str, dict[str, dict[str, str]]]
 
-# The first test builds the program, which may take minutes; only the tests themselves are to be quick.
+# The first test builds the program, which may take minutes. The timeout applies only to the tests
+# themselves.
 pytestmark = pytest.mark.timeout(60, func_only=True)
 
 
@@ -148,7 +149,7 @@ async def edit_refused_and_taken_back(world: World) -> None:
 
 async def created_again(world: World) -> None:
     await world.apply(runPolicy="OncePerSpec", ttlSecondsAfterFinished=60)
-    # Airflow has to say twice that it has no such run.
+    # Airflow must say twice that it has no such run.
     await world.later(3)
     await end(world, RunState.SUCCESS)
     await world.later(61)
@@ -187,7 +188,7 @@ TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     running: (Phase.RUNNING, WAIT),
     cancelling: (Phase.CANCELLING, WAIT),
     suspending: (Phase.CANCELLING, WAIT),
-    # Who waits for its results must not go on without them, whoever wanted the end.
+    # Whoever ended the run, a client that waits for its results must not continue without them.
     cancelled: (Phase.CANCELLED, BAD),
     suspended: (Phase.SUSPENDED, HELD),
     resumed: (Phase.QUEUED, WAIT),
@@ -198,7 +199,7 @@ TABLE: dict[Scenario, tuple[Phase | None, tuple[str, str, str]]] = {
     edited_after_success: (Phase.SUCCEEDED, WAIT),
     edited_after_failure: (Phase.FAILED, WAIT),
     runs_again_after_failure: (Phase.QUEUED, WAIT),
-    # What Git says was applied, and is not what ran.
+    # Git's spec was applied, but the run was of another spec.
     edit_refused: (Phase.SUCCEEDED, BAD),
     edit_refused_in_mid_run: (Phase.RUNNING, WAIT),
     edit_refused_and_taken_back: (Phase.SUCCEEDED, GOOD),

@@ -351,7 +351,8 @@ async def test_renewed_client_certificate_is_used_without_a_restart(
     certificates.trust(certificates.second)
     broker.end()
     await asyncio.to_thread(broker.start)
-    # It was sent while nobody was let in with what the operator had: the new consumer goes on where the old one was.
+    # The message was sent while the broker refused the old certificate: the new consumer continues
+    # at the old one's offset.
     reader.send(b"meanwhile")
     await until(lambda: b"meanwhile" in reader.values, "it reads on with the new certificate", lambda: reader.links)
     lost = [record for record in caplog.records if "is lost" in record.getMessage()]

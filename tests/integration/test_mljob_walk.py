@@ -74,11 +74,12 @@ def test_rolled_back_mljob_equals_one_that_was_never_edited(
         assert canaries.apply({name: {"dagId": SUCCEEDS}}) == {}
         canaries.until(mljobs.finished, [name], "an MLJob ends beside the others")
 
-    # By default a seed whose MLJobs come to every outcome.
+    # With the default seed, MLJobs reach every outcome.
     compared = walk(users, mljobs.edits(SEED + 1), OBJECTS - INSTANCES, mljobs.settled, meanwhile)
 
-    # With runPolicy Once the spec that was submitted first counts, which may be the edited one. Another one may have finished before its spec was rolled back
-    # to an Airflow that is not there, or may be gone: its ttlSecondsAfterFinished is 0.
+    # With runPolicy Once the spec that was submitted first counts, which may be the edited one.
+    # Another MLJob may have finished before its spec was rolled back to an Airflow that doesn't
+    # exist, or may be deleted because its ttlSecondsAfterFinished is 0.
     undone = [one for one in compared if mljobs.ended_otherwise(one)]
     done = [one for one in compared if one not in undone]
     reached = Counter("deleted" if one.fresh is None else mljobs.reason(one.fresh) for one in done)

@@ -40,9 +40,9 @@ RUNS = (
     "parity_setup_teardown",
     "train_model",
 )
-"""One of each kind; the unit test plays all."""
+"""One recording of each kind; the unit test plays all recordings."""
 ARRIVES_WITHIN = 30
-"""Seconds for a message from the topic's one end to the other."""
+"""Seconds for a message from the producer through the topic to the consumer."""
 
 
 class Topic:
@@ -55,7 +55,7 @@ class Topic:
         admin = AdminClient({"bootstrap.servers": servers})
         [made] = admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)]).values()
         made.result(ARRIVES_WITHIN)
-        # As one that has read before: it misses nothing that is sent while it joins.
+        # Like a consumer that has read before, it misses no message that is sent while it joins.
         member = Consumer({"bootstrap.servers": servers, "group.id": name})
         member.commit(offsets=[TopicPartition(name, 0, 0)], asynchronous=False)
         member.close()

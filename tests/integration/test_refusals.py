@@ -36,7 +36,7 @@ def output(**more: Any) -> Object:
     return {"outputs": [{"name": "score", "taskId": "evaluate", **more}]}
 
 
-# What is wrong; the spec's fields that say so, beside dagId: train_model; what the apiserver says.
+# The mistake; the fields of the spec beside dagId: train_model; the API server's error.
 SPECS: list[tuple[str, Object, str]] = [
     ("a dag id with a space", {"dagId": "train model"}, AIRFLOW_ID),
     ("a dag id with a slash", {"dagId": "team/train"}, AIRFLOW_ID),
@@ -237,7 +237,7 @@ def named(name: str) -> Object:
     return manifest(name, "train_model")
 
 
-# Whole manifests.
+# The mistake; a whole manifest; the API server's error.
 OBJECTS: list[tuple[str, Object, str]] = [
     ("no spec", {**named("nonsense"), "spec": None}, "spec: Required value"),
     (
@@ -259,7 +259,7 @@ OBJECTS: list[tuple[str, Object, str]] = [
     ("a field beside the spec", {**named("nonsense"), "dagId": "x"}, 'unknown field "dagId"'),
 ]
 
-# An edit of an MLJob: its spec before, what is changed, what the apiserver says.
+# The mistake; an MLJob's spec before the edit; the edit; the API server's error.
 EDITS: list[tuple[str, Object, Object, str]] = [
     (
         "cancel is set back",

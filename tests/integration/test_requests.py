@@ -16,9 +16,9 @@ from tests.live.mljobs import Object, manifest
 
 FEED = ("changed_runs", "changed_tasks")
 OF_ALL = (*FEED, "probe", "halts")
-"""What is asked for all runs together."""
+"""Requests that are made for all runs together."""
 MANY = 120
-"""More than a page of Airflow's answers holds."""
+"""More tasks than fit in a page of Airflow's responses."""
 BOUND = 600
 
 
@@ -55,7 +55,7 @@ def test_run_of_many_tasks_costs_no_more_requests_than_a_run_of_two(
 ) -> None:
     few, many = run(counted, "few", 2), run(counted, "many", MANY)
 
-    # Once a minute the census asks which runs are there, and once a second at most the feed is read.
+    # The census lists the runs once a minute, and the change feed is read at most once a second.
     minutes = many.seconds / 60
     assert many.of_its_own <= few.of_its_own + 2 * minutes + 2, (few.requests, many.requests)
     assert many.requests["tasks"] <= few.requests["tasks"] + 1

@@ -34,7 +34,7 @@ UNREADABLE: dict[str, bytes] = {
     "deeply nested": b"[" * 100_000,
 }
 
-# What others count as unreadable is none of this.
+# Messages that other tests make unreadable must not be counted here.
 pytestmark = pytest.mark.disruptive
 
 Send = Callable[..., None]
@@ -181,7 +181,7 @@ def test_dead_letter_topic_contains_unreadable_messages_with_the_reason(
     found: dict[bytes | None, dict[str, Any]] = {}
 
     def kept() -> dict[str, Any]:
-        # Other tests have filled the topic.
+        # Other tests may have filled the topic.
         for message in consumer.consume(1000, timeout=1):
             if message.error() is None:
                 found[message.value()] = dict(message.headers() or ())

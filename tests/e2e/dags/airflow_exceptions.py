@@ -1,4 +1,6 @@
-"""What a task raises to skip itself or to fail for good, from where the Airflow that reads this has it."""
+"""The exceptions with which a task skips itself or fails for good, imported from where this Airflow
+version has them.
+"""
 
 from __future__ import annotations
 

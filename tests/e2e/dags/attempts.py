@@ -1,4 +1,4 @@
-"""DAGs whose runs fail once, wait, or say what conf they got."""
+"""DAGs whose runs fail once, wait, or report their conf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""DAGs with a schedule, whose past can be run again. Their schedule has ended, so that they do nothing by themselves."""
+"""DAGs with a schedule, whose past can be run again. Their schedules have ended, so that they
+create no runs by themselves.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ PARAMS = {
 
 
 def work() -> str:
-    """One day's work: takes its time, and fails where the conf says so, in the MLJob's first attempt."""
+    """Take some time for a day, and fail in the MLJob's first attempt if the conf says so."""
     context = get_current_context()
     params, day = context["params"], context["logical_date"].date().isoformat()
     time.sleep(params["seconds"])
@@ -33,7 +35,8 @@ def work() -> str:
     return day
 
 
-# Airflow allows one backfill of a DAG at a time, and closes it late: a DAG for each that is not to wait for another.
+# Airflow allows one backfill of a DAG at a time, and closes it late. So each backfill that must not
+# wait for another has its own DAG.
 for name in ("followed", "retried", "paused", "deleted", "contended", "killed", "rest_only"):
     with DAG(f"backfill_{name}", description="A day's work", params=PARAMS, **DAYS):
         task(work)()

@@ -1,4 +1,4 @@
-"""DAGs whose runs are there to be cancelled: their tasks wait for whatever a task can wait for."""
+"""DAGs whose runs are to be cancelled: their tasks wait in every way in which a task can wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with DAG(
     def reschedules() -> bool:
         return False
 
-    # A pool of the test's own, which has no slots.
+    # A pool for this test alone, without slots.
     @task(pool="cancelled_no_slots")
     def gets_no_slot() -> None: ...
 

@@ -1,4 +1,6 @@
-"""A job declared with all that a params model may have: choices, a nested model, a recursive one, fields that may contradict each other."""
+"""A job declared with everything that a params model may have: choices, a nested model, a recursive
+one, and fields that may contradict each other.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ with mljob_dag(
     @task
     def measure() -> None:
         params = job.params()
-        # The rate is not as declared, and one name is not declared.
+        # The rate has an undeclared type, and one name is undeclared.
         job.publish(width=width_of(params.network), rate=params.optimizer.kind, breadth=1)
 
     measure()

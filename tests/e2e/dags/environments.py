@@ -1,4 +1,4 @@
-"""DAGs that people really write, each of which needs something of whoever runs it."""
+"""DAGs as people write them, each of which requires something of the systems that run it."""
 
 from __future__ import annotations
 

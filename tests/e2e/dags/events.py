@@ -1,6 +1,8 @@
-"""Whatever can happen to a task or a run, once: tests/e2e/test_events.py looks at what of it Airflow tells in an event.
+"""Everything that can happen to a task or a run, once: tests/e2e/test_events.py checks which of it
+Airflow publishes as events.
 
-What only a test can do to a task (kill it, answer it) waits for that: each task says in a file of ``directory`` which process it is.
+A task waits if only the test can act on it, by killing or answering it. Each task writes its
+process id to a file of ``directory``.
 """
 
 from __future__ import annotations
@@ -21,25 +23,25 @@ DIRECTORY = Param(
     "", type="string", description="Where tasks say which processes they are, and look for what to wait for."
 )
 NO_SUCH_POOL = "events_no_such_pool"
-"""A task in it is scheduled, and never gets a slot."""
+"""A pool without slots: a task in it is scheduled and never gets a slot."""
 
 
 def wait_to_be_killed() -> None:
-    """Say which process this is, and sleep for longer than any test."""
+    """Write this process's id, and sleep for longer than any test."""
     context = get_current_context()
     Path(context["params"]["directory"], context["ti"].task_id).write_text(str(os.getpid()), encoding="utf-8")
     time.sleep(600)
 
 
 class WaitsForFile(BaseOperator):
-    """Is in the triggerer until the file ``go`` is there."""
+    """Stays in the triggerer until the file ``go`` exists."""
 
     def execute(self, context: Any) -> None:
         path = str(Path(context["params"]["directory"], "go"))
         self.defer(trigger=FileTrigger(filepath=path, poke_interval=0.5), method_name="finish")
 
     def finish(self, context: Any, event: Any) -> None:
-        """The file is there."""
+        """End, because the file exists."""
 
 
 with DAG(

@@ -1,4 +1,4 @@
-"""A DAG that quotes a value of its conf wherever it can."""
+"""A DAG that quotes a value of its conf in every possible place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with DAG(
     def connect() -> None:
         context = get_current_context()
         password = context["dag_run"].conf["password"]
-        # Long enough that the operator cuts it, in the middle of the last quotation.
+        # Long enough that the operator truncates the message in the middle of the last quotation.
         quoted = f"postgresql://ml:{password}@warehouse refused {json.dumps({'password': password})} {'x' * 275} "
         raise ConnectionError(f"try {context['ti'].try_number}: {quoted}{password}")
 

@@ -1,4 +1,4 @@
-"""DAGs that something is wrong with, for the monitoring DAGs to find: each has an owner of its own."""
+"""DAGs with problems for the monitoring DAGs to find. Each DAG has its own owner."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with DAG(
 
     @task
     def hold() -> None:
-        """Keeps the only place until it is ended from outside."""
+        """Occupy the only active run until the test ends it."""
         time.sleep(900)
 
     hold()
@@ -53,7 +53,9 @@ with DAG(
 
     @task(pool="monitored")
     def serve() -> None:
-        """Over at once, unless it is to wait: then it also keeps others from the pool's only slot."""
+        """End at once, unless the run is to wait: a waiting run also keeps other runs from
+        the pool's only slot.
+        """
         wake_file, end = get_current_context()["params"]["wake_file"], time.monotonic() + 600
         while wake_file and time.monotonic() < end and not Path(wake_file).exists():
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""DAGs that a run is not simply accepted for: one is paused, one checks its params."""
+"""DAGs that don't simply accept a run: one is paused, one validates its params."""
 
 from __future__ import annotations
 

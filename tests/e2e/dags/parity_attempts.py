@@ -1,4 +1,4 @@
-"""Tasks that don't get through at once: retries, deferral, rescheduling, timeouts, kills."""
+"""Tasks that don't succeed at once: retries, deferral, rescheduling, timeouts, kills."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ with DAG("parity_retries_exhausted", schedule=None, is_paused_upon_creation=Fals
 
 
 class Deferring(BaseOperator):
-    """Gives its worker slot back for two seconds, twice, then ends."""
+    """Releases its worker slot for two seconds, twice, then ends."""
 
     def execute(self, context: Any) -> None:
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=2)), method_name="halfway")
@@ -84,7 +84,7 @@ class Deferring(BaseOperator):
 
 
 class DeferringThenFailing(Deferring):
-    """Fails after it has come back."""
+    """Fails after it has been deferred."""
 
     def finish(self, context: Any, event: Any) -> str:
         raise ValueError("came back, and failed")

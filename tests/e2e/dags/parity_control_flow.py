@@ -1,6 +1,8 @@
-"""Tasks that choose which other tasks run: branches, short circuits, trigger rules, setup and teardown.
+"""Tasks that choose which other tasks run: branches, short circuits, trigger rules, setup and
+teardown.
 
-These DAGs know nothing of MLJobs: what the operator says of them has to come from Airflow itself.
+These DAGs don't use the provider: all information in the operator's status comes from Airflow
+itself.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ with DAG(
     }
     for rule in TriggerRule:
         if rule is TriggerRule.ALL_DONE_SETUP_SUCCESS:
-            continue  # for teardown tasks only: parity_setup_teardown has it
+            continue  # for teardown tasks only: parity_setup_teardown tests this trigger rule
         with TaskGroup(str(rule.value)):
             for name, upstream in mixes.items():
                 upstream >> EmptyOperator(task_id=name, trigger_rule=rule)

@@ -1,4 +1,6 @@
-"""Mapped tasks and mapped task groups: some instances fail, some skip, some have nothing to map over."""
+"""Mapped tasks and mapped task groups: some instances fail, some are skipped, and some
+tasks have no instances.
+"""
 
 from __future__ import annotations
 

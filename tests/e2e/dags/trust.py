@@ -1,4 +1,4 @@
-"""DAGs that people really write, each of which has misled a follower of runs."""
+"""DAGs as people write them, each of which once misled the operator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with DAG(
 
     @task(retries=0)
     def child() -> None:
-        # A template renders to text.
+        # A rendered template is text.
         if (get_current_context()["dag_run"].conf or {}).get("fails") == "True":
             raise RuntimeError("the child fails")
 

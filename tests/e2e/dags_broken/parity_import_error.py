@@ -1,4 +1,6 @@
-"""An Airflow DAG file that can't be imported. In a folder of its own: an import error shows for all who use the folder."""
+"""A DAG file that can't be imported. The file has its own folder, because an import error is
+visible to all users of a folder.
+"""
 
 from __future__ import annotations
 

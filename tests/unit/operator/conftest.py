@@ -46,13 +46,13 @@ class World:
     watches_namespaces = True
     """Whether the operator watches namespaces."""
     lost_before: Mapping[str, datetime] | None = None
-    """Before when runs were submitted that count as lost where they are missing, by Airflow."""
+    """By Airflow: the time before which submitted runs count as lost if they are missing."""
     cancels_orphans = False
-    """Whether runs that no MLJob follows are cancelled."""
+    """Whether the operator cancels orphaned runs."""
     namespaces: Sequence[str] = ()
-    """Namespaces that are watched; none: all."""
+    """The watched namespaces; empty for all."""
     reserved: Sequence[str] = ()
-    """Globs of further DAGs that no MLJob may run."""
+    """Glob patterns of additional DAGs that no MLJob may run."""
 
     def __init__(self, jobs: Any = None) -> None:
         self.clock = FakeClock()

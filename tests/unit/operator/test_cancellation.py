@@ -149,7 +149,7 @@ class TestDeletion:
         world.airflow.lose_answers = 1
         await world.apply()
         (late,) = world.airflow.runs.items()
-        world.airflow.runs.clear()  # it is still under way
+        world.airflow.runs.clear()  # the submission is still in flight
         await world.delete()
         assert world.exists
         world.airflow.runs.update([late])

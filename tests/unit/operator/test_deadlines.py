@@ -44,7 +44,8 @@ class TestDeadlines:
         await world.apply(activeDeadlineSeconds=100)
         await world.later(50)
         await world.later(51)
-        # Whether a run was started can't be known without Airflow, so the MLJob holds on to it.
+        # Without Airflow, the operator can't know whether a run was started, so the MLJob keeps its
+        # finalizer.
         assert (world.status.phase, world.status.reason) == (Phase.CANCELLING, "DeadlineExceeded")
         world.airflow.down = False
         await world.later(60)

@@ -15,7 +15,7 @@ from mljob_operator.errors import Conflict, Gone, Refused, StoreError, StoreUnav
 from mljob_operator.handlers import registry
 
 NO_AIRFLOW = "http://127.0.0.1:9"
-"""Nothing listens there."""
+"""A URL on which no server listens."""
 
 
 async def test_mljob_of_an_unwatched_namespace_is_not_requested() -> None:

@@ -52,7 +52,7 @@ class TestNamesakes:
     async def test_re_created_mljob_gets_a_run_of_its_own(self, world: World) -> None:
         await world.apply()
         first = world.airflow.only_run().run_id
-        del world.jobs.objects[KEY]  # somebody took the finalizer off by force
+        del world.jobs.objects[KEY]  # somebody removed the finalizer by force
         await world.apply()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
         assert [run.run_id for run in world.airflow.runs.values()] == [first, world.status.dag_run_id]

@@ -105,7 +105,7 @@ class TestInProgress:
         self, world: World, policy: str
     ) -> None:
         await world.apply(runPolicy=policy)
-        # With OncePerSpec, Airflow is asked twice which runs of the spec there are.
+        # With OncePerSpec, the operator asks Airflow twice for the runs of the spec.
         await world.later(3)
         await begin(world)
         await edit(world, conf=nested(300))

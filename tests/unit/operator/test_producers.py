@@ -53,7 +53,7 @@ async def test_more_exact_time_is_stored_with_the_next_change() -> None:
 async def test_more_exact_time_is_stored_within_seconds_if_no_change_follows() -> None:
     world = await running()
     await world.tell(event("fit", TaskState.RUNNING, start=world.clock() - timedelta(seconds=2)))
-    # Its messages are done with all the same: Airflow has the time too.
+    # The messages are acknowledged all the same, because Airflow has the time too.
     assert len(world.done) == 2
     await world.later(REFINEMENT_WAITS.total_seconds())
     assert {task.task_id: task.start_time for task in world.status.tasks or ()}["fit"] is not None

@@ -18,7 +18,7 @@ from .conftest import KEY, World
 from .runs import begin, end, newest
 
 POISON = 2**70
-"""A try that the API server does not take."""
+"""A try number that the API server refuses."""
 
 
 @pytest.fixture

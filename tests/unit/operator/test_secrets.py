@@ -62,7 +62,7 @@ def everything(world: World, caplog: pytest.LogCaptureFixture) -> str:
     return json.dumps([statuses, world.jobs.patches, told], ensure_ascii=False, default=str) + caplog.text
 
 
-# The ways in
+# Ways on which a value comes back
 
 
 async def our_event_of_a_failure(world: World, text: str) -> None:
@@ -139,7 +139,8 @@ async def an_exception_in_the_operator(world: World, text: str) -> None:
     world.airflow.set_task(newest(world), "fit", TaskState.RUNNING)
     await world.resync.pass_once()
     await failed.wait()
-    # It waits two seconds before it tries again; whatever arrives next begins a new step here.
+    # The operator waits two seconds before it retries; here, whatever arrives next begins a new
+    # step.
     worker = world.queue._workers[KEY]
     assert worker.task is not None
     worker.task.cancel()
@@ -262,7 +263,7 @@ class TestWaysBack:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         await apply(world)
-        # 400 characters of an error are shown.
+        # The status shows 400 characters of an error.
         await our_event_of_a_failure(world, f"{'x' * 390} {PASSWORD}")
         await end(world)
         assert PASSWORD[:4] not in everything(world, caplog)

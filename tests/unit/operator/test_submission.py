@@ -171,7 +171,7 @@ class TestOnce:
         world.jobs.fail = None
         await world.apply()
         run = world.airflow.only_run()
-        world.jobs.objects[KEY]["status"] = {}  # the process died before it wrote
+        world.jobs.objects[KEY]["status"] = {}  # the process died before it wrote the status
         await world.restart()
         assert world.airflow.only_run() is run
         assert world.status.dag_run_id == run.run_id

@@ -43,7 +43,7 @@ async def test_removed_instance_is_not_reconciled_when_the_cancellation_of_its_t
 
     async def probe() -> Pulse:
         asked.set()
-        # As a wait that ends in the moment of the cancellation.
+        # As when a wait ends at the moment of the cancellation.
         with suppress(asyncio.CancelledError):
             await gone.wait()
         raise AirflowUnavailable("no answer")

@@ -39,7 +39,7 @@ class AirflowsPromises(Machine):
     specs = SPECS
     edits = EDITS
 
-    # Who runs the platform
+    # The administrator of the platform
 
     @initialize(there=st.sampled_from([True, True, False]))
     def there_is_an_instance(self, there: bool) -> None:
@@ -75,7 +75,8 @@ class AirflowsPromises(Machine):
         self.world.instance_objects.secrets["credentials"] = {"user": "operator", "password": "secret"}
 
     def _let_time_pass(self) -> None:
-        # One that is deleted goes when nobody needs it, and then somebody makes it again.
+        # A deleted AirflowInstance is removed when no MLJob needs it, and then somebody creates it
+        # again.
         super()._let_time_pass()
         if OTHER not in self.world.instance_objects.objects:
             self._make()

@@ -157,7 +157,7 @@ async def test_reserved_dag_is_refused(dag_id: str, spec: dict[str, Any]) -> Non
         assert not world.has_finalizer
         assert world.airflow.calls == []
         await world.edit(dagId="train" if "type" not in spec else "days")
-        # With OncePerSpec, Airflow is asked twice which runs of the spec there are.
+        # With OncePerSpec, the operator asks Airflow twice for the runs of the spec.
         await world.later(3)
         assert world.status.phase is Phase.QUEUED
 
