@@ -28,7 +28,9 @@ TOPIC = "airflow.events"
 
 
 class Topic:
-    """The topic as the pipeline reads it, which records what the pipeline does with its messages."""
+    """The topic as the pipeline reads it, which records what the pipeline does with its
+    messages.
+    """
 
     def __init__(self) -> None:
         self.committed: dict[Partition, int] = {}

@@ -187,7 +187,9 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
 
 
 async def test_change_of_one_airflow_wakes_no_mljob_of_another(world: Platform) -> None:
-    """Active runs aren't woken either: an Airflow that comes and goes may have thousands of them."""
+    """Active runs aren't woken either: an Airflow that comes and goes may have thousands
+    of them.
+    """
     await limited(world, 3, limit=1)
     world.staging.down = True
     await world.look_after("staging")
