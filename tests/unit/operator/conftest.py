@@ -235,7 +235,7 @@ class World:
         return next((str(c.status) for c in self.status.conditions or () if c.type == kind), None)
 
     @property
-    def told(self) -> list[str]:
+    def event_reasons(self) -> list[str]:
         """The reasons of all Events so far."""
         return [notice.reason for _, notice in self.jobs.kube_events]
 

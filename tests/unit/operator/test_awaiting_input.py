@@ -50,7 +50,7 @@ async def test_status_says_what_is_asked_and_where_to_answer(world: World, run: 
     assert status.message == (
         f"Task approve waits for a person's answer (0/2 tasks finished): Deploy churn? Answer at {waiting.url}"
     )
-    assert world.told[-1] == "AwaitingInput"
+    assert world.event_reasons[-1] == "AwaitingInput"
     assert waiting.url in world.jobs.kube_events[-1][1].message
 
 
@@ -63,12 +63,12 @@ async def test_question_is_read_and_reported_once_for_each_wait(world: World, ru
     world.clock.tick(5)
     await world.look()
     assert world.airflow.calls.count("questions") == 1, "a restarted process reads it from the status"
-    assert world.told.count("AwaitingInput") == 1
+    assert world.event_reasons.count("AwaitingInput") == 1
 
     await world.tell(event("approve", TaskState.RUNNING, seconds=30, seen=world.clock()))
     await ask(world, run, "Really?")
     assert entry(world).input is not None
-    assert (world.airflow.calls.count("questions"), world.told.count("AwaitingInput")) == (2, 2)
+    assert (world.airflow.calls.count("questions"), world.event_reasons.count("AwaitingInput")) == (2, 2)
     assert "Really?" in (world.status.message or "")
 
 
@@ -88,7 +88,7 @@ async def test_stale_rest_response_does_not_report_the_question_again(world: Wor
     now, world.clock.at = world.clock.at, asked_before
     await world.look()
     world.clock.at = now
-    assert (entry(world).state, world.told.count("AwaitingInput")) == ("running", 1)
+    assert (entry(world).state, world.event_reasons.count("AwaitingInput")) == ("running", 1)
 
 
 async def test_status_with_several_waiting_tasks_links_to_the_run(world: World, run: FakeRun) -> None:
@@ -102,7 +102,7 @@ async def test_status_with_several_waiting_tasks_links_to_the_run(world: World, 
     assert waiting.url == f"{RUN_URL}{run.run_id}/required_actions"
     assert "(3 more wait as well)" in (world.status.message or "")
     assert world.airflow.calls.count("questions") == 1
-    assert world.told.count("AwaitingInput") == 2, "one for each task"
+    assert world.event_reasons.count("AwaitingInput") == 2, "one for each task"
 
     for index in (0, 2):
         world.airflow.set_task(run, "label", TaskState.SUCCESS, map_index=index)
@@ -131,7 +131,7 @@ async def test_question_is_read_again_after_airflow_was_unreachable(world: World
     assert (world.status.reason, entry(world).input.subject) == ("AwaitingInput", None)  # type: ignore[union-attr]
     await world.later(2)
     assert entry(world).input.subject == "Deploy churn?"  # type: ignore[union-attr]
-    assert world.told.count("AwaitingInput") == 1
+    assert world.event_reasons.count("AwaitingInput") == 1
 
 
 async def test_run_that_is_cancelled_while_it_waits_ends(world: World, run: FakeRun) -> None:

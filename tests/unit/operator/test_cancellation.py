@@ -61,7 +61,7 @@ class TestDeletion:
         assert world.airflow.only_run(CANCEL_DAG).conf["dag_run_id"] == world.airflow.only_run().run_id
         await finish(world, RunState.FAILED)
         assert not world.exists
-        assert world.told[-2:] == ["Cancelling", "Cancelled"]
+        assert world.event_reasons[-2:] == ["Cancelling", "Cancelled"]
 
     async def test_deletion_waits_until_airflow_confirms_the_end_reported_by_an_event(self, world: World) -> None:
         """Airflow publishes the end before it stores it, and the person who deleted the MLJob looks
@@ -167,7 +167,7 @@ class TestDeletion:
             assert world.exists
         await world.later(15)
         assert not world.exists
-        assert "CancellationAbandoned" in world.told
+        assert "CancellationAbandoned" in world.event_reasons
 
     @pytest.mark.parametrize("strategy", ["Dag", "Api"])
     async def test_overdue_deletion_still_ends_the_run_when_an_operator_starts(
@@ -179,7 +179,7 @@ class TestDeletion:
         await world.restart()
         assert not world.exists
         assert [run.state for run in world.airflow.runs.values()] == [RunState.FAILED]
-        assert "CancellationAbandoned" not in world.told
+        assert "CancellationAbandoned" not in world.event_reasons
 
     async def test_overdue_deletion_proceeds_if_airflow_is_unreachable_when_an_operator_starts(
         self, world: World
@@ -190,7 +190,7 @@ class TestDeletion:
         world.clock.tick(100)
         await world.restart()
         assert not world.exists
-        assert "CancellationAbandoned" in world.told
+        assert "CancellationAbandoned" in world.event_reasons
 
     async def test_restarted_operator_continues_the_cancellation(self, world: World) -> None:
         await world.apply()

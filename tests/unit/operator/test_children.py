@@ -33,7 +33,7 @@ async def test_child_runs_continue_by_default_and_an_event_names_them(world: Wor
     await (world.delete() if how == "deleted" else edit(world, cancel=True))
     assert world.airflow.only_run().state is RunState.FAILED
     assert child.state is RunState.QUEUED
-    assert world.told.count("ChildrenLeft") == 1
+    assert world.event_reasons.count("ChildrenLeft") == 1
     (notice,) = [notice for _, notice in world.jobs.kube_events if notice.reason == "ChildrenLeft"]
     assert "manual__child of DAG days" in notice.message
     assert "spec.cancellation.children" in notice.message
@@ -55,8 +55,8 @@ async def test_child_runs_are_cancelled_if_the_spec_says_so(world: World) -> Non
     child = await with_child(world, "Cancel")
     await world.delete()
     assert child.state is RunState.FAILED
-    assert world.told.count("ChildrenCancelled") == 1
-    assert "ChildrenLeft" not in world.told
+    assert world.event_reasons.count("ChildrenCancelled") == 1
+    assert "ChildrenLeft" not in world.event_reasons
 
 
 async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> None:
@@ -64,7 +64,7 @@ async def test_run_that_no_task_has_triggered_is_left_alone(world: World) -> Non
     child = await with_child(world, "Cancel", by_task=False)
     await world.delete()
     assert child.state is RunState.QUEUED
-    assert world.told.count("ChildrenLeft") == 1
+    assert world.event_reasons.count("ChildrenLeft") == 1
 
 
 async def test_unreachable_airflow_does_not_delay_a_deletion_that_keeps_child_runs(world: World) -> None:

@@ -27,7 +27,7 @@ class TestClearedInAirflow:
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 2)
         assert world.has_finalizer
-        assert "ClearedInAirflow" in world.told
+        assert "ClearedInAirflow" in world.event_reasons
         assert [entry.phase for entry in world.status.history or []] == [Phase.FAILED]
         await begin(world)
         assert (world.status.phase, world.condition("Failed")) == (Phase.RUNNING, None)

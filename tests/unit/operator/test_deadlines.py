@@ -23,7 +23,7 @@ class TestDeadlines:
         await world.later(10)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DeadlineExceeded")
         assert newest(world).state is RunState.FAILED
-        assert "DeadlineExceeded" in world.told
+        assert "DeadlineExceeded" in world.event_reasons
         await world.later(3600)
         assert len(runs(world)) == 1
 

@@ -24,7 +24,7 @@ async def test_successful_run_completes_the_mljob(world: World) -> None:
     assert world.status.progress == "2/2"
     assert world.status.outputs == {"score": 0.9}
     assert not world.has_finalizer, "a finished MLJob can be deleted while the operator is down"
-    assert world.told == ["Submitted", "Succeeded"]
+    assert world.event_reasons == ["Submitted", "Succeeded"]
 
 
 async def test_failed_run_names_the_failed_task(world: World) -> None:

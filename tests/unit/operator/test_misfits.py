@@ -58,7 +58,7 @@ class TestCreated:
         assert "Correct the spec to run the MLJob." in (world.status.message or "")
         assert (world.condition("Stalled"), world.condition("Reconciling")) == ("True", "False")
         assert world.status.observed_generation == 1
-        assert world.told == ["ValidationFailed"]
+        assert world.event_reasons == ["ValidationFailed"]
         written = len(world.jobs.patches)
         for _ in range(3):
             await world.later(600)
@@ -111,7 +111,7 @@ class TestInProgress:
         await edit(world, conf=nested(300))
         assert (world.status.phase, active(world)) == (Phase.RUNNING, 1)
         assert world.condition("SpecApplied") == "False"
-        assert "SpecChangeRefused" in world.told
+        assert "SpecChangeRefused" in world.event_reasons
         await end(world, RunState.SUCCESS)
         assert world.status.phase is Phase.SUCCEEDED
         assert world.condition("Stalled") == "True", "it has not done what its spec says"

@@ -40,7 +40,7 @@ async def test_events_of_a_refused_status_are_dropped_counted_and_reported_once(
     await begin(world)
     await poison(world)
     assert world.done == [1], "its offset is committed"
-    assert world.told.count("StatusRefused") == 1
+    assert world.event_reasons.count("StatusRefused") == 1
     assert refused == [1]
     notice = next(notice for _, notice in world.jobs.kube_events if notice.reason == "StatusRefused")
     assert notice.type == "Warning"
@@ -65,7 +65,7 @@ async def test_later_refusal_is_reported_again(world: World) -> None:
     await poison(world)
     await world.tell(event("fit", TaskState.SUCCESS, seconds=9))
     await poison(world)
-    assert world.told.count("StatusRefused") == 2
+    assert world.event_reasons.count("StatusRefused") == 2
 
 
 async def test_restart_after_a_refusal_continues_normally(world: World) -> None:
@@ -92,7 +92,7 @@ class TestEveryStatusRefused:
             world.queue.observe(job)
         await until(world, lambda: not world.exists)
         assert newest(world).state is RunState.FAILED
-        assert world.told.count("StatusRefused") == 1
+        assert world.event_reasons.count("StatusRefused") == 1
 
     async def test_refused_status_is_retried_with_backoff(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[int] = []
@@ -109,7 +109,7 @@ class TestEveryStatusRefused:
         await begin(world)
         assert waits == [1, 2, 3, 4, 5], "each refusal is followed by a longer wait"
         assert world.status.phase is Phase.RUNNING
-        assert world.told.count("StatusRefused") == 1
+        assert world.event_reasons.count("StatusRefused") == 1
 
     async def test_no_run_is_submitted_before_its_attempt_is_stored(
         self, world: World, monkeypatch: pytest.MonkeyPatch

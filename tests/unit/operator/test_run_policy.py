@@ -172,7 +172,7 @@ class TestRunPolicy:
         await world.apply()
         world.jobs.edit(KEY, {"conf": {"epochs": 9}})
         await world.see_all()
-        assert "SpecChangeRefused" in world.told
+        assert "SpecChangeRefused" in world.event_reasons
         assert world.condition("SpecApplied") == "False"
         assert len(world.airflow.runs) == 1
         world.jobs.edit(KEY, {"conf": {}})

@@ -184,7 +184,7 @@ class TestEmptiedDatabase:
         assert list(cluster.there.runs) == before
         await cluster.minutes(5)
         assert key not in cluster.jobs.objects
-        assert "CancellationAbandoned" in cluster.told
+        assert "CancellationAbandoned" in cluster.event_reasons
 
 
 class TestFewRunsThatVanish:

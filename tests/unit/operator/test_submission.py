@@ -19,7 +19,7 @@ async def test_creating_an_mljob_submits_a_run(world: World) -> None:
     assert run.conf == {"epochs": 3}
     assert (world.status.phase, world.status.dag_run_id, world.status.attempts) == (Phase.QUEUED, run.run_id, 1)
     assert world.has_finalizer
-    assert world.told == ["Submitted"]
+    assert world.event_reasons == ["Submitted"]
 
 
 async def test_finalizer_is_added_before_the_run_is_submitted(world: World) -> None:
@@ -51,7 +51,7 @@ class TestObstacles:
             await world.later(60)
         assert asked + 5 <= world.airflow.calls.count("submit") <= asked + 12
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")
-        assert world.told.count("ValidationFailed") == 1
+        assert world.event_reasons.count("ValidationFailed") == 1
         world.jobs.edit(KEY, {"conf": {"epochs": 1}})
         await world.see_all()
         assert (world.status.phase, world.status.observed_generation) == (Phase.QUEUED, 2)
@@ -88,7 +88,7 @@ class TestObstacles:
         world.airflow.down = False
         await world.later(60)
         assert world.status.phase is Phase.QUEUED
-        assert world.told.count("AirflowUnavailable") == 1, "the same trouble is told once"
+        assert world.event_reasons.count("AirflowUnavailable") == 1, "the same trouble is told once"
 
     async def test_paused_dag_is_reported_until_it_is_unpaused(self, world: World) -> None:
         world.airflow.paused.add("train")
@@ -114,7 +114,7 @@ class TestObstacles:
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, halt)
         assert "DAG train" in (world.status.message or "")
-        assert world.told.count(halt) == 1
+        assert world.event_reasons.count(halt) == 1
         dags.clear()
         await world.later(5)
         await world.look()

@@ -28,7 +28,7 @@ class TestSuspending:
         assert world.status.phase is Phase.QUEUED
         assert (world.condition("Suspended"), world.status.attempts) == ("False", 1)
         assert world.status.active_since == world.clock().replace(microsecond=0)
-        assert world.told in (["Suspended", "Resumed", "Submitted"], ["Suspended", "Submitted"])
+        assert world.event_reasons in (["Suspended", "Resumed", "Submitted"], ["Suspended", "Submitted"])
 
     async def test_suspending_cancels_the_run_and_resuming_submits_another(self, world: World) -> None:
         await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)

@@ -44,7 +44,7 @@ class TestEnding:
         await world.delete()
         await world.later(61)
         assert not world.exists
-        assert "CancellationAbandoned" in world.told
+        assert "CancellationAbandoned" in world.event_reasons
 
     async def test_backfill_whose_creation_was_not_answered_is_found_and_cancelled(self, world: World) -> None:
         world.airflow.backfills.lose_answers = 1

@@ -108,7 +108,7 @@ class TestCreating:
         await apply(world, backfill={"reprocessBehavior": "Completed"})
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "BackfillActive")
         assert "another backfill in progress" in (world.status.message or "")
-        assert "BackfillActive" in world.told
+        assert "BackfillActive" in world.event_reasons
         await world.later(3)
         assert made(world) == 1
         await end(world, RunState.SUCCESS, *runs(world, other))

@@ -39,7 +39,7 @@ class TestFollowing:
         assert counts(world) == BackfillRuns(total=4, success=4)
         assert world.condition("Complete") == "True"
         assert not world.has_finalizer, "a finished one can be deleted without us"
-        assert world.told == ["Submitted", "Running", "Succeeded"]
+        assert world.event_reasons == ["Submitted", "Running", "Succeeded"]
 
     async def test_status_names_the_failed_runs(self, world: World) -> None:
         await apply(world)
@@ -47,7 +47,7 @@ class TestFollowing:
         await begin(world, first, second, third, last)
         await end(world, RunState.FAILED, second)
         assert world.status.phase is Phase.RUNNING
-        assert "RunFailed" in world.told
+        assert "RunFailed" in world.event_reasons
         await end(world, RunState.FAILED, last)
         await end(world, RunState.SUCCESS, first, third)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackfillRunsFailed")

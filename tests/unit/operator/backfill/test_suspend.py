@@ -38,7 +38,7 @@ class TestSuspending:
         assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
         await end(world, RunState.SUCCESS, *rest)
         assert (world.status.phase, made(world)) == (Phase.SUCCEEDED, 1)
-        assert [world.told.count(reason) for reason in ("Suspended", "Resumed", "Submitted")] == [1, 1, 1]
+        assert [world.event_reasons.count(reason) for reason in ("Suspended", "Resumed", "Submitted")] == [1, 1, 1]
 
     async def test_restart_keeps_the_backfill_suspended(self, world: World) -> None:
         await apply(world)
@@ -63,7 +63,7 @@ class TestSuspending:
         await world.later(60)
         assert not world.airflow.backfills.made[1].paused
         assert (world.status.phase, world.condition("Suspended")) == (Phase.RUNNING, "False")
-        assert [world.told.count(reason) for reason in ("Suspended", "Resumed")] == [1, 1]
+        assert [world.event_reasons.count(reason) for reason in ("Suspended", "Resumed")] == [1, 1]
 
     async def test_mljob_is_suspended_once_airflow_has_paused_the_backfill(self, world: World) -> None:
         await apply(world)
@@ -72,11 +72,11 @@ class TestSuspending:
         await edit(world, suspend=True)
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "Suspending")
         assert world.condition("Suspended") == "False"
-        assert "Suspended" not in world.told
+        assert "Suspended" not in world.event_reasons
         await world.later(60)
         assert world.airflow.backfills.made[1].paused
         assert (world.status.phase, world.condition("Suspended")) == (Phase.SUSPENDED, "True")
-        assert world.told.count("Suspended") == 1
+        assert world.event_reasons.count("Suspended") == 1
 
     async def test_deadline_runs_until_airflow_has_paused_the_backfill(self, world: World) -> None:
         await apply(world, activeDeadlineSeconds=100)
@@ -93,7 +93,7 @@ class TestSuspending:
         world.airflow.down = True
         await edit(world, ttlSecondsAfterFinished=600)
         assert (world.status.reason, world.condition("Suspended")) == ("Suspended", "True")
-        assert world.told.count("Suspended") == 1
+        assert world.event_reasons.count("Suspended") == 1
 
     async def test_backfill_resumed_before_airflow_answered_is_not_left_paused(self, world: World) -> None:
         await apply(world)

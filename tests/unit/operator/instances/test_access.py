@@ -21,7 +21,7 @@ async def test_mljob_is_refused_until_its_namespace_has_the_label_of_a_rule(worl
     assert world.condition("Stalled") == "True"
     assert "labels: kubernetes.io/metadata.name=team-a" in world.status.message
     assert "dags: [train]" in world.status.message
-    assert "ValidationFailed" in world.told
+    assert "ValidationFailed" in world.event_reasons
     assert not world.has_finalizer
     world.instance_objects.labels["team-a"]["tier"] = "gold"
     await world.see_all()

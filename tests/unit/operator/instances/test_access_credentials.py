@@ -187,7 +187,7 @@ async def test_mljob_of_a_new_rule_waits_until_its_secret_has_been_read(world: P
     assert "submit" not in world.prod.calls
     await world.look_after("prod")
     assert world.status.phase is Phase.QUEUED
-    assert world.told == ["Submitted"]
+    assert world.event_reasons == ["Submitted"]
 
 
 async def test_status_does_not_mention_rule_credentials_when_no_rule_has_them(world: Platform) -> None:

@@ -107,7 +107,7 @@ async def test_deletion_of_an_mljob_without_its_instance_waits_only_for_the_time
     assert world.exists
     await world.later(31)
     assert not world.exists
-    assert "CancellationAbandoned" in world.told
+    assert "CancellationAbandoned" in world.event_reasons
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["same-process", "restarted"])

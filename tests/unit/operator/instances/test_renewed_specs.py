@@ -32,7 +32,7 @@ async def test_mljob_waits_and_names_the_cause(world: Platform, state: RunState,
     assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
     (reason,) = [found.reason for found in world.status.conditions or () if found.type == "SpecApplied"]
     assert reason == "AirflowInstanceNotReady"
-    assert world.told.count(reason) == 1
+    assert world.event_reasons.count(reason) == 1
     assert world.condition("Stalled") == "False"
 
     world.prod.down = False
@@ -68,7 +68,7 @@ async def test_mljob_without_an_airflow_says_that_its_spec_waits(world: Platform
     assert (world.condition("SpecApplied"), world.condition("Reconciling")) == ("False", "True")
     (reason,) = [found.reason for found in world.status.conditions or () if found.type == "SpecApplied"]
     assert reason == "NoDefaultAirflow"
-    assert world.told.count(reason) == 1
+    assert world.event_reasons.count(reason) == 1
     third = await world.add_instance("third", default=True)
     await seconds(world, 10)
     assert (world.status.airflow_instance, world.status.attempts) == ("third", 2)
