@@ -1,34 +1,43 @@
-"""What can go wrong, and what follows from it: each class says why in one CamelCase word, and whether waiting can help.
+"""The operator's errors. Each class has a CamelCase reason for conditions and Events, and a retry policy.
 
 ::
 
     OperatorError
     ├── AirflowError
-    │   ├── AirflowUnavailable      no answer, a server error, or an answer that is not Airflow's: retried
-    │   │   └── AirflowUnreadable   an answer in JSON that is not what Airflow gives to the request, or too large: retried
+    │   ├── AirflowUnavailable      no answer, a server error, or an answer that Airflow doesn't give:
+    │   │   │                       retried
+    │   │   └── AirflowUnreadable   the answer is JSON, but not what Airflow answers to the request,
+    │   │                           or it is too large: retried
     │   ├── AirflowUnauthorized     the credentials are wrong: retried slowly, they may be rotated
     │   ├── AirflowForbidden        the credentials lack a permission: retried slowly
-    │   ├── AirflowUnsupported      its version is too old: retried slowly, it may be upgraded
-    │   ├── AirflowInstanceNotFound the AirflowInstance that a run is in is not there: retried, it may be created again
-    │   ├── AirflowInstanceNotReady it is there, and the operator has no credentials for it: retried
-    │   │   └── InvalidCredentials  its Secret holds what can't be sent
+    │   ├── AirflowUnsupported      the Airflow is too old: retried slowly, it may be upgraded
+    │   ├── AirflowInstanceNotFound the run's AirflowInstance does not exist: retried, it may be
+    │   │                           created again
+    │   ├── AirflowInstanceNotReady the operator has no credentials for the AirflowInstance: retried
+    │   │   └── InvalidCredentials  its Secret holds values that can't be sent
     │   ├── DagNotFound             retried: the DAG may be deployed after the MLJob
     │   ├── DagImportError          retried: the DAG may be fixed
-    │   ├── DagRefused              a DAG that can't be triggered (paused for cancellation, ...): retried
+    │   ├── DagRefused              the DAG can't be triggered (the cancellation DAG is paused, ...):
+    │   │                           retried
     │   ├── BackfillActive          the DAG has another backfill, and Airflow allows one: retried
-    │   ├── NothingToClear          a failed run has no failed task: the retry needs a run of its own
-    │   ├── SubmissionRefused       Airflow's settings or the DAG's allow no such run: retried slowly, they may be changed
-    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly, the other run may be deleted
-    │   └── ValidationFailed        Airflow refused the conf: stalls, and is retried slowly, for the DAG may be changed instead of the spec
-    ├── ReferenceMissing            a ConfigMap or Secret is not there, or not readable: retried
-    │   └── SecretUnlabelled        a Secret lacks the label of those that are for Airflow: retried
+    │   ├── NothingToClear          a failed run has no failed task: the retry needs a new run
+    │   ├── SubmissionRefused       a setting of Airflow or of the DAG forbids the run: retried slowly,
+    │   │                           the setting may be changed
+    │   ├── LogicalDateTaken        the DAG has another run of this logical date: retried slowly, that
+    │   │                           run may be deleted
+    │   └── ValidationFailed        Airflow refused the conf: stalls, and is retried slowly, because
+    │                               the DAG may be changed instead of the spec
+    ├── ReferenceMissing            a ConfigMap or Secret does not exist or can't be read: retried
+    │   └── SecretUnlabelled        a Secret lacks the label for Airflow's credentials: retried
     └── StoreError
         ├── StoreUnavailable        the Kubernetes API gives no answer: retried
-        ├── Refused                 what is written is invalid, and will be: made anew from what Airflow says, slowly
-        ├── Conflict                somebody else wrote first: read again and decide again, at once
-        └── Gone                    the object is not there any more: nothing left to do
+        ├── Refused                 the Kubernetes API refuses the written object as invalid: the
+        │                           status is built again from Airflow's answers, slowly
+        ├── Conflict                another client wrote first: read and decide again at once
+        └── Gone                    the object does not exist any more: nothing left to do
 
-Adapters map every foreign error into this tree, chained; nothing above them sees another library's exception.
+Adapters map every exception of another library to one of these classes and chain the original. The
+rest of the operator sees only these classes.
 """
 
 from __future__ import annotations
@@ -38,18 +47,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 SPREAD = 0.2
-"""By which part of itself a delay varies, so that those who failed together don't try again together."""
+"""The share of a delay that is random: requests that failed together are not retried together."""
 
 
 class OperatorError(Exception):
     """Base of the tree.
 
     Attributes:
-        reason: What goes into conditions and Events.
-        stalls: Waiting alone can't help: somebody has to change the spec, or what it is checked against.
-        first_delay: Seconds before the first retry; it doubles with each.
-        longest_delay: Seconds that the delay doesn't exceed, but for ``retry_after``.
-        retry_after: Seconds that the other side asks to be left alone for (HTTP's ``Retry-After``); 0 where it doesn't.
+        reason: The reason in conditions and Events.
+        stalls: Whether waiting alone can't help: a user has to change the spec, or the DAG that the
+            spec is checked against.
+        first_delay: Seconds before the first retry; each retry doubles the delay.
+        longest_delay: The longest delay in seconds. ``retry_after`` may exceed it.
+        retry_after: Seconds that the server asks the client to wait (HTTP's ``Retry-After``); 0: the
+            server doesn't ask for a pause.
     """
 
     reason: str = "Error"
@@ -63,8 +74,8 @@ class AirflowError(OperatorError):
     """Airflow answered with an error, or not at all.
 
     Attributes:
-        outcome_unknown: What was wanted may be so all the same, or may still come to be: a request was sent and its answer is missing, or it took
-            effect and what was asked afterwards failed.
+        outcome_unknown: Whether the request may have taken effect, or may still take effect: the
+            request was sent and its answer is missing, or a follow-up request failed after it.
     """
 
     reason = "AirflowError"
@@ -72,10 +83,11 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """Airflow is out of reach: no answer, a server error, or an answer that is not Airflow's.
+    """Airflow is out of reach: no answer, a server error, or an answer that Airflow doesn't give.
 
     Attributes:
-        of_one_request: Airflow failed at this request (500), and other requests may be answered: what fails may be somebody's DAG.
+        of_one_request: Whether Airflow failed at this request only (500), for example because of
+            one DAG: Airflow may answer other requests.
     """
 
     reason = "AirflowUnavailable"
@@ -91,18 +103,18 @@ class AirflowUnavailable(AirflowError):
 
 
 class AirflowUnreadable(AirflowUnavailable):
-    """The answer is JSON, and not what Airflow answers to the request; or it is too large.
+    """The answer is JSON, but not what Airflow answers to the request; or the answer is too large.
 
-    Whether Airflow is in reach does not follow: the next request may be answered as it should be.
+    Airflow may still be in reach: the next request may get a correct answer.
     """
 
 
 @contextmanager
 def after_effect() -> Iterator[None]:
-    """What is asked in here is asked after a request has taken effect: where it fails, that is not undone.
+    """Mark errors of follow-up requests: the first request has taken effect although they fail.
 
     Raises:
-        AirflowError: As it was, with ``outcome_unknown``.
+        AirflowError: The error of the follow-up request, with ``outcome_unknown`` set.
     """
     try:
         yield
@@ -119,21 +131,21 @@ class AirflowUnauthorized(AirflowError):
 
 
 class AirflowForbidden(AirflowError):
-    """The credentials are right and may not do this."""
+    """The credentials are valid, but lack the permission for this request."""
 
     reason = "AirflowForbidden"
     first_delay = 5.0
 
 
 class AirflowUnsupported(AirflowError):
-    """This version of Airflow is too old, for everything or for what is asked."""
+    """This version of Airflow is too old: for the operator, or for one feature."""
 
     reason = "AirflowUnsupported"
     first_delay = 5.0
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """There is no AirflowInstance of that name, not yet or not any more."""
+    """No AirflowInstance has this name, not yet or not any more."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -141,7 +153,7 @@ class AirflowInstanceNotFound(AirflowError):
 
 
 class AirflowInstanceNotReady(AirflowError):
-    """The AirflowInstance is there, and can't be used: its Secret is missing, for example."""
+    """The AirflowInstance exists but can't be used: its Secret is missing, for example."""
 
     reason = "AirflowInstanceNotReady"
     first_delay = 2.0
@@ -149,14 +161,15 @@ class AirflowInstanceNotReady(AirflowError):
 
 
 class InvalidCredentials(AirflowInstanceNotReady):
-    """The AirflowInstance's Secret holds what can't be sent to Airflow."""
+    """The AirflowInstance's Secret holds values that can't be sent to Airflow."""
 
 
 class DagNotFound(AirflowError):
     """Airflow knows no such DAG, not yet or not any more.
 
     Attributes:
-        similar: DAGs that Airflow knows under ids like this one, the most similar first. Whether a tenant may hear of them is for others to say.
+        similar: The ids of Airflow's DAGs that are similar to this id, the most similar first. The
+            caller must filter the ids by the access rules before a tenant sees them.
     """
 
     reason = "DagNotFound"
@@ -169,7 +182,7 @@ class DagNotFound(AirflowError):
 
 
 class DagImportError(AirflowError):
-    """The DAG's file does not import."""
+    """Airflow can't import the DAG's file."""
 
     reason = "DagImportError"
     first_delay = 2.0
@@ -177,13 +190,13 @@ class DagImportError(AirflowError):
 
 
 class DagRefused(AirflowError):
-    """The DAG can't be run for now."""
+    """The DAG can't be triggered at the moment."""
 
     reason = "DagRefused"
 
 
 class BackfillActive(AirflowError):
-    """Another backfill of the DAG is in progress: Airflow allows one at a time for each DAG."""
+    """Another backfill of the DAG is in progress: Airflow allows one backfill per DAG at a time."""
 
     reason = "BackfillActive"
     first_delay = 2.0
@@ -191,13 +204,16 @@ class BackfillActive(AirflowError):
 
 
 class NothingToClear(AirflowError):
-    """A run ended without a failed task, or is gone: clearing what failed would run nothing."""
+    """The run has no failed task, or does not exist any more: clearing would rerun no task."""
 
     reason = "NothingToClear"
 
 
 class SubmissionRefused(AirflowError):
-    """Airflow takes no such run, whatever its conf: the DAG allows scheduled runs only, or a setting allows no such run id."""
+    """Airflow refuses the run whatever its conf.
+
+    The DAG allows scheduled runs only, or Airflow's ``allowed_run_id_pattern`` forbids the run id.
+    """
 
     reason = "SubmissionRefused"
     first_delay = 30.0
@@ -205,7 +221,7 @@ class SubmissionRefused(AirflowError):
 
 
 class LogicalDateTaken(AirflowError):
-    """The DAG has another run of this logical date, and Airflow allows one."""
+    """The DAG has another run of this logical date: Airflow allows one run per logical date."""
 
     reason = "LogicalDateTaken"
     first_delay = 30.0
@@ -222,7 +238,7 @@ class ValidationFailed(AirflowError):
 
 
 class ReferenceMissing(OperatorError):
-    """What ``spec.confFrom`` names is not there, may not be read, or does not hold what it should."""
+    """An object that ``spec.confFrom`` names does not exist, can't be read or has invalid data."""
 
     reason = "ReferenceMissing"
     first_delay = 2.0
@@ -230,7 +246,7 @@ class ReferenceMissing(OperatorError):
 
 
 class SecretUnlabelled(ReferenceMissing):
-    """A Secret that is named in credentials lacks the label that says that it is for Airflow."""
+    """A Secret that credentials name lacks the label for Airflow's credentials."""
 
 
 class StoreError(OperatorError):
@@ -246,7 +262,7 @@ class StoreUnavailable(StoreError):
 
 
 class Refused(StoreError):
-    """What was to be written is invalid for the Kubernetes API: the same again will be refused again."""
+    """The Kubernetes API refused the written object as invalid, and would refuse it again."""
 
     first_delay = 1.0
     longest_delay = 60.0
@@ -257,20 +273,23 @@ class Conflict(StoreError):
 
 
 class Gone(StoreError):
-    """The object is not there any more, or another one has its name; or its namespace is being deleted, and takes no new object."""
+    """The object does not exist any more, or another object has its name.
+
+    Also: the namespace is being deleted and accepts no new object.
+    """
 
 
 TRIED_AGAIN = (
-    "The operator tries again every few minutes, and at once when the spec or what spec.confFrom names changes."
+    "The operator tries again every few minutes, and at once when the spec or an object of spec.confFrom changes."
 )
-"""How a run that was refused for its conf goes on."""
+"""The end of each message about a refused conf: when the operator submits the run again."""
 
 
 class CannotStart(Exception):
     """The operator can't start, and waiting would not help; the message says what to change.
 
     Attributes:
-        code: The process's exit code: 2 where the settings are wrong, 1 for anything else.
+        code: The process's exit code: 2 if the settings are wrong, 1 for any other cause.
     """
 
     def __init__(self, message: str, *, code: int = 1) -> None:
@@ -282,10 +301,10 @@ def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = r
     """Seconds to wait after the ``failures``-th failure in a row.
 
     Args:
-        error: The last one.
-        failures: How many there were.
-        jitter: Gives numbers from 0 to 1. The delay is up to ``SPREAD`` shorter than it would be without, and what the other side asked
-            for up to ``SPREAD`` longer.
+        error: The last error.
+        failures: The number of failures in a row.
+        jitter: Gives random numbers from 0 to 1. The delay becomes shorter by up to ``SPREAD``, and
+            the server's ``retry_after`` longer by up to ``SPREAD``.
     """
     varied = SPREAD * jitter()
     delay = min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16))

@@ -40,14 +40,14 @@ _FILES = {
     "kafka_ssl_key_file": False,
     "kafka_oidc_ca_file": True,
 }
-"""The settings that name files, and whether each is a CA bundle."""
+"""The settings that name files. The value says whether the file is a CA bundle."""
 _NUMBERS = {
     "http_port": "is not a port: a number from 1 to 65535",
     "cancel_fallback_seconds": "is not a number of seconds above 0, and at most 3600",
     "resync_interval_seconds": "is not a number of seconds above 0, and at most 3600",
     "status_interval_seconds": "is not a number of seconds from 0 to 60",
 }
-"""What is said of a number that is none, or out of range."""
+"""The error texts for values that are not numbers or are out of range."""
 _SPACE = re.compile(r"\s")
 _API = re.compile(r"/api(/v\d+)?/?$")
 _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
@@ -55,14 +55,14 @@ _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
 
 def _url(text: str) -> str:
     if "@" in text:
-        raise ValueError("must not hold credentials: URLs are logged, and shown in statuses")
+        raise ValueError("must not hold credentials: URLs appear in logs and statuses")
     if (why := _misfit(text)) is not None:
         raise ValueError(f"{cut(text, 200)!r} {why}. An example is https://airflow.example.com:8080")
     return text
 
 
 def _base_url(text: str) -> str:
-    """One of Airflow's, to which the operator and people's links add paths."""
+    """Check a URL of Airflow's. The operator, and links for people, add paths to this URL."""
     parts = urlsplit(text)
     why = None
     if parts.query or parts.fragment:
@@ -75,7 +75,7 @@ def _base_url(text: str) -> str:
 
 
 def _misfit(text: str) -> str | None:
-    """Why this is not a URL of http or https."""
+    """The reason why a text is not an http or https URL; None if the text is one."""
     if _SPACE.search(text):
         return "holds white space"
     if not text.startswith(("http://", "https://")):
@@ -83,12 +83,12 @@ def _misfit(text: str) -> str | None:
     try:
         parts = urlsplit(text)
     except ValueError:
-        return "holds an address in brackets that is none"
+        return "holds an invalid IP address in brackets"
     try:
         if parts.port == 0:
             return "has the port 0"
     except ValueError:
-        return "has a port that is no number from 1 to 65535"
+        return "has a port that is not a number from 1 to 65535"
     if not parts.hostname:
         return "names no host"
     return None
@@ -116,7 +116,7 @@ Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. White space around a value is no part of it; an empty variable counts as absent."""
+    """All settings. White space around a value is removed; an empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -128,24 +128,28 @@ class Settings(BaseSettings):
     )
 
     airflow_url: BaseUrl | None = None
-    """Base URL of the api-server of the operator's own Airflow, without ``/api/v2``: the one for MLJobs that name no AirflowInstance where none is
-    the default. Absent: there is none."""
+    """Base URL of the api-server of the operator's own Airflow, without ``/api/v2`` and without
+    credentials. MLJobs that name no AirflowInstance run there if no AirflowInstance is the default.
+    Absent: the operator has no Airflow of its own."""
     airflow_ui_url: BaseUrl | None = None
     """Base URL of Airflow for people, in links; by default ``airflow_url``."""
     airflow_user: str | None = None
     """User for ``POST /auth/token``, with ``airflow_password``."""
     airflow_password: SecretStr | None = None
-    """Its password."""
+    """The user's password."""
     airflow_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """A bearer token, instead of user and password."""
     airflow_token_file: str | None = None
-    """A file with a bearer token, instead of user and password; it is read again when it changes."""
+    """A file with a bearer token, instead of user and password; the operator reads the file again
+    when it changes."""
     airflow_oauth2_client_id: str | None = None
-    """A client of an OAuth 2 provider (client credentials, RFC 6749, 4.4), with ``airflow_oauth2_client_secret``, instead of user and password."""
+    """The id of a client of an OAuth 2 provider (client credentials, RFC 6749, 4.4), with
+    ``airflow_oauth2_client_secret``, instead of user and password."""
     airflow_oauth2_client_secret: SecretStr | None = None
-    """Its secret."""
+    """The client's secret."""
     airflow_oauth2_token_url: Url | None = None
-    """The provider's token endpoint. Absent: Airflow's own ``POST /auth/token``, which takes client credentials where Keycloak is its auth manager."""
+    """The provider's token endpoint. Absent: Airflow's own ``POST /auth/token``, which accepts client
+    credentials if Keycloak is Airflow's auth manager."""
     airflow_oauth2_scopes: Annotated[tuple[Scope, ...], NoDecode, Field(max_length=32)] = ()
     """Scopes to ask for, separated by spaces."""
     airflow_oauth2_audience: Annotated[str, Field(max_length=1024)] | None = None
@@ -153,57 +157,64 @@ class Settings(BaseSettings):
     airflow_oauth2_client_authentication: ClientAuthentication = ClientAuthentication.BASIC
     """``Basic``: the secret is in an Authorization header. ``Post``: in the request's body."""
     airflow_headers_dir: str | None = None
-    """A folder, such as a mounted Secret, each file of which is an HTTP header for every request to that Airflow: the file's name is the header's. It
-    is read at the start."""
+    """A folder, such as a mounted Secret, with HTTP headers for every request to that Airflow. Each
+    file is one header: its name is the header's name. The operator reads the folder when it starts."""
     airflow_token_files: str | None = None
-    """The folder of the files that AirflowInstances and access rules name with ``credentials.tokenFile``. Absent: they can't name any."""
+    """The folder of the files that AirflowInstances and access rules name with
+    ``credentials.tokenFile``. Absent: ``tokenFile`` can't be used."""
     airflow_ca_file: str | None = None
     """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
     airflow_access: Annotated[tuple[AccessRule, ...] | None, NoDecode, Field(min_length=1, max_length=64)] = None
-    """Who may run what in that Airflow: a list of access rules in JSON, as in ``spec.access`` of an AirflowInstance. Absent: everybody may run
-    everything as long as there is no AirflowInstance, and nobody otherwise."""
+    """Who may run what in that Airflow: a JSON list of access rules, as in ``spec.access`` of an
+    AirflowInstance. Absent: everybody may run everything as long as there is no AirflowInstance;
+    with an AirflowInstance, nobody may run anything there."""
     airflow_accept_vanished_runs_before: AwareDatetime | None = None
-    """Where many runs have vanished from that Airflow at once: those that were submitted before this time (RFC 3339) are lost and count as deleted."""
+    """If many runs have vanished from that Airflow at once: the missing runs that were submitted
+    before this time (RFC 3339) are lost and count as deleted."""
     airflow_instances: bool = True
-    """Whether to look after AirflowInstances; it takes rights that are not bound to namespaces."""
+    """Whether the operator manages AirflowInstances, which needs cluster-wide permissions."""
     credentials_namespace: str = "mljob-system"
-    """Where the Secrets are that AirflowInstances name: the operator's own namespace."""
+    """The namespace of the Secrets that AirflowInstances name: the operator's own namespace."""
     pod_name: str | None = None
-    """The operator's Pod, in ``credentials_namespace``: Events that are about no MLJob and no AirflowInstance are about it. Absent: about that namespace."""
+    """The name of the operator's Pod, in ``credentials_namespace``. Events that are about neither an
+    MLJob nor an AirflowInstance are about this Pod. Absent: they are about the namespace."""
     pod_uid: str | None = None
-    """Its uid, by which ``kubectl describe pod`` finds these Events."""
+    """The uid of the operator's Pod, by which ``kubectl describe pod`` finds these Events."""
     cancel_dag_id: str = "mljob_cancel"
-    """The cancellation DAG. No MLJob may run it."""
+    """The id of the cancellation DAG. No MLJob may run this DAG."""
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
-    """DAGs that no MLJob may run, beside the cancellation DAG and the monitoring DAGs: globs of their ids, comma-separated."""
+    """DAGs that no MLJob may run, besides the cancellation DAG and the monitoring DAGs: globs of DAG
+    ids, comma-separated."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
-    """How long the cancellation DAG's run may wait for a slot before the operator cancels through REST itself. One that has begun has
-    60 seconds."""
+    """Seconds that the cancellation DAG's run may wait for a slot before the operator cancels through
+    REST itself. A cancellation run that has begun has 60 seconds."""
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] | None = None
-    """Brokers, each ``host:port``, comma-separated; absent: no events, statuses come from REST alone."""
+    """The brokers, each ``host:port``, comma-separated. Absent: no events; statuses come from
+    Airflow's REST API alone."""
     events_topic: str = "airflow.events"
-    """The topic that Airflow's events are on."""
+    """The topic of Airflow's events."""
     kafka_group_id: str = "mljob-operator"
-    """The consumer group; operators of different clusters need different ones."""
+    """The consumer group; the operators of different clusters need different groups."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """As librdkafka's ``security.protocol``."""
+    """librdkafka's ``security.protocol``."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
-    """As librdkafka's ``sasl.mechanism``; required with SASL_PLAINTEXT and SASL_SSL."""
+    """librdkafka's ``sasl.mechanism``; required with SASL_PLAINTEXT and SASL_SSL."""
     kafka_sasl_username: str | None = None
-    """SASL user; of all mechanisms but OAUTHBEARER."""
+    """SASL user, for all mechanisms except OAUTHBEARER."""
     kafka_sasl_password: SecretStr | None = None
-    """SASL password; likewise."""
+    """SASL password, for all mechanisms except OAUTHBEARER."""
     kafka_oauth_method: Literal["OIDC", "MSK_IAM"] | None = None
-    """Where the tokens for OAUTHBEARER come from: an OpenID Connect provider, or the operator's AWS identity, for Amazon MSK. Required with OAUTHBEARER."""
+    """The source of the tokens for OAUTHBEARER: an OpenID Connect provider, or the operator's AWS
+    identity, for Amazon MSK. Required with OAUTHBEARER."""
     kafka_oidc_token_endpoint: Url | None = None
     """The provider's token endpoint; required with OIDC."""
     kafka_oidc_client_id: str | None = None
-    """The client's id there; required with OIDC."""
+    """The client's id at the provider; required with OIDC."""
     kafka_oidc_client_secret: SecretStr | None = None
-    """Its secret (grant ``client_credentials``); required with OIDC."""
+    """The client's secret (grant ``client_credentials``); required with OIDC."""
     kafka_oidc_scope: str | None = None
-    """The scope to ask for, where the provider has no default one."""
+    """The scope to request, for providers without a default scope."""
     kafka_oidc_extensions: str | None = None
     """SASL extensions for the brokers, ``name=value``, comma-separated."""
     kafka_oidc_ca_file: str | None = None
@@ -215,43 +226,49 @@ class Settings(BaseSettings):
     kafka_ssl_certificate_file: str | None = None
     """Client certificate (PEM), for mutual TLS."""
     kafka_ssl_key_file: str | None = None
-    """Its key (PEM)."""
+    """The key of the client certificate (PEM)."""
     kafka_ssl_key_password: SecretStr | None = None
-    """The key's password, where the key is encrypted."""
+    """The key's password, if the key is encrypted."""
     kafka_extra_config: Annotated[dict[str, str], NoDecode] = {}
-    """Further properties of librdkafka's: a JSON object. Those that have a setting, or that the operator depends on, are refused."""
+    """Further properties of librdkafka: a JSON object. Properties that have a setting of their own, or
+    that the operator sets itself, are refused."""
     kafka_extra_config_file: str | None = None
-    """A file with such properties, for those that are secret: lines ``name=value``. It wins over ``kafka_extra_config``."""
+    """A file with further properties that are secret: lines ``name=value``. The file takes precedence
+    over ``kafka_extra_config``."""
     dead_letter_topic: str | None = None
-    """Where messages go that can't be read; absent: they are counted and logged only."""
+    """The topic for unreadable messages; absent: unreadable messages are only counted and logged."""
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (
         "mljob"
     )
-    """First part of dag run ids; clusters that share one Airflow need different ones."""
+    """The first part of dag run ids; clusters that share one Airflow need different prefixes."""
     resync_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    """Seconds between two looks at Airflow's change feed. A transition that gives no event is in the status within twice that."""
+    """Seconds between two reads of Airflow's change feed. A transition without an event is in the
+    status within twice this interval."""
     orphaned_runs: Literal["Report", "Cancel"] = "Report"
-    """What becomes of runs with our prefix that no MLJob follows: they are reported, or reported and cancelled."""
+    """What the operator does about runs with its prefix that no MLJob follows: ``Report`` reports
+    them, ``Cancel`` reports and cancels them."""
     status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
-    """Seconds between two patches of one MLJob's status: a burst of events is one patch. The first is never delayed."""
+    """Seconds between two patches of one MLJob's status, so that a burst of events becomes one patch.
+    The first patch is never delayed."""
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
-    """Namespaces to watch, comma-separated; absent: all."""
+    """The namespaces to watch, comma-separated; absent: all."""
 
     http_host: str = "::"
-    """Where ``/livez``, ``/readyz`` and ``/metrics`` listen: the kubelet and Prometheus come from outside the pod. ``::`` is every address, of IPv6 and of
-    IPv4; on a host without IPv6 every address of IPv4."""
+    """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen, for the kubelet and
+    Prometheus, which connect from outside the Pod. ``::`` means every address of IPv6 and IPv4; on a
+    host without IPv6, every address of IPv4."""
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    """Their port."""
+    """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
     log_format: Literal["json", "text"] = "json"
-    """One JSON object a line, or lines for people."""
+    """``json``: one JSON object per line. ``text``: lines for people."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Of the operator's own loggers; libraries log warnings."""
+    """The level of the operator's own loggers; libraries log warnings."""
 
     @model_validator(mode="before")
     @classmethod
     def _trimmed(cls, values: Any) -> Any:
-        """An editor's newline at the end of a file is no part of a password, nor of anything else."""
+        """Strip all values: an editor's newline at the end of a file is not part of a password."""
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}
 
@@ -261,7 +278,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         try:
-            # Strict: a selector whose name is misspelt would be no selector, and let everybody in.
+            # Strict: a rule with a misspelt selector would have no selector, and admit everybody.
             return _ACCESS.validate_json(value, extra="forbid", by_alias=True, by_name=False)
         except ValidationError as error:
             found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
@@ -292,7 +309,7 @@ class Settings(BaseSettings):
         if self.dead_letter_topic == self.events_topic:
             raise ValueError(
                 f"MLJOB_DEAD_LETTER_TOPIC is the topic of the events, {self.events_topic!r}: "
-                "unreadable messages would be read again for ever. Set another one, or none"
+                "the operator would read unreadable messages again and again. Set another topic, or none"
             )
         return self
 
@@ -328,7 +345,7 @@ class Settings(BaseSettings):
         return self
 
     def airflow_login(self) -> Login:
-        """How to log in to ``airflow_url``.
+        """The login for ``airflow_url``.
 
         Raises:
             ValueError: ``airflow_headers_dir`` can't be read, or a header can't be sent.
@@ -354,15 +371,15 @@ class Settings(BaseSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """Before when runs were submitted that count as lost where they are missing, by Airflow."""
+        """For each Airflow, the time before which missing runs were submitted that count as lost."""
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}
 
     def kafka(self) -> dict[str, Any]:
-        """Librdkafka's properties for the brokers; only those that are set.
+        """The properties for librdkafka that are set.
 
         Raises:
-            Unusable: The file with further ones can't be read, or holds what must not be there.
+            Unusable: ``kafka_extra_config_file`` can't be read, or holds a property that is refused.
         """
         return kafka_properties(self)
 
@@ -375,14 +392,14 @@ class Settings(BaseSettings):
 
 
 def _headers(folder: Path) -> dict[str, str]:
-    """Name and value of each header that a folder holds.
+    """The headers in a folder, by name.
 
     Raises:
-        ValueError: A header can't be read, or not be sent.
+        ValueError: A header can't be read or can't be sent.
     """
     headers = {}
     try:
-        # Where a Secret is mounted, names that begin with a dot are the kubelet's.
+        # In a mounted Secret, the files whose names begin with a dot belong to the kubelet.
         for file in sorted(file for file in folder.iterdir() if not file.name.startswith(".")):
             with file.open("rb") as content:
                 headers[file.name] = content.read(MAX_HEADER + 1).decode(errors="replace").strip()
@@ -394,14 +411,14 @@ def _headers(folder: Path) -> dict[str, str]:
 
 
 def unusable_files(settings: Settings) -> list[str]:
-    """What is wrong with the files that the settings name, a sentence for each."""
+    """The problems of the files that the settings name, one sentence each."""
     problems = []
     try:
         settings.airflow_login()
     except ValueError as error:
         problems.append(f"{variable('airflow_headers_dir')}: {error}")
     if (tokens := settings.airflow_token_files) is not None and not Path(tokens).is_dir():
-        problems.append(f"{variable('airflow_token_files')}: {tokens} is no folder")
+        problems.append(f"{variable('airflow_token_files')}: {tokens} is not a folder")
     for name, is_bundle in _FILES.items():
         if (path := getattr(settings, name)) is None:
             continue
@@ -426,12 +443,12 @@ def variable(name: str) -> str:
 
 
 def explained(error: ValidationError) -> list[str]:
-    """What is wrong with the settings, a sentence for each; no value of a secret is in them."""
+    """The problems of the settings, one sentence each, without secret values."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     found: dict[str, str] = {}
     for problem in problems:
         name = str(next(iter(problem["loc"]), ""))
         sentence = _NUMBERS.get(name) or problem["msg"].removeprefix("Value error, ")
-        # Of a list, several parts may be wrong: the first one is told.
+        # Several items of a list may be wrong: only the first problem is reported.
         found.setdefault(name or sentence, f"{variable(name)}: {sentence}" if name else sentence)
     return list(found.values())

@@ -47,11 +47,11 @@ def setting(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Setti
     return Settings()
 
 
-@pytest.mark.parametrize("wrapped", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
-def test_white_space_around_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, wrapped: str) -> None:
+@pytest.mark.parametrize("padded", ["{}\n", "{}\r\n", "{} ", " {}\t", "\n{}\n\n"])
+def test_white_space_around_a_value_is_removed(monkeypatch: pytest.MonkeyPatch, padded: str) -> None:
     login = {"AIRFLOW_URL": "http://airflow:8080", "AIRFLOW_USER": "mljob", "AIRFLOW_PASSWORD": SECRET}
     given = login | SASL | {"HTTP_PORT": "8081", "NAMESPACES": "a,b"}
-    assert setting(monkeypatch, {name: wrapped.format(value) for name, value in given.items()}) == setting(
+    assert setting(monkeypatch, {name: padded.format(value) for name, value in given.items()}) == setting(
         monkeypatch, given
     )
 
@@ -108,7 +108,7 @@ REFUSED = {
     ),
     "a URL with a port out of range": (
         {**AIRFLOW, "AIRFLOW_URL": "http://airflow:80800"},
-        "MLJOB_AIRFLOW_URL: 'http://airflow:80800' has a port that is no number from 1 to 65535",
+        "MLJOB_AIRFLOW_URL: 'http://airflow:80800' has a port that is not a number from 1 to 65535",
     ),
     "a URL with the port 0": (
         {**AIRFLOW, "AIRFLOW_URL": "http://airflow:0"},
@@ -132,7 +132,7 @@ REFUSED = {
     ),
     "a URL with half an address": (
         {**AIRFLOW, "AIRFLOW_URL": "http://[fd00::1"},
-        "MLJOB_AIRFLOW_URL: 'http://[fd00::1' holds an address in brackets that is none",
+        "MLJOB_AIRFLOW_URL: 'http://[fd00::1' holds an invalid IP address in brackets",
     ),
     "a port that is a word": ({"HTTP_PORT": "http"}, "MLJOB_HTTP_PORT: is not a port: a number from 1 to 65535"),
     "a port out of range": ({"HTTP_PORT": "80800"}, "MLJOB_HTTP_PORT: is not a port: a number from 1 to 65535"),
@@ -158,11 +158,11 @@ REFUSED = {
     ),
     "a URL with no number for a port": (
         {**AIRFLOW, "AIRFLOW_UI_URL": "http://airflow:http"},
-        "MLJOB_AIRFLOW_UI_URL: 'http://airflow:http' has a port that is no number from 1 to 65535",
+        "MLJOB_AIRFLOW_UI_URL: 'http://airflow:http' has a port that is not a number from 1 to 65535",
     ),
     "credentials in a URL": (
         {**AIRFLOW, "AIRFLOW_URL": f"http://mljob:{SECRET}@airflow"},
-        "MLJOB_AIRFLOW_URL: must not hold credentials: URLs are logged, and shown in statuses",
+        "MLJOB_AIRFLOW_URL: must not hold credentials: URLs appear in logs and statuses",
     ),
     "a token with a line break": (
         {**AIRFLOW, "AIRFLOW_TOKEN": f"{SECRET}\n{SECRET}"},
