@@ -373,5 +373,5 @@ async def test_half_written_certificate_does_not_stop_the_consumer(
     await reader.reads()
     caplog.set_level(logging.INFO, "mljob_operator")
     certificates.issue(certificates.second)
-    await until(lambda: "are new ones" in caplog.text, "it takes the whole ones")
+    await until(lambda: "is read with the new ones" in caplog.text, "it takes the whole ones")
     await reader.reads()

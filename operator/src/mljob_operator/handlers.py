@@ -1,7 +1,9 @@
-"""kopf's handlers: what the operator does when it starts, when it ends, and when an MLJob, an AirflowInstance or a namespace is seen.
+"""The handlers for kopf: startup, cleanup, login, and events of the watched resources.
 
-Only the low-level event handler is used. The operator is level-triggered: it needs to know what an MLJob is now, not what changed, so
-kopf has nothing to remember for it, and no annotation of anybody's is put on a user's object.
+The watched resources are MLJobs, AirflowInstances and namespaces.
+
+Only kopf's low-level event handlers are used. The operator is level-triggered: it acts on an MLJob's
+current state, not on changes. So kopf has no state to keep, and adds no annotation to users' objects.
 """
 
 from __future__ import annotations
@@ -29,32 +31,34 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Operator(Protocol):
-    """What the handlers need of :mod:`.main`."""
+    """The part of :class:`.main.Operator` that the handlers use."""
 
     queue: MLJobController
     instances: AirflowInstanceController
     watch: Watch
 
     async def start(self) -> None:
-        """Begin the work beside the watch."""
+        """List the objects and start the background tasks."""
         ...
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop the background tasks and close the connections."""
         ...
 
 
 def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bool) -> kopf.OperatorRegistry:
-    """The handlers, bound to an operator.
+    """The handlers of one operator.
 
     Args:
-        operator: What they tell of what they see.
-        stop: Tells kopf to end.
-        with_instances: Whether it watches AirflowInstances, and the namespaces that their rules select.
+        operator: Receives the objects of the watches.
+        stop: Makes kopf end.
+        with_instances: Whether to watch AirflowInstances, and the namespaces that their access rules
+            select.
     """
     registry = kopf.OperatorRegistry()
 
-    # What fails in here is a defect. kopf would try again each minute, in a process that is half started.
+    # An error in here is a defect. By default kopf would repeat the handler each minute, in a
+    # process that is half started.
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -62,7 +66,7 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
         try:
             await operator.start()
         except BaseException:
-            # kopf's cleanup is for an operator that has started.
+            # kopf runs its cleanup only after a complete startup.
             await operator.stop()
             raise
 
@@ -114,7 +118,7 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> Non
 
 @contextmanager
 def _by_itself(body: kopf.Body) -> Iterator[None]:
-    """What goes wrong with one object is logged, and is none of kopf's business: it would deliver the same again."""
+    """Log an unexpected error with one object. kopf would deliver the same event again."""
     try:
         yield
     except Exception:
@@ -123,31 +127,35 @@ def _by_itself(body: kopf.Body) -> Iterator[None]:
 
 
 async def _take_signals(stop: Callable[[], None]) -> None:
-    """Be told to end by signals. kopf's own handler of them fails on the second one."""
-    # kopf sets its handlers when it has begun this task.
+    """Stop at SIGINT and SIGTERM. kopf's own signal handler fails on the second signal."""
+    # kopf sets its own signal handlers after it has created this task.
     await asyncio.sleep(0)
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def ignore_signals() -> None:
-    """The process ends: one more signal would end it at once, as the signal's default does, and without its exit code."""
+    """Ignore further signals while the process ends.
+
+    By default another signal would end the process at once, without its exit code.
+    """
     for number in SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """Kopf's settings, where its defaults are not ours."""
-    # Our Events come from the status queue; kopf would post its own log lines as Events.
+    """Change kopf's settings."""
+    # The operator records its own Events; kopf would post its log lines as Events.
     settings.posting.enabled = False
-    # The resource is known; looking for others costs a permission on all CRDs.
+    # The resources are known; scanning for others needs a permission on all CRDs.
     settings.scanning.disabled = True
-    # A worker keeps the last version of its object until it ends, and there is one for each object of the first list.
+    # kopf has a worker for each object of the first list, and each worker keeps the last version of
+    # its object in memory until the worker ends.
     settings.queueing.idle_timeout = 0.1
     settings.watching.chunk_size = PAGE
     settings.watching.reconnect_backoff = 0.5
-    # A watch that the network has dropped silently is noticed.
+    # Detect watches that the network has dropped silently.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
@@ -157,19 +165,20 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 
 class _NothingKept(kopf.DiffBaseStorage):
-    """kopf keeps no last-seen version to compare with.
+    """Keeps no last-seen version of objects.
 
-    Only handlers of changes would ask for one, and there are none. The default storage copies every object that the watch delivers,
-    status and all, to find it: that was a third of what an event costs the operator.
+    Only kopf's change handlers need the last-seen version, and the operator has none. kopf's default
+    storage copies every object of the watch with its status, which took a third of the operator's
+    time per event.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """Nothing of an object counts for a comparison."""
+        """An empty essence: nothing is compared."""
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """Nothing was kept."""
+        """No version is stored."""
         return None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Keep nothing."""
+        """Store nothing."""

@@ -1,7 +1,8 @@
-"""What librdkafka is told: the settings of its own that the operator has, and any further property of librdkafka's.
+"""The properties for librdkafka: from the operator's settings, and further properties of users.
 
-Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON, and in a file, for those that are secret. None of them may be one that the operator
-itself depends on: that offsets are committed when a status is stored, above all.
+Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON, and, if they are secret, in the file
+that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. Properties on which the operator depends are refused,
+above all those about committing offsets: the operator commits an offset when the status is stored.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 MAX_BYTES = 64 * 1024
-"""Of all further properties from one place: an ``ssl.ca.pem`` with a few certificates fits."""
+"""Bytes of all further properties of one source; an ``ssl.ca.pem`` with a few certificates fits."""
 MAX_PROPERTIES = 100
-"""Further properties from one place; librdkafka knows some 200 in all."""
+"""The number of further properties of one source; librdkafka has about 200 properties."""
 _NAME = re.compile(r"[a-z][a-z0-9._]{0,127}")
 _SECRET = re.compile(r"password|secret|passphrase|key\.pem$|sasl\.oauthbearer\.config$")
 
@@ -40,7 +41,7 @@ SETTINGS = {
     "sasl.oauthbearer.extensions": "kafka_oidc_extensions",
     "https.ca.location": "kafka_oidc_ca_file",
 }
-"""librdkafka's properties, and the settings that they come from."""
+"""The settings of librdkafka's properties, by property."""
 
 _ALIASES = {
     "metadata.broker.list": "kafka_bootstrap_servers",
@@ -50,11 +51,11 @@ _ALIASES = {
     "sasl.oauthbearer.client.credentials.client.secret": "kafka_oidc_client_secret",
     "group.id": "kafka_group_id",
 }
-"""Further properties that a setting decides about."""
+"""The settings that decide about further properties, by property."""
 
 _OFFSETS = "the operator commits an offset when the status that holds the event is stored"
-_ASSIGNMENT = "the operator follows how partitions come and go"
-_ITS_OWN = "the operator needs it for itself"
+_ASSIGNMENT = "the operator tracks the assignment of partitions itself"
+_ITS_OWN = "the operator sets this property itself"
 HELD = {
     "enable.auto.commit": _OFFSETS,
     "auto.commit.enable": _OFFSETS,
@@ -63,40 +64,40 @@ HELD = {
     "offset.store.method": _OFFSETS,
     "offset.store.path": _OFFSETS,
     "offset.store.sync.interval.ms": _OFFSETS,
-    "auto.offset.reset": "what there was before is read from Airflow's REST API",
+    "auto.offset.reset": "the operator reads earlier states from Airflow's REST API",
     "isolation.level": "events are not written in transactions",
     "partition.assignment.strategy": _ASSIGNMENT,
     "group.protocol": _ASSIGNMENT,
     "group.protocol.type": _ASSIGNMENT,
     "group.remote.assignor": _ASSIGNMENT,
     "group.instance.id": _ASSIGNMENT,
-    "allow.auto.create.topics": "the operator makes no topic",
-    "enable.partition.eof": "its messages are not events",
+    "allow.auto.create.topics": "the operator creates no topics",
+    "enable.partition.eof": "the operator expects events only",
     "transactional.id": "dead letters are not sent in transactions",
-    "queue.buffering.max.kbytes": "it bounds the memory that dead letters may take",
-    "acks": "a dead letter counts when all replicas have it",
-    "request.required.acks": "a dead letter counts when all replicas have it",
-    "statistics.interval.ms": "it says whether the brokers are connected",
-    "plugin.library.paths": "it would load code into the operator",
+    "queue.buffering.max.kbytes": "the operator limits the memory for dead letters",
+    "acks": "a dead letter counts as sent when all replicas have stored it",
+    "request.required.acks": "a dead letter counts as sent when all replicas have stored it",
+    "statistics.interval.ms": "the statistics tell the operator whether the brokers are connected",
+    "plugin.library.paths": "a plugin would load code into the operator",
     "enabled_events": _ITS_OWN,
     "log_level": _ITS_OWN,
     "log.queue": _ITS_OWN,
     "opaque": _ITS_OWN,
     "logger": _ITS_OWN,
-    "default.topic.config": "give the properties themselves",
+    "default.topic.config": "set the topic's properties directly",
 }
-"""Properties that nobody may set, and why."""
+"""The properties that users can't set, with the reason."""
 
 
 class Unusable(ValueError):
-    """Further properties can't be used; the message says why, and holds no value."""
+    """Further properties can't be used; the message says why, without any property's value."""
 
 
 def properties(settings: Settings) -> dict[str, Any]:
-    """Librdkafka's properties for the brokers; only those that are set.
+    """The properties for librdkafka that are set.
 
     Raises:
-        Unusable: The file with further ones can't be read, or holds what must not be there.
+        Unusable: The file with further properties can't be read, or holds a property that is refused.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":
@@ -105,7 +106,7 @@ def properties(settings: Settings) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """The values among librdkafka's properties that no line may tell."""
+    """The secret values among librdkafka's properties, which must not be logged."""
     return [value for name, value in given.items() if isinstance(value, str) and _SECRET.search(name)]
 
 
@@ -113,7 +114,7 @@ def from_json(text: str) -> dict[str, str]:
     """Further properties from a JSON object.
 
     Raises:
-        Unusable: It is none, is too large, or holds what must not be there.
+        Unusable: The text is not a JSON object, is too large, or holds a property that is refused.
     """
     _bound(len(text.encode(errors="replace")))
     try:
@@ -126,10 +127,10 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Further properties from lines ``name=value``; empty ones and those that begin with # say nothing.
+    """Further properties from lines ``name=value``. Empty lines and comments (#) are skipped.
 
     Raises:
-        Unusable: It is too large, or holds what must not be there.
+        Unusable: The text is too large, or holds a property that is refused.
     """
     _bound(len(text.encode(errors="replace")))
     pairs = []
@@ -139,7 +140,7 @@ def from_lines(text: str) -> dict[str, str]:
         name, equals, value = line.partition("=")
         if not equals:
             raise Unusable(f"line {number} is not name=value")
-        # A line has no room for the line breaks of PEM.
+        # A line can't hold the line breaks of PEM, so they are written as \n.
         pairs.append(
             (name.strip(), value.strip().replace("\\n", "\n") if name.strip().endswith(".pem") else value.strip())
         )
@@ -156,7 +157,7 @@ def _from_file(path: str | None) -> dict[str, str]:
     except OSError as error:
         raise Unusable(f"{path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Unusable(f"{path} is not a text in UTF-8") from error
+        raise Unusable(f"{path} is not UTF-8 text") from error
     except Unusable as error:
         raise Unusable(f"{path}: {error}") from error
 
@@ -165,15 +166,15 @@ def _checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
         if not _NAME.fullmatch(name):
-            raise Unusable(f"{name[:60]!r} is not the name of a property of librdkafka's")
+            raise Unusable(f"{name[:60]!r} is not a valid name of a librdkafka property")
         if name in found:
-            raise Unusable(f"{name} is there twice")
+            raise Unusable(f"{name} is set twice")
         if (setting := SETTINGS.get(name) or _ALIASES.get(name)) is not None:
-            raise Unusable(f"{name} has a setting of its own, MLJOB_{setting.upper()}: use that one")
+            raise Unusable(f"{name} has a setting of its own: use MLJOB_{setting.upper()}")
         if name in HELD or name.endswith("_cb"):
             raise Unusable(f"{name} can't be set: {HELD.get(name, _ITS_OWN)}. Leave it out")
         if "\0" in value:
-            raise Unusable(f"the value of {name} has a character that can't be in one")
+            raise Unusable(f"the value of {name} holds a NUL character")
         found[name] = value
     if len(found) > MAX_PROPERTIES:
         raise Unusable(f"holds {len(found)} properties; at most {MAX_PROPERTIES} are allowed")
@@ -190,7 +191,7 @@ def _text(name: str, value: object) -> str:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise Unusable(f"the value of {name[:60]} is neither a text, a number nor a boolean")
+    raise Unusable(f"the value of {name[:60]} is neither a string, a number nor a boolean")
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Logging: one JSON object a line for machines, or plain lines for people; both with namespace, job and run id where there are any.
+"""Logging: one JSON object per line for machines, or plain lines for people.
 
-No line tells what is secret: neither values that MLJobs have from Secrets, nor the operator's own credentials.
+JSON lines have the fields namespace, job and run_id if the line is about an MLJob. No line contains
+secrets: neither values that MLJobs get from Secrets, nor the operator's own credentials.
 """
 
 from __future__ import annotations
@@ -17,24 +18,28 @@ from .core.conf.redaction import HIDDEN, OPEN, Redaction
 
 _OURS = ("namespace", "job", "run_id", "phase", "reason")
 _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
-"""A credential in a header, and a JSON Web Token wherever it is: sessions come and go, so their tokens are known by their form."""
+"""A credential in a header, or a JSON Web Token anywhere in a text.
+
+Tokens of sessions change, so they are recognised by their form.
+"""
 
 redacting: ContextVar[Callable[[], Redaction]] = ContextVar("redacting", default=lambda: OPEN)
-"""How lines about the MLJob at hand are redacted; each MLJob's steps are a task, and so a context, of their own."""
+"""Gives the redaction for log lines of the current task. Each MLJob's steps run in their own task,
+and so in their own context."""
 
 _credentials: dict[str, tuple[str, ...]] = {}
 _of_the_operator = OPEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
-    """Let no line tell these credentials; those that the same owner had before are forgotten."""
+    """Redact these credentials in all log lines. They replace the owner's earlier credentials."""
     global _of_the_operator
     _credentials[owner] = tuple(text for text in credentials if text)
     _of_the_operator = Redaction(frozenset(text for texts in _credentials.values() for text in texts))
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts records, with the texts of their exceptions. None is dropped."""
+    """Redacts log records and the texts of their exceptions. It drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact a record in place."""
@@ -45,7 +50,8 @@ class RedactingFilter(logging.Filter):
             if redaction.complete:
                 text = logging.Formatter().formatException(record.exc_info)
             else:
-                # It is not known what the exception must not quote, so only its place and its class are told.
+                # The secrets are not all known, so the exception's message is left out: only the
+                # traceback and the class are logged.
                 place = "".join(traceback.format_tb(trace))
                 text = f"Traceback (most recent call last):\n{place}{kind.__name__ if kind else None}"
             record.exc_text, record.exc_info = _redacted(text, redaction), None
@@ -61,7 +67,7 @@ def redacted_logger(name: str) -> logging.Logger:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as JSON: time, level, logger, message, and what the caller passed in ``extra``."""
+    """A record as JSON: time, level, logger, message, and the operator's fields from ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -78,7 +84,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Send everything to standard error: our own loggers from ``log_level``, libraries from warning."""
+    """Log to standard error: the operator from ``log_level`` on, libraries from warning on."""
     handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
@@ -98,5 +104,8 @@ def _redacted(text: str, redaction: Redaction) -> str:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Kopf logs each try of a request, with what was answered as it is; :mod:`.adapters.watch` tells of each cause once, in words."""
+    """Drop kopf's line about each try of a request, which quotes the raw answer.
+
+    :mod:`.adapters.watch` logs each cause once instead.
+    """
     return not (record.name.startswith("kopf") and str(record.msg).startswith("Request attempt #"))

@@ -46,8 +46,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RECURSION_LIMIT = 11_000
-"""The API server stores objects that are nested 10,000 levels deep (Go's ``encoding/json``), and Python's ``json`` recurses to read them. An object that
-it could not read would be missing from no list: there would be no list. 25,000 levels fit into a main thread's stack of 8 MiB.
+"""Python's recursion limit, for reading JSON.
+
+The API server stores objects with up to 10,000 nested levels (Go's ``encoding/json``), and Python's
+``json`` recurses once per level. One object that can't be read would make its whole list unreadable.
+25,000 levels fit into a main thread's stack of 8 MiB.
 """
 
 
@@ -57,11 +60,11 @@ def now() -> datetime:
 
 
 class Operator:
-    """Everything that runs beside kopf's watch, wired together.
+    """All parts of the operator except kopf's watch, wired together.
 
     Args:
-        api: The Kubernetes API.
-        watches: The same, for watches of single objects.
+        api: The client of the Kubernetes API.
+        watches: The client for watches of single objects.
     """
 
     def __init__(self, settings: Settings, api: ApiClient, watches: ApiClient) -> None:
@@ -123,16 +126,19 @@ class Operator:
         self._beat = time.monotonic()
 
     async def listen(self) -> None:
-        """Answer the kubelet: alive, and not ready yet.
+        """Start the HTTP endpoints: the operator is alive, and not ready yet.
 
         Raises:
-            CannotStart: The port is taken, or can't be had.
+            CannotStart: The operator can't listen on the port.
         """
         self._do(self._heartbeat(), "heartbeat")
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def start(self) -> None:
-        """Learn of all MLJobs, however long the Kubernetes API takes to answer; then begin to read events and the change feed."""
+        """List all MLJobs, then start to read the events and the change feeds.
+
+        The lists are tried again until the Kubernetes API answers.
+        """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
         await self._learn_all()
@@ -147,7 +153,10 @@ class Operator:
         self._begun = True
 
     async def stop(self) -> None:
-        """End in the reverse sequence: no more input, then the steps under way, then the connections. From any state, and once."""
+        """Stop in reverse order: the sources, then the workers' steps, then the connections.
+
+        May be called in any state. Further calls have no effect.
+        """
         if self._stopped:
             return
         self._stopped = True
@@ -214,14 +223,17 @@ class Operator:
         return KafkaEvents(
             self._kafka,
             topic=topic,
-            # A group for each topic: a reader that comes or goes stops no other.
+            # Each topic has its own group, so starting or stopping one reader rebalances no other.
             group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
             dead_letter_topic=settings.dead_letter_topic,
             linked=partial(self._links.told, topic),
         )
 
     async def _learn_all(self) -> None:
-        """Know every Airflow before the first MLJob, and every MLJob before the first event is read, so that none is taken for a stranger's."""
+        """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
+
+        Otherwise the operator would drop events of MLJobs that it does not know yet.
+        """
         if self._settings.airflow_instances:
             for instance in await _patiently(self._instance_objects.list, "AirflowInstances"):
                 self.instances.observe(instance)
@@ -232,7 +244,7 @@ class Operator:
         log.info("watching MLJobs: %d there, %d of them not finished", there, self.queue.count())
 
     async def _observe_all(self) -> int:
-        """Hand every MLJob to the queue, which keeps those that are not finished; how many there are."""
+        """Pass every MLJob to the controller; the number of MLJobs."""
         there = 0
         async for job in self._jobs.list():
             self.queue.observe(job)
@@ -246,7 +258,10 @@ class Operator:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A duty that ends by itself is a defect: without it statuses go stale, so the process should be restarted."""
+        """Make ``/livez`` fail when a background task ends by itself.
+
+        Such an end is a defect, and statuses would go stale: the kubelet has to restart the process.
+        """
         self._duties.remove(task)
         if task.cancelled():
             return
@@ -271,7 +286,7 @@ class Operator:
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
-    """Ask the Kubernetes API until it answers; say so once for each cause."""
+    """Repeat a request until the Kubernetes API answers; each cause is logged once."""
     failures, cause = 0, ""
     while True:
         try:
@@ -280,9 +295,7 @@ async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
             failures += 1
             if str(error) != cause:
                 cause = str(error)
-                log.warning(
-                    "%s can't be listed: %s; the operator is not ready, and tries again until they can", what, cause
-                )
+                log.warning("%s can't be listed: %s; the operator is not ready, and repeats the request", what, cause)
             await asyncio.sleep(backoff(error, failures))
 
 
@@ -290,7 +303,7 @@ async def run(settings: Settings) -> None:
     """Run the operator until a signal tells it to end.
 
     Raises:
-        CannotStart: The port is taken, or nothing says where the Kubernetes API is.
+        CannotStart: The operator can't listen on the port, or has no address of the Kubernetes API.
     """
     operator = Operator(settings, await connect(), await connect(for_watches=True))
     stop = asyncio.Event()
@@ -299,23 +312,23 @@ async def run(settings: Settings) -> None:
         await kopf.operator(
             registry=registry(operator, stop.set, with_instances=settings.airflow_instances),
             standalone=True,
-            # Left to itself, kopf asks for the user's name, and the user of a Pod may have none.
-            identity=settings.pod_name or socket.gethostname(),  # type: ignore[arg-type]  # a name of its own for str, which it keeps to itself
+            # By default kopf looks up the name of the user, and a Pod's user may have no name.
+            identity=settings.pod_name or socket.gethostname(),  # type: ignore[arg-type]  # kopf's type for it is private, and is a str
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             stop_flag=stop,
         )
     finally:
-        # kopf's cleanup has done it, unless kopf was told to end before it had begun.
+        # kopf's cleanup has stopped the operator, unless kopf was stopped before its startup ended.
         await operator.stop()
         ignore_signals()
 
 
 def main() -> int:
-    """Run the operator until it is told to stop.
+    """Run the operator until a signal stops it.
 
     Returns:
-        The exit code: 2 where the settings are wrong, 1 where it can't run for another reason.
+        The exit code: 2 if the settings are wrong, 1 if the operator can't run for another reason.
     """
     try:
         settings = Settings()
@@ -326,8 +339,8 @@ def main() -> int:
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
-    # What the imports have made stays. Looked through by every full garbage collection, it would hold up whatever status is due by a tenth of a
-    # second or two.
+    # The objects that the imports have created are never freed. Without the freeze, every full
+    # garbage collection would traverse them and delay statuses by 0.1 to 0.2 seconds.
     gc.collect()
     gc.freeze()
     try:
@@ -336,16 +349,18 @@ def main() -> int:
         log.critical("the operator can't start: %s", error)
         return error.code
     except Exception as error:
-        log.critical("the operator ends: %s", error, exc_info=error)
+        log.critical("the operator ends after an unexpected error: %s", error, exc_info=error)
         return 1
     return 0
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """Librdkafka's properties, with what it asks for tokens where the settings name a source of them that it does not know itself.
+    """The properties for librdkafka, with a token callback for MSK_IAM, which librdkafka lacks.
+
+    Empty without brokers.
 
     Raises:
-        CannotStart: That source is not installed.
+        CannotStart: The package for MSK_IAM is not installed.
     """
     if settings.kafka_bootstrap_servers is None:
         return {}
@@ -357,7 +372,7 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def _refused_by_kafka(settings: Settings) -> list[str]:
-    """What librdkafka has against the settings, with the variables that it means."""
+    """The reason why librdkafka refuses the settings, with the variables at fault; empty: none."""
     if settings.kafka_bootstrap_servers is None:
         return []
     try:

@@ -37,7 +37,7 @@ def test_refused_for_good_the_credentials_are_lost_and_the_log_says_once_what_to
     (told,) = caplog.records
     assert told.levelno == logging.ERROR
     assert "does not accept the operator's credentials" in told.getMessage()
-    assert "Check the ServiceAccount. After 120 s of that /livez answers 503" in told.getMessage()
+    assert "Check the ServiceAccount. After 120 s of refusals /livez answers 503" in told.getMessage()
 
 
 def test_a_token_that_is_renewed_in_time_is_no_news(

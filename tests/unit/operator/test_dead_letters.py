@@ -91,7 +91,7 @@ def test_unreachable_broker_is_reported_once(caplog: pytest.LogCaptureFixture) -
             letters.send(message(b"v" * DEAD_LETTER_BYTES), "invalid: no")
     lines = [record.message for record in caplog.records if "dead-letter" in record.message]
     assert len(lines) == 1
-    assert lines[0].startswith("message airflow.events/1/7 and more like it are not sent")
+    assert lines[0].startswith("unreadable message airflow.events/1/7, and further ones, can't be sent")
 
 
 def test_dead_letter_topic_must_differ_from_the_event_topic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,15 +243,15 @@ REFUSED = {
     ),
     "a property that has a setting": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG": f'{{"sasl.password": "{SECRET}"}}'},
-        "MLJOB_KAFKA_EXTRA_CONFIG: sasl.password has a setting of its own, MLJOB_KAFKA_SASL_PASSWORD: use that one",
+        "MLJOB_KAFKA_EXTRA_CONFIG: sasl.password has a setting of its own: use MLJOB_KAFKA_SASL_PASSWORD",
     ),
     "a property of Python's": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"error_cb": "print"}'},
-        "MLJOB_KAFKA_EXTRA_CONFIG: error_cb can't be set: the operator needs it for itself. Leave it out",
+        "MLJOB_KAFKA_EXTRA_CONFIG: error_cb can't be set: the operator sets this property itself. Leave it out",
     ),
     "a property twice": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"client.id": "a", "client.id": "b"}'},
-        "MLJOB_KAFKA_EXTRA_CONFIG: client.id is there twice",
+        "MLJOB_KAFKA_EXTRA_CONFIG: client.id is set twice",
     ),
     "properties that are no JSON object": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG": '["client.id"]'},
@@ -267,7 +267,7 @@ REFUSED = {
     ),
     "a property that is an object": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG": '{"client.id": {"a": 1}}'},
-        "MLJOB_KAFKA_EXTRA_CONFIG: the value of client.id is neither a text, a number nor a boolean",
+        "MLJOB_KAFKA_EXTRA_CONFIG: the value of client.id is neither a string, a number nor a boolean",
     ),
     "a file of properties that is none": (
         {**KAFKA, "KAFKA_EXTRA_CONFIG_FILE": "/nowhere/kafka.properties"},

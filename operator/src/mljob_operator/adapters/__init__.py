@@ -1,1 +1,4 @@
-"""The outside world: thin, one module or package a system; each maps its library's errors into :mod:`mljob_operator.errors`."""
+"""The adapters for Airflow, Kubernetes and Kafka, and the operator's HTTP endpoints.
+
+Each adapter maps its library's exceptions to :mod:`mljob_operator.errors`.
+"""

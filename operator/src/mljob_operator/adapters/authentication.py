@@ -1,7 +1,9 @@
-"""Whether the Kubernetes API takes the operator's credentials.
+"""Whether the Kubernetes API accepts the operator's credentials.
 
-A ServiceAccount's token is renewed in its file, and a refusal (401) in between is over at the next try. But a token may be revoked for good, as when the
-ServiceAccount was deleted and made again: then every request is refused, and only another process, or another Pod, has a token that counts.
+The kubelet renews a ServiceAccount's token in its file, so a refused request (401) succeeds at the
+next try. But a token may be revoked for good, for example if the ServiceAccount was deleted and
+created again. Then every request is refused, and only a restarted process or a new Pod gets a valid
+token.
 """
 
 from __future__ import annotations
@@ -13,18 +15,19 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 PATIENCE = 120.0
-"""Seconds of refusals after which the operator is not alive any more. The kubelet renews a token in its file within a minute or two."""
+"""Seconds of refusals after which ``/livez`` fails. The kubelet renews a token in its file within a
+minute or two."""
 TOLD_AFTER = 5.0
 """Seconds of refusals after which the log says what to check; a renewed token is read sooner."""
 
 
 class Authentication:
-    """What becomes of the credentials.
+    """Tracks whether the credentials are accepted.
 
     Args:
-        advice: What to check where they are refused.
-        clock: Gives seconds.
-        patience: As :data:`PATIENCE`, for tests.
+        advice: What to check if the credentials are refused, for the log.
+        clock: A monotonic clock, in seconds.
+        patience: Overrides :data:`PATIENCE`, for tests.
     """
 
     def __init__(self, advice: str, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE) -> None:
@@ -35,7 +38,7 @@ class Authentication:
         self._told = False
 
     def answered(self, status: int) -> None:
-        """The Kubernetes API has answered a request."""
+        """Record the HTTP status of an answer of the Kubernetes API."""
         if status != 401:
             if self._told:
                 log.info("the Kubernetes API accepts the operator's credentials again")
@@ -47,8 +50,8 @@ class Authentication:
         if refused >= TOLD_AFTER and not self._told:
             self._told = True
             log.error(
-                "the Kubernetes API does not accept the operator's credentials: it has answered each request with 401 for %d s. %s. After %d s of that /livez "
-                "answers 503, for the kubelet to restart the operator",
+                "the Kubernetes API does not accept the operator's credentials: it has answered each request with 401 for %d s. %s. After %d s of refusals "
+                "/livez answers 503, and the kubelet restarts the operator",
                 round(refused),
                 self._advice,
                 round(self._patience),
@@ -56,5 +59,5 @@ class Authentication:
 
     @property
     def lost(self) -> bool:
-        """Whether the credentials have been refused for so long that another process is needed."""
+        """Whether the credentials have been refused for so long that the process has to restart."""
         return self._refused_since is not None and self._clock() - self._refused_since >= self._patience

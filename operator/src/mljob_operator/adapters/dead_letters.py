@@ -1,4 +1,4 @@
-"""The topic for messages that can't be read. All of it runs in the consumer's thread."""
+"""The topic for unreadable messages. All functions run in the consumer's thread."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from ..ports import Message
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
-"""Of the value and of the key of a message in the topic; the rest is cut off, and a header has the size that it had."""
+"""Bytes of a dead letter's value, and of its key. Longer ones are cut; a header then has the size of
+the original value."""
 KEPT_KB = 16 * 1024
-"""Of dead letters that no broker has taken yet; further ones are dropped."""
+"""KiB of dead letters that no broker has accepted yet; further dead letters are dropped."""
 PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}
 
 
 class DeadLetters:
-    """Sends them.
+    """The producer of dead letters.
 
     Args:
-        topic: Where they go.
+        topic: The dead-letter topic.
     """
 
     def __init__(self, topic: str) -> None:
@@ -32,7 +33,7 @@ class DeadLetters:
         self._lost = False
 
     def open(self, config: Mapping[str, Any]) -> None:
-        """Make a producer.
+        """Create the producer.
 
         Raises:
             KafkaException: A property can't be used.
@@ -40,7 +41,10 @@ class DeadLetters:
         self._producer = Producer({**config, **PROPERTIES})
 
     def send(self, message: Message, why: str) -> None:
-        """Send a message on, with where it was and why as headers; it neither waits nor raises."""
+        """Send a message to the topic, without waiting and without raising.
+
+        Headers have the message's position and the reason why it is unreadable.
+        """
         topic, number = message.partition
         value, key = message.value or b"", message.key
         headers = {"mljob_error": why, "mljob_source": f"{topic}/{number}/{message.offset}"}
@@ -48,7 +52,7 @@ class DeadLetters:
             headers["mljob_size"] = str(len(value))
         try:
             if self._producer is None:
-                raise BufferError("no producer could be made")
+                raise BufferError("the producer could not be created")
             self._producer.produce(
                 self._topic,
                 value[:MAX_BYTES],
@@ -62,18 +66,20 @@ class DeadLetters:
             self._lost = False
 
     def serve(self) -> None:
-        """Let the producer tell of errors and ask for tokens; to be called often."""
+        """Run the producer's callbacks for errors and tokens; to be called often."""
         if self._producer is not None:
             self._producer.poll(0)
 
     def close(self) -> None:
-        """Wait for what is under way, for a while."""
+        """Wait up to 5 s for dead letters that are being sent."""
         if self._producer is not None:
             self._producer.flush(5)
             self._producer = None
 
     def _lament(self, place: str, error: Exception) -> None:
-        """One is lost; said once until one is taken again."""
+        """Log a lost dead letter, once until a dead letter is accepted again."""
         if not self._lost:
             self._lost = True
-            log.warning("message %s and more like it are not sent to the dead-letter topic: %s", place, error)
+            log.warning(
+                "unreadable message %s, and further ones, can't be sent to the dead-letter topic: %s", place, error
+            )

@@ -1,10 +1,12 @@
 """The event topic, through confluent-kafka.
 
-librdkafka's consumer blocks, so it has a thread of its own, which waits for one message, takes what else has arrived, and hands all of it to
-the event loop. ``consume(n, timeout)`` would wait for a full batch until the timeout; ``poll`` then ``consume(n, 0)`` has no such delay.
+librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, takes
+all other messages that have arrived, and passes them to the event loop. ``consume(n, timeout)`` would
+wait for a full batch until the timeout; ``poll`` followed by ``consume(n, 0)`` has no such delay.
 
-Everything that is done to the consumer is done in that thread: since confluent-kafka 2.16 a call from another one waits until ``poll``
-returns, and finds the next ``poll`` begun (confluent-kafka-python #2322). In the event loop that would be the end of everything.
+All calls of the consumer happen in that thread: since confluent-kafka 2.16 a call from another thread
+waits until ``poll`` returns, and then finds that the next ``poll`` has begun
+(confluent-kafka-python #2322). In the event loop's thread such a call would block the whole operator.
 """
 
 from __future__ import annotations
@@ -32,20 +34,23 @@ from .kafka_files import Files
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 3.0
-"""How long a consumer that leaves waits for its last commits, and for the group to let it go."""
+"""Seconds that an ending consumer waits for its last commits, and again for leaving the group."""
 POLL_SECONDS = 0.5
-"""How long the thread waits for a message before it commits what is to be committed, or ends."""
+"""Seconds that the thread waits for a message before it carries out commits, or ends."""
 BATCH = 500
 SESSION_TIMEOUT_MS = 10_000
-"""Milliseconds without a heartbeat, which is sent every 3 s, after which another member of the group gets the partitions."""
+"""Milliseconds without a heartbeat after which another member of the group gets the partitions.
+librdkafka sends a heartbeat every 3 s."""
 
 
 RETRY_SECONDS = 10.0
-"""Until a consumer that could not be made is tried again: a file may be half written, or a token not to be had."""
+"""Seconds before the thread creates a consumer again after a failure: a certificate may be half
+written, or a token not available."""
 LOOK_AT_FILES_SECONDS = 10.0
-"""Between two looks at certificates on disk; the kubelet itself needs up to a minute to bring new ones."""
+"""Seconds between two checks of the certificates on disk; the kubelet needs up to a minute to update
+them."""
 STATISTICS_MS = 1_000
-"""How soon a lost connection is noticed."""
+"""Milliseconds between librdkafka's statistics: a lost connection is noticed within this time."""
 FILES = (
     "ssl.ca.location",
     "ssl.certificate.location",
@@ -53,14 +58,17 @@ FILES = (
     "ssl.keystore.location",
     "https.ca.location",
 )
-"""Properties that name files, which librdkafka reads once for each consumer."""
+"""Properties that name files. librdkafka reads each file once per consumer."""
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """What librdkafka has against these properties, in its own words; None: nothing. Brokers are not asked, nor is anybody for a token."""
+    """The reason why librdkafka refuses these properties; None: it accepts them.
+
+    The check connects neither to the brokers nor to a token endpoint.
+    """
     asked = {name: value for name, value in config.items() if name != "oauth_cb"}
     if "sasl.oauthbearer.token.endpoint.url" in asked:
-        # It would ask it at once, and ending would wait for the answer.
+        # librdkafka would request a token at once, and closing would wait for the answer.
         asked["sasl.oauthbearer.token.endpoint.url"] = "http://127.0.0.1:9/"
     quiet = {"log_level": 0, "logger": logging.getLogger("librdkafka"), "error_cb": lambda _: None}
     try:
@@ -75,15 +83,15 @@ def refusal(config: Mapping[str, Any]) -> str | None:
 
 _CONSUMER = {
     "enable.auto.commit": False,
-    # Without a committed offset there is nothing to catch up with: the resync reads the level from REST.
+    # Without a committed offset, earlier events are not needed: the operator reads the states from REST.
     "auto.offset.reset": "latest",
     "allow.auto.create.topics": False,
     "statistics.interval.ms": STATISTICS_MS,
 }
 _CONSUMER_UNLESS_TOLD = {
     "fetch.wait.max.ms": 100,
-    # Of a process that was killed, the broker keeps the partitions for this long; by default that is 45 s, in which statuses
-    # would come from the resync alone.
+    # The partitions of a killed process stay assigned to it for this long. librdkafka's default is
+    # 45 s, in which statuses would come from the change feed alone.
     "session.timeout.ms": SESSION_TIMEOUT_MS,
     "topic.metadata.refresh.interval.ms": 10_000,
     "reconnect.backoff.max.ms": 2_000,
@@ -91,17 +99,19 @@ _CONSUMER_UNLESS_TOLD = {
 
 
 class KafkaEvents:
-    """The topic, read as one member of a consumer group.
+    """Reads a topic as a member of a consumer group.
 
-    Certificates that are renewed on disk are used without a restart: a new consumer is made, and goes on from the committed offsets.
+    Certificates that are renewed on disk need no restart of the operator: the thread creates a new
+    consumer, which continues from the committed offsets.
 
     Args:
-        config: librdkafka's properties: brokers, security.
-        topic: Where events are.
-        group_id: Members of one group share the partitions.
-        dead_letter_topic: Where unreadable messages go; None: nowhere.
-        linked: Is told in the event loop whether the brokers are connected; None: it is not read any more.
-        look_at_files: Seconds between two looks at certificates on disk.
+        config: librdkafka's properties for brokers and security.
+        topic: The topic.
+        group_id: The consumer group; the members of a group share the partitions.
+        dead_letter_topic: The topic for unreadable messages; None: they are not sent.
+        linked: Called in the event loop when the connection to the brokers changes; with None when
+            the topic is not read any more.
+        look_at_files: Seconds between two checks of the certificates on disk.
     """
 
     def __init__(
@@ -150,12 +160,12 @@ class KafkaEvents:
         self._orders.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume fetching; the thread goes on polling, so the group keeps us."""
+        """Stop or resume fetching. The thread continues to poll, so it stays a member of the group."""
         self._paused = paused
         self._orders.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message on, with where it was and why as headers; it neither waits nor raises."""
+        """Send an unreadable message to the dead-letter topic, without waiting and without raising."""
         if self._dead_letters is not None:
             self._orders.put(partial(self._dead_letters.send, message, why))
 
@@ -167,16 +177,18 @@ class KafkaEvents:
         self._linked(None)
 
     def _read(self) -> None:
-        """The thread: consumers, one after another, until it is to end."""
+        """The thread's function: run one consumer after another until the topic is closed."""
         while not self._stopping.is_set():
             try:
                 self._open()
                 self._consume()
             except Exception as error:
-                # Whatever librdkafka or the source of tokens has come up with: nothing else would ever read the topic again.
+                # librdkafka or the source of tokens may raise anything. The thread must survive it,
+                # because nothing else would read the topic again.
                 log.debug("Kafka: the consumer has failed", exc_info=error)
                 if not isinstance(error, SystemError):
-                    # That is confluent-kafka's for a token that was not to be had, and its cause is known.
+                    # confluent-kafka raises SystemError after the token callback has failed, whose
+                    # error the connection has already.
                     self._connection.failed(type(error).__name__, str(error) or type(error).__name__)
                 self._connection.lost()
                 self._wait_to_retry()
@@ -184,7 +196,7 @@ class KafkaEvents:
                 self._leave()
 
     def _open(self) -> None:
-        """Make a consumer, and a producer for dead letters.
+        """Create a consumer, and a producer for dead letters.
 
         Raises:
             KafkaException: A certificate or a property can't be used.
@@ -211,7 +223,7 @@ class KafkaEvents:
         )
 
     def _consume(self) -> None:
-        """Read until it is to end, or what it was made of has changed."""
+        """Read messages until the topic is closed or the certificates on disk have changed."""
         assert self._loop is not None
         assert self._consumer is not None
         while not self._stopping.is_set():
@@ -227,13 +239,15 @@ class KafkaEvents:
                     self._loop.call_soon_threadsafe(self._deliver, messages)
             if self._files.changed() and self._usable():
                 log.info(
-                    "Kafka: the certificates on disk are new ones; topic %s is read with them from now on", self._topic
+                    "Kafka: the certificates on disk have changed; topic %s is read with the new ones", self._topic
                 )
                 return
 
     def _of_this_consumer(self, told: Callable[..., None]) -> Callable[..., None]:
-        """A callback that is silent once there is another consumer: one that brokers do not let in any more may take long to end, and what it says of
-        itself is no news of the next one.
+        """A callback that does nothing once this consumer is replaced.
+
+        A consumer that the brokers refuse may take long to end, and its errors don't concern the next
+        consumer.
         """
         number = self._consumers
 
@@ -244,19 +258,23 @@ class KafkaEvents:
         return tell
 
     def _usable(self) -> bool:
-        """Whether librdkafka takes what is on disk now; what it does not take may be half written, and is looked at again when it changes."""
+        """Whether librdkafka accepts the certificates on disk.
+
+        Certificates that it refuses may be half written; they are checked again when they change.
+        """
         why = refusal(self._config)
         if why is not None:
             log.warning(
-                "Kafka: the certificates on disk have changed and can't be used: %s; those from before stay", why
+                "Kafka: the certificates on disk have changed and can't be used: %s; the old ones stay in use", why
             )
         return why is None
 
     def _leave(self) -> None:
-        """Leave the group, so that whoever comes next goes on from the committed offsets.
+        """Leave the group, so that the next consumer continues from the committed offsets.
 
-        Brokers may take no commit: they are away, or trust a certificate no longer. The next consumer does not wait for them. It reads again from the last
-        committed offset, and this one ends by itself.
+        The brokers may accept no commit: they are unavailable, or don't trust the certificate any more.
+        The next consumer doesn't wait for this one, which ends by itself: it reads again from the last
+        committed offset.
         """
         self._carry_out()
         try:
@@ -278,7 +296,7 @@ class KafkaEvents:
         self._consumer = None
 
     def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
-        """A commit in the background has come to an end."""
+        """A commit in the background has ended."""
         self._commits = max(0, self._commits - 1)
         if error is not None:
             log.info("offsets were not committed: %s", error)
@@ -289,7 +307,7 @@ class KafkaEvents:
             self._connection.look()
 
     def _explained(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """A source of tokens whose failures are told: librdkafka would only say that there was one."""
+        """The token callback, which reports its errors: librdkafka would only report that it failed."""
         if tokens is None:
             return {}
 
@@ -307,7 +325,11 @@ class KafkaEvents:
             self._loop.call_soon_threadsafe(self._linked, link)
 
     def _carry_out(self, *, wait: bool = False) -> None:
-        """In the consumer's thread: do what the event loop has asked for; ``wait`` for commits before somebody else reads on."""
+        """Carry out the event loop's orders, in the consumer's thread.
+
+        Args:
+            wait: Whether to wait for commits, because another member is about to get the partitions.
+        """
         self._waits = wait
         while True:
             try:
@@ -321,7 +343,8 @@ class KafkaEvents:
             return
         try:
             if self._waits:
-                # Without an end where no broker takes the commit: only where one has just spoken.
+                # This call never returns if no broker accepts the commit, so it is made only when a
+                # broker has just answered.
                 self._consumer.commit(offsets=positions, asynchronous=False)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
@@ -331,7 +354,7 @@ class KafkaEvents:
 
     def _pause_or_resume(self) -> None:
         if self._consumer is None:
-            # The next one begins as it is to be.
+            # The next consumer begins paused or not, as self._paused says.
             return
         act = self._consumer.pause if self._paused else self._consumer.resume
         try:

@@ -1,7 +1,9 @@
-"""Whether the brokers are connected, out of what librdkafka says: one line when the connection is lost, one when it is back.
+"""Whether the brokers are connected: one log line when the connection is lost, one when it is back.
 
-librdkafka says of each try of each broker that it failed, many times a second, and of a login that is never made nothing at all. Its statistics tell
-whether the group's coordinator is connected, without which no event is read; its errors tell why not.
+librdkafka logs each failed try of each broker, many times a second, and logs nothing about a login
+that it never begins. So this module reads librdkafka's statistics, which say whether the group's
+coordinator is connected; without the coordinator no event is read. librdkafka's errors give the cause
+of a lost connection.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from ..ports import Link
 log = logging.getLogger(__name__)
 
 GRACE = 30.0
-"""Seconds without a connection, after which people are told: brokers restart, and so do operators."""
+"""Seconds without a connection after which the problem is reported: brokers and operators restart."""
 SETTLES = 10.0
-"""Seconds that a new consumer has to connect where one was connected before."""
+"""Seconds that a new consumer has to connect before the earlier connection counts as lost."""
 REPEAT = 60.0
-"""Seconds after which another cause is told."""
+"""Seconds after a report before another cause is reported."""
 MAX_CAUSE = 500
 _WHERE = re.compile(r"^\[thrd:[^\]]*\]: ")
 _WHEN = re.compile(r" \(after \d+ms in state .*\)$")
@@ -37,10 +39,11 @@ class Connection:
     """The connection of one consumer.
 
     Args:
-        brokers: As they are configured, for people.
-        topic: What is read there.
-        told: Is told each change, and why there is no connection once that has lasted for ``GRACE``. Called in the consumer's thread.
-        clock: Seconds that only grow.
+        brokers: The configured brokers, for people.
+        topic: The topic of the consumer.
+        told: Called in the consumer's thread with each change, and with the cause once the
+            connection has been missing for ``GRACE``.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -61,17 +64,17 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """A consumer was made; where there was one before, that alone is no loss of the connection."""
+        """A consumer was created. If it replaces another one, the connection doesn't count as lost yet."""
         self._opened = self._clock()
         self._tell()
 
     def lost(self) -> None:
-        """There is no connection any more, if there was one."""
+        """The consumer has ended; if it was connected, the connection is lost."""
         if self._connected:
             self._down()
 
     def statistics(self, text: str) -> None:
-        """``stats_cb``."""
+        """Callback ``stats_cb``: learn whether the group's coordinator is connected."""
         group = json.loads(text).get("cgrp") or {}
         if group.get("state") == "up":
             self._up()
@@ -79,24 +82,24 @@ class Connection:
             self.lost()
 
     def error(self, error: KafkaError) -> None:
-        """``error_cb``: librdkafka goes on trying by itself, whatever it is."""
+        """Callback ``error_cb``: remember the cause. librdkafka itself retries after any error."""
         log.debug("Kafka: %s", error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and _NO_TOKEN not in error.str():
             self.failed(error.name(), error.str())
 
     def no_token(self, error: Exception) -> None:
-        """The source of tokens has failed; of that, librdkafka would say that there was an exception."""
+        """The source of tokens has failed. librdkafka itself would only report an exception."""
         self.failed("NoToken", f"there is no token to log in with: {error or type(error).__name__}")
 
     def failed(self, code: str, why: str) -> None:
-        """Something went wrong that may be why there is no connection."""
+        """Remember an error that may be the cause of the missing connection."""
         self._code = code
-        # A token endpoint may answer whatever it likes.
+        # A token endpoint may answer with any characters.
         plain = "".join(letter if letter.isprintable() else "?" for letter in " ".join(why.split()))
         self._cause = _WHEN.sub("", _WHERE.sub("", plain))[:MAX_CAUSE]
 
     def look(self) -> None:
-        """Say what has lasted for too long; to be called often."""
+        """Report a connection that has been missing for ``GRACE``; to be called often."""
         now = self._clock()
         if self._connected or now - self._since < GRACE:
             return
@@ -116,7 +119,7 @@ class Connection:
         self._tell()
 
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
-        """Librdkafka's ``logger``: what :meth:`error` gets as well, many times over, is for those who debug."""
+        """Callback ``logger``. Minor messages, and those that :meth:`error` gets too, are debug lines."""
         quiet = facility in _TOLD_BY_ERRORS or level < logging.ERROR
         log.log(logging.DEBUG if quiet else logging.WARNING, text, facility, name, line)
 
@@ -149,5 +152,8 @@ class Connection:
 
 
 def quietly(config: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-    """These properties, and what makes librdkafka tell the connection instead of the log. Its own level is the lowest but where somebody debugs it."""
+    """The properties, with callbacks that pass errors and log messages to the connection.
+
+    librdkafka's log level is 3 (errors), or 7 if the property ``debug`` is set.
+    """
     return {**config, "log_level": 7 if "debug" in config else 3, "error_cb": connection.error, "logger": connection}

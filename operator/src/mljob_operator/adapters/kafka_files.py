@@ -1,4 +1,4 @@
-"""Certificates on disk, and whether they are others than before: librdkafka reads them once, when a consumer is made."""
+"""Detects changed certificates on disk. librdkafka reads them only when a consumer is created."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Of a file that counts: a bundle of all public CAs is a quarter of a MiB."""
+"""Bytes of a file that are compared; a bundle of all public CAs has a quarter of a MiB."""
 
 
 class Files:
-    """Some files.
+    """The content of some files.
 
     Args:
-        paths: Where they are; a folder counts with what is in it.
-        every: Seconds between two looks.
-        clock: Seconds that only grow.
+        paths: The files' paths; a folder stands for the files in it.
+        every: Seconds between two checks.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, paths: Sequence[str], *, every: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,11 +28,15 @@ class Files:
         self._looked_at = clock()
 
     def remember(self) -> None:
-        """What is there now is what is used."""
+        """Remember the current content as the content in use."""
         self._known, self._looked_at = self._content(), self._clock()
 
     def changed(self) -> bool:
-        """Whether they are others than when last asked; what can't be read is on its way."""
+        """Whether the content has changed since the last check or :meth:`remember`.
+
+        False while a file can't be read, because it is being replaced, and within ``every`` seconds
+        of the last check.
+        """
         if not self._paths or self._clock() - self._looked_at < self._every:
             return False
         self._looked_at = self._clock()

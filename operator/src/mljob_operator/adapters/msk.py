@@ -1,6 +1,7 @@
-"""Tokens for Amazon MSK with IAM: requests to connect, signed with the operator's AWS identity by AWS's own library.
+"""Tokens for Amazon MSK with IAM: AWS's library signs them with the operator's AWS identity.
 
-The library brings botocore along, which nobody else needs: it is the extra ``msk``, and imported here and late.
+The library depends on botocore, which is needed for nothing else. So it is the extra ``msk``, and is
+imported only when it is used.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from ..errors import CannotStart
 
 
 class NoCredentials(Exception):
-    """AWS's chain of credentials gives the operator none."""
+    """AWS's credential chain has no credentials for the operator."""
 
 
 def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:
-    """What librdkafka asks for tokens (``oauth_cb``): each is a token and when it expires, in seconds since the epoch.
+    """The token callback for librdkafka (``oauth_cb``).
+
+    The callback returns a token and its expiry in seconds since the epoch.
 
     Args:
-        region: Of the brokers.
+        region: The AWS region of the brokers.
 
     Raises:
-        CannotStart: The library is not there.
+        CannotStart: The library is not installed.
     """
     try:
         import botocore.session
@@ -36,7 +39,7 @@ def tokens(region: str) -> Callable[[str | None], tuple[str, float]]:
     logging.getLogger("botocore").setLevel(logging.ERROR)
 
     def token(_: str | None) -> tuple[str, float]:
-        # The signer fails on None with an AttributeError, which helps nobody.
+        # Without credentials the signer raises an AttributeError that doesn't name the cause.
         if botocore.session.Session().get_credentials() is None:
             raise NoCredentials(
                 "AWS gives the operator no credentials: its ServiceAccount needs an IAM role (IRSA or EKS Pod Identity)"

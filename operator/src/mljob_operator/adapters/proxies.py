@@ -1,9 +1,11 @@
-"""The HTTP proxy on the way to a server, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY name it.
+"""The HTTP proxy for a server, from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
-Every program that Kubernetes people know reads NO_PROXY as Go does: OpenShift writes the cluster's networks (172.30.0.0/16) and ``.svc`` into it. Python's own
-reading knows neither networks nor ports, so the rule of ``golang.org/x/net/http/httpproxy``, which client-go uses, is followed here for every server.
+Kubernetes' programs are written in Go and read NO_PROXY by Go's rule; OpenShift, for example, puts
+the cluster's networks (172.30.0.0/16) and ``.svc`` into it. Python's standard library knows neither
+networks nor ports, so this module follows the rule of ``golang.org/x/net/http/httpproxy``, which
+client-go uses, for every server.
 
-The environment of a process does not change, so the proxy of a server is looked up once.
+The environment of a process does not change, so callers look up a server's proxy once.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from urllib3 import PoolManager, ProxyManager
 from urllib3.util import make_headers
 
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY")
-"""Of the servers with https, and with http."""
+"""The variables for https servers and for http servers."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,7 +29,8 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
     Args:
         server: URL, http or https.
-        environment: In which the variables are; a name in capitals goes before the same one in small letters.
+        environment: The environment variables. A variable in capitals takes precedence over the same
+            variable in small letters.
 
     Raises:
         ValueError: The variable is not the URL of an HTTP proxy; see :func:`problems`.
@@ -40,7 +43,7 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What is wrong with the variables, a sentence for each, without user and password."""
+    """The problems of the variables, one sentence each, without user and password."""
     found = []
     for name in VARIABLES:
         try:
@@ -51,14 +54,14 @@ def problems(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def passwords(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """The passwords in the variables, as they are written there and as they are meant."""
+    """The passwords in the variables, URL-encoded and decoded."""
     urls = [_variable(name, environment) for name in VARIABLES]
     written = {url.rpartition("@")[0].rpartition("//")[2].partition(":")[2] for url in urls}
     return {text for password in written for text in (password, unquote(password)) if text}
 
 
 def login_headers(proxy: str) -> dict[str, str]:
-    """The header by which the operator logs in to the proxy, for urllib3, which does not look for user and password in a URL."""
+    """The header with the proxy's user and password, because urllib3 ignores those in the URL."""
     url = urlsplit(proxy)
     if url.username is None:
         return {}
@@ -66,7 +69,7 @@ def login_headers(proxy: str) -> dict[str, str]:
 
 
 def pool_manager(proxy: str | None, **options: Any) -> PoolManager:
-    """urllib3's connections, through the proxy where there is one."""
+    """A urllib3 connection pool, through the proxy if there is one."""
     if proxy is None:
         return PoolManager(**options)
     return ProxyManager(proxy, proxy_headers=login_headers(proxy), **options)
@@ -84,7 +87,7 @@ def _variable(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _checked(proxy: str) -> str:
-    """The proxy as a URL; ``host:port`` counts as one of http."""
+    """The proxy as a URL; ``host:port`` counts as an http URL."""
     url = proxy if "://" in proxy else f"http://{proxy}"
     try:
         parts = urlsplit(url)
@@ -107,7 +110,10 @@ def _bypassed(url: SplitResult, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, port: int) -> bool:
-    """Whether an entry of NO_PROXY means this server: ``*``, a network, an address or a domain, the last two with or without a port."""
+    """Whether an entry of NO_PROXY means this server.
+
+    An entry is ``*``, a network, an address or a domain; addresses and domains may have a port.
+    """
     if entry == "*":
         return True
     if (network := _network(entry)) is not None:
@@ -117,7 +123,7 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
         return False
     if (known := _address(name)) is not None or address is not None:
         return known == address
-    # A domain means itself and what is below it; with a dot or an asterisk before it, what is below it alone.
+    # A domain means itself and its subdomains; with a leading dot or asterisk, its subdomains alone.
     name = name[1:] if name.startswith("*.") else name
     return bool(name.strip(".")) and (host == name or host.endswith(f".{name.removeprefix('.')}"))
 

@@ -1,11 +1,14 @@
-"""REST is the level: what changed in Airflow since a watermark, in pages, for all runs at once.
+"""Reads the change feed of an Airflow: all changes of runs since a watermark, from the REST API.
 
-Events may be lost, late, or never sent (airflow.listeners has no hook for queued, retry, deferred, upstream_failed or removed). Every
-``interval`` seconds two requests ask Airflow's change feed for runs and task instances with our prefix; pages follow what changed,
-not what waits. While something is expected that may come without an event (a run whose tasks have all ended, a cancellation, a run
-whose tasks are not known yet) the feed is read every ``hot_interval``.
+Events may be lost, late, or never sent (airflow.listeners has no hook for queued, retry, deferred,
+upstream_failed or removed), so the states in the REST API are the level of the level-triggered
+operator. Every ``interval`` seconds two requests ask for the runs and task instances with the
+operator's prefix that have changed; the number of pages depends on the changes, not on the number of
+MLJobs. The feed is read every ``hot_interval`` while a change is expected that may come without an
+event: all tasks of a run have ended, a run is being cancelled, or its tasks are not known yet.
 
-The watermark is Airflow's clock, less an overlap: rows are stamped when a transaction begins and seen when it ends.
+The watermark is a time of Airflow's clock, minus an overlap: a row has the time at which its
+transaction began, and becomes visible when the transaction ends.
 """
 
 from __future__ import annotations
@@ -34,29 +37,32 @@ from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=12)
-"""How far a pass looks back behind the last one: longer than GRACE and the longest transaction."""
+"""How far a pass reaches back before the last pass: longer than GRACE and the longest transaction."""
 SKEW = timedelta(seconds=5)
-"""How far the clocks of Airflow's hosts may differ: who queues a run and who changes its tasks are not the same."""
+"""The largest difference between the clocks of Airflow's hosts: one host queues a run, and others
+change its task instances."""
 CENSUS_INTERVAL = timedelta(seconds=60)
-"""How often runs in progress are listed: a deleted run is in no change feed, and one that was cleared while no operator ran is in an old part of it."""
+"""The interval of listing the active runs (the census). The change feed doesn't contain deleted runs,
+and a run that was cleared while no operator was running is in an old part of the feed."""
 
 HALTS_EVERY = timedelta(seconds=4)
-"""How often DAGs with runs in progress are asked for."""
+"""The interval of requests for the DAGs of runs in progress."""
 HALTS_A_LOOK = 20
-"""How many of them are asked for one by one at a time; of the others, a list says which are paused."""
+"""The number of DAGs that are requested one by one per interval. For the others, a list of the paused
+DAGs is requested."""
 
 assert OVERLAP > 2 * GRACE
 
 
 class ChangeFeedReader:
-    """Reads the change feed of one Airflow; each has a reader of its own, so that none waits for another.
+    """Reads the change feed of one Airflow. Each Airflow has a reader, so no reader waits for another.
 
     Args:
-        airflow: Its name.
-        airflows: Where it is.
-        queue: Who wants to know.
-        orphans: Looks at each census.
-        prefix: Of our dag run ids.
+        airflow: The Airflow's name.
+        airflows: Gives access to the Airflow.
+        queue: Receives the changes.
+        orphans: Checks each census for orphaned runs.
+        prefix: The prefix of the operator's dag run ids.
         interval: Seconds between passes.
         hot_interval: Seconds between passes while a change is expected at any moment.
     """
@@ -91,7 +97,7 @@ class ChangeFeedReader:
         self._looks = 1
 
     async def run(self) -> None:
-        """Pass after pass, until cancelled."""
+        """Make passes until cancelled."""
         while True:
             wanted = self._queue.wanted(self._airflow)
             wanted.clear()
@@ -108,14 +114,14 @@ class ChangeFeedReader:
                 pass
 
     async def _guarded_pass(self) -> tuple[float, bool]:
-        """One pass; seconds until the next, and whether something is expected before."""
+        """Make one pass; seconds until the next pass, and whether a change is expected before it."""
         try:
             await self.pass_once()
             hot = any(is_hot(live, self._clock()) for live in self._queue.live(self._airflow))
         except AirflowError as error:
             return self._failed(error), False
         except Exception:
-            # The next pass may meet it again; it must end the following of no Airflow.
+            # The next pass may fail in the same way. A defect must not end the reader.
             if not self._failures:
                 log.exception("%s: unexpected error", self._name)
             return self._failed(AirflowError("unexpected error")), False
@@ -126,7 +132,7 @@ class ChangeFeedReader:
         return self._interval, hot
 
     def _failed(self, error: AirflowError) -> float:
-        """A pass has failed; seconds until the next."""
+        """Record a failed pass; seconds until the next pass."""
         self._failures += 1
         if self._failures == 1:
             log.warning("%s: the change feed can't be read; statuses come from Kafka alone: %s", self._name, error)
@@ -135,10 +141,10 @@ class ChangeFeedReader:
         return max(self._interval, backoff(error, self._failures))
 
     async def pass_once(self) -> None:
-        """Ask what changed since the last pass that succeeded, and tell the queues.
+        """Read the changes since the last successful pass, and pass them to the workers.
 
         Raises:
-            AirflowError: Airflow could not be asked; the watermark stays.
+            AirflowError: A request failed; the watermark stays.
         """
         lives = self._queue.live(self._airflow)
         submitted = {live.job.key: live for live in lives if live.current.active and not live.job.is_backfill}
@@ -146,7 +152,8 @@ class ChangeFeedReader:
         started = self._clock()
         since = (self._watermark or self._first(lives)) - OVERLAP
         runs = await self._dag_runs.changed_runs(since)
-        # Without a run in progress there is only one thing to learn: that somebody cleared the run of a finished MLJob.
+        # Without a run in progress, the only change of interest is that a user cleared the run of a
+        # finished MLJob, which the list of runs shows.
         tasks = await self._dag_runs.changed_tasks(since) if submitted else []
 
         followed = {live.run: live for live in submitted.values()}
@@ -164,7 +171,7 @@ class ChangeFeedReader:
             live = followed[run]
             run_fact = run_facts[-1] if run_facts else live.observed_run.run
             created = run_fact.created if run_fact else None
-            # One that was cleared looks young, but what had succeeded before has not changed since.
+            # A run that was cleared looks young, but the feed lacks the tasks that had succeeded before.
             cleared = attempts.goes_on(live.job.status)
             self._queue.show(
                 live.job.key,
@@ -173,7 +180,7 @@ class ChangeFeedReader:
                     started,
                     run=run_facts[-1] if run_facts else None,
                     tasks=tuple(task_facts),
-                    # A run that is younger than the watermark has all its tasks in the feed.
+                    # All tasks of a run that is younger than the watermark are in the feed.
                     complete=created is not None and created > since + SKEW and bool(task_facts) and not cleared,
                 ),
             )
@@ -209,13 +216,15 @@ class ChangeFeedReader:
         return f"AirflowInstance {self._airflow}" if self._airflow else "Airflow"
 
     def _first(self, lives: list[State]) -> datetime:
-        """Where to begin after a start: with the oldest run in progress."""
+        """The first watermark after a start: the submission of the oldest run in progress."""
         submitted = [live.job.status.submit_time for live in lives if live.job.status.submit_time]
         return min(submitted, default=self._clock()) + self._dag_runs.clock_offset
 
     async def _look_for_halts(self, lives: list[State], now: datetime) -> None:
-        """A run whose DAG is paused, or is in no file any more, stays as it is and gives no sign. DAGs are asked for, however many runs they have: first those
-        whose runs stand still, then whichever was not asked for longest.
+        """Find out which DAGs are paused or in no file any more: their runs stop without any event.
+
+        One request per DAG covers all runs of the DAG. The DAGs whose runs all stand still come
+        first, then the DAGs whose last request is the longest ago.
         """
         watched = [live for live in lives if is_in_progress(live) or live.transient.halt is not None]
         if not watched or (self._halts_at is not None and now < self._halts_at + HALTS_EVERY):
@@ -251,7 +260,11 @@ class ChangeFeedReader:
         *,
         first_pass: bool,
     ) -> None:
-        """Ask for runs one by one only where something doesn't add up; and follow those that were cleared while nobody read the feed."""
+        """Compare the active runs with the MLJobs.
+
+        Only runs that contradict their MLJob are requested one by one. Runs that a user cleared
+        while no operator read the feed are followed again.
+        """
         for key, live in submitted.items():
             if first_pass and live.run not in seen and not live.observed_run.complete:
                 self._queue.doubt(key)

@@ -1,6 +1,6 @@
-"""Who reads what: a ChangeFeedReader for each Airflow, and a TopicReader for each topic that Airflows' events are on.
+"""Starts and stops the readers: a ChangeFeedReader for each Airflow, a TopicReader for each topic.
 
-AirflowInstances come and go, and so do their readers; nothing else has to know of them.
+The supervisor follows the AirflowInstances as users create and delete them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ class SourceSupervisor:
 
     Args:
         orphans: Finds runs that no MLJob follows.
-        subscribe: Makes the reader of a topic; None: there is no Kafka.
-        do: Starts a duty that is not to end by itself.
-        interval: Seconds between two looks at a change feed.
-        dead_letter_topic: Where unreadable messages go. It is never read, whatever an AirflowInstance says: they would go round for ever.
+        subscribe: Creates the consumer of a topic; None: Kafka is not configured.
+        do: Starts a background task that must not end by itself.
+        prefix: The prefix of the operator's dag run ids.
+        interval: Seconds between two reads of a change feed.
+        dead_letter_topic: The topic for unreadable messages. The operator never reads this topic,
+            even if an AirflowInstance names it: unreadable messages would circulate forever.
     """
 
     def __init__(
@@ -63,14 +65,14 @@ class SourceSupervisor:
         self._topics: dict[str, asyncio.Task[None]] = {}
 
     def follow(self) -> None:
-        """Read what is to be read by now, and no more."""
+        """Start the readers that are missing, and stop those that are not needed any more."""
         self._adjust(self._feeds, set(self._instances.names()), self._read_feed)
         if self._subscribe is not None:
             topics = self._instances.topics()
             named = self._dead_letter_topic in topics
             if named and not self._named_dead_letters:
                 log.warning(
-                    "topic %s is not read: an AirflowInstance names it (spec.kafka.topic), and it is where unreadable messages go",
+                    "topic %s is not read: an AirflowInstance names it in spec.kafka.topic, but it is the dead-letter topic",
                     self._dead_letter_topic,
                 )
             self._named_dead_letters = named

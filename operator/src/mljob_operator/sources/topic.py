@@ -1,8 +1,9 @@
-"""From the topic to the queues: read a message, find its MLJob, hand the fact over, commit when the status that holds it is stored.
+"""Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
-The dag run id names the MLJob, so there is no index to look it up in. A message that can't be read is counted, logged once for each kind
-with its place, sent to the dead-letter topic where there is one, and is done with: it never stops the consumer. A tombstone, which
-clears a key of a compacted topic, says nothing of a run and is counted.
+The dag run id names the MLJob, so no index is needed. The offset of a message is committed when the
+status that holds the message's fact is stored. An unreadable message never stops the consumer: it is
+counted, logged with its position once for each kind, and sent to the dead-letter topic if there is
+one. A tombstone, which clears a key of a compacted topic, is counted and has no other effect.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ from ..ports import Clock, EventSource, Message, Meter
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 20_000
-"""Messages read and not yet stored, above which no more are fetched: the Kubernetes API is slow or away."""
+"""The number of messages without a stored status above which no more messages are fetched: the
+Kubernetes API is slow or unavailable."""
 
 
 class TopicReader:
-    """Reads the topic.
+    """Reads one topic.
 
     Args:
         source: The topic.
-        origins: Which Airflows may have sent an event, by what it has as source.
-        queue: Where facts go.
-        prefix: Of our dag run ids; other runs are none of our business.
+        origins: The Airflows that may have sent an event, by the event's source.
+        queue: Receives the facts.
+        prefix: The prefix of the operator's dag run ids; events of other runs are ignored.
         commit_interval: Seconds between commits.
     """
 
@@ -62,7 +64,7 @@ class TopicReader:
         self._paused = False
 
     async def run(self) -> None:
-        """Read until cancelled; then commit what is stored and leave the group."""
+        """Read until cancelled; then commit the offsets of stored statuses and leave the group."""
         self._source.start(self.deliver, self.revoked)
         try:
             while True:
@@ -81,7 +83,7 @@ class TopicReader:
             try:
                 concerns = self._take(message, now)
             except Exception as error:
-                # Whatever is wrong with one message, those that came with it are read.
+                # An error with one message must not stop the other messages of the batch.
                 concerns = False
                 self._complain(message, error if isinstance(error, Unreadable) else _unexpected(error))
             if not concerns:
@@ -89,10 +91,10 @@ class TopicReader:
         self._throttle()
 
     def _take(self, message: Message, now: datetime) -> bool:
-        """Tell the MLJob that the message is about, if there is one; whether it is waited for.
+        """Pass a message's fact to its MLJob; whether the offset has to wait for a stored status.
 
         Raises:
-            Unreadable: It can't be read.
+            Unreadable: The message can't be read.
         """
         if not message.value:
             self._meter.event("tombstone")
@@ -106,13 +108,13 @@ class TopicReader:
             self._queue.tell((run.namespace, run.name), meant, envelope.fact, done)
             concerns = True
         else:
-            # A run of a backfill has an id of Airflow's making.
+            # Airflow makes the ids of a backfill's runs, so they don't name the MLJob.
             concerns = self._queue.tell_backfill(meant, envelope.fact, done)
         self._meter.event("applied" if concerns else "foreign")
         return concerns
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Another member of the group reads these from now on."""
+        """Commit and forget partitions that another member of the group reads from now on."""
         self._commit()
         for partition in partitions:
             self._offsets.revoked(partition)
@@ -130,7 +132,11 @@ class TopicReader:
         if wanted is not self._paused:
             self._paused = wanted
             self._source.pause(paused=wanted)
-            log.warning("%s fetching events: %d are not stored yet", "stopped" if wanted else "resumed", in_flight)
+            log.warning(
+                "%s fetching events: %d events are not in a stored status yet",
+                "stopped" if wanted else "resumed",
+                in_flight,
+            )
 
     def _commit(self) -> None:
         if offsets := self._offsets.to_commit():
@@ -142,7 +148,7 @@ class TopicReader:
             self._complained.add(problem.kind)
             topic, number = message.partition
             log.warning(
-                "unreadable message (%s) in topic %s, partition %d, offset %d: %s; more of this kind are only counted",
+                "unreadable message (%s) in topic %s, partition %d, offset %d: %s; further messages of this kind are only counted",
                 problem.kind,
                 topic,
                 number,
