@@ -1,4 +1,5 @@
-"""The operator's errors. Each class has a CamelCase reason for conditions and Events, and a retry policy.
+"""The operator's errors. Each class has a CamelCase reason for conditions and Events, and a retry
+policy.
 
 ::
 
@@ -59,8 +60,8 @@ class OperatorError(Exception):
             spec is checked against.
         first_delay: Seconds before the first retry; each retry doubles the delay.
         longest_delay: The longest delay in seconds. ``retry_after`` may exceed it.
-        retry_after: Seconds that the server asks the client to wait (HTTP's ``Retry-After``); 0: the
-            server doesn't ask for a pause.
+        retry_after: Seconds that the server asks the client to wait (HTTP's ``Retry-After``); 0:
+            the server doesn't ask for a pause.
     """
 
     reason: str = "Error"

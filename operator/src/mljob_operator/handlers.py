@@ -2,8 +2,9 @@
 
 The watched resources are MLJobs, AirflowInstances and namespaces.
 
-Only kopf's low-level event handlers are used. The operator is level-triggered: it acts on an MLJob's
-current state, not on changes. So kopf has no state to keep, and adds no annotation to users' objects.
+Only kopf's low-level event handlers are used. The operator is level-triggered: it acts on an
+MLJob's current state, not on changes. So kopf has no state to keep, and adds no annotation to
+users' objects.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bo
     Args:
         operator: Receives the objects of the watches.
         stop: Makes kopf end.
-        with_instances: Whether to watch AirflowInstances, and the namespaces that their access rules
-            select.
+        with_instances: Whether to watch AirflowInstances, and the namespaces that their access
+            rules select.
     """
     registry = kopf.OperatorRegistry()
 
@@ -167,9 +168,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
 class _NothingKept(kopf.DiffBaseStorage):
     """Keeps no last-seen version of objects.
 
-    Only kopf's change handlers need the last-seen version, and the operator has none. kopf's default
-    storage copies every object of the watch with its status, which took a third of the operator's
-    time per event.
+    Only kopf's change handlers need the last-seen version, and the operator has none. kopf's
+    default storage copies every object of the watch with its status, which took a third of the
+    operator's time per event.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:

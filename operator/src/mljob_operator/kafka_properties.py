@@ -1,8 +1,9 @@
 """The properties for librdkafka: from the operator's settings, and further properties of users.
 
-Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON, and, if they are secret, in the file
-that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. Properties on which the operator depends are refused,
-above all those about committing offsets: the operator commits an offset when the status is stored.
+Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON, and, if they are secret, in the
+file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. Properties on which the operator depends are
+refused, above all those about committing offsets: the operator commits an offset when the status is
+stored.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def properties(settings: Settings) -> dict[str, Any]:
     """The properties for librdkafka that are set.
 
     Raises:
-        Unusable: The file with further properties can't be read, or holds a property that is refused.
+        Unusable: The file with further properties can't be read, or holds a property that is
+            refused.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":

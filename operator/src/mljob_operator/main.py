@@ -49,8 +49,8 @@ RECURSION_LIMIT = 11_000
 """Python's recursion limit, for reading JSON.
 
 The API server stores objects with up to 10,000 nested levels (Go's ``encoding/json``), and Python's
-``json`` recurses once per level. One object that can't be read would make its whole list unreadable.
-25,000 levels fit into a main thread's stack of 8 MiB.
+``json`` recurses once per level. One object that can't be read would make its whole list
+unreadable. 25,000 levels fit into a main thread's stack of 8 MiB.
 """
 
 
@@ -260,7 +260,8 @@ class Operator:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Make ``/livez`` fail when a background task ends by itself.
 
-        Such an end is a defect, and statuses would go stale: the kubelet has to restart the process.
+        Such an end is a defect, and statuses would go stale: the kubelet has to restart the
+        process.
         """
         self._duties.remove(task)
         if task.cancelled():

@@ -1,4 +1,6 @@
-"""The operator's settings: environment variables with the prefix ``MLJOB_``, read once into one frozen object."""
+"""The operator's settings: environment variables with the prefix ``MLJOB_``, read once into one
+frozen object.
+"""
 
 from __future__ import annotations
 
@@ -148,8 +150,8 @@ class Settings(BaseSettings):
     airflow_oauth2_client_secret: SecretStr | None = None
     """The client's secret."""
     airflow_oauth2_token_url: Url | None = None
-    """The provider's token endpoint. Absent: Airflow's own ``POST /auth/token``, which accepts client
-    credentials if Keycloak is Airflow's auth manager."""
+    """The provider's token endpoint. Absent: Airflow's own ``POST /auth/token``, which accepts
+    client credentials if Keycloak is Airflow's auth manager."""
     airflow_oauth2_scopes: Annotated[tuple[Scope, ...], NoDecode, Field(max_length=32)] = ()
     """Scopes to ask for, separated by spaces."""
     airflow_oauth2_audience: Annotated[str, Field(max_length=1024)] | None = None
@@ -158,7 +160,8 @@ class Settings(BaseSettings):
     """``Basic``: the secret is in an Authorization header. ``Post``: in the request's body."""
     airflow_headers_dir: str | None = None
     """A folder, such as a mounted Secret, with HTTP headers for every request to that Airflow. Each
-    file is one header: its name is the header's name. The operator reads the folder when it starts."""
+    file is one header: its name is the header's name. The operator reads the folder when it
+    starts."""
     airflow_token_files: str | None = None
     """The folder of the files that AirflowInstances and access rules name with
     ``credentials.tokenFile``. Absent: ``tokenFile`` can't be used."""
@@ -176,18 +179,18 @@ class Settings(BaseSettings):
     credentials_namespace: str = "mljob-system"
     """The namespace of the Secrets that AirflowInstances name: the operator's own namespace."""
     pod_name: str | None = None
-    """The name of the operator's Pod, in ``credentials_namespace``. Events that are about neither an
-    MLJob nor an AirflowInstance are about this Pod. Absent: they are about the namespace."""
+    """The name of the operator's Pod, in ``credentials_namespace``. Events that are about neither
+    an MLJob nor an AirflowInstance are about this Pod. Absent: they are about the namespace."""
     pod_uid: str | None = None
     """The uid of the operator's Pod, by which ``kubectl describe pod`` finds these Events."""
     cancel_dag_id: str = "mljob_cancel"
     """The id of the cancellation DAG. No MLJob may run this DAG."""
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
-    """DAGs that no MLJob may run, besides the cancellation DAG and the monitoring DAGs: globs of DAG
-    ids, comma-separated."""
+    """DAGs that no MLJob may run, besides the cancellation DAG and the monitoring DAGs: globs of
+    DAG ids, comma-separated."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
-    """Seconds that the cancellation DAG's run may wait for a slot before the operator cancels through
-    REST itself. A cancellation run that has begun has 60 seconds."""
+    """Seconds that the cancellation DAG's run may wait for a slot before the operator cancels
+    through REST itself. A cancellation run that has begun has 60 seconds."""
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] | None = None
     """The brokers, each ``host:port``, comma-separated. Absent: no events; statuses come from
@@ -230,13 +233,14 @@ class Settings(BaseSettings):
     kafka_ssl_key_password: SecretStr | None = None
     """The key's password, if the key is encrypted."""
     kafka_extra_config: Annotated[dict[str, str], NoDecode] = {}
-    """Further properties of librdkafka: a JSON object. Properties that have a setting of their own, or
-    that the operator sets itself, are refused."""
+    """Further properties of librdkafka: a JSON object. Properties that have a setting of their own,
+    or that the operator sets itself, are refused."""
     kafka_extra_config_file: str | None = None
-    """A file with further properties that are secret: lines ``name=value``. The file takes precedence
-    over ``kafka_extra_config``."""
+    """A file with further properties that are secret: lines ``name=value``. The file takes
+    precedence over ``kafka_extra_config``."""
     dead_letter_topic: str | None = None
-    """The topic for unreadable messages; absent: unreadable messages are only counted and logged."""
+    """The topic for unreadable messages; absent: unreadable messages are only counted and
+    logged."""
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (
         "mljob"
@@ -249,15 +253,15 @@ class Settings(BaseSettings):
     """What the operator does about runs with its prefix that no MLJob follows: ``Report`` reports
     them, ``Cancel`` reports and cancels them."""
     status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
-    """Seconds between two patches of one MLJob's status, so that a burst of events becomes one patch.
-    The first patch is never delayed."""
+    """Seconds between two patches of one MLJob's status, so that a burst of events becomes one
+    patch. The first patch is never delayed."""
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
     """The namespaces to watch, comma-separated; absent: all."""
 
     http_host: str = "::"
     """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen, for the kubelet and
-    Prometheus, which connect from outside the Pod. ``::`` means every address of IPv6 and IPv4; on a
-    host without IPv6, every address of IPv4."""
+    Prometheus, which connect from outside the Pod. ``::`` means every address of IPv6 and IPv4; on
+    a host without IPv6, every address of IPv4."""
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     """The port of ``/livez``, ``/readyz`` and ``/metrics``."""
     log_format: Literal["json", "text"] = "json"
@@ -371,7 +375,9 @@ class Settings(BaseSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """For each Airflow, the time before which missing runs were submitted that count as lost."""
+        """For each Airflow, the time before which missing runs were submitted that count as
+        lost.
+        """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}
 
@@ -379,7 +385,8 @@ class Settings(BaseSettings):
         """The properties for librdkafka that are set.
 
         Raises:
-            Unusable: ``kafka_extra_config_file`` can't be read, or holds a property that is refused.
+            Unusable: ``kafka_extra_config_file`` can't be read, or holds a property that is
+                refused.
         """
         return kafka_properties(self)
 

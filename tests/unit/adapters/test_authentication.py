@@ -1,4 +1,6 @@
-"""Credentials that the Kubernetes API refuses: a moment is nothing, and for good is said and makes the operator end."""
+"""Credentials that the Kubernetes API refuses: a moment is nothing, and for good is said and makes
+the operator end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Settings: white space is no part of them, a mistake is a sentence that names the variable, and a secret is never shown."""
+"""Settings: white space is no part of them, a mistake is a sentence that names the variable, and a
+secret is never shown.
+"""
 
 from __future__ import annotations
 

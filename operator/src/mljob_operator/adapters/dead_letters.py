@@ -13,8 +13,8 @@ from ..ports import Message
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
-"""Bytes of a dead letter's value, and of its key. Longer ones are cut; a header then has the size of
-the original value."""
+"""Bytes of a dead letter's value, and of its key. Longer ones are cut; a header then has the size
+of the original value."""
 KEPT_KB = 16 * 1024
 """KiB of dead letters that no broker has accepted yet; further dead letters are dropped."""
 PROPERTIES = {"acks": "all", "queue.buffering.max.kbytes": KEPT_KB}

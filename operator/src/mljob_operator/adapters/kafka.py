@@ -1,12 +1,14 @@
 """The event topic, through confluent-kafka.
 
 librdkafka's consumer blocks, so it runs in its own thread. The thread waits for one message, takes
-all other messages that have arrived, and passes them to the event loop. ``consume(n, timeout)`` would
-wait for a full batch until the timeout; ``poll`` followed by ``consume(n, 0)`` has no such delay.
+all other messages that have arrived, and passes them to the event loop. ``consume(n, timeout)``
+would wait for a full batch until the timeout; ``poll`` followed by ``consume(n, 0)`` has no such
+delay.
 
-All calls of the consumer happen in that thread: since confluent-kafka 2.16 a call from another thread
-waits until ``poll`` returns, and then finds that the next ``poll`` has begun
-(confluent-kafka-python #2322). In the event loop's thread such a call would block the whole operator.
+All calls of the consumer happen in that thread: since confluent-kafka 2.16 a call from another
+thread waits until ``poll`` returns, and then finds that the next ``poll`` has begun
+(confluent-kafka-python #2322). In the event loop's thread such a call would block the whole
+operator.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ RETRY_SECONDS = 10.0
 """Seconds before the thread creates a consumer again after a failure: a certificate may be half
 written, or a token not available."""
 LOOK_AT_FILES_SECONDS = 10.0
-"""Seconds between two checks of the certificates on disk; the kubelet needs up to a minute to update
-them."""
+"""Seconds between two checks of the certificates on disk; the kubelet needs up to a minute to
+update them."""
 STATISTICS_MS = 1_000
 """Milliseconds between librdkafka's statistics: a lost connection is noticed within this time."""
 FILES = (
@@ -83,7 +85,8 @@ def refusal(config: Mapping[str, Any]) -> str | None:
 
 _CONSUMER = {
     "enable.auto.commit": False,
-    # Without a committed offset, earlier events are not needed: the operator reads the states from REST.
+    # Without a committed offset, earlier events are not needed: the operator reads the states from
+    # REST.
     "auto.offset.reset": "latest",
     "allow.auto.create.topics": False,
     "statistics.interval.ms": STATISTICS_MS,
@@ -160,12 +163,16 @@ class KafkaEvents:
         self._orders.put(lambda: self._commit(positions))
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume fetching. The thread continues to poll, so it stays a member of the group."""
+        """Stop or resume fetching. The thread continues to poll, so it stays a member of the
+        group.
+        """
         self._paused = paused
         self._orders.put(self._pause_or_resume)
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic, without waiting and without raising."""
+        """Send an unreadable message to the dead-letter topic, without waiting and without
+        raising.
+        """
         if self._dead_letters is not None:
             self._orders.put(partial(self._dead_letters.send, message, why))
 
@@ -246,8 +253,8 @@ class KafkaEvents:
     def _of_this_consumer(self, told: Callable[..., None]) -> Callable[..., None]:
         """A callback that does nothing once this consumer is replaced.
 
-        A consumer that the brokers refuse may take long to end, and its errors don't concern the next
-        consumer.
+        A consumer that the brokers refuse may take long to end, and its errors don't concern the
+        next consumer.
         """
         number = self._consumers
 
@@ -272,9 +279,9 @@ class KafkaEvents:
     def _leave(self) -> None:
         """Leave the group, so that the next consumer continues from the committed offsets.
 
-        The brokers may accept no commit: they are unavailable, or don't trust the certificate any more.
-        The next consumer doesn't wait for this one, which ends by itself: it reads again from the last
-        committed offset.
+        The brokers may accept no commit: they are unavailable, or don't trust the certificate any
+        more. The next consumer doesn't wait for this one, which ends by itself: it reads again from
+        the last committed offset.
         """
         self._carry_out()
         try:
@@ -307,7 +314,9 @@ class KafkaEvents:
             self._connection.look()
 
     def _explained(self, tokens: Callable[[str | None], tuple[str, float]] | None) -> dict[str, Any]:
-        """The token callback, which reports its errors: librdkafka would only report that it failed."""
+        """The token callback, which reports its errors: librdkafka would only report that it
+        failed.
+        """
         if tokens is None:
             return {}
 
@@ -328,7 +337,8 @@ class KafkaEvents:
         """Carry out the event loop's orders, in the consumer's thread.
 
         Args:
-            wait: Whether to wait for commits, because another member is about to get the partitions.
+            wait: Whether to wait for commits, because another member is about to get the
+                partitions.
         """
         self._waits = wait
         while True:
@@ -374,7 +384,9 @@ class KafkaEvents:
         )
 
     def _complain(self, error: KafkaError) -> None:
-        """Librdkafka reconnects by itself; the same complaint is logged once until messages come again."""
+        """Librdkafka reconnects by itself; the same complaint is logged once until messages come
+        again.
+        """
         if error.name() != self._last_error:
             self._last_error = error.name()
             log.warning("Kafka: %s; statuses come from Airflow's REST API until events can be read", error)

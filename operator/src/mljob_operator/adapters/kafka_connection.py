@@ -2,8 +2,8 @@
 
 librdkafka logs each failed try of each broker, many times a second, and logs nothing about a login
 that it never begins. So this module reads librdkafka's statistics, which say whether the group's
-coordinator is connected; without the coordinator no event is read. librdkafka's errors give the cause
-of a lost connection.
+coordinator is connected; without the coordinator no event is read. librdkafka's errors give the
+cause of a lost connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ..ports import Link
 log = logging.getLogger(__name__)
 
 GRACE = 30.0
-"""Seconds without a connection after which the problem is reported: brokers and operators restart."""
+"""Seconds without a connection after which the problem is reported: brokers and operators
+restart."""
 SETTLES = 10.0
 """Seconds that a new consumer has to connect before the earlier connection counts as lost."""
 REPEAT = 60.0
@@ -64,7 +65,9 @@ class Connection:
         self._problem_at = 0.0
 
     def opened(self) -> None:
-        """A consumer was created. If it replaces another one, the connection doesn't count as lost yet."""
+        """A consumer was created. If it replaces another one, the connection doesn't count as lost
+        yet.
+        """
         self._opened = self._clock()
         self._tell()
 
@@ -119,7 +122,9 @@ class Connection:
         self._tell()
 
     def log(self, level: int, text: str, facility: str, name: str, line: str, *_: object) -> None:
-        """Callback ``logger``. Minor messages, and those that :meth:`error` gets too, are debug lines."""
+        """Callback ``logger``. Minor messages, and those that :meth:`error` gets too, are debug
+        lines.
+        """
         quiet = facility in _TOLD_BY_ERRORS or level < logging.ERROR
         log.log(logging.DEBUG if quiet else logging.WARNING, text, facility, name, line)
 

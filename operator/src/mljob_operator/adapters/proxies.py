@@ -29,8 +29,8 @@ def proxy_for(server: str, environment: Mapping[str, str] = os.environ) -> str |
 
     Args:
         server: URL, http or https.
-        environment: The environment variables. A variable in capitals takes precedence over the same
-            variable in small letters.
+        environment: The environment variables. A variable in capitals takes precedence over the
+            same variable in small letters.
 
     Raises:
         ValueError: The variable is not the URL of an HTTP proxy; see :func:`problems`.
@@ -123,7 +123,8 @@ def _matches(entry: str, host: str, address: IPv4Address | IPv6Address | None, p
         return False
     if (known := _address(name)) is not None or address is not None:
         return known == address
-    # A domain means itself and its subdomains; with a leading dot or asterisk, its subdomains alone.
+    # A domain means itself and its subdomains; with a leading dot or asterisk, its subdomains
+    # alone.
     name = name[1:] if name.startswith("*.") else name
     return bool(name.strip(".")) and (host == name or host.endswith(f".{name.removeprefix('.')}"))
 

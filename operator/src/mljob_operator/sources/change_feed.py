@@ -3,9 +3,9 @@
 Events may be lost, late, or never sent (airflow.listeners has no hook for queued, retry, deferred,
 upstream_failed or removed), so the states in the REST API are the level of the level-triggered
 operator. Every ``interval`` seconds two requests ask for the runs and task instances with the
-operator's prefix that have changed; the number of pages depends on the changes, not on the number of
-MLJobs. The feed is read every ``hot_interval`` while a change is expected that may come without an
-event: all tasks of a run have ended, a run is being cancelled, or its tasks are not known yet.
+operator's prefix that have changed; the number of pages depends on the changes, not on the number
+of MLJobs. The feed is read every ``hot_interval`` while a change is expected that may come without
+an event: all tasks of a run have ended, a run is being cancelled, or its tasks are not known yet.
 
 The watermark is a time of Airflow's clock, minus an overlap: a row has the time at which its
 transaction began, and becomes visible when the transaction ends.
@@ -37,25 +37,27 @@ from ..ports import Airflows, Clock, DagRuns, Meter, RunChange, TaskChange
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=12)
-"""How far a pass reaches back before the last pass: longer than GRACE and the longest transaction."""
+"""How far a pass reaches back before the last pass: longer than GRACE and the longest
+transaction."""
 SKEW = timedelta(seconds=5)
 """The largest difference between the clocks of Airflow's hosts: one host queues a run, and others
 change its task instances."""
 CENSUS_INTERVAL = timedelta(seconds=60)
-"""The interval of listing the active runs (the census). The change feed doesn't contain deleted runs,
-and a run that was cleared while no operator was running is in an old part of the feed."""
+"""The interval of listing the active runs (the census). The change feed doesn't contain deleted
+runs, and a run that was cleared while no operator was running is in an old part of the feed."""
 
 HALTS_EVERY = timedelta(seconds=4)
 """The interval of requests for the DAGs of runs in progress."""
 HALTS_A_LOOK = 20
-"""The number of DAGs that are requested one by one per interval. For the others, a list of the paused
-DAGs is requested."""
+"""The number of DAGs that are requested one by one per interval. For the others, a list of the
+paused DAGs is requested."""
 
 assert OVERLAP > 2 * GRACE
 
 
 class ChangeFeedReader:
-    """Reads the change feed of one Airflow. Each Airflow has a reader, so no reader waits for another.
+    """Reads the change feed of one Airflow. Each Airflow has a reader, so no reader waits for
+    another.
 
     Args:
         airflow: The Airflow's name.
@@ -114,7 +116,9 @@ class ChangeFeedReader:
                 pass
 
     async def _guarded_pass(self) -> tuple[float, bool]:
-        """Make one pass; seconds until the next pass, and whether a change is expected before it."""
+        """Make one pass; seconds until the next pass, and whether a change is expected before
+        it.
+        """
         try:
             await self.pass_once()
             hot = any(is_hot(live, self._clock()) for live in self._queue.live(self._airflow))
@@ -171,7 +175,8 @@ class ChangeFeedReader:
             live = followed[run]
             run_fact = run_facts[-1] if run_facts else live.observed_run.run
             created = run_fact.created if run_fact else None
-            # A run that was cleared looks young, but the feed lacks the tasks that had succeeded before.
+            # A run that was cleared looks young, but the feed lacks the tasks that had succeeded
+            # before.
             cleared = attempts.goes_on(live.job.status)
             self._queue.show(
                 live.job.key,
@@ -194,7 +199,9 @@ class ChangeFeedReader:
         )
 
     async def _follow(self, backfills: dict[RunKey, State], since: datetime, now: datetime) -> None:
-        """Runs of backfills, by one request for all of them. What is no run's (that one is paused, closed, gone) is asked for by itself, seldom."""
+        """Runs of backfills, by one request for all of them. What is no run's (that one is paused,
+        closed, gone) is asked for by itself, seldom.
+        """
         if not backfills:
             return
         members: dict[RunKey, list[BackfillRun]] = defaultdict(list)

@@ -1,9 +1,9 @@
 """Reads the events of a Kafka topic and passes them to the workers of their MLJobs.
 
 The dag run id names the MLJob, so no index is needed. The offset of a message is committed when the
-status that holds the message's fact is stored. An unreadable message never stops the consumer: it is
-counted, logged with its position once for each kind, and sent to the dead-letter topic if there is
-one. A tombstone, which clears a key of a compacted topic, is counted and has no other effect.
+status that holds the message's fact is stored. An unreadable message never stops the consumer: it
+is counted, logged with its position once for each kind, and sent to the dead-letter topic if there
+is one. A tombstone, which clears a key of a compacted topic, is counted and has no other effect.
 """
 
 from __future__ import annotations
