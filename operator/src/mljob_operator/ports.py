@@ -1,6 +1,6 @@
-"""What the reconciler, the status pipeline and the resync need of the world: protocols, implemented in ``adapters``.
+"""The ports: protocols that the controllers and sources use, and that ``adapters`` implements.
 
-Every method may raise from :mod:`mljob_operator.errors` and nothing else.
+Methods raise only errors of :mod:`mljob_operator.errors`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from .core.status.events import KubeEvent
 
 
 class Clock(Protocol):
-    """Now, with a time zone."""
+    """Gives the current time."""
 
     def __call__(self) -> datetime:
-        """The time in UTC."""
+        """The current time in UTC."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunChange:
-    """A run in a list of Airflow's.
+    """A run in a list of runs from Airflow.
 
     Attributes:
-        note: What the run's note says; None: the run has none.
+        note: The text of the run's note; None: the run has no note.
     """
 
     dag_id: str
@@ -62,7 +62,7 @@ class TaskChange:
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """A run of one of our backfills in Airflow's change feed."""
+    """A run in Airflow's change feed that belongs to a backfill of the operator's."""
 
     dag_id: str
     marker: Marker
@@ -70,44 +70,66 @@ class MemberChange:
 
 
 class Backfills(Protocol):
-    """Airflow's backfills. Whose one is, is told by the marker in its conf."""
+    """Airflow's backfills. The marker in a backfill's conf says which MLJob the backfill belongs
+    to.
+    """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """Make a backfill, or adopt the one that has this marker.
+        """Create a backfill, or adopt the backfill that has this marker.
 
         Raises:
             BackfillActive: Another backfill of this DAG is in progress.
-            ValidationFailed: The DAG has no schedule, or the range or the conf is refused.
+            ValidationFailed: The DAG has no schedule, or Airflow refuses the range or the conf.
         """
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """The newest backfill with this id in its marker, of this attempt or of any; None when Airflow has no such backfill."""
+        """The newest backfill whose marker has this run id; None: Airflow has no such backfill.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run id in the marker.
+            attempt: The attempt in the marker; None: any attempt.
+        """
         ...
 
     async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """All of its runs, and those of earlier attempts that have the same id in their markers."""
+        """All runs of the backfill, and runs of earlier attempts whose markers have its run id."""
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """How many other runs of its range there are, where ``members`` are its own."""
+        """The number of runs in the backfill's range that the backfill did not create.
+
+        Args:
+            backfill: The backfill.
+            members: The number of runs that the backfill has created.
+        """
         ...
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Let no other run of it start, or let them start again; no change for one that Airflow has closed."""
+        """Stop or resume starting the backfill's runs; no change if Airflow has closed the
+        backfill.
+        """
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Close it: its queued runs are failed, those in progress go on; no change for one that is closed."""
+        """Close the backfill: Airflow fails its queued runs, and its running runs continue.
+
+        No change if the backfill is closed.
+        """
         ...
 
     async def changed(self, since: datetime) -> list[MemberChange]:
-        """Runs of our backfills that changed at or after ``since`` (Airflow's clock)."""
+        """Runs of the operator's backfills that changed at or after ``since`` (Airflow's clock)."""
         ...
 
 
 class DagRuns(Protocol):
-    """Airflow's dag runs. None, and an empty answer, mean that Airflow itself said so: an answer of anybody else is an AirflowUnavailable."""
+    """Airflow's dag runs.
+
+    A result of None, or an empty result, means that Airflow itself answered so. The answer of a
+    proxy or of another service raises AirflowUnavailable.
+    """
 
     @property
     def backfills(self) -> Backfills:
@@ -116,41 +138,52 @@ class DagRuns(Protocol):
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of ours, as its last answer said; to a second."""
+        """How far Airflow's clock is ahead of the operator's, by its last answer, to one second."""
         ...
 
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """Trigger a run, or adopt the one that has this id.
+        """Trigger a run, or adopt the run that has this id.
 
         Raises:
-            DagNotFound: There is no such DAG, yet.
-            DagImportError: The DAG's file does not import.
-            SubmissionRefused: Airflow takes no such run.
+            DagNotFound: The DAG does not exist (yet).
+            DagImportError: Airflow can't import the DAG's file.
+            SubmissionRefused: Airflow refuses the run whatever its conf.
             LogicalDateTaken: The DAG has another run of this logical date.
             ValidationFailed: The DAG's params refuse the conf.
         """
         ...
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """The DAG's params by name, each with its default ``value`` and its JSON ``schema``; none for an unknown DAG."""
+        """The DAG's params by name, each with its default ``value`` and its JSON ``schema``.
+
+        Empty if Airflow does not know the DAG.
+        """
         ...
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """The conf that a run has.
+        """The conf of a run.
 
         Raises:
-            ValidationFailed: There is no such run any more.
+            ValidationFailed: The run does not exist any more.
         """
         ...
 
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Have the failed tasks of an ended run run again, and those that failed with them; a run that was queued again at or after
-        ``since`` (Airflow's clock) is left as it is. None when Airflow has no such run. ``latest_version``: whether they run the latest version of
-        the DAG's bundle; None: as Airflow is set.
+        """Clear the failed tasks of an ended run, and the tasks that failed because of them.
+
+        Airflow then runs these tasks again. None: Airflow has no such run.
+
+        Args:
+            dag_id: The DAG.
+            run_id: The run.
+            since: A run that was queued again at or after this time (Airflow's clock) is not
+                cleared.
+            latest_version: Whether the tasks run the latest version of the DAG's bundle; None: as
+                Airflow's setting says.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -158,140 +191,161 @@ class DagRuns(Protocol):
         ...
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """A run; None when Airflow has no such run."""
+        """A run; None: Airflow has no such run."""
         ...
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """All task instances of a run; none when Airflow has no such run."""
+        """All task instances of a run; empty if Airflow has no such run."""
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """What the run's tasks ask of people and have no answer to; nothing where Airflow doesn't tell, or not us."""
+        """The open questions of the run's tasks to people, by task.
+
+        Empty if this version of Airflow has no such questions, or the operator may not read them.
+        """
         ...
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """What the run's tasks published as outputs, and the XComs that ``sources`` name, merged; and the names of what is too large to read."""
+        """The outputs of a run, and the names of outputs that are too large to read.
+
+        The outputs that the run's tasks published are merged with the XComs that ``sources`` name.
+        """
         ...
 
     async def trigger_cancellation(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG for a run; once, however often it is called.
+        """Trigger the cancellation DAG for a run. Further calls don't trigger the DAG again.
 
         Raises:
-            DagRefused: That DAG is missing, broken or paused.
+            DagRefused: The cancellation DAG is missing, broken or paused.
         """
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Whether a task of the cancellation DAG's run for this run is at it."""
+        """Whether a task of the cancellation DAG's run for this run is executing."""
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances failed, then the run."""
+        """Set the run's unfinished task instances to failed, then the run."""
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """Runs that tasks of this run, and of its children, claim to have started, and that have not ended."""
+        """The active runs that tasks of this run, or of its children, claim to have started."""
         ...
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """Change the run's note; no change where Airflow has no such run."""
+        """Change the run's note; no change if Airflow has no such run."""
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the cancellation DAG's run for this run where it still waits: started later, it would find the run over."""
+        """End the cancellation DAG's run for this run if it is still queued.
+
+        If the cancellation run started later, the run would have ended already.
+        """
         ...
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Runs with our prefix that changed at or after ``since`` (Airflow's clock)."""
+        """Runs with the operator's prefix that changed at or after ``since`` (Airflow's clock)."""
         ...
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Task instances of runs with our prefix that changed at or after ``since`` (Airflow's clock)."""
+        """Task instances that changed at or after ``since`` (Airflow's clock).
+
+        Only those of runs with the operator's prefix.
+        """
         ...
 
     async def active_runs(self) -> list[RunChange]:
-        """Runs with our prefix that are queued or running."""
+        """Runs with the operator's prefix that are queued or running."""
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """Why each of these DAGs schedules nothing; None: it does. A DAG that can't be read is not there."""
+        """The reason why each DAG schedules no tasks, by DAG id; None: the DAG schedules tasks.
+
+        DAGs that can't be read are left out.
+        """
         ...
 
     async def paused_dags(self) -> set[str]:
-        """Ids of DAGs that are paused."""
+        """The ids of the paused DAGs."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """How an Airflow is."""
+    """The version and the health of an Airflow."""
 
     version: str
     health: InstanceHealth
 
 
 class Airflow(DagRuns, Protocol):
-    """One Airflow: its dag runs, and how it is."""
+    """One Airflow: its dag runs, its version and its health."""
 
     @property
     def cancelling(self) -> DagRuns:
-        """The same dag runs for MLJobs that are being cancelled, which wait behind nobody's submission."""
+        """The dag runs for MLJobs that are being cancelled: these requests never wait for
+        submissions.
+        """
         ...
 
     async def probe(self) -> Pulse:
-        """Whether it answers, and lets us in; how its parts are."""
+        """Check that Airflow answers and accepts the credentials; its version and health."""
         ...
 
     async def close(self) -> None:
-        """Let requests under way end."""
+        """Wait for the requests that are being sent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who uses an Airflow: access rules give some namespaces credentials of their own for some DAGs."""
+    """A user of an Airflow. An access rule may have credentials for a namespace and a DAG."""
 
     namespace: str
     dag_id: str
 
 
 class Airflows(Protocol):
-    """All Airflows that MLJobs may run in, by name; ``SETTINGS_AIRFLOW`` is that of the operator's settings."""
+    """All Airflows, by name. ``SETTINGS_AIRFLOW`` names the Airflow of the operator's settings."""
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """An Airflow's dag runs, to be asked for anew each time: its address and credentials may change.
+        """The dag runs of an Airflow. Callers must not keep them: address and credentials may
+        change.
 
         Args:
             name: The Airflow's name.
-            user: For whom it is asked, which decides with which credentials; None: for the operator itself.
-            cancelling: They are for an MLJob that is being cancelled.
+            user: The user whose access rule decides about the credentials; None: the operator
+                itself.
+            cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
-            AirflowInstanceNotFound: There is none of that name.
-            AirflowInstanceNotReady: It can't be used.
+            AirflowInstanceNotFound: No AirflowInstance has this name.
+            AirflowInstanceNotReady: The AirflowInstance can't be used.
             AirflowUnauthorized: The user's credentials can't be used.
         """
         ...
 
     def ui_url(self, name: str) -> str | None:
-        """Its base URL for people; None: there is none of that name."""
+        """An Airflow's base URL for people; None: no Airflow has this name."""
         ...
 
     def limits(self, name: str) -> Limits:
-        """How many runs of MLJobs may be active in it."""
+        """The limits for active runs of MLJobs in an Airflow."""
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """What there is around an MLJob in this namespace, but for who has which place."""
+        """The Airflows, access rules and logins for MLJobs in this namespace, without the
+        admissions.
+        """
         ...
 
     def doubt(self, name: str, user: User | None = None) -> None:
-        """It refused the credentials that are for this user, or did not answer: look after it before its time."""
+        """Check an Airflow soon, because it refused the user's credentials or did not answer."""
         ...
 
 
 class InstanceStore(Protocol):
-    """AirflowInstances in the Kubernetes API, and what belongs to them."""
+    """AirflowInstances in the Kubernetes API, with their Secrets, and the namespaces' labels."""
 
     async def list(self) -> list[Instance]:
         """All AirflowInstances."""
@@ -302,11 +356,11 @@ class InstanceStore(Protocol):
         ...
 
     async def secret(self, name: str) -> dict[str, str]:
-        """A Secret's data, from the namespace where credentials are.
+        """The data of a Secret in the namespace for credentials.
 
         Raises:
-            ReferenceMissing: It is not there, or may not be read.
-            SecretUnlabelled: It lacks the label of Secrets that are for Airflow.
+            ReferenceMissing: The Secret does not exist, or the operator may not read it.
+            SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
         """
         ...
 
@@ -314,13 +368,16 @@ class InstanceStore(Protocol):
         """Patch the status of exactly this version; the new version.
 
         Raises:
-            Conflict: It has changed.
-            Gone: It is not there any more.
+            Conflict: The AirflowInstance has changed.
+            Gone: The AirflowInstance does not exist any more.
         """
         ...
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Add or take away our finalizer, and nobody else's; the new version, or None when the object went with it."""
+        """Add or remove the operator's finalizer; other finalizers stay.
+
+        The new version; None: the object was deleted with the finalizer.
+        """
         ...
 
     async def record(self, instance: Instance, notice: KubeEvent) -> None:
@@ -332,32 +389,35 @@ class JobStore(Protocol):
     """MLJobs in the Kubernetes API."""
 
     def list(self) -> AsyncIterator[Job]:
-        """All MLJobs that we watch; one may come twice, or in a version that is not its latest."""
+        """All watched MLJobs. An MLJob may come twice, or in a version that is not its latest."""
         ...
 
     async def get(self, key: Key) -> Job | None:
-        """An MLJob as it is now."""
+        """The latest version of an MLJob; None: it does not exist."""
         ...
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
         """Patch the status of exactly this version of the MLJob; the new version.
 
         Raises:
-            Conflict: It has changed.
-            Gone: It is not there any more.
+            Conflict: The MLJob has changed.
+            Gone: The MLJob does not exist any more.
             Refused: The status is invalid.
         """
         ...
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Add or take away our finalizer, and nobody else's; the new version, or None when the object went with it."""
+        """Add or remove the operator's finalizer; other finalizers stay.
+
+        The new version; None: the object was deleted with the finalizer.
+        """
         ...
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """What a reference of ``spec.confFrom`` points to; None where it is optional and not there.
+        """The data of an object of ``spec.confFrom``; None: it is optional and does not exist.
 
         Raises:
-            ReferenceMissing: It is not there, or may not be read.
+            ReferenceMissing: The object does not exist, or the operator may not read it.
         """
         ...
 
@@ -365,7 +425,7 @@ class JobStore(Protocol):
         """Delete exactly this version of the MLJob.
 
         Raises:
-            Conflict: It has changed.
+            Conflict: The MLJob has changed.
         """
         ...
 
@@ -388,7 +448,7 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """What an entry of ``spec.confFrom`` names."""
+        """The object that an entry of ``spec.confFrom`` names."""
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
         return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)
@@ -401,16 +461,20 @@ class SourceChanges(Protocol):
     """Changes of ConfigMaps and Secrets."""
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """One item if the object is there at first, and one each time it appears, changes or goes. May end at any time, to be asked for again.
+        """Watch an object: one item each time the object appears, changes or is deleted.
+
+        There is also an item if the object exists at first. The iterator may end at any time; the
+        caller then watches again.
 
         Raises:
-            StoreError: The Kubernetes API can't be asked, or the operator may not watch the object.
+            StoreError: The Kubernetes API does not answer, or the operator may not watch the
+                object.
         """
         ...
 
 
 class OperatorStore(Protocol):
-    """The operator itself in the Kubernetes API."""
+    """The operator's own Pod, or namespace, in the Kubernetes API."""
 
     async def record(self, notice: KubeEvent) -> None:
         """Create a Kubernetes Event about the operator, in its own namespace."""
@@ -422,8 +486,9 @@ class Message:
     """A Kafka message.
 
     Attributes:
-        offset: Its place in the partition.
-        timestamp_ms: Milliseconds since the epoch: when the producer made it, or the broker stored it.
+        offset: The message's offset in the partition.
+        timestamp_ms: When the producer created the message or the broker stored it, in milliseconds
+            since the epoch.
     """
 
     partition: Partition
@@ -435,11 +500,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Whether the brokers that a topic is on are connected.
+    """Whether the brokers of a topic are connected.
 
     Attributes:
-        brokers: As they are configured, for people.
-        problem: Why not, once that has lasted for long enough to be told to people.
+        brokers: The configured brokers, for people.
+        problem: The cause of a missing connection; None until the connection has been missing long
+            enough to be reported.
     """
 
     connected: bool
@@ -448,24 +514,24 @@ class Link:
 
 
 class EventSource(Protocol):
-    """The topic, read as one member of a consumer group."""
+    """A topic, read by a member of a consumer group."""
 
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Begin to read. Both callables are called in the event loop's thread."""
+        """Start to read. Both callables are called in the event loop's thread."""
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit without waiting; a failure is logged, and made good by the next commit."""
+        """Commit without waiting. A failure is logged; the next commit covers its offsets too."""
         ...
 
     def pause(self, *, paused: bool) -> None:
-        """Stop fetching while too much is under way, without leaving the group."""
+        """Stop or resume fetching messages, without leaving the group."""
         ...
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send a message that can't be read to the dead-letter topic, where one is set."""
+        """Send an unreadable message to the dead-letter topic, if one is set."""
         ...
 
     async def close(self) -> None:
@@ -477,15 +543,15 @@ class Meter(Protocol):
     """Counters and timings for Prometheus; see ``adapters/metrics.py`` for their names."""
 
     def event(self, outcome: str) -> None:
-        """A Kafka message was read: applied, foreign, tombstone, unreadable."""
+        """A Kafka message was read. The outcome is applied, foreign, tombstone or unreadable."""
         ...
 
     def events_disbelieved(self, number: int) -> None:
-        """Airflow's REST API has contradicted so many events."""
+        """Airflow's REST API has contradicted this number of events."""
         ...
 
     def status_written(self, seconds: float) -> None:
-        """A status was patched; how long the patch took."""
+        """A status was patched within this time."""
         ...
 
     def status_refused(self) -> None:
@@ -493,7 +559,9 @@ class Meter(Protocol):
         ...
 
     def event_latency(self, seconds: float) -> None:
-        """From a message's timestamp to the status that holds it."""
+        """The time from a message's timestamp to the stored status that holds the message's
+        fact.
+        """
         ...
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
@@ -509,29 +577,33 @@ class Meter(Protocol):
         ...
 
     def live(self, jobs: int) -> None:
-        """How many MLJobs are not finished."""
+        """The number of MLJobs that are not finished."""
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Whether an AirflowInstance is ready; None: it is not there any more."""
+        """Whether an AirflowInstance is ready; None: it does not exist any more."""
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """So many runs are missing in an Airflow from which many have vanished at once; 0: they have not."""
+        """The number of missing runs in an Airflow from which many runs vanished at once; 0:
+        none.
+        """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """So many runs of ours go on in an Airflow, and no MLJob follows them."""
+        """The number of the operator's active runs in an Airflow that no MLJob follows."""
         ...
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
-        """How many MLJobs have a run in an AirflowInstance, and how many wait for a place."""
+        """The numbers of MLJobs that have a run in an AirflowInstance, and that wait for
+        admission.
+        """
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Whether the brokers that a topic is read from are connected; None: it is not read any more."""
+        """Whether a topic's brokers are connected; None: the topic is not read any more."""
         ...
 
     def in_flight(self, messages: int) -> None:
-        """How many messages are read and their status is not stored yet."""
+        """The number of read messages whose status is not stored yet."""
         ...

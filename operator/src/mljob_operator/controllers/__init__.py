@@ -1,4 +1,4 @@
-"""What the operator does about MLJobs, AirflowInstances and orphaned runs: one package a kind.
+"""The controllers of MLJobs, AirflowInstances and orphaned runs.
 
-A controller gathers what is known, lets the core decide, and acts through the ports.
+A controller collects the observed state, lets the core decide, and acts through the ports.
 """

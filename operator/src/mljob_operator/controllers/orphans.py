@@ -1,4 +1,7 @@
-"""Finds orphaned runs (:mod:`.core.orphans`) in each census of an Airflow, reports them, and cancels them where the settings say so."""
+"""Finds and reports orphaned runs (:mod:`.core.orphans`), and cancels them if the settings say so.
+
+The controller checks each census: the list of an Airflow's active runs.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,25 @@ from ..ports import Airflows, JobStore, Meter, OperatorStore, RunChange
 log = logging.getLogger(__name__)
 
 LOOK_UPS = 20
-"""MLJobs that the API server is asked for in one census, at most."""
+"""The most MLJobs that are requested from the API server per census."""
 SECONDS = 10.0
-"""How long a census waits for what is done about orphaned runs. The change feed is read after that, so it is held up for so long at most."""
+"""The longest time in seconds that orphaned runs take per census. The change feed is read after
+that, so its delay is bounded too."""
 CANCELLATIONS = 5
-"""Orphaned runs that are cancelled in one census, at most: they wait behind everything that somebody waits for."""
+"""The most orphaned runs that are cancelled per census, because users' cancellations come first."""
 
 
 class Orphans:
     """The orphaned runs of all Airflows.
 
     Args:
-        airflows: Where the runs are.
-        jobs: Says whether an MLJob is there.
-        operator: Takes the Events.
-        prefix: Of our dag run ids.
-        namespaces: Those that are watched; none: all. Runs of other namespaces are another operator's.
-        cancel: Whether orphaned runs are cancelled.
+        airflows: The Airflows of the runs.
+        jobs: Says whether an MLJob exists.
+        operator: Records the Events.
+        prefix: The prefix of the operator's dag run ids.
+        namespaces: The watched namespaces; empty: all. Runs of other namespaces belong to another
+            operator.
+        cancel: Whether to cancel orphaned runs.
     """
 
     def __init__(
@@ -61,12 +66,12 @@ class Orphans:
     async def census(
         self, airflow: str, at: datetime, active: Sequence[RunChange], followed: Collection[RunKey]
     ) -> None:
-        """Look at the active runs of an Airflow.
+        """Check the active runs of an Airflow.
 
         Args:
-            airflow: Its name.
-            at: When it was asked.
-            active: All runs with our prefix that it lists as queued or running.
+            airflow: The Airflow's name.
+            at: The time of the request for the list.
+            active: All queued and running runs with the operator's prefix.
             followed: The runs of MLJobs that this process follows.
         """
         suspects = self._suspects[airflow]
@@ -86,11 +91,11 @@ class Orphans:
                     for run in suspects.next_to_end(CANCELLATIONS, at):
                         await self._end(run, keys[run], at)
         except (StoreError, TimeoutError) as error:
-            log.debug("orphaned runs are left for the next census: %s", error or "out of time")
+            log.debug("the remaining orphaned runs are checked in the next census: %s", error or "out of time")
         self._meter.orphaned_runs(airflow, len(suspects.orphaned))
 
     def _noted(self, change: RunChange) -> Key | None:
-        """The MLJob that a run of ours was submitted for."""
+        """The MLJob for which a run was submitted, confirmed by the run's note; None: no MLJob."""
         run = RunId.parse(change.run_id)
         if run is None or run.prefix != self._prefix or (self._namespaces and run.namespace not in self._namespaces):
             return None
@@ -101,7 +106,7 @@ class Orphans:
         """Whether the API server has no MLJob that follows the run.
 
         Raises:
-            StoreError: It can't be asked.
+            StoreError: The API server does not answer.
         """
         job = await self._jobs.get(key)
         if job is None or not orphans.follows(job, run):

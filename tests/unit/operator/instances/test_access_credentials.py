@@ -243,4 +243,4 @@ async def test_defect_in_checking_one_rule_affects_only_that_rule(world: World) 
     assert logins.airflow(of_b) is world.airflow
     problem = logins.problems[of_a]
     assert problem is not None
-    assert "an unexpected error, which the operator's log has" in problem.message
+    assert "unexpected error, see the operator's log" in problem.message

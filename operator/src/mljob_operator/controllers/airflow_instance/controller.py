@@ -1,8 +1,9 @@
-"""The Airflows that MLJobs may run in: what is known of each, and the adapter to talk to it.
+"""The controller of AirflowInstances: the state of each Airflow, and the adapter for its REST API.
 
-Each AirflowInstance is looked after by a task of its own: it reads the Secret, makes an adapter and asks Airflow how it is, every
-``PROBE_INTERVAL`` or when somebody doubts that it is well. So one that is down keeps nobody waiting but those who want to run in it. A
-changed address or Secret leads to another adapter; whoever asks for an Airflow gets the newest, and keeps none.
+Each AirflowInstance has its own task. The task reads the Secret, creates an adapter and probes the
+Airflow every ``PROBE_INTERVAL`` seconds, or sooner after a failed request. So an Airflow that is
+down delays only its own MLJobs. A changed address or Secret leads to a new adapter. Callers ask for
+the adapter before each use, and don't keep it.
 """
 
 from __future__ import annotations
@@ -48,18 +49,23 @@ from .own_probe import OwnProbe
 log = logging.getLogger(__name__)
 
 PROBE_INTERVAL = 15.0
-"""Seconds between two looks at an instance that is well."""
+"""Seconds between two probes of an AirflowInstance that is ready."""
 PROBE_AT_MOST_EVERY = 1.0
-"""Seconds between two looks whatever happens."""
+"""The shortest time in seconds between two probes of an AirflowInstance."""
 
 _NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet.")
 
 
 class Changed(Protocol):
-    """Is told what has changed around MLJobs; ``namespace`` or ``airflow`` where only those of it may be concerned."""
+    """Called when Airflows, access rules or namespaces have changed."""
 
     def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """It has."""
+        """Reconsider MLJobs.
+
+        Args:
+            namespace: Only MLJobs of this namespace are concerned; None: of all namespaces.
+            airflow: Only MLJobs of this Airflow are concerned; None: of all Airflows.
+        """
         ...
 
 
@@ -68,9 +74,9 @@ class OwnAirflow:
     """The Airflow of the operator's settings.
 
     Attributes:
-        ui_url: Its base URL for people.
-        access: Its access rules; None: the settings have none.
-        connect: Makes an adapter for an access rule that has credentials of its own.
+        ui_url: The Airflow's base URL for people.
+        access: The access rules; None: the settings have no access rules.
+        connect: Creates an adapter for the credentials of an access rule.
     """
 
     airflow: Airflow
@@ -81,7 +87,7 @@ class OwnAirflow:
 
 @dataclass(slots=True)
 class _Member:
-    """One AirflowInstance, and what this process has of it."""
+    """An AirflowInstance with its adapter, its logins and the result of the last probe."""
 
     instance: Instance
     logins: AccessLogins
@@ -100,14 +106,15 @@ class AirflowInstanceController:
     """All Airflows. Everything runs in the event loop's thread.
 
     Args:
-        store: AirflowInstances in the Kubernetes API.
-        connect: Makes the adapter of an instance.
-        own: The Airflow of the settings, where there is one.
+        store: The AirflowInstances in the Kubernetes API.
+        connect: Creates the adapter of an AirflowInstance.
+        own: The Airflow of the settings; None: the settings have no Airflow.
         topic: The topic of the settings.
-        reserved: Globs of DAG ids that no MLJob may run, beside those that come with the Airflow provider.
-        watches_namespaces: Whether namespaces are watched; otherwise access rules know them by their names alone.
-        token_files: The folder of token files; None: there is none.
-        links: Whether the brokers are connected that events are on; None: there is no Kafka.
+        reserved: Globs of DAG ids that no MLJob may run, besides the DAGs of the Airflow provider.
+        watches_namespaces: Whether namespaces are watched. Otherwise access rules can select
+            namespaces by name only.
+        token_files: The folder of token files; None: credentials can't name token files.
+        links: The connections to the brokers of each topic; None: Kafka is not configured.
     """
 
     def __init__(
@@ -161,13 +168,14 @@ class AirflowInstanceController:
         users: Callable[[str], Sequence[Key]],
         changed: Changed,
     ) -> None:
-        """Say whom they are for.
+        """Connect this controller with the controller of MLJobs.
 
         Args:
-            admission: Who has a run in which Airflow, and who waits for one.
-            missing_runs: Which runs are missing.
-            users: The MLJobs that need an Airflow still.
-            changed: Called when MLJobs may be able to do what they were not.
+            admission: The MLJobs that have a run in each Airflow, and those that wait for
+                admission.
+            missing_runs: The missing runs of each Airflow.
+            users: The MLJobs that still need an Airflow, by the Airflow's name.
+            changed: Called when MLJobs that wait may be able to continue.
         """
         self._admission, self._missing_runs = admission, missing_runs
         self._users, self._changed = users, changed
@@ -175,7 +183,7 @@ class AirflowInstanceController:
             self._recall(member.instance)
 
     def start(self) -> None:
-        """Begin to look after the instances."""
+        """Start the tasks of all AirflowInstances and of the Airflow of the settings."""
         self._started = True
         for member in self._members.values():
             self._look_after(member)
@@ -188,7 +196,7 @@ class AirflowInstanceController:
             self._own_task = asyncio.create_task(self._tend_own(), name="access rules of the settings")
 
     async def close(self) -> None:
-        """Stop, and let requests under way end."""
+        """Stop the tasks and close the adapters. Requests that are being sent end first."""
         started = (self._own_task, self._own_probe, *(member.task for member in self._members.values()))
         tasks = [task for task in started if task is not None]
         for task in tasks:
@@ -229,7 +237,7 @@ class AirflowInstanceController:
             instance.deleting,
         ):
             self._reckon()
-            # Each of those that are annotated says which one counts.
+            # The status of each AirflowInstance with the default annotation names the default.
             for other in self._members.values():
                 if other is member or other.instance.annotated:
                     other.wanted.set()
@@ -263,7 +271,7 @@ class AirflowInstanceController:
         self._namespaces.pop(name, None)
 
     def _recall(self, instance: Instance) -> None:
-        """Go on from what the last process has said of runs that had vanished."""
+        """Continue with vanished runs that the previous process recorded in the status."""
         if any(condition.reason == RUNS_VANISHED for condition in instance.status.conditions or ()):
             self._missing_runs.hold(instance.name)
 
@@ -271,12 +279,14 @@ class AirflowInstanceController:
         member.instance = self._known[instance.name] = instance
 
     def _learn(self, member: _Member, answer: Instance) -> None:
-        """What a request brought; the watch may have told of a later version before, or of another AirflowInstance of that name."""
+        """Keep the version in an answer, unless the watch has delivered a later version or another
+        object.
+        """
         if answer.uid == member.instance.uid and answer.newer_than(member.instance):
             self._take(member, answer)
 
     def _reckon(self) -> None:
-        """Something has changed that others depend on."""
+        """Recompute the default and the event sources, and tell the MLJobs."""
         self._defaults = defaults(self._known.values())
         self._origins.clear()
         self._changed()
@@ -284,12 +294,19 @@ class AirflowInstanceController:
     # Airflows
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """An Airflow's dag runs, with the credentials of the access rule that the user comes under, or else the Airflow's own. ``cancelling``: for an
-        MLJob that is being cancelled.
+        """The dag runs of an Airflow.
+
+        The requests use the credentials of the access rule that admits the user. If the rule has no
+        credentials, they use the Airflow's own.
+
+        Args:
+            name: The Airflow's name.
+            user: The user; None: the operator itself.
+            cancelling: Whether the requests are for an MLJob that is being cancelled.
 
         Raises:
-            AirflowInstanceNotFound: There is none of that name.
-            AirflowInstanceNotReady: The operator has no credentials for it.
+            AirflowInstanceNotFound: No AirflowInstance has this name.
+            AirflowInstanceNotReady: The operator has no credentials for the Airflow.
             AirflowUnauthorized: The access rule's credentials can't be used.
         """
         airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
@@ -309,7 +326,7 @@ class AirflowInstanceController:
         member = self._members.get(name)
         if member is None:
             raise AirflowInstanceNotFound(
-                f"There is no AirflowInstance {name!r}, in which the run is. Create it again to have the run looked after."
+                f"The run's AirflowInstance {name!r} does not exist. Create it again, and the operator follows the run again."
             )
         if member.airflow is None:
             raise AirflowInstanceNotReady(f"AirflowInstance {name} is not ready. {member.readiness.message}")
@@ -322,7 +339,11 @@ class AirflowInstanceController:
         return self._around(Namespace("")).access(name)
 
     def _credentials(self, name: str, user: User | None) -> Credentials | None:
-        """Those of the access rule that a user comes under. Where no rule matches any more, what is in progress goes on with the Airflow's own."""
+        """The credentials of the access rule that admits the user; None: the Airflow's own.
+
+        If no rule admits the user any more, runs in progress continue with the Airflow's own
+        credentials.
+        """
         return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
 
     def ui_url(self, name: str) -> str | None:
@@ -337,7 +358,7 @@ class AirflowInstanceController:
         return self._around(Namespace("")).limits(name)
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """What there is around an MLJob in this namespace."""
+        """The Airflows, access rules and logins for MLJobs in this namespace."""
         known = self._namespaces.get(namespace)
         return self._around(known or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
 
@@ -355,7 +376,7 @@ class AirflowInstanceController:
         )
 
     def doubt(self, name: str, user: User | None = None) -> None:
-        """Look after it before its time."""
+        """Probe an Airflow soon, and try the user's credentials."""
         member = self._members.get(name)
         if name != SETTINGS_AIRFLOW and member is None:
             return
@@ -364,12 +385,12 @@ class AirflowInstanceController:
         (self._own_wanted if member is None else member.wanted).set()
 
     def names(self) -> list[str]:
-        """The Airflows that can be asked: those for which there is an adapter."""
+        """The names of the Airflows that have an adapter."""
         own = [SETTINGS_AIRFLOW] if self._own is not None else []
         return [*own, *sorted(name for name, member in self._members.items() if member.airflow is not None)]
 
     def topics(self) -> set[str]:
-        """The topics that their events are on."""
+        """The topics of all Airflows' events."""
         return {self._topic} | {self._topic_of(instance) for instance in self._known.values()}
 
     def origins(self, topic: str, source: str | None) -> frozenset[str]:
@@ -382,13 +403,13 @@ class AirflowInstanceController:
             if self._own is not None and topic == self._topic:
                 others.append(SETTINGS_AIRFLOW)
             if len(self._origins) > 1000:
-                # Sources are what producers say: somebody may say another one with each event.
+                # Producers choose the source, and may send another source with each event.
                 self._origins.clear()
             found = self._origins[topic, source] = frozenset(named or others)
         return found
 
     def _link_changed(self, topic: str) -> None:
-        """The status of each AirflowInstance whose events are there says so."""
+        """Update the status of each AirflowInstance whose events are on this topic."""
         for member in self._members.values():
             if self._topic_of(member.instance) == topic:
                 member.wanted.set()
@@ -402,7 +423,11 @@ class AirflowInstanceController:
         member.task = asyncio.create_task(self._tend(member), name=f"AirflowInstance {member.instance.name}")
 
     async def _tend(self, member: _Member) -> None:
-        """One look after another, until cancelled or gone: where Python 3.11 waits with a timeout, a cancellation may be lost (gh-86296)."""
+        """Probe repeatedly, until cancelled or the AirflowInstance is gone.
+
+        The second condition is needed because Python 3.11 may lose a cancellation while it waits
+        with a timeout (gh-86296).
+        """
         while True:
             member.wanted.clear()
             delay = await self._guarded_look(member)
@@ -417,18 +442,18 @@ class AirflowInstanceController:
                 pass
 
     async def _guarded_look(self, member: _Member) -> float:
-        """One look; seconds until the next."""
+        """Reconcile once; seconds until the next time."""
         name = member.instance.name
         try:
             await self.look(name)
         except StoreError as error:
             member.failures += 1
             if not isinstance(error, Conflict | Gone):
-                # Of those two, the watch brings what has changed.
+                # After a Conflict or Gone, the watch delivers the change.
                 log.warning("AirflowInstance %s: %s", name, error)
             return backoff(error, member.failures)
         except Exception:
-            # A defect must not stop the others, nor be silent.
+            # A defect must not stop the task, and must be logged.
             member.failures += 1
             log.exception("AirflowInstance %s: unexpected error", name)
             return PROBE_INTERVAL
@@ -439,7 +464,7 @@ class AirflowInstanceController:
         return min(PROBE_INTERVAL, 2.0 ** min(member.failures - 1, 6))
 
     async def look(self, name: str) -> None:
-        """Look after one instance: its finalizer, its Secret, how it is, and what its status says.
+        """Reconcile one AirflowInstance: its finalizer, its Secrets, its readiness and its status.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -457,20 +482,21 @@ class AirflowInstanceController:
         generation = member.instance.generation
         readiness = await self._ask(member)
         if self._members.get(name) is not member or member.instance.generation != generation:
-            # It has gone meanwhile; or the spec was edited, and the next look, which is due already, is about the new one.
+            # The AirflowInstance is gone, or its spec has changed: then the next reconciliation,
+            # which is due already, handles the new spec.
             return
         self._accept_vanished_runs(member)
         self._conclude(member, self._unless_runs_vanished(member.instance, readiness))
         instance = member.instance
         if instance.problem is None:
-            # Where its address or its rules can't be read, nobody is to log in.
+            # Without a readable address and readable rules, no login may happen.
             address = instance.spec.url, instance.spec.tls
             await self._refresh_logins(name, partial(self._connect, instance), address, ask=readiness.ready)
         if member.instance.generation == generation:
             await self._tell(member)
 
     async def _tend_own(self) -> None:
-        """The logins of the settings' access rules, until cancelled."""
+        """Refresh the logins of the settings' access rules repeatedly, until cancelled."""
         while True:
             self._own_wanted.clear()
             try:
@@ -478,7 +504,7 @@ class AirflowInstanceController:
             except StoreError as error:
                 log.warning("access rules of the settings: %s", error)
             except Exception:
-                # As for an AirflowInstance.
+                # A defect must not stop the task, and must be logged.
                 log.exception("access rules of the settings: unexpected error")
             await asyncio.sleep(PROBE_AT_MOST_EVERY)
             with suppress(TimeoutError):
@@ -501,12 +527,14 @@ class AirflowInstanceController:
     async def _refresh_logins(
         self, name: str, connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
-        """Read the Secrets of an Airflow's access rules, and wake the MLJobs for which that makes a difference."""
+        """Read the Secrets of an Airflow's access rules, and wake its MLJobs if a login has
+        changed.
+        """
         wanted = [rule.credentials for rule in self._rules(name) if rule.credentials is not None]
         logins = self._access_logins(name)
         await logins.refresh(wanted, connect, address, ask=ask)
         if name != SETTINGS_AIRFLOW and (self._members.get(name) is None or self._members[name].logins is not logins):
-            # It is gone meanwhile.
+            # The AirflowInstance was deleted meanwhile.
             return
         problems = {(name, found): problem for found, problem in logins.problems.items()}
         told = {key: problem.message if problem is not None else None for key, problem in problems.items()}
@@ -532,7 +560,7 @@ class AirflowInstanceController:
             login = await self._login_reader.read(instance.spec.credentials)
             made_of = (instance.spec.url, instance.spec.tls, login)
             if member.airflow is None or member.made_of != made_of:
-                # The one before is left to those who are still waiting for its answers.
+                # The old adapter stays open for callers that wait for its answers.
                 member.airflow, member.made_of = self._connect(instance, login), made_of
             member.pulse = await member.airflow.probe()
         except (AirflowError, ReferenceMissing) as error:
@@ -540,7 +568,7 @@ class AirflowInstanceController:
         except StoreError:
             raise
         except Exception as error:
-            # Its message may hold what the Secret does.
+            # The exception's message may quote the Secret, so only the traceback is logged.
             if member.readiness.reason != AirflowError.reason:
                 log.error(
                     "AirflowInstance %s: unexpected error\n%s", instance.name, "".join(format_tb(error.__traceback__))
@@ -551,17 +579,20 @@ class AirflowInstanceController:
         return Readiness(True, "Ready", f"Airflow {member.pulse.version} at {instance.spec.url} lets the operator in.")
 
     def _accept_vanished_runs(self, member: _Member) -> None:
-        """What is missing counts as deleted where an administrator says so, once for each value of the annotation."""
+        """Count missing runs as deleted if an administrator accepts that by the annotation.
+
+        Each value of the annotation has an effect once.
+        """
         instance = member.instance
         known = instance.accepts in (None, member.accepted, instance.status.last_accepted_vanished_runs)
         if known or not self._missing_runs.surveyed(instance.name):
             return
         member.accepted = instance.accepts
         if self._missing_runs.vanished(instance.name) is None:
-            log.info("AirflowInstance %s: no runs have vanished that could be accepted as lost", instance.name)
+            log.info("AirflowInstance %s: the annotation has no effect, because no runs have vanished", instance.name)
             return
         lost = self._missing_runs.accept(instance.name)
-        log.warning("AirflowInstance %s: %d runs that have vanished count as deleted now", instance.name, lost)
+        log.warning("AirflowInstance %s: %d vanished runs count as deleted from now on", instance.name, lost)
         self._changed(airflow=instance.name)
 
     def _unless_runs_vanished(self, instance: Instance, readiness: Readiness) -> Readiness:
@@ -584,7 +615,7 @@ class AirflowInstanceController:
             self._changed(airflow=name)
 
     async def _tell(self, member: _Member) -> None:
-        """Store the status if it changed, and tell of it."""
+        """Store the status if it has changed, and record the Events."""
         instance, pulse = member.instance, member.pulse
         active, waiting = len(self._admission.active(instance.name)), self._admission.waiting(instance.name)
         self._meter.places(instance.name, active, waiting)
@@ -614,7 +645,7 @@ class AirflowInstanceController:
         self._learn(member, written)
 
     def _record(self, instance: Instance, notice: KubeEvent) -> None:
-        """Create a Kubernetes Event beside the work."""
+        """Create a Kubernetes Event in the background."""
 
         async def record() -> None:
             try:

@@ -1,4 +1,6 @@
-"""Whether the brokers are connected that Airflows' events are on, by topic, for whoever tells people of it."""
+"""The connections to the brokers of each topic, for metrics and the statuses of
+AirflowInstances.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from ...ports import Link, Meter
 
 
 class EventLinks:
-    """The links of all topics. Everything runs in the event loop's thread.
+    """The connections of all topics. Everything runs in the event loop's thread.
 
     Args:
-        brokers: As they are configured; None: there is no Kafka.
+        brokers: The configured brokers; None: Kafka is not configured.
     """
 
     def __init__(self, brokers: str | None, meter: Meter) -> None:
@@ -21,11 +23,11 @@ class EventLinks:
         self._changed: Callable[[str], None] = lambda _: None
 
     def serve(self, changed: Callable[[str], None]) -> None:
-        """Say who is to know of a topic whose link has changed."""
+        """Set the callback for topics whose connection has changed."""
         self._changed = changed
 
     def told(self, topic: str, link: Link | None) -> None:
-        """How it is now; None: the topic is not read any more."""
+        """Record a topic's connection; None: the topic is not read any more."""
         if link == self._links.get(topic):
             return
         if link is None:
@@ -36,7 +38,7 @@ class EventLinks:
         self._changed(topic)
 
     def of(self, topic: str) -> Link | None:
-        """How it is with this topic; None: there is no Kafka."""
+        """The connection of a topic; None: Kafka is not configured."""
         if self._brokers is None:
             return None
         return self._links.get(topic) or Link(False, self._brokers)

@@ -1,7 +1,8 @@
-"""How the operator logs in to an Airflow: Secrets, read into logins, and an adapter for each access rule that has credentials of its own.
+"""The logins to an Airflow: reads Secrets, and keeps an adapter for each access rule with
+credentials.
 
-The access rules of one Airflow have an :class:`AccessLogins`. What is wrong with the credentials of one rule concerns the MLJobs under that rule,
-and nobody else: the Airflow stays ready.
+Each Airflow has an :class:`AccessLogins` for its access rules. A problem with the credentials of
+one rule concerns only the MLJobs that this rule admits: the Airflow stays ready.
 """
 
 from __future__ import annotations
@@ -46,20 +47,20 @@ REASONS: tuple[tuple[type[OperatorError], str], ...] = (
     (AirflowUnreadable, "NotAirflow"),
     (AirflowUnavailable, "Unreachable"),
 )
-"""Why an Airflow, or a login, can't be used, by what went wrong; anything else has its own reason."""
+"""The reasons of conditions for errors; other errors have their own reason."""
 
 
 def reason(error: OperatorError) -> str:
-    """The reason of a condition, by what went wrong."""
+    """The reason of the condition for an error."""
     return next((reason for kind, reason in REASONS if isinstance(error, kind)), error.reason)
 
 
 class Logins:
-    """Reads what credentials name.
+    """Reads the Secrets and token files that credentials name.
 
     Args:
-        store: Where the Secrets are.
-        token_files: The folder of token files; None: there is none.
+        store: Reads the Secrets.
+        token_files: The folder of token files; None: credentials can't name token files.
     """
 
     def __init__(self, store: InstanceStore, token_files: str | None = None) -> None:
@@ -67,11 +68,12 @@ class Logins:
         self._token_files = token_files
 
     async def read(self, credentials: Credentials) -> Login:
-        """What the Secrets hold.
+        """The login for credentials.
 
         Raises:
-            ReferenceMissing: A Secret is not there, may not be read, is not for Airflow, or lacks a key.
-            InvalidCredentials: What they hold can't be sent.
+            ReferenceMissing: A Secret does not exist, can't be read, lacks the label for Airflow's
+                credentials, or lacks a key.
+            InvalidCredentials: A Secret holds values that can't be sent.
             StoreError: The Kubernetes API fails.
         """
         login = await self._login(credentials)
@@ -95,7 +97,7 @@ class Logins:
         if (file := credentials.token_file) is not None:
             if self._token_files is None:
                 raise InvalidCredentials(
-                    f"credentials.tokenFile is {file.name}, and the operator has no folder of token files: see airflowInstances.tokenFiles in its "
+                    f"credentials.tokenFile is {file.name}, but the operator has no folder of token files: see airflowInstances.tokenFiles in its "
                     "chart's values (MLJOB_AIRFLOW_TOKEN_FILES)."
                 )
             return Login(token_file=f"{self._token_files.rstrip('/')}/{file.name}", source=source)
@@ -118,7 +120,7 @@ class Logins:
 
     async def _values(self, secret: str, *keys: str) -> list[str]:
         data = await self._store.secret(secret)
-        # An editor's newline at the end of a file is nobody's password.
+        # An editor's newline at the end of a file is not part of a password.
         values = [data.get(key, "").rstrip("\r\n") for key in keys]
         if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
             raise ReferenceMissing(
@@ -129,11 +131,12 @@ class Logins:
 
 @dataclass(slots=True)
 class _Account:
-    """One login that access rules name.
+    """A login of access rules.
 
     Attributes:
-        made_of: Where the adapter leads, and what it logs in with.
-        suspect: Whether Airflow did not take it when it was last used: it is tried again with each look, until Airflow does.
+        made_of: The address and the login of the adapter.
+        suspect: Whether the last use of the login failed. A suspect login is tried at each refresh
+            until Airflow accepts it.
     """
 
     airflow: Airflow | None = None
@@ -146,7 +149,7 @@ class AccessLogins:
     """The logins of one Airflow's access rules.
 
     Args:
-        read: Reads the Secret that credentials name.
+        read: Reads the login for credentials.
     """
 
     def __init__(self, read: Callable[[Credentials], Awaitable[Login]]) -> None:
@@ -155,15 +158,17 @@ class AccessLogins:
 
     @property
     def problems(self) -> Mapping[Credentials, LoginProblem | None]:
-        """What is wrong with each login; None: nothing, as far as is known. One that has not been read yet is not there."""
+        """The problem of each login; None: no known problem. Logins that were not read yet are left
+        out.
+        """
         return {credentials: account.problem for credentials, account in self._accounts.items()}
 
     def airflow(self, credentials: Credentials) -> Airflow:
-        """The Airflow for whoever has these credentials.
+        """The adapter that logs in with these credentials.
 
         Raises:
-            AirflowInstanceNotReady: Their Secret has not been read yet.
-            AirflowUnauthorized: They can't be used.
+            AirflowInstanceNotReady: The Secret has not been read yet.
+            AirflowUnauthorized: The credentials can't be used.
         """
         account = self._accounts.get(credentials)
         if account is not None and account.airflow is not None:
@@ -173,20 +178,20 @@ class AccessLogins:
         raise AirflowInstanceNotReady(f"{capitalised(credentials.source)} has not been read yet.")
 
     def doubt(self, credentials: Credentials) -> None:
-        """Airflow refused them, or did not answer: try them with the next look."""
+        """Try the credentials at the next refresh: Airflow refused them, or did not answer."""
         if (account := self._accounts.get(credentials)) is not None:
             account.suspect = True
 
     async def refresh(
         self, wanted: Iterable[Credentials], connect: Callable[[Login], Airflow], address: object, *, ask: bool
     ) -> None:
-        """Read all Secrets anew, and try the logins that are suspect.
+        """Read all Secrets again, and try the suspect logins.
 
         Args:
-            wanted: The credentials of all rules; others are forgotten.
-            connect: Makes an adapter.
-            address: What else than the login an adapter depends on.
-            ask: Whether Airflow can be asked.
+            wanted: The credentials of all rules. Other logins are dropped.
+            connect: Creates an adapter.
+            address: The address of the Airflow. A changed address needs new adapters.
+            ask: Whether Airflow is reachable, so that logins can be tried.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -197,7 +202,7 @@ class AccessLogins:
                 account = known.get(credentials) or _Account()
                 await self._look(account, credentials, connect, address, ask=ask)
                 found[credentials] = account
-        # The adapters of those that are gone are left to whoever still waits for their answers.
+        # The adapters of dropped logins stay open for callers that wait for their answers.
         self._accounts = found
 
     async def _look(
@@ -222,17 +227,17 @@ class AccessLogins:
             why = f"The credentials of the access rule ({credentials.source}) can't be used. {error}"
             account.problem = LoginProblem(reason(error), why)
         except AirflowError:
-            # That the Airflow can't be reached is no news of the login.
+            # An unreachable Airflow says nothing about the login.
             pass
         except StoreError:
             raise
         except Exception:
-            # A defect that one rule brings to light is that rule's trouble, not that of the others.
+            # A defect with one rule must not affect the other rules.
             log.exception("credentials of an access rule (%s): unexpected error", credentials.source)
-            why = f"The credentials of the access rule ({credentials.source}) can't be used: an unexpected error, which the operator's log has."
+            why = f"The credentials of the access rule ({credentials.source}) can't be used: unexpected error, see the operator's log."
             account.problem = LoginProblem("AirflowError", why)
 
     async def close(self) -> None:
-        """Let requests under way end."""
+        """Close all adapters. Requests that are being sent end first."""
         airflows = [account.airflow for account in self._accounts.values() if account.airflow is not None]
         await asyncio.gather(*(airflow.close() for airflow in airflows))

@@ -1,6 +1,7 @@
-"""How the Airflow of the operator's settings is: asked at intervals, for the metric that alerts are made of.
+"""Probes the Airflow of the operator's settings at intervals, for the metric of the alerts.
 
-An AirflowInstance has a status that says whether it is ready. The settings' Airflow has no object, so the metric and the log say it.
+An AirflowInstance has a status that says whether it is ready. The Airflow of the settings has no
+object, so the metric and the log say whether it is ready.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from ...ports import Airflow, Meter
 log = logging.getLogger(__name__)
 
 INTERVAL = 15.0
-"""Seconds between two looks, as for an AirflowInstance."""
+"""Seconds between two probes, as for an AirflowInstance."""
 
 
 class OwnProbe:
-    """Asks the settings' Airflow how it is.
+    """Probes the Airflow of the settings.
 
     Args:
-        airflow: That Airflow.
-        vanished: Whether many runs have vanished from it at once: it answers, and must not be used.
+        airflow: The Airflow.
+        vanished: Whether many runs have vanished from the Airflow at once. Such an Airflow answers,
+            but must not be used.
     """
 
     def __init__(self, airflow: Airflow, meter: Meter, vanished: Callable[[], bool]) -> None:
@@ -34,18 +36,18 @@ class OwnProbe:
         self._told = ""
 
     async def run(self) -> None:
-        """One look after another, until cancelled."""
+        """Probe repeatedly, until cancelled."""
         while True:
             try:
                 await self.look()
             except Exception:
-                # A defect must not be silent, nor end the looks.
+                # A defect must not end the task, and must be logged.
                 log.exception("the Airflow of the settings: unexpected error")
                 self._meter.airflow_ready(SETTINGS_AIRFLOW, False)
             await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
-        """Ask once, and say what came of it; each cause once in the log."""
+        """Probe once and set the metric; each cause is logged once."""
         why = ""
         try:
             await self._airflow.probe()

@@ -1,4 +1,7 @@
-"""What is done in Airflow for an MLJob: the protocol of :mod:`.run_actions` and :mod:`.backfill_actions`, and what both need for an action."""
+"""The actions in Airflow for an MLJob: the protocol of run and backfill actions, and their context.
+
+:mod:`.run_actions` and :mod:`.backfill_actions` implement the protocol.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,19 @@ from ...ports import Airflows, DagRuns, JobStore, User
 log = redacted_logger(__name__)
 
 LATEST_FOR = 2.0
-"""Seconds for which a version that the API server has confirmed is taken for the latest. A submission that is sent by then has arrived, or never will,
-``UNKNOWN_FOR`` after another process has changed the MLJob."""
+"""Seconds for which a version counts as the latest after the API server has confirmed it. A request
+that is sent within this time has arrived at Airflow, or never will, ``UNKNOWN_FOR`` after another
+process has changed the MLJob."""
 
 
 class Turn:
-    """One action for one MLJob.
+    """The context of one action for one MLJob.
 
     Args:
-        known: What is known before the action.
-        state: The state that the action was decided on.
-        jobs: The Kubernetes API.
+        known: The MLJob and its observed run before the action.
+        state: The state for which the action was decided.
+        airflows: The Airflows.
+        jobs: The MLJobs in the Kubernetes API.
     """
 
     def __init__(self, known: TrackedJob, state: State, airflows: Airflows, jobs: JobStore) -> None:
@@ -46,22 +51,28 @@ class Turn:
 
     @property
     def observed_run(self) -> ObservedRun:
-        """What is known of its run."""
+        """The observed state of the MLJob's run."""
         return self._known.observed_run
 
     @property
     def transient(self) -> TransientState:
-        """What was tried for its attempt."""
+        """The transient state of the MLJob's attempt."""
         return self._known.transient
 
     @property
     def dag_runs(self) -> DagRuns:
-        """Those of the Airflow that has the attempt's run, with the credentials of the access rule that admits the MLJob."""
+        """The dag runs of the attempt's Airflow, with the credentials of the MLJob's access
+        rule.
+        """
         return dag_runs_of(self.state, self._airflows)
 
     @property
     def operators_dag_runs(self) -> DagRuns:
-        """The same with the Airflow's own credentials: the cancellation DAG acts on runs of all tenants, so no tenant's user needs a right to it."""
+        """The dag runs of the attempt's Airflow, with the Airflow's own credentials.
+
+        They are for the cancellation DAG, which acts on runs of all tenants. So no tenant's user
+        needs a permission for it.
+        """
         cancelling = self.state.cancellation.reason is not None
         return self._airflows.dag_runs(self.state.run.airflow, cancelling=cancelling)
 
@@ -72,7 +83,7 @@ class Turn:
         transient: TransientState | None = None,
         outputs: Outputs | None = None,
     ) -> TrackedJob:
-        """What is known after the action; what is not given stays."""
+        """The result of the action: the given parts replace the known ones."""
         known = self._known
         return replace(
             known,
@@ -82,25 +93,27 @@ class Turn:
         )
 
     def written(self, job: Job, sent_at: float, transient: TransientState) -> TrackedJob:
-        """What is known after the MLJob itself was written."""
+        """The result of an action that has written the MLJob's status, sent at ``sent_at``."""
         return replace(self._known, job=job, transient=transient, confirmed_at=sent_at)
 
     def changed(self, job: Job) -> TrackedJob:
-        """What is known after the MLJob's metadata was written."""
+        """The result of an action that has written the MLJob's metadata."""
         return replace(self._known, job=job)
 
     def begun(self, observed_run: ObservedRun, transient: TransientState) -> TrackedJob:
-        """What is known of an attempt with a run of its own."""
+        """The result of starting an attempt with a new run."""
         return replace(self._known, observed_run=observed_run, transient=transient, outputs=None)
 
     async def confirm(self) -> None:
-        """Make sure that this is the MLJob's latest version, before anything is changed in Airflow for it: a list or a watch may be behind, and another process
-        may have gone on. A patch that changes nothing asks the API server, which compares versions first: where it answers that the stored object is
-        invalid, this is the latest version.
+        """Check that this is the MLJob's latest version, before changing anything in Airflow.
+
+        A list or a watch may be stale, and another process may have changed the MLJob. The check is
+        an empty patch, because the API server compares versions first. If it refuses the stored
+        object as invalid, the version has passed the comparison and is the latest.
 
         Raises:
             Conflict: There is a later version.
-            Gone: The MLJob is not there any more.
+            Gone: The MLJob does not exist any more.
         """
         sent_at = asyncio.get_running_loop().time()
         if sent_at - self._known.confirmed_at <= LATEST_FOR:
@@ -112,14 +125,15 @@ class Turn:
         self._known = replace(self._known, job=latest, confirmed_at=sent_at)
 
     def log(self, level: int, message: str, *args: object) -> None:
-        """Log with the names of the MLJob and its run."""
+        """Log a line with the names of the MLJob and its run."""
         log_of(self.state, level, message, *args)
 
 
 class Actions(Protocol):
-    """What is done differently for a single run and for a backfill.
+    """The actions that differ between a single run and a backfill.
 
-    All raise ``AirflowError`` where Airflow can't or won't, and ``Conflict`` where the MLJob has changed.
+    All methods raise ``AirflowError`` if Airflow fails or refuses, and ``Conflict`` if the MLJob
+    has changed.
     """
 
     async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
@@ -127,38 +141,38 @@ class Actions(Protocol):
         ...
 
     async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
-        """Have what failed run again."""
+        """Run the failed parts again: the run's failed tasks, or the backfill's failed runs."""
         ...
 
     async def look_up(self, turn: Turn) -> TrackedJob:
-        """Ask for the state."""
+        """Request the state from Airflow."""
         ...
 
     async def list_tasks(self, turn: Turn) -> TrackedJob:
-        """Ask for the state and for all parts; after the end, for outputs too."""
+        """Request the state and all parts from Airflow; after the end, the outputs too."""
         ...
 
     async def cancel(self, turn: Turn) -> TrackedJob:
-        """End everything through Airflow's REST API."""
+        """End the run, or all runs of the backfill, through Airflow's REST API."""
         ...
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
-        """Let no further run start, or let them start again."""
+        """Stop or resume starting the backfill's runs."""
         ...
 
 
 def dag_runs_of(state: State, airflows: Airflows) -> DagRuns:
-    """The dag runs of the Airflow that has the attempt's run, as the MLJob may use them."""
+    """The dag runs of the attempt's Airflow, with the credentials of the MLJob's access rule."""
     cancelling = state.cancellation.reason is not None
     return airflows.dag_runs(state.run.airflow, user_of(state), cancelling=cancelling)
 
 
 def user_of(state: State) -> User:
-    """Whose access rule admits the MLJob."""
+    """The MLJob as a user of its Airflow, for the access rules."""
     return User(state.job.namespace, state.run.dag_id)
 
 
 def log_of(state: State, level: int, message: str, *args: object) -> None:
-    """Log with the names of the MLJob and its run."""
+    """Log a line with the names of the MLJob and its run."""
     job = state.job
     log.log(level, message, *args, extra={"namespace": job.namespace, "job": job.name, "run_id": state.run.run_id})

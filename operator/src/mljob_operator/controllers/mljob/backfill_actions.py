@@ -1,7 +1,9 @@
-"""What is done in Airflow for an MLJob that is a backfill.
+"""The actions in Airflow for an MLJob that is a backfill.
 
-Airflow gives a backfill its id, so nothing can be computed that makes creating twice the same as creating once. Instead the backfill says in its
-conf whose it is: such a backfill is looked for before another is made, and a creation without an answer is waited for (:mod:`...core.decisions`).
+Airflow chooses a backfill's id, so a computed id can't make the creation idempotent. Instead, a
+marker in the backfill's conf names the MLJob. The operator looks for a backfill with this marker
+before it creates one. After a creation without an answer, it waits before it creates another one
+(:mod:`...core.mljob.decisions`).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class BackfillActions:
     """Actions on a backfill.
 
     Args:
-        confs: Makes the confs of its runs.
+        confs: Builds the confs of the backfill's runs.
     """
 
     def __init__(self, confs: Confs, clock: Clock) -> None:
@@ -40,12 +42,12 @@ class BackfillActions:
         return await self._create(turn, await self._order(turn, action.conf_of))
 
     async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
-        """Create a backfill of the same range, in which Airflow runs again what failed."""
+        """Create another backfill of this range, in which Airflow runs the failed runs again."""
         order = await self._order(turn, turn.state.run.run_id)
         return await self._create(turn, order.of_failed())
 
     async def look_up(self, turn: Turn) -> TrackedJob:
-        """Ask for the backfill and all of its runs."""
+        """Request the backfill and all of its runs from Airflow."""
         transient = replace(turn.transient, looked_up_at=turn.state.now, doubt=False)
         found = await self._find(turn)
         if found is None:
@@ -57,11 +59,11 @@ class BackfillActions:
         return turn.learned(observed_run=observed_run, transient=transient)
 
     async def list_tasks(self, turn: Turn) -> TrackedJob:
-        """The same: a backfill's parts are its runs."""
+        """Request the backfill and its runs: the runs are a backfill's parts."""
         return await self.look_up(turn)
 
     async def cancel(self, turn: Turn) -> TrackedJob:
-        """Close the backfill, so that no other run of it starts, then end the runs that have started."""
+        """Close the backfill, so that no further run starts, then end the active runs."""
         state = turn.state
         await turn.confirm()
         if (found := await self._find(turn)) is not None:
@@ -73,7 +75,7 @@ class BackfillActions:
         return turn.learned(transient=transient)
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
-        """Pause the backfill, or let it go on."""
+        """Pause or resume the backfill."""
         observed_backfill = turn.observed_run.observed_backfill
         if observed_backfill is None:
             return turn.learned()
@@ -90,7 +92,7 @@ class BackfillActions:
         return await turn.dag_runs.backfills.find(state.run.dag_id, state.run.run_id, state.current.number)
 
     async def _order(self, turn: Turn, conf_of: str | None) -> BackfillRequest:
-        """What to ask for: what the spec says, or what an earlier attempt has asked for."""
+        """The request for the backfill: from the spec, or from an earlier attempt's backfill."""
         state = turn.state
         if conf_of is not None:
             earlier = await turn.dag_runs.backfills.find(state.run.dag_id, conf_of)
@@ -99,7 +101,7 @@ class BackfillActions:
                 return BackfillRequest.like(earlier, turn.job.spec)
         if state.change is SpecChange.REFUSED:
             raise ValidationFailed(
-                f"Airflow has no backfill of {conf_of} any more, so what it was asked for is not known, and runPolicy Once refuses the changed spec. "
+                f"Airflow has no backfill of {conf_of} any more, so its range and conf are not known, and runPolicy Once refuses the changed spec. "
                 "Create an MLJob with another name."
             )
         conf: Mapping[str, Any] = await self._confs.make(state, turn.dag_runs)

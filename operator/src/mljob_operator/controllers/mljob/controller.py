@@ -1,8 +1,10 @@
-"""The controller of MLJobs: one worker an MLJob, and whatever is learned of an MLJob, from the watch, from Kafka or from REST, goes through its worker.
+"""The controller of MLJobs. Each MLJob has one worker, which receives all input about the MLJob.
 
-So a status has one writer, and there is no lock. What arrives while a step is under way waits, and the next step takes all of it, which is how a burst
-becomes one patch: the first event of a quiet MLJob is written at once, the rest with the following patch, at least ``min_interval`` later. A message's
-``done`` is called when the status that holds it is stored.
+Input comes from the watch, from Kafka and from Airflow's REST API. Each status has one writer, so
+no lock is needed. Input that arrives during a step waits in the worker's inbox, and the next step
+takes all of it. So a burst of events becomes one patch: the first event of a quiet MLJob is written
+at once, and the rest with the next patch, at least ``min_interval`` later. A message's ``done`` is
+called when the status that holds the message's fact is stored.
 """
 
 from __future__ import annotations
@@ -40,15 +42,18 @@ log = redacted_logger(__name__)
 T = TypeVar("T")
 
 MAX_OTHERS = 10_000
-"""Runs of finished MLJobs to remember as looked at. A run that is forgotten is read once more when Airflow changes it."""
+"""The number of runs of finished MLJobs that are remembered as checked. A run that is not
+remembered any more is checked once more when Airflow changes the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """A finished MLJob whose ``ttlSecondsAfterFinished`` runs: all that is kept of the MLJob until its time is up, when it is read again.
+    """A finished MLJob that waits for the end of its ``ttlSecondsAfterFinished``.
+
+    The operator keeps nothing else of the MLJob in memory, and reads it again when the time is up.
 
     Attributes:
-        timer: Wakes the MLJob.
+        timer: Wakes the MLJob's worker.
     """
 
     uid: str
@@ -56,7 +61,7 @@ class Expiry:
     timer: asyncio.TimerHandle
 
     def knows(self, job: Job) -> bool:
-        """Whether this version has been looked at, or a later one."""
+        """Whether this version of the MLJob, or a later one, was handled."""
         return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
 
@@ -65,8 +70,8 @@ class MLJobController:
 
     Args:
         reconciler: Decides and acts.
-        jobs: Where statuses are written.
-        changes: Tells when what an MLJob waits for appears or changes.
+        jobs: Writes the statuses.
+        changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
         min_interval: Seconds between two patches of one status.
     """
 
@@ -97,7 +102,11 @@ class MLJobController:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """No step is taken in here. While MLJobs are listed, it is not known yet who has a run, and so not who may submit one."""
+        """Hold back all steps. While MLJobs are being listed, the number of active runs is not
+        known.
+
+        So no MLJob may be admitted yet.
+        """
         self._held = True
         try:
             yield
@@ -120,7 +129,7 @@ class MLJobController:
                 return
             worker = self._workers[job.key] = MLJobWorker(self._reconciler.elsewhere)
             worker.begin(job, self._reconciler.transient(job))
-            # Before any of them takes a step, so that each has its turn.
+            # Reserve before the first step, so that MLJobs are admitted in the order of the queue.
             self._of_each(self._reserve, [job.key])
             self._wake(job.key)
             return
@@ -130,12 +139,12 @@ class MLJobController:
         elif not job.newer_than(known):
             return
         elif known.uid != job.uid:
-            # Deleted and created again under the same name, while the watch was lost: another story.
+            # The MLJob was deleted and created again with the same name while the watch was lost.
             worker.forget()
             worker.begin(job, TransientState())
         else:
             worker.see(job)
-        # Most versions are our own status patches coming back: they are nothing to act on.
+        # Most versions come from the operator's own status patches, and need no step.
         if (
             known is None
             or worker.begun != begun
@@ -160,14 +169,21 @@ class MLJobController:
             self._wake_admitted()
 
     def tell(self, key: Key, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> None:
-        """An event said something of one of these runs; ``done`` is called once that is stored, or known to concern nobody."""
+        """An event has a fact about one of these runs.
+
+        ``done`` is called when the status with the fact is stored, or when no MLJob needs the fact.
+        """
         worker = self._workers.setdefault(key, MLJobWorker(self._reconciler.elsewhere))
         worker.inbox.facts.append((meant, fact))
         worker.done.append(done)
         self._wake(key)
 
     def tell_backfill(self, meant: Collection[RunKey], fact: TaskFact | RunFact, done: Done) -> bool:
-        """An event said something of one of these runs, which are none of ours by their id; whether one is of a backfill of ours in progress."""
+        """An event has a fact about one of these runs, whose ids don't name an MLJob.
+
+        Returns:
+            Whether one of the runs belongs to a backfill in progress of an MLJob.
+        """
         for airflow, dag_id, run_id in meant:
             for key in self._backfills.get((airflow, dag_id), ()):
                 worker = self._workers.get(key)
@@ -177,7 +193,7 @@ class MLJobController:
                     or (observed_backfill := worker.known.observed_run.observed_backfill) is None
                 ):
                     continue
-                # What the run does next may come without an event.
+                # The run's next change may come without an event.
                 self.wanted(airflow).set()
                 if run_id in observed_backfill.members:
                     run = fact if isinstance(fact, RunFact) else started_by(fact)
@@ -190,16 +206,17 @@ class MLJobController:
         return False
 
     def follow(self, key: Key, backfill: RunKey, members: Sequence[BackfillRun]) -> None:
-        """An Airflow's REST API said something of runs of a backfill."""
+        """An Airflow's REST API has facts about runs of a backfill."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.facts += [((backfill,), member) for member in members]
             self._wake(key)
 
     def show(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
-        """An Airflow's REST API said something of a run."""
+        """An Airflow's REST API has facts about a run."""
         worker = self._workers.get(key)
         if worker is None and snapshot.run is not None and self._others.get(run) != snapshot.run.created:
-            # Of a finished MLJob, which somebody may have cleared in Airflow, or of none. It is looked at once for each time that it was queued.
+            # The run belongs to a finished MLJob, and a user may have cleared the run in Airflow,
+            # or the run belongs to no MLJob. It is checked once per time that it was queued.
             self._others[run] = snapshot.run.created
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
@@ -209,19 +226,26 @@ class MLJobController:
             self._wake(key)
 
     def doubt(self, key: Key) -> None:
-        """A run was not where it should be, or its tasks are not all known: ask for it."""
+        """Request a run from Airflow: it was missing in a list, or not all of its tasks are
+        known.
+        """
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.doubt = True
             self._wake(key)
 
     def halt_seen(self, key: Key, halt: Halt | None) -> None:
-        """The run's DAG schedules nothing for this reason, or it does (None)."""
+        """The run's DAG schedules no tasks for this reason; None: it schedules tasks."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.halts = (halt,)
             self._wake(key)
 
     def reconsider(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
-        """Something has changed around MLJobs, or around those of a namespace, or of an Airflow: those that wait for it may go on."""
+        """Airflows, access rules, logins or limits have changed: MLJobs that wait may continue.
+
+        Args:
+            namespace: Only MLJobs of this namespace are concerned; None: of all namespaces.
+            airflow: Only MLJobs of this Airflow are concerned; None: of all Airflows.
+        """
 
         def concerned(worker: MLJobWorker) -> State | None:
             if namespace not in (None, _job(worker).namespace):
@@ -230,30 +254,39 @@ class MLJobController:
             return state if airflow in (None, state.run.airflow, state.inputs.target) else None
 
         states = {key: state for key, state in self._of_each(concerned) if state is not None}
-        # Before any of them takes a step, so that each has its turn, under the rules and limits of now.
+        # Reserve before the first step, so that MLJobs are admitted in the order of the queue, by
+        # the current rules and limits.
         self._of_each(lambda worker: self._reconciler.reserve(states[_job(worker).key]), states)
         for key, waiting in self._of_each(lambda worker: _waits(states[_job(worker).key]), states):
             if waiting:
                 self._try_anew(key)
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """An Airflow listed its active runs; those of the MLJobs in ``unlisted`` were not among them."""
+        """An Airflow has listed its active runs; the runs of the MLJobs in ``unlisted`` are
+        missing.
+        """
         self._reconciler.missing_runs.census(airflow, asked_at, unlisted)
         self._tell_of_vanished()
         vanished = self._reconciler.missing_runs.vanished(airflow)
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_census(self, airflow: str) -> bool:
-        """Whether a run is missing, and whether that counts depends on the others."""
+        """Whether a run is missing, so that a census has to show whether other runs are missing
+        too.
+        """
         return self._reconciler.missing_runs.wants_census(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
-        """Whether many runs have vanished from an Airflow at once, so that nothing is proved of any run there."""
+        """Whether many runs have vanished from an Airflow at once: then a missing run proves
+        nothing.
+        """
         return self._reconciler.missing_runs.have_vanished(airflow)
 
     def live(self, airflow: str) -> list[State]:
-        """MLJobs that are not finished and have an attempt in an Airflow, as they were at the end of their last steps. MLJobs that wait for their first attempt
-        have nothing there to read.
+        """The states of unfinished MLJobs that have an attempt in an Airflow, after their last
+        steps.
+
+        MLJobs that wait for their first attempt have no run yet, and are left out.
         """
 
         def shown(worker: MLJobWorker) -> State | None:
@@ -264,17 +297,17 @@ class MLJobController:
         return [state for _, state in self._of_each(shown) if state is not None]
 
     def count(self) -> int:
-        """How many MLJobs are not finished."""
+        """The number of MLJobs that are not finished."""
         return sum(worker.known is not None and not worker.finished for worker in self._workers.values())
 
     @property
     def tracked(self) -> Collection[Key]:
-        """MLJobs that have a worker: those that have not finished, and those that something has just arrived for."""
+        """The MLJobs that have a worker: unfinished ones, and finished ones with new input."""
         return self._workers.keys()
 
     @property
     def expiring(self) -> Collection[Key]:
-        """Finished MLJobs that wait for the end of their time to live."""
+        """The finished MLJobs that wait for the end of their time to live."""
         return self._expiries.keys()
 
     async def idle(self) -> None:
@@ -285,12 +318,15 @@ class MLJobController:
             await asyncio.wait(busy)
 
     def wake_all(self) -> None:
-        """Let every MLJob take a step now, as if each had a reason."""
+        """Make every MLJob take a step now."""
         for key in [*self._workers, *self._expiries]:
             self._wake(key)
 
     def users(self, airflow: str) -> list[Key]:
-        """MLJobs that need an Airflow still: for a run that is not over, or of which not all is known, or that is being submitted."""
+        """The MLJobs that still need an Airflow.
+
+        Their run is active, is being submitted, or has ended and is not completely read yet.
+        """
 
         def needs_it(worker: MLJobWorker) -> bool:
             state = worker.last_state(self._reconciler.state)
@@ -300,7 +336,10 @@ class MLJobController:
         answers = dict(self._of_each(needs_it))
 
         def told(worker: MLJobWorker) -> bool:
-            """What the stored status says, of an MLJob that has no answer because of a defect: its Airflow must not go because of that."""
+            """The answer by the stored status, if a defect prevents the real answer.
+
+            A defect must not release the MLJob's Airflow.
+            """
             status = worker.known.job.status if worker.known is not None else None
             return (
                 status is not None
@@ -349,7 +388,7 @@ class MLJobController:
             worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
 
     async def _run(self, key: Key, worker: MLJobWorker) -> None:
-        """Take steps until nothing more has arrived."""
+        """Take steps until no new input has arrived."""
         redacting.set(lambda: self._reconciler.confs.redaction_of(worker.job))
         until: float | None = None
         try:
@@ -366,7 +405,8 @@ class MLJobController:
                 self._wake_admitted()
                 self._tell_of_vanished()
                 if worker.failures and until is not None:
-                    # Sleep here rather than by the timer: what arrives meanwhile must not cut the backoff short.
+                    # Sleep here instead of setting the timer: new input must not cut the backoff
+                    # short.
                     await asyncio.sleep(until)
                     worker.waiting = True
         finally:
@@ -383,14 +423,16 @@ class MLJobController:
             worker.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
 
     def _expire_in(self, seconds: float, job: Job) -> None:
-        """Look at a finished MLJob when its time is up; until then, nothing else is kept of it."""
+        """Wake a finished MLJob when its time to live ends. Until then, only the expiry is kept."""
         if (other := self._expiries.pop(job.key, None)) is not None:
             other.timer.cancel()
         timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, job.key)
         self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     def _tell_of_vanished(self) -> None:
-        """Tell those concerned where many runs have vanished, or are found again."""
+        """Wake the MLJobs of Airflows from which many runs have vanished, or whose runs are
+        back.
+        """
         missing_runs = self._reconciler.missing_runs
         for airflow in missing_runs.changes():
             vanished = missing_runs.have_vanished(airflow)
@@ -407,13 +449,13 @@ class MLJobController:
                 self._wake(key)
 
     def _try_anew(self, key: Key) -> None:
-        """What stood in an MLJob's way may not any more."""
+        """The cause of an MLJob's last error may be gone: forget the error and its backoff."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.anew = True
             self._wake(key)
 
     def _try_again(self, key: Key) -> None:
-        """Airflow, or the check of the conf, may now take what it refused. After another refusal the next pause is longer all the same."""
+        """A refused conf may be accepted now: retry at once, without resetting the backoff."""
         if (worker := self._workers.get(key)) is not None:
             worker.inbox.again = True
             self._wake(key)
@@ -431,7 +473,10 @@ class MLJobController:
             self._wake(key)
 
     def _follow_up(self, key: Key, worker: MLJobWorker) -> None:
-        """Have the change feed read soon where the state at the end of a step asks for that, and find backfills in progress by their DAGs."""
+        """After a step, request an early read of the change feed if the state needs it.
+
+        Also, keep the index of backfills in progress by DAG.
+        """
         state = worker.state
         if state is None:
             return
@@ -450,9 +495,10 @@ class MLJobController:
         self._reconciler.reserve(self._state(worker))
 
     def _of_each(self, question: Callable[[MLJobWorker], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
-        """The answer of each MLJob that is known, or of those that are named.
+        """The answers of all known MLJobs, or of the given ones.
 
-        An MLJob that has no answer because of a defect is left out: whoever asks is asking on behalf of all. That MLJob's own steps complain.
+        An MLJob whose answer fails because of a defect is left out, so that the defect affects no
+        other MLJob. The MLJob's own steps log the defect.
         """
         answers = []
         for key in list(self._workers if keys is None else keys):
@@ -477,7 +523,10 @@ def _job(worker: MLJobWorker) -> Job:
 
 
 def _waits(state: State) -> bool:
-    """Whether an MLJob waits for something around it to change. A run in progress does not, unless its AirflowInstance has gone or come back."""
+    """Whether an MLJob waits for a change of Airflows, access rules, logins or limits.
+
+    MLJobs with a run in progress don't wait, unless their AirflowInstance is gone or is back.
+    """
     said_lost = state.job.status.reason == AIRFLOW_GONE
     troubled = state.transient.last_error is not None or state.observed_run.missed_at is not None
     return state.start is not None or troubled or is_lost(state) is not said_lost

@@ -1,4 +1,4 @@
-"""What is done in Airflow for an MLJob that is a single run."""
+"""The actions in Airflow for an MLJob that is a single run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from .actions import Turn
 from .confs import Confs
 
 SETTLED_AFTER = timedelta(seconds=10)
-"""When the tasks of an ended run are taken as they are. A worker may store the end of its task after the run's end, so a first list may still
-show tasks in progress; but a deadlocked run leaves tasks that never run."""
+"""How long after a run's end its list of tasks counts as final although tasks are unfinished. A
+worker may store the end of its task after the run's end, so the first list may show tasks in
+progress. But a deadlocked run has tasks that never run."""
 
 
 class RunActions:
@@ -37,7 +38,7 @@ class RunActions:
         self._clock = clock
 
     async def submit(self, turn: Turn, action: Submit) -> TrackedJob:
-        """Make the conf, check it against the DAG's params, trigger the run."""
+        """Build the conf, check it against the DAG's params, and trigger the run."""
         state, run = turn.state, turn.state.run
         if action.conf_of is not None:
             conf = await self._confs.reuse(state, await turn.dag_runs.conf(run.dag_id, action.conf_of))
@@ -50,7 +51,7 @@ class RunActions:
         return turn.learned(observed_run=observe(turn.observed_run, Snapshot(state.now, run=fact)))
 
     async def clear_failed(self, turn: Turn, action: ClearFailed) -> TrackedJob:
-        """Have the run's failed tasks run again, and the tasks that could not run because of them."""
+        """Clear the run's failed tasks, and the tasks that could not run because of them."""
         run, job = turn.state.run, turn.job
         await turn.confirm()
         try:
@@ -67,14 +68,14 @@ class RunActions:
         return turn.learned(observed_run=_answered(turn, fact))
 
     async def look_up(self, turn: Turn) -> TrackedJob:
-        """Ask for the run's state."""
+        """Request the run's state from Airflow."""
         run = turn.state.run
         fact = await turn.dag_runs.get(run.dag_id, run.run_id)
         transient = replace(turn.transient, looked_up_at=turn.state.now)
         return turn.learned(observed_run=_answered(turn, fact), transient=transient)
 
     async def list_tasks(self, turn: Turn) -> TrackedJob:
-        """Ask for the run's state and its tasks; after the end, for its outputs too."""
+        """Request the run's state and tasks from Airflow; after the run's end, its outputs too."""
         run, now = turn.state.run, turn.state.now
         fact = await self._run(turn)
         transient = replace(turn.transient, looked_up_at=now, doubt=False)
@@ -96,14 +97,17 @@ class RunActions:
         return turn.learned(observed_run=observed_run, transient=transient, outputs=outputs)
 
     async def _run(self, turn: Turn) -> RunFact | None:
-        """The run's state, which was asked for a moment ago where Airflow has just confirmed the run's end."""
+        """The run's state. If Airflow has just confirmed the run's end, no new request is made."""
         run, looked_at = turn.state.run, turn.transient.looked_up_at
         if turn.observed_run.over and looked_at is not None and turn.state.now < looked_at + LIST_AGAIN_AFTER:
             return turn.observed_run.run
         return await turn.dag_runs.get(run.dag_id, run.run_id)
 
     async def cancel(self, turn: Turn) -> TrackedJob:
-        """Set the run's unfinished task instances failed, then the run; and drop the cancellation DAG's run that would do the same."""
+        """Set the run's unfinished task instances to failed, then the run.
+
+        The cancellation DAG's run for this run is not needed any more and is ended too.
+        """
         run, now = turn.state.run, turn.state.now
         await turn.confirm()
         await turn.dag_runs.cancel(run.dag_id, run.run_id)
@@ -113,18 +117,18 @@ class RunActions:
         return turn.learned(transient=transient)
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:
-        """Nothing: a single run is cancelled where it is suspended."""
+        """Do nothing: a suspended single run is cancelled, not paused."""
         return turn.learned()
 
 
 def _answered(turn: Turn, fact: RunFact | None) -> ObservedRun:
-    """What is known of the run after Airflow's answer, None: Airflow says that it has no such run."""
+    """The observed run after Airflow's answer; a ``fact`` of None: Airflow has no such run."""
     if fact is None:
         return missed(turn.observed_run, turn.state.now, turn.transient.unknown_until)
     return observe(turn.observed_run, Snapshot(turn.state.now, run=fact))
 
 
 def _are_settled(tasks: tuple[TaskFact, ...], over_since: datetime | None, asked_at: datetime) -> bool:
-    """Whether nothing more is to be learned of an ended run's tasks."""
+    """Whether the list of an ended run's tasks is final."""
     late = over_since is not None and asked_at - over_since > SETTLED_AFTER
     return late or all(task.state in FINISHED_TASK for task in tasks)

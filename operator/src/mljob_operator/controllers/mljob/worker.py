@@ -1,4 +1,4 @@
-"""What is known of one MLJob, and what has arrived and waits for the next step."""
+"""The worker of one MLJob: the observed state, and the inbox for the next step."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ Done = Callable[[], None]
 
 @dataclass(slots=True)
 class Inbox:
-    """What has arrived for an MLJob since its last step.
+    """The input for an MLJob since its last step.
 
     Attributes:
-        facts: What events and a backfill's change feed said of runs, each with the runs that may be meant.
-        snapshots: What Airflow's REST API said, each with its run.
-        halts: What was seen of the run's DAG: why it schedules nothing, or that it does (None); empty: nothing was seen.
-        doubt: Whether Airflow is to be asked for the run.
-        anew: Whether something around the MLJob has changed, so that what failed may succeed now.
-        again: Whether a request that was refused may be accepted now: it is sent before its time.
+        facts: Facts from events and from a backfill's change feed, each with the runs that the fact
+            may be about.
+        snapshots: Facts from Airflow's REST API, each with its run.
+        halts: The last observation of the run's DAG: the reason why it schedules no tasks, or None
+            if it schedules tasks. Empty: there was no observation.
+        doubt: Whether to request the run from Airflow.
+        anew: Whether the cause of the last error may be gone, so that the error and its backoff are
+            dropped.
+        again: Whether a refused request may be accepted now, so that it is sent before the end of
+            its backoff.
     """
 
     facts: list[tuple[Collection[RunKey], TaskFact | RunFact | BackfillRun]] = field(default_factory=list)
@@ -47,24 +51,26 @@ class Inbox:
 
 @dataclass(slots=True)
 class MLJobWorker:
-    """One MLJob, and the step under way.
+    """The worker of one MLJob.
 
     Attributes:
-        elsewhere: What is known to have been tried for an attempt that another process has begun; None: this process has begun it.
-        known: What is known of the MLJob; None: it is not known, and is to be read.
-        state: The state at the end of the last step; None: no step has ended since the MLJob was last learned of.
-        inbox: What has arrived since the last step.
+        elsewhere: Gives the transient state for an attempt that another process has begun; None:
+            this process has begun the attempt.
+        known: The MLJob with its observed run; None: the MLJob was not read yet.
+        state: The state at the end of the last step; None: no step has ended since ``begin``.
+        inbox: The input since the last step.
         entries: Entries of tasks that were made for the last status.
-        disbelieved: Events that Airflow has contradicted, as far as they are counted.
-        done: To be called when the facts in the inbox are stored.
-        owed: The same, of facts that are folded and not stored yet.
-        waiting: Whether there is a reason for another step.
-        task: The steps under way.
-        timer: For the next step that is due by itself.
-        written_at: When the status was last written, in the event loop's seconds.
-        refined_at: Since when the stored status is only less exact than what is known.
-        failures: Steps in a row that failed.
-        begun: How many times what is known began anew.
+        disbelieved: The events that Airflow has contradicted and that are counted already.
+        done: Callbacks for the facts in the inbox, to be called when the facts are stored.
+        owed: Callbacks for facts that are folded, but not stored yet.
+        waiting: Whether another step is needed.
+        task: The task that takes the steps; None: no step is being taken.
+        timer: Wakes the worker for the next step that is due without input.
+        written_at: The time of the last status patch, in the event loop's seconds.
+        refined_at: Since when the stored status only lacks more exact values; None: it lacks
+            nothing, or more than that.
+        failures: The number of failed steps in a row.
+        begun: How many times ``begin`` was called.
     """
 
     elsewhere: Callable[[Job], TransientState | None]
@@ -85,7 +91,7 @@ class MLJobWorker:
 
     @property
     def job(self) -> Job | None:
-        """The MLJob as last read or written; None: not known."""
+        """The MLJob as last read or written; None: it was not read yet."""
         return self.known.job if self.known is not None else None
 
     @property
@@ -94,7 +100,9 @@ class MLJobWorker:
         return self.known is not None and self.known.job.status.phase in TERMINAL_PHASES
 
     def last_state(self, classify: Callable[[TrackedJob], State]) -> State:
-        """The state at the end of the last step; the state now, where something was learned since."""
+        """The state at the end of the last step, or the current state if the known state has
+        changed.
+        """
         state, known = self.state, self.known
         assert known is not None
         if state is None or not (
@@ -104,14 +112,20 @@ class MLJobWorker:
         return state
 
     def begin(self, job: Job, transient: TransientState) -> None:
-        """What is known from here on is of this MLJob; what has arrived and waits may be of it."""
+        """Start to track this MLJob, or a new attempt of it. The inbox stays: it may concern the
+        MLJob.
+        """
         self.known = TrackedJob(job, remember(job.status), transient)
         self.state = None
         self.written_at = float("-inf")
         self.begun += 1
 
     def see(self, job: Job) -> None:
-        """Take a later version. Where another process has begun an attempt in it, what is known here is of an earlier attempt."""
+        """Take a later version of the MLJob.
+
+        If another process has begun an attempt in this version, the observed run belongs to an
+        earlier attempt and is dropped.
+        """
         assert self.known is not None
         same = attempts.current(job.status) == attempts.current(self.known.job.status)
         transient = None if same else self.elsewhere(job)
@@ -121,9 +135,17 @@ class MLJobWorker:
             self.begin(job, transient)
 
     def learn(self, answer: Job | None, of: Job) -> bool:
-        """Take the answer to a request about the version ``of``, None: the MLJob is gone; whether this worker is still about that MLJob.
+        """Take the answer to a request about an MLJob.
 
-        The watch may be faster than an answer. What the watch has told meanwhile counts: of a later version, of the end, or of another MLJob of that name.
+        The watch may be faster than the answer. It may have delivered a later version, the
+        deletion, or another MLJob with this name; then the answer is dropped.
+
+        Args:
+            answer: The MLJob in the answer; None: the MLJob is gone.
+            of: The version that the request was about.
+
+        Returns:
+            Whether the worker still tracks the MLJob of the request.
         """
         known = self.job
         if known is None or known.uid != of.uid:
@@ -140,13 +162,17 @@ class MLJobWorker:
         return self.job is not None and self.job.uid == of.uid
 
     def keep(self, after: TrackedJob) -> TrackedJob:
-        """Take what an advance has learned of the attempt; of the MLJob, the latest version that is known stands."""
+        """Take the result of an advance, but keep the latest known version of the MLJob."""
         assert self.known is not None
         self.known = after if self.known.job is after.job else replace(after, job=self.known.job)
         return self.known
 
     def take_in(self, state: State) -> None:
-        """Fold what has arrived. What is about another run, an older attempt's or a namesake's, changes nothing."""
+        """Fold the inbox into the observed run.
+
+        Input about other runs has no effect: runs of earlier attempts, or of another MLJob with
+        this name.
+        """
         assert self.known is not None
         inbox, self.inbox = self.inbox, Inbox()
         self.owed += self.done
@@ -171,7 +197,10 @@ class MLJobWorker:
             self.known = replace(self.known, observed_run=observed_run, transient=transient)
 
     def start_over(self) -> None:
-        """The status that was made of what is known can't be stored: the stored status stands, and Airflow is asked again."""
+        """Drop the observed run, because its status can't be stored, and ask Airflow again.
+
+        The stored status stays.
+        """
         assert self.known is not None
         job, transient = self.known.job, self.known.transient
         transient = replace(transient, doubt=True, refused=True, over_since=None)
@@ -180,13 +209,13 @@ class MLJobWorker:
         self.acknowledge()
 
     def acknowledge(self) -> None:
-        """What was folded is stored."""
+        """Call the callbacks of the folded facts: the facts are stored."""
         owed, self.owed = self.owed, []
         for done in owed:
             done()
 
     def forget(self) -> None:
-        """Nobody is left who needs what has arrived."""
+        """Drop the inbox and call all callbacks: no MLJob needs the input."""
         self.owed += self.done
         self.done = []
         self.inbox.facts, self.inbox.snapshots = [], []
