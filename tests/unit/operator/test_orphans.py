@@ -272,7 +272,7 @@ class TestRetained:
         cancelling.airflow.down = True
         await cancelling.delete()
         assert not cancelling.exists
-        assert "the run's note does not say that it is retained" in caplog.text
+        assert "the run's note could not be changed to say that the run is retained" in caplog.text
 
     async def test_retained_run_that_has_ended_is_not_annotated(self, world: World) -> None:
         await world.apply(deletionPolicy="Retain")

@@ -1,7 +1,9 @@
-"""Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``: as soon as it appears or changes, the submission is tried again.
+"""Wakes MLJobs that wait for a ConfigMap or Secret of ``spec.confFrom``.
 
-Each object that somebody waits for is watched by itself, as the kubelet watches those that its Pods name, and only while an MLJob waits for it. So
-no list of all Secrets is needed, and what is not waited for costs nothing. Where the operator may not watch, the backoff of the trouble remains.
+The operator tries the submission again as soon as the object appears or changes. Each object has
+its own watch, like the kubelet's watches of the objects that Pods name, and only while an MLJob
+waits for the object. So the operator need not list all Secrets. Where the operator may not watch,
+it retries with the error's backoff.
 """
 
 from __future__ import annotations
@@ -21,15 +23,18 @@ from ...ports import ConfObject, SourceChanges
 log = logging.getLogger(__name__)
 
 MAX_WATCHES = 100
-"""Objects that are watched at a time. MLJobs that wait for others are woken by their backoff alone."""
+"""The most objects that are watched at a time. MLJobs that wait for other objects are retried by
+their backoff alone."""
 MAX_WATCHES_OF_A_NAMESPACE = 20
-"""So that one team's MLJobs leave room for those of others."""
+"""The most watched objects of one namespace, so that other namespaces get watches too."""
 PAUSE = 1.0
-"""Seconds after a wake before the same object wakes again, and before a watch that has ended begins again. An object that somebody changes all the time
-wakes less and less often: each time after twice the pause, up to ``MAX_PAUSE``, until it has been quiet for that long.
+"""Seconds between two wakes by one object, and before a watch that has ended begins again.
+
+If an object changes all the time, the pause doubles with each wake, up to ``MAX_PAUSE``, until the
+object has not changed for the length of the pause.
 """
 MAX_PAUSE = 60.0
-"""Seconds: the longest pause, and the one after an unexpected error."""
+"""The longest pause in seconds, and the pause after an unexpected error."""
 _WAITS = frozenset({ReferenceMissing.reason, ValidationFailed.reason})
 
 
@@ -38,7 +43,7 @@ class _Watch:
     """A watch of one object.
 
     Attributes:
-        keys: The MLJobs that wait for it.
+        keys: The MLJobs that wait for the object.
     """
 
     task: asyncio.Task[None]
@@ -46,11 +51,12 @@ class _Watch:
 
 
 class ConfSources:
-    """The watches of ConfigMaps and Secrets that MLJobs wait for. Everything runs in the event loop's thread.
+    """The watches of ConfigMaps and Secrets that MLJobs wait for. Everything runs in the event
+    loop's thread.
 
     Args:
-        changes: Tells when an object appears or changes.
-        wake: Called with an MLJob for which the submission is to be tried again.
+        changes: Watches an object.
+        wake: Called with each MLJob whose submission should be tried again.
     """
 
     def __init__(self, changes: SourceChanges, wake: Callable[[Key], None]) -> None:
@@ -61,10 +67,11 @@ class ConfSources:
         self._closed = False
 
     def follow(self, key: Key, references: Iterable[ConfObject]) -> None:
-        """An MLJob waits for these, and for no others any more.
+        """Set the objects for which an MLJob waits.
 
-        An MLJob that joins a watch is woken once: the object may have changed between the MLJob's reading and now. So it is with a new watch, which
-        tells at first of an object that is there.
+        An MLJob that joins an existing watch is woken once, because the object may have changed
+        since the MLJob's step has read it. A new watch does the same: its first item says that the
+        object exists.
         """
         if self._closed:
             return
@@ -85,7 +92,7 @@ class ConfSources:
             asyncio.get_running_loop().call_later(PAUSE, self._wake, key)
 
     async def close(self) -> None:
-        """End all watches, and begin no other."""
+        """End all watches. No watch begins after that."""
         self._closed = True
         tasks = [watch.task for watch in self._watches.values()]
         self._watches.clear()
@@ -95,7 +102,7 @@ class ConfSources:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_watch(self, reference: ConfObject) -> bool:
-        """Whether the object is watched, after a watch was begun if there is room for another one."""
+        """Whether the object is watched; begins a watch if the limits allow another one."""
         if reference in self._watches:
             return True
         of_namespace = Counter(other.namespace for other in self._watches)[reference.namespace]
@@ -115,16 +122,20 @@ class ConfSources:
             except OperatorError as error:
                 failures += 1
                 if failures == 1:
-                    log.info("changes of %s are not seen at once: %s", reference, error)
+                    log.info(
+                        "%s can't be watched, MLJobs that need it are retried with a backoff: %s", reference, error
+                    )
                 await asyncio.sleep(backoff(error, failures))
             except Exception:
-                # A defect must not end the watch, nor be silent.
-                log.exception("changes of %s: unexpected error", reference)
+                # A defect must not end the watch, and must be logged.
+                log.exception("watch of %s: unexpected error", reference)
                 await asyncio.sleep(MAX_PAUSE)
             await asyncio.sleep(PAUSE)
 
     async def _wake_by(self, reference: ConfObject, changes: AsyncIterator[None]) -> None:
-        """Wake who waits for the object with each of its changes; those during a pause are taken together."""
+        """Wake the MLJobs that wait for an object at each change; changes during a pause wake
+        once.
+        """
         loop, pause, since = asyncio.get_running_loop(), PAUSE, float("-inf")
         async for _ in changes:
             pause = PAUSE if loop.time() > since + pause else min(MAX_PAUSE, 2 * pause)
@@ -135,7 +146,10 @@ class ConfSources:
 
 
 def waited_for(state: State) -> list[ConfObject]:
-    """What stands in the way of an MLJob's run and would be mended by a change: the objects of ``spec.confFrom``, where the run was refused for its conf."""
+    """The objects of ``spec.confFrom``, if the last submission failed because of them or the conf.
+
+    A change of these objects may let the next submission succeed.
+    """
     job, last_error = state.job, state.transient.last_error
     if last_error is None or not last_error.starting or last_error.reason not in _WAITS:
         return []

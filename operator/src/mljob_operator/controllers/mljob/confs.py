@@ -1,8 +1,9 @@
-"""The confs of runs: how they are made, and which texts in them came from Secrets.
+"""The confs of runs: builds them, and knows which texts in them came from Secrets.
 
-Two places tell what came from a Secret: the Secret itself, when a conf is made from it, and the run's conf in Airflow, which holds the values that were
-submitted also when the Secret has changed or gone since. A process that has made no conf for a run reads it once, when there is a text
-of the run to tell.
+The values from a Secret are known from two places: from the Secret, when a conf is built with it,
+and from the run's conf in Airflow, which still holds the submitted values if the Secret has changed
+or was deleted. A process that has not built the conf of a run reads it from Airflow once, before it
+shows a text of the run.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from ...errors import TRIED_AGAIN, ReferenceMissing, ValidationFailed
 from ...ports import Clock, DagRuns, JobStore
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)
-"""When a conf that could not be read is read again."""
+"""The time after which a conf that could not be read is read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of one MLJob's Secrets.
+    """The known values of one MLJob's Secrets.
 
     Attributes:
-        uid: The MLJob's.
-        redaction: Complete once the conf of ``run`` has been read.
+        uid: The MLJob's uid.
+        redaction: The values to redact; complete once the conf of ``run`` has been read.
         run: The run whose conf has been read.
-        asked_at: When that was last tried.
+        asked_at: The time of the last try to read the conf.
     """
 
     uid: str
@@ -44,10 +45,10 @@ class _Known:
 
 
 class Confs:
-    """Makes confs, and remembers what of them must not be told.
+    """Builds confs, and remembers their secret values.
 
     Args:
-        jobs: Where ConfigMaps and Secrets are.
+        jobs: Reads the ConfigMaps and Secrets.
     """
 
     def __init__(self, jobs: JobStore, clock: Clock) -> None:
@@ -56,12 +57,12 @@ class Confs:
         self._known: dict[Key, _Known] = {}
 
     async def make(self, s: State, dag_runs: DagRuns) -> dict[str, Any]:
-        """The conf that the spec asks for, found to fit the DAG's params.
+        """Build the conf from the spec, and check it against the DAG's params.
 
         Raises:
-            ReferenceMissing: What ``spec.confFrom`` names is not there, or holds what it should not.
+            ReferenceMissing: An object of ``spec.confFrom`` does not exist or has invalid data.
             ValidationFailed: The conf exceeds its bounds, or does not fit the params.
-            AirflowError: Airflow can't be asked for the params.
+            AirflowError: The params can't be read from Airflow.
         """
         job, dag_id = s.job, s.run.dag_id
         self._of_run(s)
@@ -82,33 +83,37 @@ class Confs:
         return conf
 
     async def reuse(self, s: State, conf: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The conf of an earlier run, to be submitted again."""
+        """The conf of an earlier run, which is submitted again; its secret values are
+        remembered.
+        """
         await self._learn_from(s.job, conf)
         return conf
 
     async def read(self, s: State, dag_runs: DagRuns) -> None:
-        """Read the conf of the run, where it has values from Secrets and was not read yet.
+        """Read the run's conf from Airflow, if it may have values from Secrets and was not read
+        yet.
 
         Raises:
-            AirflowError: Airflow can't be asked.
+            AirflowError: The conf can't be read.
         """
         if self.redaction(s).complete:
             return
         self._known[s.job.key] = replace(self._of(s.job), asked_at=self._clock())
         conf = await _submitted(s, dag_runs)
         if conf is None:
-            # There is no such run any more: what it had is not to be known.
+            # The run does not exist any more, so its conf stays unknown.
             return
         await self._learn_from(s.job, conf)
         known = self._of(s.job)
         if HIDDEN in known.redaction.hidden:
-            # This Airflow masks confs (3.1 to 3.3 don't), so what the run has is not known.
+            # This Airflow masks confs (3.1 to 3.3 don't), so the run's values stay unknown.
             return
         self._known[s.job.key] = replace(known, redaction=replace(known.redaction, complete=True), run=s.run)
 
     def read_at(self, s: State) -> datetime | None:
-        """When the run's conf is to be read, because there is something to tell that may quote it; None: it is known, there is nothing, or the
-        attempt is over.
+        """When to read the run's conf, because the status has texts that may quote it.
+
+        None: the conf is known, the status has no such text, or the attempt is over.
         """
         if not s.current.open or self.redaction(s).complete or not may_quote(s):
             return None
@@ -116,28 +121,37 @@ class Confs:
         return asked_at + ASK_AGAIN_AFTER if asked_at is not None else s.now
 
     def redaction(self, s: State) -> Redaction:
-        """What of the run must not be told."""
+        """The redaction for texts about the run."""
         if not (self._may_have_secrets(s.job) or (s.current.submitted and s.change is not SpecChange.NONE)):
-            # What the run got is what the spec says, without a Secret.
+            # The run's conf is the spec's, without values from Secrets.
             return OPEN
         return self._of_run(s).redaction
 
     def redaction_of(self, job: Job | None) -> Redaction:
-        """What must not be logged of an MLJob, whichever run it is about; None: it is not known which MLJob."""
+        """The redaction for log lines about an MLJob, for all of its runs; ``job`` None: unknown
+        MLJob.
+        """
         if job is None:
             return Redaction(complete=False)
         return self._of(job).redaction if self._may_have_secrets(job) else OPEN
 
     def forget(self, key: Key) -> None:
-        """There is nothing more to tell of an MLJob."""
+        """Forget an MLJob: no more texts about it follow."""
         self._known.pop(key, None)
 
     def _may_have_secrets(self, job: Job) -> bool:
-        """Whether the spec names Secrets, or did when a conf was made, or may in a part that can't be read."""
+        """Whether the MLJob may have values from Secrets.
+
+        True if the spec names Secrets, has named Secrets when a conf was built, or can't be read.
+        """
         return has_secrets(job.spec) or job.problem is not None or bool(self._of(job).redaction.hidden)
 
     def _of_run(self, s: State) -> _Known:
-        """What is known for the newest run. What an earlier one had is in no text of this one, and what the status says of that is redacted."""
+        """The known values for the newest run.
+
+        Texts of this run can't quote an earlier run's values, and the status's texts about an
+        earlier run are redacted already.
+        """
         known = self._of(s.job)
         if known.run not in (None, s.run):
             known = self._known[s.job.key] = _Known(s.job.uid)
@@ -166,7 +180,7 @@ class Confs:
 
 
 async def _submitted(s: State, dag_runs: DagRuns) -> Mapping[str, Any] | None:
-    """The conf of the attempt's run, or of its backfill, as Airflow has it."""
+    """The conf of the attempt's run or backfill in Airflow."""
     if s.job.is_backfill:
         found = await dag_runs.backfills.find(s.run.dag_id, s.run.run_id, s.current.number)
         return found.conf if found is not None else None

@@ -1,4 +1,7 @@
-"""Gather, decide, act, for one MLJob: carries out what :mod:`...core.decisions` decides until there is nothing to do but wait."""
+"""The reconciler of MLJobs: observe, decide and act, until there is nothing left to do but wait.
+
+:mod:`...core.mljob.decisions` decides, and this module carries out the actions.
+"""
 
 from __future__ import annotations
 
@@ -52,23 +55,25 @@ from .confs import Confs
 from .run_actions import RunActions
 
 UNKNOWN_FOR = timedelta(seconds=30)
-"""How long a submission without an answer may still take effect: Airflow's api-server has given up on it by then."""
+"""How long a submission without an answer may still take effect: after that, Airflow's api-server
+has given up on it."""
 
 MAX_RUNS_OF_A_SPEC = 1000
-"""Runs that an MLJob of this spec may have taken before (OncePerSpec). An Airflow that says yes to whatever it is asked would be asked for ever."""
+"""The most runs of a spec that are counted (runPolicy OncePerSpec). Without a limit, the operator
+would ask forever if a server answers every request with a run."""
 
 MAX_MEANT = 3
-"""DAGs that are named where there is none of the name that the spec has."""
+"""The most DAG ids that a message suggests if ``spec.dagId`` does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an advance has come to.
+    """The result of an advance.
 
     Attributes:
-        known: What is known of the MLJob now; None: the MLJob is gone.
-        state: The state in which nothing was left to do but ``action``; None with ``known``.
-        action: What the caller carries out.
+        known: The MLJob and its observed run; None: the MLJob is gone.
+        state: The state in which only ``action`` was left to do; None if ``known`` is None.
+        action: The action that the caller carries out.
     """
 
     known: TrackedJob | None
@@ -77,16 +82,18 @@ class Outcome:
 
 
 class Reconciler:
-    """Acts on decisions.
+    """Carries out the decisions about MLJobs.
 
     Args:
-        airflows: Where runs are.
-        jobs: The Kubernetes API.
-        clock: Now.
-        prefix: Of dag run ids.
-        cancel_fallback: How long the cancellation DAG has before REST does it.
-        lost_before: Runs that are missing and were submitted before this time are lost for good, by Airflow.
-        process: What tells this process from any other one; by default a random text.
+        airflows: The Airflows of the runs.
+        jobs: The MLJobs in the Kubernetes API.
+        clock: Gives the current time.
+        prefix: The prefix of dag run ids.
+        cancel_fallback: How long the cancellation DAG's run may wait before the operator cancels
+            through REST.
+        lost_before: For each Airflow, the time before which missing runs were submitted that count
+            as lost.
+        process: A unique name of this process; by default a random text.
     """
 
     def __init__(
@@ -107,11 +114,11 @@ class Reconciler:
         self._cancel_fallback = cancel_fallback
         self._process = process or random.token_hex(4)
         self.admission = AdmissionQueue()
-        """Who has a run in which Airflow, and who waits for one."""
+        """The MLJobs that have a run in each Airflow, and those that wait for admission."""
         self.missing_runs = MissingRuns(lost_before)
-        """Which runs are missing in which Airflow, and whether that counts."""
+        """The missing runs of each Airflow, and whether many have vanished at once."""
         self.confs = Confs(jobs, clock)
-        """What runs get, and what of it must not be told."""
+        """The confs of runs, and the redaction of their secret values."""
         self._admitted: list[Key] = []
         self._single_run, self._backfill = RunActions(self.confs, clock), BackfillActions(self.confs, clock)
         self._carry_out: dict[type[Action], Callable[[Turn, Any], Awaitable[TrackedJob | None]]] = {
@@ -133,14 +140,17 @@ class Reconciler:
         }
 
     def transient(self, job: Job) -> TransientState:
-        """What is known to have been tried for an MLJob that this process has not seen before.
+        """The transient state of an MLJob that is new to this process.
 
-        A run that was announced and has no answer may be on its way: the process before this one may have died waiting for it.
+        A run that the status announces without a submit time may still arrive at Airflow: the
+        previous process may have crashed while it waited for the answer.
         """
         return TransientState(unknown_until=self._clock() + UNKNOWN_FOR) if _announced(job) else TransientState()
 
     def elsewhere(self, job: Job) -> TransientState | None:
-        """What is known to have been tried for an attempt that another process has begun while this one was at work; None: this one has begun it."""
+        """The transient state for an attempt that another process has begun; None: this process
+        began it.
+        """
         attempt = attempts.current(job.status)
         if attempt is not None and attempt.submitter == self._process:
             return None
@@ -148,7 +158,7 @@ class Reconciler:
         return replace(transient, left_until=transient.unknown_until)
 
     def state(self, known: TrackedJob) -> State:
-        """The state of an MLJob, now."""
+        """The current state of an MLJob."""
         return classify(self._inputs(known))
 
     def _inputs(self, known: TrackedJob) -> Inputs:
@@ -174,7 +184,7 @@ class Reconciler:
         return replace(inputs, catalog=replace(inputs.catalog, not_ready=not_ready, full=full))
 
     def _full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
-        """Whether an Airflow has no place for the MLJob's run."""
+        """Whether an Airflow's limits don't admit the MLJob's run."""
         key, catalog = inputs.job.key, inputs.catalog
         if self.admission.is_admitted(key, airflow):
             return False
@@ -185,16 +195,16 @@ class Reconciler:
         return self._airflows.ui_url(airflow)
 
     def doubt(self, airflow: str) -> None:
-        """Something of an Airflow has changed that its status tells."""
+        """Update an Airflow's status soon, because the number of its vanished runs has changed."""
         self._airflows.doubt(airflow)
 
     def reserve(self, state: State) -> None:
-        """Note what an MLJob has or wants in this state."""
+        """Record the reservation of an MLJob in this state: its run, or its place in the queue."""
         self._follow(state)
         self.admission.reserve(state.job.key, reservation(state), _created(state.job))
 
     def _follow(self, state: State) -> None:
-        """Note whether the MLJob's run is there or missing."""
+        """Record whether the MLJob's run is missing."""
         key = state.job.key
         if not state.current.active or state.observed_run.over:
             self.missing_runs.forget(key)
@@ -208,13 +218,13 @@ class Reconciler:
         )
 
     def drop(self, key: Key) -> None:
-        """An MLJob is gone, or has nothing more to do."""
+        """Forget an MLJob that is gone or has nothing more to do."""
         self.admission.release(key)
         self.missing_runs.forget(key)
         self.confs.forget(key)
 
     def admitted(self) -> list[Key]:
-        """MLJobs that may submit their runs now and don't know it yet."""
+        """The MLJobs that were admitted since the last call, and have to be woken."""
         for airflow in self.admission.queues():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []
@@ -224,7 +234,7 @@ class Reconciler:
         self._admitted += self.admission.admit(airflow, self._airflows.limits(airflow))
 
     def _admission(self, known: TrackedJob) -> State:
-        """The state once it is known whether the MLJob may submit its run."""
+        """The state after the decision whether the MLJob is admitted."""
         state = self.state(known)
         key, before = state.job.key, self._missing(state)
         self._follow(state)
@@ -235,20 +245,20 @@ class Reconciler:
         if wanted is None or self.admission.is_admitted(key, wanted.airflow):
             return state
         self._admit(wanted.airflow)
-        # This MLJob is taking its step, and need not be told.
+        # This MLJob is taking its step already, and need not be woken.
         self._admitted = [other for other in self._admitted if other != key]
         return self.state(known)
 
     def _missing(self, state: State) -> tuple[bool, ...]:
-        """What a state depends on that is known of missing runs."""
+        """The facts about missing runs on which a state depends."""
         airflows = (state.run.airflow, state.inputs.target)
         return self.missing_runs.withholds(state.job.key), *map(self.missing_runs.have_vanished, airflows)
 
     async def advance(self, known: TrackedJob) -> Outcome:
-        """Do all that can be done now.
+        """Carry out all actions that are possible now.
 
         Raises:
-            Conflict: The MLJob has changed meanwhile; read it and advance again.
+            Conflict: The MLJob has changed meanwhile. The caller has to read it and advance again.
             StoreError: The Kubernetes API fails.
         """
         while True:
@@ -273,7 +283,9 @@ class Reconciler:
             )
 
     async def redaction(self, state: State) -> Redaction:
-        """What must not be told of an MLJob. Where its run's texts are to be told, the run's conf is read first, if Airflow can be asked.
+        """The redaction for an MLJob's status.
+
+        If the status has texts of the run, the run's conf is read first, if Airflow is reachable.
 
         Raises:
             StoreError: The Kubernetes API fails.
@@ -283,16 +295,21 @@ class Reconciler:
             try:
                 await self.confs.read(state, dag_runs_of(state, self._airflows))
             except AirflowError as error:
-                # Not with its words, which are withheld too.
-                log_of(state, logging.WARNING, "texts of the run are withheld: %s, conf not read", error.reason)
+                # Without the error's message, because it may quote the run too.
+                log_of(
+                    state,
+                    logging.WARNING,
+                    "the status shows no texts of the run, because its conf could not be read: %s",
+                    error.reason,
+                )
         return self.confs.redaction(state)
 
     async def _told(self, state: State) -> TransientState:
-        """What was tried, as far as it may be told."""
+        """The transient state with redacted texts."""
         return disclosed(state, None, await self.redaction(state))[0].transient
 
     async def _failed(self, turn: Turn, action: Action, error: OperatorError) -> TrackedJob:
-        """What is known after an action that failed."""
+        """Record a failed action."""
         state = turn.state
         if isinstance(error, AirflowUnavailable | AirflowUnauthorized | AirflowForbidden):
             self._airflows.doubt(state.run.airflow, user_of(state))
@@ -303,7 +320,7 @@ class Reconciler:
         return known
 
     def _of(self, turn: Turn) -> Actions:
-        """The actions of a single run, or of a backfill."""
+        """The actions for a single run, or for a backfill."""
         return self._backfill if turn.job.is_backfill else self._single_run
 
     async def _take_over(self, turn: Turn, _: decisions.TakeOver) -> TrackedJob:
@@ -311,7 +328,8 @@ class Reconciler:
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
         taken = await self._jobs.write_status(turn.job, {"submittedBy": self._process})
-        # From here on no other process submits the run. What another process has sent before may be on its way.
+        # From now on no other process submits the run. An earlier request of another process may
+        # still arrive at Airflow.
         transient = TransientState(
             attempt=replace(attempt, submitter=self._process),
             halt=turn.transient.halt,
@@ -330,7 +348,7 @@ class Reconciler:
             counted += 1
             if counted >= MAX_RUNS_OF_A_SPEC:
                 raise AirflowUnreadable(
-                    f"Airflow says that it has {counted} runs of this spec, which nobody has. Is it Airflow's api-server?"
+                    f"Airflow answers that it has {counted} or more runs of this spec, which can't be. Is it Airflow's api-server?"
                 )
         since = transient.counted_at if counted == transient.counted and transient.counted_at is not None else now
         newest = counted if now >= since + ABSENCE_TAKES else None
@@ -382,18 +400,18 @@ class Reconciler:
         try:
             await turn.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(turn.job.key))
         except AirflowError as error:
-            turn.log(logging.WARNING, "the run's note does not say that it is retained: %s", error)
+            turn.log(logging.WARNING, "the run's note could not be changed to say that the run is retained: %s", error)
         return turn.learned(transient=replace(turn.transient, retention_noted=True))
 
     async def _handle_children(self, turn: Turn, _: decisions.HandleChildren) -> TrackedJob:
-        """End the runs that a cancelled run had started, or leave them, and tell of them.
+        """End or leave the runs that a cancelled run had started, and record an Event about them.
 
         Raises:
-            AirflowError: They are to be ended, and can't be.
+            AirflowError: The runs have to be ended, and Airflow fails or refuses.
         """
         ended, left = await self._end_children(turn)
         if ended or left:
-            # A task may have put what came from a Secret into the id of a run.
+            # A task may have put a value from a Secret into the id of a run.
             told = (await self.redaction(turn.state)).outside
             ended, left = (
                 [Child(told(child.dag_id), told(child.run_id), child.by_task) for child in group]
@@ -407,7 +425,9 @@ class Reconciler:
         return turn.learned(transient=replace(turn.transient, children_handled=True))
 
     async def _end_children(self, turn: Turn) -> tuple[list[Child], list[Child]]:
-        """The runs that a cancelled run had started: those that are ended now, and those that are left."""
+        """The runs that a cancelled run had started: the ones ended now, and the ones left
+        active.
+        """
         state = turn.state
         cancel = turn.job.spec.cancellation.children is ChildRuns.CANCEL
         try:
@@ -418,12 +438,12 @@ class Reconciler:
         except AirflowError as error:
             if cancel:
                 raise
-            turn.log(logging.WARNING, "runs that the cancelled run had started are not known: %s", error)
+            turn.log(logging.WARNING, "the runs that the cancelled run had started could not be read: %s", error)
             return [], []
         ended = [child for child in found if cancel and self._may_end(state, child)]
         for child in ended:
             await turn.dag_runs.cancel(child.dag_id, child.run_id)
-            turn.log(logging.INFO, "cancelled run %s of DAG %s, a child", child.run_id, child.dag_id)
+            turn.log(logging.INFO, "cancelled run %s of DAG %s, which the run had started", child.run_id, child.dag_id)
         return ended, [child for child in found if child not in ended]
 
     def _may_end(self, state: State, child: Child) -> bool:
@@ -431,7 +451,7 @@ class Reconciler:
         return may_be_ended(child, state.run, self._prefix, allowed=allowed)
 
     def _trouble(self, error: OperatorError, action: Action, state: State) -> TransientState:
-        """Remember what went wrong, and when to try again."""
+        """Record the error, and when to try again."""
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
         starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
         if starting:
@@ -440,7 +460,7 @@ class Reconciler:
                 transient = replace(transient, unknown_until=now + UNKNOWN_FOR)
         last = transient.last_error
         failures = last.failures + 1 if last and last.reason == error.reason else 1
-        # A cancellation is owed whatever Airflow says of it: until its deadline it is tried again.
+        # A cancellation is retried until its deadline, whatever the error.
         stalls = error.stalls and state.cancellation.reason is None
         retry_at = now + timedelta(seconds=backoff(error, failures))
         last_error = LastError(error.reason, message, job.generation, retry_at, failures, starting, stalls)
@@ -448,7 +468,10 @@ class Reconciler:
 
 
 def _message(error: OperatorError, state: State) -> str:
-    """What went wrong, with the DAGs that may have been meant where there is none of that name: those of them that the namespace may run."""
+    """The error's message. If the DAG does not exist, it suggests similar DAGs.
+
+    Only DAGs that the namespace may run are suggested.
+    """
     if not isinstance(error, DagNotFound):
         return str(error)
     meant = [dag_id for dag_id in error.similar if state.catalog.may_run(state.run.airflow, dag_id)]
@@ -456,7 +479,7 @@ def _message(error: OperatorError, state: State) -> str:
 
 
 def _announced(job: Job) -> bool:
-    """Whether the status speaks of an attempt that it does not say is submitted."""
+    """Whether the status has an open attempt without a submit time."""
     status = job.status
     open_attempt = attempts.current(status) is not None and not attempts.closed(status)
     return open_attempt and status.submit_time is None and status.phase not in TERMINAL_PHASES

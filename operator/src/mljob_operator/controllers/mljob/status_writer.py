@@ -1,4 +1,4 @@
-"""Stores statuses, and records the Kubernetes Events that follow from them."""
+"""Stores statuses, and records the Kubernetes Events about their changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Patch:
 
     Attributes:
         content: A JSON merge patch (RFC 7396).
-        urgent: Whether the patch tells a reader something new, and not only more exact times.
+        urgent: Whether the patch has news for readers, and not only more exact times.
     """
 
     content: Mapping[str, Any]
@@ -45,10 +45,10 @@ class Patch:
 
 
 class StatusWriter:
-    """Writes to the Kubernetes API what people see of an MLJob.
+    """Writes the statuses and Events of MLJobs.
 
     Args:
-        jobs: The Kubernetes API.
+        jobs: The MLJobs in the Kubernetes API.
     """
 
     def __init__(self, jobs: JobStore, meter: Meter) -> None:
@@ -62,10 +62,10 @@ class StatusWriter:
         return self._background
 
     async def store(self, job: Job, patch: Patch) -> Job:
-        """Store a status, and tell of it; the MLJob as it is stored.
+        """Store a status and record its Events; the stored MLJob.
 
         Raises:
-            StoreError: The Kubernetes API fails, or refuses it.
+            StoreError: The Kubernetes API fails, or refuses the status.
         """
         started = time.perf_counter()
         written = await self._jobs.write_status(job, patch.content)
@@ -74,16 +74,24 @@ class StatusWriter:
         return written
 
     def tell_of_refusal(self, job: Job, error: Refused, redaction: Redaction, *, first: bool) -> None:
-        """A status that is invalid stays so, whatever is learned next: what it was made of is dropped, which is counted, and told once."""
+        """Count a status that the API server refused as invalid, and report the first one by an
+        Event.
+
+        Further facts would not make the status valid, so the caller drops the observed run.
+        """
         self._meter.status_refused()
         if first:
-            # The error quotes what the status says, which is redacted, and what else is in the object.
+            # The error may quote the status, which is redacted already, and the rest of the object.
             why = redaction.text(str(error))
-            message = f"The Kubernetes API refused a status of this MLJob. What it was made of is dropped, and Airflow is asked again. {why}"
+            message = f"The Kubernetes API refused a status of this MLJob. The operator drops this status and reads the run from Airflow again. {why}"
             self._record(job, KubeEvent(WARNING, "StatusRefused", cut(message, MAX_MESSAGE)))
 
     async def tell_of_abandonment(self, state: State, redaction: Redaction) -> None:
-        """The run may still be active. Afterwards nobody would know of the run, so the Event is recorded before the MLJob goes."""
+        """Report a run that may still be active although its MLJob is released.
+
+        The Event is recorded before the MLJob is gone, because the Event then is the only trace of
+        the run in Kubernetes.
+        """
         job, run = state.job, state.run
         last_error = disclosed(state, None, redaction)[0].transient.last_error
         message = (
@@ -92,17 +100,17 @@ class StatusWriter:
             f"{last_error.message if last_error else 'Airflow did not end it.'}"
         )
         log.warning("%s/%s: %s", *job.key, message, extra=extra(job.key))
-        # A namespace that is being deleted takes no more Events, and says so at once.
+        # A namespace that is being deleted refuses the Event at once.
         await self._recorded(job, KubeEvent(WARNING, "CancellationAbandoned", message[:MAX_MESSAGE]))
 
     def tell_of_contradiction(self, state: State, count: int, *, first: bool) -> None:
-        """Airflow has contradicted events: they are counted, and the first of a run is logged."""
+        """Count events that Airflow has contradicted, and log the first one of a run."""
         self._meter.events_disbelieved(count)
         if first:
             job, run = state.job, state.run
             log.warning(
-                "%s/%s: Airflow contradicts an event on run %s of DAG %s, which the status does not show any more; more of this run are only counted. "
-                "A worker that stores the end of its task late does this, or somebody else who writes to the topic",
+                "%s/%s: Airflow contradicts an event about run %s of DAG %s, so the status does not show the event any more; further ones of this run are only "
+                "counted. The cause is a worker that stores the end of its task late, or another producer that writes to the topic",
                 *job.key,
                 run.run_id,
                 run.dag_id,
@@ -110,7 +118,7 @@ class StatusWriter:
             )
 
     async def close(self) -> None:
-        """Wait a moment for Events that are being recorded."""
+        """Wait up to 2 s for Events that are being recorded."""
         if self._background:
             await asyncio.wait(self._background, timeout=2)
 
@@ -130,7 +138,7 @@ class StatusWriter:
             )
 
     def _record(self, job: Job, notice: KubeEvent) -> None:
-        """Create a Kubernetes Event beside the work: it must not hold up a status."""
+        """Create a Kubernetes Event in the background, so that it does not delay a status."""
         task = asyncio.create_task(self._recorded(job, notice))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -145,7 +153,7 @@ class StatusWriter:
 def difference(
     state: State, outputs: Outputs | None, *, ui_url: str | None, redaction: Redaction, entries: TaskEntries
 ) -> Patch | None:
-    """What of the status is to be stored; None: the stored status says it all."""
+    """The patch from the stored status to the current status; None: there is no difference."""
     job = state.job
     status = report(state, ui_url=ui_url, outputs=outputs, redaction=redaction, entries=entries)
     patch = merge_patch(job.stored_status, status)

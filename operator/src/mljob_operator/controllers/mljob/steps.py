@@ -1,4 +1,6 @@
-"""One step of an MLJob's worker: fold what has arrived, advance, write the status, acknowledge."""
+"""A step of an MLJob's worker: fold the inbox, advance, write the status, acknowledge the
+messages.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from .worker import MLJobWorker
 log = redacted_logger(__name__)
 
 LONGEST_PAUSE = 60.0
-"""Seconds until an MLJob with a defect is tried again, at most."""
+"""The longest time in seconds until the next step after an unexpected error."""
 
 
 class Steps:
@@ -32,9 +34,9 @@ class Steps:
 
     Args:
         reconciler: Decides and acts.
-        jobs: The Kubernetes API.
+        jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
-        conf_sources: Watches what an MLJob waits for.
+        conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
     """
 
     def __init__(
@@ -47,7 +49,10 @@ class Steps:
         self._clock = clock
 
     async def take(self, key: Key, worker: MLJobWorker) -> float | None:
-        """One step; seconds until the next step is due, or None. What goes wrong for one MLJob stays with that MLJob."""
+        """Take one step; seconds until the next step is due, or None.
+
+        An error with one MLJob affects no other MLJob.
+        """
         try:
             until = await self._step(key, worker)
         except Conflict as conflict:
@@ -64,7 +69,8 @@ class Steps:
             log.warning("%s/%s: %s; again in %.1f s", *key, error, delay, extra=extra(key))
             return delay
         except Exception:
-            # A defect must not stop the other MLJobs, nor be silent: this MLJob is tried again, slowly.
+            # A defect must not stop the other MLJobs, and must be logged. The step is retried
+            # slowly.
             worker.failures += 1
             log.exception("%s/%s: unexpected error", *key, extra=extra(key))
             return min(LONGEST_PAUSE, 2.0 ** min(worker.failures, 6))
@@ -72,9 +78,10 @@ class Steps:
         return until
 
     async def _read_again(self, key: Key, worker: MLJobWorker, refused: Conflict) -> float | None:
-        """The version that a request was about is not the latest: read that version, and decide again; seconds until then, or None for at once.
+        """Read the MLJob's latest version after a Conflict; seconds until the next step, None: now.
 
-        What was refused for its version is there. An answer that has no later version, or says that there is none, is from before.
+        The API server has a later version, because it has refused the request for its version. An
+        answer without a later version, or without the MLJob, is stale.
         """
         before = worker.job
         error: StoreError = refused
@@ -89,16 +96,18 @@ class Steps:
             return None
         worker.failures += 1
         if worker.failures == 1:
-            # The watch may have brought the latest version before the refusal came.
+            # The watch may have delivered the latest version before the refusal arrived.
             return None
         delay = backoff(error, worker.failures - 1)
-        log.warning("%s/%s: no later version could be read: %s; again in %.1f s", *key, error, delay, extra=extra(key))
+        log.warning(
+            "%s/%s: the latest version could not be read: %s; again in %.1f s", *key, error, delay, extra=extra(key)
+        )
         return delay
 
     async def _step(self, key: Key, worker: MLJobWorker) -> float | None:
         if worker.known is None:
             found = await self._jobs.get(key)
-            # The watch may have brought the MLJob meanwhile.
+            # The watch may have delivered the MLJob meanwhile.
             if found is not None and worker.known is None:
                 worker.begin(found, self._reconciler.transient(found))
         if worker.known is None:
@@ -106,7 +115,7 @@ class Steps:
             return None
         state = worker.last_state(self._reconciler.state)
         if _is_settled(worker, state):
-            # An event that comes after the end: what has been said stands.
+            # An event that arrives after the end: the stored status stays.
             worker.forget()
             return None
         worker.take_in(state)
@@ -120,23 +129,28 @@ class Steps:
             return await self._release(worker, state, action)
         if isinstance(action, Expire):
             await self._jobs.delete(state.job)
-            log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", *key, extra=extra(key))
+            log.info("%s/%s: deleted after its ttlSecondsAfterFinished", *key, extra=extra(key))
             return None
         worker.state = state
         self._conf_sources.follow(key, waited_for(state))
         return self._until(worker, state, action)
 
     async def _advance(self, worker: MLJobWorker) -> tuple[State, Action] | None:
-        """Act and write until nothing is left to do now; the state and the last action. None: this step is over, because the MLJob is another one by now."""
+        """Act and write until nothing is left to do now; the state and the last action.
+
+        None: the step is over, because the MLJob or its attempt was replaced meanwhile.
+        """
         while True:
             before, begun = worker.known, worker.begun
             assert before is not None
             outcome = await self._reconciler.advance(before)
             if not worker.learn(outcome.known.job if outcome.known is not None else None, before.job):
-                # The MLJob went meanwhile. If another MLJob has its name by now, the watch has told of that, and the next step is about it.
+                # The MLJob was deleted meanwhile. If another MLJob has its name, the watch has
+                # delivered that MLJob, and the next step is about it.
                 return None
             if worker.begun != begun:
-                # Another process has begun an attempt meanwhile: what was learned here is of an earlier attempt.
+                # Another process has begun an attempt meanwhile: this result is of an earlier
+                # attempt.
                 worker.waiting = True
                 return None
             assert outcome.known is not None
@@ -152,19 +166,22 @@ class Steps:
                     return None
                 if not (isinstance(action, Release) and before.job.deleting):
                     raise
-                # The MLJob goes, and its status with it.
+                # The MLJob is being deleted, so its status is not needed any more.
                 self._start_over(worker, error)
                 return state, action
             if worker.known is None or worker.known.job.uid != before.job.uid:
                 return None
             if stores and not changed:
-                raise RuntimeError(f"the status is to be stored, and nothing of it has changed: {state.stage}")
-            # What is stored by now may have begun a deadline, or a time to live.
+                raise RuntimeError(f"the status has to be stored, but has no change: {state.stage}")
+            # The stored status may have started a deadline, or a time to live.
             if not stores and not (changed and _begins(before.job) != _begins(worker.known.job)):
                 return _as_stored(state, worker.known), action
 
     async def _write(self, worker: MLJobWorker, state: State, *, at_once: bool) -> bool:
-        """Store the status if it changed. What only says more exactly what is stored already may wait a while."""
+        """Store the status if it has changed; whether it was stored.
+
+        A change that only makes values more exact may wait for ``REFINEMENT_WAITS``.
+        """
         job = state.job
         redaction = await self._reconciler.redaction(state)
         assert worker.known is not None
@@ -203,7 +220,7 @@ class Steps:
         worker.start_over()
 
     def _complain(self, worker: MLJobWorker, state: State) -> None:
-        """Count events that Airflow has contradicted; say so once for each run."""
+        """Count the events that Airflow has contradicted, and log the first one of each run."""
         known, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
         if new := worker.disbelieved - known:
             self._writer.tell_of_contradiction(state, len(new), first=not known)
@@ -216,11 +233,11 @@ class Steps:
             await self._writer.tell_of_abandonment(state, self._reconciler.confs.redaction(state))
         if job.has_finalizer:
             worker.learn(await self._jobs.set_finalizer(job, present=False), job)
-        # A finished MLJob may have a time to live.
+        # A finished MLJob with a time to live needs another step.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
     def _until(self, worker: MLJobWorker, state: State, action: Action) -> float | None:
-        """Seconds until the next step is due by itself."""
+        """Seconds until the next step is due without input; None: no step is due."""
         times = [
             action.until if isinstance(action, Wait) else None,
             worker.refined_at + REFINEMENT_WAITS if worker.refined_at is not None else None,
@@ -231,17 +248,17 @@ class Steps:
 
 
 def _is_settled(worker: MLJobWorker, state: State) -> bool:
-    """Whether nothing that has arrived matters any more: the MLJob has finished, and has no time to live."""
+    """Whether no input matters any more: the MLJob has finished, and has no time to live."""
     ttl = state.job.spec.ttl_seconds_after_finished
     return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)
 
 
 def _as_stored(state: State, known: TrackedJob) -> State:
-    """The same state of the MLJob as it is stored: a status that says more of the same changes nothing that was classified."""
+    """The state with the MLJob as stored: a refined status doesn't change the classification."""
     inputs = replace(state.inputs, job=known.job, observed_run=known.observed_run, transient=known.transient)
     return replace(state, inputs=inputs)
 
 
 def _begins(job: Job) -> tuple[datetime | None, bool]:
-    """From when deadlines count, and whether a time to live does."""
+    """When the deadlines begin, and whether the time to live has begun."""
     return job.status.active_since, job.is_done
