@@ -109,7 +109,7 @@ async def test_an_answer_that_drips_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(answers, "MAX_BODY_SECONDS", 0.1)
     server.told["get run"] = DRIPS
-    with pytest.raises(AirflowUnavailable, match="had not answered whole") as caught:
+    with pytest.raises(AirflowUnavailable, match="had not sent its whole answer") as caught:
         await connect(server).get(DAG, RUN)
     assert caught.value.outcome_unknown
 
@@ -283,7 +283,9 @@ async def test_a_run_that_is_too_large_by_itself_hides_no_other(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever may trigger a DAG in Airflow may give the run any conf, and an id that looks like ours."""
+    """Whoever may trigger a DAG in Airflow may give the run any conf, and an id that looks like
+    ours.
+    """
     monkeypatch.setattr(session, "MAX_PAGE_BYTES", 10_000)
     names = [f"mljob.a.b.aaaaaaaaaa-{number}" for number in range(1, 8)]
     confs = {names[0]: {"x": "x" * 20_000}, names[4]: {"x": "x" * 20_000}}

@@ -120,7 +120,7 @@ def test_only_the_import_error_of_the_dags_own_file_is_shown(
             400,
             "The run_id provided 'mljob.a.b.c-1' does not match regex pattern '^[a-z_]+$' or '^(?:manual|scheduled)__'",
             SubmissionRefused,
-            "or '^(?:manual|scheduled)__'. Whoever runs Airflow has to let [scheduler] allowed_run_id_pattern match",
+            "or '^(?:manual|scheduled)__'. An administrator of Airflow has to extend [scheduler] allowed_run_id_pattern",
             id="a pattern of run ids",
         ),
         pytest.param(

@@ -1,7 +1,8 @@
-"""What counts as an answer of Airflow: JSON of a bounded size, with a status that its API gives.
+"""Which answers count as Airflow's: JSON of a bounded size, with a status of Airflow's API.
 
-Whatever stands between the operator and Airflow answers too: a proxy without a backend, a login page, a cache, another service at the same address.
-Their answers say nothing about runs and DAGs, so each of them is an Airflow out of reach (``docs/operations/airflow.md``, "What counts as an answer").
+Requests may also be answered by a proxy without a backend, a login page, a cache, or another
+service at the same address. Such answers say nothing about runs and DAGs, so they mean that Airflow
+is out of reach (``docs/operations/airflow.md``, "What counts as an answer").
 """
 
 from __future__ import annotations
@@ -23,43 +24,47 @@ from .absence import NEVER, Absence
 from .rows import Row
 
 MAX_PAGE_BYTES = 32 * 1024 * 1024
-"""Of an answer with a list. A page of a hundred runs, each with the largest conf that an MLJob may have, is below it."""
+"""The most bytes of a list. A page of a hundred runs, each with the largest conf of an MLJob, is
+smaller."""
 MAX_OBJECT_BYTES = 4 * 1024 * 1024
-"""Of an answer about one thing: a run with its conf, a DAG with its params and documentation."""
+"""The most bytes of a single object: a run with its conf, a DAG with its params and
+documentation."""
 MAX_ERROR_BYTES = 64 * 1024
-"""What is read of an answer that is an error."""
+"""The most bytes that are read of an error."""
 BYTES_A_VALUE = 10
-"""Bytes of an answer for each value in it, on average at least. Many small ones (``[],``) take thirty times their bytes in memory, and minutes to be
-read, while nothing else is done."""
+"""The least average number of bytes per value of an answer. Many small values (``[],``) take thirty
+times their bytes in memory, and reading them would block the operator for minutes."""
 FEW_VALUES = 1_000
-"""So many may always be there."""
+"""The number of values that any answer may have."""
 MANY_VALUES = 1_000_000
-"""More may never be."""
+"""The most values that an answer may have."""
 MAX_BODY_SECONDS = 60.0
-"""How long an answer may take from its first byte to its last."""
+"""The longest time in seconds from the first byte of an answer to the last."""
 MAX_RETRY_AFTER = 120.0
-"""Seconds of a ``Retry-After`` that are honoured: less than half of what a deletion waits for its cancellation by default."""
+"""The longest ``Retry-After`` in seconds that is honoured: less than half of the default time that
+a deletion waits for its cancellation."""
 CHUNK = 64 * 1024
 MAX_QUOTE = 100
-"""Characters of an answer that an error quotes."""
+"""The most characters of an answer that an error quotes."""
 MAX_DETAIL = 500
-"""Characters of what Airflow says in an error."""
+"""The most characters of an error's detail."""
 MAX_KIND = 60
-"""Characters of a content type."""
+"""The most characters of a content type in a message."""
 
 _NO_RESULT = (401, 403, 404, 408, 429)
-"""Statuses that say nothing about what was asked for: 404 only in words that prove it."""
+"""Statuses that are no result of the request. 404 is a result only with a text that proves it."""
 _BAD_TOKEN = frozenset({"Invalid JWT token", "Token Expired"})
-"""What Airflow says of a token with 403 as well as with 401 (``core_api/security.py``, resolve_user_from_token)."""
+"""The details of a refused token. Airflow gives them with 403 as well as with 401
+(``core_api/security.py``, resolve_user_from_token)."""
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Answer(Exception):
-    """An error that Airflow itself gives, not for the session to interpret: the operation knows what it means.
+    """An error of Airflow's API that the operation interprets, not the session.
 
     Attributes:
         status: The HTTP status.
-        detail: What Airflow says, in one line.
+        detail: Airflow's explanation, in one line.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -69,24 +74,27 @@ class Answer(Exception):
 
 
 class Absent(Answer):
-    """Airflow says that what was asked for is not there, in words that prove it (:mod:`.absence`)."""
+    """Airflow says, with a text that proves it, that the object does not exist
+    (:mod:`.absence`).
+    """
 
 
 class TooLarge(AirflowUnreadable):
-    """The answer has more bytes, or more values, than it may have."""
+    """The answer has too many bytes, or too many values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for a request.
+    """The answer to a request.
 
     Attributes:
-        url: What was asked for, without the query.
-        content_type: As the header has it; empty where there is none.
-        location: Where a redirect leads.
-        retry_after: Seconds, bounded; 0 where it is not said.
-        date: When it was given, on the clock of whoever gave it.
-        body: At most as many bytes as were allowed.
+        url: The request's URL, without the query.
+        status: The HTTP status.
+        content_type: The header Content-Type; empty if absent.
+        location: The header Location: the target of a redirect.
+        retry_after: The header Retry-After in seconds, bounded; 0 if absent.
+        date: The header Date, by the server's clock; None if absent.
+        body: The body, up to the allowed number of bytes.
     """
 
     url: str
@@ -99,12 +107,13 @@ class Reply:
 
     @classmethod
     def read(cls, response: urllib3.BaseHTTPResponse, base: str, most: int) -> Reply:
-        """Take an answer in, no further than ``most`` bytes.
+        """Read an answer, up to ``most`` bytes.
 
         Raises:
-            TooLarge: It succeeded, and is larger, or holds more values than an answer of ``most`` bytes may.
-            AirflowUnavailable: It did not end in time.
-            urllib3.exceptions.HTTPError: It broke off.
+            TooLarge: The successful answer has more bytes, or more values than ``most`` bytes may
+                hold.
+            AirflowUnavailable: The answer did not end in time.
+            urllib3.exceptions.HTTPError: The connection broke.
         """
         parts = urlsplit(base)
         url = f"{parts.scheme}://{parts.netloc}{urlsplit(response.url or '').path}"
@@ -131,18 +140,18 @@ class Reply:
         return 200 <= self.status < 300
 
     def result(self, absent: Absence = NEVER, source: str = "the Secret that holds them") -> Row:
-        """What Airflow answers to a request that succeeded.
+        """The JSON object of a successful answer.
 
         Args:
-            absent: How Airflow says that what was asked for is not there.
-            source: Where the credentials are from, for people.
+            absent: The texts by which Airflow says that the object does not exist.
+            source: The source of the credentials, for people.
 
         Raises:
-            Absent: It is not there.
-            Answer: Another error of Airflow's own, which the operation has to make sense of.
+            Absent: The object does not exist.
+            Answer: Another error of Airflow's API, which the operation has to interpret.
             AirflowUnauthorized: The credentials are wrong.
-            AirflowForbidden: They may not do this.
-            AirflowUnavailable: A server error, or nothing that Airflow answers.
+            AirflowForbidden: The credentials lack a permission.
+            AirflowUnavailable: A server error, or an answer that Airflow doesn't give.
         """
         if self.succeeded:
             return Row(self.json(), self.url, len(self.body))
@@ -155,7 +164,7 @@ class Reply:
 
     @property
     def detail(self) -> str | None:
-        """What FastAPI says in ``detail``, in one line; None where this is not JSON of FastAPI's."""
+        """FastAPI's ``detail``, in one line; None: the body is not an error of FastAPI's."""
         try:
             found = json.loads(self.body) if _JSON.fullmatch(self.content_type) else None
         except (ValueError, RecursionError):
@@ -170,14 +179,14 @@ class Reply:
         return cut(" ".join(str(detail).split()), MAX_DETAIL)
 
     def json(self) -> Any:
-        """The body of an answer that succeeded.
+        """The body of a successful answer, as JSON.
 
         Raises:
-            AirflowUnavailable: It is not JSON.
-            AirflowUnreadable: It calls itself JSON and is not, or is too deep to be read.
+            AirflowUnavailable: The content type is not JSON.
+            AirflowUnreadable: The body is not valid JSON, or is nested too deeply.
         """
         if not _JSON.fullmatch(self.content_type):
-            # Whether Airflow was asked behind it is not known.
+            # A proxy may have answered after it had passed the request to Airflow.
             raise AirflowUnavailable(
                 f"{self.answered} and not with JSON. Is it Airflow's api-server? A proxy or a login page in front of it answers like this.",
                 outcome_unknown=True,
@@ -191,7 +200,7 @@ class Reply:
             ) from None
 
     def _error(self, detail: str | None, source: str) -> AirflowError:
-        """What an answer means that is neither a success nor for the operation to interpret."""
+        """The error for an answer that is neither a success nor an Answer for the operation."""
         told = detail or self._quote
         match self.status:
             case status if status == 401 or (status == 403 and detail in _BAD_TOKEN):
@@ -214,14 +223,14 @@ class Reply:
                 )
             case status if 300 <= status < 400:
                 return AirflowUnavailable(
-                    f"{self.url} answered {status}, a redirect to {_host(self.location)}. Airflow's API redirects nobody, and the operator follows no redirect: "
-                    "check the URL, and let its requests pass a login page or a proxy that stands there.",
+                    f"{self.url} answered {status}, a redirect to {_host(self.location)}. Airflow's API sends no redirects, and the operator follows none: "
+                    "check the URL, and let the operator's requests pass any login page or proxy in front of Airflow.",
                     outcome_unknown=True,
                 )
             case 404 if detail is not None:
                 return AirflowUnreadable(
-                    f"{self.answered}, which is not how Airflow says that what was asked for is not there. Does a proxy answer in its place, "
-                    "or is the URL another service's?",
+                    f"{self.answered}, which is not how Airflow says that what was asked for is not there. Does a proxy answer instead of Airflow, "
+                    "or is it the URL of another service?",
                     outcome_unknown=True,
                 )
         return AirflowUnavailable(
@@ -231,12 +240,15 @@ class Reply:
 
     @property
     def answered(self) -> str:
-        """Whose answer it is and what came, for people."""
+        """The URL, the status and a quote of the answer, for people."""
         return f"{self.url} answered {self.status} with {self._quote}"
 
     @property
     def _quote(self) -> str:
-        """What came, for people. What succeeded may hold a token or a conf, and is quoted only where it is a page."""
+        """A quote of the answer, for people.
+
+        A successful answer may hold a token or a conf, so it is quoted only if it is HTML.
+        """
         kind = cut(self.content_type.partition(";")[0], MAX_KIND) or "no content type"
         if not self.body or (self.succeeded and kind != "text/html"):
             return f"{kind} ({len(self.body)} bytes)"
@@ -245,14 +257,17 @@ class Reply:
         return f"{kind} ({cut(text + more, MAX_QUOTE)!r})"
 
     def _stranger(self, detail: str | None) -> str:
-        """Where the words are not Airflow's."""
+        """A hint that the answer is not Airflow's; empty if it is."""
         return (
-            "" if detail is not None else f"; these are not Airflow's words: does a proxy at {self.url} want a login?"
+            "" if detail is not None else f"; this is not Airflow's answer: does a proxy at {self.url} require a login?"
         )
 
 
 def retry_after(header: str, now: datetime | None = None) -> float:
-    """Seconds that a ``Retry-After`` asks for (RFC 9110, 10.2.3: a number or a date), at most ``MAX_RETRY_AFTER``; 0 for what is neither."""
+    """The seconds of a ``Retry-After`` (RFC 9110, 10.2.3: a number or a date).
+
+    At most ``MAX_RETRY_AFTER``; 0 if the header is neither a number nor a date.
+    """
     header = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", header):
         return min(float(header), MAX_RETRY_AFTER)
@@ -263,7 +278,7 @@ def retry_after(header: str, now: datetime | None = None) -> float:
 
 
 def _host(location: str) -> str:
-    """Where a redirect leads, for people."""
+    """The host of a redirect, for people."""
     try:
         return urlsplit(location).hostname or "the same host"
     except ValueError:
@@ -271,7 +286,7 @@ def _host(location: str) -> str:
 
 
 def _date(header: str) -> datetime | None:
-    """A date of HTTP's in UTC; None for what is none."""
+    """An HTTP date in UTC; None: the header is not a date."""
     try:
         moment = parsedate_to_datetime(header)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -280,19 +295,24 @@ def _date(header: str) -> datetime | None:
 
 
 def without_user(url: str) -> str:
-    """A URL without the user and the password that it may hold, for people."""
+    """A URL without user and password, for people."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def clock_offset(date: datetime, now: datetime) -> timedelta:
-    """A clock's difference from ours as an answer's date shows it; under two seconds it is HTTP's rounding and counts as none."""
+    """How far the clock of an answer's date is ahead of ``now``.
+
+    A difference of up to two seconds counts as none, because HTTP dates have no fractions.
+    """
     offset = date - now
     return offset if abs(offset) > timedelta(seconds=2) else timedelta(0)
 
 
 def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[bytes, bool]:
-    """What is read of a body, and whether that is all of it. One that is too long is cut, and its connection closed."""
+    """The body, up to ``most`` bytes, and whether it is complete. Otherwise the connection is
+    closed.
+    """
     declared = response.headers.get("content-length", "")
     if response.status < 300 and declared.isdecimal() and int(declared) > most:
         response.close()
@@ -308,18 +328,18 @@ def _body(response: urllib3.BaseHTTPResponse, most: int, url: str) -> tuple[byte
         if time.monotonic() > late:
             response.close()
             raise AirflowUnavailable(
-                f"{url} had not answered whole after {MAX_BODY_SECONDS:.0f} s.", outcome_unknown=True
+                f"{url} had not sent its whole answer after {MAX_BODY_SECONDS:.0f} s.", outcome_unknown=True
             )
     return b"".join(chunks), True
 
 
 def _values(body: bytes) -> int:
-    """How many values JSON holds, at most: what is in texts is counted as well."""
+    """An upper bound of the number of JSON values: characters within strings are counted too."""
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
 def _problem(item: Any) -> str:
-    """One of FastAPI's complaints about a request."""
+    """One of FastAPI's validation errors, as text."""
     if not isinstance(item, dict):
         return str(item)
     place = item.get("loc")

@@ -1,7 +1,8 @@
 """Airflow's backfills (``/api/v2/backfills``), and the runs that are theirs.
 
-Airflow's answers about a run don't name its backfill. What tells is the run's conf, which is its backfill's: it holds the marker. ``conf_contains``
-finds it on Airflow's side, so that pages follow our runs and not all of the DAG's.
+Airflow's answers about a run don't name its backfill. What tells is the run's conf, which is its
+backfill's: it holds the marker. ``conf_contains`` finds it on Airflow's side, so that pages follow
+our runs and not all of the DAG's.
 """
 
 from __future__ import annotations
@@ -28,21 +29,22 @@ from .rows import Row, now, run_fact
 from .session import Session
 
 CREATION_TIMEOUT = (5.0, 60.0)
-"""Seconds to connect, and to wait: Airflow makes all runs of a backfill, with their task instances, before it answers."""
+"""Seconds to connect, and to wait for the answer: Airflow first creates all runs of the backfill,
+with their task instances."""
 BACKFILL = "backfill"
 """Airflow's run type."""
 TIMED = ("scheduled", BACKFILL)
-"""Run types whose logical date is one of the schedule's."""
+"""The run types with a logical date of the schedule."""
 
 
 class AirflowBackfills:
     """The backfills of one Airflow.
 
     Args:
-        session: Logged in.
-        run: How requests are run.
-        refusals: Explains why there is no such DAG.
-        prefix: Of our run ids.
+        session: The session with the Airflow.
+        run: Runs requests in a lane.
+        refusals: Explains why a DAG does not exist.
+        prefix: The prefix of the operator's run ids.
     """
 
     def __init__(self, session: Session, run: Run, refusals: Refusals, *, prefix: str) -> None:
@@ -54,19 +56,21 @@ class AirflowBackfills:
         self._runs = DagRunApi(session.client)
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
-        """``POST /backfills``, unless there is one with this marker.
+        """``POST /backfills``, unless a backfill with this marker exists.
 
         Raises:
-            BackfillActive: Another one is in progress.
-            DagNotFound: No such DAG, yet.
-            ValidationFailed: The DAG has no schedule, the range is empty or ahead, the params refuse the conf.
-            AirflowUnsupported: This Airflow can't tell backfills apart.
-            AirflowUnavailable: No answer; ``outcome_unknown`` when the backfill may be there all the same.
+            BackfillActive: Another backfill is in progress.
+            DagNotFound: The DAG does not exist (yet).
+            ValidationFailed: The DAG has no schedule, the range is empty or in the future, or the
+                params refuse the conf.
+            AirflowUnsupported: This Airflow is too old to find the runs of a backfill.
+            AirflowUnavailable: No answer; ``outcome_unknown`` if Airflow may have created the
+                backfill.
         """
         return await self._run(Work.SUBMISSIONS, "create_backfill", self._create, dag_id, marker, order)
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """``GET /backfills?dag_id=``, the newest first, until it is found."""
+        """``GET /backfills?dag_id=``, the newest first, until the backfill is found."""
         return await self._run(Work.LOOKUPS, "find_backfill", self._find, dag_id, run_id, attempt)
 
     async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
@@ -81,7 +85,9 @@ class AirflowBackfills:
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``, how many there are."""
+        """``GET /dags/{dag_id}/dagRuns?logical_date_gte=&logical_date_lte=``: the total, less
+        ``members``.
+        """
 
         def ask() -> int:
             page = self._session.ask(
@@ -147,7 +153,7 @@ class AirflowBackfills:
         return _backfill(row)
 
     def _why_not(self, dag_id: str, answer: Answer) -> AirflowError:
-        """Say why a backfill was not made, and what to do about it."""
+        """The error for a refused backfill, with the cause and the remedy."""
         if answer.status == 404:
             return self._refusals.no_dag(dag_id)
         if answer.status in (400, 422):
@@ -157,7 +163,7 @@ class AirflowBackfills:
         return AirflowError(f"Airflow answered {answer.status} to the backfill of DAG {dag_id!r}: {answer.detail}")
 
     def _the_active_one(self, dag_id: str, marker: Marker) -> Backfill:
-        """Ours, if it is: an earlier request may have arrived late."""
+        """The active backfill, if it has this marker: an earlier request may have arrived late."""
         active = next((row for row in self._rows(dag_id) if row.time_or_none("completed_at") is None), None)
         if active is None:
             raise BackfillActive(f"DAG {dag_id!r} had another backfill a moment ago. Trying again.")
@@ -167,7 +173,7 @@ class AirflowBackfills:
         owner = _neighbour(marker, found.marker)
         raise BackfillActive(
             f"DAG {dag_id!r} has another backfill in progress{f', of MLJob {owner}' if owner else ''}, and Airflow allows one at a time. "
-            "Waiting for its end; whoever may see the DAG in Airflow finds it on the DAG's page, and can cancel it there."
+            "Waiting for its end. The DAG's page in Airflow shows the backfill, and can cancel it."
         )
 
     def _find(self, dag_id: str, run_id: str, attempt: int | None) -> Backfill | None:
@@ -184,7 +190,7 @@ class AirflowBackfills:
         )
 
     def _members(self, dag_id: str, marked: str, **which: Any) -> Iterator[Row]:
-        """Runs of backfills whose conf holds this text."""
+        """The runs of backfills whose conf contains this text."""
         return self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -201,7 +207,7 @@ class AirflowBackfills:
                 request, backfill_id, absent=absence.CHANGE_BACKFILL.about(backfill_id=str(backfill_id))
             )
         except Answer as answer:
-            # Closed already, or gone: nothing of it starts any more.
+            # The backfill is closed already, or gone: it starts no more runs.
             if answer.status not in (404, 409):
                 raise
         else:
@@ -210,7 +216,10 @@ class AirflowBackfills:
 
 
 def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
-    """The MLJob that made a backfill, where it is in our namespace; who else uses the DAG is not for this one to know."""
+    """The name of the MLJob that created a backfill, if it is in the namespace of ``ours``.
+
+    Other namespaces' MLJobs must not be disclosed.
+    """
     mine, other = RunId.parse(ours.run_id), RunId.parse(theirs.run_id) if theirs is not None else None
     if mine is None or other is None or (mine.prefix, mine.namespace) != (other.prefix, other.namespace):
         return None
@@ -218,7 +227,7 @@ def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
 
 
 def _change(row: Row, seen: datetime) -> MemberChange | None:
-    """A run of a backfill; None: it is none of ours."""
+    """A run of a backfill of the operator's; None: the run belongs to another backfill."""
     marker = _marker(row, "conf")
     if marker is None:
         return None
@@ -227,7 +236,7 @@ def _change(row: Row, seen: datetime) -> MemberChange | None:
 
 
 def _marker(row: Row, field: str) -> Marker | None:
-    """The marker in a conf, which may be anybody's and of any shape."""
+    """The marker in a conf; None: there is none. The conf may have any content."""
     conf = row.anything(field)
     return Marker.read(conf) if isinstance(conf, dict) else None
 

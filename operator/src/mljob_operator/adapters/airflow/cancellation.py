@@ -1,4 +1,4 @@
-"""How a run is ended: by the cancellation DAG, or through REST."""
+"""Ends runs: by the cancellation DAG, or through REST."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ from .session import PAGE, Session
 log = logging.getLogger(__name__)
 
 ONE_BY_ONE_SECONDS = 10.0
-"""How long task instances are set failed one by one, at about 50 ms each; then the run is, which ends the rest at once."""
+"""Seconds for setting task instances to failed, at about 50 ms each. After that the run is set to
+failed, which ends the rest at once."""
 
 
 class Cancellation:
     """Ends runs of one Airflow.
 
     Args:
-        session: Logged in.
-        runs: Its dag runs.
-        dag_id: The cancellation DAG.
+        session: The session with the Airflow.
+        runs: The Airflow's dag runs.
+        dag_id: The id of the cancellation DAG.
     """
 
     def __init__(self, session: Session, runs: Runs, *, dag_id: str) -> None:
@@ -58,10 +59,10 @@ class Cancellation:
         self._tasks = TaskInstanceApi(session.client)
 
     def trigger(self, dag_id: str, run_id: str, reason: str) -> None:
-        """Trigger the cancellation DAG, unless it is known that it would not run.
+        """Trigger the cancellation DAG, unless the DAG can't run.
 
         Raises:
-            DagRefused: It is missing, broken or paused.
+            DagRefused: The cancellation DAG is missing, broken or paused.
         """
         by = self._dag_id
         try:
@@ -76,16 +77,19 @@ class Cancellation:
         try:
             self._runs.submit(by, cancel_run_id(run_id), conf, reason)
         except (DagNotFound, DagImportError, SubmissionRefused, ValidationFailed) as error:
-            # Its file is the platform's, and the message is for a tenant.
+            # Tenants read the DagRefused message, and the cause may quote the platform's DAG file.
             log.warning("the cancellation DAG %s can't be run: %s", by, error)
             raise DagRefused(f"the cancellation DAG {by} can't be run ({error.reason})") from error
 
     def at_work(self, run_id: str) -> bool:
-        """Whether the cancellation DAG's task has begun: Airflow calls a run running as soon as it is scheduled, slot or no slot."""
+        """Whether the cancellation DAG's task has begun.
+
+        The run's state does not say so: Airflow sets a run to running before its task gets a slot.
+        """
         return any(task.state in ACTIVE_TASK for task in self._runs.tasks(self._dag_id, cancel_run_id(run_id)))
 
     def cancel(self, dag_id: str, run_id: str) -> None:
-        """Fail what is unfinished, then the run, through REST."""
+        """Set the unfinished task instances to failed, then the run, through REST."""
         enough = time.monotonic() + ONE_BY_ONE_SECONDS
         groups = self._unfinished(dag_id, run_id)
         for keys in (group[start : start + PAGE] for group in groups for start in range(0, len(group), PAGE)):
@@ -100,21 +104,27 @@ class Cancellation:
                 )
                 update = result.row_or_none("update")
                 for refused in update.rows("errors") if update is not None and update.has("errors") else ():
-                    log.info("run %s: a task instance was not set failed: %s", run_id, refused.prose("error"))
+                    log.info("run %s: a task instance was not set to failed: %s", run_id, refused.prose("error"))
             except (Answer, AirflowUnavailable) as error:
-                # Setting the run failed ends them too; it is one row, where these may be thousands.
-                log.warning("run %s: task instances were not set failed one by one: %s", run_id, error)
+                # Setting the run to failed ends the task instances too. It changes one row, and not
+                # thousands.
+                log.warning("run %s: task instances were not set to failed one by one: %s", run_id, error)
                 break
         self._fail(dag_id, run_id)
 
     def drop(self, run_id: str) -> None:
-        """End the cancellation run of a run that is over, where it never got a slot: started later, it would find nothing to do."""
+        """End the cancellation run of an ended run if it is still queued: it has nothing left to
+        do.
+        """
         cancellation = self._runs.get(self._dag_id, cancel_run_id(run_id))
         if cancellation is not None and cancellation.state is RunState.QUEUED:
             self._fail(self._dag_id, cancel_run_id(run_id))
 
     def _unfinished(self, dag_id: str, run_id: str) -> list[list[TaskKey]]:
-        """The task instances to be failed, in groups, upstream first; none where they can't be read, for the run is failed in any case."""
+        """The unfinished task instances, in groups, upstream first.
+
+        Empty if they can't be read: setting the run to failed ends them too.
+        """
         try:
             unfinished = [
                 (task.task_id, task.map_index)
@@ -123,11 +133,11 @@ class Cancellation:
             ]
             return upstream_first(unfinished, self._downstream(dag_id))
         except AirflowUnreadable as error:
-            log.warning("run %s: task instances are not set failed one by one: %s", run_id, error)
+            log.warning("run %s: task instances are not set to failed one by one: %s", run_id, error)
             return []
 
     def _downstream(self, dag_id: str) -> dict[str, list[str]]:
-        """For each task of the DAG, the tasks directly downstream; nothing when the DAG is gone."""
+        """The directly downstream tasks of each task of the DAG; empty if the DAG is gone."""
         try:
             page = self._session.ask(
                 self._dag_tasks.get_tasks_without_preload_content,

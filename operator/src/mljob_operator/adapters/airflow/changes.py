@@ -1,4 +1,4 @@
-"""What has changed in Airflow, of all runs with our prefix: what the resync asks for instead of one run after the other."""
+"""The changes of all runs with the operator's prefix, so that runs need not be read one by one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .rows import Row, now, run_fact, task_fact
 from .session import Session
 
 MAX_NOTE = 300
-"""Characters of a note that are kept; ours has at most 211."""
+"""The most characters of a note that are kept; the operator's own notes have at most 211."""
 
 
 class Changes:
-    """The changes of one Airflow's runs. A row that can't be read is one run's affair: it is left out, and the others count.
+    """The changes of one Airflow's runs. Rows that can't be read are left out.
 
     Args:
-        session: Logged in.
-        prefix: Of our dag run ids.
+        session: The session with the Airflow.
+        prefix: The prefix of the operator's dag run ids.
     """
 
     def __init__(self, session: Session, *, prefix: str) -> None:
@@ -45,7 +45,9 @@ class Changes:
         return self._list_runs(state=[RunState.QUEUED.value, RunState.RUNNING.value])
 
     def tasks(self, since: datetime) -> list[TaskChange]:
-        """``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all pages."""
+        """``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all
+        pages.
+        """
         seen = now()
         rows = self._session.pages(
             "task_instances",
@@ -64,7 +66,7 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """``GET /dags/{dag_id}`` for each; one that the operator's user may not read is left out."""
+        """``GET /dags/{dag_id}`` for each DAG; DAGs that the operator may not read are left out."""
         found: dict[str, Halt | None] = {}
         for dag_id in dag_ids:
             try:
@@ -106,5 +108,8 @@ class Changes:
         return list(self._session.each(self._ours(rows), change))
 
     def _ours(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Those of our runs: Airflow 3.1 has no prefix to list by, and later ones drop the punctuation at its end."""
+        """The rows of runs with the operator's prefix.
+
+        Airflow 3.1 can't list by prefix, and later versions drop the punctuation at its end.
+        """
         return (row for row in rows if row.begins("dag_run_id", self._prefix))

@@ -1,4 +1,8 @@
-"""Runs that a run's tasks have started: TriggerDagRunOperator leaves the id of each as XCom ``trigger_run_id``, and its DAG among the task's rendered fields."""
+"""The runs that a run's tasks have started.
+
+TriggerDagRunOperator pushes the id of each started run as XCom ``trigger_run_id``, and has the
+DAG's id in the task's rendered fields.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,8 @@ class Children:
     """The children of one Airflow's runs.
 
     Args:
-        session: Logged in.
-        runs: Of the same Airflow.
+        session: The session with the Airflow.
+        runs: The Airflow's dag runs.
     """
 
     def __init__(self, session: Session, runs: Runs) -> None:
@@ -39,7 +43,10 @@ class Children:
         self._runs = runs
 
     def active(self, dag_id: str, run_id: str) -> list[Child]:
-        """The children of a run, and theirs, that have not ended; of at most ``MAX_CHILDREN`` claims of tasks."""
+        """The active children of a run, and their active children.
+
+        At most ``MAX_CHILDREN`` claims of tasks are read.
+        """
         found: dict[tuple[str, str], Child | None] = {(dag_id, run_id): None}
         queue, left = [(dag_id, run_id)], MAX_CHILDREN
         for parent in queue:
@@ -53,7 +60,7 @@ class Children:
         return [child for child in found.values() if child is not None]
 
     def _claims(self, dag_id: str, run_id: str) -> Iterator[tuple[str, int]]:
-        """Tasks, with map indexes, that say that they have started a run."""
+        """The tasks, with map indexes, that claim to have started a run."""
         rows = self._session.pages(
             "xcom_entries",
             self._xcoms.get_xcom_entries_without_preload_content,
@@ -66,7 +73,7 @@ class Children:
         return ((row.text("task_id"), row.number("map_index")) for row in rows)
 
     def _claimed(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> tuple[str, str] | None:
-        """DAG and run ids as a task claims them; None where there are none."""
+        """The DAG id and run id that a task claims; None: they are missing or invalid."""
         try:
             child_run = self._value(dag_id, run_id, task_id, map_index)
             child_dag = self._dag(dag_id, run_id, task_id, map_index)
@@ -101,7 +108,7 @@ class Children:
         return row.content("rendered_fields").get("trigger_dag_id")
 
     def _run(self, dag_id: str, run_id: str) -> Child | None:
-        """The run, where there is one that has not ended."""
+        """The run as a child; None: the run does not exist or has ended."""
         row = self._runs.row(dag_id, run_id)
         if row is None or run_state(row.word("state")) in TERMINAL_RUN:
             return None
@@ -109,7 +116,10 @@ class Children:
 
 
 def _is_id(value: object) -> bool:
-    """Whether Airflow allows such an id of a DAG or a run. A task may claim anything, and what is claimed becomes a part of a URL."""
+    """Whether a value is a valid id of a DAG or a run.
+
+    A task may claim any value, and the id becomes a part of a URL.
+    """
     return (
         isinstance(value, str)
         and len(value) <= MAX_ID_LENGTH

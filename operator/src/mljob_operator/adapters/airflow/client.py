@@ -1,4 +1,4 @@
-"""One Airflow as the operator sees it: its dag runs, and how it is."""
+"""The adapter of one Airflow: its dag runs, its version and its health."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ class Airflow(AirflowRuns):
     """One Airflow.
 
     Args:
-        name: Of its AirflowInstance, for metrics.
-        url: Base URL, without ``/api/v2``.
-        login: How to log in.
-        ca_file: CA bundle for https, in a file.
-        ca_bundle: CA bundle for https (PEM).
-        prefix: Of our dag run ids.
-        cancel_dag_id: The cancellation DAG.
+        name: The name of the AirflowInstance, for metrics.
+        url: The base URL, without ``/api/v2``.
+        meter: Records the requests.
+        login: The credentials.
+        ca_file: The CA bundle for https, as a file.
+        ca_bundle: The CA bundle for https (PEM).
+        prefix: The prefix of the operator's dag run ids.
+        cancel_dag_id: The id of the cancellation DAG.
 
     Attributes:
-        cancelling: The same dag runs, asked in the lane of cancellations.
+        cancelling: The dag runs, with all requests in the lane of cancellations.
     """
 
     def __init__(
@@ -66,23 +67,23 @@ class Airflow(AirflowRuns):
         self._versions = VersionApi(session.client)
 
     async def close(self) -> None:
-        """Let requests under way end."""
+        """Wait for the requests that are being sent."""
         await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes.values()))
 
     async def probe(self) -> Pulse:
         """``GET /version`` and ``GET /monitor/health``, and one request that needs a permission.
 
         Raises:
-            AirflowUnavailable: No answer, or one that is not Airflow's.
+            AirflowUnavailable: No answer, or an answer that Airflow doesn't give.
             AirflowUnauthorized: The credentials are wrong.
-            AirflowForbidden: They may not even read DAGs.
+            AirflowForbidden: The credentials lack the permission to read DAGs.
         """
         return await self._in_lane(Work.PROBE, "probe", self._probe)
 
     def _probe(self) -> Pulse:
         ask = self._session.ask
         version = ask(self._versions.get_version_without_preload_content).text("version")
-        # The two others are answered to everybody.
+        # The two other requests need no permission.
         ask(self._dags.get_dags_without_preload_content, limit=1).rows("dags")
         health = ask(self._monitor.get_health_without_preload_content)
         parts = {part: health.row_or_none(part) for part in InstanceHealth.model_fields}
@@ -94,7 +95,7 @@ class Airflow(AirflowRuns):
         )
 
     async def _in_lane(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """Run a synchronous operation in a lane, time it, and map what it raises."""
+        """Run a synchronous operation in a lane, record its duration, and map its errors."""
         started = time.perf_counter()
         outcome = "error"
         try:
@@ -110,6 +111,6 @@ class Airflow(AirflowRuns):
         return result
 
     async def _in_lane_of_cancellations(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> T:
-        """The same, whatever the kind of work: all of it is for an MLJob that is being cancelled."""
+        """Run any operation in the lane of cancellations."""
         del work
         return await self._in_lane(Work.CANCELLATIONS, operation, function, *args)

@@ -1,4 +1,4 @@
-"""An Airflow's dag runs, as the operator's ports have them: each operation in the lane of its kind of work."""
+"""Implements the port for an Airflow's dag runs: each operation in the lane of its kind of work."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class AirflowRuns:
     """The dag runs of one Airflow.
 
     Args:
-        session: Logged in.
-        run: How requests are run.
-        prefix: Of our dag run ids.
-        cancel_dag_id: The cancellation DAG.
+        session: The session with the Airflow.
+        run: Runs requests in a lane.
+        prefix: The prefix of the operator's dag run ids.
+        cancel_dag_id: The id of the cancellation DAG.
     """
 
     def __init__(self, session: Session, run: Run, *, prefix: str, cancel_dag_id: str) -> None:
@@ -44,11 +44,13 @@ class AirflowRuns:
         self._children = Children(session, self._runs)
         self._changes = Changes(session, prefix=prefix)
         self.backfills = AirflowBackfills(session, run, refusals, prefix=prefix)
-        """Its backfills."""
+        """The Airflow's backfills."""
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
+        """How far Airflow's clock is ahead of the operator's, to one second: HTTP dates have no
+        fractions.
+        """
         return self._session.clock_offset
 
     async def submit(

@@ -1,8 +1,9 @@
-"""Lanes: threads and connections for each kind of work in one Airflow, so that none waits behind another.
+"""Lanes: each kind of work in one Airflow has its own threads, so that no kind waits for another.
 
-Requests are synchronous and may hang until their timeouts. With threads in common, a thousand submissions to an Airflow that hangs would keep its
-cancellations waiting for an hour. A lane that gets no answer several times in a row is closed but for one request at a time, so that the number
-of MLJobs does not multiply the requests to an Airflow that is down.
+Requests are synchronous and may hang until their timeouts. With shared threads, a thousand
+submissions to a hanging Airflow would delay its cancellations by an hour. After several requests in
+a row without an answer, a lane lets only one request at a time through. So the number of requests
+to an Airflow that is down does not grow with the number of MLJobs.
 """
 
 from __future__ import annotations
@@ -26,43 +27,49 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FAILURES = 5
-"""Requests without an answer, in a row, after which a lane lets one at a time through."""
+"""The number of requests in a row without an answer after which a lane lets one request at a time
+through."""
 PATIENCE = 600.0
-"""Seconds after which nobody waits for a piece of work any more: one that waits in a queue, or for an Airflow that sends a byte now and then."""
+"""Seconds after which the caller stops waiting for an operation: the operation is queued too long,
+or Airflow sends its answer byte by byte."""
 
 
 class Work(StrEnum):
-    """The kinds of work that don't wait for each other."""
+    """The kinds of work. They don't wait for each other."""
 
     SUBMISSIONS = "submissions"
     LOOKUPS = "lookups"
-    """Runs, tasks and outputs that are asked for one by one."""
+    """Requests for single runs, their tasks and their outputs."""
     FEED = "feed"
     CANCELLATIONS = "cancellations"
     PROBE = "probe"
-    """Whether Airflow is back must not wait for those who ask it something else."""
+    """Probes find out whether Airflow is back, so they must not wait for other requests."""
 
 
 THREADS = {Work.SUBMISSIONS: 8, Work.LOOKUPS: 4, Work.FEED: 2, Work.CANCELLATIONS: 4, Work.PROBE: 1}
-"""Of each lane. Airflow on PostgreSQL takes about 50 submissions a second whatever the number of clients, and 8 keep it busy."""
+"""The number of threads of each lane. Airflow on PostgreSQL handles about 50 submissions a second,
+whatever the number of clients, and 8 clients suffice for that."""
 CONNECTIONS = sum(THREADS.values())
-"""One for each thread: none waits for one that another lane uses."""
+"""One connection per thread, so that no thread waits for another lane's connection."""
 
 
 class Run(Protocol):
     """Runs a synchronous operation in a lane, under a name for metrics."""
 
     def __call__(self, work: Work, operation: str, function: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """What the function returns."""
+        """The function's result."""
         ...
 
 
 class Circuit:
-    """Spares an Airflow that gives no answer: after ``FAILURES`` in a row one request at a time is let through, with growing pauses.
+    """A circuit breaker for an Airflow that gives no answer.
+
+    After ``FAILURES`` failures in a row, it lets one request at a time through, with growing
+    pauses.
 
     Args:
-        clock: Seconds that only grow.
-        jitter: As in :func:`.errors.backoff`.
+        clock: A monotonic clock, in seconds.
+        jitter: The jitter of :func:`.errors.backoff`.
     """
 
     def __init__(
@@ -80,20 +87,20 @@ class Circuit:
         """Let a request through.
 
         Raises:
-            AirflowUnavailable: What the last one met: this one is not made.
+            AirflowUnavailable: The error of the last request; the new request is not sent.
         """
         with self._lock:
             if self._last is None or self._failures < FAILURES:
                 return
             now = self._clock()
             if now >= max(self._closed_until, self._trial_until):
-                # Should that one never end, another follows.
+                # If that request never ends, another one is let through after PATIENCE.
                 self._trial_until = now + PATIENCE
                 return
             raise AirflowUnavailable(str(self._last), retry_after=max(0.0, self._closed_until - now))
 
     def answered(self) -> None:
-        """Airflow has answered a request, whatever it said."""
+        """Airflow has answered a request, with any result."""
         with self._lock:
             self._failures, self._last = 0, None
             self._closed_until = self._trial_until = 0.0
@@ -109,19 +116,19 @@ class Circuit:
 
 
 def _is_no_answer(error: Exception) -> TypeGuard[AirflowUnavailable]:
-    """Whether an error tells that Airflow is out of reach, for whatever request."""
+    """Whether an error means that Airflow is out of reach for all requests."""
     return (
         isinstance(error, AirflowUnavailable) and not isinstance(error, AirflowUnreadable) and not error.of_one_request
     )
 
 
 class Lane:
-    """Does one kind of work in one Airflow.
+    """Runs one kind of work in one Airflow.
 
     Args:
-        name: For threads and the log.
-        threads: How many pieces of work may be under way.
-        circuit: None: every request is made, as by somebody who asks seldom and has to know.
+        name: The lane's name, for threads and the log.
+        threads: The number of operations that run at the same time.
+        circuit: The circuit breaker; None: every request is sent, for the rare probes.
     """
 
     def __init__(self, name: str, threads: int, circuit: Circuit | None) -> None:
@@ -131,15 +138,16 @@ class Lane:
         self._logged: set[str] = set()
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """What a function returns that makes requests, run in a thread.
+        """Run a function that sends requests in a thread; the function's result.
 
         Raises:
-            Answer: An error of Airflow's that the function did not interpret.
-            AirflowError: Any other; nothing else leaves a lane.
+            Answer: An error of Airflow's API that the function did not interpret.
+            AirflowError: Any other error.
         """
         work = self._threads.submit(self._guarded, function, *args)
         try:
-            # Not wait_for, which loses a cancellation that comes in the moment in which the wait ends (gh-86296, mended in Python 3.12).
+            # Not wait_for, which loses a cancellation that arrives at the moment when the wait ends
+            # (gh-86296, fixed in Python 3.12).
             async with asyncio.timeout(PATIENCE):
                 return await asyncio.wrap_future(work)
         except TimeoutError:
@@ -149,11 +157,11 @@ class Lane:
             ) from None
 
     def close(self) -> None:
-        """Let requests under way end."""
+        """Wait for the requests that are being sent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, function: Callable[..., T], *args: Any) -> T:
-        """Make the function's requests, if the circuit lets them through."""
+        """Call the function if the circuit breaker lets it through."""
         if self._circuit is None:
             return self._mapped(function, *args)
         self._circuit.admit()
@@ -169,7 +177,7 @@ class Lane:
         return result
 
     def _mapped(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function; whatever is unexpected is an error of this Airflow."""
+        """Call the function; an unexpected exception becomes an error of this Airflow."""
         try:
             return function(*args)
         except (Answer, AirflowError):
@@ -177,12 +185,14 @@ class Lane:
         except Exception as error:
             self._log_once(error)
             raise AirflowUnreadable(
-                f"An answer of Airflow's can't be read ({type(error).__name__}); the operator's log has the place.",
+                f"An answer of Airflow's can't be read ({type(error).__name__}); see the operator's log.",
                 outcome_unknown=True,
             ) from None
 
     def _log_once(self, error: Exception) -> None:
-        """Say where a defect is. Without its message: that may hold what is in an answer, or a token."""
+        """Log a defect's traceback once, without its message, which may quote an answer or a
+        token.
+        """
         where = "".join(traceback.format_tb(error.__traceback__))
         kind = f"{type(error).__name__}\n{where}"
         if kind not in self._logged:

@@ -1,4 +1,7 @@
-"""What a run's tasks left as outputs: XComs (``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``)."""
+"""The outputs of a run's tasks, which are XComs.
+
+``/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries``
+"""
 
 from __future__ import annotations
 
@@ -19,24 +22,28 @@ from .session import Session
 from .xcom_values import plain, stored_elsewhere
 
 OUTPUTS_KEY = "mljob_outputs"
-"""The XCom key under which ``mljob_airflow.publish_outputs`` leaves a task's outputs."""
+"""The XCom key under which ``mljob_airflow.publish_outputs`` stores a task's outputs."""
 OMITTED_KEY = "mljob_outputs_omitted"
-"""Within that XCom: the names of the outputs that ``publish_outputs`` left out, because they are not JSON or too large."""
+"""The field of that XCom with the names of the outputs that ``publish_outputs`` left out, because
+they are not JSON or too large."""
 MAX_OMITTED = 100
-"""Names of one task's outputs that are left out. The status has 32 of all tasks together."""
+"""The most names of omitted outputs that are read per task. The status has 32 for all tasks
+together."""
 MAX_XCOM_BYTES = 1024 * 1024
-"""Of one XCom. A status holds 16 KiB of outputs, but of one task's some may be small."""
+"""The most bytes of one XCom. A status holds 16 KiB of outputs, but a large XCom may hold small
+outputs too."""
 MAX_RUN_BYTES = 8 * 1024 * 1024
-"""Of all XComs that are read for a run."""
+"""The most bytes of all XComs that are read for a run."""
 IN_A_STORE = "(in an object store)"
-"""Why an output is left out whose XCom an object-store backend keeps: Airflow's REST API gives the address, and not the value."""
+"""The reason for omitting an output that an object-store XCom backend keeps: Airflow's REST API
+gives its address instead of its value."""
 MAX_XCOMS = 1000
-"""Of one key in a run, and of one task where it is mapped."""
+"""The most XComs of one key in a run, or of one mapped task."""
 
 
 @dataclass(frozen=True, slots=True)
 class _XCom:
-    """Where an XCom is."""
+    """The location of an XCom, and when it was pushed."""
 
     task_id: str
     map_index: int
@@ -45,11 +52,11 @@ class _XCom:
 
 @dataclass(slots=True)
 class _Reading:
-    """What is read of one run.
+    """The state of reading one run's outputs.
 
     Attributes:
-        room: Bytes that may still be read.
-        omitted: Names of what was too large, or is in an object store.
+        room: The number of bytes that may still be read.
+        omitted: The names of outputs that are too large or in an object store.
     """
 
     dag_id: str
@@ -62,7 +69,7 @@ class XComOutputs:
     """The outputs of one Airflow's runs.
 
     Args:
-        session: Logged in.
+        session: The session with the Airflow.
     """
 
     def __init__(self, session: Session) -> None:
@@ -70,10 +77,12 @@ class XComOutputs:
         self._xcoms = XComApi(session.client)
 
     def read(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """What all tasks published, merged in the order in which it was pushed, then the XComs that are asked for.
+        """What all tasks published, merged in the order in which it was pushed, then the XComs that
+        are asked for.
 
-        What is too large to be read, or kept in an object store, is named in ``omitted``: an output by its name, what a task published by the task's. So is what a task left
-        out of what it published, unless another task published it later.
+        What is too large to be read, or kept in an object store, is named in ``omitted``: an output
+        by its name, what a task published by the task's. So is what a task left out of what it
+        published, unless another task published it later.
         """
         reading = _Reading(dag_id, run_id, MAX_RUN_BYTES)
         values: dict[str, Any] = {}
@@ -95,7 +104,11 @@ class XComOutputs:
         return Outputs(values, tuple(dict.fromkeys((*reading.omitted, *left_out))))
 
     def _entries(self, reading: _Reading, task_id: str, key: str, *, name: str | None) -> list[tuple[_XCom, Any]]:
-        """Each XCom of this key with its value, in the order in which they were pushed; none where one of an output's can't be had."""
+        """The XComs of a key with their values, in the order in which they were pushed.
+
+        With ``name`` (an output of the spec), the result is empty if one of the XComs can't be
+        read.
+        """
         found = []
         xcoms = list(islice(self._list(reading, task_id, key), MAX_XCOMS + 1))
         if len(xcoms) > MAX_XCOMS:
@@ -151,13 +164,16 @@ class XComOutputs:
 
 
 def _names(value: Any) -> dict[str, None]:
-    """The names of a task's outputs that it left out: whatever else is there is no name."""
+    """The names of omitted outputs in an XCom; values that are not strings are ignored."""
     names = value[:MAX_OMITTED] if isinstance(value, list) else []
     return {name: None for name in names if isinstance(name, str)}
 
 
 def _replace(place: dict[str, Any], newer: dict[str, Any], other: dict[str, Any]) -> None:
-    """Put what is newer into its place, and take it from the other: an output is published or left out, as its last task says."""
+    """Add the newer entries to ``place`` and remove them from ``other``.
+
+    An output is either published or omitted, as the last task that names it says.
+    """
     place |= newer
     for name in newer:
         other.pop(name, None)

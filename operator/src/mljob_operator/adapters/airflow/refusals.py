@@ -1,7 +1,8 @@
-"""Why Airflow did not trigger a DAG, and what to do about it.
+"""The errors for DAGs that Airflow did not trigger, with the cause and the remedy.
 
-What is said here goes into the status of an MLJob, where a tenant reads it. Of files that Airflow can't import it names the DAG's own, and no other:
-their names and tracebacks are somebody else's.
+The messages go into an MLJob's status, where tenants read them. So they name only the DAG's own
+file, and no other file that Airflow can't import: other files' names and tracebacks belong to other
+teams.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from .rows import Row
 from .session import PAGE, Session
 
 MAX_CAUSE = 300
-"""Characters of the last line of a traceback."""
+"""The most characters of a traceback's last line."""
 MAX_SIMILAR = 10
-"""DAGs with ids like one that there is not."""
+"""The most similar DAG ids for a DAG that does not exist."""
 MAX_PATH = 4000
-"""Characters of a file's path; Airflow's column has 2000."""
+"""The most characters of a file's path; Airflow's column has 2000."""
 _NO_MANUAL_RUNS = "does not allow manual runs"
 """``routes/public/dag_run.py``, trigger_dag_run, since 3.2."""
 _RUN_ID = "does not match regex pattern"
-"""``serialization/definitions/dag.py``, create_dagrun: of a run id."""
+"""``serialization/definitions/dag.py``, create_dagrun: the text about a forbidden run id."""
 
 
 class Refusals:
-    """Explains the answers of one Airflow.
+    """Explains the refusals of one Airflow.
 
     Args:
-        session: Logged in.
+        session: The session with the Airflow.
     """
 
     def __init__(self, session: Session) -> None:
@@ -46,7 +47,7 @@ class Refusals:
         self._dags = DAGApi(session.client)
 
     def of_submission(self, dag_id: str, answer: Answer) -> AirflowError:
-        """To be raised for what Airflow answered to the submission of a DAG."""
+        """The error for Airflow's answer to a submission."""
         detail = answer.detail
         if answer.status == 404:
             return self.no_dag(dag_id)
@@ -63,18 +64,18 @@ class Refusals:
             )
         if answer.status in (400, 422) and _RUN_ID in detail:
             return SubmissionRefused(
-                f"Airflow allows no run id as MLJobs have them: {sentence(detail)} Whoever runs Airflow has to let [scheduler] allowed_run_id_pattern match "
-                "such ids too. The operator tries again every few minutes."
+                f"Airflow does not allow the run ids of MLJobs: {sentence(detail)} An administrator of Airflow has to extend [scheduler] allowed_run_id_pattern, "
+                "so that it matches such ids. The operator tries again every few minutes."
             )
         if answer.status in (400, 422):
             hint = of_param(detail)
             return ValidationFailed(
-                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)}{f' ({hint}.)' if hint else ''} Change spec.conf or what spec.confFrom names, or the DAG's params. {TRIED_AGAIN}"
+                f"Airflow refused the conf for DAG {dag_id!r}: {sentence(detail)}{f' ({hint}.)' if hint else ''} Change spec.conf, an object of spec.confFrom, or the DAG's params. {TRIED_AGAIN}"
             )
         return AirflowError(f"Airflow answered {answer.status} to the submission of DAG {dag_id!r}: {detail}")
 
     def no_dag(self, dag_id: str) -> DagNotFound:
-        """To be raised where there is no such DAG."""
+        """The error for a DAG that does not exist."""
         broken = self._import_error_of(dag_id)
         hint = f" Airflow can't import {broken}." if broken else ""
         return DagNotFound(
@@ -84,7 +85,7 @@ class Refusals:
         )
 
     def _similar(self, dag_id: str) -> list[str]:
-        """DAGs whose ids are like this one, the most similar first; none where nobody tells."""
+        """The ids of similar DAGs, the most similar first; empty if they can't be read."""
         part = max(re.split(r"[-_.]", dag_id), key=len)
         try:
             page = self._session.ask(
@@ -98,7 +99,10 @@ class Refusals:
             return []
 
     def _import_error_of(self, dag_id: str) -> str:
-        """The DAG's file, and the last line of its traceback; empty where the file can be imported, is not known, or nobody tells."""
+        """The DAG's file, and the last line of its traceback.
+
+        Empty if Airflow can import the file, if the file is not known, or if it can't be read.
+        """
         try:
             dag = self._dag(dag_id)
             place = dag.text_or_none("fileloc", MAX_PATH) if dag is not None else None
@@ -126,7 +130,11 @@ class Refusals:
 
 
 def _is_of(error: Row, dag_id: str, dag: Row | None) -> bool:
-    """Whether an import error is of the DAG's file: the file that Airflow knows the DAG from, or the file that has the DAG's name."""
+    """Whether an import error concerns the DAG's file.
+
+    That is the file from which Airflow has loaded the DAG, or, if Airflow does not know the DAG,
+    the file with the DAG's name.
+    """
     file, bundle = error.text("filename", MAX_PATH), error.text_or_none("bundle_name")
     if dag is None:
         return PurePosixPath(file).stem == dag_id

@@ -1,4 +1,4 @@
-"""What Airflow's answers hold, read field by field: each is of the type and size that Airflow gives it, or the answer is refused."""
+"""Reads Airflow's answers field by field, and refuses fields of a wrong type or size."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from ...core.text.storable import cut, whole
 from ...errors import AirflowUnreadable
 
 MAX_ID = 1000
-"""Characters of an id or a word. Airflow's columns have 250."""
+"""The most characters of an id or a word. Airflow's columns have 250."""
 MAX_PROSE = 4000
-"""Characters that are kept of what people have written."""
+"""The most characters that are kept of texts by people."""
 MAX_LEVELS = 64
-"""How deep what tasks and people put into JSON may be nested. A conf of an MLJob has 32 levels at most."""
+"""The most nested levels of JSON from tasks and people. An MLJob's conf has at most 32 levels."""
 _INT32 = 1 << 31
 _YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
-"""What a status can hold."""
+"""The years that a status can hold."""
 
 
 class Row:
     """A JSON object of an answer.
 
     Args:
-        data: Its fields.
-        url: Whose answer it is in, for messages.
-        size: Bytes of the answer, where this is all of it.
+        data: The object.
+        url: The URL of the request, for messages.
+        size: The number of bytes of the answer, if the object is the whole answer.
 
     Raises:
-        AirflowUnreadable: By each of its methods: the field is missing, or is not what it should be. Its value is not told.
+        AirflowUnreadable: Each method raises this error if the field is missing or invalid. The
+            message does not quote the value.
     """
 
     def __init__(self, data: Any, url: str, size: int = 0) -> None:
@@ -48,36 +49,36 @@ class Row:
         self.size = size
 
     def text(self, field: str, most: int = MAX_ID) -> str:
-        """An id or a word of at most so many characters."""
+        """An id or a word of at most ``most`` characters."""
         value = self._data.get(field)
         if not isinstance(value, str) or len(value) > most or whole(value) != value:
             raise self.odd(field, f"a text of at most {most} characters")
         return value
 
     def text_or_none(self, field: str, most: int = MAX_ID) -> str | None:
-        """The same; None where it is null or absent."""
+        """An id or a word; None if the field is null or absent."""
         return None if self._data.get(field) is None else self.text(field, most)
 
     def word(self, field: str) -> str | None:
-        """A word that may be null, and may not be absent."""
+        """A word that may be null, but not absent."""
         return self.text_or_none(field) if self.has(field) else self.text(field)
 
     def prose(self, field: str, most: int | None = MAX_PROSE) -> str:
-        """A text of people's, cut to so many characters if they are given; empty where it is null or absent."""
+        """A text by people, cut to ``most`` characters; empty if the field is null or absent."""
         value = self._data.get(field)
         if value is not None and not isinstance(value, str):
             raise self.odd(field, "a text")
         return whole(value or "") if most is None else cut(value or "", most)
 
     def number(self, field: str) -> int:
-        """A whole number as databases keep it."""
+        """A whole number of 32 bits."""
         value = self._data.get(field)
         if not isinstance(value, int) or isinstance(value, bool) or not -_INT32 <= value < _INT32:
             raise self.odd(field, "a whole number of 32 bits")
         return value
 
     def number_or_none(self, field: str) -> int | None:
-        """The same; None where it is null or absent."""
+        """A whole number; None if the field is null or absent."""
         return None if self._data.get(field) is None else self.number(field)
 
     def flag(self, field: str) -> bool:
@@ -101,18 +102,18 @@ class Row:
         return moment
 
     def time_or_none(self, field: str) -> datetime | None:
-        """The same; None where it is null or absent."""
+        """A time in UTC; None if the field is null or absent."""
         return None if self._data.get(field) is None else self.time(field)
 
     def row(self, field: str) -> Row:
-        """An object in the object."""
+        """A nested object."""
         value = self._data.get(field)
         if not isinstance(value, dict):
             raise self.odd(field, "an object")
         return Row(value, self._url)
 
     def row_or_none(self, field: str) -> Row | None:
-        """The same; None where it is null or absent."""
+        """A nested object; None if the field is null or absent."""
         return None if self._data.get(field) is None else self.row(field)
 
     def rows(self, field: str) -> list[Row]:
@@ -123,14 +124,14 @@ class Row:
         return [Row(item, self._url) for item in value]
 
     def texts(self, field: str) -> list[str]:
-        """A list of ids; empty where it is null or absent."""
+        """A list of ids; empty if the field is null or absent."""
         value = self._data.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise self.odd(field, "a list of texts")
         return value or []
 
     def content(self, field: str) -> dict[str, Any]:
-        """What people or tasks put into JSON; empty where it is null."""
+        """A JSON object from people or tasks; empty if the field is null."""
         value = self.anything(field)
         if value is None:
             return {}
@@ -139,22 +140,22 @@ class Row:
         return value
 
     def anything(self, field: str) -> Any:
-        """A field that has to be there, whatever is in it."""
+        """A required field of any type."""
         if field not in self._data:
             raise self.odd(field, "there")
         return self._data[field]
 
     def begins(self, field: str, prefix: str) -> bool:
-        """Whether a field is a text that begins so; one that is no text does not."""
+        """Whether a field is a text with this prefix."""
         value = self._data.get(field)
         return isinstance(value, str) and value.startswith(prefix)
 
     def has(self, field: str) -> bool:
-        """Whether there is such a field."""
+        """Whether the object has this field."""
         return field in self._data
 
     def odd(self, field: str, wanted: str) -> AirflowUnreadable:
-        """To be raised where a field is not what it should be."""
+        """The error for a missing or invalid field."""
         found = f"is a {_kind(self._data[field])}" if field in self._data else "is missing"
         return AirflowUnreadable(
             f"{self._url} answered with JSON in which {field} {found}, and should be {wanted}. Is it Airflow's api-server?",
@@ -192,10 +193,10 @@ def task_fact(row: Row, seen: datetime) -> TaskFact:
 
 
 def assert_about(row: Row, dag_id: str, run_id: str) -> None:
-    """Refuse an answer about another run than the one that was asked for.
+    """Check that an answer is about the requested run.
 
     Raises:
-        AirflowUnreadable: It is.
+        AirflowUnreadable: The answer is about another run.
     """
     found = row.text("dag_id"), row.text("dag_run_id")
     if found != (dag_id, run_id):
@@ -207,12 +208,12 @@ def assert_about(row: Row, dag_id: str, run_id: str) -> None:
 
 
 def now() -> datetime:
-    """When a request is sent."""
+    """The current time in UTC, for requests that are about to be sent."""
     return datetime.now(UTC)
 
 
 def _kind(value: Any) -> str:
-    """What JSON calls a value's type."""
+    """The name of a value's JSON type."""
     match value:
         case None:
             return "null"
@@ -229,7 +230,10 @@ def _kind(value: Any) -> str:
 
 
 def _within(value: Any, levels: int) -> bool:
-    """Whether a value is nested no deeper than this; it looks no further than it has to, for it calls itself."""
+    """Whether a value has at most this number of nested levels.
+
+    The function is recursive, so it stops at that depth.
+    """
     if not isinstance(value, dict | list):
         return True
     items = value.values() if isinstance(value, dict) else value

@@ -39,7 +39,7 @@ class Runs:
     """The dag runs of one Airflow.
 
     Args:
-        session: Logged in.
+        session: The session with the Airflow.
         refusals: Explains why a DAG was not triggered.
     """
 
@@ -53,15 +53,15 @@ class Runs:
     def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """``POST /dags/{dag_id}/dagRuns``; 409 means that the run is there, so it is adopted.
+        """``POST /dags/{dag_id}/dagRuns``; 409 means that the run exists, so it is adopted.
 
         Raises:
-            DagNotFound: No such DAG, yet.
-            DagImportError: Its file does not import.
-            SubmissionRefused: It allows no manual runs, or Airflow no such run id.
-            LogicalDateTaken: It has another run of this logical date.
-            ValidationFailed: Its params refuse the conf.
-            AirflowUnavailable: No answer; ``outcome_unknown`` when the run may be there all the same.
+            DagNotFound: The DAG does not exist (yet).
+            DagImportError: Airflow can't import the DAG's file.
+            SubmissionRefused: The DAG allows no manual runs, or Airflow forbids the run id.
+            LogicalDateTaken: The DAG has another run of this logical date.
+            ValidationFailed: The DAG's params refuse the conf.
+            AirflowUnavailable: No answer; ``outcome_unknown`` if Airflow may have created the run.
         """
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=logical_date)
         seen = now()
@@ -93,7 +93,7 @@ class Runs:
         return run_fact(row, seen)
 
     def _of_date(self, dag_id: str, date: datetime) -> str | None:
-        """The id of the run that a DAG has of a logical date."""
+        """The id of a DAG's run of a logical date; None: the DAG has no such run."""
         page = self._session.ask(
             self._runs.get_dag_runs_without_preload_content,
             dag_id,
@@ -105,7 +105,7 @@ class Runs:
         return next((row.text("dag_run_id") for row in page.rows("dag_runs")), None)
 
     def params(self, dag_id: str) -> dict[str, Any]:
-        """``GET /dags/{dag_id}/details``: its params; none where there is no such DAG."""
+        """``GET /dags/{dag_id}/details``: the DAG's params; empty if the DAG does not exist."""
         try:
             row = self._session.ask(
                 self._dags.get_dag_details_without_preload_content,
@@ -117,15 +117,15 @@ class Runs:
         return row.content("params")
 
     def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}``: its conf.
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``: the run's conf.
 
         Raises:
-            ValidationFailed: There is no such run.
+            ValidationFailed: The run does not exist.
         """
         row = self.row(dag_id, run_id)
         if row is None:
             raise ValidationFailed(
-                f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed one. "
+                f"Run {run_id} is not in Airflow any more, so its conf is not known, and runPolicy Once refuses the changed spec. "
                 "Create an MLJob with another name."
             )
         return row.content("conf")
@@ -133,7 +133,8 @@ class Runs:
     def clear_failed(
         self, dag_id: str, run_id: str, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``; None when Airflow has no such run.
+        """``POST /dags/{dag_id}/dagRuns/{run_id}/clear`` with ``only_failed``; None when Airflow
+        has no such run.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -144,7 +145,7 @@ class Runs:
         again = since is not None and before.created is not None and before.created >= since
         if again or before.state not in TERMINAL_RUN:
             return before
-        # Without only_new, which Airflow 3.1 refuses as a field that it does not know.
+        # Without only_new, which Airflow 3.1 refuses as an unknown field.
         body = DAGRunClearBody(dry_run=False, only_failed=True, only_new=None, run_on_latest_version=latest_version)
         row = self._session.ask(
             self._runs.clear_dag_run_without_preload_content,
@@ -161,7 +162,7 @@ class Runs:
         return after
 
     def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """``PATCH /dags/{dag_id}/dagRuns/{run_id}``; no change where there is no such run."""
+        """``PATCH /dags/{dag_id}/dagRuns/{run_id}``; no change if the run does not exist."""
         body = DAGRunPatchBody(note=note)
         try:
             row = self._session.ask(
@@ -177,7 +178,9 @@ class Runs:
         assert_about(row, dag_id, run_id)
 
     def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there is no such run."""
+        """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there
+        is no such run.
+        """
         seen = now()
         row = self.row(dag_id, run_id)
         return run_fact(row, seen) if row is not None else None
@@ -202,7 +205,9 @@ class Runs:
         return found
 
     def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all pages."""
+        """``GET /dags/{dag_id}/dagRuns/{run_id}/hitlDetails?response_received=false``, all
+        pages.
+        """
         try:
             rows = self._session.pages(
                 "hitl_details",
@@ -214,11 +219,11 @@ class Runs:
             )
             return dict(_question(row) for row in rows)
         except AirflowForbidden as error:
-            log.warning("what the tasks of run %s ask of people is not known: %s", run_id, error)
+            log.warning("the questions of run %s to people can't be read: %s", run_id, error)
             return {}
 
     def row(self, dag_id: str, run_id: str) -> Row | None:
-        """The run as Airflow gives it; None only where Airflow itself says that there is no such run."""
+        """The run's JSON object; None only if Airflow itself says that the run does not exist."""
         try:
             row = self._session.ask(
                 self._runs.get_dag_run_without_preload_content,

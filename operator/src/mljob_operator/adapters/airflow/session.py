@@ -1,7 +1,8 @@
-"""A session with Airflow's REST API: logs in, asks, and says in our own terms what went wrong.
+"""A session with Airflow's REST API: logs in, sends requests, and maps errors to the operator's.
 
-Everything that is true of every request is here: the token and its renewal, timeouts, pages, the clock. What an answer means is in :mod:`.answers`.
-Sources: Airflow's "Public API authentication"; urllib3 for what is raised when there is no answer.
+The session does what every request needs: tokens, timeouts, pages and the clock offset.
+:mod:`.answers` interprets the answers.
+Sources: Airflow's "Public API authentication"; urllib3's exceptions for requests without an answer.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAGE = 100
-"""Rows of an answer: Airflow's default ``[api] maximum_page_limit``. It may be set lower, so a page with fewer is not the last one."""
+"""The number of rows per page: Airflow's default ``[api] maximum_page_limit``. The limit may be set
+lower, so a page with fewer rows need not be the last page."""
 MAX_PAGES = 2_000
-"""Of one list: 200,000 rows, which take more than 100 MB. An Airflow with more is not read to the end."""
+"""The most pages of one list: 200,000 rows, which take more than 100 MB. Longer lists are not read
+to the end."""
 TIMEOUT = (5.0, 15.0)
-"""Seconds to connect, and to wait for an answer; the client has no timeout of its own."""
+"""Seconds to connect, and to wait for an answer; the client has no default timeout."""
 MAX_CLOCK_OFFSET = timedelta(days=1)
-"""An answer's date that is further away than this is no clock's."""
+"""The largest offset of a clock. Dates that are further away are ignored."""
 MAX_CURSOR = 4096
 
 _NOT_CONNECTED = (
@@ -49,20 +52,21 @@ _NOT_CONNECTED = (
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.ProxyError,
 )
-"""What urllib3 raises before a request is sent."""
+"""urllib3's exceptions that it raises before a request is sent."""
 _REPEATED = 100
-"""Kinds of rows that can't be read and are logged; the rest is silent."""
+"""The most kinds of unreadable rows that are logged."""
 
 
 class Session:
-    """One Airflow, logged in. Threads may share it.
+    """A session with one Airflow. Threads may share the session.
 
     Args:
-        url: Base URL, without ``/api/v2``.
-        login: How to log in.
-        ca_file: CA bundle for https, in a file.
-        ca_bundle: CA bundle for https (PEM).
-        connections: How many are kept open. A thread that finds none free opens another and waits for nobody.
+        url: The base URL, without ``/api/v2``.
+        login: The credentials.
+        ca_file: The CA bundle for https, as a file.
+        ca_bundle: The CA bundle for https (PEM).
+        connections: The number of connections that are kept open. A thread that finds no free
+            connection opens another one without waiting.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class Session:
         self._trusted = (ca_file, ca_bundle)
         configuration = Configuration(host=self._url, ssl_ca_cert=ca_file, ca_cert_data=ca_bundle, retries=False)
         configuration.connection_pool_maxsize = connections
-        # Set here, because the client reads NO_PROXY by a rule of its own.
+        # The proxy is set here, because the client has its own rule for NO_PROXY.
         self._proxy = proxy_for(self._url)
         configuration.proxy, configuration.no_proxy = self._proxy, ""
         configuration.proxy_headers = login_headers(self._proxy) if self._proxy else None
@@ -83,14 +87,15 @@ class Session:
         """For the client's API classes."""
         self.client.default_headers.update(self._headers)
         pool = self.client.rest_client.pool_manager
-        # The client has no setting for this, and urllib3 follows redirects unless it is told not to.
+        # urllib3 follows redirects by default, and the client has no setting for that.
         pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
         self._tokens = tokens_of(login, self._ask_token, self._ask_provider)
         self._version: tuple[Version, str] | None = None
         self._versions: SingleFlight[tuple[Version, str]] = SingleFlight()
         self._unreadable: set[str] = set()
         self.clock_offset = timedelta(0)
-        """How far Airflow's clock is ahead of ours; to a second, as HTTP's Date has no fractions."""
+        """How far Airflow's clock is ahead of the operator's, to one second: HTTP dates have no
+        fractions."""
 
     def ask(
         self,
@@ -100,22 +105,22 @@ class Session:
         most: int = MAX_OBJECT_BYTES,
         **query: Any,
     ) -> Row:
-        """One request, with a login before it where one is needed.
+        """Send a request, after a login if one is needed; the answer's JSON object.
 
         Args:
-            method: Of the client's API classes, one that leaves the answer unread.
-            args: Of the method.
-            absent: How Airflow says that what is asked for is not there.
-            most: Bytes of an answer.
-            query: Arguments of the method.
+            method: A method of the client's API classes that leaves the answer unread.
+            args: The method's positional arguments.
+            absent: The texts by which Airflow says that the object does not exist.
+            most: The most bytes of the answer.
+            query: The method's keyword arguments.
 
         Raises:
-            Absent: Airflow says in such words that it is not there.
-            Answer: Any other error of Airflow's own that the operation has to make sense of.
+            Absent: Airflow says with such a text that the object does not exist.
+            Answer: Another error of Airflow's API, which the operation has to interpret.
             TooLarge: The answer is larger than ``most``.
-            AirflowUnavailable: No answer, a server error, or an answer that is not Airflow's.
+            AirflowUnavailable: No answer, a server error, or an answer that Airflow doesn't give.
             AirflowUnauthorized: The credentials are wrong.
-            AirflowForbidden: They may not do this.
+            AirflowForbidden: The credentials lack a permission.
             AirflowUnsupported: This Airflow is too old.
         """
         with _nothing_sent():
@@ -132,15 +137,18 @@ class Session:
         of_many: bool = False,
         **query: Any,
     ) -> Iterator[Row]:
-        """All rows of a list, which ``field`` of each page holds. Where the list ends is Airflow's to say.
+        """All rows of a list, which ``field`` of each page holds. Where the list ends is Airflow's
+        to say.
 
         Args:
             field: Of a page.
             method: As for :meth:`ask`, as all that follows.
             args: Of the method.
-            cursors: Whether the list has cursors since Airflow 3.2. 3.1 ignores them and follows the offset, which later versions ignore in turn.
+            cursors: Whether the list has cursors since Airflow 3.2. 3.1 ignores them and follows
+                the offset, which later versions ignore in turn.
             absent: How Airflow says that what is asked for is not there.
-            of_many: Whether the rows are of many runs: a row that is too large by itself is left out then, for somebody's conf must not hide the others.
+            of_many: Whether the rows are of many runs: a row that is too large by itself is left
+                out then, for somebody's conf must not hide the others.
             query: Arguments of the method.
 
         Raises:
@@ -155,13 +163,14 @@ class Session:
                 page = self.ask(method, *args, absent=absent, most=MAX_PAGE_BYTES, **place, **query)
             except TooLarge:
                 if place["limit"] > 1:
-                    # Somebody's conf is large: fewer at a time.
+                    # A row is large, for example a run's conf: request fewer rows at a time.
                     place["limit"] = max(1, place["limit"] // 10)
                     continue
                 if not of_many:
                     raise
                 self._say_once(f"{field} of {self._at}, row {place['offset'] + 1}: it is too large to be read")
-                # A cursor leads from one row to the next, and this one can't be had. Without a cursor Airflow counts.
+                # A cursor leads from one row to the next, and this one can't be had. Without a
+                # cursor Airflow counts.
                 place = {"limit": PAGE, "offset": place["offset"] + 1}
                 continue
             rows = page.rows(field)
@@ -185,7 +194,9 @@ class Session:
         raise AirflowUnreadable(f"The list of {field} of {self._at} has not ended after {MAX_PAGES} pages.")
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], T]) -> Iterator[T]:
-        """The rows of many runs, read one by one: one that can't be read is left out and logged, once for each kind, and the others count."""
+        """The rows of many runs, read one by one: one that can't be read is left out and logged,
+        once for each kind, and the others count.
+        """
         for row in rows:
             try:
                 found = read(row)
@@ -195,13 +206,15 @@ class Session:
             yield found
 
     def _say_once(self, why: str) -> None:
-        """Log that a row is left out."""
+        """Log once that a row is left out."""
         if why not in self._unreadable and len(self._unreadable) < _REPEATED:
             self._unreadable.add(why)
             log.warning("a row is left out: %s", why)
 
     def assert_backfills(self) -> None:
-        """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it may have been upgraded."""
+        """Raise AirflowUnsupported where this Airflow can't tell backfills apart; the next time it
+        may have been upgraded.
+        """
         with _nothing_sent():
             number, version = self._supported()
         try:
@@ -211,12 +224,13 @@ class Session:
             raise
 
     def _with_token(self, method: Callable[..., Any], *args: Any, **query: Any) -> Reply:
-        """The answer to one request, with another token where the first one was refused."""
+        """The answer to a request, which is repeated with a new token if the token was refused."""
         with _nothing_sent():
             token = self._use(self._tokens.token())
         reply = self._send(method, *args, **query)
         if reply.status in (401, 403):
-            # A token that has expired, or that a restarted Airflow doesn't know, is answered with either.
+            # Airflow answers with either status if a token has expired, or if Airflow has restarted
+            # and does not know the token.
             with _nothing_sent():
                 another = self._tokens.token(refused=token)
             if another != token:
@@ -225,7 +239,9 @@ class Session:
         return reply
 
     def _use(self, token: str) -> str:
-        """Send this token with all requests that follow: also with those that Airflow answers to everybody, for a gateway may not."""
+        """Send this token with all requests that follow: also with those that Airflow answers to
+        everybody, for a gateway may not.
+        """
         self.client.default_headers["Authorization"] = f"Bearer {token}"
         return token
 
@@ -241,7 +257,7 @@ class Session:
             return Reply.read(method(*args, **query), self._at, most)
 
     def _supported(self) -> tuple[Version, str]:
-        """The version, which is asked for once; one that is too old is asked for again the next time."""
+        """Airflow's version. A supported version is requested once, another one each time."""
         return self._version or self._versions.do(self._ask_version)
 
     def _ask_version(self) -> tuple[Version, str]:
@@ -253,11 +269,11 @@ class Session:
         return found
 
     def _ask_token(self, body: Mapping[str, Any]) -> Row:
-        """Airflow's own login."""
+        """Log in with Airflow's own token endpoint."""
         return self._first_answer(self._send(self._call, "POST", "/auth/token", body))
 
     def _ask_provider(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """A request to an OAuth 2 provider, which gets nothing that is for Airflow."""
+        """Send a request to an OAuth 2 provider, without Airflow's headers and tokens."""
         at = without_user(url)
         proxy = proxy_for(url)
         with _reaching(f"The token endpoint {at}", proxy):
@@ -277,7 +293,11 @@ class Session:
                 return Reply.read(response, at, MAX_OBJECT_BYTES)
 
     def _first_answer(self, reply: Reply) -> Row:
-        """What is asked before anything else can be. An error is not for the operation to interpret that it is asked for."""
+        """The answer to a login or a version request.
+
+        Operations depend on these requests and must not interpret their errors, so an Answer
+        becomes an AirflowUnavailable.
+        """
         if reply.status == 404:
             raise without_api(reply.answered)
         try:
@@ -286,10 +306,10 @@ class Session:
             raise AirflowUnavailable(f"{reply.url} answered {answer.status}: {answer.detail}") from answer
 
     def _call(self, method: str, path: str, body: Any = None, *, _request_timeout: Any) -> urllib3.BaseHTTPResponse:
-        """A request that the client's API classes don't have, or that is without the token."""
+        """Send a request that the client's API classes lack, or a login, which has no token."""
         headers = {**self.client.default_headers, "Accept": "application/json"}
         if body is not None:
-            # A login: a token would be one that was refused.
+            # A login has no token: the session's token may be the refused one.
             headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}
         answer = self.client.call_api(
             method, f"{self._url}{path}", header_params=headers, body=body, _request_timeout=_request_timeout
@@ -300,10 +320,10 @@ class Session:
 
 @contextmanager
 def _reaching(who: str, proxy: str | None) -> Iterator[None]:
-    """Say in our own terms why there is no answer of somebody's, with the proxy on the way.
+    """Map the exceptions of a request without an answer; the messages name the proxy.
 
     Raises:
-        AirflowUnavailable: There is none.
+        AirflowUnavailable: There is no answer.
     """
     through = f" through the proxy {shown(proxy)}" if proxy else ""
     try:
@@ -311,7 +331,7 @@ def _reaching(who: str, proxy: str | None) -> Iterator[None]:
     except _NOT_CONNECTED as error:
         raise AirflowUnavailable(f"{who} can't be reached{through}: {_cause(error)}") from error
     except (ApiException, ssl.SSLError, urllib3.exceptions.SSLError) as error:
-        # The client has no other use for its exception before there is an answer.
+        # Before there is an answer, the client raises its exception only for a bad certificate.
         raise AirflowUnavailable(f"{who} can't be trusted: {_cause(error)}. Check the CA bundle.") from error
     except urllib3.exceptions.HTTPError as error:
         refused = isinstance(getattr(error, "reason", None), urllib3.exceptions.NewConnectionError)
@@ -324,7 +344,9 @@ def _reaching(who: str, proxy: str | None) -> Iterator[None]:
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """What fails in here fails before the request that it is for: that has certainly no effect. It is needed for every other request as well."""
+    """What fails in here fails before the request that it is for: that has certainly no effect. It
+    is needed for every other request as well.
+    """
     try:
         yield
     except AirflowUnavailable as error:

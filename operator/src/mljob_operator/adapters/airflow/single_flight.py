@@ -1,4 +1,4 @@
-"""One of several threads that want the same does the work, and the others get what came of it."""
+"""Shares work between threads: one thread does the work, and the others wait for its result."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Work that is done once at a time. Those who come while it is under way wait for it, and don't begin it again when it has failed."""
+    """Work that only one thread does at a time.
+
+    Threads that ask for the work while it is being done wait for its result. They don't repeat the
+    work if it fails.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: Future[T] | None = None
 
     def do(self, work: Callable[[], T]) -> T:
-        """The result of ``work``, or of the work that is under way.
+        """The result of ``work``, or of the work that another thread is doing.
 
         Raises:
-            Exception: What the work raised: to each of those who wait an exception of their own.
+            Exception: The work's exception; each waiting thread gets its own copy.
         """
         with self._lock:
             flight, begins = self._under_way, self._under_way is None

@@ -1,7 +1,8 @@
-"""Bearer tokens: where they come from, and when there is another one.
+"""The sources of bearer tokens, and their renewal.
 
-Each source gives the token that it has. Asked for another one than the token that Airflow has refused, a source makes or reads a new one where it can.
-Sources: Airflow's "Public API authentication"; RFC 6749 for OAuth 2 client credentials.
+Each source gives its current token. If Airflow has refused this token, the source requests or reads
+a new one if it can. Sources: Airflow's "Public API authentication"; RFC 6749 for OAuth 2 client
+credentials.
 """
 
 from __future__ import annotations
@@ -26,37 +27,43 @@ from .rows import Row
 from .single_flight import SingleFlight
 
 MAX_TOKEN = 16 * 1024
-"""Characters; Airflow's own have a few hundred."""
+"""The most characters of a token; Airflow's own tokens have a few hundred."""
 RENEWED_BEFORE = 60.0
-"""Seconds before its end at which a token of OAuth 2 is renewed; of a short life, when a tenth of it is left."""
+"""Seconds before its expiry at which a token is renewed. A token with a short life is renewed when
+a tenth of its life is left."""
 MAX_LIFE = 24 * 3600.0
-"""Seconds for which a token is used at most, whatever its provider says."""
+"""The longest time in seconds for which a token is used, whatever its provider says."""
 MAX_ERROR = 200
-"""Characters of what a provider says of an error."""
+"""The most characters of a provider's error."""
 
 _IS_IT = "Is it the OAuth 2 provider's token endpoint?"
 
 AskAirflow = Callable[[Mapping[str, Any]], Row]
-"""``POST /auth/token`` of Airflow with this body; raises AirflowUnauthorized, AirflowForbidden and AirflowUnavailable."""
+"""``POST /auth/token`` of Airflow with this body; raises AirflowUnauthorized, AirflowForbidden and
+AirflowUnavailable."""
 Post = Callable[[str, bytes, Mapping[str, str]], Reply]
 """Sends a body with headers to a URL that is not Airflow's; raises AirflowUnavailable."""
 
 
 class Tokens(Protocol):
-    """Where tokens come from. Threads may share one."""
+    """A source of tokens. Threads may share a source."""
 
     def token(self, refused: str | None = None) -> str:
-        """A token that fits an HTTP header, and another one than ``refused`` where there is another.
+        """A token that fits an HTTP header.
+
+        Args:
+            refused: The token that Airflow has refused. The result differs from it if the source
+                has another token.
 
         Raises:
-            AirflowUnauthorized: There is none.
-            AirflowUnavailable: Whoever gives it does not answer.
+            AirflowUnauthorized: The source has no token.
+            AirflowUnavailable: The issuer of tokens does not answer.
         """
         ...
 
 
 def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
-    """Where the tokens of a login come from."""
+    """The source of tokens for a login."""
     if login.token is not None:
         return FixedToken(login.token.get_secret_value().strip(), login.source)
     if login.token_file is not None:
@@ -67,14 +74,14 @@ def tokens_of(login: Login, ask_airflow: AskAirflow, post: Post) -> Tokens:
 
 
 class FixedToken:
-    """One that does not change."""
+    """A token that does not change."""
 
     def __init__(self, token: str, source: str) -> None:
         self._token = token
         self._source = source
 
     def token(self, refused: str | None = None) -> str:
-        """The token, also where that was refused."""
+        """The token, even if Airflow has refused it."""
         del refused
         if not fits_header(self._token):
             raise AirflowUnauthorized(
@@ -84,14 +91,14 @@ class FixedToken:
 
 
 class FileToken:
-    """One in a file that something else keeps fresh: the file is read again when it has changed."""
+    """A token in a file that another program renews. The file is read again when it has changed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._read: tuple[tuple[int, int, int], str] | None = None
 
     def token(self, refused: str | None = None) -> str:
-        """What the file holds now."""
+        """The token that the file holds now."""
         del refused
         try:
             with open(self._path, "rb") as file:
@@ -112,7 +119,7 @@ class FileToken:
 
 
 class _RenewedToken(ABC):
-    """One that is asked for, and again when it was refused or is about to end."""
+    """A token that is requested, and requested again when it was refused or is about to expire."""
 
     def __init__(self) -> None:
         self._token: str | None = None
@@ -120,7 +127,7 @@ class _RenewedToken(ABC):
         self._asked: SingleFlight[str] = SingleFlight()
 
     def token(self, refused: str | None = None) -> str:
-        """The token that there is, or a new one."""
+        """The current token, or a new one."""
         token = self._token
         if token is not None and token != refused and time.monotonic() < self._until:
             return token
@@ -137,15 +144,15 @@ class _RenewedToken(ABC):
     @property
     @abstractmethod
     def _giver(self) -> str:
-        """Whoever gives the token, for people."""
+        """The issuer of the token, for people."""
 
     @abstractmethod
     def _ask(self) -> tuple[str, float]:
-        """A new token, and how many seconds it lives."""
+        """A new token, and its life in seconds."""
 
 
 class AirflowToken(_RenewedToken):
-    """Airflow's own, for user and password, or for a client of the Keycloak that is Airflow's auth manager."""
+    """A token from Airflow, for user and password, or for a client of Keycloak as auth manager."""
 
     def __init__(self, login: Login, ask_airflow: AskAirflow) -> None:
         super().__init__()
@@ -178,7 +185,7 @@ class AirflowToken(_RenewedToken):
 
 
 class ProviderToken(_RenewedToken):
-    """A token of an OAuth 2 provider's, for client credentials (RFC 6749, 4.4)."""
+    """A token from an OAuth 2 provider, for client credentials (RFC 6749, 4.4)."""
 
     def __init__(self, client: OAuth2Client, url: str, source: str, post: Post) -> None:
         super().__init__()
@@ -205,7 +212,7 @@ class ProviderToken(_RenewedToken):
         return token, _life(row)
 
     def _request(self) -> tuple[bytes, dict[str, str]]:
-        """Body and headers."""
+        """The body and the headers of the request."""
         client, secret = self._client, self._client.client_secret.get_secret_value()
         form = {"grant_type": "client_credentials"}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -221,10 +228,10 @@ class ProviderToken(_RenewedToken):
         return urlencode(form).encode(), headers
 
     def _refusal(self, reply: Reply) -> AirflowUnauthorized | AirflowUnavailable:
-        """What an answer means that brings no token (RFC 6749, 5.2)."""
+        """The error for an answer without a token (RFC 6749, 5.2)."""
         said = _oauth2_error(reply)
         if 400 <= reply.status < 500 and reply.status != 429 and said is not None:
-            # A provider that quotes the request would tell the secret.
+            # A provider may quote the request, and the secret with it.
             secret = self._client.client_secret.get_secret_value()
             return AirflowUnauthorized(
                 f"{self._giver} refused client {self._client.client_id!r}: {said.replace(secret, '***')}. Check {self._source}, the scopes and the audience."
@@ -233,7 +240,11 @@ class ProviderToken(_RenewedToken):
 
 
 def _life(row: Row) -> float:
-    """Seconds for which a token counts. RFC 6749 only recommends to say that; one that doesn't say counts until it is refused."""
+    """The life of a token in seconds.
+
+    RFC 6749 only recommends ``expires_in``. A token without it is used until it is refused, for at
+    most ``MAX_LIFE``.
+    """
     life = row.anything("expires_in") if row.has("expires_in") else None
     if isinstance(life, bool) or not isinstance(life, int | float) or not math.isfinite(life) or life <= 0:
         return MAX_LIFE
@@ -241,7 +252,7 @@ def _life(row: Row) -> float:
 
 
 def _oauth2_error(reply: Reply) -> str | None:
-    """What a provider says of an error, in one line; None where that is no answer of OAuth 2's."""
+    """A provider's error in one line; None: the answer is not an OAuth 2 error."""
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError):

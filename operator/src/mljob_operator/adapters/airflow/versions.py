@@ -1,8 +1,14 @@
-"""What an Airflow whose version is not supported is told, and what an older one that is can't do. Nothing else asks for a version.
+"""Checks Airflow's version: refuses unsupported versions, and backfills in versions that are too
+old.
 
-What differs between 3.1 and 3.3 and makes no difference here: 3.1 ignores ``cursor`` and ``run_id_prefix_pattern`` (it gives pages by ``offset``
-and rows of everybody's runs), so both ways of paging are asked for at once, and rows are looked through for our own run ids. 3.1 and 3.2
-have no state ``awaiting_input``: a task that asks a person is ``deferred`` there. Read from the OpenAPI documents of the three.
+No other module checks the version. These differences between 3.1 and 3.3 need no check:
+
+- 3.1 ignores ``cursor`` and ``run_id_prefix_pattern``: it has pages by ``offset``, and lists all
+  runs. So requests use both kinds of paging at once, and the rows are filtered by the operator's
+  prefix.
+- 3.1 and 3.2 have no state ``awaiting_input``: a task that asks a person is ``deferred`` there.
+
+Source: the OpenAPI documents of 3.1, 3.2 and 3.3.
 """
 
 from __future__ import annotations
@@ -16,16 +22,17 @@ from ...errors import AirflowUnavailable, AirflowUnsupported
 log = logging.getLogger(__name__)
 
 BACKFILLS_CAN_BE_TOLD_APART: Version = (3, 2)
-"""``conf_contains`` in lists of runs; before it nothing finds the runs of one backfill among those of others."""
+"""The version that added ``conf_contains`` to lists of runs. Earlier versions have no way to find
+the runs of one backfill."""
 
 _TESTED = f"This operator works with {SUPPORTED}"
 
 
 def supported(version: str, url: str) -> Version:
-    """Major and minor of a version that Airflow says that it is.
+    """The major and minor number of Airflow's version.
 
     Raises:
-        AirflowUnsupported: It is too old.
+        AirflowUnsupported: The version is too old.
     """
     number = version_number(version)
     if number is None:
@@ -36,22 +43,27 @@ def supported(version: str, url: str) -> Version:
 
 
 def warn_if_untested(number: Version, version: str, url: str) -> None:
-    """Say that nobody has tried this one."""
+    """Log that the operator is not tested with this version."""
     if number > NEWEST:
         log.warning(
-            "Airflow at %s is version %s. %s; newer ones are used as if they were the newest.", url, version, _TESTED
+            "Airflow at %s is version %s. %s; newer versions are treated like the newest of these.",
+            url,
+            version,
+            _TESTED,
         )
 
 
 def without_api(answered: str) -> AirflowUnavailable:
-    """There is no API of Airflow 3, for now: a proxy without a backend answers like this, too."""
+    """The error for a server without Airflow 3's API. A proxy without a backend answers like this
+    too.
+    """
     return AirflowUnavailable(
-        f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers in its place. {_TESTED}."
+        f"{answered}: it is Airflow 2, or not the URL of an api-server, or a proxy answers instead of Airflow. {_TESTED}."
     )
 
 
 def assert_backfills(number: Version, version: str, url: str) -> None:
-    """Raise AirflowUnsupported where backfills are too hard to tell apart."""
+    """Raise AirflowUnsupported if this version can't find the runs of one backfill."""
     if number < BACKFILLS_CAN_BE_TOLD_APART:
         since = ".".join(map(str, BACKFILLS_CAN_BE_TOLD_APART))
         raise AirflowUnsupported(

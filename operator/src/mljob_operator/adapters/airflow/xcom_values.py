@@ -1,7 +1,8 @@
-"""Values of XComs: from what Airflow stores to plain JSON.
+"""Converts the stored values of XComs to plain JSON.
 
-Airflow stores JSON. What JSON has no form for, it wraps in an object that names the Python class: tuples, sets, times, numbers of NumPy's, dataclasses. A backend that
-keeps large values in an object store stores their addresses instead.
+Airflow stores JSON. It wraps values without a JSON form (tuples, sets, times, NumPy numbers,
+dataclasses) in an object that names the Python class. An XCom backend that keeps large values in an
+object store stores their addresses instead.
 Sources: ``airflow/sdk/serde``; ``XComObjectStorageBackend`` of the provider common.io.
 """
 
@@ -14,14 +15,16 @@ from typing import Any
 
 CLASS, DATA = "__classname__", "__data__"
 MAX_LEVELS = 64
-"""How deep values are unwrapped; a status holds no deeper ones."""
+"""The most nested levels that are unwrapped; a status holds no deeper values."""
 
 _TIMES = frozenset({"datetime.datetime", "pendulum.datetime.DateTime"})
 _STORED = re.compile(r"[a-z][a-z0-9+.-]*://.*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:\.\w+)?")
 
 
 def plain(value: Any) -> Any:
-    """Plain JSON: a list for a tuple or a set, a text in ISO 8601 for a time, the fields for an object of a class."""
+    """Plain JSON: a list for a tuple or a set, a text in ISO 8601 for a time, the fields for an
+    object of a class.
+    """
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -32,7 +35,9 @@ def plain(value: Any) -> Any:
 
 
 def stored_elsewhere(value: Any, dag_id: str, run_id: str, task_id: str) -> bool:
-    """Whether a value is the address under which an object-store backend keeps the XCom of this task, and not what the task pushed."""
+    """Whether a value is the address under which an object-store backend keeps the XCom of this
+    task, and not what the task pushed.
+    """
     folder = f"/{dag_id}/{run_id}/{task_id}/"
     return isinstance(value, str) and folder in value and _STORED.fullmatch(value) is not None
 
@@ -53,7 +58,7 @@ def _unwrapped(value: Any, level: int) -> Any:
 
 
 def _time(data: Any) -> str | None:
-    """A time in UTC; None where it is none."""
+    """A time in UTC, in ISO 8601; None: the data is not a time."""
     seconds: Any = data.get("timestamp") if isinstance(data, dict) else data
     try:
         moment = datetime.fromtimestamp(float(seconds), UTC)
