@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 OWNERS_VARIABLE = "mljob_owners"
 """The Variable with the Slack addresses of owners."""
 MAX_DAGS_OF_OWNER = 3
-"""DAGs of an owner whose ``owner_links`` are read."""
+"""For each owner, the ``owner_links`` of at most this many DAGs are read."""
 
 
 def observe(context: Mapping[str, Any], collect: str, quiet_hours: int) -> dict[str, Any]:

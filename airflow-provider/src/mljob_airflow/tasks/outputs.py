@@ -35,7 +35,7 @@ this name.
 MAX_BYTES = 8192
 """Bytes of all outputs of a task as JSON: the status must hold the outputs of all tasks."""
 MAX_OMITTED = 100
-"""Names of left out outputs in the XCom. The status has at most 32."""
+"""The XCom lists the names of at most this many omitted outputs. The status lists at most 32."""
 MAX_LEVELS = 32
 """Levels of nested lists and objects, as in the status."""
 

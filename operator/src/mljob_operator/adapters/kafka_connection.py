@@ -1,7 +1,7 @@
 """Whether the brokers are connected: one log line when the connection is lost, one when it is back.
 
-librdkafka logs each failed try of each broker, many times a second, and logs nothing about a login
-that it never begins. So this module reads librdkafka's statistics, which say whether the group's
+librdkafka logs each failed attempt to connect to each broker, many times a second. If it does not
+even start to log in, it logs nothing. So this module reads librdkafka's statistics, which say whether the group's
 coordinator is connected; without the coordinator no event is read. librdkafka's errors give the
 cause of a lost connection.
 """

@@ -450,7 +450,7 @@ def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def in_cluster() -> bool:
-    """Whether to use the pod's ServiceAccount. A kubeconfig that KUBECONFIG names wins, also in a pod."""
+    """Whether to use the pod's ServiceAccount. If KUBECONFIG names a kubeconfig, that file takes precedence, even in a pod."""
     return not os.environ.get("KUBECONFIG") and SERVICE_ACCOUNT.exists()
 
 

@@ -10,8 +10,8 @@ with much to do. So the baseline uses:
   of a normal distribution). Half of the values may be outliers without a large effect. With mean
   and standard deviation, one run that hangs for an hour hides the next one.
 - *Earlier extremes as a second limit.* A task that takes long in every tenth run has a small MAD,
-  and such a run is normal. So a shift must also be a quarter above the 95% quantile of the earlier
-  runs, and a single run half above the longest of them.
+  and such a run is normal. So a shift must also exceed the 95% quantile of the earlier runs by 25%,
+  and a single run must exceed the longest earlier run by 50%.
 - *A minimum spread.* A task that always takes 60.0 s must not be reported for 61 s.
 
 A task exceeds its baseline in one of two ways:

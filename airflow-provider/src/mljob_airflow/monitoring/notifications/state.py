@@ -89,7 +89,7 @@ class NotificationPolicy:
 
     Attributes:
         repeat_after: Time after which a message repeats findings that are still there.
-        settle: Time without a finding after which it is resolved.
+        settle: A finding counts as resolved when it has not occurred for this long.
         min_severity: Findings that are less severe cause no notification.
     """
 

@@ -1,8 +1,9 @@
 """Airflow's backfills (``/api/v2/backfills``), and the runs that are theirs.
 
-Airflow's answers about a run don't name its backfill. What tells is the run's conf, which is its
-backfill's: it holds the marker. ``conf_contains`` finds it on Airflow's side, so that pages follow
-our runs and not all of the DAG's.
+Airflow's answers about a run don't name the run's backfill. The operator recognises the backfill by
+the run's conf: Airflow copies the backfill's conf, with the operator's marker, to each of its runs.
+Airflow filters by the marker (``conf_contains``), so the number of pages depends on the operator's
+runs, not on all runs of the DAG.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ...errors import AirflowUnreadable
 MAX_ID = 1000
 """The most characters of an id or a word. Airflow's columns have 250."""
 MAX_PROSE = 4000
-"""The most characters that are kept of texts by people."""
+"""Texts that people wrote are cut to this many characters each."""
 MAX_LEVELS = 64
 """The most nested levels of JSON from tasks and people. An MLJob's conf has at most 32 levels."""
 _INT32 = 1 << 31

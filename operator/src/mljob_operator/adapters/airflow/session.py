@@ -87,7 +87,7 @@ class Session:
         """For the client's API classes."""
         self.client.default_headers.update(self._headers)
         pool = self.client.rest_client.pool_manager
-        # urllib3 follows redirects by default, and the client has no setting for that.
+        # urllib3 follows redirects by default, and the client has no setting to turn this off.
         pool.request = partial(pool.request, redirect=False)  # type: ignore[method-assign]
         self._tokens = tokens_of(login, self._ask_token, self._ask_provider)
         self._version: tuple[Version, str] | None = None

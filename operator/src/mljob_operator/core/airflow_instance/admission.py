@@ -221,7 +221,9 @@ class _Level:
         self._lines[rule].remove(ticket)
 
     def first(self, has_place: Callable[[Rule], bool]) -> tuple[Ticket, Rule] | None:
-        """The MLJob whose turn it is, among those whose rule has a place; None: there is none."""
+        """The next MLJob to be admitted, of those whose access rule has a free place; None: no such
+        MLJob waits.
+        """
         heads = [(line.head, rule) for rule, line in self._lines.items() if line and has_place(rule)]
         if not heads:
             return None

@@ -35,8 +35,8 @@ MIN_LINE = 8
 """Characters from which on a line of a value is hidden by itself."""
 MAX_FORMS = 5_000
 MAX_CHARACTERS = 4 * 1024 * 1024
-"""The limits of all encodings of the hidden texts together. A search for more would delay other
-MLJobs, so all texts of such a run are withheld.
+"""The limits of the number and the total length of all encodings of a run's hidden texts. A longer
+search would delay other MLJobs, so if a run exceeds a limit, all of its texts are withheld.
 """
 
 _CUT = re.compile(r"\.\.\.|…|\Z")

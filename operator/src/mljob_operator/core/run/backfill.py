@@ -117,7 +117,8 @@ class BackfillRun:
 
 @dataclass(frozen=True, slots=True)
 class ObservedBackfill:
-    """All that is known of a backfill and its runs. A value: every change makes a new one.
+    """All that is known of a backfill and its runs. Instances are immutable: each change creates a
+    new ObservedBackfill.
 
     Attributes:
         members: Its runs by their ids.

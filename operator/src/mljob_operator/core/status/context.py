@@ -30,7 +30,7 @@ class Context:
 
     @property
     def ended_at(self) -> datetime:
-        """When the run ended; now, where the run is gone, or never was."""
+        """The time at which the run ended; the current time if the run no longer exists or never existed."""
         run = self.state.observed_run.run
         return (run.end or run.at) if run is not None and run.ended else self.state.now
 
