@@ -45,7 +45,10 @@ class Patch:
 
 
 class StatusWriter:
-    """Writes the statuses and Events of MLJobs.
+    """Writes the statuses of MLJobs, and the Events about their changes.
+
+    The reconciler writes past this class where an action itself is a write: ``submittedBy``, which
+    takes over an attempt, and the Events about child runs.
 
     Args:
         jobs: The MLJobs in the Kubernetes API.

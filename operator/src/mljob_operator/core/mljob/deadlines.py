@@ -1,4 +1,7 @@
-"""The deadlines of an MLJob, of its deletion, and its time to live."""
+"""The deadlines of an MLJob, of its deletion, and its time to live.
+
+:mod:`.cancellation` decides what follows when ``active`` or ``pre_running`` has passed.
+"""
 
 from __future__ import annotations
 

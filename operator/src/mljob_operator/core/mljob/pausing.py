@@ -1,4 +1,4 @@
-"""Whether a backfill is to be paused or resumed."""
+"""Whether ``spec.suspend`` pauses or resumes a backfill. :mod:`..run.halt` is about paused DAGs."""
 
 from __future__ import annotations
 
