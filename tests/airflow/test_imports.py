@@ -45,3 +45,11 @@ def test_kafka_is_not_loaded_by(program: str) -> None:
 
 def test_sending_task_events_does_not_load_the_models_of_reports() -> None:
     assert "mljob_contract.reports" not in loaded_by("import mljob_airflow.events.producer")
+
+
+def test_the_models_of_events_are_made_without_reading_their_source() -> None:
+    """Each task process makes them, and reading docstrings from the source takes most of that time
+    when as many modules are loaded as in Airflow.
+    """
+    no_source = "import inspect; inspect.getmodule = inspect.findsource = None"
+    assert "mljob_contract.events" in loaded_by(f"{no_source}; import mljob_airflow.events.producer")
