@@ -80,7 +80,7 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))
     key, run = job.key, reconciler.state(_known(worker)).run
-    started = RunFact(RunState.RUNNING, StatusSource.REST, clock(), clock(), start=clock(), created=clock())
+    started = RunFact(RunState.RUNNING, StatusSource.REST, clock(), clock(), start=clock(), queued_at=clock())
     facts = tuple(_fact(number, clock) for number in range(tasks))
     worker.inbox.snapshots.append((run, Snapshot(clock(), run=started, tasks=facts, complete=True)))
     await taker.take(key, worker)
@@ -119,8 +119,8 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
         try_number=1,
         state=TaskState.RUNNING,
         source=StatusSource.KAFKA if progress else StatusSource.REST,
-        at=now,
-        seen=now,
+        occurred_at=now,
+        observed_at=now,
         start=_BEGAN + timedelta(seconds=number),
         confirmed=True,
         progress=Report(1, now, progress=progress),

@@ -50,7 +50,7 @@ def largest(letter: str = "<") -> tuple[State, dict[str, Any]]:
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]
     tasks += [fact("mapped", i, TaskState.RUNNING, text) for i in range(5000)]
-    run = RunFact(RunState.FAILED, StatusSource.REST, EPOCH, EPOCH, start=EPOCH, end=EPOCH, created=EPOCH)
+    run = RunFact(RunState.FAILED, StatusSource.REST, EPOCH, EPOCH, start=EPOCH, end=EPOCH, queued_at=EPOCH)
     observed_run = observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True, final=True))
     spec = MLJobSpec(dag_id="d" * 250)
     entry = AttemptStatus(

@@ -37,8 +37,8 @@ def task_events(draw: st.DrawFn) -> TaskFact:
         try_number=number,
         state=state,
         source=StatusSource.KAFKA,
-        at=at,
-        seen=EPOCH,
+        occurred_at=at,
+        observed_at=EPOCH,
         certain=draw(st.booleans()) if state is TaskState.FAILED else True,
         max_tries=draw(st.just(2) | st.none()),
         start=at if running else None,
@@ -79,5 +79,5 @@ def event(
 ) -> TaskFact:
     """A task's event that is read ``seconds`` after the epoch."""
     at = EPOCH + timedelta(seconds=seconds)
-    more = {"seen": at, **more}
+    more = {"observed_at": at, **more}
     return TaskFact(task_id, map_index, try_number, state, StatusSource.KAFKA, at, **more)  # type: ignore[arg-type]

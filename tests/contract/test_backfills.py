@@ -134,8 +134,8 @@ async def test_failed_runs_are_created_again_by_the_next_attempt(made: Backfill,
     members = await backfills.survey(again)
     assert {member.run_id for member in members} == {member.run_id for member in before}
     assert {(member.attempt, member.run.state) for member in members} == {(2, RunState.QUEUED)}
-    created = {member.run_id: member.run.created for member in before}
-    assert all(member.run.created and member.run.created > created[member.run_id] for member in members)  # type: ignore[operator]
+    created = {member.run_id: member.run.queued_at for member in before}
+    assert all(member.run.queued_at and member.run.queued_at > created[member.run_id] for member in members)  # type: ignore[operator]
     await backfills.cancel(again.id)
 
 

@@ -27,14 +27,14 @@ async def test_submitted_run_is_queued_with_its_conf(airflow_world: AirflowWorld
     run_id = new_run_id()
     run = await airflow_world.dag_runs.submit(DAG, run_id, {"a": {"b": [1, None]}}, "a note")
     assert run.state is RunState.QUEUED
-    assert run.created is not None
+    assert run.queued_at is not None
     assert await airflow_world.submitted_conf(DAG, run_id) == {"a": {"b": [1, None]}}
 
 
 async def test_eight_submissions_with_one_run_id_create_one_run(airflow_world: AirflowWorld) -> None:
     run_id = new_run_id()
     runs = await asyncio.gather(*(airflow_world.dag_runs.submit(DAG, run_id, {}, "") for _ in range(8)))
-    assert len({run.created for run in runs}) == 1
+    assert len({run.queued_at for run in runs}) == 1
 
 
 async def test_dag_has_at_most_one_run_of_a_logical_date(airflow_world: AirflowWorld) -> None:
@@ -44,7 +44,7 @@ async def test_dag_has_at_most_one_run_of_a_logical_date(airflow_world: AirflowW
     first, second = new_run_id(), new_run_id()
     date = now().replace(microsecond=0) - timedelta(days=secrets.randbelow(300_000))
     run = await airflow_world.dag_runs.submit(DAG, first, {}, "", date)
-    assert (await airflow_world.dag_runs.submit(DAG, first, {}, "", date)).created == run.created
+    assert (await airflow_world.dag_runs.submit(DAG, first, {}, "", date)).queued_at == run.queued_at
     with pytest.raises(LogicalDateTaken, match=re.escape(first)):
         await airflow_world.dag_runs.submit(DAG, second, {}, "", date)
     assert await airflow_world.dag_runs.get(DAG, second) is None
@@ -96,11 +96,11 @@ async def test_failed_run_is_cleared_once(airflow_world: AirflowWorld) -> None:
     cleared = await airflow_world.dag_runs.clear_failed(DAG, run_id, since=ended.end)
     assert cleared is not None
     assert cleared.state not in TERMINAL_RUN
-    assert cleared.created is not None
-    assert cleared.created > ended.end
+    assert cleared.queued_at is not None
+    assert cleared.queued_at > ended.end
     again = await airflow_world.dag_runs.clear_failed(DAG, run_id, since=ended.end)
     assert again is not None
-    assert again.created == cleared.created, "an answer that was lost is asked for again"
+    assert again.queued_at == cleared.queued_at, "an answer that was lost is asked for again"
     await airflow_world.dag_runs.cancel(DAG, run_id)
 
 

@@ -77,7 +77,7 @@ def test_both_producers_together_report_what_either_alone_reports(run: str, rng:
         # For a killed process, and for states that people set, the two producers report different
         # parts: the report that is further along is right.
         furthest = max(known, key=lambda one: one.order)
-        assert (fact.state, fact.certain, fact.at) == (furthest.state, furthest.certain, furthest.at)
+        assert (fact.state, fact.certain, fact.occurred_at) == (furthest.state, furthest.certain, furthest.occurred_at)
         assert fact.start == min((one.start for one in known if one.start), default=None)
         assert fact.end == min((one.end for one in known if one.end and one.rank == fact.rank), default=None)
         for name in ("progress", "metrics"):

@@ -42,7 +42,7 @@ class FakeRun:
     run_id: str
     conf: dict[str, Any]
     state: RunState
-    created: datetime
+    queued_at: datetime
     changed: datetime
     start: datetime | None = None
     end: datetime | None = None
@@ -175,7 +175,7 @@ class FakeAirflow:
         run = self._seen(dag_id, run_id)
         if run is None:
             return None
-        again = since is not None and run.created >= since
+        again = since is not None and run.queued_at >= since
         if not again and run.state in TERMINAL_RUN:
             failed = [key for key, task in run.tasks.items() if task.state in _FAILED]
             if not failed:
@@ -196,7 +196,7 @@ class FakeAirflow:
         """The task instances of a run."""
         self.asked("tasks")
         run = self.runs.get((dag_id, run_id))
-        return [replace(task, seen=self._clock()) for task in run.tasks.values()] if run else []
+        return [replace(task, observed_at=self._clock()) for task in run.tasks.values()] if run else []
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
         """The questions of the tasks that wait for a person."""
@@ -239,7 +239,7 @@ class FakeAirflow:
             now = self._clock()
             for key, task in run.tasks.items():
                 if task.state not in FINISHED_TASK:
-                    run.tasks[key] = replace(task, state=TaskState.FAILED, at=now, seen=now, end=now)
+                    run.tasks[key] = replace(task, state=TaskState.FAILED, occurred_at=now, observed_at=now, end=now)
             self.end(run, RunState.FAILED)
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
@@ -276,10 +276,10 @@ class FakeAirflow:
         """The task instances of the operator's runs that changed since a time."""
         self.asked("changed_tasks")
         return [
-            TaskChange(run.dag_id, run.run_id, replace(task, seen=self._clock()))
+            TaskChange(run.dag_id, run.run_id, replace(task, observed_at=self._clock()))
             for run in self.runs.values()
             for task in run.tasks.values()
-            if task.at >= since and run.run_id.startswith("mljob.")
+            if task.occurred_at >= since and run.run_id.startswith("mljob.")
         ]
 
     async def active_runs(self) -> list[RunChange]:
@@ -347,7 +347,7 @@ class FakeAirflow:
         """Create a queued run."""
         now = self._clock()
         run = FakeRun(
-            dag_id, run_id, dict(conf), RunState.QUEUED, created=now, changed=now, note=note or None, date=date
+            dag_id, run_id, dict(conf), RunState.QUEUED, queued_at=now, changed=now, note=note or None, date=date
         )
         run.tasks = {
             (task_id, -1): TaskFact(task_id, -1, 0, TaskState.NONE, StatusSource.REST, now, now)
@@ -374,8 +374,8 @@ class FakeAirflow:
         now = self._clock()
         for key in keys or tuple(run.tasks):
             task = run.tasks[key]
-            run.tasks[key] = replace(task, state=TaskState.NONE, at=now, seen=now, start=None, end=None)
-        run.created = run.changed = now
+            run.tasks[key] = replace(task, state=TaskState.NONE, occurred_at=now, observed_at=now, start=None, end=None)
+        run.queued_at = run.changed = now
         if run.state in TERMINAL_RUN:
             run.state, run.start, run.end = RunState.QUEUED, now, None
 
@@ -391,7 +391,7 @@ class FakeAirflow:
     def fact(self, run: FakeRun) -> RunFact:
         """The run as the REST API gives it."""
         now = self._clock()
-        return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, created=run.created)
+        return RunFact(run.state, StatusSource.REST, now, now, start=run.start, end=run.end, queued_at=run.queued_at)
 
     def asked(self, call: str) -> None:
         """Record a request.

@@ -256,7 +256,7 @@ class AirflowApi:
             _task_row(run, task)
             for run in runs
             for task in run.tasks.values()
-            if run.run_id.startswith(prefix) and (since is None or task.at >= since)
+            if run.run_id.startswith(prefix) and (since is None or task.occurred_at >= since)
         ]
         return 200, _page(request, "task_instances", rows)
 
@@ -452,7 +452,7 @@ def _run_row(run: FakeRun) -> Json:
         "dag_run_id": run.run_id,
         "dag_id": run.dag_id,
         "logical_date": _text(run.date),
-        "queued_at": _text(run.created),
+        "queued_at": _text(run.queued_at),
         "start_date": _text(run.start),
         "end_date": _text(run.end),
         "run_type": _run_type(run),

@@ -222,7 +222,7 @@ class BusyAirflow(FakeAirflow):
     def _expand(self, run: FakeRun, task: TaskFact) -> None:
         del run.tasks[task.key]
         for index in (0, 1):
-            fact = replace(task, map_index=index, at=self._clock())
+            fact = replace(task, map_index=index, occurred_at=self._clock())
             run.tasks[fact.key] = fact
 
     def _enter(
@@ -248,14 +248,14 @@ class BusyAirflow(FakeAirflow):
             task,
             state=state,
             try_number=task.try_number if try_number is None else try_number,
-            at=now,
+            occurred_at=now,
             start=now if begins else task.start,
             end=now if state in FINISHED_TASK else None,
         )
 
         def store() -> None:
             if run.tasks.get(task.key) is task:
-                run.tasks[task.key] = replace(fact, at=self._clock())
+                run.tasks[task.key] = replace(fact, occurred_at=self._clock())
 
         if stored:
             store()

@@ -245,7 +245,7 @@ def _seen(answer: Any, at: datetime) -> Any:
     """Date a fact by its request, as the adapter does."""
     match answer:
         case RunFact() | TaskFact():
-            return replace(answer, at=at, seen=at)
+            return replace(answer, occurred_at=at, observed_at=at)
         case RunChange() | TaskChange():
             return replace(answer, fact=_seen(answer.fact, at))
         case BackfillRun():

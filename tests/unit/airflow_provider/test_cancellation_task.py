@@ -125,7 +125,7 @@ def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome, state, told
         assert envelope.fact is None
     else:
         assert isinstance(envelope.fact, RunFact)
-        assert (envelope.fact.state, envelope.fact.at) == (told, NOW)
+        assert (envelope.fact.state, envelope.fact.occurred_at) == (told, NOW)
 
 
 class FakeRuns:

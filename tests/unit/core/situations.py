@@ -479,14 +479,14 @@ def _run(state: str, tasks: Sequence[TaskFact], more: Mapping[str, Any]) -> Obse
     Args:
         state: Airflow's word.
         tasks: Its task instances.
-        more: ``created``: when it was queued; ``start``, ``end``; ``read``: when the operator
+        more: ``queued_at``: when it was queued; ``start``, ``end``; ``read``: when the operator
             asked; ``heard``: what events say beyond it; ``complete``: whether all its tasks are
             known; ``listed``: whether all of them were read after its end.
     """
     more = dict(more)
-    created, start = more.pop("created", QUEUED), more.pop("start", STARTED if state != "queued" else None)
+    queued_at, start = more.pop("queued_at", QUEUED), more.pop("start", STARTED if state != "queued" else None)
     end, read = more.pop("end", None), more.pop("read", ago(1))
-    run = RunFact(RunState(state), StatusSource.REST, end or start or created, read, start, end, created)
+    run = RunFact(RunState(state), StatusSource.REST, end or start or queued_at, read, start, end, queued_at)
     return ObservedRun(run=run, tasks=_by_key(tasks), **{"complete": bool(tasks), **more})
 
 

@@ -110,7 +110,7 @@ def begun(situation: Given) -> Any:
             id="OncePerSpec takes no run over that failed",
         ),
         pytest.param(
-            given(job(), status=finished("Failed", number=3, run=2), run=queued(created=ago(3))),
+            given(job(), status=finished("Failed", number=3, run=2), run=queued(queued_at=ago(3))),
             4,
             2,
             id="a run that was cleared in Airflow",
@@ -334,7 +334,7 @@ def test_a_new_spec_resets_the_count_of_failures() -> None:
 
 def test_a_run_that_is_queued_again_while_it_runs_begins_no_attempt() -> None:
     """Somebody cleared a task of the run."""
-    assert decided(job(), run=running(created=ago(3))) == Wait()
+    assert decided(job(), run=running(queued_at=ago(3))) == Wait()
 
 
 def test_a_retry_keeps_active_since() -> None:

@@ -56,7 +56,7 @@ def member(
         now,
         start=now if rest and state is not RunState.QUEUED else None,
         end=now if rest and state in TERMINAL_RUN else None,
-        created=CREATED + timedelta(seconds=created) if rest and created is not None else None,
+        queued_at=CREATED + timedelta(seconds=created) if rest and created is not None else None,
     )
     date = FIRST + timedelta(days=day - 1)
     return BackfillRun(f"backfill__{date.isoformat()}", run, date if rest else None, attempt if rest else None)
@@ -106,7 +106,7 @@ class TestAsOneRun:
         )
         assert run.start == CREATED + timedelta(seconds=10)
         assert run.end == CREATED + timedelta(seconds=30)
-        assert run.created == CREATED
+        assert run.queued_at == CREATED
 
     def test_runs_that_succeeded_earlier_do_not_begin_a_retry(self) -> None:
         retry = observed_backfill(member(1, SUCCESS, at=-60), member(2, QUEUED, attempt=2), of=backfill(attempt=2))

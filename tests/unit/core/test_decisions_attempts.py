@@ -204,7 +204,7 @@ def test_a_run_that_arrives_late_is_cancelled(situation: Given, expected: object
     assert decided(situation) == expected
 
 
-CLEARED = queued(created=ago(3))
+CLEARED = queued(queued_at=ago(3))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_following_a_cleared_run_begins_an_attempt_with_the_same_run(situation: 
             id="passes: an MLJob that is suspended",
         ),
         pytest.param(
-            given(job(held=False), status=finished("Failed"), run=queued(created=ago(101))),
+            given(job(held=False), status=finished("Failed"), run=queued(queued_at=ago(101))),
             Wait(),
             id="passes: queued before its end",
         ),
@@ -257,9 +257,9 @@ def test_a_cleared_run_is_followed(situation: Given, expected: object) -> None:
 
 def test_a_cleared_run_is_followed_before_it_is_known_whether_it_ended_again() -> None:
     """The second end of the run, seconds after the first, is the end of another attempt."""
-    begun = decided(job(), status=finished("Failed"), run=failed(created=ago(3))).attempt
+    begun = decided(job(), status=finished("Failed"), run=failed(queued_at=ago(3))).attempt
     assert begun.number == 2
-    assert decided(job(), status=submitting(2, history=(ended(1),)), run=succeeded(created=ago(3))) == ListTasks()
+    assert decided(job(), status=submitting(2, history=(ended(1),)), run=succeeded(queued_at=ago(3))) == ListTasks()
 
 
 def test_a_deleted_run_ends_its_attempt_before_it_is_cancelled_again() -> None:

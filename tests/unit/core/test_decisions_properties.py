@@ -143,7 +143,7 @@ def runs(draw: st.DrawFn) -> Any:
         case "failed":
             known = s.failed(*rows, **ends)
         case _:
-            known = s.running(*rows, created=draw(TIMES))
+            known = s.running(*rows, queued_at=draw(TIMES))
     if draw(st.integers(0, 3)) == 0:
         known = s.not_found(since=draw(TIMES), again=draw(st.booleans()), after=known)
     return known

@@ -39,16 +39,16 @@ def test_queued_again(queued_at: float, queued: float | None, ended: float, agai
 
 @pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING, RunState.SUCCESS])
 def test_a_run_that_was_queued_again_is_no_longer_over(state: RunState) -> None:
-    over = RunFact(RunState.FAILED, StatusSource.REST, at(10.2), at(11), end=at(10.2), created=at(0))
-    again = RunFact(state, StatusSource.REST, at(12), at(12), created=at(10.7))
+    over = RunFact(RunState.FAILED, StatusSource.REST, at(10.2), at(11), end=at(10.2), queued_at=at(0))
+    again = RunFact(state, StatusSource.REST, at(12), at(12), queued_at=at(10.7))
     assert later_run(over, again) is again
     assert later_run(again, over) is again, "an answer from before that comes late"
 
 
 def test_a_run_that_was_cleared_before_its_end_was_known_is_queued() -> None:
-    queued = RunFact(RunState.QUEUED, StatusSource.REST, at(0), at(0), created=at(0))
-    running = RunFact(RunState.RUNNING, StatusSource.REST, at(1), at(1), created=at(0))
-    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at(9), at(9), created=at(8))
+    queued = RunFact(RunState.QUEUED, StatusSource.REST, at(0), at(0), queued_at=at(0))
+    running = RunFact(RunState.RUNNING, StatusSource.REST, at(1), at(1), queued_at=at(0))
+    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at(9), at(9), queued_at=at(8))
     told_late = RunFact(RunState.SUCCESS, StatusSource.KAFKA, at(2), at(10))
     runs_again = RunFact(RunState.RUNNING, StatusSource.KAFKA, at(12), at(12))
 
@@ -61,6 +61,6 @@ def test_a_run_that_was_cleared_before_its_end_was_known_is_queued() -> None:
 
 
 def test_clearing_a_task_of_a_run_in_progress_leaves_it_running() -> None:
-    running = RunFact(RunState.RUNNING, StatusSource.KAFKA, at(1), at(1), start=at(1), created=at(0))
-    goes_on = RunFact(RunState.RUNNING, StatusSource.REST, at(9), at(9), start=at(1), created=at(8))
+    running = RunFact(RunState.RUNNING, StatusSource.KAFKA, at(1), at(1), start=at(1), queued_at=at(0))
+    goes_on = RunFact(RunState.RUNNING, StatusSource.REST, at(9), at(9), start=at(1), queued_at=at(8))
     assert later_run(running, goes_on) is goes_on

@@ -371,9 +371,11 @@ def test_a_run_from_beginning_to_end() -> None:
         given(spec, run=running(task("fit"))),
         given(spec, run=failed(task("fit", "failed", error=("ValueError", "no such column")), listed=True)),
         given(spec, begun=attempt(2)),
-        given(spec, run=queued(created=later(10)), now=later(10)),
-        given(spec, run=running(task("fit", try_number=2), created=later(10)), now=later(20)),
-        given(spec, run=succeeded(task("fit", "success", try_number=2), created=later(10), end=later(30), listed=True)),
+        given(spec, run=queued(queued_at=later(10)), now=later(10)),
+        given(spec, run=running(task("fit", try_number=2), queued_at=later(10)), now=later(20)),
+        given(
+            spec, run=succeeded(task("fit", "success", try_number=2), queued_at=later(10), end=later(30), listed=True)
+        ),
     ]
     told, now = [], NEW
     for step in steps:

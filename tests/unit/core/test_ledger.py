@@ -112,11 +112,11 @@ def test_rest_overrides_an_old_event() -> None:
 def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
     """The failure, which only events report, is kept."""
     at = EPOCH + timedelta(seconds=20)
-    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
+    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, queued_at=at)
     observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
     late = event("fit", TaskState.FAILED, seconds=10)
-    failure = Failure(1, late.at, "broken")
-    observed_run = fold(observed_run, [replace(late, failure=failure, end=late.at)])
+    failure = Failure(1, late.occurred_at, "broken")
+    observed_run = fold(observed_run, [replace(late, failure=failure, end=late.occurred_at)])
     told = observed_run.tasks["fit", -1]
     assert (told.state, told.end, told.failure) == (TaskState.NONE, None, failure)
     observed_run = fold(observed_run, [event("fit", TaskState.RUNNING, seconds=22)])
@@ -129,9 +129,9 @@ def test_an_event_from_before_a_clearing_does_not_override_rest() -> None:
     """
     at = EPOCH + timedelta(seconds=20)
     observed_run = fold(
-        ObservedRun(), [replace(event("fit", TaskState.SUCCESS, seconds=10), seen=EPOCH + timedelta(seconds=30))]
+        ObservedRun(), [replace(event("fit", TaskState.SUCCESS, seconds=10), observed_at=EPOCH + timedelta(seconds=30))]
     )
-    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, created=at)
+    cleared = RunFact(RunState.QUEUED, StatusSource.REST, at, at, queued_at=at)
     observed_run = observe(observed_run, snapshot(rest("fit", TaskState.NONE, seconds=31), run=cleared, seconds=31))
     assert state_of(observed_run, "fit") is TaskState.NONE
 
@@ -229,7 +229,7 @@ def test_an_ended_run_stays_ended() -> None:
 
 def test_a_running_task_shows_that_its_run_is_running() -> None:
     submitted = observe(
-        ObservedRun(), Snapshot(AT, run=RunFact(RunState.QUEUED, StatusSource.REST, AT, AT, created=AT))
+        ObservedRun(), Snapshot(AT, run=RunFact(RunState.QUEUED, StatusSource.REST, AT, AT, queued_at=AT))
     )
     observed_run = fold(submitted, [event("fit", TaskState.RUNNING, seconds=1)])
     assert observed_run.shown_run is not None
@@ -259,4 +259,4 @@ def test_a_repeated_answer_keeps_its_first_time() -> None:
     """Otherwise each poll of the change feed would change the status and write it."""
     first = observe(ObservedRun(), snapshot(rest("fit", TaskState.RUNNING)))
     second = observe(first, snapshot(rest("fit", TaskState.RUNNING, seconds=5), seconds=5))
-    assert second.tasks["fit", -1].at == first.tasks["fit", -1].at
+    assert second.tasks["fit", -1].occurred_at == first.tasks["fit", -1].occurred_at

@@ -216,7 +216,7 @@ def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
                 question=Question(1, draw(text)),
             )
         )
-    run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, created=EPOCH)
+    run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, queued_at=EPOCH)
     observed_run = observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
     last_error = LastError("AirflowError", draw(text), 1, draw(st.none() | st.just(EPOCH + timedelta(hours=1))))
     transient = TransientState(

@@ -63,7 +63,7 @@ def observed_runs(draw: st.DrawFn) -> ObservedRun:
                 other = draw(states)
                 size = draw(st.integers(1, 300))
                 tasks += [fact(task_id, i, other if i % 3 else state, text) for i in range(size)]
-    run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, start=EPOCH, created=EPOCH)
+    run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, start=EPOCH, queued_at=EPOCH)
     return observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
 
 

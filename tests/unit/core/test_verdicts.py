@@ -39,9 +39,9 @@ def heard(state: RunState, seconds: float = 0) -> RunFact:
 
 
 def answer(
-    state: RunState, seconds: float, *tasks: TaskFact, created: float = -100, complete: bool = False
+    state: RunState, seconds: float, *tasks: TaskFact, queued_at: float = -100, complete: bool = False
 ) -> Snapshot:
-    run = RunFact(state, StatusSource.REST, at(seconds), at(seconds), created=at(created))
+    run = RunFact(state, StatusSource.REST, at(seconds), at(seconds), queued_at=at(queued_at))
     return Snapshot(at(seconds), run=run, tasks=tasks, complete=complete)
 
 
@@ -106,7 +106,7 @@ class TestRuns:
 
     def test_a_copy_of_a_denied_end_changes_nothing(self) -> None:
         observed_run = observe(fold(running(), [heard(SUCCESS)]), answer(RUNNING, END_GRACE_S))
-        again = replace(heard(SUCCESS), seen=at(60))
+        again = replace(heard(SUCCESS), observed_at=at(60))
         assert fold(observed_run, [again]) == observed_run, "a copy, read later"
 
     def test_a_later_end_counts_again(self) -> None:
@@ -116,10 +116,10 @@ class TestRuns:
         assert observe(observed_run, answer(SUCCESS, 91)).over
 
     def test_an_event_from_before_the_run_was_cleared_changes_nothing(self) -> None:
-        cleared = observe(running(), answer(QUEUED, 20, created=19))
+        cleared = observe(running(), answer(QUEUED, 20, queued_at=19))
         assert fold(cleared, [heard(SUCCESS, 10)]) == cleared
         before = fold(running(), [heard(SUCCESS, 10)])
-        assert observe(before, answer(QUEUED, 20, created=19)).heard is None
+        assert observe(before, answer(QUEUED, 20, queued_at=19)).heard is None
 
     @given(st.permutations([heard(state, second) for state in (RUNNING, SUCCESS, FAILED) for second in (0, 3)]))
     def test_the_order_of_events_does_not_matter(self, events: list[RunFact]) -> None:
@@ -161,7 +161,7 @@ class TestTasks:
         forged = event("fit", TaskState.FAILED, try_number=99)
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
-        assert fold(observed_run, [replace(forged, seen=at(60))]) == observed_run
+        assert fold(observed_run, [replace(forged, observed_at=at(60))]) == observed_run
 
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
         """It would stand against the true one's, of a lower try."""

@@ -224,4 +224,4 @@ def test_ids_of_every_language_are_read(task_id: str) -> None:
 def test_times_are_kept_in_utc() -> None:
     fact = fact_of({**OURS, "event": "task_instance.running", "timestamp": "2026-01-01T02:00:05+02:00"})
     assert fact is not None
-    assert fact.at.isoformat() == "2026-01-01T00:00:05+00:00"
+    assert fact.occurred_at.isoformat() == "2026-01-01T00:00:05+00:00"

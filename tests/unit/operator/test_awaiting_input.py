@@ -65,7 +65,7 @@ async def test_question_is_read_and_reported_once_for_each_wait(world: World, ru
     assert world.airflow.calls.count("questions") == 1, "a restarted process reads it from the status"
     assert world.event_reasons.count("AwaitingInput") == 1
 
-    await world.tell(event("approve", TaskState.RUNNING, seconds=30, seen=world.clock()))
+    await world.tell(event("approve", TaskState.RUNNING, seconds=30, observed_at=world.clock()))
     await ask(world, run, "Really?")
     assert entry(world).input is not None
     assert (world.airflow.calls.count("questions"), world.event_reasons.count("AwaitingInput")) == (2, 2)
@@ -84,7 +84,7 @@ async def test_stale_rest_response_does_not_report_the_question_again(world: Wor
     await ask(world, run, "Deploy churn?")
     asked_before = world.clock()
     world.clock.tick(1)
-    await world.tell(event("approve", TaskState.RUNNING, seconds=30, seen=world.clock()))
+    await world.tell(event("approve", TaskState.RUNNING, seconds=30, observed_at=world.clock()))
     now, world.clock.at = world.clock.at, asked_before
     await world.look()
     world.clock.at = now

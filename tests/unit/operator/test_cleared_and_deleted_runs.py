@@ -138,7 +138,7 @@ class TestClearedInAirflow:
         run = newest(world)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS)
         world.airflow.end(run, RunState.SUCCESS)
-        run.end = run.created - timedelta(seconds=2)
+        run.end = run.queued_at - timedelta(seconds=2)
         await world.look()
         await world.restart()
         await world.look()
@@ -151,7 +151,7 @@ class TestClearedInAirflow:
         run = newest(world)
         world.airflow.set_task(run, "fit", TaskState.SUCCESS, try_number=2)
         world.airflow.end(run, RunState.SUCCESS)
-        run.end = run.created - timedelta(seconds=2)
+        run.end = run.queued_at - timedelta(seconds=2)
         await world.look()
         assert (world.status.phase, world.status.attempts) == (Phase.SUCCEEDED, 2)
 

@@ -80,7 +80,7 @@ async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the
     run = newest(world)
     world.airflow.begin(run)
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
-    run.tasks["extract", -1] = replace(run.tasks["extract", -1], at=run.created - timedelta(seconds=3))
+    run.tasks["extract", -1] = replace(run.tasks["extract", -1], occurred_at=run.queued_at - timedelta(seconds=3))
     await world.look()
     assert world.status.progress == "1/2"
     world.clock.tick(10)

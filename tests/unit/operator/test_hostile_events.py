@@ -92,7 +92,7 @@ class TestFalseEnd:
             await world.look()
             await seconds(world, 6)
         before, written = world.status, len(world.jobs.patches)
-        await world.tell(replace(forged, seen=world.clock()))
+        await world.tell(replace(forged, observed_at=world.clock()))
         await seconds(world, 12)
         assert world.status == before
         assert len(world.jobs.patches) == written
@@ -204,7 +204,7 @@ class TestFalseTaskEvents:
         assert (world.status.progress, world.status.task_counts) == (before.progress, before.task_counts)
         assert world.airflow.calls[calls:] == ["get", "tasks"]
         assert world.meter.disbelieved == 1
-        await world.tell(replace(forged, seen=world.clock()))
+        await world.tell(replace(forged, observed_at=world.clock()))
         await seconds(world, 60)
         assert world.status.tasks == before.tasks
         assert world.airflow.calls[calls:] == ["get", "tasks"]
@@ -218,7 +218,7 @@ class TestFalseTaskEvents:
             for task_id in ("extract", "fit"):
                 state = TaskState.RUNNING if second < 4 else TaskState.SUCCESS
                 world.airflow.set_task(run, task_id, state)
-                await world.tell(replace(event(task_id, state), at=at, seen=world.clock()))
+                await world.tell(replace(event(task_id, state), occurred_at=at, observed_at=world.clock()))
             world.clock.tick(1)
             await world.look()
         await seconds(world, 90)
@@ -227,7 +227,7 @@ class TestFalseTaskEvents:
     async def test_end_that_a_worker_stores_late_is_shown_as_airflow_has_it(self, world: World) -> None:
         run = await going_on(world)
         at = world.clock()
-        await world.tell(replace(event("extract", TaskState.SUCCESS), at=at, seen=at))
+        await world.tell(replace(event("extract", TaskState.SUCCESS), occurred_at=at, observed_at=at))
         assert world.status.progress == "1/2"
         await seconds(world, 40)
         assert world.status.progress == "0/2"
@@ -248,7 +248,8 @@ class TestFalseTaskEvents:
             world.airflow.begin(run)
             world.airflow.set_task(run, "extract", TaskState.RUNNING)
         await world.tell(
-            end_told(world, RunState.RUNNING), replace(event("extract", TaskState.RUNNING), at=at, seen=at)
+            end_told(world, RunState.RUNNING),
+            replace(event("extract", TaskState.RUNNING), occurred_at=at, observed_at=at),
         )
         assert world.status.phase is Phase.RUNNING
         await seconds(world, 3)

@@ -27,7 +27,7 @@ async def on_its_way(world: World, **spec: object) -> Callable[[], Awaitable[Non
     async def arrives() -> None:
         now = world.clock()
         for run in under_way.values():
-            run.created = run.changed = now
+            run.queued_at = run.changed = now
         world.airflow.runs |= under_way
         for _ in range(3):
             await seconds(world, 5)

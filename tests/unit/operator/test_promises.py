@@ -55,7 +55,7 @@ class Promises(Machine):
         current = {self.world.status(key).dag_run_id for key in self.world.cluster.objects}
         now = self.world.airflow_clock()
         runs = [run for run in self.world.airflow.ours() if run.run_id in current]
-        if found := [run for run in runs if run.end is None or now > max(run.end, run.created)]:
+        if found := [run for run in runs if run.end is None or now > max(run.end, run.queued_at)]:
             run = found[index % len(found)]
             self.world.airflow.store(run.dag_id, run.run_id)
             self.world.by_hand.add(run.run_id)

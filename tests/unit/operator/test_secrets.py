@@ -82,12 +82,14 @@ async def our_event_of_a_failure(world: World, text: str) -> None:
 async def our_event_of_a_retry(world: World, text: str) -> None:
     failure = Failure(1, world.clock(), text, "ConnectionError")
     now = world.clock()
-    await world.tell(event("fit", TaskState.UP_FOR_RETRY, seconds=_seconds(world), failure=failure, seen=now))
+    await world.tell(event("fit", TaskState.UP_FOR_RETRY, seconds=_seconds(world), failure=failure, observed_at=now))
 
 
 async def our_event_of_metrics(world: World, text: str) -> None:
     report = Report(1, world.clock(), metrics={text: 0.5})
-    await world.tell(event("fit", TaskState.RUNNING, seconds=_seconds(world), metrics=report, seen=world.clock()))
+    await world.tell(
+        event("fit", TaskState.RUNNING, seconds=_seconds(world), metrics=report, observed_at=world.clock())
+    )
 
 
 async def airflows_own_event_of_a_failure(world: World, text: str) -> None:
@@ -390,7 +392,8 @@ class TestWithheld:
         world.clock.tick(1)
         failure = Failure(1, world.clock(), QUOTES)
         await world.tell(
-            event("fit", TaskState.FAILED, seconds=_seconds(world), failure=failure, seen=world.clock()), run_id=run_id
+            event("fit", TaskState.FAILED, seconds=_seconds(world), failure=failure, observed_at=world.clock()),
+            run_id=run_id,
         )
         assert PASSWORD not in everything(world, caplog)
         assert WITHHELD in everything(world, caplog)

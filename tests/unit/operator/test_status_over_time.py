@@ -72,7 +72,7 @@ def hammered(world: World) -> list[str]:
 
 def latest_run(world: World) -> FakeRun | None:
     runs = [run for run in world.airflow.runs.values() if run.dag_id == "train"]
-    return max(runs, key=lambda run: (run.created, run.run_id), default=None)
+    return max(runs, key=lambda run: (run.queued_at, run.run_id), default=None)
 
 
 def in_airflow(change: Callable[[World, FakeRun], None]) -> Step:

@@ -174,7 +174,7 @@ class ChangeFeedReader:
         for run, (run_facts, task_facts) in of_run.items():
             live = followed[run]
             run_fact = run_facts[-1] if run_facts else live.observed_run.run
-            created = run_fact.created if run_fact else None
+            queued_at = run_fact.queued_at if run_fact else None
             # A run that was cleared looks young, but the feed lacks the tasks that had succeeded
             # before.
             cleared = attempts.goes_on(live.job.status)
@@ -186,7 +186,7 @@ class ChangeFeedReader:
                     run=run_facts[-1] if run_facts else None,
                     tasks=tuple(task_facts),
                     # All tasks of a run that is younger than the watermark are in the feed.
-                    complete=created is not None and created > since + SKEW and bool(task_facts) and not cleared,
+                    complete=queued_at is not None and queued_at > since + SKEW and bool(task_facts) and not cleared,
                 ),
             )
         await self._follow(backfills, since, started)

@@ -98,7 +98,7 @@ class TestFollowing:
         calls = len(world.airflow.calls)
         at = world.clock() + timedelta(seconds=1)
         for fact in (
-            replace(event("work", TaskState.RUNNING), at=at, seen=at),
+            replace(event("work", TaskState.RUNNING), occurred_at=at, observed_at=at),
             RunFact(RunState.SUCCESS, StatusSource.KAFKA, at + timedelta(seconds=1), at),
         ):
             assert world.queue.tell_backfill(

@@ -79,8 +79,8 @@ class AirflowBackfills:
 
         def ask() -> tuple[BackfillRun, ...]:
             assert backfill.marker is not None
-            seen, run_id = now(), backfill.marker.run_id
-            changes = (_change(row, seen) for row in self._members(backfill.dag_id, run_id))
+            observed_at, run_id = now(), backfill.marker.run_id
+            changes = (_change(row, observed_at) for row in self._members(backfill.dag_id, run_id))
             return tuple(change.member for change in changes if change is not None and change.marker.run_id == run_id)
 
         return await self._run(Work.LOOKUPS, "backfill_runs", ask)
@@ -120,9 +120,9 @@ class AirflowBackfills:
         """``GET /dags/~/dagRuns?run_type=backfill&updated_at_gte=&conf_contains=``, all pages."""
 
         def ask() -> list[MemberChange]:
-            seen = now()
+            observed_at = now()
             rows = self._members("~", self._prefix + ".", updated_at_gte=since)
-            changes = self._session.each(rows, lambda row: _change(row, seen))
+            changes = self._session.each(rows, lambda row: _change(row, observed_at))
             return [change for change in changes if change is not None]
 
         return await self._run(Work.FEED, "changed_backfill_runs", ask)
@@ -227,12 +227,14 @@ def _neighbour(ours: Marker, theirs: Marker | None) -> str | None:
     return other.name
 
 
-def _change(row: Row, seen: datetime) -> MemberChange | None:
+def _change(row: Row, observed_at: datetime) -> MemberChange | None:
     """A run of a backfill of the operator's; None: the run belongs to another backfill."""
     marker = _marker(row, "conf")
     if marker is None:
         return None
-    member = BackfillRun(row.text("dag_run_id"), run_fact(row, seen), row.time_or_none("logical_date"), marker.attempt)
+    member = BackfillRun(
+        row.text("dag_run_id"), run_fact(row, observed_at), row.time_or_none("logical_date"), marker.attempt
+    )
     return MemberChange(row.text("dag_id"), marker, member)
 
 

@@ -48,7 +48,7 @@ class Changes:
         """``GET /dags/~/dagRuns/~/taskInstances?updated_at_gte=&run_id_prefix_pattern=``, all
         pages.
         """
-        seen = now()
+        observed_at = now()
         rows = self._session.pages(
             "task_instances",
             self._tasks.get_task_instances_without_preload_content,
@@ -61,7 +61,7 @@ class Changes:
         )
 
         def change(row: Row) -> TaskChange:
-            return TaskChange(row.text("dag_id"), row.text("dag_run_id"), task_fact(row, seen))
+            return TaskChange(row.text("dag_id"), row.text("dag_run_id"), task_fact(row, observed_at))
 
         return list(self._session.each(self._ours(rows), change))
 
@@ -89,7 +89,7 @@ class Changes:
         return set(self._session.each(rows, lambda row: row.text("dag_id")))
 
     def _list_runs(self, **which: Any) -> list[RunChange]:
-        seen = now()
+        observed_at = now()
         rows = self._session.pages(
             "dag_runs",
             self._runs.get_dag_runs_without_preload_content,
@@ -102,7 +102,10 @@ class Changes:
 
         def change(row: Row) -> RunChange:
             return RunChange(
-                row.text("dag_id"), row.text("dag_run_id"), run_fact(row, seen), row.prose("note", MAX_NOTE) or None
+                row.text("dag_id"),
+                row.text("dag_run_id"),
+                run_fact(row, observed_at),
+                row.prose("note", MAX_NOTE) or None,
             )
 
         return list(self._session.each(self._ours(rows), change))

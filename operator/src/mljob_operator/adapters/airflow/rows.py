@@ -163,20 +163,20 @@ class Row:
         )
 
 
-def run_fact(row: Row, seen: datetime) -> RunFact:
+def run_fact(row: Row, observed_at: datetime) -> RunFact:
     """A dag run."""
     return RunFact(
         state=run_state(row.word("state")),
         source=StatusSource.REST,
-        at=seen,
-        seen=seen,
+        occurred_at=observed_at,
+        observed_at=observed_at,
         start=row.time_or_none("start_date"),
         end=row.time_or_none("end_date"),
-        created=row.time_or_none("queued_at"),
+        queued_at=row.time_or_none("queued_at"),
     )
 
 
-def task_fact(row: Row, seen: datetime) -> TaskFact:
+def task_fact(row: Row, observed_at: datetime) -> TaskFact:
     """A task instance."""
     return TaskFact(
         task_id=row.text("task_id"),
@@ -184,8 +184,8 @@ def task_fact(row: Row, seen: datetime) -> TaskFact:
         try_number=row.number("try_number"),
         state=task_state(row.word("state")),
         source=StatusSource.REST,
-        at=seen,
-        seen=seen,
+        occurred_at=observed_at,
+        observed_at=observed_at,
         max_tries=row.number_or_none("max_tries"),
         start=row.time_or_none("start_date"),
         end=row.time_or_none("end_date"),

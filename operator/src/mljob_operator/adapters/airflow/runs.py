@@ -64,7 +64,7 @@ class Runs:
             AirflowUnavailable: No answer; ``outcome_unknown`` if Airflow may have created the run.
         """
         body = TriggerDAGRunPostBody(dag_run_id=run_id, conf=dict(conf), note=note, logical_date=logical_date)
-        seen = now()
+        observed_at = now()
         try:
             row = self._session.ask(
                 self._runs.trigger_dag_run_without_preload_content,
@@ -90,7 +90,7 @@ class Runs:
                 ) from answer
             raise self._refusals.of_submission(dag_id, answer) from answer
         assert_about(row, dag_id, run_id)
-        return run_fact(row, seen)
+        return run_fact(row, observed_at)
 
     def _of_date(self, dag_id: str, date: datetime) -> str | None:
         """The id of a DAG's run of a logical date; None: the DAG has no such run."""
@@ -142,7 +142,7 @@ class Runs:
         before = self.get(dag_id, run_id)
         if before is None:
             return None
-        again = since is not None and before.created is not None and before.created >= since
+        again = since is not None and before.queued_at is not None and before.queued_at >= since
         if again or before.state not in TERMINAL_RUN:
             return before
         # Without only_new, which Airflow 3.1 refuses as an unknown field.
@@ -157,7 +157,7 @@ class Runs:
         assert_about(row, dag_id, run_id)
         with after_effect():
             after = self.get(dag_id, run_id)
-        if after is not None and after.state in TERMINAL_RUN and after.created == before.created:
+        if after is not None and after.state in TERMINAL_RUN and after.queued_at == before.queued_at:
             raise NothingToClear(f"run {run_id} has no failed task")
         return after
 
@@ -181,13 +181,13 @@ class Runs:
         """``GET /dags/{dag_id}/dagRuns/{run_id}``; None only where Airflow itself says that there
         is no such run.
         """
-        seen = now()
+        observed_at = now()
         row = self.row(dag_id, run_id)
-        return run_fact(row, seen) if row is not None else None
+        return run_fact(row, observed_at) if row is not None else None
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
         """``GET /dags/{dag_id}/dagRuns/{run_id}/taskInstances``, all pages."""
-        seen = now()
+        observed_at = now()
         found = []
         try:
             for row in self._session.pages(
@@ -199,7 +199,7 @@ class Runs:
                 absent=absence.LIST_TASK_INSTANCES.about(dag_id=dag_id, run_id=run_id),
             ):
                 assert_about(row, dag_id, run_id)
-                found.append(task_fact(row, seen))
+                found.append(task_fact(row, observed_at))
         except Absent:
             return []
         return found

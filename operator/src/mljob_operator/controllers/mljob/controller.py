@@ -214,10 +214,10 @@ class MLJobController:
     def show(self, key: Key, run: RunKey, snapshot: Snapshot) -> None:
         """An Airflow's REST API has facts about a run."""
         worker = self._workers.get(key)
-        if worker is None and snapshot.run is not None and self._others.get(run) != snapshot.run.created:
+        if worker is None and snapshot.run is not None and self._others.get(run) != snapshot.run.queued_at:
             # The run belongs to a finished MLJob, and a user may have cleared the run in Airflow,
             # or the run belongs to no MLJob. It is checked once per time that it was queued.
-            self._others[run] = snapshot.run.created
+            self._others[run] = snapshot.run.queued_at
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
             worker = self._workers[key] = MLJobWorker(self._reconciler.elsewhere)

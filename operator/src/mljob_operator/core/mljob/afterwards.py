@@ -13,9 +13,9 @@ def was_cleared(state: State) -> bool:
     """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)
-    if not state.current.recorded or state.job.spec.cancel or run is None or run.created is None or ended is None:
+    if not state.current.recorded or state.job.spec.cancel or run is None or run.queued_at is None or ended is None:
         return False
-    return queued_again(run.created, status.submit_time, ended) and not state.current.given_up
+    return queued_again(run.queued_at, status.submit_time, ended) and not state.current.given_up
 
 
 def arrived_late(state: State) -> bool:

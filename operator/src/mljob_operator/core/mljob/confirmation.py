@@ -40,10 +40,10 @@ class Confirmation:
         """The events of the newest attempt's run that are to be confirmed."""
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         heard = observed_run.heard_end
-        unasked = heard if heard is not None and (looked_at is None or looked_at < heard.seen) else None
+        unasked = heard if heard is not None and (looked_at is None or looked_at < heard.observed_at) else None
         end_at = None
         if heard is not None and current.active and observed_run.missed_at is None:
-            end_at = heard.seen if looked_at is None or unasked else looked_at + LIST_AGAIN_AFTER
+            end_at = heard.observed_at if looked_at is None or unasked else looked_at + LIST_AGAIN_AFTER
             end_at = max(end_at, retry_at or end_at)
         since = observed_run.unconfirmed_since
         doubted = since is not None and current.active and not observed_run.over

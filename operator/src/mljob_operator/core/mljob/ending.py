@@ -82,14 +82,14 @@ def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines,
     if job.is_backfill or inputs.transient.children_handled:
         return False
     patience = timedelta(seconds=job.spec.cancellation.timeout_seconds)
-    return not deadlines.overdue and inputs.now < (run.end or run.at) + patience
+    return not deadlines.overdue and inputs.now < (run.end or run.occurred_at) + patience
 
 
 def _verdict_at(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
     run = inputs.observed_run.run
     if run is None or not run.ended or not current.open or inputs.transient.over_since is not None:
         return None
-    return run.seen + OUTPUTS_WITHIN
+    return run.observed_at + OUTPUTS_WITHIN
 
 
 def _awaits_results(inputs: Inputs, verdict_at: datetime | None) -> bool:

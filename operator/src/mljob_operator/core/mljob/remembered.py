@@ -25,7 +25,7 @@ def remember(status: MLJobStatus) -> ObservedRun:
     run, ended = None, ended_at(status)
     if ended is not None and status.dag_run_state is not None:
         state, queued = run_state(status.dag_run_state), status.submit_time
-        run = RunFact(state, source, at, LONG_AGO, start=status.start_time, end=ended, created=queued)
+        run = RunFact(state, source, at, LONG_AGO, start=status.start_time, end=ended, queued_at=queued)
     return ObservedRun(run=run, tasks={fact.key: fact for fact in facts})
 
 
@@ -38,8 +38,8 @@ def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFac
         try_number=number,
         state=task_state(task.state),
         source=source,
-        at=at,
-        seen=LONG_AGO,
+        occurred_at=at,
+        observed_at=LONG_AGO,
         start=task.start_time,
         end=task.end_time,
         confirmed=True,

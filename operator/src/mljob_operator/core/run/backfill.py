@@ -205,7 +205,7 @@ def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> Observed
         if old is None or old.denied == member.run.event_id:
             return observed_backfill
         new = replace(old, heard=heard_of_run(old.run, old.heard, member.run))
-        stirred = max(filter(None, (stirred, member.run.seen)))
+        stirred = max(filter(None, (stirred, member.run.observed_at)))
     elif old is not None and (member.attempt or 0) < (old.attempt or 0):
         return observed_backfill
     else:
@@ -217,7 +217,7 @@ def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) ->
     """A run, after an answer of REST."""
     if old is None or final:
         return new
-    run, asked_at = later_run(old.run, new.run), new.run.seen
+    run, asked_at = later_run(old.run, new.run), new.run.observed_at
     # The attempt's number rises when the run is run again, so the known end belongs to an earlier
     # attempt.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
@@ -242,24 +242,24 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
     ended, and failed if one has failed.
     """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
-    newest = max(runs, key=lambda run: run.at, default=None)
+    newest = max(runs, key=lambda run: run.occurred_at, default=None)
     begun = [run for run in runs if run.state is RunState.RUNNING or _ended_since(run, backfill.created)]
     if observed_backfill.over:
         state = RunState.FAILED if observed_backfill.failed or observed_backfill.empty else RunState.SUCCESS
     else:
         state = RunState.RUNNING if begun else RunState.QUEUED
-    ends = [run.end or run.at for run in begun]
+    ends = [run.end or run.occurred_at for run in begun]
     return RunFact(
         state=state,
         source=newest.source if newest else StatusSource.REST,
-        at=newest.at if newest else backfill.created,
-        seen=max((run.seen for run in runs), default=backfill.created),
+        occurred_at=newest.occurred_at if newest else backfill.created,
+        observed_at=max((run.observed_at for run in runs), default=backfill.created),
         start=min((run.start for run in begun if run.start is not None), default=None),
         end=max(ends, default=backfill.completed) if observed_backfill.over else None,
-        created=backfill.created,
+        queued_at=backfill.created,
     )
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
     """Whether the run ended in this attempt, rather than in an earlier one."""
-    return run.ended and (run.end or run.at) >= since
+    return run.ended and (run.end or run.occurred_at) >= since

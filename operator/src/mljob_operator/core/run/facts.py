@@ -31,23 +31,23 @@ class RunFact:
     """A dag run's state.
 
     Attributes:
-        at: When the run entered the state, on Airflow's clock. The status shows it as the time of
-            the last event; nothing is ordered by it.
-        seen: When the REST request was sent, or when the Kafka event was read; on the operator's
-            clock.
+        occurred_at: When the run entered the state, on Airflow's clock. The status shows it as the
+            time of the last event; nothing is ordered by it.
+        observed_at: When the REST request was sent, or when the Kafka event was read; on the
+            operator's clock.
         start: When the run started; None: the source does not say.
         end: When the run ended; None: the source does not say.
-        created: When the run was queued, on Airflow's clock. Its task instances are no older. A
+        queued_at: When the run was queued, on Airflow's clock. Its task instances are no older. A
             different time means that the run was cleared.
     """
 
     state: RunState
     source: StatusSource
-    at: datetime
-    seen: datetime
+    occurred_at: datetime
+    observed_at: datetime
     start: datetime | None = None
     end: datetime | None = None
-    created: datetime | None = None
+    queued_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -57,7 +57,7 @@ class RunFact:
     @property
     def event_id(self) -> EventId:
         """What tells one event from another; a copy of an event has the same."""
-        return "run", self.state, self.at
+        return "run", self.state, self.occurred_at
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
@@ -68,20 +68,20 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     """
     if old is None:
         return new
-    known, queued = old.created, new.created
-    if known is not None and _is_past(new, known, old.seen):
+    known, queued = old.queued_at, new.queued_at
+    if known is not None and _is_past(new, known, old.observed_at):
         return old
-    ended = (old.end or old.at) if old.ended else None
+    ended = (old.end or old.occurred_at) if old.ended else None
     if ended is not None and queued is not None and queued_again(queued, known, ended):
         return new
-    if ended is None and known is not None and queued is not None and queued > max(known, old.at):
+    if ended is None and known is not None and queued is not None and queued > max(known, old.occurred_at):
         # The run was cleared, and no fact told of its end.
         return new
     base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
-    start, end, created = new.start or old.start, new.end or old.end, new.created or old.created
-    if (base.start, base.end, base.created) == (start, end, created):
+    start, end, queued_at = new.start or old.start, new.end or old.end, new.queued_at or old.queued_at
+    if (base.start, base.end, base.queued_at) == (start, end, queued_at):
         return base
-    return replace(base, start=start, end=end, created=created)
+    return replace(base, start=start, end=end, queued_at=queued_at)
 
 
 def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> RunFact | None:
@@ -96,7 +96,11 @@ def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> 
     Returns:
         The event that says more than ``run``; None: no event does.
     """
-    latest = event if heard is None else max(heard, event, key=lambda fact: (RUN_RANK[fact.state], fact.at, fact.state))
+    latest = (
+        event
+        if heard is None
+        else max(heard, event, key=lambda fact: (RUN_RANK[fact.state], fact.occurred_at, fact.state))
+    )
     return latest if _says_more(latest, run) else None
 
 
@@ -120,7 +124,7 @@ def denies(answer: RunFact, heard: RunFact, asked_at: datetime) -> bool:
     """Whether REST contradicts an event although enough time has passed for Airflow to store what
     the event says (``END_GRACE``).
     """
-    return RUN_RANK[answer.state] < RUN_RANK[heard.state] and asked_at >= heard.seen + END_GRACE
+    return RUN_RANK[answer.state] < RUN_RANK[heard.state] and asked_at >= heard.observed_at + END_GRACE
 
 
 def _says_more(event: RunFact, run: RunFact | None) -> bool:
@@ -129,14 +133,16 @@ def _says_more(event: RunFact, run: RunFact | None) -> bool:
     """
     if run is None:
         return True
-    return RUN_RANK[event.state] > RUN_RANK[run.state] and not (run.created is not None and event.at < run.created)
+    return RUN_RANK[event.state] > RUN_RANK[run.state] and not (
+        run.queued_at is not None and event.occurred_at < run.queued_at
+    )
 
 
 def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
     """Whether a fact is about the run before it was queued at ``queued``, which was seen at
     ``seen``: the fact answers an earlier request.
     """
-    return fact.created is not None and fact.created < queued and fact.seen < seen
+    return fact.queued_at is not None and fact.queued_at < queued and fact.observed_at < seen
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
@@ -165,7 +171,7 @@ class Report:
     """
 
     try_number: int
-    at: datetime
+    occurred_at: datetime
     progress: float | None = None
     metrics: Mapping[str, float] | None = None
 
@@ -175,7 +181,7 @@ class Failure:
     """Why a try failed."""
 
     try_number: int
-    at: datetime
+    occurred_at: datetime
     message: str
     type: str | None = None
 
@@ -198,10 +204,10 @@ class TaskFact:
         try_number: 1 for the first try; 0 before it.
         certain: False for a failure that a retry may follow: the event of Airflow's own producer
             does not say whether there will be one.
-        at: When the task instance entered the state, on Airflow's clock. It orders events of the
-            same try and rank.
-        seen: When the REST request was sent, or when the Kafka event was read; on the operator's
-            clock.
+        occurred_at: When the task instance entered the state, on Airflow's clock. It orders events
+            of the same try and rank.
+        observed_at: When the REST request was sent, or when the Kafka event was read; on the
+            operator's clock.
         max_tries: How many retries the task has; None: the source does not say.
         question: What the task asks while it awaits input; None: Airflow was not asked yet.
         confirmed: Whether REST has confirmed the try and the state that an event reported first.
@@ -212,8 +218,8 @@ class TaskFact:
     try_number: int
     state: TaskState
     source: StatusSource
-    at: datetime
-    seen: datetime
+    occurred_at: datetime
+    observed_at: datetime
     certain: bool = True
     max_tries: int | None = None
     start: datetime | None = None
@@ -232,7 +238,7 @@ class TaskFact:
     @property
     def event_id(self) -> EventId:
         """What tells one event from another; a copy of an event has the same."""
-        return "task", self.task_id, self.map_index, self.try_number, self.state, self.at
+        return "task", self.task_id, self.map_index, self.try_number, self.state, self.occurred_at
 
     @property
     def awaits_input(self) -> bool:
@@ -256,7 +262,7 @@ class TaskFact:
         """The sort key of events: the greatest counts. The order is total, so that folding gives
         the same result in any sequence.
         """
-        return self.try_number, self.rank, self.certain, self.at, self.state
+        return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 
     @property
     def shown_state(self) -> TaskState:

@@ -125,12 +125,14 @@ class ObservedRun:
         """When the oldest event that REST has not confirmed was read (operator's clock). An event
         of the run's end does not count here.
         """
-        seen = [fact.seen for fact in self.tasks.values() if fact.unconfirmed]
+        seen = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.heard is not None and self.heard_end is None:
-            seen.append(self.heard.seen)
+            seen.append(self.heard.observed_at)
         if self.observed_backfill is not None:
             seen += [
-                member.heard.seen for member in self.observed_backfill.members.values() if member.heard is not None
+                member.heard.observed_at
+                for member in self.observed_backfill.members.values()
+                if member.heard is not None
             ]
         return min(seen, default=None)
 
@@ -298,7 +300,7 @@ def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> Run
     """The REST answer that counts for this attempt. An answer from before ``since`` is ignored,
     unless the queue times of both answers tell which is later.
     """
-    compared = old is not None and old.created is not None and new.created is not None
+    compared = old is not None and old.queued_at is not None and new.queued_at is not None
     return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
 
 
@@ -306,19 +308,24 @@ def _moment(fact: RunFact) -> datetime:
     """The time that decides which attempt a fact is about: when the run was queued, if REST says
     so, else its end or the time of its state.
     """
-    if fact.created is not None:
-        return fact.created
-    return (fact.end or fact.at) if fact.ended else fact.at
+    if fact.queued_at is not None:
+        return fact.queued_at
+    return (fact.end or fact.occurred_at) if fact.ended else fact.occurred_at
 
 
 def started_by(fact: TaskFact) -> RunFact:
     """The fact that a run is running, which follows from an event of one of its tasks."""
-    return RunFact(RunState.RUNNING, fact.source, fact.at, fact.seen)
+    return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 
 
 def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
     """Whether an event is from before the run was last queued: somebody has cleared the run since."""
-    return fact.source is StatusSource.KAFKA and run is not None and run.created is not None and fact.at < run.created
+    return (
+        fact.source is StatusSource.KAFKA
+        and run is not None
+        and run.queued_at is not None
+        and fact.occurred_at < run.queued_at
+    )
 
 
 def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
@@ -348,16 +355,20 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
 def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
     """Join what is known of a task instance with REST's answer."""
     if old.source is StatusSource.REST:
-        accepted = final or rest.seen >= old.seen
+        accepted = final or rest.observed_at >= old.observed_at
     else:
         ahead = (rest.try_number, rest.rank) >= (old.try_number, old.rank) and not _overtaken(old, rest)
-        accepted = final or ahead or not (_stands(old, rest.seen) or _unstored_end(old, rest))
+        accepted = final or ahead or not (_stands(old, rest.observed_at) or _unstored_end(old, rest))
     base = rest if accepted else old
     if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
         # REST says nothing new: keep the source that reported the state first.
         heard_first = old.source is StatusSource.KAFKA
         base = replace(
-            rest, source=old.source, at=old.at, seen=old.seen if heard_first else rest.seen, confirmed=heard_first
+            rest,
+            source=old.source,
+            occurred_at=old.occurred_at,
+            observed_at=old.observed_at if heard_first else rest.observed_at,
+            confirmed=heard_first,
         )
     known = _without_what_is_denied(old, rest) if accepted else old
     return replace(
@@ -386,7 +397,7 @@ def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:
     """Whether an event is so recent that a REST answer may not include it yet."""
-    return fact.source is StatusSource.KAFKA and fact.seen + GRACE > requested_at
+    return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
 
 def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
@@ -394,7 +405,7 @@ def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
     task as waiting for a person who has answered.
     """
     moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
-    return moved and event.try_number == rest.try_number and rest.seen < event.seen
+    return moved and event.try_number == rest.try_number and rest.observed_at < event.observed_at
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
@@ -403,14 +414,14 @@ def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
     The worker publishes the end of a try before it reports the end to the api-server. A worker that
     needs longer than ``CONFIRMED_WITHIN`` for its report is shown as Airflow has it.
     """
-    recent = not old.confirmed and rest.seen < old.seen + CONFIRMED_WITHIN
+    recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
 
 
 def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
     if one is None or other is None:
         return one or other
-    order_one, order_other = (one.try_number, one.at), (other.try_number, other.at)
+    order_one, order_other = (one.try_number, one.occurred_at), (other.try_number, other.occurred_at)
     if order_one == order_other and one != other:
         # Two reports of the same moment: any rule will do that does not depend on their order. This
         # is rare, so the rule may be slow.
@@ -422,6 +433,6 @@ def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
     """The failure of the later try. Within one try, the failure that names its exception."""
     if one is None or other is None:
         return one or other
-    order_one = (one.try_number, one.type is not None, one.at, one.message)
-    order_other = (other.try_number, other.type is not None, other.at, other.message)
+    order_one = (one.try_number, one.type is not None, one.occurred_at, one.message)
+    order_other = (other.try_number, other.type is not None, other.occurred_at, other.message)
     return other if order_other > order_one else one

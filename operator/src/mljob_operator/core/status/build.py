@@ -109,8 +109,8 @@ def _of_run(context: Context) -> dict[str, Any]:
             new["dag_run_state"] = str(run.state)
             new["start_time"] = _whole(run.start) or state.current.status.start_time
     newest = _newest(state.observed_run)
-    if newest is not None and newest.at > LONG_AGO:
-        new |= {"last_event_time": newest.at, "status_source": newest.source}
+    if newest is not None and newest.occurred_at > LONG_AGO:
+        new |= {"last_event_time": newest.occurred_at, "status_source": newest.source}
     return new
 
 
@@ -173,14 +173,14 @@ def _submit_time(state: State) -> datetime | None:
     known, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
         return known
-    return run.created or known or run.at
+    return run.queued_at or known or run.occurred_at
 
 
 def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
     facts: list[RunFact | TaskFact] = list(observed_run.tasks.values())
     if observed_run.shown_run is not None:
         facts.append(observed_run.shown_run)
-    return max(facts, key=lambda fact: fact.at, default=None)
+    return max(facts, key=lambda fact: fact.occurred_at, default=None)
 
 
 def _whole(at: datetime | None) -> datetime | None:

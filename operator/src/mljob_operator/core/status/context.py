@@ -32,7 +32,7 @@ class Context:
     def ended_at(self) -> datetime:
         """The time at which the run ended; the current time if the run no longer exists or never existed."""
         run = self.state.observed_run.run
-        return (run.end or run.at) if run is not None and run.ended else self.state.now
+        return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now
 
     @property
     def last_error(self) -> str:

@@ -92,7 +92,7 @@ def _running(context: Context) -> StatusSummary:
     if asking := [fact for fact in facts if fact.awaits_input]:
         return _awaiting_input(context, asking)
     if retrying := [fact for fact in facts if fact.shown_state is TaskState.UP_FOR_RETRY]:
-        return _retrying(max(retrying, key=lambda fact: (fact.at, fact.key)))
+        return _retrying(max(retrying, key=lambda fact: (fact.occurred_at, fact.key)))
     if deferred := _all_active_in(context.state.observed_run, TaskState.DEFERRED):
         return StatusSummary(
             Phase.RUNNING,
@@ -122,7 +122,7 @@ def _retrying(fact: TaskFact) -> StatusSummary:
 
 
 def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
-    first, *others = sorted(asking, key=lambda fact: (fact.start or fact.at, fact.key))
+    first, *others = sorted(asking, key=lambda fact: (fact.start or fact.occurred_at, fact.key))
     subject = f": {cut(first.question.subject, MAX_SUBJECT)}" if first.question and first.question.subject else ""
     more = f" ({len(others)} more wait as well)" if others else ""
     stop = "" if subject.endswith((".", "?", "!")) else "."
@@ -139,7 +139,7 @@ def _all_active_in(observed_run: ObservedRun, state: TaskState) -> list[TaskFact
     active = [fact for fact in observed_run.tasks.values() if fact.state in ACTIVE_TASK]
     if any(fact.state is not state for fact in active):
         return []
-    return sorted(active, key=lambda fact: (fact.start or fact.at, fact.key))
+    return sorted(active, key=lambda fact: (fact.start or fact.occurred_at, fact.key))
 
 
 def _subject(facts: list[TaskFact]) -> str:

@@ -168,7 +168,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntri
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:
     """The task that failed first, for the message that says why the run failed."""
     failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
-    return min(failed, key=lambda fact: (fact.end or fact.at, fact.key), default=None)
+    return min(failed, key=lambda fact: (fact.end or fact.occurred_at, fact.key), default=None)
 
 
 def error_text(fact: TaskFact) -> str | None:
