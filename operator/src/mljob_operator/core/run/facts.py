@@ -96,12 +96,12 @@ def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> 
     Returns:
         The event that says more than ``run``; None: no event does.
     """
-    latest = (
-        event
-        if heard is None
-        else max(heard, event, key=lambda fact: (RUN_RANK[fact.state], fact.occurred_at, fact.state))
-    )
+    latest = event if heard is None else max(heard, event, key=_run_order)
     return latest if _says_more(latest, run) else None
+
+
+def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
+    return RUN_RANK[fact.state], fact.occurred_at, fact.state
 
 
 def heard_after_answer(
@@ -133,9 +133,12 @@ def _says_more(event: RunFact, run: RunFact | None) -> bool:
     """
     if run is None:
         return True
-    return RUN_RANK[event.state] > RUN_RANK[run.state] and not (
-        run.queued_at is not None and event.occurred_at < run.queued_at
-    )
+    return RUN_RANK[event.state] > RUN_RANK[run.state] and not is_before_queuing(event, run)
+
+
+def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
+    """Whether an event is from before the run was last queued: somebody has cleared the run since."""
+    return run.queued_at is not None and event.occurred_at < run.queued_at
 
 
 def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:

@@ -39,6 +39,7 @@ from .facts import (
     denies,
     heard_after_answer,
     heard_of_run,
+    is_before_queuing,
     later_run,
 )
 from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
@@ -319,13 +320,8 @@ def started_by(fact: TaskFact) -> RunFact:
 
 
 def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
-    """Whether an event is from before the run was last queued: somebody has cleared the run since."""
-    return (
-        fact.source is StatusSource.KAFKA
-        and run is not None
-        and run.queued_at is not None
-        and fact.occurred_at < run.queued_at
-    )
+    """Whether a fact is an event from before the run was last queued."""
+    return fact.source is StatusSource.KAFKA and run is not None and is_before_queuing(fact, run)
 
 
 def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
