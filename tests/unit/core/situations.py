@@ -56,7 +56,7 @@ from mljob_operator.core.mljob.identity import dag_run_id, pin, spec_hash
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.mljob.transient_state import LastError, TransientState
+from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
 from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, TaskFact, heard_of_run
 from mljob_operator.core.run.halt import Halt
@@ -765,11 +765,13 @@ def _transient(told: Given, job: Job) -> TransientState:
         unknown_until=told.unknown_until,
         left_until=told.left_until,
         cleared_nothing=told.nothing_to_clear,
-        cancel_dag_at=told.cancel_dag_at,
-        cancel_dag_checked_at=told.cancel_dag_checked,
-        cancel_dag_running=told.cancel_dag_running,
-        cancel_dag_refused=told.cancel_dag_refused,
-        cancelled_directly_at=told.cancelled_at,
+        cancel_requests=CancelRequests(
+            dag_triggered_at=told.cancel_dag_at,
+            dag_checked_at=told.cancel_dag_checked,
+            dag_running=told.cancel_dag_running,
+            dag_refused=told.cancel_dag_refused,
+            sent_at=told.cancelled_at,
+        ),
         retention_noted=told.noted,
         children_handled=told.children_seen,
         looked_up_at=told.looked_up,

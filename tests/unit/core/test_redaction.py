@@ -20,7 +20,7 @@ from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
-from mljob_operator.core.mljob.transient_state import LastError, TransientState
+from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
 from mljob_operator.core.run.outputs import Outputs
@@ -222,7 +222,7 @@ def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
     transient = TransientState(
         last_error=draw(st.none() | st.just(last_error)),
         kept_by=draw(text),
-        cancel_dag_refused=draw(text),
+        cancel_requests=CancelRequests(dag_refused=draw(text)),
         over_since=EPOCH,
     )
     spec = MLJobSpec(dag_id="train", backoff_limit=draw(st.sampled_from([0, 2])), cancel=draw(st.booleans()))

@@ -71,7 +71,8 @@ class BackfillActions:
             active = [member.run_id for member in await turn.dag_runs.backfills.survey(found) if not member.over]
             await asyncio.gather(*(turn.dag_runs.cancel(state.run.dag_id, run_id) for run_id in active))
         look_at_once = state.now - LOOK_UP_EVERY
-        transient = replace(turn.transient, cancelled_directly_at=state.now, looked_up_at=look_at_once)
+        sent = replace(turn.transient.cancel_requests, sent_at=state.now)
+        transient = replace(turn.transient, cancel_requests=sent, looked_up_at=look_at_once)
         return turn.learned(transient=transient)
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:

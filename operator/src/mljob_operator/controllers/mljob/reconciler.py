@@ -384,16 +384,18 @@ class Reconciler:
         try:
             await turn.operators_dag_runs.trigger_cancellation(state.run.dag_id, state.run.run_id, reason)
         except DagRefused as error:
-            known = turn.learned(transient=replace(turn.transient, cancel_dag_refused=str(error)))
+            refused = replace(turn.transient.cancel_requests, dag_refused=str(error))
+            known = turn.learned(transient=replace(turn.transient, cancel_requests=refused))
             told = await self._told(self.state(known))
-            turn.log(logging.WARNING, "cancelling through REST: %s", told.cancel_dag_refused)
+            turn.log(logging.WARNING, "cancelling through REST: %s", told.cancel_requests.dag_refused)
             return known
-        return turn.learned(transient=replace(turn.transient, cancel_dag_at=state.now))
+        triggered = replace(turn.transient.cancel_requests, dag_triggered_at=state.now)
+        return turn.learned(transient=replace(turn.transient, cancel_requests=triggered))
 
     async def _check_cancellation(self, turn: Turn, _: decisions.CheckCancellation) -> TrackedJob:
         running = await turn.operators_dag_runs.cancellation_runs(turn.state.run.run_id)
-        transient = replace(turn.transient, cancel_dag_checked_at=turn.state.now, cancel_dag_running=running)
-        return turn.learned(transient=transient)
+        checked = replace(turn.transient.cancel_requests, dag_checked_at=turn.state.now, dag_running=running)
+        return turn.learned(transient=replace(turn.transient, cancel_requests=checked))
 
     async def _note_retention(self, turn: Turn, _: decisions.NoteRetention) -> TrackedJob:
         run = turn.state.run

@@ -113,7 +113,8 @@ class RunActions:
         await turn.dag_runs.cancel(run.dag_id, run.run_id)
         await turn.operators_dag_runs.drop_cancellation(run.run_id)
         turn.log(logging.INFO, "cancelled run %s through REST", run.run_id)
-        transient = replace(turn.transient, cancelled_directly_at=now, looked_up_at=now - LOOK_UP_EVERY)
+        sent = replace(turn.transient.cancel_requests, sent_at=now)
+        transient = replace(turn.transient, cancel_requests=sent, looked_up_at=now - LOOK_UP_EVERY)
         return turn.learned(transient=transient)
 
     async def pause(self, turn: Turn, action: Pause) -> TrackedJob:

@@ -124,7 +124,7 @@ def _missed_deadline(now: datetime, deadlines: Deadlines) -> CancelReason | None
 
 def _asked_in_vain(inputs: Inputs) -> bool:
     transient = inputs.transient
-    directly_at, looked_at = transient.cancelled_directly_at, transient.looked_up_at
+    directly_at, looked_at = transient.cancel_requests.sent_at, transient.looked_up_at
     if directly_at is not None and looked_at is not None and looked_at >= directly_at:
         return True
     return inputs.observed_run.not_found or (transient.last_error is not None and not transient.last_error.starting)

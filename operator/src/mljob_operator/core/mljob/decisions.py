@@ -292,7 +292,7 @@ def cancel_late_run(s: State) -> Action | None:
     """
     if not arrived_late(s):
         return None
-    cancelled_at = s.transient.cancelled_directly_at
+    cancelled_at = s.transient.cancel_requests.sent_at
     at = cancelled_at + CANCEL_AGAIN_AFTER if cancelled_at is not None else s.now
     at = max(at, s.retry_at or at)
     return CancelDirectly() if s.now >= at else Wait(at)
@@ -322,21 +322,21 @@ def cancel_the_run(s: State) -> Action | None:
     """
     if s.observed_run.over:
         return None
-    transient, deletion = s.transient, s.deadlines.deletion
+    requests, deletion = s.transient.cancel_requests, s.deadlines.deletion
     if _in_the_future(s, s.retry_at):
         return Wait(_soonest(s.retry_at, deletion))
     if s.observed_run.run is None or s.presence.vanished:
         # After a restart, or after a submission without an answer, it is not known whether there is
         # a run.
         return LookUpRun()
-    by_dag = s.cancellation.by_dag and transient.cancel_dag_refused is None and not s.deadlines.overdue
-    if by_dag and transient.cancel_dag_at is None:
+    by_dag = s.cancellation.by_dag and requests.dag_refused is None and not s.deadlines.overdue
+    if by_dag and requests.dag_triggered_at is None:
         return TriggerCancellation()
     directly_at = _cancel_directly_at(s)
     if s.now >= directly_at:
-        asked = transient.cancel_dag_checked_at is not None or transient.cancelled_directly_at is not None
+        asked = requests.dag_checked_at is not None or requests.sent_at is not None
         return CancelDirectly() if asked or not by_dag else CheckCancellation()
-    look_up_at = (transient.looked_up_at or transient.cancel_dag_at or s.now) + LOOK_UP_EVERY
+    look_up_at = (s.transient.looked_up_at or requests.dag_triggered_at or s.now) + LOOK_UP_EVERY
     return LookUpRun() if s.now >= look_up_at else Wait(_soonest(directly_at, look_up_at, deletion))
 
 
@@ -344,12 +344,12 @@ def _cancel_directly_at(s: State) -> datetime:
     """When REST cancels the run: at once without a cancellation DAG, else when that DAG's time has
     passed. The time is longer once its run has begun.
     """
-    transient = s.transient
-    if transient.cancelled_directly_at is not None:
-        return transient.cancelled_directly_at + CANCEL_AGAIN_AFTER
-    if transient.cancel_dag_at is None or transient.cancel_dag_refused is not None or s.deadlines.overdue:
+    requests = s.transient.cancel_requests
+    if requests.sent_at is not None:
+        return requests.sent_at + CANCEL_AGAIN_AFTER
+    if requests.dag_triggered_at is None or requests.dag_refused is not None or s.deadlines.overdue:
         return s.now
-    return transient.cancel_dag_at + (CANCEL_DAG_TAKES if transient.cancel_dag_running else s.inputs.cancel_fallback)
+    return requests.dag_triggered_at + (CANCEL_DAG_TAKES if requests.dag_running else s.inputs.cancel_fallback)
 
 
 def pause_or_resume(s: State) -> Action | None:

@@ -4,7 +4,7 @@ asks Airflow itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..run.halt import Halt
@@ -38,6 +38,26 @@ class LastError:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRequests:
+    """What this process has asked of Airflow to cancel a run.
+
+    Attributes:
+        dag_triggered_at: When the cancellation DAG was triggered; None: it was not.
+        dag_checked_at: When the operator checked whether the cancellation DAG's run has begun.
+        dag_running: Whether that run had begun.
+        dag_refused: Why the cancellation DAG can't cancel the run, for example because it is
+            paused.
+        sent_at: When the run was cancelled through Airflow's REST API; None: it was not.
+    """
+
+    dag_triggered_at: datetime | None = None
+    dag_checked_at: datetime | None = None
+    dag_running: bool = False
+    dag_refused: str | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TransientState:
     """What this process has tried for an attempt.
 
@@ -54,13 +74,7 @@ class TransientState:
         left_until: Until when the attempt is left to the process that announced it, which may still
             be running.
         cleared_nothing: Whether the run to be retried has no failed task to clear.
-        cancel_dag_at: When the cancellation DAG was triggered.
-        cancel_dag_checked_at: When the operator checked whether the cancellation DAG's run has
-            begun.
-        cancel_dag_running: Whether that run had begun.
-        cancel_dag_refused: Why the cancellation DAG can't cancel the run, for example because it is
-            paused.
-        cancelled_directly_at: When the run was cancelled through REST.
+        cancel_requests: What was asked of Airflow to cancel the run.
         retention_noted: Whether the operator has tried to note in Airflow that the run continues
             without its MLJob.
         children_handled: Whether the operator has looked for runs that the cancelled run had
@@ -84,11 +98,7 @@ class TransientState:
     unknown_until: datetime | None = None
     left_until: datetime | None = None
     cleared_nothing: bool = False
-    cancel_dag_at: datetime | None = None
-    cancel_dag_checked_at: datetime | None = None
-    cancel_dag_running: bool = False
-    cancel_dag_refused: str | None = None
-    cancelled_directly_at: datetime | None = None
+    cancel_requests: CancelRequests = field(default_factory=CancelRequests)
     retention_noted: bool = False
     children_handled: bool = False
     looked_up_at: datetime | None = None

@@ -46,10 +46,9 @@ def may_quote(s: State) -> bool:
     or an error about it.
     """
     transient = s.transient
-    error = (
-        transient.last_error is not None or transient.kept_by is not None or transient.cancel_dag_refused is not None
-    )
-    return _has_run(s) and (error or any(_texts(fact) for fact in s.observed_run.tasks.values()))
+    errors = transient.last_error, transient.kept_by, transient.cancel_requests.dag_refused
+    quotes = any(error is not None for error in errors)
+    return _has_run(s) and (quotes or any(_texts(fact) for fact in s.observed_run.tasks.values()))
 
 
 def _has_run(s: State) -> bool:
@@ -106,12 +105,14 @@ def _failure(failure: Failure, tell: Tell) -> Failure:
 
 def _effort(transient: TransientState, tell: Tell) -> TransientState:
     """The transient state with redacted errors, which quote Airflow's answers."""
-    last_error, kept_by, refused = transient.last_error, transient.kept_by, transient.cancel_dag_refused
+    last_error, kept_by, requests = transient.last_error, transient.kept_by, transient.cancel_requests
+    if requests.dag_refused is not None:
+        requests = replace(requests, dag_refused=tell(requests.dag_refused))
     return replace(
         transient,
         last_error=replace(last_error, message=tell(last_error.message)) if last_error is not None else None,
         kept_by=tell(kept_by) if kept_by is not None else None,
-        cancel_dag_refused=tell(refused) if refused is not None else None,
+        cancel_requests=requests,
     )
 
 
