@@ -27,7 +27,7 @@ from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
 from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.job import Job
-from mljob_operator.core.run.facts import Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.facts import Details, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Airflows, JobStore, Meter, SourceChanges
 
@@ -123,8 +123,9 @@ def _fact(number: int, clock: _Clock, progress: float = 0.0) -> TaskFact:
         observed_at=now,
         start=_BEGAN + timedelta(seconds=number),
         confirmed=True,
-        progress=Report(1, now, progress=progress),
-        metrics=Report(1, now, metrics={"loss": 1 / (1 + progress)}),
+        details=Details(
+            progress=Report(1, now, progress=progress), metrics=Report(1, now, metrics={"loss": 1 / (1 + progress)})
+        ),
     )
 
 

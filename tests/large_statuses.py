@@ -15,7 +15,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.mljob.transient_state import TransientState
-from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.text.storable import cut
@@ -38,10 +38,12 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
         at,
         start=at,
         end=at,
-        progress=Report(1, at, progress=0.5),
-        metrics=Report(1, at, metrics=names),
-        failure=Failure(1, at, text, text or None),
-        question=Question(1, text) if state is TaskState.AWAITING_INPUT else None,
+        details=Details(
+            progress=Report(1, at, progress=0.5),
+            metrics=Report(1, at, metrics=names),
+            failure=Failure(1, at, text, text or None),
+            question=Question(1, text) if state is TaskState.AWAITING_INPUT else None,
+        ),
     )
 
 

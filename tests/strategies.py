@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.run.facts import Failure, Report, RunFact, TaskFact
+from mljob_operator.core.run.facts import Details, Failure, Report, RunFact, TaskFact
 from mljob_operator.core.run.states import RunState, TaskState
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,13 +44,15 @@ def task_events(draw: st.DrawFn) -> TaskFact:
         max_tries=draw(st.just(2) | st.none()),
         start=at if running else None,
         end=draw(times | st.none()) if not running else None,
-        progress=Report(number, at, progress=draw(st.sampled_from([0.25, 0.5])))
-        if running and draw(st.booleans())
-        else None,
-        metrics=Report(number, at, metrics={"loss": draw(st.sampled_from([0.1, 0.2]))})
-        if running and draw(st.booleans())
-        else None,
-        failure=Failure(number, at, "broken", draw(st.sampled_from(["ValueError", None]))) if failed else None,
+        details=Details(
+            progress=Report(number, at, progress=draw(st.sampled_from([0.25, 0.5])))
+            if running and draw(st.booleans())
+            else None,
+            metrics=Report(number, at, metrics={"loss": draw(st.sampled_from([0.1, 0.2]))})
+            if running and draw(st.booleans())
+            else None,
+            failure=Failure(number, at, "broken", draw(st.sampled_from(["ValueError", None]))) if failed else None,
+        ),
     )
 
 
@@ -77,7 +80,8 @@ def rest(
 def event(
     task_id: str, state: TaskState, *, try_number: int = 1, map_index: int = -1, seconds: float = 0, **more: object
 ) -> TaskFact:
-    """A task's event that is read ``seconds`` after the epoch."""
+    """A task's event that is read ``seconds`` after the epoch; ``more``: fields of the fact or of its details."""
     at = EPOCH + timedelta(seconds=seconds)
-    more = {"observed_at": at, **more}
+    details = {field.name: more.pop(field.name) for field in fields(Details) if field.name in more}
+    more = {"observed_at": at, "details": Details(**details), **more}  # type: ignore[arg-type]
     return TaskFact(task_id, map_index, try_number, state, StatusSource.KAFKA, at, **more)  # type: ignore[arg-type]

@@ -82,8 +82,9 @@ def test_both_producers_together_report_what_either_alone_reports(run: str, rng:
         assert fact.end == min((one.end for one in known if one.end and one.rank == fact.rank), default=None)
         for name in ("progress", "metrics"):
             assert getattr(fact, name) == next((found for one in known if (found := getattr(one, name))), None)
-        failures = [one.failure for one in known if one.failure is not None]
-        assert (fact.failure in failures) if failures else fact.failure is None
+        failure = fact.details.failure
+        failures = [one.details.failure for one in known if one.details.failure is not None]
+        assert (failure in failures) if failures else failure is None
 
 
 @pytest.mark.parametrize("run", RUNS)

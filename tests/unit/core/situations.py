@@ -58,7 +58,7 @@ from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
 from mljob_operator.core.run.backfill import Backfill, BackfillRun, ObservedBackfill, as_one_run
-from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, TaskFact, heard_of_run
+from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, TaskFact, heard_of_run
 from mljob_operator.core.run.halt import Halt
 from mljob_operator.core.run.observed_run import ObservedRun
 from mljob_operator.core.run.outputs import Outputs
@@ -430,9 +430,11 @@ def task(  # noqa: PLR0913  # a task has many properties
         max_tries=tries - 1 if tries is not None else None,
         start=started,
         end=end,
-        progress=Report(try_number, at, progress=progress) if progress is not None else None,
-        failure=Failure(try_number, at, error[1], error[0]) if error is not None else None,
-        question=Question(try_number, asks) if waits and asked else None,
+        details=Details(
+            progress=Report(try_number, at, progress=progress) if progress is not None else None,
+            failure=Failure(try_number, at, error[1], error[0]) if error is not None else None,
+            question=Question(try_number, asks) if waits and asked else None,
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
 from mljob_operator.core.run import observed_run as ledger_module
-from mljob_operator.core.run.facts import Failure, RunFact, Snapshot
+from mljob_operator.core.run.facts import Details, Failure, RunFact, Snapshot
 from mljob_operator.core.run.observed_run import GRACE, ObservedRun, fold, observe
 from mljob_operator.core.run.states import FINISHED_TASK, RunState, TaskState
 from tests.strategies import EPOCH, event, rest, run_events, task_events
@@ -116,9 +116,9 @@ def test_a_late_event_from_before_a_clearing_leaves_the_state() -> None:
     observed_run = observe(ObservedRun(), snapshot(rest("fit", TaskState.NONE, seconds=21), run=cleared, seconds=21))
     late = event("fit", TaskState.FAILED, seconds=10)
     failure = Failure(1, late.occurred_at, "broken")
-    observed_run = fold(observed_run, [replace(late, failure=failure, end=late.occurred_at)])
+    observed_run = fold(observed_run, [replace(late, details=Details(failure=failure), end=late.occurred_at)])
     told = observed_run.tasks["fit", -1]
-    assert (told.state, told.end, told.failure) == (TaskState.NONE, None, failure)
+    assert (told.state, told.end, told.details.failure) == (TaskState.NONE, None, failure)
     observed_run = fold(observed_run, [event("fit", TaskState.RUNNING, seconds=22)])
     assert state_of(observed_run, "fit") is TaskState.RUNNING
 
@@ -250,8 +250,8 @@ def test_the_failure_that_names_its_exception_is_kept() -> None:
     ours = event("fit", TaskState.FAILED, seconds=1, failure=Failure(1, AT, "boom", "ValueError"))
     for sequence in ([ours, official], [official, ours]):
         fact = fold(ObservedRun(), sequence).tasks["fit", -1]
-        assert fact.failure is not None
-        assert fact.failure.type == "ValueError"
+        assert fact.details.failure is not None
+        assert fact.details.failure.type == "ValueError"
         assert fact.certain
 
 

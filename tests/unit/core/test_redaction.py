@@ -21,7 +21,7 @@ from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.mljob.transient_state import CancelRequests, LastError, TransientState
-from mljob_operator.core.run.facts import Failure, Question, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, observe
 from mljob_operator.core.run.outputs import Outputs
 from mljob_operator.core.run.states import RunState, TaskState
@@ -211,9 +211,11 @@ def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
                 StatusSource.KAFKA,
                 EPOCH,
                 EPOCH,
-                metrics=Report(1, EPOCH, metrics={draw(text): 0.5}),
-                failure=Failure(1, EPOCH, draw(text), draw(st.none() | text)),
-                question=Question(1, draw(text)),
+                details=Details(
+                    metrics=Report(1, EPOCH, metrics={draw(text): 0.5}),
+                    failure=Failure(1, EPOCH, draw(text), draw(st.none() | text)),
+                    question=Question(1, draw(text)),
+                ),
             )
         )
     run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, queued_at=EPOCH)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
-from mljob_operator.core.run.facts import END_GRACE, Failure, Report, RunFact, Snapshot, TaskFact
+from mljob_operator.core.run.facts import END_GRACE, NO_DETAILS, Failure, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import (
     ABSENCE_TAKES,
     CONFIRMED_WITHIN,
@@ -166,11 +166,12 @@ class TestTasks:
     def test_the_report_of_a_denied_event_is_removed(self) -> None:
         """It would stand against the true one's, of a lower try."""
         forged = event("fit", TaskState.FAILED, try_number=99, failure=Failure(99, at(0), "forged", "Forged"))
-        forged = replace(forged, progress=Report(99, at(0), progress=0.9), metrics=Report(99, at(0), metrics={"f": 1}))
+        reports = Report(99, at(0), progress=0.9), Report(99, at(0), metrics={"f": 1})
+        forged = replace(forged, details=replace(forged.details, progress=reports[0], metrics=reports[1]))
         true = rest("fit", TaskState.RUNNING, seconds=CONFIRMED_S)
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
         fact = observed_run.tasks["fit", -1]
-        assert (fact.progress, fact.metrics, fact.failure) == (None, None, None)
+        assert fact.details == NO_DETAILS
 
     def test_the_failure_of_a_try_in_progress_is_removed(self) -> None:
         forged = event("fit", TaskState.FAILED, failure=Failure(1, at(0), "forged", "Forged"))
@@ -178,8 +179,8 @@ class TestTasks:
         observed_run = observe(fold(running(), [forged]), answer(RUNNING, CONFIRMED_S, true, complete=True))
         failed = event("fit", TaskState.FAILED, seconds=60, failure=Failure(1, at(60), "broken"))
         fact = fold(observed_run, [failed]).tasks["fit", -1]
-        assert fact.failure is not None
-        assert fact.failure.message == "broken"
+        assert fact.details.failure is not None
+        assert fact.details.failure.message == "broken"
 
     def test_a_missing_task_is_removed_and_stays_removed(self) -> None:
         forged = event("invented", TaskState.SUCCESS)

@@ -41,9 +41,10 @@ def test_our_events_are_read(word: str, state: TaskState) -> None:
 def test_a_progress_event_has_progress_and_metrics_of_its_try() -> None:
     fact = fact_of({**OURS, "event": "task_instance.progress", "progress": 0.4, "metrics": {"loss": 0.1}})
     assert isinstance(fact, TaskFact)
-    assert fact.progress is not None
-    assert fact.metrics is not None
-    assert (fact.progress.try_number, fact.progress.progress, fact.metrics.metrics) == (2, 0.4, {"loss": 0.1})
+    progress, metrics = fact.details.progress, fact.details.metrics
+    assert progress is not None
+    assert metrics is not None
+    assert (progress.try_number, progress.progress, metrics.metrics) == (2, 0.4, {"loss": 0.1})
 
 
 @pytest.mark.parametrize("word", ["running", "success", "failed", "skipped"])
@@ -209,9 +210,9 @@ def test_the_text_of_an_error_is_cut_and_made_whole(form: dict, error: object) -
     """Python has halves of surrogate pairs in file names. The event is read even so."""
     fact = fact_of({**form, "event": "task_instance.failed", "error": error})
     assert isinstance(fact, TaskFact)
-    assert fact.failure is not None
-    assert len(fact.failure.message) <= 1000
-    assert fact.failure.message.startswith("e?e?")
+    assert fact.details.failure is not None
+    assert len(fact.details.failure.message) <= 1000
+    assert fact.details.failure.message.startswith("e?e?")
 
 
 @pytest.mark.parametrize("task_id", ["fit", "vorbereiten.Bär", "训练", "тест_1", "١٢٣", "a" * 250])

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, StatusSource, TaskStatus
 
-from ..run.facts import Failure, Question, Report, RunFact, TaskFact
+from ..run.facts import Details, Failure, Question, Report, RunFact, TaskFact
 from ..run.observed_run import LONG_AGO, ObservedRun
 from ..run.states import run_state, task_state
 from .attempts import ended_at
@@ -43,8 +43,10 @@ def _remembered(task: TaskStatus, at: datetime, source: StatusSource) -> TaskFac
         start=task.start_time,
         end=task.end_time,
         confirmed=True,
-        progress=progress,
-        metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
-        failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
-        question=Question(number, task.input.subject) if task.input else None,
+        details=Details(
+            progress=progress,
+            metrics=Report(number, at, metrics=task.metrics) if task.metrics else None,
+            failure=Failure(number, at, task.error.message, task.error.type) if task.error else None,
+            question=Question(number, task.input.subject) if task.input else None,
+        ),
     )

@@ -36,7 +36,7 @@ from mljob_contract.events import (
 from mljob_contract.mljob import StatusSource
 
 from ..text.storable import cut
-from .facts import Failure, Report, RunFact, TaskFact
+from .facts import Details, Failure, Report, RunFact, TaskFact
 from .states import RunState, TaskState
 
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -169,9 +169,11 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
         max_tries=event.max_tries,
         start=_credible("start_date", event.start_date, now) if event.start_date else None,
         end=_credible("end_date", event.end_date, now) if event.end_date and not reporting else None,
-        progress=Report(event.try_number, at, progress=event.progress) if event.progress is not None else None,
-        metrics=Report(event.try_number, at, metrics=event.metrics) if event.metrics else None,
-        failure=failure,
+        details=Details(
+            progress=Report(event.try_number, at, progress=event.progress) if event.progress is not None else None,
+            metrics=Report(event.try_number, at, metrics=event.metrics) if event.metrics else None,
+            failure=failure,
+        ),
     )
     return Envelope(event.dag_id, event.run_id, fact, event.source)
 
@@ -203,7 +205,7 @@ def _official(event: OfficialEvent, now: datetime) -> Envelope:
             occurred_at=at,
             observed_at=now,
             certain=not failed,
-            failure=failure,
+            details=Details(failure=failure),
         )
     return Envelope(event.dag_id, event.run_id, fact, event.source)
 

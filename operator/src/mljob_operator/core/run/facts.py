@@ -200,6 +200,26 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of a task instance beside its state.
+
+    Attributes:
+        progress: The latest report with the task's progress.
+        metrics: The latest report with metrics.
+        failure: Why its last failed try failed.
+        question: What the task asks while it awaits input; None: Airflow was not asked yet.
+    """
+
+    progress: Report | None = None
+    metrics: Report | None = None
+    failure: Failure | None = None
+    question: Question | None = None
+
+
+NO_DETAILS = Details()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFact:
     """A task instance's state.
 
@@ -212,7 +232,6 @@ class TaskFact:
         observed_at: When the REST request was sent, or when the Kafka event was read; on the
             operator's clock.
         max_tries: How many retries the task has; None: the source does not say.
-        question: What the task asks while it awaits input; None: Airflow was not asked yet.
         confirmed: Whether REST has confirmed the try and the state that an event reported first.
     """
 
@@ -227,10 +246,7 @@ class TaskFact:
     max_tries: int | None = None
     start: datetime | None = None
     end: datetime | None = None
-    progress: Report | None = None
-    metrics: Report | None = None
-    failure: Failure | None = None
-    question: Question | None = None
+    details: Details = NO_DETAILS
     confirmed: bool = False
 
     @property

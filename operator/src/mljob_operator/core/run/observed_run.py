@@ -28,6 +28,7 @@ from mljob_contract.mljob import StatusSource
 
 from .backfill import BackfillRun, BackfillSnapshot, ObservedBackfill, as_one_run, joined, surveyed
 from .facts import (
+    Details,
     EventId,
     Failure,
     Question,
@@ -272,19 +273,22 @@ def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime |
 
 def unasked(observed_run: ObservedRun) -> bool:
     """Whether a task awaits input and Airflow was not asked yet for its question."""
-    return any(fact.awaits_input and fact.question is None for fact in observed_run.tasks.values())
+    return any(map(_is_unasked, observed_run.tasks.values()))
+
+
+def _is_unasked(fact: TaskFact) -> bool:
+    return fact.awaits_input and fact.details.question is None
 
 
 def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
     """Add the questions of tasks that await input. A task without an answer gets an unknown
     question, so that Airflow is asked once for each.
     """
-    tasks = {
-        key: replace(fact, question=questions.get(key) or Question(fact.try_number))
-        if fact.awaits_input and fact.question is None
-        else fact
-        for key, fact in observed_run.tasks.items()
-    }
+    tasks = dict(observed_run.tasks)
+    for key, fact in observed_run.tasks.items():
+        if _is_unasked(fact):
+            question = questions.get(key) or Question(fact.try_number)
+            tasks[key] = replace(fact, details=replace(fact.details, question=question))
     return replace(observed_run, tasks=tasks)
 
 
@@ -341,9 +345,12 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
         # Airflow's own producer reports an end a moment after ours does, without the time of the
         # end.
         end=min(ends, default=None),
-        progress=_latest(old.progress, new.progress),
-        metrics=_latest(old.metrics, new.metrics),
-        failure=_best_failure(old.failure, new.failure),
+        details=Details(
+            progress=_latest(old.details.progress, new.details.progress),
+            metrics=_latest(old.details.metrics, new.details.metrics),
+            failure=_best_failure(old.details.failure, new.details.failure),
+            question=winner.details.question,
+        ),
     )
     return old if merged == old else merged
 
@@ -366,19 +373,22 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
             observed_at=old.observed_at if heard_first else rest.observed_at,
             confirmed=heard_first,
         )
-    known = _without_what_is_denied(old, rest) if accepted else old
+    known = _without_what_is_denied(old.details, rest) if accepted else old.details
+    is_asked = base.awaits_input and base.try_number == old.try_number
     return replace(
         base,
         max_tries=rest.max_tries if rest.max_tries is not None else old.max_tries,
-        progress=known.progress,
-        metrics=known.metrics,
-        failure=_best_failure(known.failure, rest.failure),
-        question=old.question if base.awaits_input and base.try_number == old.try_number else None,
+        details=Details(
+            progress=known.progress,
+            metrics=known.metrics,
+            failure=_best_failure(known.failure, rest.details.failure),
+            question=old.details.question if is_asked else None,
+        ),
     )
 
 
-def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
-    """The fact without reports of tries that have not begun, and without the failure of a try that
+def _without_what_is_denied(details: Details, rest: TaskFact) -> Details:
+    """The details without reports of tries that have not begun, and without the failure of a try that
     is still in progress, as REST says.
     """
     tried = rest.try_number
@@ -387,8 +397,10 @@ def _without_what_is_denied(old: TaskFact, rest: TaskFact) -> TaskFact:
         return report if report is not None and report.try_number <= tried else None
 
     last_failed = tried if rest.rank >= RETRY_RANK else tried - 1
-    failure = old.failure if old.failure is not None and old.failure.try_number <= last_failed else None
-    return replace(old, progress=had(old.progress), metrics=had(old.metrics), failure=failure)
+    failure = details.failure
+    if failure is not None and failure.try_number > last_failed:
+        failure = None
+    return replace(details, progress=had(details.progress), metrics=had(details.metrics), failure=failure)
 
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:

@@ -59,8 +59,9 @@ def _has_run(s: State) -> bool:
 
 
 def _texts(fact: TaskFact) -> bool:
-    asks = fact.question is not None and fact.question.subject is not None
-    return fact.failure is not None or fact.metrics is not None or asks
+    details = fact.details
+    asks = details.question is not None and details.question.subject is not None
+    return details.failure is not None or details.metrics is not None or asks
 
 
 def _tell(text: str, *, redaction: Redaction, told: frozenset[str]) -> str:
@@ -87,7 +88,7 @@ def _ledger(observed_run: ObservedRun, tell: Tell) -> ObservedRun:
 
 
 def _task(fact: TaskFact, tell: Tell) -> TaskFact:
-    failure, metrics, question = fact.failure, fact.metrics, fact.question
+    failure, metrics, question = fact.details.failure, fact.details.metrics, fact.details.question
     if failure is not None:
         failure = _failure(failure, tell)
     if metrics is not None:
@@ -95,7 +96,7 @@ def _task(fact: TaskFact, tell: Tell) -> TaskFact:
         metrics = replace(metrics, metrics={name: value for name, value in named.items() if name != WITHHELD})
     if question is not None and question.subject is not None:
         question = replace(question, subject=tell(question.subject))
-    return replace(fact, failure=failure, metrics=metrics, question=question)
+    return replace(fact, details=replace(fact.details, failure=failure, metrics=metrics, question=question))
 
 
 def _failure(failure: Failure, tell: Tell) -> Failure:

@@ -123,7 +123,8 @@ def _retrying(fact: TaskFact) -> StatusSummary:
 
 def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
     first, *others = sorted(asking, key=lambda fact: (fact.start or fact.occurred_at, fact.key))
-    subject = f": {cut(first.question.subject, MAX_SUBJECT)}" if first.question and first.question.subject else ""
+    question = first.details.question
+    subject = f": {cut(question.subject, MAX_SUBJECT)}" if question and question.subject else ""
     more = f" ({len(others)} more wait as well)" if others else ""
     stop = "" if subject.endswith((".", "?", "!")) else "."
     where = f" Answer at {input_url(context.url, asking)}" if context.url else ""

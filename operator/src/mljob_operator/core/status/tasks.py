@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from mljob_contract.mljob import (
@@ -26,7 +26,7 @@ from mljob_contract.mljob import (
     TaskStatus,
 )
 
-from ..run.facts import Failure, TaskFact
+from ..run.facts import Failure, Report, TaskFact
 from ..run.observed_run import ObservedRun
 from ..run.states import ACTIVE_TASK, FINISHED_TASK, WITHOUT_WORKER, TaskState, task_state
 from ..text.storable import cut, stored_size
@@ -56,6 +56,9 @@ _LOUDEST = (
     TaskState.SKIPPED,
     TaskState.REMOVED,
 )
+
+
+_Said = TypeVar("_Said", Report, Failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +176,10 @@ def first_failure(observed_run: ObservedRun) -> TaskFact | None:
 
 def error_text(fact: TaskFact) -> str | None:
     """The error of a failed task, such as ``ValueError: no such column``; None: it is not known."""
-    if fact.failure is None or fact.failure.try_number != fact.try_number:
+    failure = _of_try(fact.details.failure, fact)
+    if failure is None:
         return None
-    error = _error(fact.failure)
+    error = _error(failure)
     return f"{error.type}: {error.message}" if error.type else error.message
 
 
@@ -192,10 +196,15 @@ def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
 
 def _own_progress(fact: TaskFact) -> float:
     """The progress that an active task reports, 0 to 1."""
-    report = fact.progress
-    if report is None or report.try_number != fact.try_number or fact.shown_state not in ACTIVE_TASK:
+    report = _of_try(fact.details.progress, fact)
+    if report is None or fact.shown_state not in ACTIVE_TASK:
         return 0.0
     return report.progress or 0.0
+
+
+def _of_try(said: _Said | None, fact: TaskFact) -> _Said | None:
+    """A report or a failure, if it is about the current try; else None."""
+    return said if said is not None and said.try_number == fact.try_number else None
 
 
 def _current(facts: Iterable[TaskFact]) -> str | None:
@@ -221,9 +230,8 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
         fact = group[0]
         state = fact.shown_state
         failing = state in (TaskState.FAILED, TaskState.UP_FOR_RETRY)
-        error = fact.failure if failing and fact.failure and fact.failure.try_number == fact.try_number else None
-        progress = fact.progress if fact.progress and fact.progress.try_number == fact.try_number else None
-        metrics = fact.metrics if fact.metrics and fact.metrics.try_number == fact.try_number else None
+        error = _of_try(fact.details.failure, fact) if failing else None
+        progress, metrics = _of_try(fact.details.progress, fact), _of_try(fact.details.metrics, fact)
         percent = int(100 * progress.progress) if progress and progress.progress is not None else None
         return TaskStatus.model_construct(
             task_id=task_id,
@@ -242,7 +250,7 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
     states = Counter(fact.shown_state for fact in group)
     loudest = next(state for state in _LOUDEST if states[state])
     failed = sorted(fact.map_index for fact in group if fact.shown_state is TaskState.FAILED)
-    failures = [fact.failure for fact in group if fact.failure and fact.map_index in failed[:1]]
+    failures = [fact.details.failure for fact in group if fact.details.failure and fact.map_index in failed[:1]]
     finished = sum(states[state] for state in FINISHED_TASK)
     return TaskStatus.model_construct(
         task_id=task_id,
@@ -285,7 +293,8 @@ def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
     asking = sorted((fact for fact in group if fact.awaits_input), key=lambda fact: fact.map_index)
     if not asking:
         return None
-    subject = asking[0].question.subject if asking[0].question else None
+    question = asking[0].details.question
+    subject = question.subject if question else None
     return InputRequest.model_construct(
         subject=cut(subject, MAX_SUBJECT) if subject else None,
         url=input_url(run_url, asking) if run_url else None,
