@@ -20,6 +20,7 @@ from typing import TypeVar
 from ...core.airflow_instance.catalog import AIRFLOW_GONE
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost, needs_airflow
+from ...core.mljob.deadlines import expires_at
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.transient_state import TransientState
@@ -123,9 +124,9 @@ class MLJobController:
         worker = self._workers.get(job.key)
         if worker is None:
             if job.is_done:
-                expiry = self._expiries.get(job.key)
-                if job.expires_at is not None and (expiry is None or not expiry.knows(job)):
-                    self._expire_in((job.expires_at - self._clock()).total_seconds(), job)
+                expiry, at = self._expiries.get(job.key), expires_at(job)
+                if at is not None and (expiry is None or not expiry.knows(job)):
+                    self._expire_in((at - self._clock()).total_seconds(), job)
                 return
             worker = self._workers[job.key] = MLJobWorker(self._reconciler.elsewhere)
             worker.begin(job, self._reconciler.transient(job))

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from mljob_contract.mljob import Phase
 
 from ..run.observed_run import ObservedRun
-from ..run.states import ACTIVE_TASK, RunState, TaskState
+from ..run.states import ACTIVE_TASK, TERMINAL_PHASES, RunState, TaskState
 from . import attempts
 from .current import CurrentAttempt
 from .inputs import Inputs
+from .job import Job
 
 _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED}
 
@@ -54,8 +55,18 @@ class Deadlines:
             start_unconfirmed=_start_unconfirmed(inputs, current, pre_running),
             deletion=deletion,
             overdue=deletion is not None and inputs.now >= deletion,
-            expiry=job.expires_at if current.finished else None,
+            expiry=expires_at(job) if current.finished else None,
         )
+
+
+def expires_at(job: Job) -> datetime | None:
+    """When the finished MLJob is deleted; None: never, or not finished. For an MLJob that took over an
+    old run, the time counts from its own creation.
+    """
+    ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
+    if ttl is None or ended is None or job.status.phase not in TERMINAL_PHASES or job.deleting:
+        return None
+    return max(ended, job.created_at or ended) + timedelta(seconds=ttl)
 
 
 def _active(inputs: Inputs, current: CurrentAttempt) -> datetime | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from mljob_contract.job_type import JobType
@@ -79,16 +79,6 @@ class Job:
         """
         seen = self.status.observed_generation == self.generation
         return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When the finished MLJob is deleted; None: never, or not finished. For an MLJob that took
-        over an old run, the time counts from its own creation.
-        """
-        ttl, ended = self.spec.ttl_seconds_after_finished, self.status.completion_time
-        if ttl is None or ended is None or self.status.phase not in TERMINAL_PHASES or self.deleting:
-            return None
-        return max(ended, self.created_at or ended) + timedelta(seconds=ttl)
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Job:
