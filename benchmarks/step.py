@@ -25,8 +25,8 @@ from mljob_operator.controllers.mljob.worker import MLJobWorker
 from mljob_operator.core.airflow_instance.admission import Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
-from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.run.facts import Details, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.ports import Airflows, JobStore, Meter, SourceChanges
@@ -173,7 +173,7 @@ class _Server:
         ended = time.process_time()
         self.floor = ended - floor
         self.seconds += ended - began
-        return Job.from_object(decoded)
+        return Job.from_object(decoded, job)
 
     async def record(self, *_: object) -> None:
         """Events are not counted here."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from mljob_contract.mljob import MAX_HISTORY, AttemptStatus, Condition, MLJobSpec, MLJobStatus, Phase, StatusSource
 from mljob_operator.core.mljob.attempts import MAX_MESSAGE, MAX_MESSAGE_BYTES
-from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.spec import ParsedSpec, spec_hash
 from mljob_operator.core.mljob.state import State, classify
 from mljob_operator.core.mljob.transient_state import TransientState
 from mljob_operator.core.run.facts import Details, Failure, Question, Report, RunFact, Snapshot, TaskFact
@@ -76,7 +76,7 @@ def largest(letter: str = "<") -> tuple[State, dict[str, Any]]:
         history=[entry.model_copy(update={"attempt": number}) for number in range(1, MAX_HISTORY + 1)],
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
-    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, spec, status, {})
+    job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), status, {})
     transient = TransientState(over_since=EPOCH)
     situation = classify(Inputs(job, replace(observed_run, listed=True), transient, EPOCH + timedelta(seconds=60)))
     return situation, {f"output_{i}": letter * 90 for i in range(300)}

@@ -85,7 +85,7 @@ class FakeJobs(StoredObjects[Key]):
         if beyond_go(status) or (self.refuse is not None and self.refuse(status)):
             raise Refused("422 Unprocessable Entity")
         self._patch_status(body, patch)
-        return self._read(job.key)
+        return self._read(job.key, job)
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
         """Add or remove the operator's finalizer; others stay."""
@@ -93,7 +93,7 @@ class FakeJobs(StoredObjects[Key]):
             self._to_change(job)
         except Gone:
             return None
-        return self._read(job.key) if self._finalize(job.key, FINALIZER, present=present) else None
+        return self._read(job.key, job) if self._finalize(job.key, FINALIZER, present=present) else None
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
         """The data of a ConfigMap or a Secret."""
@@ -116,8 +116,8 @@ class FakeJobs(StoredObjects[Key]):
             raise StoreError("the namespace is being terminated")
         self.kube_events.append((job.name, notice))
 
-    def _read(self, key: Key) -> Job:
-        return Job.from_object(self.body(key))
+    def _read(self, key: Key, earlier: Job | None = None) -> Job:
+        return Job.from_object(self.body(key), earlier)
 
     def _to_change(self, job: Job) -> dict[str, Any]:
         """The object to write to, if it still has this version and no other writer overtakes."""

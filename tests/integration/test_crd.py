@@ -43,7 +43,7 @@ def test_dag_id_in_any_language_is_accepted(kubectl: Kubectl, dag_id: str) -> No
     stored = _json(kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
 
     assert stored["spec"]["dagId"] == dag_id
-    assert Job.from_object(stored).problem is None
+    assert Job.from_object(stored).parsed.problem is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_accepted_times_can_be_read_by_the_operator(kubectl: Kubectl, text: str,
         _json(kubectl("create", "--dry-run=server", "--filename=-", "--output=json", stdin=_text(job)))
     )
 
-    assert stored.problem is None
+    assert stored.parsed.problem is None
     assert stored.spec.backfill is not None
     assert stored.spec.backfill.from_.astimezone(UTC).isoformat() == at
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from mljob_contract.mljob import MLJobSpec, MLJobStatus, Phase, RunPolicy
 from mljob_operator.core.mljob import attempts
-from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.core.run.states import FINISHED_TASK, TERMINAL_PHASES, RunState
 from tests.fakes.airflow import FakeRun

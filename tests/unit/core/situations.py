@@ -52,7 +52,7 @@ from mljob_operator.core.mljob.decisions import (
     Wait,
     decide,
 )
-from mljob_operator.core.mljob.identity import dag_run_id, pin, spec_hash
+from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.state import State, classify
@@ -373,7 +373,7 @@ def _attempt(of: MLJob, numbered: Numbered) -> attempts.Attempt:
     then = Job.from_object(replace(of, spec={**of.spec, **_camel(numbered.ran)}).body({}))
     run_id = dag_run_id(PREFIX, then.namespace, then.name, pin(then), numbered.run)
     return attempts.Attempt(
-        numbered.number, then.spec.dag_id, str(run_id), spec_hash(then.spec), numbered.airflow, numbered.by
+        numbered.number, then.spec.dag_id, str(run_id), then.parsed.hash, numbered.airflow, numbered.by
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from mljob_contract.mljob import MAX_CONF_BYTES, MAX_CONF_LEVELS
 from mljob_operator.core.conf.conf import Source, excess, merged
-from mljob_operator.core.mljob.identity import spec_hash
 from mljob_operator.core.mljob.job import Job
+from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.text.bounds import CONF, json_size, levels
 from tests.deep import nested
 
@@ -54,7 +54,7 @@ def test_a_conf_has_32_levels_and_256_kib(conf: dict[str, Any], says: str | None
 
 def test_a_conf_within_bounds_can_be_hashed() -> None:
     job = Job.from_object(an_object({"dagId": "train", "conf": nested(MAX_CONF_LEVELS)}))
-    assert job.problem is None
+    assert job.parsed.problem is None
     assert spec_hash(job.spec)
 
 

@@ -83,8 +83,8 @@ class TestSpec:
     )
     def test_what_does_not_fit_is_named(self, spec: object, says: str) -> None:
         job = job_of(spec)
-        assert re.search(says, job.problem or ""), job.problem
-        assert len(job.problem or "") < 1000
+        assert re.search(says, job.parsed.problem or ""), job.parsed.problem
+        assert len(job.parsed.problem or "") < 1000
 
     def test_the_other_fields_of_the_spec_are_read(self) -> None:
         job = job_of({"dagId": "train", "conf": nested(300), "deletionPolicy": "Retain", "cancel": True})
@@ -102,6 +102,25 @@ class TestSpec:
         assert "spec.credentials is missing" in (instance.problem or "")
         assert "spec.url: String should match pattern" in (instance.problem or "")
         assert instance.spec.max_active_runs == 5
+
+
+class TestVersions:
+    """Later versions of one MLJob."""
+
+    def test_spec_of_the_same_generation_is_not_read_again(self) -> None:
+        first = job_of({"dagId": "train"}, generation=3)
+        body = {"metadata": {"namespace": "a", "name": "b", "uid": "u", "generation": 3}, "spec": {"dagId": "train"}}
+        assert Job.from_object(body, first).parsed is first.parsed
+
+    @pytest.mark.parametrize(
+        "metadata", [{"generation": 4}, {"uid": "another", "generation": 3}, {}], ids=["edited", "recreated", "unknown"]
+    )
+    def test_spec_of_another_generation_is_read(self, metadata: dict[str, object]) -> None:
+        first = job_of({"dagId": "train"}, generation=3)
+        meta = {"namespace": "a", "name": "b", "uid": "u", **metadata}
+        later = Job.from_object({"metadata": meta, "spec": {"dagId": "other"}}, first)
+        assert later.spec.dag_id == "other"
+        assert later.parsed.hash != first.parsed.hash
 
 
 class TestIds:
@@ -128,7 +147,7 @@ class TestIds:
     )
     def test_a_dag_of_any_language_is_run_linked_and_ruled(self, dag_id: str) -> None:
         job = job_of({"dagId": dag_id, "outputs": [{"name": "score", "taskId": dag_id}]})
-        assert job.problem is None
+        assert job.parsed.problem is None
         link = SINGLE_RUN.url("https://airflow", RunKey("", dag_id, "run"))
         assert link.isascii()
         assert unquote(link) == f"https://airflow/dags/{dag_id}/runs/run"
@@ -176,7 +195,7 @@ class TestTimes:
     @pytest.mark.parametrize(("text", "at"), TIMES, ids=[text for text, _ in TIMES])
     def test_a_time_is_read_or_named_as_a_problem(self, text: str, at: datetime | None) -> None:
         job = job_of({"dagId": "days", "type": "Backfill", "backfill": {"from": text, "to": "2999-12-30T23:59:59Z"}})
-        assert (job.problem is None) is (at is not None)
+        assert (job.parsed.problem is None) is (at is not None)
         if at is not None:
             assert job.spec.backfill is not None
             assert job.spec.backfill.from_ == at

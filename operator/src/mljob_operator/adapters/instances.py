@@ -23,7 +23,13 @@ class InstanceObjects(CustomObjects[Instance]):
     """
 
     def __init__(self, api: client.ApiClient, credentials_namespace: str) -> None:
-        super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=Instance.from_object)
+        super().__init__(
+            api,
+            kind=KIND,
+            plural=PLURAL,
+            finalizer=FINALIZER,
+            from_object=lambda body, _: Instance.from_object(body),
+        )
         self._credentials_namespace = credentials_namespace
 
     async def list(self) -> list[Instance]:

@@ -65,7 +65,8 @@ class CustomObjects(Generic[T]):
         kind: The resource's kind, for Events.
         plural: The resource's name in the API.
         finalizer: The operator's finalizer.
-        from_object: Reads an object as the API server sends it.
+        from_object: Reads an object as the API server sends it; also given the version that a
+            write was about.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class CustomObjects(Generic[T]):
         kind: str,
         plural: str,
         finalizer: str,
-        from_object: Callable[[Mapping[str, Any]], T],
+        from_object: Callable[[Mapping[str, Any], T], T],
     ) -> None:
         self._api = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
         self._kind = kind
         self._plural = plural
         self._finalizer = finalizer
-        self._from_object: Callable[[Mapping[str, Any]], T] = from_object
+        self._from_object: Callable[[Mapping[str, Any], T], T] = from_object
 
     async def write_status(self, stored: T, patch: Mapping[str, Any]) -> T:
         """Patch ``/status`` of exactly this version.
@@ -153,7 +154,7 @@ class CustomObjects(Generic[T]):
             _content_type=MERGE_PATCH,
             _request_timeout=TIMEOUT,
         )
-        return self._from_object(answer)
+        return self._from_object(answer, stored)
 
 
 def exactly(stored: Job | Instance) -> dict[str, str]:
@@ -513,7 +514,7 @@ def unanswered(error: BaseException, proxy: str | None) -> str:
 def read(body: Mapping[str, Any]) -> Job | None:
     """An MLJob; None, with a line in the log, where it can't be read at all.
 
-    What doesn't fit the API is in ``Job.problem``.
+    What doesn't fit the API is in ``Job.parsed.problem``.
     """
     return read_or_log(KIND, Job.from_object, body)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mljob_contract.mljob import MLJobSpec, Phase
-from mljob_operator.core.mljob.identity import spec_hash
+from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.run.states import RunState
 
 from .conftest import Platform

@@ -144,7 +144,7 @@ class Confs:
 
         True if the spec names Secrets, has named Secrets when a conf was built, or can't be read.
         """
-        return has_secrets(job.spec) or job.problem is not None or bool(self._of(job).redaction.hidden)
+        return has_secrets(job.spec) or job.parsed.problem is not None or bool(self._of(job).redaction.hidden)
 
     def _of_run(self, s: State) -> _Known:
         """The known values for the newest run.

@@ -1,7 +1,8 @@
 """An MLJob: its object, its attempts, its state, and what to do next.
 
-- :mod:`.job`: the object as the core sees it; :mod:`.identity`: the dag run id; :mod:`.attempts`:
-  attempts, each with a new dag run or a cleared one.
+- :mod:`.job`: the object as the core sees it; :mod:`.spec`: its spec and the spec's hash;
+  :mod:`.identity`: the dag run id; :mod:`.attempts`: attempts, each with a new dag run or a cleared
+  one.
 - :mod:`.transient_state`: what this process has tried; :mod:`.remembered`: what a stored status
   says of the run; :mod:`.tracked`: all of that as one value.
 

@@ -18,7 +18,7 @@ from mljob_contract.run_id import RunId
 from ..run.run_key import SETTINGS_AIRFLOW
 from ..run.states import TERMINAL_PHASES
 from ..text.storable import cut
-from .identity import dag_run_id, pin, spec_hash
+from .identity import dag_run_id, pin
 from .job import Job
 
 FIRST_BACKOFF = timedelta(seconds=10)
@@ -115,7 +115,7 @@ def next_run(
         and not (once_per_spec and phase is Phase.SUCCEEDED)
     ]
     run_id = dag_run_id(prefix, job.namespace, job.name, pin(job), max(used) + 1 if used else newest or 1)
-    return Attempt(number, job.spec.dag_id, str(run_id), spec_hash(job.spec), airflow)
+    return Attempt(number, job.spec.dag_id, str(run_id), job.parsed.hash, airflow)
 
 
 def same_run(attempt: Attempt, number: int) -> Attempt:

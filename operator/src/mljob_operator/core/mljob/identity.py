@@ -8,14 +8,11 @@ run was deleted, because an executor may still hold results of the old run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-
-from mljob_contract.mljob import MLJobSpec, RunPolicy
-from mljob_contract.run_id import DIGEST_LENGTH, RunId
+from mljob_contract.mljob import RunPolicy
+from mljob_contract.run_id import RunId
 
 from .job import Job
+from .spec import digest
 
 CANCEL_PREFIX = "cancel."
 
@@ -24,7 +21,7 @@ def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1
     """The id of the ``number``-th run of what ``pin`` identifies: the object's uid, or its
     namespace, name and spec.
     """
-    return RunId(prefix, namespace, name, _digest(pin), number)
+    return RunId(prefix, namespace, name, digest(pin), number)
 
 
 def pin(job: Job) -> str:
@@ -32,28 +29,8 @@ def pin(job: Job) -> str:
     namespace, name and spec.
     """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
-        return f"{job.namespace}/{job.name}/{spec_hash(job.spec)}"
+        return f"{job.namespace}/{job.name}/{job.parsed.hash}"
     return job.uid
-
-
-def spec_hash(spec: MLJobSpec) -> str:
-    """Ten characters that identify what is run: dagId, conf, confFrom, airflowRef, backfill and
-    logicalDate.
-
-    Defaults are left out: a field that a later version adds must not change the hash of specs
-    without it, or an upgrade would start runs again.
-    """
-    relevant = spec.model_dump(
-        mode="json",
-        by_alias=True,
-        include={"dag_id", "conf", "conf_from", "airflow_ref", "backfill", "logical_date"},
-        exclude_defaults=True,
-    )
-    return _digest(json.dumps(relevant, sort_keys=True, separators=(",", ":")))
-
-
-def _digest(text: str) -> str:
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:DIGEST_LENGTH]
 
 
 def cancel_run_id(run_id: str) -> str:

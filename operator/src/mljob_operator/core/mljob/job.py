@@ -1,8 +1,8 @@
 """An MLJob as the core sees it: the object from the API server, read once into types.
 
-Reading does not fail. ``Job.problem`` names each field of the spec that doesn't fit the API, and no
-run is started with such a spec. A run in progress is still followed, and cancelled when the MLJob
-is deleted. A field of the status that doesn't fit counts as absent, and the next write corrects it.
+Reading does not fail. ``ParsedSpec.problem`` names each field of the spec that doesn't fit the API,
+and no run is started with such a spec. A run in progress is still followed, and cancelled when the
+MLJob is deleted. A field of the status that doesn't fit counts as absent, and the next write corrects it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from mljob_contract.mljob import FINALIZER, MLJobSpec, MLJobStatus
 
 from ..run.run_key import Key
 from ..run.states import TERMINAL_PHASES
-from ..text.bounds import CONF, OUTPUTS
-from ..text.fitting import fitting, in_one_sentence
-
-_STAND_IN = {"dagId": "-"}
-"""Stands for a DAG id that can't be read. No run is started with it."""
+from ..text.bounds import OUTPUTS
+from ..text.fitting import fitting
+from .spec import ParsedSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,8 @@ class Job:
         resource_version: The object's version. The larger number is newer (KEP-5504: comparable
             resource versions).
         deleted_at: When the deletion was requested; None: the object is not being deleted.
+        parsed: The spec, as far as it fits the API.
         stored_status: The status as the API server has it, from which a patch is computed.
-        problem: Which fields of the spec don't fit the API, as text for people; ``spec`` has the
-            others. None: all fields fit.
         misread: Whether a field of the stored status doesn't fit and is missing in ``status``.
     """
 
@@ -46,16 +43,20 @@ class Job:
     finalizers: tuple[str, ...]
     deleted_at: datetime | None
     created_at: datetime | None
-    spec: MLJobSpec
+    parsed: ParsedSpec
     status: MLJobStatus
     stored_status: Mapping[str, Any]
-    problem: str | None = None
     misread: bool = False
 
     @property
     def key(self) -> Key:
         """Namespace and name."""
         return self.namespace, self.name
+
+    @property
+    def spec(self) -> MLJobSpec:
+        """The fields of the spec that fit the API."""
+        return self.parsed.spec
 
     @property
     def deleting(self) -> bool:
@@ -81,12 +82,14 @@ class Job:
         return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
 
     @classmethod
-    def from_object(cls, body: Mapping[str, Any]) -> Job:
-        """Read an object as the API server sends it."""
+    def from_object(cls, body: Mapping[str, Any], earlier: Job | None = None) -> Job:
+        """Read an object as the API server sends it.
+
+        Args:
+            body: The object.
+            earlier: An earlier version. If its spec is of the same generation, it is not read again.
+        """
         meta = body["metadata"]
-        spec, problems = fitting(MLJobSpec, body.get("spec"), "spec", bounds={"conf": CONF}, stand_in=_STAND_IN)
-        if not problems and (spec.type is JobType.BACKFILL) is not (spec.backfill is not None):
-            problems = ("spec.backfill is required for type Backfill, and allowed only for that type",)
         status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
         return cls(
             namespace=meta["namespace"],
@@ -97,10 +100,9 @@ class Job:
             finalizers=tuple(meta.get("finalizers") or ()),
             deleted_at=_time(meta.get("deletionTimestamp")),
             created_at=_time(meta.get("creationTimestamp")),
-            spec=spec,
+            parsed=_spec(body, earlier),
             status=status,
             stored_status=stored if isinstance(stored := body.get("status"), Mapping) else {},
-            problem=in_one_sentence(problems),
             misread=bool(lost),
         )
 
@@ -109,6 +111,13 @@ class Job:
         may deliver a version that the answer to a patch already had.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
+
+
+def _spec(body: Mapping[str, Any], earlier: Job | None) -> ParsedSpec:
+    meta = body["metadata"]
+    if earlier is not None and (earlier.uid, earlier.generation) == (meta["uid"], meta.get("generation")):
+        return earlier.parsed
+    return ParsedSpec.of(body.get("spec"))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -7,7 +7,6 @@ from enum import StrEnum
 from mljob_contract.mljob import RunPolicy
 
 from .current import CurrentAttempt
-from .identity import spec_hash
 from .inputs import Inputs
 
 
@@ -29,7 +28,7 @@ class SpecChange(StrEnum):
 def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
     """Compare the spec with what the newest attempt runs."""
     job, attempt = inputs.job, current.attempt
-    if attempt is None or job.problem is not None or attempt.spec_hash in ("", spec_hash(job.spec)):
+    if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE
     begun = current.submitted or bool(job.status.history)
     return SpecChange.REFUSED if begun and job.spec.run_policy is RunPolicy.ONCE else SpecChange.RENEWED

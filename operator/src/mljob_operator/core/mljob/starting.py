@@ -67,8 +67,8 @@ class Start:
             attempt=attempt,
             at=at,
             due=at is None or inputs.now >= at,
-            blocker=misfit(job.problem)
-            if job.problem is not None
+            blocker=misfit(job.parsed.problem)
+            if job.parsed.problem is not None
             else find_blocker(inputs.catalog, attempt.airflow, attempt.dag_id),
             superseded=superseded,
             rerun=rerun,

@@ -100,7 +100,7 @@ def _unapplied(state: State) -> list[DesiredCondition]:
     """The condition SpecApplied, if the current spec is not the spec of the run."""
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
-    problem = state.job.problem
+    problem = state.job.parsed.problem
     if problem is None or state.current.attempt is None or state.start is not None or state.job.deleting:
         return []
     text = cut(_UNREADABLE.format(problem), MAX_MESSAGE, MAX_MESSAGE_BYTES)
