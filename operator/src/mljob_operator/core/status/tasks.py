@@ -111,15 +111,11 @@ class TaskEntries:
         self._run_url = run_url
         self._known = {
             task_id: entry
-            if (entry := before.get(task_id)) is not None and _are_identical(entry.facts, group)
+            if (entry := before.get(task_id)) is not None and entry.facts == tuple(group)
             else TaskEntry.of(_entry(task_id, group, run_url), tuple(group))
             for task_id, group in by_task.items()
         }
         return list(self._known.values())
-
-
-def _are_identical(known: tuple[TaskFact, ...], facts: list[TaskFact]) -> bool:
-    return len(known) == len(facts) and all(a is b for a, b in zip(known, facts, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
