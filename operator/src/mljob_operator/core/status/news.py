@@ -26,10 +26,12 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether the new status says more than the exact times of what the old status says already."""
+    if _tasks_differ(old.get("tasks"), new.get("tasks")):
+        return True
     # The current task is the running task that started last, so it may change with exact times
     # alone.
     one_task = old.get("currentTask") == new.get("currentTask")
-    return _said(old, one_task) != _said(new, one_task) or _tasks_differ(old.get("tasks"), new.get("tasks"))
+    return _said(old, one_task) != _said(new, one_task)
 
 
 def _said(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
