@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from mljob_operator.core.status.conditions import DesiredCondition, transition
+
 from .situations import (
     NO_DEFAULT,
+    NOW,
     Given,
     ago,
     attempt,
@@ -329,6 +332,14 @@ def test_the_transition_time_changes_only_with_the_status() -> None:
     assert _times(first) == {"Reconciling": "2026-01-01T12:00:00Z", "Stalled": "2026-01-01T12:00:00Z"}
     assert _times(second) == _times(first)
     assert set(_times(third).values()) == {"2026-01-01T12:02:00Z"}
+
+
+def test_condition_that_reads_as_before_is_kept() -> None:
+    wanted = [DesiredCondition("Reconciling", True, "TaskRunning", "Task fit is running.")]
+    first = transition(None, wanted, generation=1, now=NOW)
+    again, edited = (transition(first, wanted, generation, now=later(60)) for generation in (1, 2))
+    assert again[0] is first[0]
+    assert edited[0] == first[0].model_copy(update={"observed_generation": 2})
 
 
 def test_a_condition_has_the_observed_generation() -> None:

@@ -29,13 +29,16 @@ def transition(
     old: Sequence[Condition] | None, wanted: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
     """The conditions to write: the wanted conditions, with the old transition time if their status
-    has not changed.
+    has not changed. A condition that reads as before is kept as it is.
     """
     before = {condition.type: condition for condition in old or ()}
     after = []
     for want in wanted:
         status = ConditionStatus.TRUE if want.holds else ConditionStatus.FALSE
         previous = before.get(want.type)
+        if previous is not None and _reads_so(previous, status, want, generation):
+            after.append(previous)
+            continue
         since = previous.last_transition_time if previous and previous.status == status else now.replace(microsecond=0)
         after.append(
             Condition(
@@ -48,3 +51,8 @@ def transition(
             )
         )
     return after
+
+
+def _reads_so(condition: Condition, status: ConditionStatus, want: DesiredCondition, generation: int) -> bool:
+    reads = condition.status, condition.reason, condition.message, condition.observed_generation
+    return reads == (status, want.reason, want.message, generation)
