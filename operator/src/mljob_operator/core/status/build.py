@@ -61,11 +61,10 @@ def report(
             **_of_tasks(context, story),
             **workload(state.job).fields(state.observed_run, context.url),
             **_of_outputs(outputs),
+            "conditions": transition(old.conditions, conditions_of(state, story), state.job.generation, state.now),
         }
     )
-    status = _completed(context, _closed(context, status, story), story)
-    conditions = transition(old.conditions, conditions_of(state, story), state.job.generation, state.now)
-    return _within_bounds(status.model_copy(update={"conditions": conditions}), context.tasks)
+    return _within_bounds(_completed(context, _closed(context, status, story), story), context.tasks)
 
 
 def _context(state: State, ui_url: str | None, entries: TaskEntries | None) -> Context:
@@ -193,7 +192,7 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
     tasks of the stored status stay.
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
-    data = _as_json(status.model_copy(update={"tasks": None, "tasks_omitted": None}))
+    data = _without_tasks(status)
     kept = within_bounds(entries, MAX_STATUS_BYTES - stored_size(data) - SLACK)
     if tasks is not None or status.tasks is not None:
         data["tasks"] = [entry.content for entry in kept]
@@ -202,8 +201,9 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
     return data
 
 
-def _as_json(status: MLJobStatus) -> dict[str, Any]:
-    data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _without_tasks(status: MLJobStatus) -> dict[str, Any]:
+    """The status as JSON, without the list of tasks."""
+    data = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tasks", "tasks_omitted"})
     if counts := data.get("taskCounts"):
         data["taskCounts"] = {key: value for key, value in counts.items() if value or key == "total"}
     return data
