@@ -47,8 +47,8 @@ def fact(task_id: str, index: int, state: TaskState, text: str) -> TaskFact:
     )
 
 
-def largest(letter: str = "<") -> tuple[State, dict[str, Any]]:
-    """All parts of a status at their bounds at once."""
+def largest(letter: str = "<", attempts: int = MAX_HISTORY) -> tuple[State, dict[str, Any]]:
+    """All parts of a status at their bounds at once, and the outputs. ``attempts``: the length of its history."""
     text = letter * 3000
     tasks = [fact(f"{i}_" + "t" * 244, -1, TaskState.FAILED, text) for i in range(2000)]
     tasks += [fact("mapped", i, TaskState.RUNNING, text) for i in range(5000)]
@@ -73,7 +73,7 @@ def largest(letter: str = "<") -> tuple[State, dict[str, Any]]:
         attempts=20,
         spec_hash=spec_hash(spec),
         submit_time=EPOCH,
-        history=[entry.model_copy(update={"attempt": number}) for number in range(1, MAX_HISTORY + 1)],
+        history=[entry.model_copy(update={"attempt": number}) for number in range(1, attempts + 1)] or None,
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
     job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), status, {})

@@ -33,6 +33,7 @@ from mljob_operator.core.run.observed_run import ObservedRun, observe
 from mljob_operator.core.run.outputs import bounded
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
+from mljob_operator.core.status.tasks import MAX_TASKS_BYTES
 from mljob_operator.core.text.storable import cut, stored_size
 from tests.large_statuses import RUN_ID, UI_URL, fact, largest
 from tests.strategies import EPOCH
@@ -150,3 +151,13 @@ def test_the_largest_status_leaves_room_for_tasks(letter: str) -> None:
     assert 50 * 1024 < stored_size(status) <= MAX_STATUS_BYTES
     assert len(status["tasks"]) >= 5
     assert {task["state"] for task in status["tasks"]} == {"failed"}
+
+
+@pytest.mark.parametrize("letter", ["x", "<", "\x00", "\U0001f600"], ids=["plain", "html", "control", "astral"])
+def test_without_outputs_and_history_tasks_take_their_limit(letter: str) -> None:
+    """The texts of a status and its conditions leave that much room, however long they are."""
+    situation, _ = largest(letter, attempts=0)
+    status = report(situation, ui_url=UI_URL)
+    assert "history" not in status
+    assert MAX_TASKS_BYTES - 4 * 1024 < stored_size(status["tasks"]) <= MAX_TASKS_BYTES + len("[]")
+    assert stored_size(status) <= MAX_STATUS_BYTES

@@ -21,7 +21,7 @@ from .disclosure import disclosed
 from .messages import closing, summarise
 from .mljob_conditions import conditions_of, rerun_blocker
 from .summary import StatusSummary
-from .tasks import TaskEntries, TaskEntry, TaskSummary, within_bounds
+from .tasks import MAX_TASKS_BYTES, TaskEntries, TaskEntry, TaskSummary, within_bounds
 from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
@@ -31,6 +31,8 @@ the rest.
 """
 SLACK = 256
 """Bytes reserved for the JSON between the parts, and for the count of omitted tasks."""
+_LARGE = frozenset({"outputs", "outputsOmitted", "history", "backfill"})
+"""The parts that can take room from the tasks. The others leave more than ``MAX_TASKS_BYTES``."""
 
 
 def report(
@@ -193,7 +195,8 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _without_tasks(status)
-    kept = within_bounds(entries, MAX_STATUS_BYTES - stored_size(data) - SLACK)
+    room = MAX_TASKS_BYTES if _LARGE.isdisjoint(data) else MAX_STATUS_BYTES - stored_size(data) - SLACK
+    kept = within_bounds(entries, room)
     if tasks is not None or status.tasks is not None:
         data["tasks"] = [entry.content for entry in kept]
     if omitted := (status.tasks_omitted or 0) + len(entries) - len(kept):

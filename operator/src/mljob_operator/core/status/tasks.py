@@ -303,6 +303,8 @@ def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
     started.
     """
     room = min(room, MAX_TASKS_BYTES)
+    if len(entries) <= MAX_TASKS and sum(entry.size for entry in entries) <= room:
+        return sorted(entries, key=lambda entry: entry.place)
     kept: list[TaskEntry] = []
     for entry in sorted(entries, key=lambda entry: entry.importance):
         room -= entry.size
