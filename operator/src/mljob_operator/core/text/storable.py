@@ -14,6 +14,8 @@ from typing import Any
 
 MAX_DEPTH = 32
 """How many levels of a value are stored. The API server accepts more, but nobody reads them."""
+MAX_BYTES = 6
+"""No character takes more bytes in etcd: an escape such as ``\\u0000`` has six."""
 
 _INT64 = 1 << 63
 _LONGER = {
@@ -55,9 +57,11 @@ def cut(text: str, length: int, size: int | None = None) -> str:
     """
     text = whole(text.strip())
     shown = text if len(text) <= length else text[: length - 3] + "..."
-    while size is not None and shown != "..." and (excess := stored_size(shown) - 2 - size) > 0:
-        # No character takes more than six bytes, so one step never cuts more than necessary.
-        shown = shown[: -3 - max(1, excess // 6)] + "..."
+    if size is None or len(shown) * MAX_BYTES <= size:
+        return shown
+    while shown != "..." and (excess := stored_size(shown) - 2 - size) > 0:
+        # One step never cuts more than necessary.
+        shown = shown[: -3 - max(1, excess // MAX_BYTES)] + "..."
     return shown
 
 
