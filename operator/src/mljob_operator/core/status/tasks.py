@@ -58,6 +58,8 @@ _LOUDEST = (
 )
 
 
+_BLANK = TaskStatus(task_id="", state="none")
+"""Copying this takes a quarter of the time of ``TaskStatus.model_construct``. Neither validates."""
 _Said = TypeVar("_Said", Report, Failure)
 
 
@@ -229,18 +231,19 @@ def _entry(task_id: str, group: list[TaskFact], run_url: str | None) -> TaskStat
         error = _of_try(fact.details.failure, fact) if failing else None
         progress, metrics = _of_try(fact.details.progress, fact), _of_try(fact.details.metrics, fact)
         percent = int(100 * progress.progress) if progress and progress.progress is not None else None
-        return TaskStatus.model_construct(
-            task_id=task_id,
-            state=str(state),
-            try_number=fact.try_number,
-            start_time=_seconds(fact.start),
-            end_time=_seconds(fact.end) if state in FINISHED_TASK else None,
-            progress=100 if percent is not None and state is TaskState.SUCCESS else percent,
-            metrics=_metrics(metrics.metrics or {}) if metrics else None,
-            error=_error(error) if error else None,
-            log_url=url,
-            input=_input(group, run_url),
-            mapped=None,
+        return _BLANK.model_copy(
+            update={
+                "task_id": task_id,
+                "state": str(state),
+                "try_number": fact.try_number,
+                "start_time": _seconds(fact.start),
+                "end_time": _seconds(fact.end) if state in FINISHED_TASK else None,
+                "progress": 100 if percent is not None and state is TaskState.SUCCESS else percent,
+                "metrics": _metrics(metrics.metrics or {}) if metrics else None,
+                "error": _error(error) if error else None,
+                "log_url": url,
+                "input": _input(group, run_url),
+            }
         )
 
     states = Counter(fact.shown_state for fact in group)
