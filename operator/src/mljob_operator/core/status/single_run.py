@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from mljob_contract.mljob import Phase
 
 from ..run import halt
-from ..run.facts import TaskFact
+from ..run.facts import TaskFact, TaskKey
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
 from ..run.states import ACTIVE_TASK, RunState, TaskState
@@ -93,17 +94,19 @@ def _running(context: Context) -> StatusSummary:
         return _awaiting_input(context, asking)
     if retrying := [fact for fact in facts if fact.shown_state is TaskState.UP_FOR_RETRY]:
         return _retrying(max(retrying, key=lambda fact: (fact.occurred_at, fact.key)))
-    if deferred := _all_active_in(context.state.observed_run, TaskState.DEFERRED):
+    active = [fact for fact in facts if fact.state in ACTIVE_TASK]
+    states = {fact.state for fact in active}
+    if states == {TaskState.DEFERRED}:
         return StatusSummary(
             Phase.RUNNING,
             "TaskDeferred",
-            f"{_subject(deferred)} deferred: waiting in the triggerer, without a worker{context.of_tasks}.",
+            f"{_subject(active)} deferred: waiting in the triggerer, without a worker{context.of_tasks}.",
         )
-    if rescheduled := _all_active_in(context.state.observed_run, TaskState.UP_FOR_RESCHEDULE):
+    if states == {TaskState.UP_FOR_RESCHEDULE}:
         return StatusSummary(
             Phase.RUNNING,
             "TaskRescheduled",
-            f"{_subject(rescheduled)} rescheduled: waiting for its next check, without a worker{context.of_tasks}.",
+            f"{_subject(active)} rescheduled: waiting for its next check, without a worker{context.of_tasks}.",
         )
     if context.tasks is not None and context.tasks.current_task:
         return StatusSummary(
@@ -122,7 +125,7 @@ def _retrying(fact: TaskFact) -> StatusSummary:
 
 
 def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
-    first, *others = sorted(asking, key=lambda fact: (fact.start or fact.occurred_at, fact.key))
+    first, *others = sorted(asking, key=_start_order)
     question = first.details.question
     subject = f": {cut(question.subject, MAX_SUBJECT)}" if question and question.subject else ""
     more = f" ({len(others)} more wait as well)" if others else ""
@@ -135,17 +138,14 @@ def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
     )
 
 
-def _all_active_in(observed_run: ObservedRun, state: TaskState) -> list[TaskFact]:
-    """The active tasks if all of them are in this state; else none."""
-    active = [fact for fact in observed_run.tasks.values() if fact.state in ACTIVE_TASK]
-    if any(fact.state is not state for fact in active):
-        return []
-    return sorted(active, key=lambda fact: (fact.start or fact.occurred_at, fact.key))
-
-
 def _subject(facts: list[TaskFact]) -> str:
-    """Several tasks, as the subject of a sentence."""
-    return f"Task {_name(facts[0])}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
+    """One or several tasks, as the subject of a sentence: the task that started first is named."""
+    first = min(facts, key=_start_order)
+    return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
+
+
+def _start_order(fact: TaskFact) -> tuple[datetime, TaskKey]:
+    return fact.start or fact.occurred_at, fact.key
 
 
 def _name(fact: TaskFact) -> str:
