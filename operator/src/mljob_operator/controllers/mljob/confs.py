@@ -9,7 +9,7 @@ shows a text of the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,10 @@ ASK_AGAIN_AFTER = timedelta(seconds=10)
 """The time after which a conf that could not be read is read again."""
 
 
+UNKNOWN = Redaction(complete=False)
+"""The redaction while it is not known which texts the run has from Secrets."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """The known values of one MLJob's Secrets.
@@ -39,7 +43,7 @@ class _Known:
     """
 
     uid: str
-    redaction: Redaction = field(default_factory=lambda: Redaction(complete=False))
+    redaction: Redaction = UNKNOWN
     run: RunKey | None = None
     asked_at: datetime | None = None
 
@@ -132,7 +136,7 @@ class Confs:
         MLJob.
         """
         if job is None:
-            return Redaction(complete=False)
+            return UNKNOWN
         return self._of(job).redaction if self._may_have_secrets(job) else OPEN
 
     def forget(self, key: Key) -> None:
