@@ -203,13 +203,12 @@ class Reconciler:
         self._follow(state)
         self.admission.reserve(state.job.key, reservation(state), _created(state.job))
 
-    def _follow(self, state: State) -> None:
-        """Record whether the MLJob's run is missing."""
+    def _follow(self, state: State) -> bool:
+        """Record whether the MLJob's run is missing; whether that may be new."""
         key = state.job.key
         if not state.current.active or state.observed_run.over:
-            self.missing_runs.forget(key)
-            return
-        self.missing_runs.follow(
+            return self.missing_runs.forget(key)
+        return self.missing_runs.follow(
             key,
             state.run.airflow,
             missed_at=state.observed_run.missed_at,
@@ -236,11 +235,9 @@ class Reconciler:
     def _admission(self, known: TrackedJob) -> State:
         """The state after the decision whether the MLJob is admitted."""
         state = self.state(known)
-        key, before = state.job.key, self._missing(state)
-        self._follow(state)
-        if self._missing(state) != before:
+        if self._follow(state):
             state = self.state(known)
-        wanted = reservation(state)
+        key, wanted = state.job.key, reservation(state)
         self.admission.reserve(key, wanted, _created(state.job))
         if wanted is None or self.admission.is_admitted(key, wanted.airflow):
             return state
@@ -248,11 +245,6 @@ class Reconciler:
         # This MLJob is taking its step already, and need not be woken.
         self._admitted = [other for other in self._admitted if other != key]
         return self.state(known)
-
-    def _missing(self, state: State) -> tuple[bool, ...]:
-        """The facts about missing runs on which a state depends."""
-        airflows = (state.run.airflow, state.inputs.target)
-        return self.missing_runs.withholds(state.job.key), *map(self.missing_runs.have_vanished, airflows)
 
     async def advance(self, known: TrackedJob) -> Outcome:
         """Carry out all actions that are possible now.
@@ -290,6 +282,9 @@ class Reconciler:
         Raises:
             StoreError: The Kubernetes API fails.
         """
+        redaction = self.confs.redaction(state)
+        if redaction.complete:
+            return redaction
         at = self.confs.read_at(state)
         if at is not None and at <= state.now and is_reachable(state):
             try:

@@ -103,6 +103,10 @@ class _Airflow:
         namespaces = {key[0] for key in missing if key not in self.accepted}
         return len(namespaces) > 1 or all(key[0] in namespaces for key in self.followed)
 
+    def has(self, key: Key) -> bool:
+        """Whether this Airflow has the run of an MLJob, and nothing says otherwise."""
+        return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unanswered)
+
     def reckon(self) -> None:
         """Many runs have vanished until all are found again or accepted as lost."""
         if self._are_many(self.lost, self.missing.keys()):
@@ -142,8 +146,8 @@ class MissingRuns:
         missed_at: datetime | None,
         answered_at: datetime | None,
         submitted_at: datetime | None,
-    ) -> None:
-        """Note what is known of an MLJob's run.
+    ) -> bool:
+        """Note what is known of an MLJob's run. Returns whether that may be new.
 
         Args:
             key: The MLJob.
@@ -152,10 +156,12 @@ class MissingRuns:
             answered_at: When Airflow was last asked for the run.
             submitted_at: When the run was submitted.
         """
+        there = self._airflows[airflow]
+        if missed_at is None and there.has(key):
+            return False
         if self._airflow_of.get(key, airflow) != airflow:
             self.forget(key)
         self._airflow_of[key] = airflow
-        there = self._airflows[airflow]
         there.followed.add(key)
         if missed_at is not None:
             there.missing[key] = missed_at
@@ -170,13 +176,16 @@ class MissingRuns:
                 there.unlisted.discard(key)
                 there.unanswered.discard(key)
         self._reckon(airflow)
+        return True
 
-    def forget(self, key: Key) -> None:
-        """The MLJob has no run in progress."""
+    def forget(self, key: Key) -> bool:
+        """The MLJob has no run in progress. Returns whether it had one."""
         airflow = self._airflow_of.pop(key, None)
-        if airflow is not None:
-            self._airflows[airflow].drop(key)
-            self._reckon(airflow)
+        if airflow is None:
+            return False
+        self._airflows[airflow].drop(key)
+        self._reckon(airflow)
+        return True
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
         """Note which runs Airflow did not list when it was asked for all active runs at
