@@ -6,7 +6,6 @@ A message says what is the case and, if the MLJob is stuck, what to do about it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from mljob_contract.mljob import MLJobStatus, Phase
@@ -38,7 +37,7 @@ def summarise(context: Context) -> StatusSummary:
     """
     state = context.state
     story = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
-    return replace(story, message=cut(story.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
+    return StatusSummary(story.phase, story.reason, cut(story.message, MAX_MESSAGE, MAX_MESSAGE_BYTES))
 
 
 def closing(context: Context) -> StatusSummary:

@@ -154,7 +154,7 @@ def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntri
         entries: Entries that were made for an earlier status of the same run.
     """
     facts = list(observed_run.tasks.values())
-    states = Counter(fact.shown_state for fact in facts)
+    states = Counter([fact.shown_state for fact in facts])
     counts = TaskCounts.model_validate({"total": len(facts)} | {str(state): n for state, n in states.items()})
     finished = sum(n for state, n in states.items() if state in FINISHED_TASK)
     return TaskSummary(
@@ -289,9 +289,10 @@ def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
 
 def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
     """What the task waits for, or the first of its instances that wait; None: none waits."""
-    asking = sorted((fact for fact in group if fact.awaits_input), key=lambda fact: fact.map_index)
+    asking = [fact for fact in group if fact.awaits_input]
     if not asking:
         return None
+    asking.sort(key=lambda fact: fact.map_index)
     question = asking[0].details.question
     subject = question.subject if question else None
     return InputRequest.model_construct(
