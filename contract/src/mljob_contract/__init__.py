@@ -3,13 +3,14 @@
 Airflow workers install this package, so pydantic is its only dependency.
 
 - :mod:`mljob_contract.mljob`: the MLJob resource, from which the CRD is generated.
-- :mod:`mljob_contract.airflow_instance`: the AirflowInstance resource, likewise.
-- :mod:`mljob_contract.job_type`: the kinds of ML work, which DAG files name too.
+- :mod:`mljob_contract.airflow_instance`: the AirflowInstance resource, from which its CRD is
+  generated.
+- :mod:`mljob_contract.job_type`: the kinds of ML work, which DAG files import too.
 - :mod:`mljob_contract.run_id`: the id of an MLJob's dag run, written and parsed.
 - :mod:`mljob_contract.backfill_marker`: the conf key that links a backfill's runs to an MLJob.
 - :mod:`mljob_contract.events`: the messages on the Kafka topic of events.
 - :mod:`mljob_contract.reports`: the messages of the monitoring DAGs.
-- :mod:`mljob_contract.message`: the model that events and reports have in common.
+- :mod:`mljob_contract.message`: the base class of events and reports.
 - :mod:`mljob_contract.airflow_id`: the ids that Airflow allows for DAGs and tasks.
 - :mod:`mljob_contract.airflow_versions`: the supported versions of Airflow.
 - :mod:`mljob_contract.times`: the times that resources may contain.

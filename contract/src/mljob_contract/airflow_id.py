@@ -17,9 +17,9 @@ from pydantic import Field
 MAX_ID_LENGTH = 250
 """The longest id that Airflow's database stores, in characters."""
 ID_PATTERN = r"^[\p{L}\p{N}_.\-]+$"
-"""The pattern of an id, for Go and for pydantic."""
+"""The pattern that an id must match. It has the same meaning in Go and in pydantic."""
 GLOB_PATTERN = r"^[\p{L}\p{N}_.\-*?\[\]!]+$"
-"""The pattern of a glob of ids, for Go and for pydantic."""
+"""The pattern that a glob of ids must match. It has the same meaning in Go and in pydantic."""
 
 AirflowId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=ID_PATTERN)]
 """The id of a DAG, or of a task. The id of a task in a task group begins with the group's id:

@@ -32,7 +32,8 @@ ACCEPT_VANISHED_RUNS = f"{GROUP}/accept-vanished-runs"
 """The annotation with which an administrator accepts that the runs that have vanished from this
 Airflow are lost. The operator acts once on each new value, such as the current time."""
 MAX_ACCEPTED = 253
-"""How many characters of that annotation's value the operator reads and stores."""
+"""The number of characters that the operator reads and stores of the annotation's value. The
+operator ignores the rest of the value."""
 FINALIZER = f"{GROUP}/in-use"
 """The operator's finalizer on an AirflowInstance. It stays while MLJobs have runs there: without
 the URL and the credentials the operator can neither follow nor cancel these runs."""
@@ -46,7 +47,9 @@ SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-
 
 
 def _require_host(url: str) -> str:
-    """Check what the pattern can't: that the URL has a host, and a port only from 1 to 65535."""
+    """Require that a URL has a host, and that its port, if it has one, is from 1 to 65535. The
+    pattern of ``Url`` can't express this.
+    """
     try:
         parts = urlsplit(url)
         is_usable = bool(parts.hostname) and parts.port != 0
@@ -90,8 +93,8 @@ class TokenFile(ResourceModel):
     """A file with a token that another program, such as a sidecar, keeps valid."""
 
     name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")]
-    """The name of the file, without its folder. The folder is the operator's setting
-    MLJOB_AIRFLOW_TOKEN_FILES, airflowInstances.tokenFiles in the values of the chart."""
+    """The name of the file, without its folder. The operator's setting MLJOB_AIRFLOW_TOKEN_FILES
+    names the folder (airflowInstances.tokenFiles in the values of the chart)."""
 
 
 Scope = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
@@ -136,12 +139,13 @@ class OAuth2(ResourceModel):
 
 
 class HeadersSecret(ResourceModel):
-    """A Secret whose keys are names of HTTP headers and whose values are theirs."""
+    """A Secret with HTTP headers. Each key is the name of a header, and the value of the key is the
+    value of the header.
+    """
 
     name: ObjectName
-    """The name of the Secret. Each key is the name of a header: at most 16, with values of at most
-    8192 characters. Headers that each request has anyway, such as Authorization and Host, are
-    refused."""
+    """The name of the Secret. It may have at most 16 headers, with values of at most 8192
+    characters. Headers that every request has, such as Authorization and Host, are refused."""
 
 
 class Credentials(ResourceModel):
@@ -157,8 +161,8 @@ class Credentials(ResourceModel):
     token_file: TokenFile | None = None
     """A bearer token from a file. The operator reads the file again when it changes."""
     oauth2: OAuth2 | None = None
-    """A bearer token from an OAuth 2 provider. The operator renews it before it expires and when
-    Airflow rejects it."""
+    """A bearer token from an OAuth 2 provider. The operator renews the token before it expires and
+    when Airflow rejects it."""
     headers_secret_ref: HeadersSecret | None = None
     """HTTP headers to send with every request to Airflow, in addition to the token, such as an API
     key for a gateway in front of Airflow. Default: none."""
@@ -172,8 +176,8 @@ class Credentials(ResourceModel):
 
     @property
     def source(self) -> str:
-        """Where the operator reads the login from, for messages: ``Secret airflow-prod`` or ``token
-        file prod``.
+        """The Secret or the token file with the login, as messages name it: ``Secret airflow-prod``
+        or ``token file prod``.
         """
         if self.token_file is not None:
             return f"token file {self.token_file.name}"
@@ -184,7 +188,7 @@ class Credentials(ResourceModel):
 
 
 class Tls(ResourceModel):
-    """Which certificates the operator trusts for an https url."""
+    """The certificates that the operator trusts for an https url."""
 
     ca_bundle: Annotated[str, Field(min_length=1, max_length=262144)]
     """The CA certificates that the operator trusts, in PEM format. They are public, so they need no
@@ -192,18 +196,16 @@ class Tls(ResourceModel):
 
 
 class EventSource(ResourceModel):
-    """Where the events of this Airflow are in Kafka. The brokers are those of the operator's
-    settings.
-    """
+    """The Kafka topic with the events of this Airflow. The operator's settings name the brokers."""
 
     topic: Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._\-]+$")] | None = None
     """The topic with the events. Default: the topic of the operator's settings, MLJOB_EVENTS_TOPIC.
-    For another topic the operator uses a consumer group of its own, whose name ends in a dot and
-    the topic."""
+    For any other topic the operator uses a separate consumer group. The name of this group is the
+    name of the operator's consumer group, a dot, and the topic."""
     source: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """The source in the events of this Airflow, which Airflow's configuration sets with
-    [kafka_event_producer] source and [mljob] source. Airflows that share a topic each need their
-    own. Default: all events on the topic whose source no other AirflowInstance names."""
+    [kafka_event_producer] source and [mljob] source. Airflows that share a topic need different
+    sources. Default: all events on the topic whose source belongs to no other AirflowInstance."""
 
 
 class SelectorOperator(StrEnum):
@@ -230,7 +232,7 @@ class LabelRequirement(ResourceModel):
     """The key of the label."""
     operator: SelectorOperator
     """In: the label has one of the values. NotIn: the label has none of the values, or does not
-    exist. Exists: the label exists. DoesNotExist: it does not."""
+    exist. Exists: the label exists. DoesNotExist: the label does not exist."""
     values: Annotated[list[LabelValue], Field(max_length=64)] = Field(default_factory=list)
     """The values for In and NotIn, at most 64. Leave them out with Exists and DoesNotExist."""
 
@@ -268,10 +270,11 @@ class AccessRule(ResourceModel):
     for any text, ? for one character, [ab] for a or b, [!ab] for any other character. Default: all
     DAGs."""
     credentials: Credentials | None = None
-    """The credentials for MLJobs under this rule. The operator submits, follows and cancels their
-    runs with these, so that Airflow checks the permissions of this user and records the user in its
-    audit log. The Secret must be in the operator's namespace and have the label
-    mljob.dev/airflow-credentials, with any value. Default: spec.credentials."""
+    """The credentials for MLJobs under this rule. The operator uses them to submit, follow and
+    cancel the runs of these MLJobs. Airflow then checks the permissions of the user of these
+    credentials, and records that user in its audit log. The Secret must be in the operator's
+    namespace and have the label mljob.dev/airflow-credentials, with any value. Default:
+    spec.credentials."""
     max_active_runs: Annotated[int, Field(ge=1, le=100000)] | None = None
     """How many MLJobs under this rule may have an active run at a time, in all its namespaces
     together. Range: 1 to 100000. Default: no limit."""
@@ -292,13 +295,14 @@ class AirflowInstanceSpec(ResourceModel):
     url."""
     credentials: Credentials
     """How the operator logs in to Airflow. The Secret must be in the operator's namespace and have
-    the label mljob.dev/airflow-credentials, with any value. The operator reads it again every 15
-    seconds and when Airflow rejects it, so that a changed Secret needs no restart."""
+    the label mljob.dev/airflow-credentials, with any value. The operator reads the Secret again
+    every 15 seconds and when Airflow rejects the credentials, so that a changed Secret needs no
+    restart."""
     tls: Tls | None = None
-    """Which certificates the operator trusts for an https url. Default: the CAs of the operator's
-    image."""
+    """The certificates that the operator trusts for an https url. Default: the CAs of the
+    operator's image."""
     kafka: EventSource = Field(default_factory=EventSource)
-    """Where the events of this Airflow are in Kafka. Default: on the topic of the operator's
+    """The Kafka topic with the events of this Airflow. Default: the topic of the operator's
     settings."""
     access: Annotated[list[AccessRule], Field(min_length=1, max_length=64)] | None = None
     """Which namespaces may run which DAGs: 1 to 64 rules. The first rule that matches an MLJob
@@ -342,8 +346,8 @@ class AirflowInstanceStatus(ResourceModel):
     waiting_jobs: Annotated[int, Field(ge=0)] | None = None
     """How many MLJobs wait because of maxActiveRuns, of the spec or of an access rule."""
     last_probe_time: Time | None = None
-    """When Airflow last answered as this status describes. The operator asks every 15 seconds, and
-    updates this field with any other change, or else every 5 minutes."""
+    """When Airflow last answered the operator's check, which runs every 15 seconds. The operator
+    updates this field with every other change of the status, and otherwise every 5 minutes."""
     last_accepted_vanished_runs: Annotated[str, Field(max_length=MAX_ACCEPTED)] | None = None
     """The value of the annotation mljob.dev/accept-vanished-runs that the operator last acted
     on."""

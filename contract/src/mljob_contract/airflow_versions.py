@@ -1,5 +1,5 @@
-"""The versions of Airflow that the operator and the provider support. Each of them handles the
-differences between these versions itself.
+"""The versions of Airflow that the operator and the provider support. Operator and provider each
+have their own code for the differences between these versions.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SUPPORTED = f"Airflow {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 
 def version_number(version: str) -> Version | None:
-    """Return major and minor of a version such as ``3.1.0rc1``, or None if it does not begin with
-    two numbers.
+    """Return the major and minor number of a version such as ``3.1.0rc1``, or None if the text does
+    not begin with two numbers.
     """
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found is not None else None

@@ -1,9 +1,10 @@
-"""The marker in the conf of a backfill's runs that links them to an MLJob.
+"""The marker in the conf of a backfill's runs, which links the runs to an MLJob.
 
 Airflow chooses the id of a backfill and the ids of its runs, so these ids can't name the MLJob as
-the id of a single run does (:mod:`.run_id`). But every run of a backfill gets the backfill's conf,
-also a run that existed before and runs again. The marker is a key of this conf. It has the run id
-that the MLJob would have as a single run, and the attempt that created the run or ran it again.
+the id of a single run does (:mod:`.run_id`). But Airflow gives the conf of a backfill to each of
+its runs, also to a run that existed before and runs again. The marker is a key of this conf. Its
+value is the dag run id that the MLJob would have as a single run, and the number of the attempt
+that created the run or ran it again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Marker:
     """The MLJob and the attempt that a backfill, or one of its runs, belongs to.
 
     Attributes:
-        run_id: ``status.dagRunId`` of the MLJob. Attempts that run failed runs again share this id.
+        run_id: ``status.dagRunId`` of the MLJob. Attempts that run only the failed runs again share
+            this id.
         attempt: The number of the attempt, from 1.
     """
 

@@ -43,13 +43,13 @@ RunId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 """The id of a dag run. Airflow's setting ``[scheduler] allowed_run_id_pattern`` says which
 characters it may have."""
 Source = Annotated[str, Field(max_length=253)]
-"""The Airflow that sent an event, as Airflow's configuration names it."""
+"""The name of the Airflow that sent an event, from Airflow's configuration."""
 Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INT)]
-"""An integer from 0. The values true and 1.0 are refused."""
+"""An integer of at least 0. The values true and 1.0 are refused."""
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A number that JSON can represent: no NaN and no infinity."""
 MetricName = Annotated[str, Field(min_length=1, max_length=MAX_METRIC_NAME_LENGTH)]
-"""The name of a metric."""
+"""The name of a metric, such as ``loss``: 1 to 63 characters."""
 
 
 def _replace_surrogates(value: object) -> object:
@@ -105,9 +105,9 @@ class TaskEvent(Message):
     mljob_version: Literal[1] = 1
     """The version of the format. A reader refuses versions that it does not know."""
     event: EventName
-    """What happened."""
+    """What happened to the task instance."""
     timestamp: datetime
-    """When it happened, by the producer's clock, with a time zone."""
+    """When the event happened, by the producer's clock, with a time zone."""
     source: Source = "airflow"
     """The Airflow that sent the event, from its configuration ``[mljob] source``."""
     dag_id: AirflowId
@@ -121,8 +121,8 @@ class TaskEvent(Message):
     try_number: Whole
     """The number of the try, 1 for the first."""
     max_tries: Annotated[int, Field(strict=True, ge=-1, le=MAX_INT)] | None = None
-    """How many retries the task has, as Airflow's ``max_tries``: 2 for a task that may have tries 1
-    to 3."""
+    """How many retries the task has (Airflow's ``max_tries``). A task with 2 retries may have tries
+    1 to 3."""
     state: str | None = None
     """Airflow's name of the state that the task instance entered: running, success, failed,
     up_for_retry or skipped."""
@@ -168,8 +168,8 @@ class CancellationOutcome(StrEnum):
     NOT_FOUND = "not_found"
     """Airflow has no such run."""
     NOT_OVER = "not_over"
-    """The run is still in progress, or its state is unknown; ``errors`` says why. The cancellation
-    DAG retries a few times."""
+    """The run is still in progress, or its state is unknown; ``errors`` says why. The task of the
+    cancellation DAG is retried a few times."""
 
     @property
     def is_over(self) -> bool:
@@ -199,7 +199,7 @@ class RunCancellation(Message):
     run_id: RunId
     """The run to cancel."""
     outcome: CancellationOutcome
-    """The result."""
+    """The result of the cancellation."""
     state: str | None = None
     """Airflow's last known state of the run: queued, running, success or failed. Absent if there is
     no such run or Airflow did not answer."""
@@ -208,20 +208,22 @@ class RunCancellation(Message):
     reason: str
     """Why the run was cancelled, as the request says, cut to 1,000 characters."""
     failed_task_instances: Annotated[int, Field(ge=0)] = 0
-    """How many task instances were set failed. Others may have ended with the run."""
+    """How many task instances the cancellation DAG set failed. Other task instances may have ended
+    together with the run."""
     rounds: Annotated[int, Field(ge=0)] = 0
-    """How many times the unfinished task instances were listed and set failed."""
+    """How many times the cancellation DAG listed the unfinished task instances and set them
+    failed."""
     errors: tuple[str, ...] = ()
-    """Requests that Airflow refused, and reasons why the run has not ended: at most 20 texts of at
-    most 500 characters."""
+    """The requests that Airflow refused, and the reasons why the run has not ended: at most 20
+    texts of at most 500 characters."""
     duration: Annotated[float, Field(ge=0)]
     """How long the cancellation took, in seconds, including the wait for teardown tasks and for the
     end of the run."""
     cancelled_by: str
-    """The run id of the cancellation DAG."""
+    """The id of the cancellation DAG's run."""
     try_number: Annotated[int, Field(ge=1)] = 1
-    """The number of the try of the cancellation DAG's task: 2 if the first try ended before the run
-    did."""
+    """The number of the try of the cancellation DAG's task. A second try follows if the first try
+    ended before the cancelled run did."""
     mljob: MLJobRef | None = None
     """The MLJob of the cancelled run. Absent for a run of a backfill, and if the operator did not
     start the run."""

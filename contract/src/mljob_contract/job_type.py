@@ -1,5 +1,5 @@
-"""The kinds of ML work. DAG files import this module, so it is separate from the rest of the API,
-whose import takes 50 ms.
+"""The kinds of ML work. DAG files import this module. It is separate from the MLJob resource,
+because importing that takes 50 ms.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from enum import StrEnum
 
 
 class JobType(StrEnum):
-    """The kind of ML work that an MLJob does. Backfill runs a DAG for a range of its schedule. The
-    other kinds change nothing in what runs: they are for filters and dashboards.
+    """The kind of ML work that an MLJob does. Backfill runs a DAG for a range of its schedule. All
+    other kinds run the DAG once, and differ only for filters and dashboards.
     """
 
     TRAINING = "Training"

@@ -27,8 +27,8 @@ KIND = "MLJob"
 PLURAL = "mljobs"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/cancellation"
-"""The operator's finalizer on an MLJob. It stays until there is no run to cancel and the ended
-run's tasks and outputs are stored."""
+"""The operator's finalizer on an MLJob. The operator removes it when no run is left to cancel, and
+the tasks and outputs of the ended run are in the status."""
 
 UNOBSERVED = {"observedGeneration": -1}
 """The status that the API server gives a new MLJob until an operator writes one. Without a status,
@@ -158,7 +158,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Number = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 """A position in a sequence, from 1."""
 Reason = Annotated[str, Field(min_length=1, max_length=1024)]
-"""A CamelCase word, as long as metav1.Condition allows."""
+"""A reason in one CamelCase word, of at most 1024 characters as in metav1.Condition."""
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.\-]*[a-z0-9])?$")]
 """The name of a Kubernetes object: a DNS subdomain (RFC 1123)."""
@@ -261,13 +261,13 @@ class MLJobSpec(ResourceModel):
     conf: take secret values from a Secret with confFrom."""
     conf_from: Annotated[list[ConfSource], Field(max_length=16)] = Field(default_factory=list)
     """ConfigMaps and Secrets of the MLJob's namespace that provide keys of the conf, at most 16.
-    Later entries override earlier ones, and spec.conf overrides all of them. The operator reads
-    them when it submits a run: a later change does not affect that run and does not start another
-    one."""
+    Later entries override earlier ones, and spec.conf overrides all of them. The operator reads the
+    ConfigMaps and Secrets when it submits a run. A later change of a ConfigMap or Secret neither
+    affects that run nor starts another run."""
     logical_date: Time | None = None
     """The logical date of the run, as an RFC 3339 date-time such as 2026-01-01T00:00:00Z. Default:
-    none, and then templates that need a date, such as {{ ds }}, fail. Airflow allows one run of a
-    DAG per logical date: if another run has this date, the MLJob waits with reason
+    no logical date, so that templates that need a date, such as {{ ds }}, fail. Airflow allows one
+    run of a DAG per logical date: if another run has this date, the MLJob waits with reason
     LogicalDateTaken. For the same reason retryStrategy must be ClearFailed, the default."""
     airflow_ref: AirflowReference | None = None
     """The AirflowInstance to run in. Default: the default AirflowInstance, or if there is none, the
@@ -286,8 +286,8 @@ class MLJobSpec(ResourceModel):
     the backfill."""
     cancel: bool = False
     """Whether the MLJob is cancelled. Default: false. true: the run is cancelled, and the MLJob
-    stays as a record in phase Cancelled. This is final: it can't be set back to false. To stop now
-    and run again later, use suspend."""
+    stays as a record in phase Cancelled. The value true is final and can't be set back to false. To
+    stop now and run again later, use suspend."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=2147483647)] | None = None
     """How many seconds the MLJob may be active, over all attempts, counted from status.activeSince.
     Default: no limit. After that the run is cancelled, and the MLJob is Failed with reason
@@ -299,8 +299,8 @@ class MLJobSpec(ResourceModel):
     PreRunningDeadlineExceeded."""
     backoff_limit: Annotated[int, Field(ge=0, le=1000)] = 0
     """How many times a failed run is retried. Default: 0. Range: 0 to 1000. The delay before a
-    retry is 10 seconds, then 20, 40 and so on, at most 6 minutes. This retries the run as a whole:
-    tasks have retries of their own in the DAG, which come first."""
+    retry is 10 seconds, then 20, 40 and so on, at most 6 minutes. A retry concerns the run as a
+    whole, and comes after the retries that the DAG sets for its tasks."""
     retry_strategy: RetryStrategy = RetryStrategy.CLEAR_FAILED
     """What a retry runs. ClearFailed, the default: the failed tasks of the same run and the tasks
     that did not run because of them. NewRun: all tasks, in a new run. A backfill and an MLJob with
@@ -309,8 +309,8 @@ class MLJobSpec(ResourceModel):
     """Whether a retry with retryStrategy ClearFailed runs the latest version of the DAG's bundle.
     true: the latest version, so that a retry runs the corrected DAG. false: the version that the
     run started with. Default: Airflow's own setting, rerun_with_latest_version of the DAG or of
-    [core], which is false unless somebody changed it and which Airflow 3.1 does not have. It has no
-    effect on a backfill."""
+    [core]. Airflow's default for this setting is false, and Airflow 3.1 does not have the setting.
+    retryOnLatestVersion has no effect on a backfill."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2147483647)] | None = None
     """How many seconds after its end the operator deletes the MLJob, as in a batch/v1 Job. Default:
     never. The run stays in Airflow. If a GitOps tool creates deleted MLJobs again, use runPolicy
@@ -410,8 +410,8 @@ class TaskStatus(ResourceModel):
     upstream_failed; none before the task is scheduled. For a mapped task, the most important state
     of its instances: failed, then running, then waiting, then success."""
     try_number: Count = 0
-    """The number of the try: 1 for the first, 0 before it. For a mapped task, the highest number of
-    its instances."""
+    """The number of the current try, from 1; 0 before the first try. For a mapped task, the highest
+    number of its instances."""
     start_time: Time | None = None
     """When the current try started. For a mapped task, when the first instance started."""
     end_time: Time | None = None
@@ -444,11 +444,11 @@ class AttemptStatus(ResourceModel):
     phase: Phase
     """How the attempt ended: Succeeded, Failed or Cancelled."""
     reason: Reason
-    """Why the attempt ended so, in one CamelCase word, such as TaskFailed."""
+    """Why the attempt ended this way, in one CamelCase word, such as TaskFailed."""
     message: str = ""
-    """Why the attempt ended so, in a sentence of at most 300 characters."""
+    """Why the attempt ended this way, in a sentence of at most 300 characters."""
     progress: str | None = None
-    """How many task instances had ended, of all, such as 3/5."""
+    """The number of ended task instances and of all task instances, such as 3/5."""
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time
@@ -490,7 +490,7 @@ class BackfillStatus(ResourceModel):
     """The runs of a backfill."""
 
     id: int
-    """The id in Airflow of the backfill that the newest attempt created."""
+    """Airflow's id of the backfill that the newest attempt created."""
     runs: BackfillRuns = Field(default_factory=BackfillRuns)
     """How many runs are in each state. The counts are exact."""
     failed_runs: list[BackfillRunStatus] | None = None
@@ -569,19 +569,20 @@ class MLJobStatus(ResourceModel):
     submitted, and no other process submits the run."""
     active_since: Time | None = None
     """When activeDeadlineSeconds starts to count: when the operator first saw the MLJob, or when
-    the MLJob was last resumed, got another spec, or was cleared in Airflow after its end. Absent
-    while suspended."""
+    the MLJob was last resumed, when its spec last changed, or when its ended run was cleared in
+    Airflow. Absent while the MLJob is suspended."""
     submit_time: Time | None = None
-    """When Airflow queued the run, or queued it again after a clear, with microseconds. Until
-    Airflow's REST API has reported it, the time of the first event. If Airflow reports a later time
-    after the attempt has ended, somebody cleared the run, and another attempt starts."""
+    """When Airflow queued the run, to the microsecond. Clearing a run queues the run again, at a
+    later time. Until Airflow's REST API has reported the time, the time of the first event. If
+    Airflow reports a later time after the attempt has ended, somebody cleared the run, and another
+    attempt starts."""
     start_time: Time | None = None
     """When Airflow started the run."""
     completion_time: Time | None = None
     """When the run ended: succeeded, failed or cancelled."""
     progress: str | None = None
-    """How many task instances have ended, of all, such as 3/5. For a backfill, how many runs have
-    ended."""
+    """The number of ended task instances and of all task instances, such as 3/5. For a backfill,
+    the numbers of ended runs and of all runs."""
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
     """How much of the run is done, in percent. A running task counts with the progress that it
     reports. For a backfill, the share of ended runs."""
@@ -594,16 +595,19 @@ class MLJobStatus(ResourceModel):
     """The tasks of the run in the order in which they started, at most 100. If there are more,
     failed tasks are kept first, then running and retrying ones, then the latest."""
     tasks_omitted: Count | None = None
-    """How many tasks the list tasks leaves out. taskCounts counts all of them."""
+    """How many tasks are missing from the list tasks, because it is full. taskCounts counts all
+    tasks."""
     outputs: dict[str, Any] | None = None
     """What the tasks published with mljob_airflow.publish_outputs, and the XComs of spec.outputs,
-    at most 16 KiB. They are stored before the condition Complete becomes True. Only if Airflow
-    can't be read for 30 seconds after the run's end does Complete come first."""
+    at most 16 KiB. They are stored before the condition Complete becomes True. The exception is an
+    Airflow that can't be read for 30 seconds after the end of the run: then Complete comes
+    first."""
     outputs_omitted: list[str] | None = None
-    """The names of outputs that are left out: the largest ones if all together exceed 16 KiB, and
-    those that publish_outputs could not publish because they are too large or not JSON; the task's
-    log says which. A name followed by (in an object store): Airflow's XCom backend stores the value
-    there, and Airflow's REST API returns its address only."""
+    """The names of outputs that are not in outputs. If all outputs together exceed 16 KiB, the
+    largest ones are omitted. Outputs that are too large or not JSON can't be published: the log of
+    the task says which of the two. A name with the suffix (in an object store) has its value there,
+    because of Airflow's XCom backend, and Airflow's REST API returns only the address of the
+    value."""
     backfill: BackfillStatus | None = None
     """The runs of a backfill. Present with type Backfill."""
     history: list[AttemptStatus] | None = None

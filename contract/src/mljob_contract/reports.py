@@ -1,10 +1,12 @@
-"""The report of a monitoring DAG: what a check of Airflow has found. The DAG sends it to Kafka and
-returns it as an XCom.
+"""The report of a monitoring DAG: what a check of Airflow has found. The DAG sends the report to
+Kafka and returns it as an XCom.
 
-The value of a message is one JSON object. Its key is the id of the monitoring DAG, so that a
-compacted topic keeps the newest report of each. Reports have a topic of their own, separate from
-the events; ``report_version`` distinguishes a report from an event. The headers are CloudEvents 1.0
-attributes, as with events: ``ce_type`` is ``dev.mljob.monitoring.report``.
+The value of a message is one JSON object. The key of a message is the id of the monitoring DAG, so
+that a compacted topic keeps the newest report of each DAG. Reports have a topic of their own,
+separate from the events; ``report_version`` distinguishes a report from an event. The headers are
+CloudEvents 1.0 attributes, as with events: ``ce_type`` is ``dev.mljob.monitoring.report``.
+
+A monitoring DAG can also write its report as a web page.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ CE_TYPE_REPORT = "dev.mljob.monitoring.report"
 """The CloudEvents ``type`` of a report."""
 
 MAX_FINDINGS = 500
-"""The largest number of findings in a report. The most severe are kept, and ``incomplete`` says
-what is left out."""
+"""The largest number of findings in a report. A report keeps the most severe findings, and
+``incomplete`` says which kinds of findings it lacks."""
 
 
 class FindingKind(StrEnum):
@@ -32,7 +34,8 @@ class FindingKind(StrEnum):
     DAG_PAUSED = "dag_paused"
     """A paused DAG that waiting runs or MLJobs need."""
     DAG_STALE = "dag_stale"
-    """A DAG that Airflow no longer finds: its file was removed, or no longer defines it."""
+    """A DAG that Airflow no longer finds: the DAG's file was removed, or no longer defines the
+    DAG."""
     IMPORT_ERROR = "import_error"
     """A DAG file that Airflow can't import."""
     RECURRING_FAILURE = "recurring_failure"
@@ -57,7 +60,7 @@ class Severity(StrEnum):
     """How much a finding matters."""
 
     INFO = "info"
-    """Shown on the page only."""
+    """The web page shows the finding. Nobody is notified."""
     WARNING = "warning"
     """Somebody is notified."""
     CRITICAL = "critical"
@@ -75,23 +78,25 @@ class Finding(Message):
     kind: FindingKind
     """The kind of problem."""
     subject: str
-    """What has the problem: a DAG id, ``dag.task``, a file or a pool."""
+    """The DAG (by its id), the task (as ``dag.task``), the file or the pool that has the
+    problem."""
     variant: str | None = None
-    """Distinguishes several findings of one kind about one subject: the fingerprint of an error."""
+    """The fingerprint of an error. It distinguishes several findings of one kind about one
+    subject."""
     severity: Severity = Severity.WARNING
     """How much the problem matters."""
     owners: tuple[str, ...] = ()
-    """Whom to notify, as the DAG's owners. Empty for the platform team."""
+    """The owners of the DAG, who are notified. If there are none, the platform team is notified."""
     title: str
     """The problem in one line."""
     detail: str = ""
     """More about the problem, and what to do about it."""
     dag_id: str | None = None
-    """The DAG, if the problem is about one."""
+    """The DAG that the problem is about. None if the problem is not about a DAG."""
     task_id: str | None = None
-    """The task, if the problem is about one."""
+    """The task that the problem is about. None if the problem is not about a task."""
     since: datetime | None = None
-    """Since when the problem exists, if that is known."""
+    """Since when the problem exists. None if the time is not known."""
     url: str | None = None
     """The page in Airflow's UI that shows more."""
     numbers: dict[str, float] = Field(default_factory=dict)
@@ -100,7 +105,8 @@ class Finding(Message):
     """The MLJobs whose runs have the problem, as ``namespace/name``, at most 10.
     ``numbers["mljobs"]`` counts all of them."""
     history: tuple[float, ...] = ()
-    """Earlier values of the subject, in seconds, oldest first: at most 60."""
+    """Earlier values of the number that the finding is about, in seconds, oldest first: at most
+    60."""
 
     @property
     def key(self) -> str:
@@ -111,7 +117,7 @@ class Finding(Message):
 
 
 class Table(Message):
-    """A table on the page."""
+    """A table on the web page."""
 
     title: str
     """The heading."""
@@ -126,7 +132,7 @@ class Table(Message):
 
 
 class Series(Message):
-    """A value over time, at equal steps."""
+    """A plot on the web page: a value over time, at equal steps."""
 
     title: str
     """The heading."""
@@ -149,19 +155,19 @@ class Mute(Message):
     """Where the mute is configured: ``mljob_mutes[0]``, an entry of the Variable, or ``tag
     mljob-mute of churn``."""
     dags: tuple[str, ...] = ()
-    """The DAGs that it mutes, as globs of their ids."""
+    """The DAGs whose findings are muted, as globs of their ids."""
     kinds: tuple[FindingKind, ...] = ()
-    """The kinds of findings that it mutes. Empty for all kinds."""
+    """The kinds of findings that are muted. Empty for all kinds."""
     until: datetime | None = None
     """When the mute ends, with a time zone. None for a tag, which has no end."""
     reason: str = ""
-    """Why, as its author says."""
+    """Why the findings are muted, in the words of the mute's author."""
     ended: bool = False
     """Whether the mute has ended and mutes nothing."""
     findings: int = 0
-    """How many findings it mutes."""
+    """How many findings of this report the mute keeps out of notifications."""
     keys: tuple[str, ...] = ()
-    """The keys of these findings. All mutes together have at most 500."""
+    """The keys of the muted findings. All mutes of a report together have at most 500 keys."""
 
 
 class MonitoringReport(Message):
@@ -178,16 +184,16 @@ class MonitoringReport(Message):
     findings: tuple[Finding, ...] = ()
     """The problems, the most severe first."""
     tables: tuple[Table, ...] = ()
-    """The tables of the page."""
+    """The tables of the web page."""
     series: tuple[Series, ...] = ()
-    """The plots of the page."""
+    """The plots of the web page."""
     muted: int = 0
     """How many findings are muted. ``findings`` does not contain them."""
     mutes: tuple[Mute, ...] = ()
     """The mutes, including those that have ended."""
     incomplete: dict[FindingKind, str] = Field(default_factory=dict)
-    """Kinds of findings of which this report may lack some, and why. For these kinds, no finding
-    does not mean no problem."""
+    """The kinds of findings that this report may lack, each with the reason. If such a kind has no
+    finding, there may still be a problem."""
     requests: int = 0
     """How many requests to Airflow the check took."""
 

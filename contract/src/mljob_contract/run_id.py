@@ -1,9 +1,9 @@
 """The id of an MLJob's dag run: ``<prefix>.<namespace>.<name>.<digest>-<attempt>``.
 
-The id links an MLJob and its run in both directions. The operator computes it before it triggers
-the run, so that a repeated trigger is rejected as a duplicate instead of starting a second run. The
-operator and the provider read namespace and name of the MLJob from the id of a run, of an event or
-in a log line, without an index.
+The id links an MLJob and its run in both directions. The operator computes the id before it
+triggers the run, so that Airflow rejects a repeated trigger as a duplicate instead of starting a
+second run. Operator and provider read the namespace and name of the MLJob from the run id of a run,
+an event or a log line, so they need no index.
 
 Airflow allows 250 characters of ``[A-Za-z0-9_.~:+-]`` (``airflow.models.dagrun``). An id always
 fits, because its parts have limits: prefix 16 characters, namespace 63 (an RFC 1123 label, which
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 MAX_LENGTH = 250
 """The longest dag run id that Airflow allows, in characters."""
 MAX_PREFIX_LENGTH = 16
-"""The longest prefix, in characters."""
+"""The longest prefix of a dag run id, in characters."""
 MAX_NAME_LENGTH = 140
 """The longest name of an MLJob, in characters."""
 DIGEST_LENGTH = 10
-"""The length of the digest, in characters."""
+"""The length of the digest in a dag run id, in characters."""
 
 _PATTERN = re.compile(
     r"(?P<prefix>[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?)"
@@ -38,12 +38,13 @@ class RunId:
     """The parts of a dag run id.
 
     Attributes:
-        prefix: Distinguishes clusters that share one Airflow: a lower-case label of at most 16
-            characters, without dots.
+        prefix: A lower-case label of at most 16 characters, without dots, that distinguishes
+            clusters that share one Airflow.
         namespace: The namespace of the MLJob.
         name: The name of the MLJob, which may contain dots.
-        digest: Ten characters of base32: a hash of the MLJob's uid, or with runPolicy OncePerSpec
-            of its namespace, name and spec (``mljob_operator.core.identity``).
+        digest: Ten characters of base32. They are a hash of the MLJob's uid, or with runPolicy
+            OncePerSpec a hash of its namespace, name and spec
+            (``mljob_operator.core.mljob.identity``).
         attempt: The number of the run, 1 for the first run of the MLJob.
     """
 
@@ -58,8 +59,8 @@ class RunId:
 
     @classmethod
     def parse(cls, text: str) -> RunId | None:
-        """Parse the id of a run, or return None if no MLJob has such an id, as for scheduled and
-        manual runs.
+        """Parse a dag run id. Return None for an id that no MLJob's run can have, such as that of a
+        scheduled or manual run.
         """
         if len(text) > MAX_LENGTH or not (match := _PATTERN.fullmatch(text)):
             return None

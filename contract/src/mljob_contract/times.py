@@ -14,14 +14,16 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 FIRST_YEAR, LAST_YEAR = 1900, 2999
-"""The allowed years, in the offset of the time itself."""
+"""The allowed years of a time, in the time's own offset."""
 
 _LONG_OFFSET = re.compile(r"(.*[0-9])([+-])(24):([0-5][0-9]|60)|(.*[0-9])([+-])([01][0-9]|2[0-3]):(60)", re.ASCII)
 """A time whose offset has 24 hours or 60 minutes, which Go accepts and Python does not."""
 
 
 def _convert_long_offset(value: object) -> object:
-    """Convert a text with such an offset to a time in UTC, and return any other value unchanged."""
+    """Convert a text whose offset has 24 hours or 60 minutes to a time in UTC. Return any other
+    value unchanged.
+    """
     match = _LONG_OFFSET.fullmatch(value) if isinstance(value, str) and len(value) < 64 else None
     if match is None:
         return value

@@ -1,4 +1,4 @@
-"""``python -m mljob_operator``."""
+"""Runs the operator: ``python -m mljob_operator``."""
 
 import sys
 

@@ -48,20 +48,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 SPREAD = 0.2
-"""The share of a delay that is random: requests that failed together are not retried together."""
+"""The share of a delay that is random, so that requests that failed together are not retried
+together.
+"""
 
 
 class OperatorError(Exception):
-    """Base of the tree.
+    """The base class of all errors of the operator.
 
     Attributes:
-        reason: The reason in conditions and Events.
-        stalls: Whether waiting alone can't help: a user has to change the spec, or the DAG that the
-            spec is checked against.
-        first_delay: Seconds before the first retry; each retry doubles the delay.
-        longest_delay: The longest delay in seconds. ``retry_after`` may exceed it.
-        retry_after: Seconds that the server asks the client to wait (HTTP's ``Retry-After``); 0:
-            the server doesn't ask for a pause.
+        reason: The reason in conditions and Events, in one CamelCase word.
+        stalls: Whether waiting alone can't help, because a user has to change the spec, or the DAG
+            that the spec is checked against.
+        first_delay: The time before the first retry, in seconds. Each further retry doubles the
+            delay.
+        longest_delay: The longest delay, in seconds. ``retry_after`` may exceed it.
+        retry_after: How many seconds the server asks the client to wait (``Retry-After`` of HTTP).
+            0 if the server does not ask for a pause.
     """
 
     reason: str = "Error"
@@ -72,11 +75,12 @@ class OperatorError(Exception):
 
 
 class AirflowError(OperatorError):
-    """Airflow answered with an error, or not at all.
+    """Airflow answered with an error, or did not answer.
 
     Attributes:
-        outcome_unknown: Whether the request may have taken effect, or may still take effect: the
-            request was sent and its answer is missing, or a follow-up request failed after it.
+        outcome_unknown: Whether the request may have taken effect, or may still take effect. This
+            is so if the request was sent and its answer is missing, or if a follow-up request
+            failed.
     """
 
     reason = "AirflowError"
@@ -84,11 +88,12 @@ class AirflowError(OperatorError):
 
 
 class AirflowUnavailable(AirflowError):
-    """Airflow is out of reach: no answer, a server error, or an answer that Airflow doesn't give.
+    """Airflow is out of reach: there is no answer, a server error, or an answer that does not come
+    from Airflow.
 
     Attributes:
         of_one_request: Whether Airflow failed at this request only (500), for example because of
-            one DAG: Airflow may answer other requests.
+            one DAG. Airflow may answer other requests.
     """
 
     reason = "AirflowUnavailable"
@@ -104,7 +109,7 @@ class AirflowUnavailable(AirflowError):
 
 
 class AirflowUnreadable(AirflowUnavailable):
-    """The answer is JSON, but not what Airflow answers to the request; or the answer is too large.
+    """The answer is JSON, but is not Airflow's answer to this request, or is too large.
 
     Airflow may still be in reach: the next request may get a correct answer.
     """
@@ -112,7 +117,8 @@ class AirflowUnreadable(AirflowUnavailable):
 
 @contextmanager
 def after_effect() -> Iterator[None]:
-    """Mark errors of follow-up requests: the first request has taken effect although they fail.
+    """Mark the errors of follow-up requests. The first request has taken effect, even if a
+    follow-up request fails.
 
     Raises:
         AirflowError: The error of the follow-up request, with ``outcome_unknown`` set.
@@ -139,14 +145,16 @@ class AirflowForbidden(AirflowError):
 
 
 class AirflowUnsupported(AirflowError):
-    """This version of Airflow is too old: for the operator, or for one feature."""
+    """This version of Airflow is too old for the operator, or for one of the operator's
+    features.
+    """
 
     reason = "AirflowUnsupported"
     first_delay = 5.0
 
 
 class AirflowInstanceNotFound(AirflowError):
-    """No AirflowInstance has this name, not yet or not any more."""
+    """No AirflowInstance has this name at the moment."""
 
     reason = "AirflowInstanceNotFound"
     first_delay = 2.0
@@ -154,7 +162,7 @@ class AirflowInstanceNotFound(AirflowError):
 
 
 class AirflowInstanceNotReady(AirflowError):
-    """The AirflowInstance exists but can't be used: its Secret is missing, for example."""
+    """The AirflowInstance exists but can't be used, for example because its Secret is missing."""
 
     reason = "AirflowInstanceNotReady"
     first_delay = 2.0
@@ -166,11 +174,11 @@ class InvalidCredentials(AirflowInstanceNotReady):
 
 
 class DagNotFound(AirflowError):
-    """Airflow knows no such DAG, not yet or not any more.
+    """Airflow has no such DAG at the moment.
 
     Attributes:
-        similar: The ids of Airflow's DAGs that are similar to this id, the most similar first. The
-            caller must filter the ids by the access rules before a tenant sees them.
+        similar: The ids of similar DAGs in Airflow, the most similar first. The caller must filter
+            the ids by the access rules before a tenant sees them.
     """
 
     reason = "DagNotFound"
@@ -205,13 +213,15 @@ class BackfillActive(AirflowError):
 
 
 class NothingToClear(AirflowError):
-    """The run has no failed task, or does not exist any more: clearing would rerun no task."""
+    """Clearing the run would run no task again, because the run has no failed task or does not
+    exist.
+    """
 
     reason = "NothingToClear"
 
 
 class SubmissionRefused(AirflowError):
-    """Airflow refuses the run whatever its conf.
+    """Airflow refuses the run, whatever its conf is.
 
     The DAG allows scheduled runs only, or Airflow's ``allowed_run_id_pattern`` forbids the run id.
     """
@@ -251,7 +261,7 @@ class SecretUnlabelled(ReferenceMissing):
 
 
 class StoreError(OperatorError):
-    """The Kubernetes API answered with an error, or not at all."""
+    """The Kubernetes API answered with an error, or did not answer."""
 
     reason = "KubernetesError"
     first_delay = 0.2
@@ -259,7 +269,7 @@ class StoreError(OperatorError):
 
 
 class StoreUnavailable(StoreError):
-    """No answer, a server error, or too many requests."""
+    """The Kubernetes API did not answer, had a server error, or received too many requests."""
 
 
 class Refused(StoreError):
@@ -276,21 +286,23 @@ class Conflict(StoreError):
 class Gone(StoreError):
     """The object does not exist any more, or another object has its name.
 
-    Also: the namespace is being deleted and accepts no new object.
+    This error also means that the namespace is being deleted and accepts no new object.
     """
 
 
 TRIED_AGAIN = (
     "The operator tries again every few minutes, and at once when the spec or an object of spec.confFrom changes."
 )
-"""The end of each message about a refused conf: when the operator submits the run again."""
+"""The end of each message about a refused conf, which says when the operator submits the run
+again.
+"""
 
 
 class CannotStart(Exception):
-    """The operator can't start, and waiting would not help; the message says what to change.
+    """The operator can't start, and waiting would not help. The message says what to change.
 
     Attributes:
-        code: The process's exit code: 2 if the settings are wrong, 1 for any other cause.
+        code: The exit code of the process: 2 if the settings are wrong, 1 for any other cause.
     """
 
     def __init__(self, message: str, *, code: int = 1) -> None:
@@ -299,13 +311,14 @@ class CannotStart(Exception):
 
 
 def backoff(error: OperatorError, failures: int, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after the ``failures``-th failure in a row.
+    """Return how many seconds to wait after the ``failures``-th failure in a row.
 
     Args:
         error: The last error.
         failures: The number of failures in a row.
-        jitter: Gives random numbers from 0 to 1. The delay becomes shorter by up to ``SPREAD``, and
-            the server's ``retry_after`` longer by up to ``SPREAD``.
+        jitter: A function that returns random numbers from 0 to 1. The random numbers shorten the
+            error's own delay by up to ``SPREAD``, or lengthen the server's ``retry_after`` by up to
+            ``SPREAD``.
     """
     varied = SPREAD * jitter()
     delay = min(error.longest_delay, error.first_delay * 2 ** min(failures - 1, 16))

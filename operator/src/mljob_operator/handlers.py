@@ -2,9 +2,9 @@
 
 The watched resources are MLJobs, AirflowInstances and namespaces.
 
-Only kopf's low-level event handlers are used. The operator is level-triggered: it acts on an
-MLJob's current state, not on changes. So kopf has no state to keep, and adds no annotation to
-users' objects.
+The operator uses only kopf's low-level event handlers. It is level-triggered: it acts on the
+current state of an MLJob, not on changes. So kopf does not have to keep state, and adds no
+annotation to users' objects.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ class Operator(Protocol):
 
 
 def registry(operator: Operator, stop: Callable[[], None], *, with_instances: bool) -> kopf.OperatorRegistry:
-    """The handlers of one operator.
+    """Return the handlers of one operator.
 
     Args:
-        operator: Receives the objects of the watches.
-        stop: Makes kopf end.
+        operator: The operator that receives the watched objects.
+        stop: The function that makes kopf end.
         with_instances: Whether to watch AirflowInstances, and the namespaces that their access
             rules select.
     """
     registry = kopf.OperatorRegistry()
 
-    # An error in here is a defect. By default kopf would repeat the handler each minute, in a
-    # process that is half started.
+    # An error in this handler is a defect. By default kopf would repeat the handler each minute, in
+    # a process that is half started.
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
@@ -119,7 +119,9 @@ def _watch_instances(registry: kopf.OperatorRegistry, operator: Operator) -> Non
 
 @contextmanager
 def _by_itself(body: kopf.Body) -> Iterator[None]:
-    """Log an unexpected error with one object. kopf would deliver the same event again."""
+    """Log an unexpected error in the handling of one object, so that kopf does not deliver the same
+    event again.
+    """
     try:
         yield
     except Exception:
@@ -129,7 +131,7 @@ def _by_itself(body: kopf.Body) -> Iterator[None]:
 
 async def _take_signals(stop: Callable[[], None]) -> None:
     """Stop at SIGINT and SIGTERM. kopf's own signal handler fails on the second signal."""
-    # kopf sets its own signal handlers after it has created this task.
+    # Give kopf time to set its own signal handlers first.
     await asyncio.sleep(0)
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -147,12 +149,12 @@ def ignore_signals() -> None:
 
 def configure(settings: kopf.OperatorSettings) -> None:
     """Change kopf's settings."""
-    # The operator records its own Events; kopf would post its log lines as Events.
+    # The operator creates its own Events. kopf would create an Event for each of its log lines.
     settings.posting.enabled = False
-    # The resources are known; scanning for others needs a permission on all CRDs.
+    # The resources are known. Scanning for other resources needs a permission on all CRDs.
     settings.scanning.disabled = True
-    # kopf has a worker for each object of the first list, and each worker keeps the last version of
-    # its object in memory until the worker ends.
+    # kopf starts a worker for each object of the first list. A worker keeps the last version of its
+    # object in memory until the worker ends.
     settings.queueing.idle_timeout = 0.1
     settings.watching.chunk_size = PAGE
     settings.watching.reconnect_backoff = 0.5
@@ -166,19 +168,20 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 
 class _NothingKept(kopf.DiffBaseStorage):
-    """Keeps no last-seen version of objects.
+    """A storage for kopf that stores nothing. kopf's default storage keeps the last version of each
+    object.
 
-    Only kopf's change handlers need the last-seen version, and the operator has none. kopf's
+    Only kopf's change handlers need the last version, and the operator has no such handlers. kopf's
     default storage copies every object of the watch with its status, which took a third of the
     operator's time per event.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        """An empty essence: nothing is compared."""
+        """Return an empty essence, because nothing is compared."""
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """No version is stored."""
+        """Return None, because no version is stored."""
         return None
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:

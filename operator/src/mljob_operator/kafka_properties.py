@@ -1,8 +1,9 @@
-"""The properties for librdkafka: from the operator's settings, and further properties of users.
+"""The properties for librdkafka. They come from the operator's settings, and from further
+properties of users.
 
-Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON, and, if they are secret, in the
-file that ``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. Properties on which the operator depends are
-refused, above all those about committing offsets: the operator commits an offset when the status is
+Further properties are in ``MLJOB_KAFKA_EXTRA_CONFIG``, as JSON. Secret ones are in the file that
+``MLJOB_KAFKA_EXTRA_CONFIG_FILE`` names. The operator refuses properties on which it depends, above
+all those about committing offsets, because the operator commits an offset when the status is
 stored.
 """
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 MAX_BYTES = 64 * 1024
-"""Bytes of all further properties of one source; an ``ssl.ca.pem`` with a few certificates fits."""
+"""The maximum size of all further properties from one source, in bytes. An ``ssl.ca.pem`` with a
+few certificates fits."""
 MAX_PROPERTIES = 100
-"""The number of further properties of one source; librdkafka has about 200 properties."""
+"""The maximum number of further properties from one source. librdkafka has about 200 properties."""
 _NAME = re.compile(r"[a-z][a-z0-9._]{0,127}")
 _SECRET = re.compile(r"password|secret|passphrase|key\.pem$|sasl\.oauthbearer\.config$")
 
@@ -42,7 +44,7 @@ SETTINGS = {
     "sasl.oauthbearer.extensions": "kafka_oidc_extensions",
     "https.ca.location": "kafka_oidc_ca_file",
 }
-"""The settings of librdkafka's properties, by property."""
+"""For each property of librdkafka that has a setting of the operator, the name of the setting."""
 
 _ALIASES = {
     "metadata.broker.list": "kafka_bootstrap_servers",
@@ -52,7 +54,8 @@ _ALIASES = {
     "sasl.oauthbearer.client.credentials.client.secret": "kafka_oidc_client_secret",
     "group.id": "kafka_group_id",
 }
-"""The settings that decide about further properties, by property."""
+"""For each property that users must set through a setting under another name, the name of the
+setting."""
 
 _OFFSETS = "the operator commits an offset when the status that holds the event is stored"
 _ASSIGNMENT = "the operator tracks the assignment of partitions itself"
@@ -87,19 +90,20 @@ HELD = {
     "logger": _ITS_OWN,
     "default.topic.config": "set the topic's properties directly",
 }
-"""The properties that users can't set, with the reason."""
+"""The properties that users can't set, each with the reason."""
 
 
 class Unusable(ValueError):
-    """Further properties can't be used; the message says why, without any property's value."""
+    """Further properties can't be used. The message gives the reason, without the value of any
+    property.
+    """
 
 
 def properties(settings: Settings) -> dict[str, Any]:
-    """The properties for librdkafka that are set.
+    """Return the properties for librdkafka.
 
     Raises:
-        Unusable: The file with further properties can't be read, or holds a property that is
-            refused.
+        Unusable: The file with further properties can't be read, or has a property that is refused.
     """
     given = {key: _plain(value) for key, name in SETTINGS.items() if (value := getattr(settings, name)) is not None}
     if settings.kafka_oauth_method == "OIDC":
@@ -108,15 +112,15 @@ def properties(settings: Settings) -> dict[str, Any]:
 
 
 def secrets(given: Mapping[str, Any]) -> list[str]:
-    """The secret values among librdkafka's properties, which must not be logged."""
+    """Return the secret values among properties of librdkafka. They must not be logged."""
     return [value for name, value in given.items() if isinstance(value, str) and _SECRET.search(name)]
 
 
 def from_json(text: str) -> dict[str, str]:
-    """Further properties from a JSON object.
+    """Read further properties from a JSON object.
 
     Raises:
-        Unusable: The text is not a JSON object, is too large, or holds a property that is refused.
+        Unusable: The text is not a JSON object, is too large, or has a property that is refused.
     """
     _bound(len(text.encode(errors="replace")))
     try:
@@ -129,10 +133,11 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_lines(text: str) -> dict[str, str]:
-    """Further properties from lines ``name=value``. Empty lines and comments (#) are skipped.
+    """Read further properties from lines of the form ``name=value``. Empty lines and comments (#)
+    are skipped.
 
     Raises:
-        Unusable: The text is too large, or holds a property that is refused.
+        Unusable: The text is too large, has another form, or has a property that is refused.
     """
     _bound(len(text.encode(errors="replace")))
     pairs = []
@@ -142,7 +147,7 @@ def from_lines(text: str) -> dict[str, str]:
         name, equals, value = line.partition("=")
         if not equals:
             raise Unusable(f"line {number} is not name=value")
-        # A line can't hold the line breaks of PEM, so they are written as \n.
+        # The line breaks of PEM are written as \n, because a value is one line.
         pairs.append(
             (name.strip(), value.strip().replace("\\n", "\n") if name.strip().endswith(".pem") else value.strip())
         )

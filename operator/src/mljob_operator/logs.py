@@ -1,7 +1,7 @@
 """Logging: one JSON object per line for machines, or plain lines for people.
 
-JSON lines have the fields namespace, job and run_id if the line is about an MLJob. No line contains
-secrets: neither values that MLJobs get from Secrets, nor the operator's own credentials.
+JSON lines about an MLJob have the fields namespace, job and run_id. No line contains secrets:
+neither values that MLJobs get from Secrets, nor the operator's own credentials.
 """
 
 from __future__ import annotations
@@ -20,26 +20,31 @@ _OURS = ("namespace", "job", "run_id", "phase", "reason")
 _TOKEN = re.compile(r"(?i)\b(?P<scheme>bearer|basic) +[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 """A credential in a header, or a JSON Web Token anywhere in a text.
 
-Tokens of sessions change, so they are recognised by their form.
+The tokens of sessions change, so the operator recognises them by their form.
 """
 
 redacting: ContextVar[Callable[[], Redaction]] = ContextVar("redacting", default=lambda: OPEN)
-"""Gives the redaction for log lines of the current task. Each MLJob's steps run in their own task,
-and so in their own context."""
+"""A function that returns the redaction for log lines of the current task. The steps of each MLJob
+run in a task of their own, and so in a context of their own."""
 
 _credentials: dict[str, tuple[str, ...]] = {}
 _of_the_operator = OPEN
 
 
 def hide(owner: str, *credentials: str | None) -> None:
-    """Redact these credentials in all log lines. They replace the owner's earlier credentials."""
+    """Redact credentials in all log lines. They replace earlier credentials of the same owner.
+
+    Args:
+        owner: A name for the place where the credentials are used.
+        credentials: The credentials. None and empty ones are ignored.
+    """
     global _of_the_operator
     _credentials[owner] = tuple(text for text in credentials if text)
     _of_the_operator = Redaction(frozenset(text for texts in _credentials.values() for text in texts))
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts log records and the texts of their exceptions. It drops no record."""
+    """Redacts log records and the texts of their exceptions. The filter lets every record pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact a record in place."""
@@ -50,8 +55,8 @@ class RedactingFilter(logging.Filter):
             if redaction.complete:
                 text = logging.Formatter().formatException(record.exc_info)
             else:
-                # The secrets are not all known, so the exception's message is left out: only the
-                # traceback and the class are logged.
+                # Not all secrets are known, so the exception's message is left out. The log gets
+                # the traceback and the class of the exception.
                 place = "".join(traceback.format_tb(trace))
                 text = f"Traceback (most recent call last):\n{place}{kind.__name__ if kind else None}"
             record.exc_text, record.exc_info = _redacted(text, redaction), None
@@ -59,7 +64,7 @@ class RedactingFilter(logging.Filter):
 
 
 def redacted_logger(name: str) -> logging.Logger:
-    """A logger whose records are redacted before any handler sees them."""
+    """Return a logger whose records are redacted before any handler sees them."""
     logger = logging.getLogger(name)
     if not any(isinstance(known, RedactingFilter) for known in logger.filters):
         logger.addFilter(RedactingFilter())
@@ -67,10 +72,12 @@ def redacted_logger(name: str) -> logging.Logger:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as JSON: time, level, logger, message, and the operator's fields from ``extra``."""
+    """Formats a record as JSON: time, level, logger, message, and the operator's fields from
+    ``extra``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Return the record as one line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -84,7 +91,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Log to standard error: the operator from ``log_level`` on, libraries from warning on."""
+    """Log to standard error: the operator's messages of ``log_level`` and above, and those of
+    libraries of level warning and above.
+    """
     handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
@@ -104,7 +113,7 @@ def _redacted(text: str, redaction: Redaction) -> str:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Drop kopf's line about each try of a request, which quotes the raw answer.
+    """Return False for kopf's line about each try of a request, which quotes the raw answer.
 
     :mod:`.adapters.watch` logs each cause once instead.
     """

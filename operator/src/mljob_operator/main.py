@@ -1,4 +1,4 @@
-"""The composition root: settings, adapters, and kopf around them."""
+"""The entry point: reads the settings, connects all parts of the operator, and runs kopf."""
 
 from __future__ import annotations
 
@@ -49,20 +49,21 @@ RECURSION_LIMIT = 11_000
 """Python's recursion limit, for reading JSON.
 
 The API server stores objects with up to 10,000 nested levels (Go's ``encoding/json``), and Python's
-``json`` recurses once per level. One object that can't be read would make its whole list
-unreadable. 25,000 levels fit into a main thread's stack of 8 MiB.
+``json`` recurses once per level. If one object could not be read, its whole list could not be read.
+A main thread's stack of 8 MiB has room for 25,000 levels.
 """
 
 
 def now() -> datetime:
-    """The time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Operator:
-    """All parts of the operator except kopf's watch, wired together.
+    """All parts of the operator except kopf's watch, connected with each other.
 
     Args:
+        settings: The operator's settings.
         api: The client of the Kubernetes API.
         watches: The client for watches of single objects.
     """
@@ -126,7 +127,7 @@ class Operator:
         self._beat = time.monotonic()
 
     async def listen(self) -> None:
-        """Start the HTTP endpoints: the operator is alive, and not ready yet.
+        """Start the HTTP endpoints. They report that the operator is alive and not ready yet.
 
         Raises:
             CannotStart: The operator can't listen on the port.
@@ -137,7 +138,7 @@ class Operator:
     async def start(self) -> None:
         """List all MLJobs, then start to read the events and the change feeds.
 
-        The lists are tried again until the Kubernetes API answers.
+        The lists are repeated until the Kubernetes API answers.
         """
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
@@ -153,9 +154,10 @@ class Operator:
         self._begun = True
 
     async def stop(self) -> None:
-        """Stop in reverse order: the sources, then the workers' steps, then the connections.
+        """Stop the parts in reverse order: the sources, then the workers' steps, then the
+        connections.
 
-        May be called in any state. Further calls have no effect.
+        This method may be called in any state. Further calls have no effect.
         """
         if self._stopped:
             return
@@ -223,7 +225,8 @@ class Operator:
         return KafkaEvents(
             self._kafka,
             topic=topic,
-            # Each topic has its own group, so starting or stopping one reader rebalances no other.
+            # Each topic has its own consumer group, so that a reader that starts or stops does not
+            # rebalance the other readers.
             group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
             dead_letter_topic=settings.dead_letter_topic,
             linked=partial(self._links.told, topic),
@@ -232,7 +235,7 @@ class Operator:
     async def _learn_all(self) -> None:
         """List the AirflowInstances before the MLJobs, and the MLJobs before any event is read.
 
-        Otherwise the operator would drop events of MLJobs that it does not know yet.
+        In another order the operator would drop events of MLJobs that it does not know yet.
         """
         if self._settings.airflow_instances:
             for instance in await _patiently(self._instance_objects.list, "AirflowInstances"):
@@ -244,7 +247,7 @@ class Operator:
         log.info("watching MLJobs: %d there, %d of them not finished", there, self.queue.count())
 
     async def _observe_all(self) -> int:
-        """Pass every MLJob to the controller; the number of MLJobs."""
+        """Pass every MLJob to the controller. Return the number of MLJobs."""
         there = 0
         async for job in self._jobs.list():
             self.queue.observe(job)
@@ -260,8 +263,8 @@ class Operator:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Make ``/livez`` fail when a background task ends by itself.
 
-        Such an end is a defect, and statuses would go stale: the kubelet has to restart the
-        process.
+        Only a defect ends a background task, and without the task the statuses are no longer
+        updated. The kubelet then restarts the process.
         """
         self._duties.remove(task)
         if task.cancelled():
@@ -287,7 +290,7 @@ class Operator:
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
-    """Repeat a request until the Kubernetes API answers; each cause is logged once."""
+    """Repeat a request until the Kubernetes API answers. Each cause of a failure is logged once."""
     failures, cause = 0, ""
     while True:
         try:
@@ -313,14 +316,16 @@ async def run(settings: Settings) -> None:
         await kopf.operator(
             registry=registry(operator, stop.set, with_instances=settings.airflow_instances),
             standalone=True,
-            # By default kopf looks up the name of the user, and a Pod's user may have no name.
+            # By default kopf uses the name of the current user as its identity, and a Pod's user
+            # may have no name.
             identity=settings.pod_name or socket.gethostname(),  # type: ignore[arg-type]  # kopf's type for it is private, and is a str
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             stop_flag=stop,
         )
     finally:
-        # kopf's cleanup has stopped the operator, unless kopf was stopped before its startup ended.
+        # After kopf's cleanup this call has no effect. kopf skips its cleanup if it is stopped
+        # during its startup.
         await operator.stop()
         ignore_signals()
 
@@ -329,7 +334,8 @@ def main() -> int:
     """Run the operator until a signal stops it.
 
     Returns:
-        The exit code: 2 if the settings are wrong, 1 if the operator can't run for another reason.
+        int: The exit code: 2 if the settings are wrong, 1 if the operator can't run for another
+            reason, otherwise 0.
     """
     try:
         settings = Settings()
@@ -340,8 +346,8 @@ def main() -> int:
     logs.hide("settings", *settings.airflow_login().secrets(), *kafka_secrets(settings.kafka()), *proxies.passwords())
     logs.configure(settings.log_format, settings.log_level)
     sys.setrecursionlimit(RECURSION_LIMIT)
-    # The objects that the imports have created are never freed. Without the freeze, every full
-    # garbage collection would traverse them and delay statuses by 0.1 to 0.2 seconds.
+    # The imports have created objects that are never freed. Without the freeze, every full garbage
+    # collection would visit them and delay statuses by 0.1 to 0.2 seconds.
     gc.collect()
     gc.freeze()
     try:
@@ -356,9 +362,8 @@ def main() -> int:
 
 
 def kafka(settings: Settings) -> dict[str, Any]:
-    """The properties for librdkafka, with a token callback for MSK_IAM, which librdkafka lacks.
-
-    Empty without brokers.
+    """Return the properties for librdkafka. For MSK_IAM, which librdkafka lacks, they include a
+    callback that creates tokens. Without brokers in the settings, the result is empty.
 
     Raises:
         CannotStart: The package for MSK_IAM is not installed.
@@ -373,7 +378,9 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def _refused_by_kafka(settings: Settings) -> list[str]:
-    """The reason why librdkafka refuses the settings, with the variables at fault; empty: none."""
+    """Return the reason why librdkafka refuses the settings, with the variables that cause it. The
+    list is empty if librdkafka accepts the settings.
+    """
     if settings.kafka_bootstrap_servers is None:
         return []
     try:

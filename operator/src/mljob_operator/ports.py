@@ -1,6 +1,6 @@
-"""The ports: protocols that the controllers and sources use, and that ``adapters`` implements.
+"""The ports: protocols that the controllers and sources use, and that :mod:`.adapters` implements.
 
-Methods raise only errors of :mod:`mljob_operator.errors`.
+Their methods raise only errors of :mod:`mljob_operator.errors`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .core.status.events import KubeEvent
 
 
 class Clock(Protocol):
-    """Gives the current time."""
+    """A function that returns the current time."""
 
     def __call__(self) -> datetime:
-        """The current time in UTC."""
+        """Return the current time in UTC."""
         ...
 
 
@@ -42,7 +42,7 @@ class RunChange:
     """A run in a list of runs from Airflow.
 
     Attributes:
-        note: The text of the run's note; None: the run has no note.
+        note: The text of the run's note in Airflow, or None if the run has no note.
     """
 
     dag_id: str
@@ -53,7 +53,7 @@ class RunChange:
 
 @dataclass(frozen=True, slots=True)
 class TaskChange:
-    """A task instance in Airflow's change feed."""
+    """A task instance in Airflow's change feed, which is the list of recent changes."""
 
     dag_id: str
     run_id: str
@@ -62,7 +62,9 @@ class TaskChange:
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """A run in Airflow's change feed that belongs to a backfill of the operator's."""
+    """A run in Airflow's change feed (the list of recent changes) that belongs to an MLJob's
+    backfill.
+    """
 
     dag_id: str
     marker: Marker
@@ -70,8 +72,8 @@ class MemberChange:
 
 
 class Backfills(Protocol):
-    """Airflow's backfills. The marker in a backfill's conf says which MLJob the backfill belongs
-    to.
+    """The backfills of an Airflow. The marker in a backfill's conf says to which MLJob the backfill
+    belongs.
     """
 
     async def create(self, dag_id: str, marker: Marker, order: BackfillRequest) -> Backfill:
@@ -84,21 +86,24 @@ class Backfills(Protocol):
         ...
 
     async def find(self, dag_id: str, run_id: str, attempt: int | None = None) -> Backfill | None:
-        """The newest backfill whose marker has this run id; None: Airflow has no such backfill.
+        """Return the newest backfill whose marker has this run id, or None if Airflow has no such
+        backfill.
 
         Args:
             dag_id: The DAG.
             run_id: The run id in the marker.
-            attempt: The attempt in the marker; None: any attempt.
+            attempt: The attempt in the marker, or None for any attempt.
         """
         ...
 
     async def survey(self, backfill: Backfill) -> tuple[BackfillRun, ...]:
-        """All runs of the backfill, and runs of earlier attempts whose markers have its run id."""
+        """Return all runs of the backfill. Runs of earlier attempts whose markers have the same run
+        id are included.
+        """
         ...
 
     async def not_created(self, backfill: Backfill, members: int) -> int:
-        """The number of runs in the backfill's range that the backfill did not create.
+        """Return how many runs in the backfill's range the backfill did not create.
 
         Args:
             backfill: The backfill.
@@ -107,28 +112,30 @@ class Backfills(Protocol):
         ...
 
     async def pause(self, backfill_id: int, *, paused: bool) -> None:
-        """Stop or resume starting the backfill's runs; no change if Airflow has closed the
-        backfill.
+        """Pause or resume the backfill. Airflow starts no run of a paused backfill. The call has no
+        effect if Airflow has closed the backfill.
         """
         ...
 
     async def cancel(self, backfill_id: int) -> None:
-        """Close the backfill: Airflow fails its queued runs, and its running runs continue.
+        """Close the backfill. Airflow then fails its queued runs, and its running runs continue.
 
-        No change if the backfill is closed.
+        The call has no effect if the backfill is closed.
         """
         ...
 
     async def changed(self, since: datetime) -> list[MemberChange]:
-        """Runs of the operator's backfills that changed at or after ``since`` (Airflow's clock)."""
+        """Return the runs of MLJobs' backfills that changed at or after ``since``, on Airflow's
+        clock.
+        """
         ...
 
 
 class DagRuns(Protocol):
-    """Airflow's dag runs.
+    """The dag runs of an Airflow.
 
-    A result of None, or an empty result, means that Airflow itself answered so. The answer of a
-    proxy or of another service raises AirflowUnavailable.
+    None or an empty result means that Airflow itself has answered that there is nothing. If a proxy
+    or another service answers instead, the method raises AirflowUnavailable.
     """
 
     @property
@@ -138,7 +145,9 @@ class DagRuns(Protocol):
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far Airflow's clock is ahead of the operator's, by its last answer, to one second."""
+        """How far Airflow's clock was ahead of the operator's clock at the last answer, with a
+        precision of one second.
+        """
         ...
 
     async def submit(
@@ -147,23 +156,23 @@ class DagRuns(Protocol):
         """Trigger a run, or adopt the run that has this id.
 
         Raises:
-            DagNotFound: The DAG does not exist (yet).
-            DagImportError: Airflow can't import the DAG's file.
-            SubmissionRefused: Airflow refuses the run whatever its conf.
+            DagNotFound: Airflow has no such DAG at the moment.
+            DagImportError: Airflow can't import the file of the DAG.
+            SubmissionRefused: Airflow refuses the run, whatever its conf is.
             LogicalDateTaken: The DAG has another run of this logical date.
             ValidationFailed: The DAG's params refuse the conf.
         """
         ...
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """The DAG's params by name, each with its default ``value`` and its JSON ``schema``.
+        """Return the DAG's params by name, each with its default ``value`` and its JSON ``schema``.
 
-        Empty if Airflow does not know the DAG.
+        The result is empty if Airflow does not know the DAG.
         """
         ...
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """The conf of a run.
+        """Return the conf of a run.
 
         Raises:
             ValidationFailed: The run does not exist any more.
@@ -173,17 +182,17 @@ class DagRuns(Protocol):
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """Clear the failed tasks of an ended run, and the tasks that failed because of them.
+        """Clear the failed tasks of an ended run, and the tasks that did not run because of them.
 
-        Airflow then runs these tasks again. None: Airflow has no such run.
+        Airflow then runs these tasks again. Return None if Airflow has no such run.
 
         Args:
             dag_id: The DAG.
             run_id: The run.
-            since: A run that was queued again at or after this time (Airflow's clock) is not
-                cleared.
-            latest_version: Whether the tasks run the latest version of the DAG's bundle; None: as
-                Airflow's setting says.
+            since: A time on Airflow's clock, or None. A run that was queued again at or after this
+                time was cleared already, and is not cleared again.
+            latest_version: Whether the tasks run the latest version of the DAG's bundle. If None,
+                Airflow's own setting decides.
 
         Raises:
             NothingToClear: The run has no failed task.
@@ -191,24 +200,26 @@ class DagRuns(Protocol):
         ...
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """A run; None: Airflow has no such run."""
+        """Return a run, or None if Airflow has no such run."""
         ...
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """All task instances of a run; empty if Airflow has no such run."""
+        """Return all task instances of a run. The list is empty if Airflow has no such run."""
         ...
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """The open questions of the run's tasks to people, by task.
+        """Return the questions of the run's tasks that people have not answered yet, by task.
 
-        Empty if this version of Airflow has no such questions, or the operator may not read them.
+        The result is empty if this version of Airflow has no such questions, or if the operator may
+        not read them.
         """
         ...
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
-        """The outputs of a run, and the names of outputs that are too large to read.
+        """Return the outputs of a run, and the names of outputs that are too large to read.
 
-        The outputs that the run's tasks published are merged with the XComs that ``sources`` name.
+        The result has the outputs that the run's tasks published and the XComs that ``sources``
+        name.
         """
         ...
 
@@ -221,52 +232,56 @@ class DagRuns(Protocol):
         ...
 
     async def cancellation_runs(self, run_id: str) -> bool:
-        """Whether a task of the cancellation DAG's run for this run is executing."""
+        """Return whether a task of the cancellation DAG is executing to cancel this run."""
         ...
 
     async def cancel(self, dag_id: str, run_id: str) -> None:
-        """Set the run's unfinished task instances to failed, then the run."""
+        """Set the run's unfinished task instances failed, then the run."""
         ...
 
     async def children(self, dag_id: str, run_id: str) -> list[Child]:
-        """The active runs that tasks of this run, or of its children, claim to have started."""
+        """Return the active runs that tasks of this run, or tasks of its children, claim to have
+        started.
+        """
         ...
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """Change the run's note; no change if Airflow has no such run."""
+        """Change the run's note. The call has no effect if Airflow has no such run."""
         ...
 
     async def drop_cancellation(self, run_id: str) -> None:
-        """End the cancellation DAG's run for this run if it is still queued.
-
-        If the cancellation run started later, the run would have ended already.
+        """End the run of the cancellation DAG for this run if it is still queued. If it started
+        later, it would find that the run has ended.
         """
         ...
 
     async def changed_runs(self, since: datetime) -> list[RunChange]:
-        """Runs with the operator's prefix that changed at or after ``since`` (Airflow's clock)."""
+        """Return the runs with the operator's prefix that changed at or after ``since``, on
+        Airflow's clock.
+        """
         ...
 
     async def changed_tasks(self, since: datetime) -> list[TaskChange]:
-        """Task instances that changed at or after ``since`` (Airflow's clock).
+        """Return the task instances that changed at or after ``since``, on Airflow's clock.
 
-        Only those of runs with the operator's prefix.
+        The result has only task instances of runs with the operator's prefix.
         """
         ...
 
     async def active_runs(self) -> list[RunChange]:
-        """Runs with the operator's prefix that are queued or running."""
+        """Return the runs with the operator's prefix that are queued or running."""
         ...
 
     async def halts(self, dag_ids: Sequence[str]) -> dict[str, Halt | None]:
-        """The reason why each DAG schedules no tasks, by DAG id; None: the DAG schedules tasks.
+        """Return the reason why each DAG schedules no tasks, by DAG id, or None for a DAG that
+        schedules tasks.
 
         DAGs that can't be read are left out.
         """
         ...
 
     async def paused_dags(self) -> set[str]:
-        """The ids of the paused DAGs."""
+        """Return the ids of the paused DAGs."""
         ...
 
 
@@ -283,38 +298,42 @@ class Airflow(DagRuns, Protocol):
 
     @property
     def cancelling(self) -> DagRuns:
-        """The dag runs for MLJobs that are being cancelled: these requests never wait for
-        submissions.
+        """The dag runs, for requests about MLJobs that are being cancelled. These requests never
+        wait behind submissions.
         """
         ...
 
     async def probe(self) -> Pulse:
-        """Check that Airflow answers and accepts the credentials; its version and health."""
+        """Check that Airflow answers and accepts the credentials. Return its version and health."""
         ...
 
     async def close(self) -> None:
-        """Wait for the requests that are being sent."""
+        """Wait until all requests that were sent have ended."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user of an Airflow. An access rule may have credentials for a namespace and a DAG."""
+    """The user of an Airflow: a namespace that runs a DAG. The access rule for both may have its
+    own credentials.
+    """
 
     namespace: str
     dag_id: str
 
 
 class Airflows(Protocol):
-    """All Airflows, by name. ``SETTINGS_AIRFLOW`` names the Airflow of the operator's settings."""
+    """All Airflows, by name. ``SETTINGS_AIRFLOW`` is the name of the Airflow of the operator's
+    settings.
+    """
 
     def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
-        """The dag runs of an Airflow. Callers must not keep them: address and credentials may
-        change.
+        """Return the dag runs of an Airflow. Callers must not keep the result, because URL and
+        credentials may change.
 
         Args:
-            name: The Airflow's name.
-            user: The user whose access rule decides about the credentials; None: the operator
+            name: The name of the Airflow.
+            user: The user whose access rule determines the credentials, or None for the operator
                 itself.
             cancelling: Whether the requests are for an MLJob that is being cancelled.
 
@@ -326,37 +345,39 @@ class Airflows(Protocol):
         ...
 
     def ui_url(self, name: str) -> str | None:
-        """An Airflow's base URL for people; None: no Airflow has this name."""
+        """Return the base URL of an Airflow's UI, or None if no Airflow has this name."""
         ...
 
     def limits(self, name: str) -> Limits:
-        """The limits for active runs of MLJobs in an Airflow."""
+        """Return how many runs of MLJobs may be active in an Airflow."""
         ...
 
     def catalog(self, namespace: str) -> AirflowCatalog:
-        """The Airflows, access rules and logins for MLJobs in this namespace, without the
-        admissions.
+        """Return the Airflows, access rules and logins for MLJobs in this namespace. The result
+        does not say which Airflows are full.
         """
         ...
 
     def doubt(self, name: str, user: User | None = None) -> None:
-        """Check an Airflow soon, because it refused the user's credentials or did not answer."""
+        """Check an Airflow soon, because it rejected the user's credentials or did not answer."""
         ...
 
 
 class InstanceStore(Protocol):
-    """AirflowInstances in the Kubernetes API, with their Secrets, and the namespaces' labels."""
+    """AirflowInstances in the Kubernetes API, with the Secrets that they name, and the labels of
+    namespaces.
+    """
 
     async def list(self) -> list[Instance]:
-        """All AirflowInstances."""
+        """Return all AirflowInstances."""
         ...
 
     async def namespaces(self) -> dict[str, dict[str, str]]:
-        """The labels of all namespaces, by their names."""
+        """Return the labels of all namespaces, by the name of the namespace."""
         ...
 
     async def secret(self, name: str) -> dict[str, str]:
-        """The data of a Secret in the namespace for credentials.
+        """Return the data of a Secret in the namespace for credentials.
 
         Raises:
             ReferenceMissing: The Secret does not exist, or the operator may not read it.
@@ -365,7 +386,7 @@ class InstanceStore(Protocol):
         ...
 
     async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
-        """Patch the status of exactly this version; the new version.
+        """Patch the status of exactly this version of the AirflowInstance. Return the new version.
 
         Raises:
             Conflict: The AirflowInstance has changed.
@@ -374,9 +395,10 @@ class InstanceStore(Protocol):
         ...
 
     async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
-        """Add or remove the operator's finalizer; other finalizers stay.
+        """Add or remove the operator's finalizer. Other finalizers stay.
 
-        The new version; None: the object was deleted with the finalizer.
+        Return the new version, or None if Kubernetes has deleted the object together with its last
+        finalizer.
         """
         ...
 
@@ -389,15 +411,17 @@ class JobStore(Protocol):
     """MLJobs in the Kubernetes API."""
 
     def list(self) -> AsyncIterator[Job]:
-        """All watched MLJobs. An MLJob may come twice, or in a version that is not its latest."""
+        """Return all watched MLJobs. An MLJob may come twice, or in a version that is not the
+        latest.
+        """
         ...
 
     async def get(self, key: Key) -> Job | None:
-        """The latest version of an MLJob; None: it does not exist."""
+        """Return the latest version of an MLJob, or None if it does not exist."""
         ...
 
     async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
-        """Patch the status of exactly this version of the MLJob; the new version.
+        """Patch the status of exactly this version of the MLJob. Return the new version.
 
         Raises:
             Conflict: The MLJob has changed.
@@ -407,14 +431,16 @@ class JobStore(Protocol):
         ...
 
     async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
-        """Add or remove the operator's finalizer; other finalizers stay.
+        """Add or remove the operator's finalizer. Other finalizers stay.
 
-        The new version; None: the object was deleted with the finalizer.
+        Return the new version, or None if Kubernetes has deleted the object together with its last
+        finalizer.
         """
         ...
 
     async def source(self, namespace: str, reference: ConfSource) -> Source | None:
-        """The data of an object of ``spec.confFrom``; None: it is optional and does not exist.
+        """Return the data of the object that an entry of ``spec.confFrom`` names, or None if the
+        object is optional and does not exist.
 
         Raises:
             ReferenceMissing: The object does not exist, or the operator may not read it.
@@ -436,7 +462,7 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ConfObject:
-    """A ConfigMap or Secret that an MLJob names.
+    """A ConfigMap or Secret that ``spec.confFrom`` of an MLJob names.
 
     Attributes:
         kind: ConfigMap or Secret.
@@ -448,7 +474,7 @@ class ConfObject:
 
     @classmethod
     def of(cls, namespace: str, source: ConfSource) -> ConfObject:
-        """The object that an entry of ``spec.confFrom`` names."""
+        """Return the object that an entry of ``spec.confFrom`` names."""
         named = source.secret_ref or source.config_map_ref
         assert named is not None, "the CRD's rules ask for one of the two"
         return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)
@@ -461,10 +487,11 @@ class SourceChanges(Protocol):
     """Changes of ConfigMaps and Secrets."""
 
     def of(self, reference: ConfObject) -> AsyncGenerator[None]:
-        """Watch an object: one item each time the object appears, changes or is deleted.
+        """Watch an object. The iterator yields an item each time the object appears, changes or is
+        deleted.
 
-        There is also an item if the object exists at first. The iterator may end at any time; the
-        caller then watches again.
+        If the object exists, the first item comes at once. The iterator may end at any time, and
+        the caller then watches again.
 
         Raises:
             StoreError: The Kubernetes API does not answer, or the operator may not watch the
@@ -474,7 +501,9 @@ class SourceChanges(Protocol):
 
 
 class OperatorStore(Protocol):
-    """The operator's own Pod, or namespace, in the Kubernetes API."""
+    """The object in the Kubernetes API that Events about the operator belong to: its Pod or its
+    namespace.
+    """
 
     async def record(self, notice: KubeEvent) -> None:
         """Create a Kubernetes Event about the operator, in its own namespace."""
@@ -486,7 +515,7 @@ class Message:
     """A Kafka message.
 
     Attributes:
-        offset: The message's offset in the partition.
+        offset: The offset of the message in its partition.
         timestamp_ms: When the producer created the message or the broker stored it, in milliseconds
             since the epoch.
     """
@@ -503,9 +532,8 @@ class Link:
     """Whether the brokers of a topic are connected.
 
     Attributes:
-        brokers: The configured brokers, for people.
-        problem: The cause of a missing connection; None until the connection has been missing long
-            enough to be reported.
+        brokers: The configured brokers, for messages.
+        problem: Why the brokers are not connected, or None. A short interruption is not reported.
     """
 
     connected: bool
@@ -514,96 +542,112 @@ class Link:
 
 
 class EventSource(Protocol):
-    """A topic, read by a member of a consumer group."""
+    """A topic, read as a member of a consumer group."""
 
     def start(
         self, deliver: Callable[[Sequence[Message]], None], revoked: Callable[[Sequence[Partition]], None]
     ) -> None:
-        """Start to read. Both callables are called in the event loop's thread."""
+        """Start to read. Both callables are called in the thread of the event loop.
+
+        Args:
+            deliver: Receives messages in the order in which they were read.
+            revoked: Receives the partitions that this member no longer reads.
+        """
         ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit without waiting. A failure is logged; the next commit covers its offsets too."""
+        """Commit offsets without waiting for the result. A failure is logged, and the next commit
+        includes these offsets.
+        """
         ...
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or resume fetching messages, without leaving the group."""
+        """Stop or resume fetching messages. The member stays in the consumer group."""
         ...
 
     def dead_letter(self, message: Message, why: str) -> None:
-        """Send an unreadable message to the dead-letter topic, if one is set."""
+        """Send an unreadable message to the dead-letter topic. Without such a topic, do nothing."""
         ...
 
     async def close(self) -> None:
-        """Leave the group."""
+        """Leave the consumer group."""
         ...
 
 
 class Meter(Protocol):
-    """Counters and timings for Prometheus; see ``adapters/metrics.py`` for their names."""
+    """The counters and timings for Prometheus. ``adapters/metrics.py`` has their names."""
 
     def event(self, outcome: str) -> None:
-        """A Kafka message was read. The outcome is applied, foreign, tombstone or unreadable."""
+        """Count a Kafka message that was read.
+
+        Args:
+            outcome: ``applied``: the message is about the run of an MLJob. ``foreign``: it is about
+                another run. ``tombstone``: it has no value. ``unreadable``: it has no valid format.
+        """
         ...
 
     def events_disbelieved(self, number: int) -> None:
-        """Airflow's REST API has contradicted this number of events."""
+        """Count events that Airflow's REST API has contradicted."""
         ...
 
     def status_written(self, seconds: float) -> None:
-        """A status was patched within this time."""
+        """Record how many seconds it took to patch a status."""
         ...
 
     def status_refused(self) -> None:
-        """The Kubernetes API refused a status as invalid."""
+        """Count a status that the Kubernetes API refused as invalid."""
         ...
 
     def event_latency(self, seconds: float) -> None:
-        """The time from a message's timestamp to the stored status that holds the message's
-        fact.
+        """Record the seconds from a message's timestamp until the status with its fact was
+        stored.
         """
         ...
 
     def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
-        """A request to an Airflow has ended."""
+        """Record a request to an Airflow that has ended."""
         ...
 
     def job_finished(self, phase: str) -> None:
-        """An MLJob has ended."""
+        """Count an MLJob that has finished."""
         ...
 
     def resync(self, airflow: str, outcome: str) -> None:
-        """A pass over an Airflow's change feed has ended."""
+        """Count a pass over an Airflow's change feed that has ended."""
         ...
 
     def live(self, jobs: int) -> None:
-        """The number of MLJobs that are not finished."""
+        """Record the number of MLJobs that are not finished."""
         ...
 
     def airflow_ready(self, airflow: str, ready: bool | None) -> None:
-        """Whether an AirflowInstance is ready; None: it does not exist any more."""
+        """Record whether an AirflowInstance is ready. None removes the metric, because the
+        AirflowInstance does not exist any more.
+        """
         ...
 
     def runs_vanished(self, airflow: str, runs: int) -> None:
-        """The number of missing runs in an Airflow from which many runs vanished at once; 0:
-        none.
+        """Record the number of missing runs in an Airflow from which many runs vanished at once. 0
+        means that none vanished.
         """
         ...
 
     def orphaned_runs(self, airflow: str, runs: int) -> None:
-        """The number of the operator's active runs in an Airflow that no MLJob follows."""
+        """Record the number of the operator's active runs in an Airflow that no MLJob follows."""
         ...
 
     def places(self, airflow: str, active: int, waiting: int) -> None:
-        """The numbers of MLJobs that have a run in an AirflowInstance, and that wait for
+        """Record how many MLJobs have a run in an AirflowInstance, and how many wait for
         admission.
         """
         ...
 
     def kafka_connected(self, topic: str, connected: bool | None) -> None:
-        """Whether a topic's brokers are connected; None: the topic is not read any more."""
+        """Record whether the brokers of a topic are connected. None removes the metric, because the
+        topic is no longer read.
+        """
         ...
 
     def in_flight(self, messages: int) -> None:
-        """The number of read messages whose status is not stored yet."""
+        """Record the number of messages that were read and whose status is not stored yet."""
         ...

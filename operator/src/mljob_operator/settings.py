@@ -1,5 +1,5 @@
-"""The operator's settings: environment variables with the prefix ``MLJOB_``, read once into one
-frozen object.
+"""The operator's settings. They come from environment variables with the prefix ``MLJOB_``, and are
+read once into a frozen object.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _FILES = {
     "kafka_ssl_key_file": False,
     "kafka_oidc_ca_file": True,
 }
-"""The settings that name files. The value says whether the file is a CA bundle."""
+"""The settings that name files. The value says whether the file must be a CA bundle."""
 _NUMBERS = {
     "http_port": "is not a port: a number from 1 to 65535",
     "cancel_fallback_seconds": "is not a number of seconds above 0, and at most 3600",
     "resync_interval_seconds": "is not a number of seconds above 0, and at most 3600",
     "status_interval_seconds": "is not a number of seconds from 0 to 60",
 }
-"""The error texts for values that are not numbers or are out of range."""
+"""The error texts for values that are not a number or are out of range."""
 _SPACE = re.compile(r"\s")
 _API = re.compile(r"/api(/v\d+)?/?$")
 _BROKER = re.compile(r"(\w+://)?(\[[0-9a-fA-F:.%]+\]|[^\s:,/\[\]]+)(:\d{1,5})?")
@@ -64,7 +64,7 @@ def _url(text: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    """Check a URL of Airflow's. The operator, and links for people, add paths to this URL."""
+    """Check a base URL of Airflow. The operator appends paths to this URL, also for links."""
     parts = urlsplit(text)
     why = None
     if parts.query or parts.fragment:
@@ -77,7 +77,7 @@ def _base_url(text: str) -> str:
 
 
 def _misfit(text: str) -> str | None:
-    """The reason why a text is not an http or https URL; None if the text is one."""
+    """Return the reason why a text is not an http or https URL, or None if it is such a URL."""
     if _SPACE.search(text):
         return "holds white space"
     if not text.startswith(("http://", "https://")):
@@ -118,7 +118,7 @@ Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max
 
 
 class Settings(BaseSettings):
-    """All settings. White space around a value is removed; an empty variable counts as absent."""
+    """All settings. White space around a value is removed. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -130,133 +130,137 @@ class Settings(BaseSettings):
     )
 
     airflow_url: BaseUrl | None = None
-    """Base URL of the api-server of the operator's own Airflow, without ``/api/v2`` and without
+    """The base URL of the API server of the operator's own Airflow, without ``/api/v2`` and without
     credentials. MLJobs that name no AirflowInstance run there if no AirflowInstance is the default.
     Absent: the operator has no Airflow of its own."""
     airflow_ui_url: BaseUrl | None = None
-    """Base URL of Airflow for people, in links; by default ``airflow_url``."""
+    """The base URL of Airflow's UI, with which links in statuses start. Default:
+    ``airflow_url``."""
     airflow_user: str | None = None
-    """User for ``POST /auth/token``, with ``airflow_password``."""
+    """The user for ``POST /auth/token``. It needs ``airflow_password``."""
     airflow_password: SecretStr | None = None
-    """The user's password."""
+    """The password of ``airflow_user``."""
     airflow_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """A bearer token, instead of user and password."""
     airflow_token_file: str | None = None
-    """A file with a bearer token, instead of user and password; the operator reads the file again
+    """A file with a bearer token, instead of user and password. The operator reads the file again
     when it changes."""
     airflow_oauth2_client_id: str | None = None
-    """The id of a client of an OAuth 2 provider (client credentials, RFC 6749, 4.4), with
-    ``airflow_oauth2_client_secret``, instead of user and password."""
+    """The id of a client of an OAuth 2 provider (client credentials, RFC 6749, section 4.4),
+    instead of user and password. It needs ``airflow_oauth2_client_secret``."""
     airflow_oauth2_client_secret: SecretStr | None = None
-    """The client's secret."""
+    """The secret of the OAuth 2 client."""
     airflow_oauth2_token_url: Url | None = None
-    """The provider's token endpoint. Absent: Airflow's own ``POST /auth/token``, which accepts
-    client credentials if Keycloak is Airflow's auth manager."""
+    """The token endpoint of the OAuth 2 provider. Default: Airflow's own ``POST /auth/token``,
+    which accepts client credentials if Keycloak is Airflow's auth manager."""
     airflow_oauth2_scopes: Annotated[tuple[Scope, ...], NoDecode, Field(max_length=32)] = ()
-    """Scopes to ask for, separated by spaces."""
+    """The scopes to request, separated by spaces, at most 32. Default: none."""
     airflow_oauth2_audience: Annotated[str, Field(max_length=1024)] | None = None
-    """The parameter ``audience``, which some providers want."""
+    """The parameter ``audience`` of the token request, which some providers require. Default: not
+    sent."""
     airflow_oauth2_client_authentication: ClientAuthentication = ClientAuthentication.BASIC
-    """``Basic``: the secret is in an Authorization header. ``Post``: in the request's body."""
+    """How the client secret is sent to the token endpoint. ``Basic``, the default: in the
+    Authorization header. ``Post``: in the body of the request."""
     airflow_headers_dir: str | None = None
-    """A folder, such as a mounted Secret, with HTTP headers for every request to that Airflow. Each
-    file is one header: its name is the header's name. The operator reads the folder when it
-    starts."""
+    """A folder, such as a mounted Secret, with HTTP headers for every request to the Airflow of
+    ``airflow_url``. Each file is one header: the name of the file is the name of the header. The
+    operator reads the folder when it starts."""
     airflow_token_files: str | None = None
-    """The folder of the files that AirflowInstances and access rules name with
+    """The folder with the files that AirflowInstances and access rules name in
     ``credentials.tokenFile``. Absent: ``tokenFile`` can't be used."""
     airflow_ca_file: str | None = None
-    """CA bundle (PEM) for an https ``airflow_url``; by default the system's."""
+    """The CA bundle (PEM) for an https ``airflow_url``. Default: the CAs of the system."""
     airflow_access: Annotated[tuple[AccessRule, ...] | None, NoDecode, Field(min_length=1, max_length=64)] = None
-    """Who may run what in that Airflow: a JSON list of access rules, as in ``spec.access`` of an
-    AirflowInstance. Absent: everybody may run everything as long as there is no AirflowInstance;
-    with an AirflowInstance, nobody may run anything there."""
+    """The access rules of the Airflow of ``airflow_url``: a JSON list, as in ``spec.access`` of an
+    AirflowInstance. Absent: every namespace may run every DAG while there is no AirflowInstance,
+    and no namespace may run anything once there is one."""
     airflow_accept_vanished_runs_before: AwareDatetime | None = None
-    """If many runs have vanished from that Airflow at once: the missing runs that were submitted
-    before this time (RFC 3339) are lost and count as deleted."""
+    """A time (RFC 3339), for use after many runs have vanished at once from the Airflow of
+    ``airflow_url``. Missing runs that were submitted before this time then count as deleted."""
     airflow_instances: bool = True
-    """Whether the operator manages AirflowInstances, which needs cluster-wide permissions."""
+    """Whether the operator manages AirflowInstances. This needs cluster-wide permissions."""
     credentials_namespace: str = "mljob-system"
-    """The namespace of the Secrets that AirflowInstances name: the operator's own namespace."""
+    """The namespace of the Secrets that AirflowInstances name. It must be the operator's own
+    namespace."""
     pod_name: str | None = None
-    """The name of the operator's Pod, in ``credentials_namespace``. Events that are about neither
-    an MLJob nor an AirflowInstance are about this Pod. Absent: they are about the namespace."""
+    """The name of the operator's Pod, in ``credentials_namespace``. Events that concern neither an
+    MLJob nor an AirflowInstance belong to this Pod. Absent: they belong to the namespace."""
     pod_uid: str | None = None
-    """The uid of the operator's Pod, by which ``kubectl describe pod`` finds these Events."""
+    """The uid of the operator's Pod, with which ``kubectl describe pod`` finds the Pod's Events."""
     cancel_dag_id: str = "mljob_cancel"
     """The id of the cancellation DAG. No MLJob may run this DAG."""
     reserved_dags: Annotated[tuple[DagGlob, ...], NoDecode] = ()
-    """DAGs that no MLJob may run, besides the cancellation DAG and the monitoring DAGs: globs of
-    DAG ids, comma-separated."""
+    """DAGs that no MLJob may run, as comma-separated globs of DAG ids. The cancellation DAG and the
+    monitoring DAGs are always reserved."""
     cancel_fallback_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
-    """Seconds that the cancellation DAG's run may wait for a slot before the operator cancels
-    through REST itself. A cancellation run that has begun has 60 seconds."""
+    """How many seconds the run of the cancellation DAG may wait for a slot before the operator
+    cancels through the REST API. Once it has started, it may take 60 seconds."""
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] | None = None
-    """The brokers, each ``host:port``, comma-separated. Absent: no events; statuses come from
-    Airflow's REST API alone."""
+    """The brokers, each as ``host:port``, comma-separated. Absent: the operator reads no events,
+    and statuses come from Airflow's REST API alone."""
     events_topic: str = "airflow.events"
     """The topic of Airflow's events."""
     kafka_group_id: str = "mljob-operator"
-    """The consumer group; the operators of different clusters need different groups."""
+    """The consumer group. Operators in different clusters need different groups."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """librdkafka's ``security.protocol``."""
+    """The property ``security.protocol`` of librdkafka."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
-    """librdkafka's ``sasl.mechanism``; required with SASL_PLAINTEXT and SASL_SSL."""
+    """The property ``sasl.mechanism`` of librdkafka. Required with SASL_PLAINTEXT and SASL_SSL."""
     kafka_sasl_username: str | None = None
-    """SASL user, for all mechanisms except OAUTHBEARER."""
+    """The SASL user, for all mechanisms except OAUTHBEARER."""
     kafka_sasl_password: SecretStr | None = None
-    """SASL password, for all mechanisms except OAUTHBEARER."""
+    """The SASL password, for all mechanisms except OAUTHBEARER."""
     kafka_oauth_method: Literal["OIDC", "MSK_IAM"] | None = None
-    """The source of the tokens for OAUTHBEARER: an OpenID Connect provider, or the operator's AWS
-    identity, for Amazon MSK. Required with OAUTHBEARER."""
+    """Where the tokens for OAUTHBEARER come from. ``OIDC``: an OpenID Connect provider.
+    ``MSK_IAM``: the operator's AWS identity, for Amazon MSK. Required with OAUTHBEARER."""
     kafka_oidc_token_endpoint: Url | None = None
-    """The provider's token endpoint; required with OIDC."""
+    """The token endpoint of the OpenID Connect provider. Required with OIDC."""
     kafka_oidc_client_id: str | None = None
-    """The client's id at the provider; required with OIDC."""
+    """The id of the operator's client at the provider. Required with OIDC."""
     kafka_oidc_client_secret: SecretStr | None = None
-    """The client's secret (grant ``client_credentials``); required with OIDC."""
+    """The secret of the client (grant ``client_credentials``). Required with OIDC."""
     kafka_oidc_scope: str | None = None
-    """The scope to request, for providers without a default scope."""
+    """The scope to request. Providers without a default scope need it."""
     kafka_oidc_extensions: str | None = None
-    """SASL extensions for the brokers, ``name=value``, comma-separated."""
+    """SASL extensions for the brokers, each as ``name=value``, comma-separated."""
     kafka_oidc_ca_file: str | None = None
-    """CA bundle (PEM) for an https token endpoint; by default the system's."""
+    """The CA bundle (PEM) for an https token endpoint. Default: the CAs of the system."""
     kafka_aws_region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d{1,2}$", max_length=63)] | None = None
-    """The AWS region of the brokers; required with MSK_IAM."""
+    """The AWS region of the brokers. Required with MSK_IAM."""
     kafka_ssl_ca_file: str | None = None
-    """CA bundle (PEM) for the brokers."""
+    """The CA bundle (PEM) for the brokers."""
     kafka_ssl_certificate_file: str | None = None
-    """Client certificate (PEM), for mutual TLS."""
+    """The client certificate (PEM), for mutual TLS."""
     kafka_ssl_key_file: str | None = None
-    """The key of the client certificate (PEM)."""
+    """The private key (PEM) of the client certificate."""
     kafka_ssl_key_password: SecretStr | None = None
-    """The key's password, if the key is encrypted."""
+    """The password of the private key, if the key is encrypted."""
     kafka_extra_config: Annotated[dict[str, str], NoDecode] = {}
-    """Further properties of librdkafka: a JSON object. Properties that have a setting of their own,
+    """Further properties of librdkafka, as a JSON object. Properties that have their own setting,
     or that the operator sets itself, are refused."""
     kafka_extra_config_file: str | None = None
-    """A file with further properties that are secret: lines ``name=value``. The file takes
+    """A file with further properties that are secret, in lines ``name=value``. The file takes
     precedence over ``kafka_extra_config``."""
     dead_letter_topic: str | None = None
-    """The topic for unreadable messages; absent: unreadable messages are only counted and
+    """The topic for unreadable messages. Absent: unreadable messages are only counted and
     logged."""
 
     run_id_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=MAX_PREFIX_LENGTH)] = (
         "mljob"
     )
-    """The first part of dag run ids; clusters that share one Airflow need different prefixes."""
+    """The first part of dag run ids. Clusters that share one Airflow need different prefixes."""
     resync_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    """Seconds between two reads of Airflow's change feed. A transition without an event is in the
-    status within twice this interval."""
+    """The time between two requests for the recent changes in Airflow (its change feed), in
+    seconds. The status shows a change without an event within twice this time."""
     orphaned_runs: Literal["Report", "Cancel"] = "Report"
-    """What the operator does about runs with its prefix that no MLJob follows: ``Report`` reports
-    them, ``Cancel`` reports and cancels them."""
+    """What the operator does about runs with its prefix that no MLJob follows. ``Report``: report
+    them. ``Cancel``: report and cancel them."""
     status_interval_seconds: Annotated[float, Field(ge=0, le=60)] = 0.1
-    """Seconds between two patches of one MLJob's status, so that a burst of events becomes one
-    patch. The first patch is never delayed."""
+    """The minimum time between two patches of one MLJob's status, in seconds, so that a burst of
+    events becomes one patch. The first patch is never delayed."""
     namespaces: Annotated[tuple[Namespace, ...], NoDecode] = ()
-    """The namespaces to watch, comma-separated; absent: all."""
+    """The namespaces to watch, comma-separated. Absent: all namespaces."""
 
     http_host: str = "::"
     """The address on which ``/livez``, ``/readyz`` and ``/metrics`` listen, for the kubelet and
@@ -267,12 +271,14 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     """``json``: one JSON object per line. ``text``: lines for people."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The level of the operator's own loggers; libraries log warnings."""
+    """The level of the operator's own loggers. Libraries always log at level warning and above."""
 
     @model_validator(mode="before")
     @classmethod
     def _trimmed(cls, values: Any) -> Any:
-        """Strip all values: an editor's newline at the end of a file is not part of a password."""
+        """Strip all values, because an editor may add a newline at the end of a file with a
+        password.
+        """
         trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in trimmed.items() if value != ""}
 
@@ -282,7 +288,8 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         try:
-            # Strict: a rule with a misspelt selector would have no selector, and admit everybody.
+            # Unknown fields are refused: a rule with a misspelt selector would have no selector,
+            # and would admit every namespace.
             return _ACCESS.validate_json(value, extra="forbid", by_alias=True, by_name=False)
         except ValidationError as error:
             found = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
@@ -349,7 +356,7 @@ class Settings(BaseSettings):
         return self
 
     def airflow_login(self) -> Login:
-        """The login for ``airflow_url``.
+        """Return the login for ``airflow_url``.
 
         Raises:
             ValueError: ``airflow_headers_dir`` can't be read, or a header can't be sent.
@@ -375,18 +382,17 @@ class Settings(BaseSettings):
         )
 
     def lost_before(self) -> dict[str, datetime]:
-        """For each Airflow, the time before which missing runs were submitted that count as
-        lost.
+        """Return, by Airflow, the time before which a missing run must have been submitted to count
+        as lost.
         """
         before = self.airflow_accept_vanished_runs_before
         return {SETTINGS_AIRFLOW: before} if before is not None else {}
 
     def kafka(self) -> dict[str, Any]:
-        """The properties for librdkafka that are set.
+        """Return the properties for librdkafka.
 
         Raises:
-            Unusable: ``kafka_extra_config_file`` can't be read, or holds a property that is
-                refused.
+            Unusable: ``kafka_extra_config_file`` can't be read, or has a property that is refused.
         """
         return kafka_properties(self)
 
@@ -399,14 +405,14 @@ class Settings(BaseSettings):
 
 
 def _headers(folder: Path) -> dict[str, str]:
-    """The headers in a folder, by name.
+    """Return the headers in a folder, by name.
 
     Raises:
         ValueError: A header can't be read or can't be sent.
     """
     headers = {}
     try:
-        # In a mounted Secret, the files whose names begin with a dot belong to the kubelet.
+        # In a mounted Secret, names that begin with a dot belong to files of the kubelet.
         for file in sorted(file for file in folder.iterdir() if not file.name.startswith(".")):
             with file.open("rb") as content:
                 headers[file.name] = content.read(MAX_HEADER + 1).decode(errors="replace").strip()
@@ -418,7 +424,7 @@ def _headers(folder: Path) -> dict[str, str]:
 
 
 def unusable_files(settings: Settings) -> list[str]:
-    """The problems of the files that the settings name, one sentence each."""
+    """Return the problems of the files that the settings name, one sentence each."""
     problems = []
     try:
         settings.airflow_login()
@@ -445,17 +451,17 @@ def unusable_files(settings: Settings) -> list[str]:
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the name of the environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
 
 
 def explained(error: ValidationError) -> list[str]:
-    """The problems of the settings, one sentence each, without secret values."""
+    """Return the problems of the settings, one sentence each, without secret values."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     found: dict[str, str] = {}
     for problem in problems:
         name = str(next(iter(problem["loc"]), ""))
         sentence = _NUMBERS.get(name) or problem["msg"].removeprefix("Value error, ")
-        # Several items of a list may be wrong: only the first problem is reported.
+        # If several items of a list are wrong, only the first problem is reported.
         found.setdefault(name or sentence, f"{variable(name)}: {sentence}" if name else sentence)
     return list(found.values())

@@ -1,14 +1,14 @@
-"""The operator's decisions and statuses: functions of their arguments, without I/O, clock or
-logging.
+"""The operator's decisions and statuses. The functions of this package depend only on their
+arguments: they do no I/O, read no clock and log nothing.
 
-Each package depends only on packages below it:
+A package imports only packages below it in this list:
 
-- :mod:`.orphans`: runs that no MLJob follows.
-- :mod:`.status`: the status of an MLJob, which follows from its state, and the status of an
+- :mod:`.orphans`: finds runs that no MLJob follows.
+- :mod:`.status`: builds the status of an MLJob from its state, and the status of an
   AirflowInstance.
 - :mod:`.mljob`: an MLJob, its attempts, its state, and what to do next.
 - :mod:`.airflow_instance`: an Airflow that MLJobs may use.
-- :mod:`.run`: a run in Airflow, and what is known of it.
+- :mod:`.run`: a run in Airflow, and what the operator knows of the run.
 - :mod:`.conf`: the conf of a run, and which of its texts are secret.
-- :mod:`.text`: bounds for text and JSON from outside, and parts of messages.
+- :mod:`.text`: limits for text and JSON from outside, and parts of messages.
 """

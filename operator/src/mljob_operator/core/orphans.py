@@ -1,9 +1,13 @@
 """Orphaned runs: runs in progress that the operator has submitted and that no MLJob follows.
 
-A submission may take effect after the operator has stopped waiting for its answer, when its MLJob
-was deleted or has another attempt. Or the operator has given up a cancellation
-(CancellationAbandoned). In both cases the Kubernetes API has no trace of the run, and only
-Airflow's list of active runs shows it.
+A run is orphaned in two cases:
+
+- A submission took effect after the operator had stopped waiting for the answer, and meanwhile the
+  MLJob was deleted or began another attempt.
+- The operator gave up a cancellation (CancellationAbandoned).
+
+In both cases, only Airflow's list of active runs shows the run. The Kubernetes API has no trace of
+it. The operator reads this list periodically, which is called a census.
 """
 
 from __future__ import annotations
@@ -21,31 +25,31 @@ from .run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from .status.events import WARNING, KubeEvent
 
 SEEN_FOR = timedelta(seconds=60)
-"""How long censuses have to list a run that no known MLJob follows before the operator asks the API
-server for the MLJob. By then, the watch has reported the MLJob of a run that was just submitted.
+"""How long censuses must list a run without a known MLJob before the operator asks the API server
+for the MLJob. The time is long enough for the watch to report the MLJob of a new run.
 """
 
 
 def note(key: Key) -> str:
-    """The note of a run that is submitted for an MLJob. The run id is not enough to recognise such
-    a run: somebody may have given a run of another DAG the same id.
+    """Return the note that the operator gives to a run of an MLJob in Airflow. The note identifies
+    the operator's runs, because somebody may give a run of another DAG the same run id.
     """
     return f"MLJob {key[0]}/{key[1]}"
 
 
 def note_of_retained(key: Key) -> str:
-    """The note of a run that continues after the deletion of its MLJob with ``deletionPolicy:
+    """Return the note of a run that continues after its MLJob was deleted with ``deletionPolicy:
     Retain``. Such a run is not orphaned.
     """
     return f"{note(key)}, deleted with deletionPolicy Retain"
 
 
 def follows(job: Job, run: RunKey) -> bool:
-    """Whether an MLJob follows a run, or is about to.
+    """Return whether an MLJob follows a run, or will follow the run in its first attempt.
 
-    It follows the run of its attempt, the run that its first attempt will take over, and an earlier
-    attempt's run that somebody has cleared in Airflow. The name of the Airflow doesn't count: two
-    AirflowInstances may lead to one Airflow, and each lists the runs of both.
+    An MLJob follows the run of its current attempt, and also the runs of earlier attempts, which
+    somebody may have cleared in Airflow. The comparison ignores the name of the Airflow: two
+    AirflowInstances may lead to one Airflow, and each of them lists the runs of both.
     """
     attempt = attempts.current(job.status)
     if attempt is None:
@@ -53,13 +57,13 @@ def follows(job: Job, run: RunKey) -> bool:
         return parsed is not None and parsed.digest == dag_run_id(parsed.prefix, *job.key, pin(job)).digest
     if (run.dag_id, run.run_id) == (attempt.dag_id, attempt.run_id):
         return True
-    # An entry without a start time: its run had not begun when the attempt ended, so it was
-    # submitted late and is not followed.
+    # An entry without a start time means that the run had not started when the attempt ended. If
+    # there is a run now, it was submitted late, and the MLJob doesn't follow it.
     return any(entry.dag_run_id == run.run_id and entry.start_time is not None for entry in job.status.history or ())
 
 
 def reported(run: RunKey, key: Key, *, cancelled: bool) -> KubeEvent:
-    """The Event about an orphaned run."""
+    """Return the Event that reports an orphaned run."""
     where = (
         f"AirflowInstance {run.airflow}"
         if run.airflow != SETTINGS_AIRFLOW
@@ -83,10 +87,10 @@ class Suspects:
     """Runs of one Airflow that may be orphaned.
 
     Attributes:
-        since: When a census first listed each run, or when the API server last said that an MLJob
-            follows it.
-        orphaned: The runs that no MLJob follows, as the API server says.
-        tried: When the cancellation of each orphaned run was last tried.
+        since: Since when each run has been under suspicion: when a census first listed the run, or
+            when the API server last said that an MLJob follows the run.
+        orphaned: The runs that, according to the API server, no MLJob follows.
+        tried: When the operator last tried to cancel each orphaned run.
     """
 
     since: dict[RunKey, datetime] = field(default_factory=dict)
@@ -94,8 +98,11 @@ class Suspects:
     tried: dict[RunKey, datetime] = field(default_factory=dict)
 
     def listed(self, runs: Collection[RunKey], at: datetime) -> list[RunKey]:
-        """Note the runs that a census listed and that no known MLJob follows. Returns the runs
-        whose MLJob the API server is to be asked for, the longest suspected first.
+        """Replace the suspects by the runs that a census listed and that no known MLJob follows.
+
+        Returns:
+            list: The runs whose MLJobs the caller must look up in the API server, the longest
+                suspected first.
         """
         self.since = {run: self.since.get(run, at) for run in runs}
         self.orphaned &= self.since.keys()
@@ -104,14 +111,14 @@ class Suspects:
         return sorted(due, key=lambda run: self.since[run])
 
     def next_to_end(self, most: int, at: datetime) -> list[RunKey]:
-        """The orphaned runs to cancel now, at most ``most``. Runs whose cancellation was tried come
-        last, because it may be impossible.
+        """Return at most ``most`` orphaned runs to cancel now. Runs whose cancellation was tried
+        before come last, because the cancellation may be impossible.
         """
         found = sorted(self.orphaned, key=lambda run: (run in self.tried, self.tried.get(run, at), run))[:most]
         self.tried |= dict.fromkeys(found, at)
         return found
 
     def clear(self, run: RunKey, at: datetime) -> None:
-        """Note that an MLJob follows the run, as the API server says."""
+        """Note that, according to the API server, an MLJob follows the run."""
         self.orphaned.discard(run)
         self.since[run] = at

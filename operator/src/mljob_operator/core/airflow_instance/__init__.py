@@ -1,6 +1,8 @@
 """An Airflow that MLJobs may use.
 
-- :mod:`.instance`: an AirflowInstance; :mod:`.credentials`: how the operator logs in.
-- :mod:`.access`: access rules; :mod:`.admission`: the queue of MLJobs where active runs are
-  limited; :mod:`.catalog`: where an MLJob's run goes, and what blocks it.
+- :mod:`.instance`: an AirflowInstance as an object of the Kubernetes API.
+- :mod:`.credentials`: how the operator logs in to Airflow.
+- :mod:`.access`: the access rules of an Airflow.
+- :mod:`.admission`: the queue of MLJobs if the number of active runs is limited.
+- :mod:`.catalog`: chooses the Airflow for an MLJob's run, and says what blocks the run.
 """

@@ -1,11 +1,11 @@
-"""The access rules of an Airflow: which namespace may run which DAG, and the message where no rule
+"""Access rules: which namespace may run which DAG in an Airflow, and the message if no rule
 matches.
 
-Rules only allow. So the order of rules does not matter for whether an MLJob may run, and an
-additional rule never takes a permission away. The order matters for the rule's other fields
-(credentials, maxActiveRuns, priority): the first rule that matches an MLJob applies to it.
+A rule can only allow. So any matching rule lets an MLJob run, whatever the order of the rules, and
+adding a rule never takes a permission away. The order matters for the rule's other fields
+(credentials, maxActiveRuns, priority): the first rule that matches an MLJob applies to the MLJob.
 
-Sources: metav1.LabelSelector for what a selector selects; Python's fnmatch for globs.
+Sources: metav1.LabelSelector for label selectors; Python's fnmatch for globs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mljob_contract.airflow_instance import AccessRule, LabelRequirement, LabelS
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """The label with the namespace's name, which Kubernetes sets on every namespace."""
 MAX_LABELS = 10
-"""How many labels of a namespace a message shows."""
+"""The maximum number of namespace labels that a message shows."""
 EVERYBODY = AccessRule()
 """The rule that lets every namespace run every DAG."""
 OUR_DAGS = ("mljob_cancel", "mljob_monitor", "mljob_monitor_bottlenecks")
@@ -33,11 +33,11 @@ class Namespace:
     """A namespace as access rules see it.
 
     Attributes:
-        labels: The known labels.
-        complete: Whether ``labels`` has all labels of the namespace. A requirement on an unknown
-            label doesn't hold.
-        pending: Whether the other labels will be known in a moment. An operator that doesn't watch
-            namespaces never knows more than their names.
+        labels: The labels of the namespace that the operator knows.
+        complete: Whether ``labels`` has all labels of the namespace. If not, a requirement on a
+            label that ``labels`` lacks isn't met.
+        pending: Whether the operator is about to learn the other labels. An operator that doesn't
+            watch namespaces never learns more than the names of namespaces.
     """
 
     name: str
@@ -47,24 +47,24 @@ class Namespace:
 
     @classmethod
     def known_by_name(cls, name: str, *, pending: bool) -> Namespace:
-        """A namespace of which only the name is known."""
+        """Return a namespace of which the operator knows only the name."""
         return cls(name, {NAMESPACE_LABEL: name}, complete=False, pending=pending)
 
 
 def selects(selector: LabelSelector, namespace: Namespace) -> bool:
-    """Whether a selector selects a namespace. An empty selector selects every namespace."""
+    """Return whether a selector selects a namespace. An empty selector selects every namespace."""
     return all(namespace.labels.get(key) == value for key, value in selector.match_labels.items()) and all(
         _meets(requirement, namespace) for requirement in selector.match_expressions
     )
 
 
 def matches(globs: Iterable[str], dag_id: str) -> bool:
-    """Whether one of these globs matches a DAG id."""
+    """Return whether one of the globs matches a DAG id."""
     return any(fnmatchcase(dag_id, glob) for glob in globs)
 
 
 def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> int | None:
-    """The index of the first rule that lets a namespace run a DAG; None: no rule does."""
+    """Return the index of the first rule that lets a namespace run a DAG, or None if none does."""
     for place, rule in enumerate(rules):
         if selects(rule.namespace_selector, namespace) and matches(rule.dags, dag_id):
             return place
@@ -72,19 +72,22 @@ def first_match(rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) 
 
 
 def depends_on_labels(rules: Iterable[AccessRule], dag_id: str) -> bool:
-    """Whether a namespace's labels decide which rule is the first that lets it run a DAG."""
+    """Return whether the operator must know a namespace's labels to find the first rule that lets
+    the namespace run a DAG.
+    """
     first = next((rule for rule in rules if matches(rule.dags, dag_id)), EVERYBODY)
     return first.namespace_selector != EVERYBODY.namespace_selector
 
 
 def refusal(airflow: str, where: str, rules: Sequence[AccessRule], namespace: Namespace, dag_id: str) -> str:
-    """The message for an MLJob that may not run: the cause, and the access rule that is missing.
+    """Return the message for an MLJob that may not run: the cause, and the access rule that is
+    missing.
 
     Args:
-        airflow: The Airflow's name in the message.
-        where: The name of the field with its access rules in the message.
-        rules: The Airflow's access rules.
-        namespace: The MLJob's namespace.
+        airflow: The name of the Airflow in the message.
+        where: The name in the message of the field that holds the Airflow's access rules.
+        rules: The access rules of the Airflow.
+        namespace: The namespace of the MLJob.
         dag_id: The DAG that the MLJob is to run.
     """
     shown = [f"{key}={value}" for key, value in sorted(namespace.labels.items())]

@@ -1,16 +1,18 @@
-"""Which MLJob may submit a run next, where the number of active runs in an Airflow is limited.
+"""Decides which MLJob may submit a run next if the number of active runs in an Airflow is limited.
 
-Two numbers limit it: ``maxActiveRuns`` of the AirflowInstance, and of an access rule. An MLJob that
-wants to submit a run makes a reservation and waits until it is admitted. It keeps its place until
-its run is known to be over, or known never to have existed. The queue follows from what is known of
-each MLJob, so a process that has listed all MLJobs knows which are active. Only the turns of
-namespaces begin anew.
+Two fields limit the number: ``maxActiveRuns`` of the AirflowInstance, and ``maxActiveRuns`` of an
+access rule. An MLJob that wants to submit a run makes a reservation, and waits until the queue
+admits the MLJob. An admitted MLJob counts against the limits until its run is known to have ended,
+or is known not to exist.
 
-MLJobs with a higher priority go first. Within a priority, namespaces take turns, separately for
-each access rule, and the oldest MLJob of a namespace goes first. An MLJob whose access rule has no
-place left does not hold up MLJobs of other rules.
+A new process rebuilds the queue from the statuses of all MLJobs. Only the turns of namespaces start
+from the beginning.
 
-Sources: Kueue for the terms (reservation, admission); round robin, as in fair queuing (Nagle, RFC
+MLJobs with a higher priority are admitted first. Within a priority, namespaces take turns,
+separately for each access rule, and each namespace begins with its oldest MLJob. If one access rule
+has reached its limit, MLJobs of other rules are still admitted.
+
+Sources: Kueue for the terms reservation and admission; round robin, as in fair queuing (Nagle, RFC
 970), for the turns.
 """
 
@@ -25,20 +27,21 @@ from datetime import datetime
 from ..run.run_key import Key
 
 Rule = int | None
-"""The index of an access rule among those of its Airflow; None: no rule matches any more."""
+"""The index of an access rule in the rules of its Airflow, or None if no rule matches any more."""
 Ticket = tuple[datetime, Key]
-"""The sort key of waiting MLJobs: when the MLJob was created, then namespace and name."""
+"""The sort key of a waiting MLJob: the time when the MLJob was created, then namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The place of an MLJob among the active runs of an Airflow, or its wish for one.
+    """An MLJob's claim to one of the active runs that an Airflow's limits allow.
 
     Attributes:
-        airflow: The Airflow's name.
+        airflow: The name of the Airflow.
         rule: The access rule that applies to the MLJob.
-        priority: The priority of that rule.
-        active: Whether the MLJob has a run there, or may have. Otherwise it wants to submit one.
+        priority: The priority of the access rule.
+        active: Whether the MLJob has or may have a run in the Airflow. If not, the MLJob wants to
+            submit a run.
     """
 
     airflow: str
@@ -49,31 +52,31 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many runs of MLJobs may be active in an Airflow; None: any number.
+    """How many runs of MLJobs may be active in an Airflow. None stands for any number.
 
     Attributes:
-        total: The limit of the Airflow.
-        rules: The limit of each access rule.
+        total: The limit of the whole Airflow.
+        rules: The limit of each access rule, in the order of the rules.
     """
 
     total: int | None = None
     rules: tuple[int | None, ...] = ()
 
     def of_rule(self, rule: Rule) -> int | None:
-        """The limit of an access rule."""
+        """Return the limit of an access rule, or None if the rule has no limit."""
         return self.rules[rule] if rule is not None and rule < len(self.rules) else None
 
 
 class AdmissionQueue:
-    """The reservations in all Airflows."""
+    """The reservations of all MLJobs in all Airflows."""
 
     def __init__(self) -> None:
         self._reservations: dict[Key, tuple[Reservation, Ticket]] = {}
         self._airflows: defaultdict[str, _Airflow] = defaultdict(_Airflow)
 
     def reserve(self, key: Key, reservation: Reservation | None, created_at: datetime) -> bool:
-        """Set the reservation of an MLJob; None: it has none. Returns whether the reservation has
-        changed.
+        """Set the reservation of an MLJob, or remove the reservation if ``reservation`` is None.
+        Return whether the reservation has changed.
         """
         ticket = (created_at, key)
         known = self._reservations.get(key)
@@ -90,7 +93,7 @@ class AdmissionQueue:
         return True
 
     def release(self, key: Key) -> None:
-        """Remove the reservation of an MLJob that neither has nor wants a run."""
+        """Remove the reservation of an MLJob. The MLJob neither has a run nor wants one."""
         if (known := self._reservations.pop(key, None)) is None:
             return
         reservation, ticket = known
@@ -101,19 +104,23 @@ class AdmissionQueue:
             del self._airflows[reservation.airflow]
 
     def step_aside(self, key: Key) -> None:
-        """Remove the reservation of an MLJob that can't submit its run for now, unless it has a
-        run.
+        """Remove the reservation of an MLJob that can't submit its run for now, so that the next
+        MLJob is admitted. A reservation of an MLJob that has a run stays.
         """
         if (known := self._reservations.get(key)) is not None and not known[0].active:
             self.release(key)
 
     def is_admitted(self, key: Key, airflow: str) -> bool:
-        """Whether an MLJob has a place, for the run that it has or for the run that it may submit."""
+        """Return whether an MLJob is admitted to an Airflow: the MLJob has a run there, or may
+        submit one.
+        """
         there = self._airflows.get(airflow)
         return there is not None and key in there.admitted
 
     def has_to_wait(self, key: Key, airflow: str, rule: Rule, limits: Limits) -> bool:
-        """Whether an MLJob without a place waits in the queue, or would have to."""
+        """Return whether an MLJob waits for admission, or would have to wait if it made a
+        reservation. The MLJob must not be admitted already.
+        """
         known = self._reservations.get(key)
         if known is not None and known[0].airflow == airflow:
             return True
@@ -121,23 +128,23 @@ class AdmissionQueue:
         return there is not None and not there.has_place(rule, limits)
 
     def admit(self, airflow: str, limits: Limits) -> list[Key]:
-        """Admit as many waiting MLJobs as there are places. Returns the admitted MLJobs in their
-        order.
+        """Admit as many waiting MLJobs as the limits allow. Return the admitted MLJobs in the order
+        of their admission.
         """
         there = self._airflows.get(airflow)
         return list(there.admit_next(limits)) if there is not None else []
 
     def queues(self) -> list[str]:
-        """The names of Airflows for which MLJobs wait."""
+        """Return the names of the Airflows for which MLJobs wait."""
         return [name for name, airflow in self._airflows.items() if airflow.waiting]
 
     def active(self, airflow: str) -> list[Key]:
-        """The MLJobs that have a run in an Airflow, or may have."""
+        """Return the MLJobs that have or may have a run in an Airflow."""
         there = self._airflows.get(airflow)
         return sorted(key for key in there.admitted if self._reservations[key][0].active) if there is not None else []
 
     def waiting(self, airflow: str) -> int:
-        """How many MLJobs wait for an Airflow."""
+        """Return how many MLJobs wait for an Airflow."""
         there = self._airflows.get(airflow)
         return there.waiting if there is not None else 0
 
@@ -166,7 +173,7 @@ class _Airflow:
         self._by_rule[rule] += 1
 
     def end(self, key: Key, rule: Rule) -> bool:
-        """Free an MLJob's place. Returns whether it had one."""
+        """Stop counting an MLJob against the limits. Return whether the MLJob was admitted."""
         if key not in self.admitted:
             return False
         self.admitted.discard(key)
@@ -201,9 +208,10 @@ class _Level:
     """The MLJobs that wait for one Airflow with one priority. Namespaces take turns, separately for
     each access rule.
 
-    A namespace joins behind those that are waiting, and before the namespace that was admitted
-    last. After an admission, a namespace goes to the end. Until the first admission, the namespace
-    with the oldest MLJob is first, so that all processes begin with the same order.
+    A namespace that is new in the queue comes after the namespaces that wait already, and before
+    the namespace that was admitted last. After an admission, a namespace goes to the end. Before
+    the first admission, namespaces are ordered by their oldest MLJobs, so that every process begins
+    with the same order.
     """
 
     def __init__(self) -> None:
@@ -221,8 +229,8 @@ class _Level:
         self._lines[rule].remove(ticket)
 
     def first(self, has_place: Callable[[Rule], bool]) -> tuple[Ticket, Rule] | None:
-        """The next MLJob to be admitted, of those whose access rule has a free place; None: no such
-        MLJob waits.
+        """Return the next MLJob to admit and its access rule, considering only rules below their
+        limits. Return None if no such MLJob waits.
         """
         heads = [(line.head, rule) for rule, line in self._lines.items() if line and has_place(rule)]
         if not heads:
@@ -231,14 +239,14 @@ class _Level:
         return ticket, rule
 
     def serve(self, ticket: Ticket, rule: Rule) -> None:
-        """Remove an admitted MLJob, whose namespace has had its turn."""
+        """Remove an admitted MLJob, and move its namespace to the end."""
         self._round += 2
         self._lines[rule].remove(ticket, next_turn=self._round)
 
 
 class _Line:
-    """The namespaces whose MLJobs wait under one access rule, ordered by turn, oldest MLJob and
-    name.
+    """The namespaces whose MLJobs wait under one access rule, ordered by turn, then by the oldest
+    MLJob.
     """
 
     def __init__(self) -> None:
@@ -254,7 +262,9 @@ class _Line:
         return self._order[0]
 
     def add(self, ticket: Ticket, turn: int) -> None:
-        """Add an MLJob. ``turn`` applies if its namespace has no other MLJob here."""
+        """Add an MLJob. A namespace without another MLJob in the line gets the turn ``turn``; any
+        other namespace keeps its turn.
+        """
         namespace = ticket[1][0]
         tickets = self._tickets.setdefault(namespace, [])
         if tickets:
@@ -265,8 +275,8 @@ class _Line:
         self._line_up(namespace)
 
     def remove(self, ticket: Ticket, next_turn: int | None = None) -> None:
-        """Remove an MLJob. ``next_turn`` is the next turn of its namespace; None: the namespace
-        keeps its turn.
+        """Remove an MLJob. Its namespace gets the turn ``next_turn``, or keeps its turn if
+        ``next_turn`` is None.
         """
         namespace = ticket[1][0]
         tickets = self._tickets[namespace]

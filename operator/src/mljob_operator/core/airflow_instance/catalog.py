@@ -1,8 +1,8 @@
-"""In which Airflow an MLJob's next run is started, and what blocks it.
+"""The Airflow in which an MLJob's next run starts, and what blocks the start.
 
-The Airflows and their access rules change while MLJobs wait. So the answer is computed anew in each
-round, and a blocker that no longer applies disappears by itself. Only the Airflow of a submitted
-run is stored, with its attempt.
+Airflows and their access rules change while MLJobs wait. So the operator computes both anew each
+time it looks at an MLJob, and a blocker disappears as soon as its cause does. The status stores the
+Airflow of a submitted run only.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from .admission import Limits, Reservation
 from .instance import Instance
 
 NO_AIRFLOW = "-"
-"""Stands for the default Airflow if there is none. No object can have this name."""
+"""Stands for the default Airflow if there is no default. No AirflowInstance can have this name."""
 
 
 AIRFLOW_GONE = "AirflowInstanceNotFound"
-"""The reason in the status while the operator no longer knows the Airflow of a run."""
+"""The reason in the status while the operator doesn't know the Airflow of a run any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What prevents the start of a run, other than a failed request.
+    """A reason why a run can't start. Failed requests are not blockers.
 
     Attributes:
-        reason: One CamelCase word.
+        reason: The reason in the status, in one CamelCase word.
         message: The cause, and what to do about it.
-        stalls: Whether waiting doesn't help: somebody has to change something.
+        stalls: Whether waiting doesn't help, because somebody has to change something.
     """
 
     reason: str
@@ -42,25 +42,28 @@ class Blocker:
 
     @property
     def is_limit(self) -> bool:
-        """Whether the MLJob waits for its turn among the active runs."""
+        """Whether the MLJob waits because of a limit on active runs."""
         return self.reason == "ConcurrencyLimit"
 
 
 @dataclass(frozen=True, slots=True)
 class AirflowCatalog:
-    """The Airflows, as one MLJob sees them.
+    """The Airflows that the operator knows, for one MLJob.
 
     Attributes:
-        instances: AirflowInstances by name; the Airflow of the settings has no entry.
-        not_ready: Why an Airflow can't be used now, by its name.
+        instances: The AirflowInstances by name. The Airflow of the operator's settings is not among
+            them.
+        not_ready: For each Airflow that can't be used now, by name, the reason.
         own: Whether the operator's settings name an Airflow.
-        own_access: The access rules of the settings' Airflow; None: the settings have none.
-        default: The Airflow for MLJobs without spec.airflowRef; ``NO_AIRFLOW``: there is none.
+        own_access: The access rules of the settings' Airflow, or None if the settings have no
+            rules.
+        default: The Airflow for MLJobs without spec.airflowRef, or ``NO_AIRFLOW``.
         namespace: The MLJob's namespace.
-        reserved: Globs of DAG ids that no MLJob may run.
-        logins: Why the credentials of an access rule can't be used now, by Airflow and credentials.
-            None: they can be used; absent: they are being read.
-        full: The Airflows whose limits leave no place for this MLJob now.
+        reserved: Globs of the DAG ids that no MLJob may run.
+        logins: For each Airflow and the credentials of each access rule, the reason why the
+            credentials can't be used now. The reason is None if they can be used. Credentials that
+            are still being read have no entry.
+        full: The Airflows whose limits on active runs leave no room for this MLJob now.
     """
 
     instances: Mapping[str, Instance] = field(default_factory=dict)
@@ -74,14 +77,15 @@ class AirflowCatalog:
     full: Collection[str] = ()
 
     def knows(self, airflow: str) -> bool:
-        """Whether an Airflow exists: as an AirflowInstance, or in the operator's settings."""
+        """Return whether an Airflow exists, as an AirflowInstance or in the operator's settings."""
         return self.own if airflow == SETTINGS_AIRFLOW else airflow in self.instances
 
     def access(self, airflow: str) -> Sequence[AccessRule]:
-        """The access rules of an Airflow; none for an unknown Airflow.
+        """Return the access rules of an Airflow. An unknown Airflow has no rules.
 
-        An Airflow without rules lets no MLJob in. The exception is the settings' Airflow: while
-        there is no AirflowInstance and the settings have no rules, every namespace may use it.
+        An Airflow without rules lets no MLJob in. The exception is the Airflow of the operator's
+        settings: if there is no AirflowInstance and the settings have no rules, every namespace may
+        use it.
         """
         if airflow == SETTINGS_AIRFLOW:
             return self.own_access if self.own_access is not None else () if self.instances else (EVERYBODY,)
@@ -89,35 +93,41 @@ class AirflowCatalog:
         return (instance.spec.access if instance is not None else None) or ()
 
     def undecided(self, airflow: str, dag_id: str) -> bool:
-        """Whether the MLJob's rule depends on labels of its namespace that are not known yet."""
+        """Return whether the MLJob's access rule depends on namespace labels that the operator is
+        about to learn.
+        """
         return self.namespace.pending and depends_on_labels(self.access(airflow), dag_id)
 
     def rule(self, airflow: str, dag_id: str) -> int | None:
-        """The index of the access rule that lets the MLJob run a DAG in an Airflow; None: no rule
-        does, or it is not known yet.
+        """Return the index of the access rule that lets the MLJob run a DAG in an Airflow. Return
+        None if no rule does, or if the rule is not known yet.
         """
         if self.undecided(airflow, dag_id):
             return None
         return first_match(self.access(airflow), self.namespace, dag_id)
 
     def may_run(self, airflow: str, dag_id: str) -> bool:
-        """Whether the MLJob's namespace may run a DAG in an Airflow, and so may see facts about it."""
+        """Return whether the MLJob's namespace may run a DAG in an Airflow. If so, the status of
+        the MLJob may also show facts about the DAG.
+        """
         return not matches(self.reserved, dag_id) and self.rule(airflow, dag_id) is not None
 
     def credentials(self, airflow: str, dag_id: str) -> Credentials | None:
-        """The credentials of the MLJob's access rule; None: the credentials of the Airflow apply."""
+        """Return the credentials of the MLJob's access rule, or None if the MLJob uses the
+        credentials of the Airflow.
+        """
         place = self.rule(airflow, dag_id)
         return self.access(airflow)[place].credentials if place is not None else None
 
     def limits(self, airflow: str) -> Limits:
-        """How many runs of MLJobs may be active in an Airflow."""
+        """Return how many runs of MLJobs may be active in an Airflow."""
         instance = self.instances.get(airflow)
         total = instance.spec.max_active_runs if instance is not None else None
         return Limits(total, tuple(rule.max_active_runs for rule in self.access(airflow)))
 
     def reservation(self, airflow: str, dag_id: str, *, active: bool) -> Reservation:
-        """The MLJob's reservation in an Airflow. ``active``: whether it has a run there; else it
-        wants one.
+        """Return the MLJob's reservation in an Airflow. ``active`` says whether the MLJob has a run
+        there; if not, it wants to submit one.
         """
         place = self.rule(airflow, dag_id)
         priority = self.access(airflow)[place].priority if place is not None else 0
@@ -125,14 +135,12 @@ class AirflowCatalog:
 
 
 def misfit(problem: str) -> Blocker:
-    """The blocker for a spec that doesn't fit the API, whatever Airflow the run would be started
-    in.
-    """
+    """Return the blocker for an MLJob whose spec is invalid, whatever its Airflow."""
     return Blocker("ValidationFailed", f"{problem}. Correct the spec to run the MLJob.", stalls=True)
 
 
 def find_blocker(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """The first blocker of a DAG in an Airflow now; None: none."""
+    """Return the first blocker of a DAG in an Airflow now, or None if nothing blocks the DAG."""
     return next((found for check in CHECKS if (found := check(catalog, airflow, dag_id)) is not None), None)
 
 
@@ -171,8 +179,8 @@ def _missing(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | No
 
 
 def _misfit(catalog: AirflowCatalog, airflow: str, dag_id: str) -> Blocker | None:
-    """An instance whose spec does not fit the API is not used: neither its address nor its access
-    rules count.
+    """Block an AirflowInstance whose spec is invalid. The operator uses neither its URL nor its
+    access rules.
     """
     instance = catalog.instances.get(airflow)
     if instance is None or instance.problem is None:
@@ -229,8 +237,12 @@ CHECKS = (_reserved, _missing, _misfit, _refused, _not_ready, _no_login, _full)
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """How messages name an Airflow, and the field of its access rules: as a field, and within a
-    sentence.
+    """The names of an Airflow and of its access rules in messages.
+
+    Attributes:
+        airflow: The name of the Airflow.
+        field: The path of the field with the access rules.
+        where: The field with the access rules, as part of a sentence.
     """
 
     airflow: str

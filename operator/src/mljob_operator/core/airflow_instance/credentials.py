@@ -13,9 +13,11 @@ from pydantic import SecretStr
 from mljob_contract.airflow_instance import ClientAuthentication
 
 MAX_HEADERS = 16
-"""How many HTTP headers from a Secret the requests to one Airflow may have."""
+"""The maximum number of HTTP headers from a Secret that requests to one Airflow may have."""
 MAX_HEADER = 8 * 1024
-"""Characters of a header's value. Most servers accept no more for all headers together."""
+"""The maximum length of a header's value, in characters. Most servers accept no more for all
+headers together.
+"""
 RESERVED_HEADERS = frozenset(
     {
         "accept",
@@ -42,17 +44,17 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 def fits_header(token: str) -> bool:
-    """Whether a bearer token can be sent in an HTTP header.
+    """Return whether a bearer token can be sent in an HTTP header.
 
-    HTTP libraries quote a header that they refuse in their error, so a token that does not fit must
-    not reach them. Source: RFC 6750, section 2.1, which allows less.
+    If an HTTP library refuses a header, its error quotes the header. So a token that doesn't fit
+    must not reach the library. Source: RFC 6750, section 2.1, whose syntax for tokens is narrower.
     """
     return _VISIBLE.fullmatch(token) is not None
 
 
 def unfit_header(name: str, value: str) -> str | None:
-    """Why a header can't be sent to Airflow, as text for people without the value; None: it can be
-    sent.
+    """Return why a header can't be sent to Airflow, as text for people that doesn't quote the
+    value. Return None if the header can be sent.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
@@ -68,8 +70,8 @@ def unfit_header(name: str, value: str) -> str | None:
 
 
 def unfit_headers(headers: Mapping[str, str]) -> str | None:
-    """Why these headers can't be sent together, as text for people without the values; None: they
-    can.
+    """Return why headers can't be sent together, as text for people that doesn't quote their
+    values. Return None if they can be sent.
     """
     if len(headers) > MAX_HEADERS:
         return f"there are {len(headers)} headers, and at most {MAX_HEADERS} can be sent"
@@ -81,7 +83,7 @@ class OAuth2Client:
     """A client of an OAuth 2 provider.
 
     Attributes:
-        token_url: The token endpoint; None: Airflow's own ``/auth/token``.
+        token_url: The URL of the token endpoint, or None for Airflow's own ``/auth/token``.
     """
 
     client_id: str
@@ -94,13 +96,13 @@ class OAuth2Client:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How to log in to an Airflow: by user and password, by ``token``, by ``token_file`` or by
-    ``oauth2``.
+    """How the operator logs in to an Airflow: by ``user`` and ``password``, by ``token``, by
+    ``token_file`` or by ``oauth2``.
 
     Attributes:
         token_file: The path of a file with a bearer token.
-        headers: Name and value of each HTTP header that all requests have.
-        source: Where the credentials are stored, as text for people.
+        headers: The name and value of each additional HTTP header. Every request has these headers.
+        source: The place where the credentials are stored, as text for people.
     """
 
     user: str | None = None
@@ -112,6 +114,6 @@ class Login:
     source: str = "the Secret that the operator's settings name"
 
     def secrets(self) -> Iterator[str]:
-        """All values that must not be in a log."""
+        """Yield all values that must not appear in a log."""
         held = [self.password, self.token, self.oauth2.client_secret if self.oauth2 else None]
         yield from (value.get_secret_value() for value in (*held, *(value for _, value in self.headers)) if value)

@@ -1,7 +1,7 @@
-"""An AirflowInstance as the core sees it, and which AirflowInstance is the default.
+"""An AirflowInstance, read from the object in the Kubernetes API, and the choice of the default
+AirflowInstance.
 
-The Airflow of the operator's settings has no object; here it is an instance without a name
-(``SETTINGS_AIRFLOW``).
+The Airflow of the operator's settings has no such object. It has the name ``SETTINGS_AIRFLOW``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mljob_contract.airflow_instance import (
 from ..text.fitting import fitting, in_one_sentence
 
 _STAND_IN = {"url": "http://unknown.invalid", "credentials": {"tokenSecretRef": {"name": "unknown"}}}
-"""Stands for required fields that can't be read. No request is sent there."""
+"""Values for required fields that can't be read. The operator sends no request to this URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Instance:
     """One AirflowInstance.
 
     Attributes:
-        annotated: Whether it is annotated as the default.
+        annotated: Whether the object is annotated as the default.
         accepts: The value of the annotation with which an administrator accepts the loss of
-            vanished runs. A new value accepts the loss again.
-        stored_status: The status as the API server has it, from which a patch is computed.
-        problem: Which fields of the spec don't fit the API, as text for people. The instance is not
-            used then. None: all fields fit.
+            vanished runs. Each new value accepts the loss once.
+        stored_status: The status as the API server has it. Patches of the status start from it.
+        problem: The invalid fields of the spec, as text for people, or None if all fields are
+            valid. An AirflowInstance with a problem is not used.
     """
 
     name: str
@@ -66,13 +66,15 @@ class Instance:
         return self.spec.ui_url or self.spec.url
 
     def newer_than(self, other: Instance | None) -> bool:
-        """Whether this is a later version than ``other``."""
+        """Return whether this is a later version of the object than ``other``."""
         return other is None or self.uid != other.uid or int(self.resource_version) > int(other.resource_version)
 
     @classmethod
     def from_object(cls, body: Mapping[str, Any]) -> Instance:
-        """Read an object as the API server sends it. Reading does not fail: ``problem`` names
-        fields of the spec that don't fit, and such fields of the status count as absent.
+        """Read an object as the API server sends it.
+
+        Reading doesn't fail. ``problem`` names the invalid fields of the spec. Invalid fields of
+        the status count as absent.
         """
         meta = body["metadata"]
         spec, problems = fitting(AirflowInstanceSpec, body.get("spec"), "spec", bounds={}, stand_in=_STAND_IN)
@@ -96,8 +98,11 @@ class Instance:
 
 
 def defaults(instances: Iterable[Instance]) -> list[str]:
-    """The names of instances that are annotated as the default. The first one counts: the newest,
-    as for StorageClasses, and the first by name of those from the same second.
+    """Return the names of the AirflowInstances that are annotated as the default. The first of them
+    is the default.
+
+    They are sorted by their creation time, the newest first, as for StorageClasses.
+    AirflowInstances that were created in the same second are sorted by name.
     """
     annotated = [instance for instance in instances if instance.annotated and not instance.deleting]
     return [found.name for found in sorted(annotated, key=lambda found: (-_timestamp(found), found.name))]
@@ -108,11 +113,11 @@ def _timestamp(instance: Instance) -> float:
 
 
 def sends_in_the_clear(url: str, namespaces: Collection[str]) -> bool:
-    """Whether requests to a URL leave the cluster without TLS, judging by its host.
+    """Return whether requests to a URL leave the cluster without TLS. The host of the URL decides.
 
-    Requests to loopback addresses and to the names of Services stay inside: ``airflow``,
-    ``airflow.<namespace>`` where there is such a namespace, ``airflow.<namespace>.svc`` with or
-    without the cluster's domain.
+    Requests to loopback addresses and to names of Services stay inside the cluster. Names of
+    Services are ``airflow``, ``airflow.<namespace>`` if the namespace exists, and
+    ``airflow.<namespace>.svc`` with or without the cluster's domain.
     """
     if not url.lower().startswith("http://"):
         return False

@@ -1,6 +1,6 @@
 """The conf of a run.
 
-- :mod:`.conf`: the conf, merged from ConfigMaps, Secrets and the spec; :mod:`.param_schemas`: its
-  check against the DAG's params.
+- :mod:`.conf`: merges the conf from ConfigMaps, Secrets and the spec.
+- :mod:`.param_schemas`: checks the conf against the params of the DAG.
 - :mod:`.redaction`: finds and hides texts that came from Secrets, in their usual encodings.
 """

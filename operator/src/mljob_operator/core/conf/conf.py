@@ -1,8 +1,8 @@
 """The conf of a run: merged from ConfigMaps, Secrets and ``spec.conf``, and checked against the
 DAG's params.
 
-Values from a Secret are sent to Airflow only. All text about such an MLJob goes through
-:mod:`.redaction`.
+The operator sends values from Secrets to Airflow only. All other texts about an MLJob with such
+values go through :mod:`.redaction`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from .param_schemas import Checks
 from .redaction import texts
 
 MAX_PROBLEMS = 20
-"""How many problems of one conf are reported."""
+"""The maximum number of problems that are reported for one conf."""
 MAX_PROBLEM = 2000
-"""Characters of one problem. jsonschema's message quotes the whole value and schema."""
+"""The maximum length of one problem's text, in characters. The text is jsonschema's message, which
+quotes the whole value and schema.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The ConfigMap or Secret to which a reference of ``spec.confFrom`` points.
+    """A ConfigMap or Secret that an entry of ``spec.confFrom`` names.
 
     Attributes:
         what: Its kind and name for messages, such as ``Secret warehouse``.
@@ -43,14 +45,14 @@ class Source:
 
 
 def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
-    """The conf, merged from the sources and ``own`` (``spec.conf``).
+    """Merge the sources and ``own`` (``spec.conf``) into one conf.
 
-    A later source overrides an earlier one, and ``own`` overrides all. A key that ends in ``.json``
-    holds a JSON object, which is merged.
+    Later sources override earlier ones, and ``own`` overrides all of them. The value of a key that
+    ends in ``.json`` is a JSON object, whose fields become keys of the conf.
 
     Raises:
-        ValueError: A ``.json`` key does not hold a JSON object, or holds one that exceeds the
-            bounds of a conf.
+        ValueError: The value of a ``.json`` key is not a JSON object, or the object exceeds the
+            limits of a conf.
     """
     conf: dict[str, Any] = {}
     for source in sources:
@@ -60,12 +62,12 @@ def merged(own: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
 
 
 def has_secrets(spec: MLJobSpec) -> bool:
-    """Whether the conf of a spec has values from Secrets."""
+    """Return whether the conf of a spec has values from Secrets."""
     return any(source.secret_ref is not None for source in spec.conf_from)
 
 
 def secrets(sources: Iterable[Source]) -> set[str]:
-    """All texts in the Secrets among the sources."""
+    """Return all texts of the sources that are Secrets."""
     found: set[str] = set()
     for source in sources:
         if source.secret:
@@ -77,11 +79,16 @@ def secrets(sources: Iterable[Source]) -> set[str]:
 
 
 def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterable[Source]) -> set[str]:
-    """Texts of a run's conf that may have come from a Secret.
+    """Return the texts of a run's conf that may have come from a Secret.
 
-    These are the values of all keys for which ``own`` and the ConfigMaps have no value or a
-    different one. So the answer is right even if the Secret was changed or deleted after the run
-    was submitted.
+    A key of the conf is public if ``own`` or a ConfigMap has the same value for it. The values of
+    all other keys are returned. So the result is right even if a Secret was changed or deleted
+    after the run was submitted.
+
+    Args:
+        conf: The conf of the run, as Airflow has it.
+        own: The conf of the spec.
+        sources: The ConfigMaps and Secrets of ``spec.confFrom``.
     """
     public: dict[str, Any] = {}
     for source in sources:
@@ -93,13 +100,13 @@ def not_public(conf: Mapping[str, Any], own: Mapping[str, Any], sources: Iterabl
 
 
 def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """What Airflow would refuse in a conf, each problem as ``spec.conf.<path>: why``.
+    """Return what Airflow would refuse in a conf, each problem as ``spec.conf.<path>: <reason>``.
 
-    Some schemas are left for Airflow to check (:mod:`.param_schemas`). Params that are not in the
-    conf have their default. Keys of the conf that are no params are allowed, as in Airflow.
+    Airflow alone checks schemas with certain keywords (:mod:`.param_schemas`). A param that is not
+    in the conf has its default value. As in Airflow, the conf may have keys that are not params.
 
     Args:
-        conf: The conf to be submitted.
+        conf: The conf to submit.
         params: The DAG's params from ``GET /dags/{id}/details``: by name, a default ``value`` and a
             JSON ``schema``.
     """
@@ -127,8 +134,8 @@ def problems(conf: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
 
 
 def excess(conf: Mapping[str, Any], sources: Iterable[Source]) -> str | None:
-    """The message for a merged conf that exceeds a bound: which bound, and the sources; None: it
-    exceeds none.
+    """Return the message for a merged conf that exceeds a limit: which limit, and the sources.
+    Return None if the conf exceeds no limit.
     """
     if (over := CONF.excess(conf)) is None:
         return None

@@ -1,11 +1,10 @@
-"""The check of a conf's values against the JSON schemas of the DAG's params. Some schemas are left
-for Airflow to check.
+"""The check of a conf's values against the JSON schemas of the DAG's params.
 
-The author of a DAG, or anybody who answers in Airflow's place, writes the schema, and a tenant
-writes the value. In the operator, matching a pattern may take years, comparing all items with each
-other may take hours, and a reference may lead to any URL or into a cycle. So Airflow checks schemas
-with such keywords and refuses the run if a value is wrong. Airflow also checks what exceeds the
-operator's work limit for one conf.
+The operator must trust neither schemas nor values: the author of a DAG writes the schemas, or a
+server that answers in Airflow's place, and a tenant writes the values. Matching a pattern may take
+years, comparing all items of a list may take hours, and a reference may lead to any URL or into a
+cycle. So the operator skips schemas with such keywords, and values that exceed its work limit.
+Airflow checks them when the run is submitted, and refuses the run if a value is wrong.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Any
 import jsonschema
 
 MAX_WORK = 50_000
-"""The work limit for one conf: the parts of each schema times the parts of its value, in sum. This
-takes a tenth of a second.
+"""The work limit for one conf, which takes a tenth of a second. The work for each param is ``parts
+of the schema * (OF_A_SCHEMA + parts of the value)``.
 """
 OF_A_SCHEMA = 50
-"""The fixed work for each part of a schema, because the schema itself is checked too."""
+"""The work to check one part of the schema itself, before any value is checked."""
 LEFT_TO_AIRFLOW = frozenset(
     {
         "$dynamicRef",
@@ -34,17 +33,21 @@ LEFT_TO_AIRFLOW = frozenset(
         "uniqueItems",
     }
 )
-"""Keywords whose check may take any time, or may lead to another document."""
+"""Keywords that the operator doesn't check, because the check may take any time or may load another
+document.
+"""
 
 
 class Checks:
-    """The checks of one conf, within its work limit."""
+    """The checks of one conf, which share one work limit."""
 
     def __init__(self) -> None:
         self._work = 0
 
     def problem(self, value: Any, schema: Any) -> jsonschema.ValidationError | None:
-        """What is wrong with a param's value; None: nothing, or Airflow checks it."""
+        """Return the error in a param's value. Return None if the value is right, or if only
+        Airflow checks it.
+        """
         if not isinstance(schema, dict) or not schema:
             return None
         rules = _parts(schema, MAX_WORK)
@@ -60,14 +63,14 @@ class Checks:
         except jsonschema.ValidationError as error:
             return error
         except jsonschema.SchemaError:
-            # The schema of the DAG is wrong. Airflow decides what that means.
+            # The schema itself is wrong. Airflow decides what happens to the run.
             pass
         return None
 
 
 def _parts(value: Any, most: int) -> list[tuple[str | None, Any]]:
-    """All parts of a JSON value with their keys, including the value itself; about ``most`` parts
-    at the most.
+    """Return all parts of a JSON value with their keys, beginning with the value itself. The search
+    stops soon after ``most`` parts.
     """
     found: list[tuple[str | None, Any]] = [(None, value)]
     for _, part in found:

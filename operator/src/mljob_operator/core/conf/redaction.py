@@ -1,12 +1,12 @@
 """Redaction: replaces texts that came from Secrets by ``***`` in all texts that may quote them.
 
-A hidden text is found as it is, as JSON, Python's ``repr``, URLs and HTML encode it, and in base64.
-A value of several lines is found line by line, and a URL by its password. Where a text was cut, the
-beginning of a hidden text is found too, because the producer of an event cuts texts without knowing
-what in them is secret.
+The texts from Secrets are called hidden texts. A hidden text is found as it is, in base64, and in
+the encodings of JSON, Python's ``repr``, URLs and HTML. The lines of a hidden text and the password
+in a URL are found on their own too. If a text was cut, even the beginning of a hidden text is
+found: the producer of an event cuts texts without knowing what is secret in them.
 
-Other encodings are not found: a value in the middle of base64 data, encrypted, reversed, or in
-upper case.
+Hidden texts in other encodings are not found, for example in the middle of base64 data, encrypted,
+reversed, or in upper case.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 HIDDEN = "***"
-"""Stands for a hidden text."""
+"""Replaces a hidden text."""
 WITHHELD = "(withheld: it may quote a Secret of spec.confFrom, and what the run has from there is not known yet)"
-"""Stands for a text of a run while it is not known which texts are to be hidden in it."""
+"""Replaces a whole text while the operator doesn't know which hidden texts it may contain."""
 MIN_LENGTH = 4
-"""Characters from which on a hidden text is found inside words. A shorter text (1, eu, dev) occurs
-in many words by chance, so it is hidden only where it is a whole word.
+"""The minimum length, in characters, of a hidden text that is found inside words. A shorter text
+(1, eu, dev) occurs in many words by chance, so it is hidden only where it is a whole word.
 """
 MIN_LINE = 8
-"""Characters from which on a line of a value is hidden by itself."""
+"""The minimum length, in characters, of a line that is hidden on its own."""
 MAX_FORMS = 5_000
 MAX_CHARACTERS = 4 * 1024 * 1024
-"""The limits of the number and the total length of all encodings of a run's hidden texts. A longer
-search would delay other MLJobs, so if a run exceeds a limit, all of its texts are withheld.
+"""The limits of the number and of the total length of all encodings of a run's hidden texts. A
+longer search would delay other MLJobs. If a run exceeds a limit, all of its texts are withheld.
 """
 
 _CUT = re.compile(r"\.\.\.|…|\Z")
-"""Where a text may have been cut: at an ellipsis, and at its end."""
+"""The places where a text may have been cut: at an ellipsis, and at the end."""
 _CUTS = 8
-"""How many of these places are examined: the last ones."""
+"""The number of such places that are examined, counted from the end of the text."""
 _MEMORY = 500
-"""How many redacted texts are cached. Each new status of a run needs the texts of all its tasks
-again.
+"""The number of redacted texts that are cached. Each new status of a run contains the texts of all
+its tasks again.
 """
 _MEMORABLE = 4000
-"""Characters of the longest text that is cached."""
+"""The maximum length of a cached text, in characters."""
 _SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text)[1:-1],
-    # In a text with a double quote, repr escapes a single quote.
+    # If a text contains a double quote, repr escapes single quotes.
     lambda text: repr(f'"{text}')[2:-1],
     lambda text: repr(text.encode("utf-8", "replace"))[2:-1],
     lambda text: quote(text, safe="", errors="replace"),
@@ -65,10 +65,10 @@ _SPELLINGS: tuple[Callable[[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Redaction:
-    """Which texts are to be hidden for one MLJob.
+    """The texts to hide for one MLJob.
 
     Attributes:
-        hidden: Texts from Secrets.
+        hidden: The hidden texts.
         complete: Whether ``hidden`` has all texts that the run has from Secrets. If not, all texts
             of the run are withheld.
     """
@@ -77,7 +77,7 @@ class Redaction:
     complete: bool = True
 
     def text(self, text: str) -> str:
-        """The text with hidden texts replaced."""
+        """Return the text with hidden texts replaced."""
         if not self.hidden:
             return text
         if self._forms is None:
@@ -92,14 +92,14 @@ class Redaction:
         return told
 
     def outside(self, text: str) -> str:
-        """The text that a task of the run wrote, with hidden texts replaced; ``WITHHELD`` while not
-        all hidden texts are known.
+        """Redact a text that came from the run, such as an error of a task. While ``hidden`` is not
+        complete, return ``WITHHELD``.
         """
         return self.text(text) if self.complete else WITHHELD
 
     def value(self, value: Any) -> Any:
-        """The JSON value with hidden texts replaced, in keys too. A number that equals a hidden
-        text becomes ``***``.
+        """Return the JSON value with hidden texts replaced, in keys too. A number that equals a
+        hidden text becomes ``***``.
         """
         match value:
             case str():
@@ -119,8 +119,8 @@ class Redaction:
 
     @cached_property
     def _forms(self) -> tuple[_Forms, re.Pattern[str] | None] | None:
-        """The encodings to find inside words, and the pattern of those to find as whole words;
-        None: there are too many.
+        """The encodings to find inside words, and a pattern for the encodings to find as whole
+        words. None if there are too many encodings.
         """
         forms: set[str] = set()
         size = 0
@@ -137,7 +137,7 @@ class Redaction:
 
     @staticmethod
     def _found(text: str, forms: _Forms, words: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
-        """The spans of hidden texts: where each begins and ends."""
+        """Yield the span of each hidden text in a text, as start and end."""
         begin = forms.begin_in(text)
         for form in begin:
             at = text.find(form)
@@ -153,8 +153,8 @@ class Redaction:
 
 
 class _Forms:
-    """Encodings of hidden texts, indexed by their first characters: hundreds of texts are searched
-    for thousands of encodings, and hardly any occurs.
+    """The encodings of hidden texts, indexed by their first characters. The index keeps the search
+    short: hundreds of texts are searched for thousands of encodings, which hardly ever occur.
     """
 
     def __init__(self, forms: Iterable[str]) -> None:
@@ -165,32 +165,34 @@ class _Forms:
             self._by_start[form[:MIN_LENGTH]].append(form)
 
     def begin_in(self, text: str) -> list[str]:
-        """The encodings whose first characters occur in a text."""
+        """Return the encodings whose first characters occur in a text."""
         starts = {text[at : at + MIN_LENGTH] for at in range(len(text) - MIN_LENGTH + 1)}
         return [form for start in starts & self._by_start.keys() for form in self._by_start[start]]
 
     def beginning(self, text: str, cut: int) -> int | None:
-        """Where an encoding begins that the cut at ``cut`` has truncated; None: there is none."""
+        """Return where an encoding begins that is cut off at the position ``cut``, or None if there
+        is no such encoding.
+        """
         for at in range(max(0, cut - self._longest), cut - MIN_LENGTH + 1):
             if text[at : at + MIN_LENGTH] in self._by_start and self._is_beginning(text[at:cut]):
                 return at
         return None
 
     def _is_beginning(self, text: str) -> bool:
-        """Whether an encoding begins with this text. Such encodings follow the text in alphabetical
-        order.
+        """Return whether an encoding begins with this text. In alphabetical order, such an encoding
+        directly follows the text.
         """
         place = bisect_left(self._sorted, text)
         return place < len(self._sorted) and self._sorted[place].startswith(text)
 
 
 OPEN = Redaction()
-"""The redaction of an MLJob without values from Secrets: it hides nothing."""
+"""The redaction for an MLJob without values from Secrets. It hides nothing."""
 
 
 def texts(value: Any) -> Iterator[str]:
-    """All strings and numbers in a JSON value, as text. Keys are left out, because they are not
-    secret.
+    """Yield all strings and numbers in a JSON value, as text. Keys are not secret, so they are left
+    out.
     """
     pending = [value]
     while pending:
@@ -206,7 +208,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """The encodings of a hidden text, and of its parts."""
+    """Yield the encodings of a hidden text and of its parts."""
     for whole in {text, text.strip()}:
         if len(whole) >= MIN_LENGTH:
             data = whole.encode("utf-8", "replace")
@@ -218,13 +220,13 @@ def _forms(text: str) -> Iterator[str]:
                 yield part
             continue
         for once in {part, *(spell(part) for spell in _SPELLINGS)}:
-            # Twice: an exception quotes an answer in JSON, which quotes the value.
+            # Encode twice, because an exception may quote an answer in JSON that quotes the value.
             yield from (once, json.dumps(once)[1:-1], repr(once)[1:-1], repr(f'"{once}')[2:-1])
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The parts of a value that are secret by themselves: the lines of a key file, the password of
-    a URL, the values of a JSON object.
+    """Yield the parts of a hidden text that are secret on their own: the lines of a key file, the
+    password of a URL, the values of a JSON object.
     """
     lines = text.splitlines()
     if len(lines) > 1:
@@ -250,7 +252,7 @@ def _password(url: str) -> str | None:
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The spans, with those that touch or overlap joined."""
+    """Yield the spans. Spans that touch or overlap are joined."""
     current: tuple[int, int] | None = None
     for start, end in spans:
         if current is not None and start <= current[1]:

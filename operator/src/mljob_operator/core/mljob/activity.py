@@ -1,4 +1,4 @@
-"""Whether the run of an MLJob makes progress, and whether it may change without an event."""
+"""Whether the run of an MLJob is in progress, and how soon its state may change."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from ..run.states import ACTIVE_TASK
 from .state import State
 
 STIRRED_FOR = timedelta(seconds=3)
-"""How long after an event of a backfill's run a change without an event is expected: the end of the
-run, if only events of tasks arrive, and the start of the next run.
+"""How long after an event of a backfill's run the operator expects a change that no event reports.
+Such changes are the end of the run, if only tasks send events, and the start of the next run.
 """
 
 
 def is_in_progress(state: State) -> bool:
-    """Whether the MLJob has a run that has not ended, as far as is known."""
+    """Return whether the MLJob has a run in Airflow that is not known to have ended."""
     return state.current.active and state.observed_run.run is not None and not state.observed_run.over
 
 
 def is_still(state: State) -> bool:
-    """Whether no task of the run is active, for example because its DAG schedules no tasks."""
+    """Return whether no task of the run is active. This is so, for example, if the DAG schedules no
+    tasks.
+    """
     return not any(fact.state in ACTIVE_TASK for fact in state.observed_run.tasks.values())
 
 
 def is_hot(state: State, now: datetime) -> bool:
-    """Whether the run may change at any moment without an event, so that Airflow is asked more
-    often.
+    """Return whether the run may change at any moment without an event. The operator asks Airflow
+    about such a run more often.
     """
     if not state.current.active:
         return False

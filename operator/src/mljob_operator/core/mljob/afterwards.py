@@ -1,4 +1,6 @@
-"""What may happen to a run after its attempt has ended."""
+"""What may happen to a run after its attempt has ended: somebody clears the run, or the run arrives
+late.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from .state import State
 
 
 def was_cleared(state: State) -> bool:
-    """Whether somebody cleared the run in Airflow after its end: Airflow has queued the run again
-    since.
+    """Return whether somebody has cleared the run in Airflow after its end. Airflow then queues the
+    run again, at a later time.
     """
     status, run = state.job.status, state.observed_run.run
     ended = attempts.ended_at(status)
@@ -19,7 +21,7 @@ def was_cleared(state: State) -> bool:
 
 
 def arrived_late(state: State) -> bool:
-    """Whether the run of an attempt that was given up is in progress: the submission reached
-    Airflow after the operator had looked for the run.
+    """Return whether a run is in progress although its attempt ended without a run. The submission
+    reached Airflow after the operator had looked for the run.
     """
     return state.current.given_up and state.observed_run.run is not None and not state.observed_run.over

@@ -1,4 +1,6 @@
-"""What an MLJob has in its Airflow, and whether it still needs that Airflow."""
+"""Whether an MLJob needs its Airflow, and whether the MLJob counts against the limits on active
+runs.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +9,22 @@ from .state import State
 
 
 def is_lost(state: State) -> bool:
-    """Whether the operator no longer knows the Airflow of the run: its AirflowInstance was deleted,
-    or the setting that names it was removed.
+    """Return whether the operator no longer knows the Airflow of the run: its AirflowInstance was
+    deleted, or the operator's settings no longer name it.
     """
     return state.current.active and not state.catalog.knows(state.run.airflow)
 
 
 def is_reachable(state: State) -> bool:
-    """Whether the Airflow of the run can be asked now, as far as is known."""
+    """Return whether the Airflow of the run was ready at the last check."""
     airflow = state.run.airflow
     return state.catalog.knows(airflow) and airflow not in state.catalog.not_ready
 
 
 def needs_airflow(state: State) -> bool:
-    """Whether the attempt has a run in Airflow, or may have, that the operator still manages."""
+    """Return whether the operator still has to follow or cancel a run of the attempt in Airflow.
+    The run is known to exist there, or may exist there.
+    """
     current, presence = state.current, state.presence
     if current.attempt is None or not state.job.has_finalizer:
         return False
@@ -28,8 +32,8 @@ def needs_airflow(state: State) -> bool:
 
 
 def reservation(state: State) -> Reservation | None:
-    """The place that the MLJob has among the active runs of an Airflow, or waits for; None: it has
-    no place and waits for none.
+    """Return the MLJob's reservation among the active runs of an Airflow. Return None if the MLJob
+    neither has a run nor waits for admission.
     """
     current, start = state.current, state.start
     holds = current.submitted or state.presence.in_doubt
@@ -41,5 +45,5 @@ def reservation(state: State) -> Reservation | None:
 
 
 def active_reservation(state: State) -> Reservation:
-    """The place that the MLJob has from the submission of its run on."""
+    """Return the reservation of an MLJob that has submitted its run."""
     return state.catalog.reservation(state.run.airflow, state.run.dag_id, active=True)

@@ -1,10 +1,10 @@
-"""Attempts: an MLJob has one attempt at a time. An attempt has a new dag run, or the dag run of the
-previous attempt, cleared.
+"""Attempts: an MLJob has one attempt at a time. An attempt starts a new dag run, or clears the
+failed tasks of the previous attempt's run.
 
-The status describes the attempt, because a process may die between any two steps. The number, DAG,
-run id and spec of an attempt are stored before its run is submitted. An entry in ``status.history``
-says that the attempt is closed. A new attempt begins with a retry, a resumption or a change of the
-spec, or when somebody has cleared the run in Airflow.
+A process may die between any two steps, so the status records the attempt. It names the number,
+DAG, run id and spec hash of an attempt before the run is submitted. An entry in ``status.history``
+means that the attempt is closed. A new attempt begins with a retry, a resumption, a change of the
+spec, or after somebody has cleared the run in Airflow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from .job import Job
 
 FIRST_BACKOFF = timedelta(seconds=10)
 LONGEST_BACKOFF = timedelta(minutes=6)
-"""The same backoff as that of a batch/v1 Job (kubernetes.io: "Pod backoff failure policy")."""
+"""The shortest and the longest delay before a retry, as for a batch/v1 Job (kubernetes.io: "Pod
+backoff failure policy").
+"""
 MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
 """The limits of an attempt's message in the history, in characters and in bytes of JSON."""
@@ -43,17 +45,17 @@ _OF_ONE_RUN = (
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt.
+    """One attempt of an MLJob.
 
     Attributes:
-        number: Its number, counted from 1 over the MLJob's life.
-        dag_id: The DAG's id.
-        run_id: The dag run's id. An attempt that clears the failed tasks of the previous attempt's
-            run has that run's id.
-        spec_hash: The hash of the spec that it runs.
-        airflow: The AirflowInstance that has its run, by name; ``SETTINGS_AIRFLOW``: the Airflow of
-            the operator's settings.
-        submitter: The operator process that submits its run; None: not chosen yet, or not known.
+        number: The number of the attempt, counted from 1 over the whole life of the MLJob.
+        dag_id: The id of the DAG.
+        run_id: The id of the dag run. An attempt that clears failed tasks has the run id of the
+            previous attempt.
+        spec_hash: The hash of the spec that the attempt runs.
+        airflow: The name of the AirflowInstance that has the run, or ``SETTINGS_AIRFLOW`` for the
+            Airflow of the operator's settings.
+        submitter: The operator process that submits the run, or None if no process has been chosen.
     """
 
     number: int
@@ -65,7 +67,7 @@ class Attempt:
 
 
 def current(status: MLJobStatus) -> Attempt | None:
-    """The attempt that the status describes; None before the first attempt."""
+    """Return the attempt that the status describes, or None before the first attempt."""
     if not status.attempts or status.dag_run_id is None or status.dag_id is None:
         return None
     return Attempt(
@@ -79,27 +81,29 @@ def current(status: MLJobStatus) -> Attempt | None:
 
 
 def closed(status: MLJobStatus) -> bool:
-    """Whether the attempt is over and another one may follow."""
+    """Return whether the attempt that the status describes has ended without ending the MLJob.
+    Another attempt may follow.
+    """
     return bool(status.history) and (status.history or [])[-1].attempt == status.attempts
 
 
 def next_run(
     job: Job, prefix: str, number: int, *, airflow: str, unused: str | None = None, newest: int = 0
 ) -> Attempt:
-    """An attempt with a run of its own.
+    """Return an attempt with a new run.
 
-    The number of the run is one more than the highest number that this MLJob has used. With
-    runPolicy OncePerSpec, a run that succeeded does not count as used: the MLJob takes it over when
-    its spec is the same again.
+    The number in the run id is one more than the highest number that this MLJob has used. With
+    runPolicy OncePerSpec, a run that succeeded does not count as used: if the spec becomes the same
+    again, the MLJob takes over that run.
 
     Args:
         job: The MLJob.
         prefix: The prefix of dag run ids.
-        number: The attempt's number.
-        airflow: The Airflow in which the run is to be.
-        unused: A run id that was announced and is known not to be in Airflow.
-        newest: Before the first attempt, the number of the run that this MLJob takes over from
-            another MLJob of its name; 0: there is none.
+        number: The number of the attempt.
+        airflow: The Airflow for the run.
+        unused: A run id that was announced in the status, although Airflow has no such run.
+        newest: For the first attempt, the number of the run that this MLJob takes over from an
+            earlier MLJob of the same name, or 0 if there is no such run.
     """
     once_per_spec = job.spec.run_policy is RunPolicy.ONCE_PER_SPEC
     ran = [(entry.dag_run_id, entry.phase) for entry in job.status.history or ()]
@@ -119,22 +123,25 @@ def next_run(
 
 
 def same_run(attempt: Attempt, number: int) -> Attempt:
-    """An attempt that continues the run of an earlier attempt."""
+    """Return an attempt that continues the run of an earlier attempt."""
     return replace(attempt, number=number)
 
 
 def goes_on(status: MLJobStatus) -> bool:
-    """Whether the attempt continues the run of the previous attempt."""
+    """Return whether the attempt that the status describes continues the run of the previous
+    attempt.
+    """
     before = [entry for entry in status.history or () if entry.attempt != status.attempts]
     return bool(before) and before[-1].dag_run_id == status.dag_run_id
 
 
 def run_facts_since(status: MLJobStatus) -> datetime | None:
-    """The time from which on facts about the run belong to this attempt; None: all facts do.
+    """Return the time from which on facts about the run belong to this attempt, or None if all
+    facts do. A fact is an event or an answer of Airflow.
 
     A run that was cleared ends twice, and an event of the first end may arrive late, or again after
-    a restart. Until the time is known at which the run was queued again, facts count from the
-    second after its first end.
+    a restart. Until Airflow has told when the run was queued again, facts count from the second
+    after the first end.
     """
     if not goes_on(status) or closed(status):
         return None
@@ -145,7 +152,7 @@ def run_facts_since(status: MLJobStatus) -> datetime | None:
 
 
 def ended_at(status: MLJobStatus) -> datetime | None:
-    """When the attempt that the status describes ended; None: it has not ended."""
+    """Return when the attempt that the status describes ended, or None if it has not ended."""
     if status.phase in TERMINAL_PHASES:
         return status.completion_time
     return (status.history or [])[-1].completion_time if closed(status) else None
@@ -154,8 +161,8 @@ def ended_at(status: MLJobStatus) -> datetime | None:
 def close(
     status: MLJobStatus, phase: Phase, reason: str, message: str, at: datetime, *, failed: bool = False
 ) -> MLJobStatus:
-    """The status with the attempt in its history. ``failed``: whether the attempt counts as failed
-    for the backoff limit.
+    """Return the status with its attempt added to the history. ``failed`` says whether the attempt
+    counts as failed for the backoff limit.
     """
     number = status.attempts or 1
     entry = AttemptStatus(
@@ -175,13 +182,13 @@ def close(
 
 
 def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
-    """The status of an attempt that is about to be submitted."""
+    """Return the status that announces an attempt, before the run of the attempt is submitted."""
     finished = status.phase in TERMINAL_PHASES
     if not finished and not closed(status) and status.attempts is not None and attempt.number > status.attempts:
         why = "The spec changed before the run was submitted."
         status = close(status, Phase.CANCELLED, "SpecChanged", why, now)
     if finished and not closed(status):
-        # A final failure was counted when the attempt failed.
+        # failedAttempts already counts the failure that ended the MLJob.
         status = close(
             status,
             status.phase or Phase.FAILED,
@@ -212,8 +219,8 @@ def begin(status: MLJobStatus, attempt: Attempt, now: datetime) -> MLJobStatus:
 
 
 def retry_delay(failures: int) -> timedelta:
-    """How long to wait after the ``failures``-th failed attempt: 10 s, 20 s, 40 s, ... at most 6
-    minutes.
+    """Return how long to wait after the ``failures``-th failed attempt: 10 s, 20 s, 40 s, and so
+    on, at most 6 minutes.
     """
     doublings = min(max(failures, 1) - 1, 10)
     return min(FIRST_BACKOFF * (1 << doublings), LONGEST_BACKOFF)

@@ -1,4 +1,4 @@
-"""Why an MLJob's run is cancelled, and how."""
+"""Why and how an MLJob's run is cancelled."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .spec_change import SpecChange
 
 
 class CancelReason(StrEnum):
-    """Why a run is cancelled; the value is the reason in the status. The status is stored before
-    the cancellation begins. The first reason that applies counts.
+    """Why a run is cancelled. The value is the reason in the status, which is stored before the
+    cancellation begins. If several reasons apply, the first in this list counts.
     """
 
     DELETED = "Cancelling"
@@ -32,15 +32,15 @@ class Cancellation:
     """The cancellation of the newest attempt's run.
 
     Attributes:
-        reason: Why nothing may run; None: a run may start and go on.
-        announced: The reason in the stored status. It stays even if its cause goes away, because a
-            run that is half cancelled can't be continued.
-        pausable: Whether suspending pauses the workload instead of cancelling it. A backfill is
-            paused, and resumes where it was.
-        by_dag: Whether the cancellation DAG cancels the run. It cancels single runs; the runs of a
-            backfill are cancelled through Airflow's REST API.
-        asked_in_vain: Whether this process has asked Airflow to cancel the run, and then the run
-            was still there, was not found, or the request failed.
+        reason: Why the run must not start or continue, or None if it may.
+        announced: The reason in the stored status. It stays even if its cause disappears, because a
+            run that is partly cancelled can't continue.
+        pausable: Whether suspending pauses the run instead of cancelling it. Only a backfill that
+            exists in Airflow can be paused, and later resumed.
+        by_dag: Whether the cancellation DAG cancels the run. It cancels single runs only; the runs
+            of a backfill are cancelled through Airflow's REST API.
+        asked_in_vain: Whether this process has asked Airflow to cancel the run without success. The
+            run was still there afterwards, was not found, or the request failed.
     """
 
     reason: CancelReason | None
@@ -51,7 +51,7 @@ class Cancellation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, change: SpecChange, deadlines: Deadlines) -> Cancellation:
-        """Whether the run is to be cancelled."""
+        """Return the cancellation that follows from these inputs."""
         job = inputs.job
         pausable = job.is_backfill and current.active
         announced = _announced(inputs, current)
@@ -65,10 +65,11 @@ class Cancellation:
 
 
 def retry_at(inputs: Inputs, reason: CancelReason | None) -> datetime | None:
-    """When the last failed request is sent again; None: no failure delays the next request.
+    """Return when the last failed request is sent again, or None if no failure delays the next
+    request.
 
-    A failure to start the run does not delay a cancellation. Deleting an MLJob makes a new
-    generation, so failures of an older generation do not count.
+    A failure to start the run does not delay its cancellation. Every change of the spec, and a
+    deletion, gives the MLJob a new generation, so failures of an older generation do not count.
     """
     last_error = inputs.transient.last_error
     if (

@@ -1,5 +1,5 @@
-"""Which events Airflow's REST API has not confirmed yet. An event is a hint; only REST's answer
-counts.
+"""Which events Airflow's REST API has not confirmed yet. An event is only a hint. Decisions depend
+on answers of the REST API.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from .current import CurrentAttempt
 from .inputs import Inputs
 
 LIST_AGAIN_AFTER = timedelta(seconds=1)
-"""How long Airflow may take to store the end of a run that an event has reported, before the
-operator asks again.
+"""The time between two requests for a run whose end an event has reported. Airflow publishes the
+event before it stores the end.
 """
 
 
@@ -23,12 +23,12 @@ class Confirmation:
     """When the operator asks Airflow to confirm events.
 
     Attributes:
-        end_at: When to ask whether the run has ended; None: no event says so, or Airflow has
+        end_at: When to ask whether the run has ended, or None if no event says so or Airflow has
             answered.
-        unconfirmed_end: The end of the run that an event reports, until Airflow is asked about the
-            run; else None.
-        doubt_at: When unconfirmed events are no longer believed and Airflow is asked; None: there
-            are none.
+        unconfirmed_end: The end of the run according to an event, until Airflow is asked about the
+            run. None if there is no such event.
+        doubt_at: When the operator stops believing unconfirmed events and asks Airflow, or None if
+            all events are confirmed.
     """
 
     end_at: datetime | None
@@ -37,7 +37,7 @@ class Confirmation:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt, retry_at: datetime | None) -> Confirmation:
-        """The events of the newest attempt's run that are to be confirmed."""
+        """Return which events of the newest attempt's run need confirmation."""
         observed_run, looked_at = inputs.observed_run, inputs.transient.looked_up_at
         heard = observed_run.heard_end
         unasked = heard if heard is not None and (looked_at is None or looked_at < heard.observed_at) else None

@@ -18,19 +18,20 @@ class CurrentAttempt:
     """The newest attempt.
 
     Attributes:
-        attempt: The attempt that the status describes, or will describe next; None before the first
-            attempt.
-        status: The status that describes this attempt: the stored status, or the status to be
-            stored next.
-        recorded: Whether the stored status describes this attempt. The operator does nothing in
-            Airflow before it does.
+        attempt: The attempt that the status describes or is about to describe, or None before the
+            first attempt.
+        status: The status that describes the attempt: the stored status, or the status to store
+            next.
+        recorded: Whether the stored status describes this attempt. The operator sends Airflow no
+            request for the attempt before that.
         finished: Whether the stored status says how the MLJob ended.
-        open: Whether the attempt is not known to be over: its run is in Airflow, is about to be
-            there, or may be there.
-        submitted: Whether the attempt has a run in Airflow, as far as is known.
+        open: Whether the attempt is not known to be over. Its run is in Airflow, may be there, or
+            is about to be submitted.
+        submitted: Whether Airflow has or had a run of the attempt, by the latest information.
         by_clearing: Whether the attempt clears the failed tasks of the previous attempt's run.
-        given_up: Whether the attempt ended without a run of its own, as far as was known then.
-        run: The attempt's run; before the first attempt, the run that the first attempt would have.
+        given_up: Whether the attempt ended without a run, as far as the operator knew then.
+        run: The run of the attempt. Before the first attempt, the run that the first attempt would
+            have.
     """
 
     attempt: Attempt | None
@@ -45,7 +46,7 @@ class CurrentAttempt:
 
     @classmethod
     def of(cls, inputs: Inputs) -> CurrentAttempt:
-        """The newest attempt in these inputs."""
+        """Return the newest attempt of the MLJob in these inputs."""
         stored, observed_run = inputs.job.status, inputs.observed_run
         recorded_attempt = attempts.current(stored)
         attempt = inputs.transient.attempt or recorded_attempt
@@ -79,8 +80,8 @@ class CurrentAttempt:
 
 
 def first_attempt(inputs: Inputs, newest: int = 0) -> Attempt:
-    """The MLJob's first attempt. If Airflow already has run number ``newest`` of its spec, the
-    attempt takes that run over; 0: it has none.
+    """Return the MLJob's first attempt. With ``newest``, the attempt takes over the run of that
+    number, which Airflow already has for this spec. 0 means that Airflow has no such run.
     """
     return attempts.next_run(inputs.job, inputs.prefix, 1, airflow=inputs.target, newest=newest)
 

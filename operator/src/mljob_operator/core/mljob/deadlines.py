@@ -1,6 +1,6 @@
-"""The deadlines of an MLJob, of its deletion, and its time to live.
+"""The deadlines of an MLJob and of its deletion, and the end of its time to live.
 
-:mod:`.cancellation` decides what follows when ``active`` or ``pre_running`` has passed.
+:mod:`.cancellation` cancels the run when ``active`` or ``pre_running`` has passed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ _STARTED = ACTIVE_TASK | {TaskState.UP_FOR_RETRY, TaskState.SUCCESS, TaskState.F
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Times at which the MLJob's state changes by itself; None: there is no such time.
+    """Times at which the MLJob's state changes without an event. None means that there is no such
+    time.
 
     Attributes:
-        active: When ``spec.activeDeadlineSeconds`` will have passed.
-        pre_running: When the attempt's first task must have started; None once a task has started.
+        active: When ``spec.activeDeadlineSeconds`` ends.
+        pre_running: When ``spec.preRunningDeadlineSeconds`` ends: a task of the attempt must have
+            started by then. None once a task has started.
         start_unconfirmed: Whether ``pre_running`` has passed and only an event says that a task has
-            started. Then the operator asks Airflow first.
-        deletion: When a deletion stops waiting for Airflow.
+            started. The operator then asks Airflow before it cancels the run.
+        deletion: When a deletion stops waiting for Airflow (``spec.cancellation.timeoutSeconds``).
         overdue: Whether ``deletion`` has passed.
-        expiry: When a finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).
+        expiry: When the finished MLJob is deleted (``spec.ttlSecondsAfterFinished``).
     """
 
     active: datetime | None
@@ -43,7 +45,7 @@ class Deadlines:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt) -> Deadlines:
-        """The deadlines that the spec sets for the newest attempt."""
+        """Return the deadlines for the newest attempt."""
         job = inputs.job
         pre_running = _pre_running(inputs, current)
         deletion = None
@@ -60,8 +62,11 @@ class Deadlines:
 
 
 def expires_at(job: Job) -> datetime | None:
-    """When the finished MLJob is deleted; None: never, or not finished. For an MLJob that took over an
-    old run, the time counts from its own creation.
+    """Return when the finished MLJob is to be deleted, or None if it has not finished or has no
+    time to live.
+
+    An MLJob may take over a run that ended before the MLJob was created. Then the time counts from
+    the creation.
     """
     ttl, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
     if ttl is None or ended is None or job.status.phase not in TERMINAL_PHASES or job.deleting:
@@ -91,7 +96,9 @@ def _pre_running(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
 
 
 def _has_started(observed_run: ObservedRun, *, is_backfill: bool) -> bool:
-    """Whether a task of the run has started, or a run of the backfill, as Airflow's REST API says."""
+    """Return whether, according to Airflow's REST API, a task of the run or a run of the backfill
+    has started.
+    """
     run = observed_run.run
     if observed_run.over or (is_backfill and run is not None and run.state is not RunState.QUEUED):
         return True

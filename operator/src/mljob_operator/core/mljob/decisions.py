@@ -1,12 +1,17 @@
-"""What to do next for one MLJob. Each policy answers with an action, or passes (None).
+"""What to do next for one MLJob. A policy is a function that returns an action, or None to leave
+the decision to the next policy.
 
-Guards apply in every stage and come first. Then come the policies of the MLJob's stage. The first
-action counts. The reconciler carries the action out, adds what it learned, classifies the inputs
-again and asks for the next action, until the action is to wait.
+Guards are policies that apply in every stage and come first. Then come the policies of the MLJob's
+stage. The first action counts. The reconciler carries out the action, adds the result to the
+inputs, classifies them again and asks for the next action, until the action is to wait.
+
+Some terms: An attempt is announced while the stored status names it and its run is not submitted.
+An attempt is given up if it ended without a run. The change feed is the list of recent changes that
+the operator reads from Airflow every few seconds.
 
 Only the MLJob itself outlives a process. An operator that starts with an empty ``TransientState``
-does the right thing, because every action is safe to repeat: run ids are computed, Airflow answers
-a second submission with 409, and setting a failed task to failed changes nothing.
+still acts correctly, because every action is safe to repeat: run ids are computed, Airflow answers
+409 to a second submission, and setting a failed task to failed changes nothing.
 """
 
 from __future__ import annotations
@@ -27,47 +32,47 @@ from .starting import Start
 from .state import Stage, State
 
 LOOK_UP_EVERY = timedelta(seconds=5)
-"""How often Airflow is asked for a run that is being cancelled. Events and the change feed don't
-report a deleted run.
+"""The time between two look-ups of a run that is being cancelled. Events and the change feed don't
+report that a run was deleted.
 """
 CANCEL_DAG_TAKES = timedelta(seconds=60)
-"""How long the cancellation DAG may take once it runs. It sets tasks failed in the DAG's order and
-gives teardown tasks time to run.
+"""How long the cancellation DAG may take once its run has started. It sets tasks failed in the
+DAG's order, and gives teardown tasks time to run.
 """
 CANCEL_AGAIN_AFTER = timedelta(seconds=10)
-"""How long a cancellation through REST may take to show its effect before it is repeated."""
+"""The time after which a cancellation through REST is repeated if the run has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Add the finalizer, so that the MLJob is not removed while it has a run."""
+    """Add the finalizer, so that Kubernetes keeps the MLJob while it has a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountRuns:
-    """Count the runs of this spec in Airflow. An earlier MLJob of this name may have started
-    several, and the newest run counts.
+    """Count the runs of the MLJob's spec in Airflow. An earlier MLJob of the same name may have
+    started several runs, and this MLJob takes over the newest of them.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class BeginAttempt:
-    """Begin this attempt: the status describes it from now on."""
+    """Begin this attempt. From then on, the status describes it."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Announce that this process submits the attempt's run, so that the process that announced the
-    attempt before does not.
+    """Record in the status that this process submits the run of the attempt, so that the process
+    that recorded itself before does not submit it.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Write the status first, so that after a crash the next process knows what was about to be
-    done.
+    """Write the status before the next action, so that after a crash the next process knows which
+    action was planned.
     """
 
 
@@ -76,7 +81,8 @@ class Submit:
     """Trigger the dag run.
 
     Attributes:
-        conf_of: The run whose conf the new run gets; None: it gets the conf of the spec.
+        conf_of: The id of an earlier run whose conf the new run gets, or None for the conf of the
+            spec.
     """
 
     conf_of: str | None = None
@@ -84,14 +90,14 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class ClearFailed:
-    """Clear the run's failed tasks, and the tasks that could not run because of them, so that they
-    run again.
+    """Clear the failed tasks of the run, and the tasks that did not run because of them, so that
+    they run again.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Pause the backfill, so that no further run of it starts, or resume it."""
+    """Pause or resume the backfill. Airflow starts no further runs of a paused backfill."""
 
     paused: bool
 
@@ -113,30 +119,30 @@ class ReadQuestions:
 
 @dataclass(frozen=True, slots=True)
 class TriggerCancellation:
-    """Trigger the cancellation DAG."""
+    """Trigger the cancellation DAG for the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckCancellation:
-    """Ask Airflow whether the cancellation DAG's run has begun."""
+    """Ask Airflow whether the run of the cancellation DAG has started."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelDirectly:
-    """Set the run's unfinished task instances failed, then the run, through REST."""
+    """Cancel the run through REST: set its unfinished task instances failed, then the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandleChildren:
-    """Look for runs that the cancelled run's tasks had started. Cancel them if the spec says so,
-    and report them in an Event.
+    """Look for runs that tasks of the cancelled run have started. Cancel these runs if the spec
+    says so, and report them in an Event.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class NoteRetention:
-    """Note in Airflow that the run continues without its MLJob on purpose. This is tried once,
-    because the deletion does not wait for Airflow.
+    """Write into the run's note in Airflow that the run continues without its MLJob on purpose. The
+    operator tries this once, because the deletion of the MLJob does not wait for Airflow.
     """
 
 
@@ -145,8 +151,8 @@ class Release:
     """Write the status, then remove the finalizer.
 
     Attributes:
-        abandoned: Whether the run may still be active, because its cancellation did not succeed in
-            time.
+        abandoned: Whether the run may still be active, because its cancellation did not succeed
+            before the deadline.
     """
 
     abandoned: bool = False
@@ -154,12 +160,12 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Delete the finished MLJob, because its time to live has passed."""
+    """Delete the finished MLJob, because its time to live has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Do nothing until something changes, or until a time; None: no such time."""
+    """Do nothing until something changes, or until the given time. None means no time limit."""
 
     until: datetime | None = None
 
@@ -189,9 +195,11 @@ Policy = Callable[[State], Action | None]
 
 
 def decide(state: State) -> Action:
-    """The next action. A wait ends at the next time at which the state changes by itself.
+    """Return the next action.
 
-    Airflow is not asked again for a run that it did not find until its answer can prove something.
+    Two rules apply to the action of the policies. A wait ends at the next time at which the state
+    changes without an event. A look-up of a run that Airflow did not find becomes a wait until the
+    answer can prove that the run does not exist.
     """
     policies = (*GUARDS, *POLICIES[state.stage])
     action = next((action for policy in policies if (action := policy(state)) is not None), Wait())
@@ -202,7 +210,7 @@ def decide(state: State) -> Action:
 
 
 def _changes_at(state: State) -> list[datetime]:
-    """The future times at which the state changes by itself."""
+    """Return the future times at which the state changes without an event."""
     deadlines, confirmation = state.deadlines, state.confirmation
     times = [deadlines.deletion, confirmation.end_at]
     if not state.job.deleting:
@@ -222,8 +230,8 @@ def _in_the_future(state: State, at: datetime | None) -> bool:
 
 
 def handle_children(s: State) -> Action | None:
-    """Once a run is cancelled, its tasks start no further runs. Then the operator looks for the
-    runs that they had started.
+    """Look for the runs that the cancelled run's tasks have started. This comes after the
+    cancellation, because from then on the tasks start no further runs.
     """
     if not s.ending.children_due:
         return None
@@ -233,8 +241,9 @@ def handle_children(s: State) -> Action | None:
 
 
 def let_deletion_through(s: State) -> Action | None:
-    """A deletion completes when there is nothing to cancel, when deletionPolicy is Retain, or when
-    its deadline has passed.
+    """Remove the finalizer of a deleted MLJob in one of three cases: there is nothing to cancel,
+    deletionPolicy is Retain, or the deadline of the deletion has passed without a successful
+    cancellation.
     """
     if not s.job.deleting:
         return None
@@ -250,10 +259,11 @@ def let_deletion_through(s: State) -> Action | None:
 
 
 def take_over(s: State) -> Action | None:
-    """An attempt that another process announced and did not submit is taken over before anything is
-    done for it.
+    """Take over an attempt that another process has recorded in the status and not submitted. No
+    other action for the attempt comes before this.
 
-    This happens at once after a start, and later if the other process may still be running.
+    The takeover happens at once after a start of the operator. It waits if the other process may
+    still be running.
     """
     if _is_beyond_status(s) or not s.current.open or s.current.submitted or s.transient.attempt is not None:
         return None
@@ -263,8 +273,8 @@ def take_over(s: State) -> Action | None:
 
 
 def store_first(s: State) -> Action | None:
-    """The status describes the attempt before anything is done for it, and has the reason of a
-    cancellation before the run is cancelled.
+    """Store the status before the first request for an attempt, and before the first request to
+    cancel a run. The status then names the attempt and the reason for the cancellation.
     """
     if _is_beyond_status(s):
         return None
@@ -276,9 +286,10 @@ def store_first(s: State) -> Action | None:
 
 
 def _is_beyond_status(s: State) -> bool:
-    """Whether the API server refuses the status of an MLJob that is being deleted.
+    """Return whether the MLJob is being deleted and the API server refuses its status.
 
-    The run is cancelled even so, because the object itself says that it is being deleted.
+    The operator cancels the run of such an MLJob without storing the reason, because the object's
+    deletionTimestamp already gives the reason.
     """
     return s.job.deleting and s.transient.refused
 
@@ -287,8 +298,8 @@ def _is_beyond_status(s: State) -> bool:
 
 
 def cancel_late_run(s: State) -> Action | None:
-    """A run that arrived after its attempt was given up is cancelled, because no other policy
-    cancels it. The next run waits for its end.
+    """Cancel a run that arrived after its attempt was given up. No other policy cancels it, and the
+    next run starts only after it has ended.
     """
     if not arrived_late(s):
         return None
@@ -299,8 +310,8 @@ def cancel_late_run(s: State) -> Action | None:
 
 
 def follow_cleared_run(s: State) -> Action | None:
-    """A run that somebody cleared in Airflow after its end is a new attempt, which the operator
-    follows.
+    """Begin a new attempt if somebody has cleared the ended run in Airflow. The attempt follows the
+    same run.
     """
     attempt = s.current.attempt
     if s.current.open or attempt is None or s.cancellation.reason is not None or not was_cleared(s):
@@ -309,16 +320,16 @@ def follow_cleared_run(s: State) -> Action | None:
 
 
 def confirm_the_end(s: State) -> Action | None:
-    """An event of the run's end may be wrong, so only REST's answer counts. Airflow is asked at
-    once, and again while it may not have stored the end yet.
+    """Ask Airflow at once if an event says that the run has ended, because the event may be wrong.
+    Ask again if Airflow has not stored the end yet.
     """
     at = s.confirmation.end_at
     return LookUpRun() if at is not None and s.now >= at else None
 
 
 def cancel_the_run(s: State) -> Action | None:
-    """The cancellation DAG comes first. REST cancels if there is no such DAG, if the DAG fails or
-    takes too long, or if a deletion's deadline has passed.
+    """Cancel the run by the cancellation DAG. The REST API cancels the run if there is no such DAG,
+    if it fails or takes too long, or if the deadline of a deletion has passed.
     """
     if s.observed_run.over:
         return None
@@ -326,8 +337,8 @@ def cancel_the_run(s: State) -> Action | None:
     if _in_the_future(s, s.retry_at):
         return Wait(_soonest(s.retry_at, deletion))
     if s.observed_run.run is None or s.presence.vanished:
-        # After a restart, or after a submission without an answer, it is not known whether there is
-        # a run.
+        # After a restart, or if a submission got no answer, the operator doesn't know whether the
+        # run exists.
         return LookUpRun()
     by_dag = s.cancellation.by_dag and requests.dag_refused is None and not s.deadlines.overdue
     if by_dag and requests.dag_triggered_at is None:
@@ -341,8 +352,8 @@ def cancel_the_run(s: State) -> Action | None:
 
 
 def _cancel_directly_at(s: State) -> datetime:
-    """When REST cancels the run: at once without a cancellation DAG, else when that DAG's time has
-    passed. The time is longer once its run has begun.
+    """Return when to cancel the run through REST: at once without a cancellation DAG, otherwise
+    when the cancellation DAG has used up its time. The DAG gets more time once its run has started.
     """
     requests = s.transient.cancel_requests
     if requests.sent_at is not None:
@@ -355,9 +366,9 @@ def _cancel_directly_at(s: State) -> datetime:
 def pause_or_resume(s: State) -> Action | None:
     """Pause or resume a backfill as ``spec.suspend`` says.
 
-    The status says that the backfill is paused before Airflow is asked to pause it, and until
-    Airflow has resumed it. After a restart, only the status shows whether the MLJob or a person has
-    paused a backfill.
+    The status says that the MLJob pauses the backfill before Airflow is asked to pause it, and
+    keeps saying so until Airflow has resumed it. After a restart, only the status tells whether the
+    MLJob or a person paused the backfill.
     """
     if s.pausing is None or s.pausing.done or s.presence.vanished:
         return None
@@ -370,7 +381,7 @@ def pause_or_resume(s: State) -> Action | None:
 
 
 def collect_results(s: State) -> Action | None:
-    """When a run has ended, all its tasks and outputs are read once. They are not read for an MLJob
+    """Read all tasks and the outputs once after the run has ended. They are not read for an MLJob
     that is about to run another spec.
     """
     observed_run, transient = s.observed_run, s.transient
@@ -380,7 +391,7 @@ def collect_results(s: State) -> Action | None:
     if not s.job.has_finalizer or observed_run.listed or observed_run.not_found:
         return None
     if _in_the_future(s, s.retry_at):
-        # The verdict waits for the results no longer than until its own time.
+        # The final phase waits for the results until ``verdict_at`` at the latest.
         return None if s.stage is Stage.ENDED else Wait(_soonest(s.retry_at, s.ending.verdict_at))
     if transient.over_since is None or transient.looked_up_at is None:
         return ListTasks()
@@ -389,31 +400,31 @@ def collect_results(s: State) -> Action | None:
 
 
 def store_the_end(s: State) -> Action | None:
-    """The end of the attempt is stored before anything else is done about it."""
+    """Store the end of the attempt before any other action."""
     return Store()
 
 
 def release(s: State) -> Action | None:
-    """An MLJob without a run in Airflow, which is to have none, needs no finalizer."""
+    """Remove the finalizer of an MLJob that has no run in Airflow and starts none."""
     return Release() if s.job.has_finalizer else None
 
 
 def expire(s: State) -> Action | None:
-    """A finished MLJob is deleted when its time to live has passed."""
+    """Delete the finished MLJob when its time to live has ended."""
     expiry = s.deadlines.expiry
     return Expire() if expiry is not None and s.now >= expiry and not s.job.has_finalizer else None
 
 
 def wait_for_the_backoff(s: State) -> Action | None:
-    """After a failure, a run is started when the backoff has passed."""
+    """Wait until the backoff after a failure has ended. Then the next run starts."""
     return Wait(s.start.at if s.start is not None else None)
 
 
 def clear_up(s: State) -> Action | None:
-    """A crashed operator may have submitted the announced run, so a blocked MLJob still finds out
-    whether it has a run.
+    """Find out whether a blocked MLJob has a run. An operator that crashed may have submitted the
+    run that the status announces.
 
-    The run may be in progress, and the deletion of its AirflowInstance waits for it.
+    Such a run may be in progress, and the deletion of its AirflowInstance waits for it.
     """
     unknown_until = s.transient.unknown_until
     if not s.presence.in_doubt or unknown_until is None or not is_reachable(s):
@@ -422,8 +433,10 @@ def clear_up(s: State) -> Action | None:
 
 
 def start_the_run(s: State) -> Action | None:
-    """The finalizer is added before the run is submitted, so that no run is left behind. The run id
-    is computed, so that no run is started twice.
+    """Start the run: add the finalizer, begin an attempt, then submit the run.
+
+    The finalizer comes first, so that a deletion of the MLJob can't leave the run behind. The run
+    id is computed, so that no run starts twice.
     """
     start = s.start
     if start is None:
@@ -438,8 +451,8 @@ def start_the_run(s: State) -> Action | None:
 
 
 def _replace(s: State, start: Start) -> Action:
-    """Another attempt replaces the announced attempt. A crashed operator may have submitted the
-    announced run, so Airflow is asked first.
+    """Replace the announced attempt by another attempt. An operator that crashed may have submitted
+    the announced run, so Airflow is asked first.
     """
     unused = s.presence.absent or s.presence.unsent or s.transient.cleared_nothing
     return BeginAttempt(start.attempt) if unused else LookUpRun()
@@ -448,22 +461,22 @@ def _replace(s: State, start: Start) -> Action:
 def _submit(s: State) -> Action:
     unknown_until = s.transient.unknown_until
     if s.job.is_backfill and unknown_until is not None and not s.presence.absent:
-        # Airflow assigns the ids of backfills, so a second request would create a second backfill.
-        # The operator first finds out whether the earlier request took effect.
+        # Airflow assigns the ids of backfills, so a repeated request would create a second
+        # backfill. The operator first finds out whether the earlier request took effect.
         return LookUpRun()
     if s.current.by_clearing:
         return ClearFailed() if s.observed_run.missed_at is None else LookUpRun()
     if s.presence.in_doubt and unknown_until is not None and s.now >= unknown_until:
-        # The limits on active runs need to know whether this run exists, even if it can't be
-        # submitted again.
+        # The limits on active runs must count this run if it exists, even if it can't be submitted
+        # again.
         return LookUpRun()
     history = s.job.status.history
     return Submit(conf_of=history[-1].dag_run_id if s.change is SpecChange.REFUSED and history else None)
 
 
 def _count_runs(s: State) -> Action:
-    """Airflow must answer twice that there is no further run of this spec. Otherwise the MLJob
-    might take over an older run and its end.
+    """Count the runs of the MLJob's spec. Only two answers of Airflow prove that there is no
+    further run. With one wrong answer, the MLJob might take over an older run and its result.
     """
     counted_at = s.transient.counted_at
     again_at = counted_at + ABSENCE_TAKES if counted_at is not None else s.now
@@ -471,10 +484,10 @@ def _count_runs(s: State) -> Action:
 
 
 def follow(s: State) -> Action | None:
-    """A run in progress reports its changes by events and the change feed.
+    """Wait for events and the change feed, which report the changes of a run in progress.
 
-    Airflow is asked after a restart, when the run may be missing or an event may be wrong, and for
-    the question of a task that awaits input.
+    Airflow is asked in these cases: after a restart, if the run may be missing, if an event may be
+    wrong, and if a task awaits input and its question is not known.
     """
     if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)
@@ -504,4 +517,4 @@ POLICIES: dict[Stage, tuple[Policy, ...]] = {
     Stage.RETAINED: (),
     Stage.FINISHED: (*_AFTER_AN_ATTEMPT, release, expire, follow),
 }
-"""The policies of each stage, in their order."""
+"""The policies of each stage, in the order in which they are asked."""

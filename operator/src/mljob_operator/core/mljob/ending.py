@@ -13,8 +13,8 @@ from .inputs import Inputs
 from .presence import Presence
 
 OUTPUTS_WITHIN = timedelta(seconds=30)
-"""How long the final phase of a run that has ended waits for the run's tasks and outputs, because
-clients that wait for the phase read the outputs next.
+"""How long the final phase of an ended run waits for the run's tasks and outputs. Clients that wait
+for the final phase read the outputs next.
 """
 
 
@@ -23,15 +23,15 @@ class Ending:
     """The end of the newest attempt.
 
     Attributes:
-        over: Whether the attempt is over, and the status does not say so yet.
-        children_due: Whether the run was cancelled, and the operator is still to look for runs that
-            its tasks had started.
-        verdict_at: When a run that has ended gets its final phase without its tasks and outputs,
-            because Airflow can't be asked for them.
-        cancelled_for: Why an attempt that is over was cancelled; None: it ended by itself, a moment
-            before a cancellation was announced.
-        succeeded: Whether the run succeeded. A cancellation that was requested meanwhile has no
-            effect then.
+        over: Whether the attempt is over, and the stored status does not say so yet.
+        children_due: Whether the run was cancelled, and the operator must still look for runs that
+            tasks of the run have started.
+        verdict_at: When the ended run gets its final phase even if its tasks and outputs could not
+            be read from Airflow. None if the final phase does not wait for them.
+        cancelled_for: Why the attempt was cancelled, or None if it ended by itself. An attempt that
+            ends before the status announces its cancellation counts as ended by itself.
+        succeeded: Whether the run succeeded. A cancellation that was requested before then has no
+            effect.
     """
 
     over: bool
@@ -49,7 +49,7 @@ class Ending:
         cancellation: Cancellation,
         presence: Presence,
     ) -> Ending:
-        """Whether the attempt is over."""
+        """Return whether and how the newest attempt has ended."""
         observed_run = inputs.observed_run
         children_due = _children_due(inputs, current, deadlines, cancellation)
         verdict_at = _verdict_at(inputs, current)
@@ -70,11 +70,10 @@ class Ending:
 
 
 def _children_due(inputs: Inputs, current: CurrentAttempt, deadlines: Deadlines, cancellation: Cancellation) -> bool:
-    """Whether to look for runs that the cancelled run's tasks had started.
+    """Return whether to look for runs that the cancelled run's tasks have started.
 
-    The cancellation's timeout and a deletion's deadline end the search. No condition that may
-    become true again ends it, because the status says how the attempt ended as soon as this is
-    false.
+    The cancellation's timeout and the deadline of a deletion end the search. Once the result is
+    False, the status says how the attempt ended. So the result must not become True again later.
     """
     job, run = inputs.job, inputs.observed_run.run
     if cancellation.reason is None or not current.open or run is None or run.state is not RunState.FAILED:
@@ -93,7 +92,7 @@ def _verdict_at(inputs: Inputs, current: CurrentAttempt) -> datetime | None:
 
 
 def _awaits_results(inputs: Inputs, verdict_at: datetime | None) -> bool:
-    """Whether the tasks and outputs of the ended run are still to be read."""
+    """Return whether the tasks and outputs of the ended run must still be read."""
     job, observed_run = inputs.job, inputs.observed_run
     nothing_to_read = (
         not job.has_finalizer

@@ -1,8 +1,8 @@
-"""The dag run id of an MLJob, computed before the first call to Airflow.
+"""The dag run id of an MLJob, computed before the first request to Airflow.
 
-The id is a function of the object, so a second submission does no harm: Airflow answers 409, and
-the existing run is that of the MLJob. The uid is part of the digest, so an object that is deleted
-and created again under the same name gets a new id. Run ids are never reused, not even after their
+The id depends only on the object. So a second submission is harmless: Airflow answers 409, and the
+existing run is the MLJob's own. The id contains a hash of the object's uid, so an object that is
+deleted and created again under the same name gets another id. Ids are never reused, even after the
 run was deleted, because an executor may still hold results of the old run.
 """
 
@@ -18,15 +18,16 @@ CANCEL_PREFIX = "cancel."
 
 
 def dag_run_id(prefix: str, namespace: str, name: str, pin: str, number: int = 1) -> RunId:
-    """The id of the ``number``-th run of what ``pin`` identifies: the object's uid, or its
-    namespace, name and spec.
+    """Return the id of the ``number``-th run of an MLJob. ``pin`` is the text that identifies the
+    MLJob, from :func:`pin`.
     """
     return RunId(prefix, namespace, name, digest(pin), number)
 
 
 def pin(job: Job) -> str:
-    """What a run belongs to: this object (its uid), or with OncePerSpec any object with this
-    namespace, name and spec.
+    """Return the text that identifies the MLJob in its run ids. This is the uid. With runPolicy
+    OncePerSpec it is namespace, name and spec, so that a later object with the same three has the
+    same run ids.
     """
     if job.spec.run_policy is RunPolicy.ONCE_PER_SPEC:
         return f"{job.namespace}/{job.name}/{job.parsed.hash}"
@@ -34,9 +35,10 @@ def pin(job: Job) -> str:
 
 
 def cancel_run_id(run_id: str) -> str:
-    """The id of the cancellation DAG's run that cancels ``run_id``. It is computed as well, so a
-    second submission does no harm.
+    """Return the id of the cancellation DAG's run that cancels ``run_id``. The id is computed, so
+    that a second request is harmless.
 
-    It doesn't start with the prefix of MLJobs' runs, so the change feed doesn't list it.
+    The id doesn't start with the prefix of MLJobs' runs, so it is not in the lists of runs that the
+    operator requests by that prefix.
     """
     return CANCEL_PREFIX + run_id

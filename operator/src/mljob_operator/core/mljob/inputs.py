@@ -1,4 +1,4 @@
-"""Everything that a decision and a status depend on."""
+"""All inputs of decisions and statuses."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .transient_state import TransientState
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The inputs of one round. A state is a function of its inputs and of nothing else.
+    """The inputs of one round of the reconciler. A state depends only on its inputs.
 
     Attributes:
         job: The MLJob.
-        observed_run: What is known of the newest attempt's run.
+        observed_run: What the operator knows of the newest attempt's run.
         transient: What this process has tried.
         now: The time of the round.
         prefix: The prefix of dag run ids.
-        cancel_fallback: How long the cancellation DAG may take to begin before the operator cancels
-            the run through Airflow's REST API.
-        catalog: The Airflows, and what they mean for this MLJob.
-        absence_withheld: Whether Airflow's answer that it has no such run does not count now,
-            because too many runs are missing there.
+        cancel_fallback: How long the run of the cancellation DAG may take to start before the
+            operator cancels through Airflow's REST API.
+        catalog: The Airflows that the operator knows, for this MLJob.
+        absence_withheld: Whether the operator ignores Airflow's answer that the run does not exist,
+            because too many runs are missing there at once.
     """
 
     job: Job
@@ -39,6 +39,8 @@ class Inputs:
 
     @property
     def target(self) -> str:
-        """The Airflow that the spec names, or else the default Airflow."""
+        """The name of the Airflow for the next run: the Airflow that the spec names, or the default
+        Airflow.
+        """
         reference = self.job.spec.airflow_ref
         return reference.name if reference is not None else self.catalog.default

@@ -1,8 +1,8 @@
-"""An MLJob as the core sees it: the object from the API server, read once into types.
+"""An MLJob, read once from the object in the Kubernetes API into typed fields.
 
-Reading does not fail. ``ParsedSpec.problem`` names each field of the spec that doesn't fit the API,
-and no run is started with such a spec. A run in progress is still followed, and cancelled when the
-MLJob is deleted. A field of the status that doesn't fit counts as absent, and the next write corrects it.
+Reading does not fail. ``ParsedSpec.problem`` names the invalid fields of the spec. The operator
+starts no run with such a spec, but follows a run in progress and cancels it when the MLJob is
+deleted. An invalid field of the status counts as absent, and the next write corrects it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Job:
     """One MLJob.
 
     Attributes:
-        resource_version: The object's version. The larger number is newer (KEP-5504: comparable
-            resource versions).
-        deleted_at: When the deletion was requested; None: the object is not being deleted.
-        parsed: The spec, as far as it fits the API.
-        stored_status: The status as the API server has it, from which a patch is computed.
-        misread: Whether a field of the stored status doesn't fit and is missing in ``status``.
+        resource_version: The version of the object. A newer version has a larger number (KEP-5504:
+            comparable resource versions).
+        deleted_at: When the deletion was requested, or None if the object is not being deleted.
+        parsed: The spec and its invalid fields.
+        stored_status: The status as the API server has it. Patches of the status start from it.
+        misread: Whether the stored status has an invalid field, which ``status`` lacks.
     """
 
     namespace: str
@@ -55,12 +55,12 @@ class Job:
 
     @property
     def spec(self) -> MLJobSpec:
-        """The fields of the spec that fit the API."""
+        """The valid fields of the spec."""
         return self.parsed.spec
 
     @property
     def deleting(self) -> bool:
-        """Whether the object is being deleted: only finalizers keep it."""
+        """Whether the object is being deleted. It exists only because of finalizers."""
         return self.deleted_at is not None
 
     @property
@@ -70,13 +70,13 @@ class Job:
 
     @property
     def is_backfill(self) -> bool:
-        """Whether the MLJob is of type Backfill: a range of runs rather than one run."""
+        """Whether the MLJob has the type Backfill, and so starts runs for a range of dates."""
         return self.spec.type is JobType.BACKFILL
 
     @property
     def is_done(self) -> bool:
-        """Whether the MLJob has finished, has no finalizer, and has the spec that the status
-        describes: the operator has nothing to do.
+        """Whether the operator has nothing left to do: the MLJob has finished, has no finalizer,
+        and the status describes the current spec.
         """
         seen = self.status.observed_generation == self.generation
         return self.status.phase in TERMINAL_PHASES and not self.has_finalizer and (seen or self.deleting)
@@ -87,7 +87,8 @@ class Job:
 
         Args:
             body: The object.
-            earlier: An earlier version. If its spec is of the same generation, it is not read again.
+            earlier: An earlier version of the object, or None. The spec is read only if its
+                generation has changed since then.
         """
         meta = body["metadata"]
         status, lost = fitting(MLJobStatus, body.get("status"), "status", bounds={"outputs": OUTPUTS}, stand_in={})
@@ -107,8 +108,8 @@ class Job:
         )
 
     def newer_than(self, other: Job | None) -> bool:
-        """Whether this is a later version than ``other``, or a later MLJob of that name. A watch
-        may deliver a version that the answer to a patch already had.
+        """Return whether this is a later version of the object than ``other``, or a later MLJob of
+        that name. A watch may deliver an older version than the answer to a patch.
         """
         return other is None or int(self.resource_version) > int(other.resource_version)
 

@@ -1,4 +1,6 @@
-"""Whether ``spec.suspend`` pauses or resumes a backfill. :mod:`..run.halt` is about paused DAGs."""
+"""Whether ``spec.suspend`` pauses or resumes a backfill. Paused DAGs are the subject of
+:mod:`..run.halt`.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,17 @@ from .cancellation import Cancellation, CancelReason
 from .inputs import Inputs
 
 RESUMING = "Resuming"
-"""The reason in the status while a backfill is to be resumed and Airflow has not accepted that."""
+"""The reason in the status until Airflow has accepted the request to resume a backfill."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pausing:
-    """What ``spec.suspend`` means for a backfill in progress.
+    """The pause of a backfill in progress, as ``spec.suspend`` asks for it.
 
     Attributes:
-        wanted: True: the backfill is to be paused. False: the backfill is to be resumed.
-        announced: Whether the status says that the MLJob has paused the backfill, or has requested
-            that.
-        done: Whether Airflow has accepted the pause, or the resumption.
+        wanted: True if the backfill is to be paused, False if it is to be resumed.
+        announced: Whether the status says that the MLJob pauses or has paused the backfill.
+        done: Whether Airflow has accepted the pause or the resumption.
     """
 
     wanted: bool
@@ -30,8 +31,10 @@ class Pausing:
 
     @classmethod
     def of(cls, inputs: Inputs, cancellation: Cancellation) -> Pausing | None:
-        """None: there is nothing to pause or resume. A backfill that a person paused in Airflow
-        stays paused until the MLJob is suspended and resumed.
+        """Return the pause or resumption to make, or None if there is nothing to pause or resume.
+
+        If a person paused the backfill in Airflow, the backfill stays paused until the MLJob is
+        suspended and resumed.
         """
         if not cancellation.pausable or cancellation.reason is not None:
             return None
@@ -49,8 +52,10 @@ def _announced(inputs: Inputs) -> bool:
 
 
 def _is_done(inputs: Inputs, *, wanted: bool) -> bool:
-    """Whether Airflow has accepted the pause or the resumption. Only Airflow's answer to the
-    request proves a resumption: an older answer may be from before the pause, or another process's.
+    """Return whether Airflow has accepted the pause or the resumption.
+
+    Only Airflow's answer to the request to resume proves a resumption. A backfill that Airflow
+    lists as not paused may have been listed before the pause.
     """
     observed_backfill = inputs.observed_run.observed_backfill
     if wanted:

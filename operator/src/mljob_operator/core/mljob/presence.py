@@ -1,4 +1,4 @@
-"""Whether Airflow has the newest attempt's run. "Not found" has to be proved, because its
+"""Whether Airflow has the newest attempt's run. The answer "not found" needs proof, because its
 consequences can't be undone.
 """
 
@@ -12,23 +12,23 @@ from .current import CurrentAttempt
 from .inputs import Inputs
 
 VANISHED_LOOK_UP_EVERY = timedelta(seconds=60)
-"""How often Airflow is asked for a missing run while its absence does not count."""
+"""The time between two look-ups of a missing run while many runs are missing at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What is proved of the run's presence in Airflow.
+    """What is proved about the run in Airflow.
 
     Attributes:
-        absent: Whether Airflow is proved to have no such run, and no submission of it is on its
-            way.
-        vanished: Whether the run is missing, and its absence does not count because many runs are
-            missing at once.
-        unsent: Whether this process began the attempt and knows that none of its submissions has
-            reached Airflow.
+        absent: Whether it is proved that Airflow has no such run and that no submission of it can
+            still arrive.
+        vanished: Whether the run is missing together with many other runs, so that its absence
+            proves nothing.
+        unsent: Whether this process began the attempt, and none of its submissions can have reached
+            Airflow.
         in_doubt: Whether a submission may have taken effect, or may still take effect.
-        ask_again_at: When Airflow may be asked again for a run that it did not find; None: it has
-            the run, or the run is proved absent.
+        ask_again_at: When to ask Airflow again for a run that it did not find. None if Airflow has
+            the run, or if the run is proved absent.
     """
 
     absent: bool
@@ -39,7 +39,7 @@ class Presence:
 
     @classmethod
     def of(cls, inputs: Inputs, current: CurrentAttempt) -> Presence:
-        """Weigh what Airflow said, and what this process sent."""
+        """Return what Airflow's answers and this process's requests prove."""
         observed_run, transient = inputs.observed_run, inputs.transient
         vanished = (
             current.active and not observed_run.over and observed_run.missed_at is not None and inputs.absence_withheld
@@ -56,8 +56,10 @@ class Presence:
 
 
 def _is_absent(inputs: Inputs, current: CurrentAttempt, *, unsent: bool) -> bool:
-    """Whether Airflow did not find the run twice, both times after a submission would have arrived;
-    or once, and this process knows that it sent no submission.
+    """Return whether the run is proved absent.
+
+    Airflow must have answered twice that it has no such run, both times after a submission would
+    have arrived. One answer is enough if this process knows that it sent no submission.
     """
     missed_at, unknown_until = inputs.observed_run.missed_at, inputs.transient.unknown_until
     if missed_at is None:

@@ -1,4 +1,4 @@
-"""What a stored status says of its run. A process that has just started begins with it."""
+"""What a stored status says about its run. A new process starts with this knowledge."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .attempts import ended_at
 
 
 def remember(status: MLJobStatus) -> ObservedRun:
-    """The observed run that a stored status describes.
+    """Return the observed run that a stored status describes.
 
-    REST returns the states of all tasks again. Only the status has what events alone carried:
-    reports and the text of a failure. The status has only sums of a mapped task's instances, so
-    these are left out.
+    Airflow's REST API returns the states of all tasks again. It does not return what only events
+    carry, which are reports and the texts of failures, so these come from the status. The status
+    has no instances of mapped tasks, only sums, so mapped tasks are left out.
     """
     source = status.status_source or StatusSource.REST
     at = status.last_event_time or LONG_AGO

@@ -1,7 +1,7 @@
-"""The spec of an MLJob, read once for each of its generations.
+"""The spec of an MLJob, read once for each generation.
 
-The API server raises the generation with each change of the spec, so later versions of an MLJob with
-the same generation take the spec over without reading it again.
+The API server raises the generation with each change of the spec. A later version of an MLJob with
+the same generation therefore uses the spec that was read before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..text.bounds import CONF
 from ..text.fitting import fitting, in_one_sentence
 
 _STAND_IN = {"dagId": "-"}
-"""Stands for a DAG id that can't be read. No run is started with it."""
+"""Replaces a DAG id that can't be read. The operator starts no run with it."""
 
 
 @dataclass(frozen=True)  # without slots, so that the hash can be cached
@@ -28,8 +28,9 @@ class ParsedSpec:
     """A spec as the operator has read it.
 
     Attributes:
-        spec: The fields that fit the API.
-        problem: Which fields don't fit the API, as text for people. None: all fields fit.
+        spec: The valid fields of the spec.
+        problem: The invalid fields of the spec, as text for people, or None if all fields are
+            valid.
     """
 
     spec: MLJobSpec
@@ -45,16 +46,16 @@ class ParsedSpec:
 
     @cached_property
     def hash(self) -> str:
-        """The spec's hash, as :func:`spec_hash`."""
+        """The hash of the spec, from :func:`spec_hash`."""
         return spec_hash(self.spec)
 
 
 def spec_hash(spec: MLJobSpec) -> str:
-    """Ten characters that identify what is run: dagId, conf, confFrom, airflowRef, backfill and
-    logicalDate.
+    """Return ten characters that identify the parts of the spec that determine a run: dagId, conf,
+    confFrom, airflowRef, backfill and logicalDate.
 
-    Defaults are left out: a field that a later version adds must not change the hash of specs
-    without it, or an upgrade would start runs again.
+    Fields with default values are left out. Otherwise a field that a later version of the operator
+    adds would change the hashes of all specs, and the upgrade would start their runs again.
     """
     relevant = spec.model_dump(
         mode="json",
@@ -66,5 +67,7 @@ def spec_hash(spec: MLJobSpec) -> str:
 
 
 def digest(text: str) -> str:
-    """Ten characters that identify a text: the beginning of its SHA-256, in lower-case base32."""
+    """Return ten characters that identify a text: the beginning of its SHA-256, in lower-case
+    base32.
+    """
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:DIGEST_LENGTH]

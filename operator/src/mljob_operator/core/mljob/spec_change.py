@@ -14,10 +14,10 @@ class SpecChange(StrEnum):
     """How the spec has changed since the newest attempt began.
 
     Attributes:
-        NONE: The attempt runs the spec. A spec that does not fit the API counts as unchanged.
-        RENEWED: The spec asks for another run.
-        REFUSED: The change came too late: with runPolicy Once, later attempts also run the first
-            attempt's spec.
+        NONE: The attempt runs the current spec. An invalid spec counts as unchanged.
+        RENEWED: The spec has changed, and another run is to run the changed spec.
+        REFUSED: The spec has changed too late. With runPolicy Once, every attempt runs the spec of
+            the first attempt.
     """
 
     NONE = "None"
@@ -26,7 +26,7 @@ class SpecChange(StrEnum):
 
 
 def spec_change(inputs: Inputs, current: CurrentAttempt) -> SpecChange:
-    """Compare the spec with what the newest attempt runs."""
+    """Return how the spec differs from the spec that the newest attempt runs."""
     job, attempt = inputs.job, current.attempt
     if attempt is None or job.parsed.problem is not None or attempt.spec_hash in ("", job.parsed.hash):
         return SpecChange.NONE

@@ -1,4 +1,4 @@
-"""Whether a run is to be started, when, and what blocks it."""
+"""Whether a run is to be started, when, and what blocks the start."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from .spec_change import SpecChange
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The next run of an MLJob.
+    """The start of an MLJob's next run.
 
     Attributes:
-        attempt: The attempt whose run is to be started: the announced attempt, or the next attempt.
-        at: When the run is to be started: after a failed request, and after the backoff of a retry;
-            None: at once.
+        attempt: The attempt whose run is to be started. The status describes it already, or it is
+            the next attempt.
+        at: When to start the run, because of a failed request or the backoff of a retry. None means
+            at once.
         due: Whether that time has come.
-        blocker: What prevents the start, other than a failed request; None: nothing does.
+        blocker: What prevents the start, or None. A failed request is not a blocker.
         superseded: Whether another attempt is to replace the open attempt, which has no run yet.
         rerun: Whether the MLJob has finished, and its spec asks for another run.
-        may_have_run: Whether another MLJob of this name may have run this spec (OncePerSpec), and
-            Airflow was not asked yet.
+        may_have_run: Whether Airflow must still be asked for runs of this spec that an earlier
+            MLJob of the same name has started (runPolicy OncePerSpec).
     """
 
     attempt: Attempt
@@ -51,7 +52,7 @@ class Start:
         cancellation: Cancellation,
         presence: Presence,
     ) -> Start | None:
-        """None: no run is to be started, now or later."""
+        """Return the start of the next run, or None if no run is to be started now or later."""
         job = inputs.job
         if job.deleting or cancellation.reason is not None or current.active:
             return None
@@ -77,7 +78,7 @@ class Start:
 
 
 def backoff_ends_at(status: MLJobStatus) -> datetime | None:
-    """When another attempt may follow a failed attempt; None: there is no failed attempt to retry."""
+    """Return when a failed attempt may be retried, or None if no attempt is to be retried."""
     if not attempts.closed(status) or status.phase in TERMINAL_PHASES:
         return None
     ended = (status.history or [])[-1]
@@ -102,21 +103,22 @@ def _is_superseded(inputs: Inputs, current: CurrentAttempt, change: SpecChange, 
 
 
 def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -> Attempt:
-    """The next attempt: with the run of the last attempt if its failed tasks are to be cleared,
-    else with a run of its own.
+    """Return the next attempt. If failed tasks are to be cleared, it has the run of the last
+    attempt, otherwise a new run.
     """
     status, last = inputs.job.status, current.attempt
     if last is None:
         return _run_of_its_own(inputs, None, change, 1)
     if current.open:
-        # The attempt was announced and not submitted: the spec has changed, or its run has no
-        # failed task to clear.
+        # The status announces the attempt, and its run was not submitted: the spec has changed, or
+        # the run to clear has no failed task.
         unused = None if current.by_clearing else last.run_id
         attempt = _run_of_its_own(inputs, last, change, last.number, unused)
         before = (status.history or [])[-1:]
         taken_over = [entry.dag_run_id for entry in before] == [attempt.run_id]
-        # The spec is again one whose run has succeeded. With the number of the announced attempt,
-        # this attempt would look like that run, cleared.
+        # The spec is the same as that of an earlier run that succeeded, and the attempt takes over
+        # that run. The attempt needs a new number, because with the old one the run would look like
+        # a run that was cleared.
         return replace(attempt, number=last.number + 1) if taken_over else attempt
     if _is_to_be_cleared(inputs, change):
         return attempts.same_run(last, last.number + 1)
@@ -124,7 +126,7 @@ def _next_attempt(inputs: Inputs, current: CurrentAttempt, change: SpecChange) -
 
 
 def _is_to_be_cleared(inputs: Inputs, change: SpecChange) -> bool:
-    """Whether the failed tasks of the last attempt's run are to run again (retryStrategy
+    """Return whether the failed tasks of the last attempt's run are to run again (retryStrategy
     ClearFailed).
     """
     status = inputs.job.status

@@ -1,4 +1,4 @@
-"""The state of an MLJob: its stage, and everything that decisions and status read beside it."""
+"""The state of an MLJob: its stage, and all other facts that decisions and the status read."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ from .transient_state import TransientState
 
 
 class Stage(StrEnum):
-    """The stage of an MLJob. Exactly one stage holds at a time. :mod:`.decisions` has policies for
-    each, and :mod:`..status.messages` a message.
+    """The stage of an MLJob. Exactly one stage holds at a time. :mod:`.decisions` has the policies
+    of each stage, and :mod:`..status.messages` its message.
 
     Attributes:
-        BLOCKED: A run is due, and something other than a failed request prevents its start.
-        BACKING_OFF: A run is to be started later: after a failed attempt, or after a failed
-            request.
-        STARTING: A run is due, and nothing prevents its start.
+        BLOCKED: A run is due, and a blocker prevents the start. Failed requests are not blockers.
+        BACKING_OFF: A run is to be started later, after a failed attempt or a failed request.
+        STARTING: A run is due, and nothing prevents the start.
         RUNNING: The run is in progress.
         CANCELLING: The attempt is open, and there is a reason to cancel it.
-        COLLECTING: The run has ended, and its tasks and outputs are being read.
-        ENDED: The attempt is over, and the status does not say so yet.
-        STOPPED: No attempt is open, and suspension, cancellation, a deadline or deletion prevents
+        COLLECTING: The run has ended, and the operator reads its tasks and outputs.
+        ENDED: The attempt is over, and the stored status does not say so yet.
+        STOPPED: No attempt is open. Suspension, cancellation, a deadline or deletion prevents
             another attempt.
-        RETAINED: The MLJob is being deleted and its run, if any, continues (deletionPolicy Retain).
-            No other run is started.
+        RETAINED: The MLJob is being deleted with deletionPolicy Retain. Its run, if it has one,
+            continues, and no other run is started.
         FINISHED: The status says how the MLJob ended, and the spec asks for no other run.
     """
 
@@ -57,14 +56,13 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of one MLJob in one round.
+    """The state of one MLJob in one round of the reconciler.
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        pausing: The pause of a backfill that is to be paused or resumed; None: there is nothing to
-            pause or resume.
-        start: The next run; None: no run is to be started, now or later.
-        retry_at: When the last failed request is sent again; None: no failure delays the next
+        pausing: The pause or resumption of a backfill, or None if there is none to make.
+        start: The start of the next run, or None if no run is to be started now or later.
+        retry_at: When the last failed request is sent again, or None if no failure delays the next
             request.
     """
 
@@ -88,7 +86,7 @@ class State:
 
     @property
     def observed_run(self) -> ObservedRun:
-        """What is known of the run."""
+        """What the operator knows of the run."""
         return self.inputs.observed_run
 
     @property
@@ -98,22 +96,22 @@ class State:
 
     @property
     def now(self) -> datetime:
-        """The time of this round."""
+        """The time of the round."""
         return self.inputs.now
 
     @property
     def catalog(self) -> AirflowCatalog:
-        """The Airflows, and what they mean for this MLJob."""
+        """The Airflows that the operator knows, for this MLJob."""
         return self.inputs.catalog
 
     @property
     def run(self) -> RunKey:
-        """The newest attempt's run."""
+        """The run of the newest attempt."""
         return self.current.run
 
 
 def classify(inputs: Inputs) -> State:
-    """The state that follows from these inputs."""
+    """Return the state that follows from the inputs."""
     current = CurrentAttempt.of(inputs)
     change = spec_change(inputs, current)
     deadlines = Deadlines.of(inputs, current)

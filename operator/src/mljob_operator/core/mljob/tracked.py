@@ -12,15 +12,16 @@ from .transient_state import TransientState
 
 @dataclass(frozen=True, slots=True)
 class TrackedJob:
-    """One MLJob with all that this process knows of it. A value: every change makes a new one.
+    """One MLJob with everything that this process knows of it. The object is immutable: each change
+    creates a new one.
 
     Attributes:
         job: The MLJob as last read or written.
-        observed_run: What is known of the newest attempt's run.
+        observed_run: What the operator knows of the newest attempt's run.
         transient: What this process has tried for the attempt.
-        outputs: What the run's tasks published; None: Airflow was not asked yet.
-        confirmed_at: When the last write that the API server accepted was sent, in seconds of the
-            event loop's clock. ``job`` was the latest version at that time.
+        outputs: What the run's tasks published, or None if Airflow was not asked yet.
+        confirmed_at: When the operator sent the last write that the API server accepted, in seconds
+            of the event loop's clock. ``job`` was the latest version then.
     """
 
     job: Job

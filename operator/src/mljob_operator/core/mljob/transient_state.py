@@ -1,5 +1,5 @@
-"""What this process has tried for an MLJob, and what failed. It is not stored: the next process
-asks Airflow itself.
+"""What this process has tried for an MLJob, and what failed. This is never stored: after a restart,
+the next process asks Airflow instead.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ class LastError:
     """The last request that failed.
 
     Attributes:
-        reason: One CamelCase word.
-        message: What is wrong and what to do about it.
-        generation: The generation of the spec with which the request failed. With another
-            generation, the request is tried again at once.
-        retry_at: When to try again.
+        reason: The reason in the status, in one CamelCase word.
+        message: What is wrong, and what to do about it.
+        generation: The generation of the spec when the request failed. With another generation, the
+            request is sent again at once.
+        retry_at: When to send the request again.
         failures: How many times in a row the request has failed.
-        starting: Whether the request was to start the run. A cancellation does not wait for its
-            retry.
-        stalls: Whether waiting alone doesn't help: somebody has to change the spec, or what it is
-            checked against.
+        starting: Whether the request was to start the run. A cancellation does not wait for the
+            retry of such a request.
+        stalls: Whether waiting alone doesn't help, because somebody has to change the spec or the
+            DAG that the spec was checked against.
     """
 
     reason: str
@@ -39,15 +39,16 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequests:
-    """What this process has asked of Airflow to cancel a run.
+    """What this process has asked Airflow to do to cancel a run.
 
     Attributes:
-        dag_triggered_at: When the cancellation DAG was triggered; None: it was not.
-        dag_checked_at: When the operator checked whether the cancellation DAG's run has begun.
-        dag_running: Whether that run had begun.
-        dag_refused: Why the cancellation DAG can't cancel the run, for example because it is
-            paused.
-        sent_at: When the run was cancelled through Airflow's REST API; None: it was not.
+        dag_triggered_at: When the operator triggered the cancellation DAG, or None.
+        dag_checked_at: When the operator last asked whether the run of the cancellation DAG has
+            started, or None.
+        dag_running: Whether the run of the cancellation DAG had started by then.
+        dag_refused: Why the cancellation DAG can't cancel the run, for example because the DAG is
+            paused. None if nothing prevents it.
+        sent_at: When the operator last cancelled the run through Airflow's REST API, or None.
     """
 
     dag_triggered_at: datetime | None = None
@@ -62,31 +63,31 @@ class TransientState:
     """What this process has tried for an attempt.
 
     Attributes:
-        attempt: The attempt that was begun, until the stored status describes it.
-        last_error: The last request that failed; None: none did.
-        kept_by: What last prevented the start of its run, as text for people.
-        newest: With OncePerSpec, how many runs of the spec Airflow has, which an earlier MLJob of
-            this name may have started; None: not known yet.
-        counted: How many of these runs were found so far.
-        counted_at: When Airflow first answered that there is no further run of the spec.
-        unknown_until: Until when a submission that got no answer may still take effect; None: there
-            is none.
-        left_until: Until when the attempt is left to the process that announced it, which may still
-            be running.
-        cleared_nothing: Whether the run to be retried has no failed task to clear.
-        cancel_requests: What was asked of Airflow to cancel the run.
-        retention_noted: Whether the operator has tried to note in Airflow that the run continues
-            without its MLJob.
-        children_handled: Whether the operator has looked for runs that the cancelled run had
-            started, and cancelled them if the spec says so.
-        looked_up_at: When Airflow was last asked for the run.
-        over_since: When the ended run's tasks and outputs were first read.
-        doubt: Whether the run was missed or not all of its tasks are known, so that Airflow is to
-            be asked for both.
+        attempt: The attempt that this process has begun, until the stored status describes it.
+        last_error: The last request that failed, or None if none has failed.
+        kept_by: What last prevented the start of the run, as text for people.
+        newest: With runPolicy OncePerSpec, how many runs of the spec Airflow has, which an earlier
+            MLJob of the same name may have started. None until the operator has counted them.
+        counted: How many of these runs the operator has found so far.
+        counted_at: When Airflow first answered that it has no further run of the spec.
+        unknown_until: The latest time at which a submission without an answer can take effect, or
+            None if there is no such submission.
+        left_until: Until when this process leaves the attempt to the process that announced it.
+            That process may still be running.
+        cleared_nothing: Whether Airflow answered that the run to retry has no failed task to clear.
+        cancel_requests: What this process has asked Airflow to do to cancel the run.
+        retention_noted: Whether the operator has tried to write into the run's note that the run
+            continues without its MLJob.
+        children_handled: Whether the operator has looked for runs that tasks of the cancelled run
+            have started, and has cancelled these runs if the spec says so.
+        looked_up_at: When the operator last asked Airflow for the run.
+        over_since: When the operator first read the tasks and outputs of the ended run.
+        doubt: Whether the run may be missing or not all of its tasks are known, so that the
+            operator must ask Airflow for both.
         resumed: The generation of the spec for which Airflow has resumed the backfill.
-        halt: Why the run's DAG schedules no task; None: it does.
-        refused: Whether the Kubernetes API refused the status as invalid. The facts behind that
-            status are forgotten, and nothing can be announced.
+        halt: Why the DAG of the run schedules no task, or None if it schedules tasks.
+        refused: Whether the Kubernetes API refused the status as invalid. The operator has then
+            forgotten the facts behind that status, and can't announce anything in the status.
     """
 
     attempt: Attempt | None = None

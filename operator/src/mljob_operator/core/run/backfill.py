@@ -1,10 +1,10 @@
 """A backfill: the runs of a scheduled DAG for a range of dates. Airflow creates all of them at once
 and limits how many are active.
 
-Airflow stores whether a backfill is paused and when it was closed, and stores each of its runs like
-any run. It does not store whether the backfill has begun, whether it has ended, and how: these
-follow from the runs. :func:`as_one_run` turns the runs into one run, so that deadlines, retries and
-cancellation work for a backfill as for a single run.
+Airflow stores whether a backfill is paused, when it was closed, and the state of each of its runs.
+It does not store whether the backfill as a whole has started, has ended or has failed.
+:func:`as_one_run` derives this from the runs, and returns the backfill as one run. So deadlines,
+retries and cancellation work for a backfill as for a single run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class BackfillRequest:
 
     Attributes:
         start: The first logical date.
-        end: The last logical date, included.
+        end: The last logical date, inclusive.
         conf: The conf of each run, without the marker.
     """
 
@@ -40,7 +40,7 @@ class BackfillRequest:
 
     @classmethod
     def of(cls, spec: MLJobSpec, conf: Mapping[str, Any]) -> BackfillRequest:
-        """The backfill that a spec asks for."""
+        """Return the request for the backfill of a spec."""
         assert spec.backfill is not None, "the CRD's rules hold type Backfill and spec.backfill together"
         wanted = spec.backfill
         return cls(
@@ -49,31 +49,33 @@ class BackfillRequest:
 
     @classmethod
     def like(cls, earlier: Backfill, spec: MLJobSpec) -> BackfillRequest:
-        """A request with the range and settings of a backfill in Airflow. The direction comes from
-        the spec, because Airflow does not return it.
+        """Return a request with the range and the settings of an existing backfill. The direction
+        comes from the spec, because Airflow does not return it.
         """
         backwards = spec.backfill is not None and spec.backfill.run_backwards
         return cls(earlier.start, earlier.end, earlier.reprocess, earlier.max_active_runs, backwards, earlier.conf)
 
     def of_failed(self) -> BackfillRequest:
-        """A request for the same range that runs failed runs again and creates missing runs."""
+        """Return a request for the same range that runs failed runs again and creates missing
+        ones.
+        """
         return replace(self, reprocess=ReprocessBehavior.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """A backfill as Airflow has it.
+    """A backfill as Airflow returns it.
 
     Attributes:
-        id: Airflow's id.
-        marker: Which MLJob and attempt created it; None: no MLJob did.
+        id: The id of the backfill in Airflow.
+        marker: The MLJob and the attempt that created the backfill, or None if no MLJob created it.
         start: The first logical date.
-        end: The last logical date.
+        end: The last logical date, inclusive.
         conf: The conf of each run, without the marker.
-        paused: Whether Airflow starts no further run of it.
-        created: When it was created, on Airflow's clock.
-        completed: When Airflow closed it: up to 30 s after its last run ended, or when it was
-            cancelled; None: it is open.
+        paused: Whether the backfill is paused, so that Airflow starts no further run of it.
+        created: When the backfill was created, on Airflow's clock.
+        completed: When Airflow closed the backfill, or None if it is open. Airflow closes a
+            backfill when it is cancelled, or up to 30 s after its last run has ended.
     """
 
     id: int
@@ -94,12 +96,13 @@ class BackfillRun:
     """A run of a backfill.
 
     Attributes:
-        run: Its state. In an :class:`ObservedBackfill` it comes from REST.
-        date: Its logical date; None: an event doesn't say.
-        attempt: The attempt that created it or ran it again; None: an event doesn't say.
-        heard: The event that says more of the run than REST. It is a hint: the status may show it,
-            and no decision depends on it.
-        denied: The last event that REST has contradicted.
+        run: The state of the run. In an :class:`ObservedBackfill` it comes from the REST API.
+        date: The logical date of the run, or None if the fact comes from an event without the date.
+        attempt: The attempt that created the run or ran it again, or None if the fact comes from an
+            event without the attempt.
+        heard: The event that reports a later state than the REST API, or None. It is a hint: the
+            status may show it, and no decision depends on it.
+        denied: The last event of the run that the REST API has contradicted, or None.
     """
 
     run_id: str
@@ -117,14 +120,14 @@ class BackfillRun:
 
 @dataclass(frozen=True, slots=True)
 class ObservedBackfill:
-    """All that is known of a backfill and its runs. Instances are immutable: each change creates a
-    new ObservedBackfill.
+    """Everything that the operator knows of a backfill and its runs. The object is immutable: each
+    change creates a new one.
 
     Attributes:
-        members: Its runs by their ids.
-        not_created: How many runs of its range existed already and are left as they are.
-        stirred: When the last event of one of its runs was read (operator's clock). Changes without
-            an event may follow.
+        members: The runs of the backfill by their ids.
+        not_created: How many runs of the range existed before and are left as they are.
+        stirred: When the operator last read an event of one of the runs, on the operator's clock.
+            Changes that no event reports may follow.
     """
 
     backfill: Backfill
@@ -134,51 +137,55 @@ class ObservedBackfill:
 
     @property
     def shown(self) -> ObservedBackfill:
-        """The backfill as the status shows it: with what events say of its runs."""
+        """The backfill as the status shows it: each run has the state that events report, if it is
+        later than that of the REST API.
+        """
         return replace(self, members={run_id: _shown(member) for run_id, member in self.members.items()})
 
     @property
     def active(self) -> list[BackfillRun]:
-        """Runs that have not ended."""
+        """The runs that have not ended."""
         return [member for member in self.members.values() if not member.over]
 
     @property
     def failed(self) -> list[BackfillRun]:
-        """Runs that failed, in the order of their dates."""
+        """The runs that failed, sorted by date."""
         failed = [member for member in self.members.values() if member.run.state is RunState.FAILED]
         return sorted(failed, key=lambda member: (member.date is None, member.date, member.run_id))
 
     @property
     def made(self) -> bool:
-        """Whether Airflow has created its runs.
+        """Whether Airflow has created the runs of the newest attempt.
 
-        Airflow creates the runs of an attempt in one transaction, so that all of them are visible
-        or none. A backfill without any run to create is known as such when Airflow has closed it.
+        Airflow creates the runs of an attempt in one transaction, so either all of them are visible
+        or none. For a backfill without any run to create, this becomes True when Airflow closes the
+        backfill.
         """
         attempt = self.backfill.marker.attempt if self.backfill.marker else None
         return self.backfill.completed is not None or any(member.attempt == attempt for member in self.members.values())
 
     @property
     def over(self) -> bool:
-        """Whether all of its runs have ended."""
+        """Whether all runs of the backfill have ended."""
         return self.made and not self.active
 
     @property
     def empty(self) -> bool:
-        """Whether it is over without any run, created or existing. Airflow refuses a range without
-        runs, so creating the runs must have failed.
+        """Whether the backfill is over and has no run, neither a new one nor one that existed
+        before. Airflow refuses a range without runs, so Airflow must have failed to create the
+        runs.
         """
         return self.over and not self.members and not self.not_created
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillSnapshot:
-    """What Airflow's REST API says of a backfill and all of its runs.
+    """What Airflow's REST API says of a backfill and all of its runs at one time.
 
     Attributes:
-        members: Its runs.
-        not_created: How many runs of its range existed already.
-        final: Whether all of its runs have ended, so that no fact can be newer.
+        members: The runs of the backfill.
+        not_created: How many runs of the range existed before and are left as they are.
+        final: Whether all runs had ended, so that no other fact can be newer.
     """
 
     backfill: Backfill
@@ -188,8 +195,8 @@ class BackfillSnapshot:
 
 
 def surveyed(old: ObservedBackfill | None, survey: BackfillSnapshot) -> ObservedBackfill:
-    """Add what REST says of the whole backfill. A run that is missing there was deleted, or another
-    backfill has taken it over.
+    """Add a snapshot of the whole backfill. A known run that the snapshot lacks was deleted, or
+    belongs to another backfill now.
     """
     before = old.members if old is not None else {}
     now = {member.run_id: _later(before.get(member.run_id), member, final=survey.final) for member in survey.members}
@@ -197,8 +204,9 @@ def surveyed(old: ObservedBackfill | None, survey: BackfillSnapshot) -> Observed
 
 
 def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> ObservedBackfill:
-    """Add what the change feed or an event says of one run. An event of an unknown run is ignored,
-    because it does not say to which backfill the run belongs.
+    """Add the change of one run that an event or the change feed (the list of recent changes in
+    Airflow) reports. An event of an unknown run is ignored, because an event does not say to which
+    backfill its run belongs.
     """
     old, stirred = observed_backfill.members.get(member.run_id), observed_backfill.stirred
     if member.run.source is StatusSource.KAFKA:
@@ -214,12 +222,12 @@ def joined(observed_backfill: ObservedBackfill, member: BackfillRun) -> Observed
 
 
 def _later(old: BackfillRun | None, new: BackfillRun, *, final: bool = False) -> BackfillRun:
-    """A run, after an answer of REST."""
+    """Combine what is known of a run with an answer of the REST API."""
     if old is None or final:
         return new
     run, asked_at = later_run(old.run, new.run), new.run.observed_at
-    # The attempt's number rises when the run is run again, so the known end belongs to an earlier
-    # attempt.
+    # A higher attempt number means that the run was run again. An end that is already known belongs
+    # to an earlier attempt then.
     if new.attempt is not None and old.attempt is not None and new.attempt > old.attempt:
         run = new.run
     contradicted = old.heard is not None and denies(new.run, old.heard, asked_at)
@@ -238,8 +246,11 @@ def _shown(member: BackfillRun) -> BackfillRun:
 
 
 def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
-    """The backfill as one run: queued until one of its runs starts, then running until all have
-    ended, and failed if one has failed.
+    """Return the backfill as one run.
+
+    The run is queued until one run of the backfill starts, then running until all of them have
+    ended. It has failed if one of them has failed, or if the backfill is empty. Otherwise it has
+    succeeded.
     """
     backfill, runs = observed_backfill.backfill, [member.run for member in observed_backfill.members.values()]
     newest = max(runs, key=lambda run: run.occurred_at, default=None)
@@ -261,5 +272,5 @@ def as_one_run(observed_backfill: ObservedBackfill) -> RunFact:
 
 
 def _ended_since(run: RunFact, since: datetime) -> bool:
-    """Whether the run ended in this attempt, rather than in an earlier one."""
+    """Return whether the run ended at or after ``since``, and not in an earlier attempt."""
     return run.ended and (run.end or run.occurred_at) >= since

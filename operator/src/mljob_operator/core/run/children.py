@@ -1,5 +1,5 @@
-"""Runs that a cancelled run's tasks had started (TriggerDagRunOperator). Airflow does not cancel
-them, so the operator cancels or reports them.
+"""Children: runs that tasks of a cancelled run have started with TriggerDagRunOperator. Airflow
+does not cancel them, so the operator cancels them or reports them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from mljob_contract.run_id import RunId
 from .run_key import RunKey
 
 MAX_CHILDREN = 50
-"""How many claims of tasks to have started a run are checked for one cancelled run, including
-claims of its children's tasks.
+"""The maximum number of possible children that are checked for one cancelled run, including
+children of its children.
 """
 MAX_NAMED = 5
-"""How many runs a message names."""
+"""The maximum number of runs that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Child:
     """A run in progress that a task of another run claims to have started.
 
     Attributes:
-        by_task: Whether Airflow itself says that a task has started the run.
+        by_task: Whether Airflow's own data confirms that a task started the run.
     """
 
     dag_id: str
@@ -33,16 +33,16 @@ class Child:
 
 
 def may_be_ended(child: Child, parent: RunKey, prefix: str, *, allowed: bool) -> bool:
-    """Whether a child may be cancelled together with its parent.
+    """Return whether a child may be cancelled together with its parent.
 
-    A task may claim to have started any run. So three conditions must hold: the MLJob's namespace
-    may run the child's DAG (``allowed``), Airflow itself says that a task started the child, and
-    the child is not the run of another MLJob.
+    A task can claim to have started any run. So three conditions must hold: the MLJob's namespace
+    may run the child's DAG (``allowed``), Airflow's own data confirms that a task started the
+    child, and the child is not the run of another MLJob.
 
     Args:
         child: The run that a task claims to have started.
         parent: The run of that task.
-        prefix: The prefix of our dag run ids.
+        prefix: The prefix of the dag run ids of MLJobs.
         allowed: Whether the parent's MLJob may run the child's DAG.
     """
     run = RunId.parse(child.run_id)
@@ -52,7 +52,7 @@ def may_be_ended(child: Child, parent: RunKey, prefix: str, *, allowed: bool) ->
 
 
 def in_words(children: Sequence[Child]) -> str:
-    """The names of runs, for a message."""
+    """Return the names of runs, for a message."""
     named = [f"{child.run_id} of DAG {child.dag_id}" for child in children[:MAX_NAMED]]
     more = f" and {len(children) - MAX_NAMED} more" if len(children) > MAX_NAMED else ""
     return ", ".join(named) + more

@@ -1,13 +1,13 @@
-"""Kafka messages of both producers, read into facts.
+"""Reads Kafka messages of both producers into facts.
 
-Two formats share the topic. Messages of our producer have the field ``mljob_version``
-(:mod:`mljob_contract.events`) and report tasks, and what the cancellation DAG did to a run.
-Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
+The messages on the topic have one of two formats. Messages of the MLJob provider have the field
+``mljob_version`` (:mod:`mljob_contract.events`). They report tasks, and what the cancellation DAG
+did to a run. Messages of Airflow's own ``kafka_event_producer`` have the field ``schema_version``
 (apache-airflow-providers-apache-kafka, "Kafka event producer").
 
-Anybody who may write to the topic may write anything. So every field that the operator uses is
-checked: its type, its length or range, and for a time that it is plausible. A message in neither
-format, or out of bounds, raises :class:`Unreadable`: the caller counts it and continues.
+Everybody who may write to the topic can write any message. So the operator checks every field that
+it uses: the type, the length or range, and whether a time is plausible. A message that has neither
+format or exceeds a limit raises :class:`Unreadable`. The caller counts such messages and goes on.
 """
 
 from __future__ import annotations
@@ -40,22 +40,24 @@ from .facts import Details, Failure, Report, RunFact, TaskFact
 from .states import RunState, TaskState
 
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""The earliest time that a message may have: no Airflow is older."""
+"""The earliest time that a message may have. No Airflow is older."""
 AHEAD = timedelta(days=1)
-"""How far the clock of a producer may be ahead of the operator's."""
+"""The maximum time by which a producer's clock may be ahead of the operator's clock."""
 MAX_TEXT = 1000
-"""Characters of an error's text; our own producer cuts at the same length."""
+"""The maximum length of an error's text, in characters. The MLJob provider cuts texts at the same
+length.
+"""
 MAX_TYPE = 120
-"""Characters of an exception's class."""
+"""The maximum length of the name of an exception's class, in characters."""
 MAX_WHY = 300
-"""Characters of the reason why a message can't be read."""
+"""The maximum length of the reason why a message can't be read, in characters."""
 
 
 class Unreadable(ValueError):
-    """A message in neither format, or with a field out of bounds.
+    """A message that has neither format, or has a field that exceeds a limit.
 
     Attributes:
-        kind: A short word for logs: too_large, not_json, unknown_format, invalid.
+        kind: The kind of the problem, for logs: too_large, not_json, unknown_format or invalid.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -68,8 +70,9 @@ class Envelope:
     """A message that was read: the run that it is about, and the fact that it reports.
 
     Attributes:
-        fact: The fact; None: the event changes nothing.
-        source: The name that the sending Airflow gives itself; None: the message has no name.
+        fact: The fact, or None if the event changes nothing.
+        source: The name that the sending Airflow gives itself, or None if the message does not
+            contain it.
     """
 
     dag_id: str
@@ -79,7 +82,7 @@ class Envelope:
 
 
 class OfficialEvent(BaseModel):
-    """Airflow's own event, schema version 1."""
+    """An event of Airflow's own producer, schema version 1."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -121,11 +124,11 @@ def read(value: bytes, now: datetime) -> Envelope:
     """Read one message.
 
     Args:
-        value: The message's value.
-        now: The operator's clock.
+        value: The value of the message.
+        now: The time on the operator's clock.
 
     Raises:
-        Unreadable: It is in neither format, or out of bounds.
+        Unreadable: The message has neither format, or exceeds a limit.
     """
     if len(value) > MAX_MESSAGE_BYTES:
         raise Unreadable("too_large", f"{len(value)} bytes, more than {MAX_MESSAGE_BYTES}")
@@ -144,8 +147,8 @@ def read(value: bytes, now: datetime) -> Envelope:
             return _official(OfficialEvent.model_validate(message), now)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # The top-level field's name only. Names below it come from the message, and people who may
-        # not read the topic read this log.
+        # The error names the top-level field only. Names below it come from the message, and people
+        # who may not read the topic may read this log.
         field = str(first["loc"][0]) if first["loc"] else "the message"
         raise Unreadable("invalid", f"{field}: {first['msg']}") from None
     raise Unreadable("unknown_format", "has neither mljob_version nor schema_version")
@@ -156,7 +159,8 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
     failure = None
     if event.error is not None:
         failure = Failure(event.try_number, at, cut(event.error.message, MAX_TEXT), cut(event.error.type, MAX_TYPE))
-    # A progress event reports no end. Its timestamp counts for the report only, not for the state.
+    # A progress event has no end, and its timestamp is the time of the report, not of a change of
+    # state.
     reporting = event.event is EventName.TASK_PROGRESS
     fact = TaskFact(
         task_id=event.task_id,
@@ -179,8 +183,8 @@ def _ours(event: TaskEvent, now: datetime) -> Envelope:
 
 
 def _cancellation(event: RunCancellation, now: datetime) -> Envelope:
-    """The end of the run, if the cancellation DAG ended it. For a run that had ended before, the
-    event has no time of the end, so there is no fact.
+    """Read what the cancellation DAG did to a run. The fact is the end of the run, if the DAG ended
+    it. If the run had ended before, there is no fact, because the event does not say when.
     """
     at = _credible("timestamp", event.timestamp, now)
     state = _ENDS.get(event.state or "") if event.outcome is CancellationOutcome.CANCELLED else None
@@ -211,7 +215,7 @@ def _official(event: OfficialEvent, now: datetime) -> Envelope:
 
 
 def _credible(field: str, at: datetime, now: datetime) -> datetime:
-    """The time in UTC.
+    """Return the time in UTC.
 
     Raises:
         Unreadable: The time has no time zone, or is not plausible (``OLDEST``, ``AHEAD``).

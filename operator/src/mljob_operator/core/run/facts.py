@@ -1,8 +1,8 @@
 """Facts: what an event on Kafka or an answer of Airflow's REST API says of a run or a task
 instance.
 
-Facts from both sources have the same form and are folded by the same rules
-(:mod:`.observed_run`). A fact records its source, so that all rules are in one place.
+Facts from both sources have the same form, and :mod:`.observed_run` combines them. Each fact
+records its source, because answers of the REST API take precedence over events.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mljob_contract.mljob import StatusSource
 from .states import RETRY_RANK, RUN_RANK, TASK_RANK, TERMINAL_RUN, RunState, TaskState
 
 END_GRACE = timedelta(seconds=10)
-"""How long an event of a later run state is believed although REST answers with an earlier state.
-Airflow publishes the end of a run a moment before it stores the end in its database.
+"""How long an event is believed although the REST API returns an earlier state of the run. Airflow
+publishes the end of a run a moment before it stores the end in its database.
 """
 
 TaskKey = tuple[str, int]
-"""Task id and map index; -1 for a task that is not mapped."""
+"""Task id and map index. The map index is -1 for a task that is not mapped."""
 EventId = tuple[object, ...]
-"""What tells one event of a run from another."""
+"""The identity of an event of a run. Copies of an event have the same identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class RunFact:
     """A dag run's state.
 
     Attributes:
-        occurred_at: When the run entered the state, on Airflow's clock. The status shows it as the
-            time of the last event; nothing is ordered by it.
-        observed_at: When the REST request was sent, or when the Kafka event was read; on the
+        occurred_at: When the run entered the state, on Airflow's clock. The status shows this time
+            as the time of the last event. Facts are not ordered by it.
+        observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        start: When the run started; None: the source does not say.
-        end: When the run ended; None: the source does not say.
-        queued_at: When the run was queued, on Airflow's clock. Its task instances are no older. A
-            different time means that the run was cleared.
+        start: When the run started, or None if the source does not say.
+        end: When the run ended, or None if the source does not say.
+        queued_at: When the run was queued, on Airflow's clock. Task instances of the run are not
+            older. If the time changes, the run was cleared.
     """
 
     state: RunState
@@ -56,12 +56,12 @@ class RunFact:
 
     @property
     def event_id(self) -> EventId:
-        """What tells one event from another; a copy of an event has the same."""
+        """The identity of the event. Copies of an event have the same identity."""
         return "run", self.state, self.occurred_at
 
 
 def later_run(old: RunFact | None, new: RunFact) -> RunFact:
-    """The fact that counts of two facts about a run, with the times of both.
+    """Return the later of two facts about a run. The result has the times of both facts.
 
     A run that has ended stays ended unless Airflow has queued it again. A fact from before the run
     was queued again changes nothing.
@@ -75,7 +75,7 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
     if ended is not None and queued is not None and queued_again(queued, known, ended):
         return new
     if ended is None and known is not None and queued is not None and queued > max(known, old.occurred_at):
-        # The run was cleared, and no fact told of its end.
+        # The run was cleared after an end that no fact reported.
         return new
     base = new if RUN_RANK[new.state] > RUN_RANK[old.state] else old
     start, end, queued_at = new.start or old.start, new.end or old.end, new.queued_at or old.queued_at
@@ -85,16 +85,13 @@ def later_run(old: RunFact | None, new: RunFact) -> RunFact:
 
 
 def heard_of_run(run: RunFact | None, heard: RunFact | None, event: RunFact) -> RunFact | None:
-    """What events say of a run beyond REST's answer, after one more event. The order of events does
-    not matter.
+    """Return the event that reports a later state of a run than the REST API, or None if no event
+    does. The order in which events arrive does not matter.
 
     Args:
-        run: What REST says.
-        heard: The earlier event that says more than ``run``.
-        event: The next event.
-
-    Returns:
-        The event that says more than ``run``; None: no event does.
+        run: What the REST API says.
+        heard: The event that reported the latest state so far, or None.
+        event: Another event.
     """
     latest = event if heard is None else max(heard, event, key=_run_order)
     return latest if _says_more(latest, run) else None
@@ -107,13 +104,17 @@ def _run_order(fact: RunFact) -> tuple[int, datetime, str]:
 def heard_after_answer(
     heard: RunFact | None, run: RunFact | None, answer: RunFact, asked_at: datetime
 ) -> RunFact | None:
-    """What events still say of a run beyond REST's answer, after another answer.
+    """Decide whether an event stays relevant after a new answer of the REST API. It does if it
+    reports a later state than the REST API and the answer does not contradict it.
 
     Args:
-        heard: The event that said more than REST before the answer.
-        run: What REST says, with the answer.
+        heard: The event that reported a later state before the answer, or None.
+        run: What the REST API says, including the answer.
         answer: The answer.
         asked_at: When the request was sent, on the operator's clock.
+
+    Returns:
+        RunFact: The event, or None if it is not relevant any more.
     """
     if heard is None or not _says_more(heard, run) or denies(answer, heard, asked_at):
         return None
@@ -121,15 +122,16 @@ def heard_after_answer(
 
 
 def denies(answer: RunFact, heard: RunFact, asked_at: datetime) -> bool:
-    """Whether REST contradicts an event although enough time has passed for Airflow to store what
-    the event says (``END_GRACE``).
+    """Return whether an answer of the REST API contradicts an event. The request must have been
+    sent at least ``END_GRACE`` after the event was read, so that Airflow has had time to store the
+    change.
     """
     return RUN_RANK[answer.state] < RUN_RANK[heard.state] and asked_at >= heard.observed_at + END_GRACE
 
 
 def _says_more(event: RunFact, run: RunFact | None) -> bool:
-    """Whether an event tells of a later state than REST does, and is not from before the run was
-    queued.
+    """Return whether an event reports a later state than the REST API. Events from before the run
+    was queued don't count.
     """
     if run is None:
         return True
@@ -137,30 +139,35 @@ def _says_more(event: RunFact, run: RunFact | None) -> bool:
 
 
 def is_before_queuing(event: RunFact | TaskFact, run: RunFact) -> bool:
-    """Whether an event is from before the run was last queued: somebody has cleared the run since."""
+    """Return whether an event is from before the run was last queued. Somebody has cleared the run
+    since then.
+    """
     return run.queued_at is not None and event.occurred_at < run.queued_at
 
 
 def _is_past(fact: RunFact, queued: datetime, seen: datetime) -> bool:
-    """Whether a fact is about the run before it was queued at ``queued``, which was seen at
-    ``seen``: the fact answers an earlier request.
+    """Return whether a fact is from before the run was last queued: it names an earlier time of
+    queueing, and the operator observed it earlier.
     """
     return fact.queued_at is not None and fact.queued_at < queued and fact.observed_at < seen
 
 
 def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool:
-    """Whether Airflow has queued a run again since the run ended.
+    """Return whether Airflow has queued a run again after the run ended.
 
-    The process that queues a run and the process that ends it have different clocks, so a short run
-    may seem to have ended before it was queued. Therefore ``at`` must be later than ``queued``, to
-    the microsecond. Clearing a task of a run in progress queues the run as well, and that is no
-    second run. Therefore ``at`` must not be before ``ended``, in whole seconds, because a status
-    stores the end in whole seconds.
+    Two conditions must hold:
+
+    - The queue time has changed: ``at`` is later than ``queued``, to the microsecond. Comparing
+      ``at`` with ``ended`` alone is not enough. The process that queues a run and the process that
+      ends it have different clocks, so a short run may seem to have ended before it was queued.
+    - The run had ended before: ``at`` is not before ``ended``, in whole seconds, because a status
+      stores the end in whole seconds. Clearing a task of a run in progress changes the queue time
+      too, and does not start another run.
 
     Args:
-        at: When the run was queued, as the newer fact says.
-        queued: When the run was queued, as was known before; None: not known.
-        ended: When the run ended, as was known before.
+        at: When the run was queued, according to the newer fact.
+        queued: When the run was queued, as known before, or None if that is not known.
+        ended: When the run ended, as known before.
     """
     if queued is None:
         return at > ended
@@ -169,8 +176,8 @@ def queued_again(at: datetime, queued: datetime | None, ended: datetime) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Progress (0 to 1) or metrics that a task reports while it runs. Within one try, the latest
-    report counts.
+    """The progress (0 to 1) or the metrics that a task reports while it runs. Within one try, the
+    latest report counts.
     """
 
     try_number: int
@@ -191,8 +198,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a task that awaits input asks a person. ``subject`` is None where Airflow was asked and
-    gave no subject.
+    """The question that a task asks a person while it awaits input. ``subject`` is None if Airflow
+    was asked and returned no subject.
     """
 
     try_number: int
@@ -201,13 +208,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known of a task instance beside its state.
+    """What is known of a task instance besides its state.
 
     Attributes:
-        progress: The latest report with the task's progress.
+        progress: The latest report with the progress of the task.
         metrics: The latest report with metrics.
-        failure: Why its last failed try failed.
-        question: What the task asks while it awaits input; None: Airflow was not asked yet.
+        failure: Why the last failed try failed.
+        question: The question that the task asks while it awaits input, or None if Airflow was not
+            asked for it yet.
     """
 
     progress: Report | None = None
@@ -224,15 +232,16 @@ class TaskFact:
     """A task instance's state.
 
     Attributes:
-        try_number: 1 for the first try; 0 before it.
-        certain: False for a failure that a retry may follow: the event of Airflow's own producer
-            does not say whether there will be one.
-        occurred_at: When the task instance entered the state, on Airflow's clock. It orders events
-            of the same try and rank.
-        observed_at: When the REST request was sent, or when the Kafka event was read; on the
+        try_number: The number of the current try, from 1; 0 before the first try.
+        certain: False for a failure that a retry may follow. An event of Airflow's own producer
+            does not say whether a retry follows.
+        occurred_at: When the task instance entered the state, on Airflow's clock. Events of the
+            same try and rank are ordered by this time.
+        observed_at: When the operator sent the REST request or read the Kafka event, on the
             operator's clock.
-        max_tries: How many retries the task has; None: the source does not say.
-        confirmed: Whether REST has confirmed the try and the state that an event reported first.
+        max_tries: How many retries the task has, or None if the source does not say.
+        confirmed: Whether the REST API has confirmed the try and the state that an event reported
+            first.
     """
 
     task_id: str
@@ -251,12 +260,12 @@ class TaskFact:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether only an event tells of this state, without REST's confirmation."""
+        """Whether only an event reports this state, and the REST API has not confirmed it."""
         return self.source is StatusSource.KAFKA and not self.confirmed
 
     @property
     def event_id(self) -> EventId:
-        """What tells one event from another; a copy of an event has the same."""
+        """The identity of the event. Copies of an event have the same identity."""
         return "task", self.task_id, self.map_index, self.try_number, self.state, self.occurred_at
 
     @property
@@ -272,20 +281,22 @@ class TaskFact:
     @property
     def rank(self) -> int:
         """How far the task instance is within its try. A failure that may be retried has the rank
-        of the retry.
+        of up_for_retry.
         """
         return TASK_RANK[self.state] if self.certain else RETRY_RANK
 
     @property
     def order(self) -> tuple[int, int, bool, datetime, str]:
-        """The sort key of events: the greatest counts. The order is total, so that folding gives
-        the same result in any sequence.
+        """The sort key of events of a task instance. The event with the greatest key counts. The
+        order is total, so that the result does not depend on the sequence of the events.
         """
         return self.try_number, self.rank, self.certain, self.occurred_at, self.state
 
     @property
     def shown_state(self) -> TaskState:
-        """The state for people: an uncertain failure with tries left will most likely be retried."""
+        """The state for people. A failure that is not certain to be final is shown as up_for_retry
+        while the task has tries left.
+        """
         if not self.certain and self.max_tries is not None and self.try_number <= self.max_tries:
             return TaskState.UP_FOR_RETRY
         return self.state
@@ -296,12 +307,13 @@ class Snapshot:
     """What Airflow's REST API says of one run at one time.
 
     Attributes:
-        requested_at: When the request was sent, on the operator's clock. Facts that are seen later
-            may be newer than the snapshot.
-        run: The run; None: the request was not for the run.
-        tasks: Task instances.
+        requested_at: When the request was sent, on the operator's clock. Later facts may be newer
+            than the snapshot.
+        run: The run, or None if the request was not about the run.
+        tasks: Task instances of the run.
         complete: Whether ``tasks`` has all task instances of the run.
-        final: Whether the run had ended before its tasks were listed, so that no fact can be newer.
+        final: Whether the run had ended before its tasks were listed, so that no other fact can be
+            newer.
     """
 
     requested_at: datetime

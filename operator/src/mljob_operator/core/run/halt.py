@@ -1,5 +1,5 @@
-"""A DAG that schedules no further task. Its running tasks finish, no other starts, and no event
-reports this.
+"""A halted DAG schedules no further task: its running tasks finish, and no other task starts. No
+event reports that a DAG is halted.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from enum import StrEnum
 
 
 class Halt(StrEnum):
-    """Why a DAG schedules no task. The value is the reason in the status of an MLJob whose run is
-    in progress.
+    """Why a DAG is halted. The value is the reason in the status of an MLJob whose run is in
+    progress.
     """
 
     PAUSED = "DagPaused"
@@ -17,7 +17,9 @@ class Halt(StrEnum):
 
 
 def told(halt: Halt, dag_id: str, what: str) -> str:
-    """The message for a halted DAG: the cause and what to do. ``what`` is "run" or "backfill"."""
+    """Return the message for a halted DAG: the cause, and what to do. ``what`` is "run" or
+    "backfill".
+    """
     if halt is Halt.PAUSED:
         return f"DAG {dag_id} is paused: running tasks of the {what} finish, and no other task starts. Unpause the DAG in Airflow's UI."
     return (

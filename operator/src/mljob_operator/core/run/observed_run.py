@@ -1,20 +1,23 @@
-"""All that is known of one run, folded from facts.
+"""The observed run: everything that the operator knows of one run, combined from facts.
 
-Kafka is the edge, REST is the level. An event is a hint: the status shows it at once, and no
-decision depends on it. The state of the run (``ObservedRun.run``) comes from REST alone. What
-events say beyond it is kept separately (``ObservedRun.heard``).
+Facts come from events and from Airflow's REST API. An event is a hint: the status shows it at once,
+and no decision depends on it. The state of the run (``ObservedRun.run``) comes from the REST API
+alone. A later state that an event reports is kept separately (``ObservedRun.heard``).
 
-The events of a task instance (task id, map index) are ordered by try, then by the rank of the state
-within the try, then by Airflow's clock. So duplicate, late and reordered events give the same
-observed run. REST is the truth, but an answer can be older than an event that overtook it. Within
-``GRACE`` of an event, REST may therefore move a task forward and not back. The change feed overlaps
-by more than that, so it repeats what was held back. An event of a try's end is believed for
-``CONFIRMED_WITHIN``, because the worker publishes the end before it reports it to Airflow.
+The events of a task instance are ordered by try, then by the rank of the state within the try, then
+by Airflow's clock. So the result is the same if events arrive twice, late or in another order.
 
-The change feed lists only what has changed, so it never contradicts a wrong event. When REST has
-not confirmed an event within ``CONFIRMED_WITHIN``, the operator lists the run's tasks once, and
-that list counts. The observed run remembers events that REST has contradicted
-(``ObservedRun.denied``), so that a copy of such an event changes nothing.
+The REST API has the true state, but an answer may be older than an event that reached the operator
+first. Within ``GRACE`` after an event, an answer may therefore move a task forward, but not back.
+An event of a try's end is believed for ``CONFIRMED_WITHIN``, because a worker publishes the end
+before it reports the end to Airflow.
+
+Most answers come from the change feed, which is the list of recent changes that the operator reads
+every few seconds. It repeats each change for longer than ``GRACE``, so a change that was held back
+comes again. It lists only changes, so it never contradicts a wrong event. If the REST API has not
+confirmed an event within ``CONFIRMED_WITHIN``, the operator therefore lists all tasks of the run
+once, and this list counts. The observed run remembers contradicted events (``ObservedRun.denied``),
+so that a copy of such an event changes nothing.
 """
 
 from __future__ import annotations
@@ -46,52 +49,54 @@ from .facts import (
 from .states import ACTIVE_TASK, FINISHED_TASK, RETRY_RANK, RunState
 
 GRACE = timedelta(seconds=3)
-"""How long an event is believed although a REST answer contradicts it. The request may have read
-the database before Airflow stored the change.
+"""How long an event is believed although an answer of the REST API contradicts it. Airflow may have
+read its database for the answer before the change was stored there.
 """
 CONFIRMED_WITHIN = timedelta(seconds=30)
-"""How long an event is shown without REST's confirmation. It is several times the interval of the
-change feed, which confirms most events.
+"""How long an event is shown without confirmation by the REST API. This is several times the
+interval of the change feed, which confirms most events.
 """
 ABSENCE_TAKES = timedelta(seconds=3)
-"""The time between two answers of Airflow that a run is not found, before the run counts as not
-found.
+"""The time between two answers of Airflow that it has no such run. The run counts as not found
+after the second answer.
 """
 MAX_TASKS = 20_000
-"""How many task instances of one run events may add. Those of a larger run come from REST, so that
-a writer to the topic can't invent tasks without limit.
+"""The maximum number of task instances of one run that events may add. Further task instances come
+from the REST API only, so that a writer to the topic can't invent any number of tasks.
 """
 MAX_DENIED = 100
-"""How many events that REST has contradicted are remembered for one run. The oldest are forgotten
-first.
+"""The maximum number of contradicted events that are remembered for one run. The oldest ones are
+forgotten first.
 """
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-"""For a fact whose time is not known."""
+"""The time of a fact whose time is not known."""
 
 _Timed = TypeVar("_Timed", Report, Failure)
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedRun:
-    """One run and its task instances. A value: every change makes a new one.
+    """One run and its task instances. The object is immutable: each change creates a new one.
 
     Attributes:
-        run: The state of the run as REST says; None: REST was not asked yet.
-        heard: The event that says more of the run than ``run``. It is a hint: the status may show
-            it, and no decision depends on it.
-        tasks: Task instances by task id and map index.
-        listed: Whether all task instances were listed after the run had ended, so that nothing more
-            is to be learned.
+        run: The state of the run according to the REST API, or None if the REST API was not asked
+            yet.
+        heard: The event that reports a later state than ``run``, or None. It is a hint: the status
+            may show it, and no decision depends on it.
+        tasks: The task instances by task id and map index.
+        listed: Whether all task instances were listed after the run had ended. Another list would
+            bring nothing new.
         complete: Whether all task instances of the run are known, so that their counts are totals.
-        missed_at: When Airflow first answered that it has no such run (operator's clock), after it
-            last had the run; None: it has not answered so.
-        not_found: Whether Airflow has given that answer twice, ``ABSENCE_TAKES`` apart.
-        denied: Events that REST has contradicted. For a backfill, each of its runs has its own.
-        since: Facts from before this time are about an earlier attempt, whose run was cleared;
-            None: there is no such attempt.
+        missed_at: When Airflow first answered that it has no such run, on the operator's clock.
+            None if its last answer had the run.
+        not_found: Whether Airflow has given this answer twice, at least ``ABSENCE_TAKES`` apart.
+        denied: The events that the REST API has contradicted. Contradicted events of a backfill's
+            runs are kept with these runs.
+        since: The time before which facts are about an earlier attempt, whose run was cleared. None
+            if all facts count.
         observed_backfill: The backfill and its runs, for an MLJob of type Backfill. ``run`` is then
-            all of its runs as one.
+            the backfill as one run.
     """
 
     run: RunFact | None = None
@@ -107,25 +112,26 @@ class ObservedRun:
 
     @property
     def over(self) -> bool:
-        """Whether the run has ended, as REST says."""
+        """Whether the run has ended according to the REST API."""
         return self.run is not None and self.run.ended
 
     @property
     def heard_end(self) -> RunFact | None:
-        """The end of the run, where only an event reports it; else None."""
+        """The end of the run that only an event reports, or None if there is no such event."""
         return self.heard if self.heard is not None and self.heard.ended else None
 
     @property
     def shown_run(self) -> RunFact | None:
-        """The state of the run for the status. An event may show that the run has begun, but not
-        that it has ended.
+        """The state of the run that the status shows. An event may show that the run has started,
+        but not that it has ended.
         """
         return self.heard if self.heard is not None and not self.heard.ended else self.run
 
     @property
     def unconfirmed_since(self) -> datetime | None:
-        """When the oldest event that REST has not confirmed was read (operator's clock). An event
-        of the run's end does not count here.
+        """When the oldest event without confirmation by the REST API was read, on the operator's
+        clock. An event of the run's end is left out, because the operator asks about the end at
+        once.
         """
         seen = [fact.observed_at for fact in self.tasks.values() if fact.unconfirmed]
         if self.heard is not None and self.heard_end is None:
@@ -140,21 +146,23 @@ class ObservedRun:
 
     @property
     def contradicted(self) -> frozenset[EventId]:
-        """Events of the run, its tasks or a backfill's runs that REST has contradicted."""
+        """The events of the run, its tasks or a backfill's runs that the REST API has
+        contradicted.
+        """
         members = self.observed_backfill.members.values() if self.observed_backfill is not None else ()
         return frozenset(self.denied) | {(member.run_id, *member.denied) for member in members if member.denied}
 
     @property
     def settling(self) -> bool:
         """Whether every known task has ended and the run has not. The run will end soon, perhaps
-        without an event.
+        without an event to report its end.
         """
         return not self.over and bool(self.tasks) and all(t.shown_state in FINISHED_TASK for t in self.tasks.values())
 
 
 def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | BackfillRun]) -> ObservedRun:
-    """Add events, and what the change feed says of a backfill's runs. Repeated facts, or the same
-    facts in another order, give the same observed run.
+    """Add events, and changes of a backfill's runs from the change feed. Repeated facts, or the
+    same facts in another order, give the same observed run.
     """
     heard = observed_run.heard
     tasks: dict[TaskKey, TaskFact] | None = None
@@ -188,15 +196,16 @@ def fold(observed_run: ObservedRun, facts: Iterable[TaskFact | RunFact | Backfil
 
 
 def _heard(observed_run: ObservedRun, heard: RunFact | None, event: RunFact) -> RunFact | None:
-    """What events say of the run, after one more event. An event about an earlier attempt, or one
-    that REST has contradicted, changes nothing.
+    """Return the event that reports a later state of the run than the REST API, after one more
+    event. An event about an earlier attempt, or an event that the REST API has contradicted,
+    changes nothing.
     """
     past = observed_run.since is not None and _moment(event) < observed_run.since
     return heard if past or event.event_id in observed_run.denied else heard_of_run(observed_run.run, heard, event)
 
 
 def survey(observed_run: ObservedRun, found: BackfillSnapshot) -> ObservedRun:
-    """Add what REST says of a backfill."""
+    """Add a snapshot of a backfill from the REST API."""
     observed_run = _with_course(observed_run, surveyed(observed_run.observed_backfill, found))
     return replace(
         observed_run, complete=True, listed=observed_run.listed or found.final, missed_at=None, not_found=False
@@ -215,7 +224,7 @@ def _with_course(observed_run: ObservedRun, observed_backfill: ObservedBackfill)
 
 
 def observe(observed_run: ObservedRun, snapshot: Snapshot) -> ObservedRun:
-    """Add what REST says of the run and its task instances."""
+    """Add a snapshot of the run and its task instances from the REST API."""
     run, heard, answer = observed_run.run, observed_run.heard, snapshot.run
     contradicted: list[EventId] = []
     if answer is not None:
@@ -257,13 +266,13 @@ def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime |
     """Add Airflow's answer that it has no such run.
 
     One such answer may be wrong, and its consequences can't be undone. So the run counts as not
-    found when Airflow answers the same again, ``ABSENCE_TAKES`` later.
+    found only when Airflow repeats the answer at least ``ABSENCE_TAKES`` later.
 
     Args:
-        observed_run: What is known of the run.
+        observed_run: What the operator knows of the run.
         asked_at: When Airflow was asked, on the operator's clock.
-        arrives_by: By when a submission that got no answer has reached Airflow, if it ever does.
-            Earlier answers prove nothing. None: no submission is on its way.
+        arrives_by: The latest time at which a submission without an answer can reach Airflow.
+            Answers to earlier requests prove nothing. None if there is no such submission.
     """
     first = observed_run.missed_at
     if first is None or (arrives_by is not None and first < arrives_by <= asked_at):
@@ -272,7 +281,7 @@ def missed(observed_run: ObservedRun, asked_at: datetime, arrives_by: datetime |
 
 
 def unasked(observed_run: ObservedRun) -> bool:
-    """Whether a task awaits input and Airflow was not asked yet for its question."""
+    """Return whether a task awaits input, and Airflow was not asked for its question yet."""
     return any(map(_is_unasked, observed_run.tasks.values()))
 
 
@@ -281,8 +290,8 @@ def _is_unasked(fact: TaskFact) -> bool:
 
 
 def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> ObservedRun:
-    """Add the questions of tasks that await input. A task without an answer gets an unknown
-    question, so that Airflow is asked once for each.
+    """Add the questions of tasks that await input. A task whose question Airflow did not return
+    gets an unknown question, so that Airflow is asked only once for each task.
     """
     tasks = dict(observed_run.tasks)
     for key, fact in observed_run.tasks.items():
@@ -293,8 +302,8 @@ def ask(observed_run: ObservedRun, questions: Mapping[TaskKey, Question]) -> Obs
 
 
 def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskFact]:
-    """Remove the placeholder of each expanded mapped task: before its expansion, Airflow has one
-    row for it, with map index -1.
+    """Remove the placeholders of expanded mapped tasks. Before a mapped task is expanded, Airflow
+    has one row for it, with map index -1.
     """
     for task_id in {task_id for task_id, index in tasks if index >= 0}:
         tasks.pop((task_id, -1), None)
@@ -302,16 +311,16 @@ def _without_placeholders(tasks: dict[TaskKey, TaskFact]) -> dict[TaskKey, TaskF
 
 
 def _later_run(old: RunFact | None, new: RunFact, since: datetime | None) -> RunFact | None:
-    """The REST answer that counts for this attempt. An answer from before ``since`` is ignored,
-    unless the queue times of both answers tell which is later.
+    """Return the answer of the REST API that counts for this attempt. An answer from before
+    ``since`` is ignored, unless both answers have queue times that tell which of them is later.
     """
     compared = old is not None and old.queued_at is not None and new.queued_at is not None
     return old if since is not None and not compared and _moment(new) < since else later_run(old, new)
 
 
 def _moment(fact: RunFact) -> datetime:
-    """The time that decides which attempt a fact is about: when the run was queued, if REST says
-    so, else its end or the time of its state.
+    """Return the time that decides which attempt a fact is about: when the run was queued, if the
+    fact says so; otherwise the end of the run, or the time of its state.
     """
     if fact.queued_at is not None:
         return fact.queued_at
@@ -319,18 +328,18 @@ def _moment(fact: RunFact) -> datetime:
 
 
 def started_by(fact: TaskFact) -> RunFact:
-    """The fact that a run is running, which follows from an event of one of its tasks."""
+    """Return the fact that a run is running, which follows from an event of one of its tasks."""
     return RunFact(RunState.RUNNING, fact.source, fact.occurred_at, fact.observed_at)
 
 
 def _of_before(fact: TaskFact, run: RunFact | None) -> bool:
-    """Whether a fact is an event from before the run was last queued."""
+    """Return whether a fact is an event from before the run was last queued."""
     return fact.source is StatusSource.KAFKA and run is not None and is_before_queuing(fact, run)
 
 
 def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
-    """Join two events of one task instance: the later state, with the latest report and failure of
-    both. With ``past``, the state of ``new`` is from before the run was cleared, and is ignored.
+    """Combine two events of one task instance: the later state, with the latest report and failure
+    of both. ``past`` says that ``new`` is from before the run was cleared, so its state is ignored.
     """
     told = (old,) if past else (old, new)
     winner = max(told, key=lambda fact: fact.order)
@@ -342,8 +351,8 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
         confirmed=winner.confirmed or (winner is not old and same and not old.unconfirmed),
         max_tries=max((fact.max_tries for fact in (old, new) if fact.max_tries is not None), default=None),
         start=min(starts, default=None),
-        # Airflow's own producer reports an end a moment after ours does, without the time of the
-        # end.
+        # Airflow's own producer reports an end a moment after the MLJob provider does, and its
+        # event has no time of the end.
         end=min(ends, default=None),
         details=Details(
             progress=_latest(old.details.progress, new.details.progress),
@@ -356,7 +365,7 @@ def _merge(old: TaskFact, new: TaskFact, *, past: bool) -> TaskFact:
 
 
 def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
-    """Join what is known of a task instance with REST's answer."""
+    """Combine what is known of a task instance with an answer of the REST API."""
     if old.source is StatusSource.REST:
         accepted = final or rest.observed_at >= old.observed_at
     else:
@@ -364,7 +373,7 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
         accepted = final or ahead or not (_stands(old, rest.observed_at) or _unstored_end(old, rest))
     base = rest if accepted else old
     if accepted and (old.state, old.try_number, old.certain) == (rest.state, rest.try_number, rest.certain):
-        # REST says nothing new: keep the source that reported the state first.
+        # The answer says nothing new, so the source that reported the state first stays.
         heard_first = old.source is StatusSource.KAFKA
         base = replace(
             rest,
@@ -388,8 +397,8 @@ def _settle(old: TaskFact, rest: TaskFact, *, final: bool) -> TaskFact:
 
 
 def _without_what_is_denied(details: Details, rest: TaskFact) -> Details:
-    """The details without reports of tries that have not begun, and without the failure of a try that
-    is still in progress, as REST says.
+    """Return the details without what the REST API contradicts: reports of tries that have not
+    begun, and the failure of a try that is still in progress.
     """
     tried = rest.try_number
 
@@ -404,23 +413,25 @@ def _without_what_is_denied(details: Details, rest: TaskFact) -> Details:
 
 
 def _stands(fact: TaskFact, requested_at: datetime) -> bool:
-    """Whether an event is so recent that a REST answer may not include it yet."""
+    """Return whether an event is so recent that an answer of the REST API may not include it."""
     return fact.source is StatusSource.KAFKA and fact.observed_at + GRACE > requested_at
 
 
 def _overtaken(event: TaskFact, rest: TaskFact) -> bool:
-    """Whether REST was asked before an event moved the task within its try. The answer would show a
-    task as waiting for a person who has answered.
+    """Return whether the answer of the REST API is older than an event that moved the task to
+    another active state within its try. Such an answer could show a task as waiting for a person
+    who has answered already.
     """
     moved = event.state is not rest.state and event.state in ACTIVE_TASK and rest.state in ACTIVE_TASK
     return moved and event.try_number == rest.try_number and rest.observed_at < event.observed_at
 
 
 def _unstored_end(old: TaskFact, rest: TaskFact) -> bool:
-    """Whether a recent event has ended the try that REST still shows in progress.
+    """Return whether a recent event has ended the try that the REST API still shows in progress.
 
-    The worker publishes the end of a try before it reports the end to the api-server. A worker that
-    needs longer than ``CONFIRMED_WITHIN`` for its report is shown as Airflow has it.
+    A worker publishes the end of a try before it reports the end to the api-server. If the worker
+    takes longer than ``CONFIRMED_WITHIN`` for its report, the status shows the state that Airflow
+    has.
     """
     recent = not old.confirmed and rest.observed_at < old.observed_at + CONFIRMED_WITHIN
     return recent and old.try_number == rest.try_number and old.rank >= RETRY_RANK and 0 < rest.rank < RETRY_RANK
@@ -431,14 +442,16 @@ def _latest(one: _Timed | None, other: _Timed | None) -> _Timed | None:
         return one or other
     order_one, order_other = (one.try_number, one.occurred_at), (other.try_number, other.occurred_at)
     if order_one == order_other and one != other:
-        # Two reports of the same moment: any rule will do that does not depend on their order. This
-        # is rare, so the rule may be slow.
+        # Two reports have the same time. Any rule may choose between them if it ignores their
+        # order. This is rare, so the rule may be slow.
         return max(one, other, key=repr)
     return other if order_other > order_one else one
 
 
 def _best_failure(one: Failure | None, other: Failure | None) -> Failure | None:
-    """The failure of the later try. Within one try, the failure that names its exception."""
+    """Return the failure of the later try. Within one try, return the failure that names the class
+    of its exception.
+    """
     if one is None or other is None:
         return one or other
     order_one = (one.try_number, one.type is not None, one.occurred_at, one.message)

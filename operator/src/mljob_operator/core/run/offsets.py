@@ -1,9 +1,9 @@
-"""Which Kafka offsets are safe to commit: those before the first message whose status is not
-written yet.
+"""Which Kafka offsets are safe to commit: the offsets before the first message whose status is not
+stored yet.
 
-The operator writes the statuses of several MLJobs concurrently, so messages are done out of order.
-A committed offset states that everything before it is done. Messages that are read again after a
-crash give the same status.
+A committed offset states that everything before it is done. The operator writes the statuses of
+several MLJobs concurrently, so messages are not done in their order. After a crash some messages
+are read again, and give the same status.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import OrderedDict
 
 Partition = tuple[str, int]
-"""Topic and partition."""
+"""The topic and the number of the partition."""
 
 
 class Offsets:
-    """The messages in flight of each partition."""
+    """The messages of each partition that were read and can't be committed yet."""
 
     def __init__(self) -> None:
         self._pending: dict[Partition, OrderedDict[int, bool]] = {}
@@ -24,19 +24,19 @@ class Offsets:
 
     @property
     def in_flight(self) -> int:
-        """How many messages were read and are not done, or are done but come after a message that
-        is not.
+        """How many messages were read and can't be committed yet: they are not done, or come after
+        a message that is not done.
         """
         return sum(map(len, self._pending.values()))
 
     def read(self, partition: Partition, offset: int) -> None:
-        """Note that a message was read. The offsets of one partition rise."""
+        """Note that a message was read. The offsets of a partition must rise."""
         self._pending.setdefault(partition, OrderedDict())[offset] = False
         self._next[partition] = offset + 1
 
     def done(self, partition: Partition, offset: int) -> None:
-        """Note that a message is done: its status is written, or no MLJob needs it. A partition
-        that was revoked meanwhile is ignored.
+        """Note that a message is done: its status is stored, or no MLJob needs it. Nothing happens
+        if the partition was revoked meanwhile.
         """
         pending = self._pending.get(partition)
         if pending is None or offset not in pending:
@@ -46,8 +46,8 @@ class Offsets:
             pending.popitem(last=False)
 
     def to_commit(self) -> dict[Partition, int]:
-        """The offsets to commit, for partitions whose offset moved since the last call. Each is
-        that of the next message to be read after a restart.
+        """Return the offsets to commit, for each partition whose offset has moved since the last
+        call. The offset is that of the first message to read after a restart.
         """
         moved = {}
         for partition, following in self._next.items():
@@ -58,7 +58,7 @@ class Offsets:
         return moved
 
     def revoked(self, partition: Partition) -> None:
-        """Forget a partition that now belongs to another consumer, or is read from another
+        """Forget a partition that belongs to another consumer now, or that is read from another
         position.
         """
         for table in (self._pending, self._next, self._committed):

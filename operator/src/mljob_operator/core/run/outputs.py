@@ -1,5 +1,5 @@
-"""The outputs of a run: as read from Airflow, and as stored in the status, with as many as fit and
-the names of the others.
+"""The outputs of a run. A status has room for a limited number of bytes, so it holds the outputs
+that fit, and the names of the others.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from ..text.storable import cut, storable, stored_size, whole
 MAX_OUTPUTS_BYTES = 16 * 1024
 MAX_OMITTED = 32
 MAX_NAME_LENGTH = 100
-"""Characters of an omitted output's name together with the reason."""
+"""The maximum length of an omitted output's name together with the reason, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The outputs that were read from Airflow, or those that go into ``status.outputs``.
+    """The outputs that were read from Airflow, or the outputs for ``status.outputs``.
 
     Attributes:
-        values: The outputs by name; in a status at most 16 KiB of JSON.
-        omitted: The names of outputs that are too large or were not published. In a status with
-            more than 32 of them, the last entry says how many more there are.
+        values: The outputs by name. In a status, at most 16 KiB of JSON.
+        omitted: The names of outputs that are too large or were not published. In a status, at most
+            32
+        entries: if there are more names, the last entry says how many.
     """
 
     values: Mapping[str, Any]
@@ -31,8 +32,8 @@ class Outputs:
 
 
 def bounded(outputs: Mapping[str, Any], too_large: Iterable[str] = ()) -> Outputs:
-    """The outputs for a status: as many as fit. Small outputs come first, so that a large one, such
-    as a model's weights, does not displace a score.
+    """Return the outputs for a status: as many as fit. Small outputs come first, so that a large
+    output, such as a model's weights, does not displace a score.
 
     Args:
         outputs: The outputs by name.

@@ -9,7 +9,7 @@ Key = tuple[str, str]
 """The key of an MLJob: namespace and name."""
 
 SETTINGS_AIRFLOW = ""
-"""The name of the Airflow of the operator's settings; no AirflowInstance can have it."""
+"""The name of the Airflow of the operator's settings. No AirflowInstance can have this name."""
 
 
 class RunKey(NamedTuple):
@@ -20,10 +20,9 @@ class RunKey(NamedTuple):
     run only if all three parts of the key match.
 
     Attributes:
-        airflow: The name of the AirflowInstance; ``SETTINGS_AIRFLOW``: the Airflow of the
-            operator's settings.
-        dag_id: The DAG's id.
-        run_id: The dag run's id; for a backfill, the id in its marker.
+        airflow: The name of the AirflowInstance, or ``SETTINGS_AIRFLOW``.
+        dag_id: The id of the DAG.
+        run_id: The id of the dag run. For a backfill, the id in its marker.
     """
 
     airflow: str
@@ -32,7 +31,7 @@ class RunKey(NamedTuple):
 
 
 def in_any_of(airflows: Collection[str], dag_id: str, run_id: str) -> frozenset[RunKey]:
-    """The keys of the runs that an event may be about, if each of several Airflows may have sent
-    it.
+    """Return the keys of the runs that an event may be about if any of several Airflows may have
+    sent it.
     """
     return frozenset(RunKey(airflow, dag_id, run_id) for airflow in airflows)

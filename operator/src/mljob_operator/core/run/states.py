@@ -1,4 +1,5 @@
-"""Airflow's states, ranked, and the phase of an MLJob that follows from a run's state.
+"""Airflow's states of runs and tasks with their ranks, and the phase of an MLJob that follows from
+its run's state.
 
 Sources: ``airflow.utils.state`` (TaskInstanceState, DagRunState) of Airflow 3.3.
 """
@@ -20,7 +21,7 @@ class RunState(StrEnum):
 
 
 class TaskState(StrEnum):
-    """A task instance's state; NONE stands for Airflow's null: not scheduled yet."""
+    """A task instance's state. NONE stands for Airflow's null, which means not scheduled yet."""
 
     NONE = "none"
     SCHEDULED = "scheduled"
@@ -55,18 +56,18 @@ ACTIVE_TASK = frozenset(
 )
 
 WITHOUT_WORKER = frozenset({TaskState.DEFERRED, TaskState.UP_FOR_RESCHEDULE})
-"""Active states in which no worker runs the task."""
+"""Active states of tasks that no worker executes."""
 
 RETRY_RANK = 4
 TASK_RANK: dict[TaskState, int] = {
     TaskState.NONE: 0,
     TaskState.SCHEDULED: 1,
     TaskState.QUEUED: 2,
-    **dict.fromkeys(ACTIVE_TASK, 3),  # a task changes between these within one try, so the clock orders them
+    **dict.fromkeys(ACTIVE_TASK, 3),  # within one try, a task may move between these states in any order
     TaskState.UP_FOR_RETRY: RETRY_RANK,
     **dict.fromkeys(FINISHED_TASK, 5),
 }
-"""The rank of a state: how far a task instance is within one try."""
+"""How far a task instance is within one try, for each state."""
 
 TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
@@ -100,14 +101,14 @@ TRANSITIONS: dict[Phase | None, frozenset[Phase]] = {
 """The phases that may follow each phase, as in the state diagram in ``docs/spec/mljob.md``.
 
 A finished MLJob changes its phase only with a new attempt: its spec changed under a runPolicy that
-runs it again, or somebody cleared its run in Airflow. Suspending a backfill pauses it, and its
-active runs continue, so a backfill may end while it is suspended.
+runs the changed spec, or somebody cleared its run in Airflow. Suspending a backfill pauses it while
+its active runs continue, so a backfill may end while it is suspended.
 """
 
 
 def task_state(word: str | None) -> TaskState:
-    """The state with Airflow's name ``word``. A state that a later Airflow adds counts as running,
-    which is not final.
+    """Return the state with the name ``word`` in Airflow. An unknown state, which a later Airflow
+    may add, counts as running, because running is not final.
     """
     if not word:
         return TaskState.NONE
@@ -118,8 +119,8 @@ def task_state(word: str | None) -> TaskState:
 
 
 def run_state(word: str | None) -> RunState:
-    """The state of a run with Airflow's name ``word``. A state that a later Airflow adds counts as
-    running.
+    """Return the state of a run with the name ``word`` in Airflow. An unknown state, which a later
+    Airflow may add, counts as running.
     """
     try:
         return RunState(word or "queued")
@@ -128,5 +129,5 @@ def run_state(word: str | None) -> RunState:
 
 
 def run_phase(state: RunState) -> Phase:
-    """The phase of an MLJob that follows from its run's state alone."""
+    """Return the phase of an MLJob that follows from the state of its run alone."""
     return _RUN_PHASE[state]

@@ -1,9 +1,9 @@
 """The order in which a cancellation sets the tasks of a run failed: upstream tasks first.
 
 When a task is set failed, Airflow clears the failed tasks downstream of it and queues the run again
-(``set_task_instance_state``). In any other order, a cancellation would undo itself: the run may
-even end as a success, with its last task skipped. Airflow follows no order within one request, so
-each rank has its own request.
+(``set_task_instance_state``). In another order, the cancellation would undo itself, and the run
+might even end as a success with its last task skipped. Within one request Airflow follows no order,
+so each group of tasks has its own request.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .facts import TaskKey
 
 
 def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collection[str]]) -> list[list[TaskKey]]:
-    """Task instances in groups. Each group is to be set failed before the next.
+    """Return the task instances in groups. Each group must be set failed before the next group.
 
     Args:
         instances: Task ids and map indexes, in any order.
         downstream: For each task of the DAG, the tasks directly downstream of it. Task instances
-            whose task the DAG does not have come last.
+            whose task is not in the DAG any more come last.
     """
     ranks = _ranks(downstream)
     last = max(ranks.values(), default=0) + 1
@@ -32,8 +32,8 @@ def upstream_first(instances: Iterable[TaskKey], downstream: Mapping[str, Collec
 
 
 def _ranks(downstream: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """The rank of each task: 0 without upstream tasks, else one more than the highest rank of its
-    upstream tasks.
+    """Return the rank of each task. A task without upstream tasks has rank 0. Any other task has
+    one more than the highest rank of its upstream tasks.
     """
     upstream: dict[str, set[str]] = {task_id: set() for task_id in downstream}
     for task_id, following in downstream.items():

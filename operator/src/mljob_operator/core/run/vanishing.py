@@ -1,21 +1,21 @@
-"""Many runs that vanish from an Airflow at once: their absence does not prove that they were
-deleted.
+"""Many runs that vanish from an Airflow at once. That they are missing does not prove that they
+were deleted.
 
 Usually, a run that Airflow no longer has was deleted, and its MLJob fails. When many runs are
-missing at once, somebody emptied or restored Airflow's database, or its URL leads to another
-Airflow, and the runs may still be in progress. Then their absence does not count, and the operator
+missing at once, somebody emptied or restored Airflow's database, or the URL leads to another
+Airflow. The runs may still be in progress then. So they don't count as deleted, and the operator
 starts no run in that Airflow, until the runs are found again or an administrator accepts their
 loss.
 
-If only the runs of one namespace among several are missing, they have not vanished: Airflow has the
-runs of the other namespaces, so a team has deleted its own runs. Otherwise one team could hold up
-all others.
+If only the runs of one namespace among several are missing, they do count as deleted. Airflow has
+the runs of the other namespaces, so a team has deleted its own runs. Otherwise one team could block
+all other teams.
 
-The census (the periodic listing of all active runs) tells which runs Airflow does not list. Where
-the operator follows three or more runs in an Airflow, the absence of a run counts only if the last
-census did not list the run, because that census also covered the other runs. A run that the census
-did not list and that has not been looked up since counts as missing here, so that the first few
-look-ups decide nothing.
+A census is a periodic list of all active runs of an Airflow. Where the operator follows three or
+more runs in an Airflow, a missing run counts as deleted only after a census that did not list the
+run, because this census shows whether other runs are missing too. A run that the census did not
+list is treated as missing until the operator has looked it up, so that the first look-ups alone
+decide nothing.
 """
 
 from __future__ import annotations
@@ -30,29 +30,31 @@ from mljob_contract.airflow_instance import ACCEPT_VANISHED_RUNS
 from .run_key import SETTINGS_AIRFLOW, Key
 
 REASON = "RunsVanished"
-"""The reason of the condition Ready, and of MLJobs whose runs are missing."""
+"""The reason of the condition Ready of the Airflow, and in the statuses of MLJobs whose runs are
+missing.
+"""
 AT_LEAST = 3
-"""How many runs have to be missing at the same time. One or two missing runs can't be told from
-runs that somebody deleted.
+"""How many runs must be missing at the same time to count as many. One or two missing runs look
+like runs that somebody deleted.
 """
 
 
 def many(missing: int, followed: int) -> bool:
-    """Whether many runs are missing: at least three, and at least half of those that are followed.
-    Nobody deletes so many one by one.
+    """Return whether many runs are missing: at least three, and at least half of the followed runs.
+    Nobody deletes so many runs one by one.
     """
     return missing >= AT_LEAST and 2 * missing >= followed
 
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """Runs that have vanished from an Airflow.
+    """The runs that have vanished from an Airflow.
 
     Attributes:
         missing: How many MLJobs have a run that Airflow does not have.
         followed: How many MLJobs have a run in this Airflow.
-        since: When the first of the runs was missed; None: before this process started, and none
-            has been missed since.
+        since: When the first of the runs was found missing. None if the runs vanished before this
+            process started, and it has found none of them missing yet.
     """
 
     missing: int
@@ -62,15 +64,16 @@ class Vanished:
 
 @dataclass(slots=True)
 class _Airflow:
-    """The runs that are followed in one Airflow, by their MLJobs.
+    """The followed runs in one Airflow. A run is identified by the key of its MLJob.
 
     Attributes:
-        missing: Since when Airflow has answered that it has no such run.
+        followed: The runs that the operator follows.
+        missing: For each missing run, when Airflow first answered that it has no such run.
         unlisted: The runs that the last census did not list and that have not been found since.
-        unanswered: The unlisted runs that have not been looked up since the census.
+        unanswered: The unlisted runs that the operator has not looked up since the census.
         accepted: The missing runs whose loss an administrator has accepted.
-        census_at: When the last census was requested; None: none was.
-        vanished: Whether many runs are missing, or were, and some of them still are.
+        census_at: When the last census was requested, or None if there was no census.
+        vanished: Whether many runs have been missing, and some of them still are.
     """
 
     followed: set[Key] = field(default_factory=set)
@@ -83,21 +86,23 @@ class _Airflow:
 
     @property
     def lost(self) -> int:
-        """How many runs are missing, without those whose loss is accepted."""
+        """How many runs are missing. Runs whose loss is accepted do not count."""
         return len(self.missing) - len(self.accepted)
 
     @property
     def expected(self) -> int:
-        """How many runs are followed, without those whose loss is accepted."""
+        """How many runs the operator follows. Runs whose loss is accepted do not count."""
         return len(self.followed) - len(self.accepted)
 
     @property
     def doubtful(self) -> bool:
-        """Whether so many runs may be missing that the absence of none counts."""
+        """Whether so many runs may be missing that no missing run counts as deleted."""
         return self.vanished or self._are_many(self.lost + len(self.unanswered), self.missing.keys() | self.unanswered)
 
     def _are_many(self, count: int, missing: Collection[Key]) -> bool:
-        """Whether these are many runs, and not those of one namespace among several."""
+        """Return whether these are many runs, and not the runs of only one namespace among
+        several.
+        """
         if not many(count, self.expected):
             return False
         namespaces = {key[0] for key in missing if key not in self.accepted}
@@ -108,14 +113,16 @@ class _Airflow:
         return key in self.followed and not (key in self.missing or key in self.unlisted or key in self.unanswered)
 
     def reckon(self) -> None:
-        """Many runs have vanished until all are found again or accepted as lost."""
+        """Update ``vanished``. It stays True until all missing runs are found again or accepted as
+        lost.
+        """
         if self._are_many(self.lost, self.missing.keys()):
             self.vanished = True
         elif self.census_at is not None and not self.lost and not self.unanswered:
             self.vanished = False
 
     def drop(self, key: Key) -> None:
-        """The MLJob has no run here any more."""
+        """Forget an MLJob that has no run in this Airflow any more."""
         self.followed.discard(key)
         self.missing.pop(key, None)
         self.unlisted.discard(key)
@@ -124,11 +131,11 @@ class _Airflow:
 
 
 class MissingRuns:
-    """The runs that are followed, and those of them that are missing, in all Airflows.
+    """The runs that the operator follows in all Airflows, and which of them are missing.
 
     Args:
-        lost_before: By Airflow, the time before which a missing run must have been submitted for
-            its loss to be accepted.
+        lost_before: For an Airflow, the time before which a missing run must have been submitted to
+            count as lost.
     """
 
     def __init__(self, lost_before: Mapping[str, datetime] | None = None) -> None:
@@ -152,7 +159,8 @@ class MissingRuns:
         Args:
             key: The MLJob.
             airflow: The Airflow that the run is in.
-            missed_at: When Airflow first answered that it has no such run; None: it has the run.
+            missed_at: When Airflow first answered that it has no such run, or None if Airflow has
+                the run.
             answered_at: When Airflow was last asked for the run.
             submitted_at: When the run was submitted.
         """
@@ -179,7 +187,7 @@ class MissingRuns:
         return True
 
     def forget(self, key: Key) -> bool:
-        """The MLJob has no run in progress. Returns whether it had one."""
+        """Forget an MLJob that has no run in progress. Return whether it had one."""
         airflow = self._airflow_of.pop(key, None)
         if airflow is None:
             return False
@@ -188,8 +196,8 @@ class MissingRuns:
         return True
 
     def census(self, airflow: str, asked_at: datetime, unlisted: Collection[Key]) -> None:
-        """Note which runs Airflow did not list when it was asked for all active runs at
-        ``asked_at``.
+        """Note which runs Airflow did not list. ``asked_at`` is the time when Airflow was asked for
+        all active runs.
         """
         there = self._airflows[airflow]
         there.census_at = asked_at
@@ -198,13 +206,13 @@ class MissingRuns:
         self._reckon(airflow)
 
     def hold(self, airflow: str) -> None:
-        """Note that many runs had vanished when the previous process ended."""
+        """Note that many runs were missing when the previous process ended."""
         self._airflows[airflow].vanished = True
         self._reckon(airflow)
 
     def accept(self, airflow: str) -> int:
-        """An administrator accepts the loss of the runs that are missing now. Returns how many
-        these are.
+        """Accept the loss of the runs that are missing now, as an administrator has asked. Return
+        how many runs these are.
         """
         there = self._airflows[airflow]
         lost = there.lost
@@ -213,18 +221,20 @@ class MissingRuns:
         return lost
 
     def surveyed(self, airflow: str) -> bool:
-        """Whether it is known which runs are missing: a census was taken, and the runs that it did
-        not list were looked up.
+        """Return whether the operator knows which runs are missing: there was a census, and the
+        operator has looked up the runs that it did not list.
         """
         there = self._airflows[airflow]
         return there.census_at is not None and not there.unanswered
 
     def wants_census(self, airflow: str) -> bool:
-        """Whether a run is missing that no census has covered."""
+        """Return whether a missing run can count as deleted only after another census."""
         return any(self.needs_census(key) for key in self._airflows[airflow].missing)
 
     def withholds(self, key: Key) -> bool:
-        """Whether Airflow's answer that it has no run of this MLJob does not count now."""
+        """Return whether this MLJob's run does not count as deleted although Airflow answers that
+        it has no such run.
+        """
         airflow = self._airflow_of.get(key)
         if airflow is None:
             return False
@@ -234,19 +244,19 @@ class MissingRuns:
         return self.needs_census(key) or there.doubtful
 
     def needs_census(self, key: Key) -> bool:
-        """Whether a census has to be taken before the absence of this MLJob's run counts: enough
-        other runs may be missing as well.
+        """Return whether this MLJob's run can count as deleted only after a census, because other
+        runs may be missing too.
         """
         there = self._airflows[self._airflow_of[key]]
         return len(there.followed) >= AT_LEAST and key not in there.unlisted
 
     def have_vanished(self, airflow: str) -> bool:
-        """Whether many runs have vanished from an Airflow at once."""
+        """Return whether many runs have vanished from an Airflow at once."""
         there = self._airflows.get(airflow)
         return there is not None and there.vanished
 
     def vanished(self, airflow: str) -> Vanished | None:
-        """The runs that have vanished from an Airflow; None: not many are missing."""
+        """Return the runs that have vanished from an Airflow, or None if there are not many."""
         if not self.have_vanished(airflow):
             return None
         there = self._airflows[airflow]
@@ -254,12 +264,14 @@ class MissingRuns:
         return Vanished(len(lost), len(there.followed), min(lost, default=None))
 
     def missing(self, airflow: str) -> list[Key]:
-        """The MLJobs whose runs are missing."""
+        """Return the MLJobs whose runs are missing in an Airflow."""
         there = self._airflows.get(airflow)
         return list(there.missing) if there is not None else []
 
     def changes(self) -> list[str]:
-        """The Airflows in which it has changed whether absence counts, since the last call."""
+        """Return the Airflows in which missing runs have begun or ceased to count as deleted since
+        the last call.
+        """
         changed, self._changed = self._changed, set()
         return sorted(changed)
 
@@ -273,15 +285,15 @@ class MissingRuns:
 
 
 def explained(airflow: str) -> str:
-    """The message for MLJobs that wait: why no run is started in an Airflow from which many runs
-    have vanished.
+    """Return the message for MLJobs that wait because many runs have vanished from their
+    Airflow.
     """
     return f"{REASON}: it no longer has the runs of many MLJobs. {_how_to_go_on(airflow)}"
 
 
 def reported(airflow: str, vanished: Vanished, url: str) -> str:
-    """The message for the administrators of the platform: which runs have vanished, why, and what
-    to do.
+    """Return the message for the administrators of the platform: how many runs have vanished, why,
+    and what to do.
     """
     since = f" (since {vanished.since:%Y-%m-%d %H:%M:%S} UTC)" if vanished.since is not None else ""
     return (

@@ -1,11 +1,15 @@
 """The status of an MLJob, which follows from its state.
 
-- :mod:`.build`: the whole status; :mod:`.conditions`: its conditions.
-- :mod:`.messages`: phase, reason and message, by stage; :mod:`.workload`: what differs between a
-  single run (:mod:`.single_run`) and a backfill (:mod:`.backfill`).
-- :mod:`.tasks`: tasks within the bounds of a status.
-- :mod:`.disclosure`: the state without texts from Secrets.
-- :mod:`.news`: which changes deserve a patch of their own; :mod:`.patches`: the difference of two
-  statuses as a JSON merge patch.
-- :mod:`.events`: the Kubernetes Events that a change of status deserves.
+- :mod:`.build`: builds the whole status.
+- :mod:`.conditions`: conditions and their transition times.
+- :mod:`.mljob_conditions`: the conditions of an MLJob.
+- :mod:`.messages`: phase, reason and message, by stage.
+- :mod:`.workload`: the parts that differ between a single run (:mod:`.single_run`) and a backfill
+  (:mod:`.backfill`).
+- :mod:`.tasks`: the tasks, within the limits of a status.
+- :mod:`.disclosure`: removes texts from Secrets from the state.
+- :mod:`.news`: decides which changes are written at once.
+- :mod:`.patches`: the difference between two statuses, as a JSON merge patch.
+- :mod:`.events`: the Kubernetes Events for a change of the status.
+- :mod:`.airflow_instance`: the status of an AirflowInstance, and its Events.
 """

@@ -1,8 +1,9 @@
 """The status of an AirflowInstance, and the Kubernetes Events for its changes.
 
-Ready decides whether runs are submitted, and is for programs that wait for it (in kstatus, not
-ready means in progress, because it may become ready by itself). Healthy is Airflow's report about
-its parts. It changes nothing in what the operator does: a scheduler that is down may be back soon.
+The condition Ready decides whether the operator submits runs, and programs can wait for it. While
+Ready is False, kstatus reports the resource as in progress, because it may become ready by itself.
+The condition Healthy is Airflow's own report about its components. It has no influence on the
+operator, because a scheduler that is down may be back soon.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from .conditions import DesiredCondition, transition
 from .events import NORMAL, WARNING, KubeEvent
 
 PROBE_TIME_EVERY = timedelta(minutes=5)
-"""How old ``lastProbeTime`` gets while nothing else changes. A patch every few seconds would tell
-readers nothing (compare the status of a Node).
+"""The maximum age of ``lastProbeTime`` while nothing else changes. A patch every few seconds would
+tell readers nothing. The status of a Node follows the same rule.
 """
 MAX_NAMED = 5
-"""How many MLJobs or Secrets a message names."""
+"""The maximum number of MLJobs or of Secrets that a message names."""
 HEALTHY = "healthy"
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether an Airflow can be used, and why not."""
+    """Whether an Airflow can be used, with the reason and message for the condition Ready."""
 
     ready: bool
     reason: str
@@ -47,7 +48,7 @@ class LoginProblem:
 
 
 class Brokers(Protocol):
-    """The connection to the Kafka brokers with an Airflow's events."""
+    """The connection to the Kafka brokers that have the events of an Airflow."""
 
     @property
     def connected(self) -> bool:
@@ -61,31 +62,36 @@ class Brokers(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Why the brokers are not connected, once that has lasted for a while; else None."""
+        """Why the brokers are not connected. None if they are connected, or have been disconnected
+        for a short time only.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All inputs of the status.
+    """All inputs of an AirflowInstance's status.
 
     Attributes:
         instance: The AirflowInstance.
-        readiness: Whether the Airflow could be used at the last probe.
-        version: The version that the Airflow reports; None: it did not answer.
-        health: The health of its parts that the Airflow reports; None: it did not answer.
-        defaults: The names of all AirflowInstances that are annotated as the default. The first one
-            counts.
-        active: How many MLJobs have a run in it.
-        waiting: How many MLJobs wait for a place among its active runs.
-        users: The MLJobs that still need it, which the status names while it is being deleted.
-        now: The time.
-        logins: What is wrong with the credentials of its access rules; None: nothing. Credentials
-            that have not been read yet are absent.
+        readiness: Whether the Airflow could be used at the last check.
+        version: The version that Airflow reports, or None if Airflow did not answer.
+        health: The health of Airflow's components as Airflow reports it, or None if Airflow did not
+            answer.
+        defaults: The names of all AirflowInstances that are annotated as the default. The first of
+            them is the default.
+        active: How many MLJobs have an active run in this Airflow.
+        waiting: How many MLJobs wait because of a limit on active runs.
+        users: The MLJobs that still need this Airflow. The status names them while the
+            AirflowInstance is being deleted.
+        now: The current time.
+        logins: For the credentials of each access rule, what is wrong with them, or None if they
+            can be used. Credentials that were not read yet have no entry.
         namespaces: The names of all namespaces.
-        accepted: The value of the annotation that accepts vanished runs when the operator last
-            acted on it.
-        brokers: The brokers with its events; None: there is no Kafka.
+        accepted: The value of the annotation mljob.dev/accept-vanished-runs that the operator last
+            acted on.
+        brokers: The brokers with the events of this Airflow, or None if the operator reads no
+            events.
     """
 
     instance: Instance
@@ -104,7 +110,7 @@ class View:
 
 
 def report(view: View) -> dict[str, Any]:
-    """The status to be stored, as JSON."""
+    """Return the status to store, as JSON."""
     old, instance = view.instance.status, view.instance
     new = AirflowInstanceStatus(
         observed_generation=instance.generation,
@@ -124,7 +130,9 @@ def report(view: View) -> dict[str, Any]:
 
 
 def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[KubeEvent]:
-    """The Events for a change from ``old`` to ``new``: one for each condition with a new reason."""
+    """Return the Events for a change from ``old`` to ``new``: one for each condition with a new
+    reason.
+    """
     before = {condition.type: condition for condition in old.conditions or ()}
     told = []
     for condition in new.conditions or ():
@@ -137,7 +145,7 @@ def events_of(old: AirflowInstanceStatus, new: AirflowInstanceStatus) -> list[Ku
             "AccessCredentials",
             "EventsConnected",
         ):
-            # A good condition that appears for the first time is no news.
+            # A condition that appears for the first time and is as it should be needs no Event.
             continue
         good = (condition.status == "True" and condition.reason != "SeveralDefaults") or condition.reason == "Deleting"
         told.append(KubeEvent(NORMAL if good else WARNING, condition.reason, condition.message[:1024]))
@@ -163,7 +171,7 @@ def _conditions(view: View) -> list[DesiredCondition]:
     if view.instance.annotated:
         wanted.append(_default(view))
     if view.instance.problem is not None:
-        # Not all fields of the spec can be read, so the conditions below would be wrong.
+        # Not all fields of the spec can be read, so the following conditions could be wrong.
         return wanted
     if view.logins:
         wanted.append(_access_credentials(view))
@@ -195,8 +203,10 @@ def _ready(view: View) -> DesiredCondition:
 
 
 def _events(view: View, link: Brokers) -> DesiredCondition | None:
-    """The condition EventsConnected. Without events, statuses come from REST, so the instance stays
-    ready. A short interruption does not change the condition.
+    """Return the condition EventsConnected, or None if nothing is known yet.
+
+    Without events, statuses come from the REST API, so the AirflowInstance stays ready. A short
+    interruption does not change the condition.
     """
     if link.connected:
         return DesiredCondition(
@@ -216,8 +226,8 @@ def _events(view: View, link: Brokers) -> DesiredCondition | None:
 
 
 def _access_credentials(view: View) -> DesiredCondition:
-    """The condition AccessCredentials: whether the credentials of all access rules work. Broken
-    credentials affect one team only, so the instance stays ready.
+    """Return the condition AccessCredentials: whether the credentials of all access rules work.
+    Wrong credentials affect only the namespaces of one rule, so the AirflowInstance stays ready.
     """
     problems = [
         (f"spec.access[{place}].credentials: {problem.message}", problem.reason)

@@ -1,4 +1,4 @@
-"""The parts of a status that differ for a backfill: it shows runs instead of tasks."""
+"""The parts of a status that are different for a backfill. It shows runs instead of tasks."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ from .summary import StatusSummary
 from .workload import dag_url
 
 BACKFILLS = "backfills"
-"""The path of the page of a DAG's backfills in Airflow's UI, below the DAG's page."""
+"""The path, below the DAG's page in Airflow's UI, of the page with the DAG's backfills."""
 NAMED = 5
-"""How many dates a message names."""
+"""The maximum number of dates that a message names."""
 
 
 class BackfillOfRuns:
-    """A backfill and its runs."""
+    """The status of a backfill (see :class:`.workload.Workload`)."""
 
     noun = "backfill"
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """The page of the DAG's backfills, because Airflow has no page of a single backfill."""
+        """Return the URL of the page with the DAG's backfills. Airflow has no page for a single
+        backfill.
+        """
         return f"{dag_url(ui_url, run.dag_id)}/{BACKFILLS}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Its runs, once they are known."""
+        """Return the fields about the backfill's runs. They are empty until the runs are known."""
         return fields_of(observed_run.observed_backfill, url) if observed_run.observed_backfill is not None else {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """The backfill is paused, is being paused or resumed, or has runs in progress."""
+        """Return the summary of a backfill that is being paused or resumed, is paused, or has runs
+        in progress.
+        """
         state = context.state
         observed_backfill, run, stopped = (
             state.observed_run.observed_backfill,
@@ -59,15 +63,17 @@ class BackfillOfRuns:
         return under_way(observed_backfill)
 
     def collecting(self, context: Context) -> StatusSummary:
-        """The same summary as in progress, because the outputs of a backfill's runs are not read."""
+        """Return the same summary as :meth:`in_progress`, because the operator reads no outputs of
+        a backfill.
+        """
         return self.in_progress(context)
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """All of its runs succeeded."""
+        """Return the summary of a backfill whose runs succeeded."""
         return succeeded_runs(context.state.observed_run.observed_backfill)
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """Some of its runs failed."""
+        """Return the summary of a backfill with failed runs."""
         return failed_runs(observed_run.observed_backfill)
 
 
@@ -75,8 +81,8 @@ BACKFILL = BackfillOfRuns()
 
 
 def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str, Any]:
-    """The fields of the status for a backfill. ``url`` is the page of the DAG's backfills, from
-    which the pages of runs follow.
+    """Return the fields of the status for a backfill. ``url`` is the URL of the page with the DAG's
+    backfills, from which the URLs of its runs are derived.
     """
     observed_backfill = observed_backfill.shown
     dag_page = url.removesuffix(f"/{BACKFILLS}") if url else None
@@ -106,7 +112,7 @@ def fields_of(observed_backfill: ObservedBackfill, url: str | None) -> dict[str,
 
 
 def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
-    """A backfill in progress."""
+    """Return the summary of a backfill in progress."""
     observed_backfill = observed_backfill.shown
     total, states = (
         len(observed_backfill.members),
@@ -132,7 +138,7 @@ def under_way(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
-    """The summary of a backfill that is paused because its MLJob is suspended."""
+    """Return the summary of a backfill that is paused because its MLJob is suspended."""
     running = sum(member.run.state is RunState.RUNNING for member in observed_backfill.shown.members.values())
     rest = f" {_runs(running)} in progress will end." if running else ""
     return StatusSummary(
@@ -143,7 +149,7 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
 
 
 def _being_paused(context: Context, pausing: Pausing, observed_backfill: ObservedBackfill) -> StatusSummary:
-    """The summary while Airflow has not yet accepted the request to pause or resume the backfill."""
+    """Return the summary until Airflow has accepted the request to pause or resume the backfill."""
     suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
     phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
     if pausing.wanted:
@@ -152,7 +158,7 @@ def _being_paused(context: Context, pausing: Pausing, observed_backfill: Observe
 
 
 def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """The summary of a backfill whose runs succeeded."""
+    """Return the summary of a backfill whose runs succeeded."""
     if observed_backfill is None:
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", "The backfill succeeded.")
     left = observed_backfill.not_created
@@ -166,7 +172,9 @@ def succeeded_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
-    """The summary of a backfill with failed runs, or without any run."""
+    """Return the summary of a backfill that failed, because runs failed or because it has no
+    run.
+    """
     if observed_backfill is None:
         return StatusSummary(Phase.FAILED, "BackfillRunsFailed", "The backfill failed.")
     if observed_backfill.empty:
@@ -189,7 +197,7 @@ def failed_runs(observed_backfill: ObservedBackfill | None) -> StatusSummary:
 
 
 def dates(members: Sequence[BackfillRun]) -> str:
-    """The dates of runs, as a part of a sentence."""
+    """Return the dates of runs, as part of a sentence."""
     named = [_date(member) for member in members[:NAMED]]
     more = len(members) - len(named)
     if more:

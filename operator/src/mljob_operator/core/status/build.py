@@ -26,13 +26,15 @@ from .tasks import summarise as summarise_tasks
 from .workloads import workload
 
 MAX_STATUS_BYTES = 64 * 1024
-"""The limit of the whole status, as JSON in etcd. Each part has its own limit, and the tasks get
-the rest.
+"""The limit of the whole status, in bytes of JSON in etcd. The other parts have their own limits,
+and the tasks get the remaining bytes.
 """
 SLACK = 256
-"""Bytes reserved for the JSON between the parts, and for the count of omitted tasks."""
+"""Bytes that are reserved for the JSON between the parts, and for the count of omitted tasks."""
 _LARGE = frozenset({"outputs", "outputsOmitted", "history", "backfill"})
-"""The parts that can take room from the tasks. The others leave more than ``MAX_TASKS_BYTES``."""
+"""The fields that may be so large that less than ``MAX_TASKS_BYTES`` is left for the tasks. All
+other fields together leave more.
+"""
 
 
 def report(
@@ -43,14 +45,15 @@ def report(
     redaction: Redaction = OPEN,
     entries: TaskEntries | None = None,
 ) -> dict[str, Any]:
-    """The status to be stored, as JSON.
+    """Return the status to store, as JSON.
 
     Args:
-        state: The MLJob.
-        ui_url: The base URL of the UI of the run's Airflow; None: it is not known any more.
-        outputs: What the run published; None: the stored outputs stay.
-        redaction: Which texts are to be hidden.
-        entries: Entries of tasks that were made for an earlier status of the MLJob.
+        state: The state of the MLJob.
+        ui_url: The base URL of the UI of the run's Airflow, or None if the operator no longer knows
+            the Airflow.
+        outputs: What the run published, or None to keep the stored outputs.
+        redaction: The texts to hide.
+        entries: The entries of tasks from earlier statuses of the MLJob, to use again.
     """
     state, outputs = disclosed(state, outputs, redaction)
     context = _context(state, ui_url, entries)
@@ -79,8 +82,8 @@ def _context(state: State, ui_url: str | None, entries: TaskEntries | None) -> C
 def _tasks(
     old: MLJobStatus, observed_run: ObservedRun, url: str | None, entries: TaskEntries | None
 ) -> TaskSummary | None:
-    """The summary of the tasks; None: keep the stored list, because after a restart a few events
-    know less than the stored status.
+    """Return the summary of the tasks. Return None to keep the stored list: after a restart, the
+    first events report fewer tasks than the stored status has.
     """
     if not observed_run.tasks or (old.progress is not None and not observed_run.complete):
         return None
@@ -91,8 +94,8 @@ def _verdict(state: State, story: StatusSummary) -> dict[str, Any]:
     old = state.current.status
     suspended = story.phase is Phase.SUSPENDED
     return {
-        # A finished MLJob that waits to run its new spec has not observed that spec yet, so it is
-        # reconciled again, also after a restart.
+        # While a finished MLJob waits to run its new spec, it has not observed that spec. So an
+        # operator that starts meanwhile acts on the MLJob again.
         "observed_generation": state.job.generation if rerun_blocker(state) is None else old.observed_generation,
         "phase": story.phase,
         "reason": story.reason,
@@ -139,7 +142,9 @@ def _of_outputs(outputs: Outputs | None) -> dict[str, Any]:
 
 
 def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
-    """The status with the attempt in its history, if the attempt is over and the MLJob is not."""
+    """Return the status with the attempt in its history, if the attempt is over and the MLJob is
+    not.
+    """
     state = context.state
     if state.stage is not Stage.ENDED or story.phase in TERMINAL_PHASES:
         return status
@@ -149,15 +154,15 @@ def _closed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJo
 
 
 def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> MLJobStatus:
-    """The status with the time of the MLJob's end, and with the attempt counted if it failed for
-    good.
+    """Return the status with the time of the MLJob's end. If the last attempt failed,
+    ``failed_attempts`` counts it.
     """
     state, run = context.state, context.state.observed_run.run
     if story.phase not in TERMINAL_PHASES:
         return status
     if state.current.finished:
-        # An event may report the end before Airflow has stored its time. The time comes when the
-        # tasks are listed the last time.
+        # Airflow may not have stored the time of the end when an event reported the end. The time
+        # is known when the tasks are listed the last time.
         known = run is not None and run.end is not None
         return status.model_copy(update={"completion_time": _whole(run.end)}) if known and run is not None else status
     failed = story.phase is Phase.FAILED and state.stage is Stage.ENDED and state.ending.cancelled_for is None
@@ -166,10 +171,11 @@ def _completed(context: Context, status: MLJobStatus, story: StatusSummary) -> M
 
 
 def _submit_time(state: State) -> datetime | None:
-    """When the attempt's run was queued, on Airflow's clock, to the microsecond.
+    """Return when the attempt's run was queued, on Airflow's clock, to the microsecond.
 
-    After the attempt's end, a later queue time shows that the run was cleared. An attempt that was
-    given up before its run existed has no submit time, even if a run arrives later.
+    After the end of the attempt, the stored time stays, because a later queue time shows that the
+    run was cleared. An attempt that was given up before its run existed has no submit time, even if
+    a run arrives later.
     """
     known, run = state.current.status.submit_time, state.observed_run.run
     if run is None or attempts.ended_at(state.current.status) is not None:
@@ -185,13 +191,15 @@ def _newest(observed_run: ObservedRun) -> RunFact | TaskFact | None:
 
 
 def _whole(at: datetime | None) -> datetime | None:
-    """Kubernetes times have whole seconds (metav1.Time)."""
+    """Return the time without microseconds, since Kubernetes times have whole seconds
+    (metav1.Time).
+    """
     return at.replace(microsecond=0) if at else None
 
 
 def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, Any]:
-    """The status as JSON, with as many tasks as fit beside the other parts. Without ``tasks``, the
-    tasks of the stored status stay.
+    """Return the status as JSON, with as many tasks as fit beside the other parts. If ``tasks`` is
+    None, the tasks of the stored status stay.
     """
     entries = tasks.entries if tasks is not None else [TaskEntry.of(task) for task in status.tasks or ()]
     data = _without_tasks(status)
@@ -205,7 +213,7 @@ def _within_bounds(status: MLJobStatus, tasks: TaskSummary | None) -> dict[str, 
 
 
 def _without_tasks(status: MLJobStatus) -> dict[str, Any]:
-    """The status as JSON, without the list of tasks."""
+    """Return the status as JSON, without the list of tasks."""
     data = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tasks", "tasks_omitted"})
     if counts := data.get("taskCounts"):
         data["taskCounts"] = {key: value for key, value in counts.items() if value or key == "total"}

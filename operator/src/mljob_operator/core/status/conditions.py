@@ -1,9 +1,10 @@
-"""Conditions and their transitions.
+"""Conditions and their transition times.
 
-A condition's ``lastTransitionTime`` changes only with its status (Kubernetes API conventions,
-"Typical status properties"), so that ``kubectl wait`` and GitOps tools can tell a change from a
-repetition. Complete and Failed appear only when they are true, like those of a batch/v1 Job.
-Reconciling and Stalled come from kstatus and are always present once the operator has acted.
+The ``lastTransitionTime`` of a condition changes only with the condition's status (Kubernetes API
+conventions, "Typical status properties"), so that ``kubectl wait`` and GitOps tools can tell a
+change from a repetition. Complete and Failed appear only when they are true, as in a batch/v1 Job.
+Reconciling and Stalled come from kstatus, and are always present once the operator has acted on the
+object.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mljob_contract.mljob import Condition, ConditionStatus
 
 @dataclass(frozen=True, slots=True)
 class DesiredCondition:
-    """A condition as it should read now."""
+    """A condition to write, without its transition time."""
 
     type: str
     holds: bool
@@ -28,8 +29,8 @@ class DesiredCondition:
 def transition(
     old: Sequence[Condition] | None, wanted: Iterable[DesiredCondition], generation: int, now: datetime
 ) -> list[Condition]:
-    """The conditions to write: the wanted conditions, with the old transition time if their status
-    has not changed. A condition that reads as before is kept as it is.
+    """Return the conditions to write. A condition whose status has not changed keeps its old
+    transition time. A condition without any change is the same object as before.
     """
     before = {condition.type: condition for condition in old or ()}
     after = []

@@ -1,4 +1,4 @@
-"""The inputs of the parts of a status."""
+"""The inputs of the functions that build the parts of a status."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .tasks import TaskSummary
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A state, with its task summary and URL.
+    """A state, with the summary of its tasks and the URL of its run.
 
     Attributes:
-        tasks: The run's tasks as the status shows them; None: less is known of them than the stored
-            status says.
-        url: The page of the run, or of the DAG's backfills, in Airflow's UI; None: not known.
+        tasks: The run's tasks as the status shows them, or None to keep the stored tasks.
+        url: The page in Airflow's UI of the run, or of the DAG's backfills. None if it is not
+            known.
     """
 
     state: State
@@ -25,17 +25,19 @@ class Context:
 
     @property
     def of_tasks(self) -> str:
-        """How many tasks have finished, as the end of a sentence; empty if that is not known."""
+        """How many tasks have finished, as the end of a sentence. Empty if the number is not
+        known.
+        """
         return f" ({self.tasks.progress} tasks finished)" if self.tasks and self.tasks.progress else ""
 
     @property
     def ended_at(self) -> datetime:
-        """The time at which the run ended; the current time if the run no longer exists or never existed."""
+        """When the run ended. The current time if the run no longer exists or never existed."""
         run = self.state.observed_run.run
         return (run.end or run.occurred_at) if run is not None and run.ended else self.state.now
 
     @property
     def last_error(self) -> str:
-        """The message of the last error, to follow a sentence; empty if there is none."""
+        """The message of the last error, to append to a sentence. Empty if there is no error."""
         last_error = self.state.transient.last_error
         return f" {last_error.message}" if last_error is not None else ""

@@ -1,8 +1,8 @@
-"""The state and outputs of an MLJob that may be shown: texts of tasks, Airflow and errors, with
-texts from Secrets redacted.
+"""The state and the outputs of an MLJob without texts from Secrets: texts of tasks, of Airflow and
+of errors are redacted.
 
-The status is built from the redacted state only, before any text is cut: a cut would leave the
-beginning of a hidden text.
+The status is built from the redacted state. Texts are cut only after that, because a cut might
+leave the beginning of a text from a Secret, which redaction would not find.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..run.observed_run import ObservedRun
 from ..run.outputs import Outputs
 
 Tell = Callable[[str], str]
-"""Redacts a text from outside."""
+"""A function that redacts a text from outside."""
 
 
 def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[State, Outputs | None]:
-    """The state and outputs with texts from Secrets redacted.
+    """Return the state and the outputs with texts from Secrets redacted.
 
-    While it is not known which texts the run has from Secrets, texts of its tasks and errors about
-    it are withheld. Texts of tasks that are already in the status are kept, because they were
-    redacted when they were written.
+    While the operator doesn't know all texts that the run has from Secrets, texts of its tasks and
+    errors about it are withheld. Texts of tasks that the stored status already has are kept,
+    because they were redacted when they were written.
     """
     if redaction == OPEN:
         return s, outputs
@@ -42,8 +42,8 @@ def disclosed(s: State, outputs: Outputs | None, redaction: Redaction) -> tuple[
 
 
 def may_quote(s: State) -> bool:
-    """Whether the state has texts that may quote the conf of the MLJob's run: texts of its tasks,
-    or an error about it.
+    """Return whether the state has texts that may quote the conf of the MLJob's run: texts of its
+    tasks, or an error about it.
     """
     transient = s.transient
     errors = transient.last_error, transient.kept_by, transient.cancel_requests.dag_refused
@@ -52,8 +52,8 @@ def may_quote(s: State) -> bool:
 
 
 def _has_run(s: State) -> bool:
-    """Whether there is a run whose conf another process may have built. For a run that is yet to be
-    submitted, this process knows the whole conf.
+    """Return whether there is a run whose conf another process may have built. If the run is not
+    submitted yet, this process builds the conf and knows all of it.
     """
     return s.current.submitted or s.current.by_clearing
 
@@ -69,7 +69,7 @@ def _tell(text: str, *, redaction: Redaction, told: frozenset[str]) -> str:
 
 
 def _told(status: MLJobStatus) -> frozenset[str]:
-    """The texts of tasks in the stored status."""
+    """Return the texts of tasks in the stored status."""
     found: set[str] = set()
     for task in status.tasks or ():
         if task.error is not None:
@@ -105,7 +105,7 @@ def _failure(failure: Failure, tell: Tell) -> Failure:
 
 
 def _effort(transient: TransientState, tell: Tell) -> TransientState:
-    """The transient state with redacted errors, which quote Airflow's answers."""
+    """Return the transient state with redacted errors. Errors may quote Airflow's answers."""
     last_error, kept_by, requests = transient.last_error, transient.kept_by, transient.cancel_requests
     if requests.dag_refused is not None:
         requests = replace(requests, dag_refused=tell(requests.dag_refused))

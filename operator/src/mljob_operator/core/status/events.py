@@ -1,7 +1,7 @@
 """The Kubernetes Events for changes of an MLJob's status, as ``kubectl describe`` shows them.
 
-Only transitions create Events. A status without a change creates none, and a message that repeats
-with every retry is reported once. Reasons are stable, because alerts match on them.
+Only changes create Events. An unchanged status creates none, and a message that repeats with every
+retry is reported once. The reasons of Events are stable, because alerts match on them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from ..run.states import TERMINAL_PHASES
 NORMAL = "Normal"
 WARNING = "Warning"
 MAX_NOTE = 1024
-"""Characters of an Event's message, which is the API server's limit."""
+"""The maximum length of an Event's message, in characters, which is the API server's limit."""
 MAX_RUNS_TOLD = 5
-"""Up to how many runs of a backfill that fail at once have an Event each."""
+"""The maximum number of runs of a backfill that have an Event each if they fail at once. More runs
+share one Event.
+"""
 
 FAILURES = ("DeadlineExceeded", "PreRunningDeadlineExceeded", "BackoffLimitExceeded")
-"""Reasons of a failure that are also the reason of its Event. These failures are the MLJob's own,
-not its run's.
+"""Reasons of a failed MLJob that its Event has too. All other failures are failures of the run, and
+their Event has the reason Failed.
 """
 _NO_TROUBLE = frozenset(
     {RESUMING, "Submitting", "Submitted", "Queued", "ConcurrencyLimit", None, *(stop.value for stop in CancelReason)}
@@ -35,12 +37,12 @@ _NO_TROUBLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KubeEvent:
-    """A Kubernetes Event to be created.
+    """A Kubernetes Event to create.
 
     Attributes:
         type: Normal or Warning.
-        reason: CamelCase.
-        message: A sentence, at most 1,024 characters (the apiserver's limit).
+        reason: The reason in one CamelCase word.
+        message: A sentence of at most 1,024 characters, which is the API server's limit.
     """
 
     type: str
@@ -49,11 +51,13 @@ class KubeEvent:
 
 
 _TROUBLED = (Phase.PENDING, Phase.QUEUED, Phase.CANCELLING)
-"""Phases in which a new reason creates an Event. In other phases, only a halted DAG does."""
+"""Phases in which every new reason creates an Event. In other phases, only the reasons of a halted
+DAG create one.
+"""
 
 
 def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """The Events for a change of the status from ``old`` to ``new``."""
+    """Return the Events for a change of the status from ``old`` to ``new``."""
     told: list[KubeEvent] = []
     again = new.attempts != old.attempts
     if again and old.attempts is not None and old.phase in TERMINAL_PHASES and new.dag_run_id == old.dag_run_id:
@@ -81,8 +85,8 @@ def events_of(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def of_children(ended: Sequence[Child], left: Sequence[Child], run_id: str) -> list[KubeEvent]:
-    """The Events about runs that a cancelled run had started: ``ended`` were cancelled, ``left``
-    are still in progress.
+    """Return the Events about runs that a cancelled run had started. The runs ``ended`` were
+    cancelled, and the runs ``left`` are still in progress.
     """
     told = []
     if ended:
@@ -143,7 +147,9 @@ def _trouble(new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """An Event for each task that now waits for a person, so that a notifier can forward it."""
+    """Return an Event for each task that has begun to wait for a person, so that a notifier can
+    forward it.
+    """
     before = {(task.task_id, task.try_number) for task in old.tasks or () if task.input is not None}
     told = []
     for task in new.tasks or ():
@@ -158,12 +164,12 @@ def _waits(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """A Warning for each task that has failed. For a mapped task, it says how many instances have
-    failed.
+    """Return a Warning for each task that has failed. The Warning of a mapped task says how many of
+    its instances have failed.
     """
     if new.progress is None:
-        # Until REST has said how many tries a task has, a retry may follow a failure in the events
-        # of Airflow's own producer.
+        # The events of Airflow's own producer don't say whether a retry follows a failure. The
+        # number of tries comes from the REST API.
         return []
     before = {(task.task_id, task.state) for task in old.tasks or ()} if old.progress is not None else set()
     told = []
@@ -185,7 +191,9 @@ def _failed_tasks(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
 
 
 def _failed_runs(old: MLJobStatus, new: MLJobStatus) -> list[KubeEvent]:
-    """A Warning for each run of a backfill that has failed, or one Warning for many runs at once."""
+    """Return a Warning for each run of a backfill that has failed, or one Warning if many runs have
+    failed.
+    """
     if new.backfill is None:
         return []
     before = {run.dag_run_id for run in old.backfill.failed_runs or ()} if old.backfill else set()

@@ -1,6 +1,7 @@
-"""Phase, reason and message of an MLJob: one function for each stage.
+"""The phase, reason and message of an MLJob, with one function for each stage.
 
-A message says what is the case and, if the MLJob is stuck, what to do about it.
+A message says what the MLJob does or waits for. If the MLJob is stuck, the message also says what
+to do.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from .workloads import workload
 
 MAX_MESSAGE = 1024
 MAX_MESSAGE_BYTES = 2048
-"""The limits of a message, in characters and in bytes of JSON. The conditions repeat the message.
+"""The limits of a message, in characters and in bytes of JSON. The message is stored several times,
+because conditions repeat it.
 """
 
 
 def summarise(context: Context) -> StatusSummary:
-    """The phase, reason and message of an MLJob. A terminal phase stays: later facts complete tasks
-    and outputs, but never change the phase.
+    """Return the phase, reason and message of an MLJob. A terminal phase stays: later facts may add
+    tasks and outputs, but don't change the phase.
     """
     state = context.state
     story = _verdict(context) if state.current.finished else _BY_STAGE[state.stage](context)
@@ -41,7 +43,7 @@ def summarise(context: Context) -> StatusSummary:
 
 
 def closing(context: Context) -> StatusSummary:
-    """The phase, reason and message of an ended attempt, for ``status.history``."""
+    """Return the phase, reason and message of an ended attempt, for ``status.history``."""
     state = context.state
     noun = workload(state.job).noun
     if (reason := state.ending.cancelled_for) is not None:
@@ -71,7 +73,7 @@ def _blocked(context: Context) -> StatusSummary:
 
 
 def _waiting(context: Context) -> StatusSummary:
-    """The summary while a run is to be started, at once or later."""
+    """Return the summary while a run is to be started, at once or later."""
     state = context.state
     noun = workload(state.job).noun
     if (last_error := state.transient.last_error) is not None:
@@ -133,7 +135,7 @@ def _how_cancelled(context: Context) -> str:
 
 
 def _running(context: Context) -> StatusSummary:
-    """The summary while the run is in progress, as far as is known."""
+    """Return the summary while the run is not known to have ended."""
     state = context.state
     status, observed_run = state.job.status, state.observed_run
     noun = workload(state.job).noun
@@ -153,7 +155,7 @@ def _running(context: Context) -> StatusSummary:
             f"An event says that the {noun} has ended ({end.state}). Waiting for Airflow's REST API to confirm the end.{context.last_error}",
         )
     if observed_run.shown_run is None:
-        # After a restart, before Airflow has answered: the stored status stands.
+        # After a restart, the stored status stays until Airflow has answered.
         if status.phase in (Phase.QUEUED, Phase.RUNNING, Phase.SUSPENDED):
             return StatusSummary(status.phase, status.reason or "Submitted", status.message or "")
         return StatusSummary(Phase.QUEUED, "Submitted", "Airflow has accepted the run.")
@@ -172,7 +174,7 @@ def _lost(context: Context) -> StatusSummary:
 
 
 def _phase_so_far(status: MLJobStatus) -> Phase:
-    """The phase that stays while nothing new is known of the run."""
+    """Return the phase to keep while the operator learns nothing new about the run."""
     return status.phase if status.phase in (Phase.RUNNING, Phase.SUSPENDED) else Phase.QUEUED
 
 
@@ -183,8 +185,8 @@ def _collecting(context: Context) -> StatusSummary:
 
 
 def _ended(context: Context) -> StatusSummary:
-    """The summary after the end of an attempt: the MLJob has ended too, or another attempt may
-    follow.
+    """Return the summary after the end of an attempt. The MLJob has ended too, or another attempt
+    follows.
     """
     state = context.state
     if state.ending.succeeded:
@@ -211,7 +213,7 @@ def _stopped(context: Context) -> StatusSummary:
 
 
 def _after_cancellation(context: Context, reason: CancelReason) -> StatusSummary:
-    """The summary when nothing runs any more, or nothing has ever run."""
+    """Return the summary when the run of the cancelled MLJob has ended, or never existed."""
     state = context.state
     noun = workload(state.job).noun
     match reason:

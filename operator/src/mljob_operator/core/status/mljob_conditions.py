@@ -25,7 +25,7 @@ _UNREADABLE = "{}. The spec does not affect the existing run. Correct the spec t
 
 
 def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
-    """The conditions that apply to the state, of Complete, Failed, Suspended, SpecApplied,
+    """Return the conditions of the MLJob, of the types Complete, Failed, Suspended, SpecApplied,
     Reconciling and Stalled.
     """
     unapplied = _unapplied(state)
@@ -42,14 +42,15 @@ def conditions_of(state: State, story: StatusSummary) -> list[DesiredCondition]:
     moving = not (story.phase in TERMINAL_PHASES or stuck or held)
     wanted.append(_told("Reconciling", moving, story))
     if story.phase is Phase.SUCCEEDED and unapplied:
-        # The success is for the old spec. Stalled tells clients that wait for the new spec.
+        # The run of the old spec succeeded. Clients that wait for the new spec learn from Stalled
+        # that it does not run.
         return [*wanted, *(replace(condition, type="Stalled", holds=True) for condition in unapplied)]
     return [*wanted, _told("Stalled", stuck or story.phase in (Phase.FAILED, Phase.CANCELLED), story)]
 
 
 def rerun_blocker(state: State) -> Blocker | None:
-    """What prevents a finished MLJob from running its new spec; None: nothing does, or it has no
-    new spec.
+    """Return what prevents a finished MLJob from running its new spec. Return None if nothing does,
+    or if the spec is unchanged.
     """
     start = state.start
     return start.blocker if start is not None and start.rerun and start.due else None
@@ -64,15 +65,15 @@ def _verdict(story: StatusSummary) -> list[DesiredCondition]:
 
 
 def _told(kind: str, holds: bool, story: StatusSummary) -> DesiredCondition:
-    """A condition with the summary's reason. Its message is empty if the condition does not hold,
-    to keep `kubectl describe` short.
+    """Return a condition with the reason of the summary. Its message is empty if the condition does
+    not hold, which keeps the output of `kubectl describe` short.
     """
     return DesiredCondition(kind, holds, story.reason, story.message if holds else "")
 
 
 def _is_hopeless(state: State) -> bool:
-    """Whether waiting alone does not help. The current blocker counts, and only without one the
-    last error.
+    """Return whether waiting alone does not help, because somebody has to change something. The
+    blocker decides this, or the last error if there is no blocker.
     """
     if state.stage is Stage.BLOCKED and state.start is not None and state.start.blocker is not None:
         return state.start.blocker.stalls
@@ -81,8 +82,8 @@ def _is_hopeless(state: State) -> bool:
 
 
 def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
-    """The condition Suspended. For a backfill, its reason also says that Airflow has not yet
-    accepted the pause or the resumption.
+    """Return the condition Suspended, if it applies. For a backfill, its reason also shows that
+    Airflow has not accepted the pause or the resumption yet.
     """
     suspended = story.phase is Phase.SUSPENDED
     pausing = state.pausing if story.phase not in TERMINAL_PHASES else None
@@ -97,7 +98,7 @@ def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
 
 
 def _unapplied(state: State) -> list[DesiredCondition]:
-    """The condition SpecApplied, if the current spec is not the spec of the run."""
+    """Return the condition SpecApplied, if the current spec is not the spec of the run."""
     if state.change is SpecChange.REFUSED:
         return [DesiredCondition("SpecApplied", False, "RunPolicyOnce", _REFUSED)]
     problem = state.job.parsed.problem

@@ -1,10 +1,10 @@
-"""Which changes of a status deserve a patch of their own. A patch costs the API server, etcd and
-every watcher, so it should tell a reader something.
+"""Decides which changes of a status are written at once. Each patch costs the API server, etcd and
+every watcher some work, so it should tell readers something.
 
-With both producers on, two messages report each state of a task, some milliseconds apart. The
-second message adds only the exact time. Such a refinement waits for the next patch with a
-significant change, at most for ``REFINEMENT_WAITS``. Nothing is lost if the process dies meanwhile,
-because Airflow's REST API has the same times.
+If both producers are on, two messages report each state of a task, some milliseconds apart. The
+second message only makes the time more exact. Such a refinement waits for the next patch with a
+significant change, but at most for ``REFINEMENT_WAITS``. If the process dies meanwhile, nothing is
+lost, because Airflow's REST API has the same times.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import Any
 
 REFINEMENT_WAITS = timedelta(seconds=5)
-"""How long a refinement waits. It is the interval of the change feed: a start without an event is
-in the status about as late.
+"""The maximum time that a refinement waits. The delay is acceptable, because without events the
+status is as late: the operator reads changes from Airflow every 5 seconds by default.
 """
 
 _TIMES = frozenset({"lastEventTime", "statusSource", "startTime"})
@@ -25,11 +25,10 @@ _OF_CURRENT_TASK = frozenset({"currentTask", "message"})
 
 
 def is_significant(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether the new status says more than the exact times of what the old status says already."""
+    """Return whether the two statuses differ in more than how exact their times are."""
     if _tasks_differ(old.get("tasks"), new.get("tasks")):
         return True
-    # The current task is the running task that started last, so it may change with exact times
-    # alone.
+    # The current task is the task that started last, so a more exact time may choose another one.
     one_task = old.get("currentTask") == new.get("currentTask")
     return _said(old, one_task) != _said(new, one_task)
 
@@ -42,7 +41,9 @@ def _said(status: Mapping[str, Any], one_task: bool) -> dict[str, Any]:
 
 
 def _tasks_differ(old: Sequence[Mapping[str, Any]] | None, new: Sequence[Mapping[str, Any]] | None) -> bool:
-    """Whether tasks differ in more than times. Their sequence follows from times too: they are listed in the order in which they started."""
+    """Return whether tasks differ in more than their times. Their order is ignored too, because it
+    follows from the times at which they started.
+    """
     before = {task["taskId"]: task for task in old or ()}
     after = {task["taskId"]: task for task in new or ()}
     return before.keys() != after.keys() or any(

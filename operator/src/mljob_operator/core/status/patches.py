@@ -1,5 +1,5 @@
-"""The difference of two JSON objects as a merge patch (RFC 7396). Removed keys become null, and
-equal values are left out.
+"""JSON merge patches (RFC 7396). A patch holds only the differences between two JSON objects, with
+null for each removed key.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that turns ``old`` into ``new``; empty if they are equal. A list is replaced as a
-    whole.
+    """Return the patch that turns ``old`` into ``new``. It is empty if they are equal. A changed
+    list is replaced as a whole.
     """
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():

@@ -1,4 +1,4 @@
-"""The parts of a status that differ for a single run."""
+"""The parts of a status that are different for a single run than for a backfill."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from .tasks import MAX_SUBJECT, error_text, first_failure, input_url
 from .workload import dag_url
 
 NOT_READ = " Its outputs could not be read from Airflow yet; they follow."
-"""The end of the message of a run that succeeded, until its outputs could be read from Airflow."""
+"""The end of the message of a successful run whose outputs could not be read from Airflow yet."""
 
 
 class SingleRun:
-    """One dag run and its tasks."""
+    """The status of a single run and its tasks (see :class:`.workload.Workload`)."""
 
     noun = "run"
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """The run's page."""
+        """Return the URL of the run's page."""
         return f"{dag_url(ui_url, run.dag_id)}/runs/{quote(run.run_id, safe='')}"
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """A single run has no such fields."""
+        """Return no fields. A single run has no fields besides those of its tasks."""
         return {}
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """The run is queued, its DAG is halted, or its tasks run."""
+        """Return the summary of a run that is queued, whose DAG is halted, or whose tasks run."""
         state = context.state
         run, stopped = state.observed_run.shown_run, state.transient.halt
         phase = Phase.QUEUED if run is not None and run.state is RunState.QUEUED else Phase.RUNNING
@@ -48,7 +48,7 @@ class SingleRun:
         return _running(context)
 
     def collecting(self, context: Context) -> StatusSummary:
-        """The run has ended, and its tasks and outputs are being read."""
+        """Return the summary of an ended run whose tasks and outputs are being read."""
         run = context.state.observed_run.run
         ended = f" ({run.state})" if run is not None else ""
         return StatusSummary(
@@ -58,13 +58,15 @@ class SingleRun:
         )
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """The run succeeded. If its outputs could not be read yet, the message says so."""
+        """Return the summary of a successful run. The message says if its outputs could not be read
+        yet.
+        """
         state = context.state
         unread = "" if state.transient.over_since is not None or state.job.deleting else NOT_READ
         return StatusSummary(Phase.SUCCEEDED, "Succeeded", f"The run succeeded{context.of_tasks}.{unread}")
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """The task that failed first, and its error."""
+        """Return the summary of a failed run: the task that failed first, and its error."""
         fact = first_failure(observed_run)
         if fact is None:
             return StatusSummary(
@@ -86,8 +88,9 @@ SINGLE_RUN = SingleRun()
 
 
 def _running(context: Context) -> StatusSummary:
-    """The most important fact about the tasks: a question to a person, then a failed try, then
-    tasks without a worker, then the current task.
+    """Return the summary of a run whose tasks run. It is about the most important tasks: those with
+    a question to a person, then those with a failed try, then those without a worker, then the
+    current task.
     """
     facts = context.state.observed_run.tasks.values()
     if asking := [fact for fact in facts if fact.awaits_input]:
@@ -139,7 +142,9 @@ def _awaiting_input(context: Context, asking: list[TaskFact]) -> StatusSummary:
 
 
 def _subject(facts: list[TaskFact]) -> str:
-    """One or several tasks, as the subject of a sentence: the task that started first is named."""
+    """Return the names of tasks, as the subject of a sentence. Only the task that started first has
+    its name there; the others are counted.
+    """
     first = min(facts, key=_start_order)
     return f"Task {_name(first)}{f' and {len(facts) - 1} more are' if len(facts) > 1 else ' is'}"
 

@@ -1,4 +1,4 @@
-"""The phase of an MLJob, with a reason and a message."""
+"""The phase of an MLJob, with its reason and message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mljob_contract.mljob import Phase
 
 @dataclass(frozen=True, slots=True)
 class StatusSummary:
-    """Phase, reason (one CamelCase word) and message (a sentence)."""
+    """The phase of an MLJob, the reason in one CamelCase word, and the message in sentences."""
 
     phase: Phase
     reason: str

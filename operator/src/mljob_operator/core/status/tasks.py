@@ -1,9 +1,9 @@
-"""The tasks of an observed run as the status shows them: counts, an entry for each task, and
-progress. The size is bounded for every DAG.
+"""The tasks of an observed run as the status shows them: counts, an entry for each task, and the
+progress. The size is limited whatever the size of the DAG.
 
-Counts are exact. If not all entries fit, the list keeps failed tasks first, then active tasks, then
-the latest of the others. A status is stored as a whole in etcd (1.5 MiB a request by default) and
-sent as a whole to every watcher, so it stays below 64 KiB.
+The counts are exact. If not all entries fit, failed tasks are kept first, then active tasks, then
+the tasks that ran last. A status stays below 64 KiB, because etcd stores a status as a whole (1.5
+MiB a request by default) and the API server sends it as a whole to every watcher.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MAX_METRIC_NAME = 63
 MAX_ERROR_TYPE = 120
 MAX_SUBJECT = 200
 
-# The state of a mapped task as a whole is the first of these that an instance has: the most useful
-# state for a reader who looks for failures or activity.
+# A mapped task has many instances, and its entry shows the first of these states that an instance
+# has. States that show a failure or activity come first.
 _LOUDEST = (
     TaskState.FAILED,
     TaskState.UPSTREAM_FAILED,
@@ -59,7 +59,9 @@ _LOUDEST = (
 
 
 _BLANK = TaskStatus(task_id="", state="none")
-"""Copying this takes a quarter of the time of ``TaskStatus.model_construct``. Neither validates."""
+"""A status of a task without content. A copy of it takes a quarter of the time of
+``TaskStatus.model_construct``. Neither of the two validates the values.
+"""
 _Said = TypeVar("_Said", Report, Failure)
 
 
@@ -68,12 +70,14 @@ class TaskEntry:
     """One entry of ``status.tasks``.
 
     Attributes:
-        facts: The task instances that the entry shows; empty for an entry of a stored status.
+        facts: The task instances that the entry shows. Empty for an entry of a stored status.
         status: The entry.
         content: The entry as JSON.
-        size: Bytes of the entry in etcd.
-        importance: A smaller value is kept first where there is no room for all entries.
-        place: Where the entry stands in the list: in the order in which tasks started.
+        size: The size of the entry in etcd, in bytes.
+        importance: The sort key for the choice of entries. If not all entries fit, those with the
+            smallest values are kept.
+        place: The sort key for the order of the list. Tasks are listed in the order in which they
+            started.
     """
 
     facts: tuple[TaskFact, ...]
@@ -85,7 +89,7 @@ class TaskEntry:
 
     @classmethod
     def of(cls, status: TaskStatus, facts: tuple[TaskFact, ...] = ()) -> TaskEntry:
-        """An entry with everything that follows from it."""
+        """Return an entry, with all values that follow from ``status``."""
         content = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return cls(
             facts,
@@ -98,14 +102,18 @@ class TaskEntry:
 
 
 class TaskEntries:
-    """The entries of a run's tasks. An entry is made once, and again when one of its task instances has changed."""
+    """The entries of a run's tasks. An entry is used again until one of its task instances
+    changes.
+    """
 
     def __init__(self) -> None:
         self._run_url: str | None = None
         self._known: dict[str, TaskEntry] = {}
 
     def of(self, facts: Iterable[TaskFact], run_url: str | None) -> list[TaskEntry]:
-        """One entry for each task id; ``run_url`` is the run's page in Airflow, to link each task's log."""
+        """Return one entry for each task id. ``run_url`` is the run's page in Airflow, from which
+        the links to the tasks' logs are derived.
+        """
         by_task: dict[str, list[TaskFact]] = defaultdict(list)
         for fact in facts:
             by_task[fact.task_id].append(fact)
@@ -126,10 +134,11 @@ class TaskSummary:
 
     Attributes:
         counts: How many task instances are in each state.
-        progress: Finished and all task instances, such as ``3/5``; None: no task is known.
-        percent: 0 to 100; running tasks count with the progress that they report. None: no task is
-            known.
-        current_task: The running task; of several, the task that started last.
+        progress: The number of finished task instances and of all task instances, such as ``3/5``.
+            None if no task is known.
+        percent: How much of the run is done, from 0 to 100. A running task counts with the progress
+            that it reports. None if no task is known.
+        current_task: The current task (see :func:`_current`), or None if no task is active.
         entries: One entry for each task id, without a limit.
     """
 
@@ -141,17 +150,18 @@ class TaskSummary:
 
     @property
     def tasks(self) -> list[TaskStatus]:
-        """The entries' content."""
+        """The ``TaskStatus`` of each entry."""
         return [entry.status for entry in self.entries]
 
 
 def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntries | None = None) -> TaskSummary:
-    """A run's tasks for the status.
+    """Return a run's tasks for the status.
 
     Args:
-        observed_run: What is known of the run.
-        run_url: The run's page in Airflow, to link each task's log.
-        entries: Entries that were made for an earlier status of the same run.
+        observed_run: What the operator knows of the run.
+        run_url: The URL of the run's page in Airflow, from which the links to the tasks' logs are
+            derived.
+        entries: The entries from earlier statuses of the same run, to use again.
     """
     facts = list(observed_run.tasks.values())
     states = Counter([fact.shown_state for fact in facts])
@@ -167,13 +177,15 @@ def summarise(observed_run: ObservedRun, run_url: str | None, entries: TaskEntri
 
 
 def first_failure(observed_run: ObservedRun) -> TaskFact | None:
-    """The task that failed first, for the message that says why the run failed."""
+    """Return the task that failed first, for the message why the run failed."""
     failed = [fact for fact in observed_run.tasks.values() if fact.shown_state is TaskState.FAILED]
     return min(failed, key=lambda fact: (fact.end or fact.occurred_at, fact.key), default=None)
 
 
 def error_text(fact: TaskFact) -> str | None:
-    """The error of a failed task, such as ``ValueError: no such column``; None: it is not known."""
+    """Return the error of a failed task, such as ``ValueError: no such column``, or None if it is
+    not known.
+    """
     failure = _of_try(fact.details.failure, fact)
     if failure is None:
         return None
@@ -182,8 +194,8 @@ def error_text(fact: TaskFact) -> str | None:
 
 
 def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
-    """The URL of the page on which to answer: the page of the task if one task waits, else the
-    run's list of waiting tasks.
+    """Return the URL of the page where a person can answer. If one task waits, this is the task's
+    page, otherwise the run's list of waiting tasks.
     """
     if len(asking) > 1:
         return f"{run_url}/required_actions"
@@ -193,7 +205,9 @@ def input_url(run_url: str, asking: Sequence[TaskFact]) -> str:
 
 
 def _own_progress(fact: TaskFact) -> float:
-    """The progress that an active task reports, 0 to 1."""
+    """Return the progress that an active task reports, from 0 to 1. The progress of any other task
+    is 0.
+    """
     report = _of_try(fact.details.progress, fact)
     if report is None or fact.shown_state not in ACTIVE_TASK:
         return 0.0
@@ -201,13 +215,13 @@ def _own_progress(fact: TaskFact) -> float:
 
 
 def _of_try(said: _Said | None, fact: TaskFact) -> _Said | None:
-    """A report or a failure, if it is about the current try; else None."""
+    """Return a report or a failure if it is about the current try, or None."""
     return said if said is not None and said.try_number == fact.try_number else None
 
 
 def _current(facts: Iterable[TaskFact]) -> str | None:
-    """The current task: a task that waits for a person, else a task on a worker, else an active
-    task without a worker. Of several, the task that started last.
+    """Return the current task. This is a task that waits for a person, or else a task on a worker,
+    or else an active task without a worker. Of several, it is the task that started last.
     """
     active = [fact for fact in facts if fact.state in ACTIVE_TASK]
     latest = max(
@@ -280,15 +294,17 @@ def _error(failure: Failure) -> TaskErrorStatus:
 
 
 def _metrics(reported: Mapping[str, float]) -> dict[str, float]:
-    """The first ``MAX_METRICS`` metrics by name, without NaN and infinity, which JSON does not
-    have.
+    """Return the first ``MAX_METRICS`` metrics by name. NaN and infinity are left out, because JSON
+    does not have them.
     """
     numbers = sorted((name, value) for name, value in reported.items() if math.isfinite(value))
     return {cut(name, MAX_METRIC_NAME): value for name, value in numbers[:MAX_METRICS]}
 
 
 def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
-    """What the task waits for, or the first of its instances that wait; None: none waits."""
+    """Return the question that the task waits for. If several instances wait, this is the question
+    of the first one. Return None if no instance waits.
+    """
     asking = [fact for fact in group if fact.awaits_input]
     if not asking:
         return None
@@ -303,8 +319,8 @@ def _input(group: list[TaskFact], run_url: str | None) -> InputRequest | None:
 
 
 def within_bounds(entries: Sequence[TaskEntry], room: int) -> list[TaskEntry]:
-    """The most important entries that fit into ``room`` bytes, in the order in which the tasks
-    started.
+    """Return the most important entries that fit into ``room`` bytes, in the order in which the
+    tasks started.
     """
     room = min(room, MAX_TASKS_BYTES)
     if len(entries) <= MAX_TASKS and sum(entry.size for entry in entries) <= room:
@@ -330,7 +346,9 @@ def _importance(entry: TaskStatus) -> tuple[int, float, str]:
 
 
 def _seconds(at: datetime | None) -> datetime | None:
-    """Kubernetes times have whole seconds (metav1.Time)."""
+    """Return the time without microseconds, since Kubernetes times have whole seconds
+    (metav1.Time).
+    """
     return at.replace(microsecond=0) if at else None
 
 

@@ -1,5 +1,5 @@
-"""What an MLJob has in Airflow: a run, or a backfill with many runs. The status uses one protocol
-for both.
+"""The workload of an MLJob in Airflow, which is a run, or a backfill with many runs. The status
+uses one protocol for both.
 """
 
 from __future__ import annotations
@@ -17,36 +17,38 @@ class Workload(Protocol):
     """The parts of a status that differ between a run and a backfill.
 
     Attributes:
-        noun: Its name in messages: "run" or "backfill".
+        noun: The noun for the workload in messages: "run" or "backfill".
     """
 
     noun: str
 
     def url(self, ui_url: str, run: RunKey) -> str:
-        """The URL of its page in Airflow's UI."""
+        """Return the URL of the workload's page in Airflow's UI."""
         ...
 
     def fields(self, observed_run: ObservedRun, url: str | None) -> dict[str, Any]:
-        """Additional fields of the status, beside those of a single run's tasks."""
+        """Return the fields of the status that only this kind of workload has."""
         ...
 
     def in_progress(self, context: Context) -> StatusSummary:
-        """The summary while it is in progress, as Airflow says."""
+        """Return the summary while Airflow says that the workload is in progress."""
         ...
 
     def collecting(self, context: Context) -> StatusSummary:
-        """The summary after its end, while its results are read."""
+        """Return the summary after the end of the workload, while its results are read."""
         ...
 
     def succeeded(self, context: Context) -> StatusSummary:
-        """The summary after it succeeded."""
+        """Return the summary of a workload that succeeded."""
         ...
 
     def failed(self, observed_run: ObservedRun) -> StatusSummary:
-        """The summary after it failed by itself."""
+        """Return the summary of a workload that failed without being cancelled."""
         ...
 
 
 def dag_url(ui_url: str, dag_id: str) -> str:
-    """The URL of the DAG's page in Airflow's UI. Airflow's REST API does not return such URLs."""
+    """Return the URL of the DAG's page in Airflow's UI. Airflow's REST API does not return such
+    URLs.
+    """
     return f"{ui_url.rstrip('/')}/dags/{quote(dag_id, safe='')}"

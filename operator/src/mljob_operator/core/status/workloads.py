@@ -1,4 +1,4 @@
-"""Which implementation of :class:`.workload.Workload` an MLJob has."""
+"""Chooses the implementation of :class:`.workload.Workload` for an MLJob."""
 
 from __future__ import annotations
 
@@ -9,5 +9,7 @@ from .workload import Workload
 
 
 def workload(job: Job) -> Workload:
-    """A backfill for MLJobs of type Backfill, else a single run."""
+    """Return the backfill implementation for MLJobs of type Backfill, and that of a single run
+    otherwise.
+    """
     return BACKFILL if job.is_backfill else SINGLE_RUN

@@ -1,9 +1,9 @@
-"""How deep and how large a JSON value may be. This is checked before any function that recurses
-into the value: hashing, merging, comparing, validating.
+"""How deep and how large a JSON value may be.
 
-The API server stores objects that are nested 10,000 levels deep (the limit of Go's
-``encoding/json``). Python's own functions fail at about 1,000 levels, and pydantic's at 255, with
-an exception that would affect all objects of the same list.
+The operator checks this before it calls any function that recurses into the value, such as hashing,
+merging, comparing and validating. The API server stores objects that are nested 10,000 levels deep
+(the limit of Go's ``encoding/json``). Python's own functions fail at about 1,000 levels and
+pydantic at 255. Their exception would affect all objects of the same list.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from .storable import MAX_DEPTH
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The bounds of a JSON value.
+    """The limits of a JSON value.
 
     Attributes:
         levels: How many objects and lists may be nested inside each other.
-        size: How many bytes the value may take as compact JSON in UTF-8.
+        size: How many bytes the value may have as compact JSON in UTF-8.
     """
 
     levels: int
     size: int
 
     def excess(self, value: Any) -> str | None:
-        """Which bound the value exceeds, as the predicate of a sentence; None: it exceeds none."""
+        """Return which limit the value exceeds, as the predicate of a sentence, or None if it
+        exceeds none.
+        """
         if (deep := levels(value)) > self.levels:
             return f"is nested {deep} levels deep, over the limit of {self.levels}"
         if (size := json_size(value)) > self.size:
@@ -39,14 +41,18 @@ class Bounds:
 
 
 CONF = Bounds(MAX_CONF_LEVELS, MAX_CONF_BYTES)
-"""The bounds of a conf: of ``spec.conf``, of each object from a source, and of the merged conf."""
+"""The limits of a conf. They apply to ``spec.conf``, to each JSON object from a source, and to the
+merged conf.
+"""
 OUTPUTS = Bounds(MAX_DEPTH + 1, MAX_CONF_BYTES)
-"""The bounds of ``status.outputs`` when read. The operator writes smaller outputs."""
+"""The limits for reading ``status.outputs``. The operator itself stores smaller outputs, so only
+outputs that another client has written exceed these limits.
+"""
 
 
 def levels(value: Any) -> int:
-    """How many objects and lists are nested inside each other; 0 for a plain value. The function
-    does not recurse.
+    """Return how many objects and lists are nested inside each other, and 0 for any other value.
+    The function does not recurse.
     """
     depth, layer = 0, [value]
     while layer := [node for node in layer if isinstance(node, dict | list)]:
@@ -56,5 +62,7 @@ def levels(value: Any) -> int:
 
 
 def json_size(value: Any) -> int:
-    """The bytes of a value as compact JSON in UTF-8. Check its levels first."""
+    """Return the size of a value as compact JSON in UTF-8, in bytes. Check its levels first,
+    because the function recurses.
+    """
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))

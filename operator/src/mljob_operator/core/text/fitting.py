@@ -1,9 +1,9 @@
-"""Reads objects from the API server field by field. A field that doesn't fit the model is named and
-left out, and all others are read.
+"""Reads objects from the API server field by field. A field that doesn't fit the model is left out
+and reported, and all other fields are read.
 
-Every object that the API server accepts today fits. A field that doesn't fit was stored under an
-older or a hand-edited CRD, or exceeds a bound that a CRD can't express. The operator must still
-handle the rest of the object (its deletion, a run in progress) and all other objects.
+Every object that the API server accepts now fits. A field that doesn't fit was stored under an
+older or a hand-edited CRD, or exceeds a limit that a CRD can't express. Even so, the operator must
+handle the deletion of such an object and its run in progress, and all other objects.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from .storable import cut
 M = TypeVar("M", bound=BaseModel)
 
 MAX_PROBLEMS = 3
-"""How many fields are named."""
+"""The maximum number of fields that a message names."""
 MAX_SHOWN = 80
-"""Characters of a value in a message."""
+"""The maximum length of a value in a message, in characters."""
 
 
 def fitting(
     model: type[M], value: object, path: str, *, bounds: Mapping[str, Bounds], stand_in: Mapping[str, Any]
 ) -> tuple[M, tuple[str, ...]]:
-    """The part of an object that fits a model, and the problems of the other fields.
+    """Read the part of an object that fits a model. Return it with the problems of the other
+    fields.
 
     Args:
         model: The model of a spec or of a status.
-        value: As the API server sent it.
+        value: The spec or status, as the API server sent it.
         path: ``spec`` or ``status``, for messages.
-        bounds: By name, the bounds of fields that hold any JSON. They are checked first.
-        stand_in: Values for required fields that do not fit.
+        bounds: The limits of fields that hold any JSON, by name. They are checked first.
+        stand_in: Values for required fields that don't fit.
 
     Returns:
-        The model, and for each omitted field a text such as ``spec.conf is nested 300 levels deep,
-        over the limit of 32``.
+        tuple: The model, and a text for each omitted field, such as ``spec.conf is nested 300
+            levels deep, over the limit of 32``.
     """
     fields = dict(value) if isinstance(value, Mapping) else {}
     problems = []
@@ -58,7 +59,7 @@ def fitting(
 
 
 def in_one_sentence(problems: tuple[str, ...]) -> str | None:
-    """The first problems, as text for people; None: there are none."""
+    """Return the first problems as text for people, or None if there are no problems."""
     if not problems:
         return None
     more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""

@@ -1,18 +1,18 @@
-"""Sentences for messages that combine texts of several sources."""
+"""Parts of sentences, for messages that combine texts from several sources."""
 
 from __future__ import annotations
 
 
 def sentence(text: str) -> str:
-    """A text from outside, such as Airflow's, with a full stop at its end, so that another sentence
-    can follow.
+    """Return a text from outside, such as Airflow's, with a full stop at its end. Another sentence
+    can then follow.
     """
     text = text.rstrip()
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."
 
 
 def capitalised(text: str) -> str:
-    """The text with a capital first letter, for the beginning of a sentence. All other letters
-    stay, so that names keep theirs.
+    """Return the text with a capital first letter, for the beginning of a sentence. All other
+    letters stay as they are, because they may belong to names.
     """
     return f"{text[0].upper()}{text[1:]}"

@@ -1,4 +1,4 @@
-"""Hints for messages: how to write a duration or a time that was written in another way."""
+"""Hints for messages: how to write a duration or a time if the user wrote it in another way."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _NO_NUMBER = re.compile(
 
 
 def of_field(name: str, problem: str) -> str | None:
-    """How to write a field of a spec; None: there is no hint.
+    """Return how to write a field of a spec, or None if there is no hint.
 
     Args:
-        name: The field's name.
-        problem: Pydantic's type of the error (its documentation: "Validation Errors").
+        name: The name of the field.
+        problem: The type of pydantic's error (see "Validation Errors" in its documentation).
     """
     if name.endswith("Seconds") and problem.startswith(("int_", "float_")):
         return SECONDS
@@ -25,8 +25,8 @@ def of_field(name: str, problem: str) -> str | None:
 
 
 def of_param(refusal: str) -> str | None:
-    """How to write a param's value, by jsonschema's message about the value, from the operator or
-    from Airflow; None: there is no hint.
+    """Return how to write the value of a DAG's param, or None if there is no hint. ``refusal`` is
+    jsonschema's message about the value, from the operator or from Airflow.
     """
     if _NO_NUMBER.search(refusal):
         return "write the duration as a number; in seconds, two hours are 7200"
