@@ -97,7 +97,7 @@ def _of_commit(method: Callable[..., None], when: str) -> Callable[..., None]:
         stored = stored or _mid_run(patch)
         return result
 
-    Jobs.write_status = write  # type: ignore[method-assign, assignment]
+    Jobs.write_status = write  # type: ignore[assignment]
 
     def commit(self: KafkaEvents, positions: Any) -> None:
         if not stored:

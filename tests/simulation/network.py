@@ -61,12 +61,12 @@ class Network:
 
     Attributes:
         down: The servers that don't answer: airflow, kubernetes.
-        faults: The faults of the next requests, by server.
+        faults: The faults of the next requests, by server; None for a request that arrives.
         strays: Requests that may still arrive.
     """
 
     down: set[str] = field(default_factory=set)
-    faults: dict[str, list[Fault]] = field(default_factory=lambda: {"airflow": [], "kubernetes": []})
+    faults: dict[str, list[Fault | None]] = field(default_factory=lambda: {"airflow": [], "kubernetes": []})
     strays: list[Stray] = field(default_factory=list)
 
     def stray(self, name: str, effect: Callable[[], Awaitable[Any]]) -> None:

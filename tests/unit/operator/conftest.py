@@ -221,6 +221,11 @@ class World:
         return MLJobStatus.model_validate(self.jobs.objects[KEY].get("status", {}))
 
     @property
+    def message(self) -> str:
+        """The message of the status; empty if there is none."""
+        return self.status.message or ""
+
+    @property
     def exists(self) -> bool:
         """Whether the MLJob exists."""
         return KEY in self.jobs.objects

@@ -69,7 +69,7 @@ async def test_question_is_read_and_reported_once_for_each_wait(world: World, ru
     await ask(world, run, "Really?")
     assert entry(world).input is not None
     assert (world.airflow.calls.count("questions"), world.event_reasons.count("AwaitingInput")) == (2, 2)
-    assert "Really?" in (world.status.message or "")
+    assert "Really?" in world.message
 
 
 async def test_answered_run_continues(world: World, run: FakeRun) -> None:
@@ -100,7 +100,7 @@ async def test_status_with_several_waiting_tasks_links_to_the_run(world: World, 
     assert waiting is not None
     assert (waiting.subject, waiting.instances) == ("Label picture 0", 3)
     assert waiting.url == f"{RUN_URL}{run.run_id}/required_actions"
-    assert "(3 more wait as well)" in (world.status.message or "")
+    assert "(3 more wait as well)" in world.message
     assert world.airflow.calls.count("questions") == 1
     assert world.event_reasons.count("AwaitingInput") == 2, "one for each task"
 
@@ -154,14 +154,14 @@ async def test_deferred_is_reported_only_if_no_other_task_runs(world: World, run
     world.airflow.set_task(run, "extract", TaskState.SUCCESS)
     await world.look()
     assert (world.status.reason, world.status.current_task) == ("TaskDeferred", "approve")
-    assert "triggerer" in (world.status.message or "")
+    assert "triggerer" in world.message
 
 
 async def test_rescheduled_sensor_is_not_reported_as_running(world: World, run: FakeRun) -> None:
     world.airflow.set_task(run, "extract", TaskState.UP_FOR_RESCHEDULE)
     await world.look()
     assert (world.status.reason, world.status.current_task) == ("TaskRescheduled", "extract")
-    assert "Task extract is rescheduled" in (world.status.message or "")
+    assert "Task extract is rescheduled" in world.message
     world.clock.tick(1)
     world.airflow.set_task(run, "approve", TaskState.RUNNING)
     await world.look()

@@ -20,7 +20,7 @@ class TestClearedInAirflow:
     async def test_cleared_failed_run_is_followed(self, world: World) -> None:
         await world.apply()
         await end(world, RunState.FAILED)
-        assert world.status.phase is Phase.FAILED
+        assert (world.status.phase, world.status.attempts) == (Phase.FAILED, 1)
         assert not world.queue.tracked
         world.clock.tick(60)
         world.airflow.clear(newest(world), ("fit", -1))

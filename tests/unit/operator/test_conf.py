@@ -39,7 +39,7 @@ class TestConf:
     async def test_mljob_waits_for_a_missing_source_and_names_it(self, world: World) -> None:
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ReferenceMissing")
-        assert "Secret warehouse" in (world.status.message or "")
+        assert "Secret warehouse" in world.message
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await world.later(30)
         assert newest(world).conf == {"password": "hunter2"}
@@ -129,11 +129,11 @@ class TestConf:
         }
         await world.apply(conf={"epochs": "many", "model": {"size": "big"}})
         assert world.status.reason == "ValidationFailed"
-        assert "spec.conf.epochs: 'many' is not of type 'integer'" in (world.status.message or "")
-        assert "spec.conf.model.size" in (world.status.message or "")
+        assert "spec.conf.epochs: 'many' is not of type 'integer'" in world.message
+        assert "spec.conf.model.size" in world.message
         assert "submit" not in world.airflow.calls
         await edit(world, conf={"epochs": 3})
-        assert "spec.conf.model: required, of type object" in (world.status.message or "")
+        assert "spec.conf.model: required, of type object" in world.message
 
     @pytest.mark.parametrize(
         ("value", "schema", "says"),
@@ -151,9 +151,9 @@ class TestConf:
     ) -> None:
         world.airflow.dag_params["train"] = {"limit": {"value": 1, "schema": schema}}
         await world.apply(conf={"limit": value})
-        assert says in (world.status.message or "")
+        assert says in world.message
 
-    async def test_value_of_a_secret_is_in_no_message(self, world: World, caplog) -> None:
+    async def test_value_of_a_secret_is_in_no_message(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         world.airflow.dag_params["train"] = {"password": {"value": "", "schema": {"type": "string", "maxLength": 3}}}
         world.jobs.data["Secret", "warehouse"] = {"password": "hunter2"}
         await world.apply(confFrom=[{"secretRef": {"name": "warehouse"}}])

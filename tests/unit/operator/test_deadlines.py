@@ -58,7 +58,7 @@ class TestDeadlines:
         await world.look()
         await world.later(31)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
-        assert "paused" in (world.status.message or "")
+        assert "paused" in world.message
 
     async def test_first_started_task_meets_the_pre_running_deadline(self, world: World) -> None:
         await world.apply(preRunningDeadlineSeconds=30)
@@ -82,7 +82,7 @@ class TestDeadlines:
         await world.apply(dagId="never", preRunningDeadlineSeconds=30)
         await world.later(31)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "PreRunningDeadlineExceeded")
-        assert "never" in (world.status.message or ""), "it says what it waited for"
+        assert "never" in world.message, "it says what it waited for"
 
 
 def test_deadline_of_the_first_status_expires_without_further_events() -> None:

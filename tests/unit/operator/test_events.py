@@ -87,4 +87,5 @@ async def test_task_whose_change_is_dated_before_its_run_was_queued_stays_in_the
     await world.look()
     world.airflow.set_task(run, "fit", TaskState.RUNNING)
     await world.look()
+    assert world.status.task_counts is not None
     assert (world.status.progress, world.status.task_counts.total) == ("1/2", 2)

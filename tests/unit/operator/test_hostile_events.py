@@ -113,7 +113,7 @@ class TestFalseEnd:
         await world.edit(cancel=True)
         await world.tell(end_told(world, RunState.FAILED))
         await seconds(world, 15)
-        assert world.status.phase is Phase.CANCELLING
+        assert (world.status.phase, world.status.attempts) == (Phase.CANCELLING, 1)
         await seconds(world, 10)
         assert run.state is RunState.FAILED, "REST has cancelled it"
         assert world.status.phase is Phase.CANCELLED
@@ -130,7 +130,7 @@ class TestFalseEnd:
         world.airflow.down = True
         await world.tell(event("extract", TaskState.SUCCESS, seconds=1), end_told(world))
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "EndUnconfirmed")
-        assert "to confirm the end. Airflow is down" in (world.status.message or "")
+        assert "to confirm the end. Airflow is down" in world.message
         assert world.status.progress == "1/2", "what events say is shown"
         for _ in range(20):
             await world.later(30)
@@ -305,7 +305,7 @@ class TestNamesakes:
         await world.look()
         await world.later(3)
         assert world.status.history or world.status.reason == "RetryBackoff"
-        assert "was deleted in Airflow" in (world.status.message or "")
+        assert "was deleted in Airflow" in world.message
 
     async def test_tasks_of_a_child_run_do_not_complete_its_parent(self, world: World) -> None:
         await world.apply()

@@ -109,7 +109,7 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
         topic,
         world.queue,
         world.clock,
-        meter,  # type: ignore[arg-type]
+        meter,
         origins=lambda source: world.instances.origins(TOPIC, source),
         prefix="mljob",
     )

@@ -31,7 +31,7 @@ async def test_failed_run_names_the_failed_task(world: World) -> None:
     await world.apply()
     await finish(world, RunState.FAILED)
     assert (world.status.phase, world.status.reason) == (Phase.FAILED, "TaskFailed")
-    assert "extract" in (world.status.message or "")
+    assert "extract" in world.message
     assert (world.condition("Failed"), world.condition("Stalled")) == ("True", "True")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_unexpected(caplog: pytest.LogCaptureFixture):
+def nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
@@ -54,8 +55,8 @@ class TestCreated:
         world.jobs.create("churn", spec)
         await world.see_all()
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "ValidationFailed")
-        assert says in (world.status.message or "")
-        assert "Correct the spec to run the MLJob." in (world.status.message or "")
+        assert says in world.message
+        assert "Correct the spec to run the MLJob." in world.message
         assert (world.condition("Stalled"), world.condition("Reconciling")) == ("True", "False")
         assert world.status.observed_generation == 1
         assert world.event_reasons == ["ValidationFailed"]

@@ -116,7 +116,7 @@ class TestOrphan:
         run = stray(cancelling)
         cancelling.airflow.down_for["cancel"] = 2
         await minutes(cancelling, 2)
-        assert run.state is RunState.QUEUED
+        assert (run.state, active(cancelling)) == (RunState.QUEUED, 1)
         await minutes(cancelling, 2)
         assert run.state is RunState.FAILED
 
@@ -215,11 +215,11 @@ class TestOtherRuns:
         await cancelling.apply(runPolicy="OncePerSpec", suspend=True)
         run = stray(cancelling, uid=pin(Job.from_object(cancelling.jobs.objects[KEY])))
         await minutes(cancelling)
-        assert run.state is RunState.QUEUED
+        assert (run.state, active(cancelling)) == (RunState.QUEUED, 1)
         await cancelling.edit(suspend=False)
         await minutes(cancelling)
         assert cancelling.status.dag_run_id == run.run_id
-        assert run.state is RunState.QUEUED
+        assert (run.state, active(cancelling)) == (RunState.QUEUED, 1)
 
     async def test_earlier_run_that_somebody_cleared_is_not_an_orphan(self, cancelling: World) -> None:
         await cancelling.apply(backoffLimit=3, retryStrategy="NewRun")
@@ -246,7 +246,7 @@ class TestOtherRuns:
         with monkeypatch.context() as patch:
             patch.setattr(cancelling.orphans, "_jobs", Silent())
             await minutes(cancelling)
-        assert run.state is RunState.QUEUED
+        assert (run.state, active(cancelling)) == (RunState.QUEUED, 1)
         await minutes(cancelling, 1)
         assert run.state is RunState.FAILED
 

@@ -28,7 +28,7 @@ async def test_complete_is_not_true_before_the_outputs_are_stored(world: World) 
     await finish(world)
     assert (world.status.phase, world.status.reason) == (Phase.RUNNING, "CollectingOutputs")
     assert (world.status.dag_run_state, world.condition("Complete")) == ("success", None)
-    assert "down for outputs" in (world.status.message or "")
+    assert "down for outputs" in world.message
     await world.later(1)
     assert world.status.phase is Phase.RUNNING
     await world.later(2)
@@ -57,12 +57,12 @@ async def test_unreachable_airflow_delays_the_end_of_an_mljob_only_for_a_while(w
     assert world.status.phase is Phase.RUNNING
     await world.later(1)
     assert (world.status.phase, world.condition("Complete")) == (Phase.SUCCEEDED, "True")
-    assert "could not be read" in (world.status.message or "")
+    assert "could not be read" in world.message
     since = next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete")
     world.airflow.down, world.airflow.down_for = False, {}
     await world.later(60)
     assert world.status.outputs == {"score": 0.9}
-    assert "could not be read" not in (world.status.message or "")
+    assert "could not be read" not in world.message
     assert next(c.last_transition_time for c in world.status.conditions or () if c.type == "Complete") == since
     assert not world.has_finalizer
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from mljob_contract.events import EventName, TaskError, TaskEvent
 from mljob_contract.mljob import Phase
 from mljob_operator import logs
-from mljob_operator.core.conf.redaction import WITHHELD
+from mljob_operator.core.conf.redaction import WITHHELD, Redaction
 from mljob_operator.core.run.events import read
 from mljob_operator.core.run.facts import Failure, Report
 from mljob_operator.core.run.states import RunState, TaskState
@@ -119,11 +120,11 @@ async def an_output(world: World, text: str) -> None:
 
 
 async def a_refusal_of_the_cancellation(world: World, text: str) -> None:
-    async def refuse(*_: Any) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
         raise AirflowError(f"Airflow answered 400 to cancel: {text}")
 
-    world.airflow.trigger_cancellation = refuse  # type: ignore[method-assign]
-    world.airflow.cancel = refuse  # type: ignore[method-assign]
+    world.airflow.trigger_cancellation = refuse
+    world.airflow.cancel = refuse
     await edit(world, cancel=True)
     await world.later(11)
 
@@ -281,7 +282,7 @@ class TestSubmission:
         async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], *_: Any) -> None:
             raise error(f"Airflow refused {json.dumps(conf)}")
 
-        world.airflow.submit = refuse  # type: ignore[method-assign,assignment]
+        world.airflow.submit = refuse  # type: ignore[assignment]
         world.jobs.data["Secret", "warehouse"] = {"password": PASSWORD}
         await world.apply(confFrom=SECRET, preRunningDeadlineSeconds=60)
         world.jobs.data["Secret", "warehouse"] = {"password": ROTATED}
@@ -308,7 +309,7 @@ class TestSubmission:
         async def refuse(dag_id: str, run_id: str, conf: dict[str, Any], *_: Any) -> None:
             raise ValidationFailed(f"Airflow refused {json.dumps(conf)}")
 
-        world.airflow.submit = refuse  # type: ignore[method-assign,assignment]
+        world.airflow.submit = refuse  # type: ignore[assignment]
         await world.later(11)
         told = everything(world, caplog)
         assert world.status.attempts == 2
@@ -332,12 +333,12 @@ class TestBackfills:
         async def refuse(*_: Any, **__: Any) -> None:
             raise AirflowError(f"Airflow answered 400 to cancel: {QUOTES}")
 
-        world.airflow.backfills.cancel = refuse  # type: ignore[method-assign]
+        world.airflow.backfills.cancel = refuse
         await edit(world, cancel=True)
         await world.later(11)
         told = everything(world, caplog)
         assert PASSWORD not in told
-        assert "ml:***@warehouse" in (world.status.message or "")
+        assert "ml:***@warehouse" in world.message
 
 
 class TestWithheld:
@@ -433,7 +434,7 @@ class TestCost:
         await our_event_of_a_failure(world, "no data for eu-west")
         await end(world)
         assert "conf" not in world.airflow.calls
-        assert "no data for eu-west" in (world.status.message or "")
+        assert "no data for eu-west" in world.message
 
     async def test_conf_with_a_secret_is_read_once_for_each_process(self, world: World) -> None:
         await apply(world)
@@ -454,7 +455,7 @@ class TestCost:
         await begin(world)
         await our_event_of_a_failure(world, f"{PASSWORD}: 100000 rows of churn in eu-west")
         await end(world)
-        assert "***: 100000 rows of churn in eu-west" in (world.status.message or "")
+        assert "***: 100000 rows of churn in eu-west" in world.message
 
     async def test_withheld_text_does_not_cause_repeated_writes(self, world: World) -> None:
         await apply(world)
@@ -503,12 +504,12 @@ def test_credentials_of_the_operator_are_in_no_log_line(caplog: pytest.LogCaptur
 
 
 def test_exception_is_logged_by_class_and_place_if_secrets_are_unknown() -> None:
-    record = logs.logging.LogRecord("x", 40, "x.py", 1, "%s failed", ("team-a/churn",), None)
+    record = logging.LogRecord("x", 40, "x.py", 1, "%s failed", ("team-a/churn",), None)
     try:
         raise KeyError(PASSWORD)
     except KeyError as error:
         record.exc_info = (KeyError, error, error.__traceback__)
-    token = logs.redacting.set(lambda: logs.Redaction(complete=False))
+    token = logs.redacting.set(lambda: Redaction(complete=False))
     try:
         assert logs.RedactingFilter().filter(record)
     finally:

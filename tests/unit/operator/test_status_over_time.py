@@ -43,7 +43,7 @@ def recorded(world: World) -> list[Stored]:
         stored.append(Stored(deepcopy(dict(written.stored_status)), job.generation))
         return written
 
-    world.jobs.write_status = write_status  # type: ignore[method-assign]
+    world.jobs.write_status = write_status
     return stored
 
 
@@ -66,7 +66,7 @@ def hammered(world: World) -> list[str]:
             raise AskedForever(call)
         ask(call)
 
-    world.airflow.asked = asked_now  # type: ignore[method-assign]
+    world.airflow.asked = asked_now
     return found
 
 

@@ -70,7 +70,7 @@ class TestObstacles:
         other = world.airflow.queue("train", "manual__2026", {}, None, day)
         await world.apply(logicalDate="2026-01-01T00:00:00Z")
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "LogicalDateTaken")
-        assert other.run_id in (world.status.message or "")
+        assert other.run_id in world.message
         assert world.condition("Stalled") == "False"
         del world.airflow.runs["train", other.run_id]
         await world.later(180)
@@ -113,7 +113,7 @@ class TestObstacles:
         await world.later(5)
         await world.look()
         assert (world.status.phase, world.status.reason) == (Phase.RUNNING, halt)
-        assert "DAG train" in (world.status.message or "")
+        assert "DAG train" in world.message
         assert world.event_reasons.count(halt) == 1
         dags.clear()
         await world.later(5)
@@ -138,20 +138,20 @@ class TestObstacles:
         for run in list(world.airflow.runs.values()):
             world.airflow.begin(run)
             world.airflow.set_task(run, "fit", TaskState.RUNNING)
-        still = world.airflow.runs["dag-49", (await world.jobs.get(("team-a", "job-49"))).status.dag_run_id or ""]
+        still = world.airflow.runs["dag-49", world.jobs.objects["team-a", "job-49"]["status"]["dagRunId"]]
         world.airflow.set_task(still, "fit", TaskState.SUCCESS)
         await world.look()
         world.airflow.stale |= {"dag-49"}
         world.airflow.paused |= {"dag-30", "dag-48"}
         await world.later(5)
         await world.look()
-        reasons = {number: (await world.jobs.get(("team-a", f"job-{number}"))).status.reason for number in (30, 48, 49)}
+        reasons = {number: world.jobs.objects["team-a", f"job-{number}"]["status"]["reason"] for number in (30, 48, 49)}
         assert reasons == {30: "DagPaused", 48: "DagPaused", 49: "DagStale"}
         world.airflow.stale |= {f"dag-{number:02}" for number in range(48)}
         for _ in range(4):
             await world.later(5)
             await world.look()
-        assert {(await world.jobs.get(("team-a", f"job-{number}"))).status.reason for number in range(48)} == {
+        assert {world.jobs.objects["team-a", f"job-{number}"]["status"]["reason"] for number in range(48)} == {
             "DagStale"
         }
 

@@ -34,7 +34,7 @@ class TestSuspending:
         await world.apply(cancellation={"strategy": "Api"}, backoffLimit=3)
         await begin(world)
         await edit(world, suspend=True)
-        assert world.status.phase is Phase.SUSPENDED
+        assert (world.status.phase, world.status.attempts) == (Phase.SUSPENDED, 1)
         assert newest(world).state is RunState.FAILED
         assert not world.has_finalizer, "a suspended MLJob owes nothing"
         (entry,) = world.status.history or []

@@ -174,10 +174,11 @@ async def test_owner_of_the_active_backfill_is_named_only_within_its_namespace(
     monkeypatch: pytest.MonkeyPatch, theirs: Marker | None, named: bool
 ) -> None:
     at = "2025-12-01T00:00:00Z"
+    conf = {**(theirs.as_conf() if theirs else {}), "customer": "acme"}
     active = {
         "id": 4711,
         "dag_id": "days",
-        "dag_run_conf": {**(theirs.as_conf() if theirs else {}), "customer": "acme"},
+        "dag_run_conf": conf,
         "from_date": at,
         "to_date": at,
         "created_at": at,
@@ -186,7 +187,7 @@ async def test_owner_of_the_active_backfill_is_named_only_within_its_namespace(
         "reprocess_behavior": "none",
         "max_active_runs": 1,
     }
-    assert theirs is None or CONF_KEY in active["dag_run_conf"]
+    assert theirs is None or CONF_KEY in conf
     session = FakeSession(
         monkeypatch,
         {

@@ -107,7 +107,7 @@ class TestCreating:
         other = someone_elses(world)
         await apply(world, backfill={"reprocessBehavior": "Completed"})
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "BackfillActive")
-        assert "another backfill in progress" in (world.status.message or "")
+        assert "another backfill in progress" in world.message
         assert "BackfillActive" in world.event_reasons
         await world.later(3)
         assert made(world) == 1
@@ -119,7 +119,7 @@ class TestCreating:
     async def test_dag_without_a_schedule_is_refused(self, world: World) -> None:
         await world.apply(type="Backfill", backfill=RANGE)
         assert (world.status.reason, world.condition("Stalled")) == ("ValidationFailed", "True")
-        assert "non-periodic schedule" in (world.status.message or "")
+        assert "non-periodic schedule" in world.message
 
     async def test_invalid_conf_is_refused_before_it_is_sent_to_airflow(self, world: World) -> None:
         world.airflow.dag_params[DAYS] = {"rows": {"value": 1, "schema": {"type": "integer"}}}

@@ -31,11 +31,11 @@ class TestFollowing:
         assert world.status.start_time is not None
         await end(world, RunState.SUCCESS, first, second)
         assert (world.status.progress, world.status.percent) == ("2/4", 50)
-        assert world.status.message == "0 of 4 runs in progress, 2 finished."
+        assert world.message == "0 of 4 runs in progress, 2 finished."
         await begin(world, *rest)
         await end(world, RunState.SUCCESS, *rest)
         assert (world.status.phase, world.status.progress, world.status.percent) == (Phase.SUCCEEDED, "4/4", 100)
-        assert world.status.message == "All 4 runs succeeded."
+        assert world.message == "All 4 runs succeeded."
         assert counts(world) == BackfillRuns(total=4, success=4)
         assert world.condition("Complete") == "True"
         assert not world.has_finalizer, "a finished one can be deleted without us"
@@ -51,7 +51,7 @@ class TestFollowing:
         await end(world, RunState.FAILED, last)
         await end(world, RunState.SUCCESS, first, third)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackfillRunsFailed")
-        assert world.status.message == "2 of 4 runs failed: 2025-12-02 and 2025-12-04."
+        assert world.message == "2 of 4 runs failed: 2025-12-02 and 2025-12-04."
         assert counts(world) == BackfillRuns(total=4, success=2, failed=2)
         assert [(run.logical_date, run.url) for run in of(world).failed_runs or ()] == [
             (
@@ -68,9 +68,7 @@ class TestFollowing:
         await apply(world)
         assert counts(world) == BackfillRuns(total=2, queued=2, not_created=2)
         await end(world, RunState.SUCCESS, *runs(world, 2))
-        assert world.status.message == (
-            "All 2 runs succeeded; 2 runs of the range existed already (reprocessBehavior)."
-        )
+        assert world.message == ("All 2 runs succeeded; 2 runs of the range existed already (reprocessBehavior).")
 
     async def test_backfill_without_runs_succeeds(self, world: World) -> None:
         other = someone_elses(world, days=4)
@@ -144,7 +142,7 @@ class TestFollowing:
         first, *rest = runs(world)
         await begin(world, first)
         await world.restart()
-        assert world.status.phase is Phase.RUNNING
+        assert (world.status.phase, world.status.attempts) == (Phase.RUNNING, 1)
         await end(world, RunState.SUCCESS, first, *rest)
         assert world.status.phase is Phase.SUCCEEDED
 
@@ -155,7 +153,7 @@ class TestFollowing:
         await world.look()
         await world.later(3)
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "DagRunDeleted")
-        assert "The backfill was deleted" in (world.status.message or "")
+        assert "The backfill was deleted" in world.message
 
     async def test_status_says_that_the_dag_is_paused(self, world: World) -> None:
         world.airflow.paused.add(DAYS)
@@ -169,7 +167,7 @@ class TestFollowing:
         await world.restart()
         await world.look()
         assert (world.status.phase, counts(world).total) == (Phase.QUEUED, 0)
-        assert world.status.message == "Airflow is creating the runs of backfill 1."
+        assert world.message == "Airflow is creating the runs of backfill 1."
         world.airflow.runs |= kept
         world.clock.tick(30)
         await world.look()

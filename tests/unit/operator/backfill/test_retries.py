@@ -28,7 +28,7 @@ class TestRetrying:
     async def test_retry_runs_the_failed_runs_again_and_counts_the_others(self, world: World) -> None:
         await self.failed(world, conf={"model": "churn"}, backfill={"maxActiveRuns": 2})
         assert (world.status.phase, world.status.reason) == (Phase.PENDING, "RetryBackoff")
-        assert "2025-12-02" in (world.status.message or "")
+        assert "2025-12-02" in world.message
         world.airflow.backfills.close(1)
         await world.later(10)
         again = world.airflow.backfills.made[2]
@@ -81,4 +81,4 @@ class TestRetrying:
             assert made(world) == attempt
             await end(world, RunState.FAILED, *runs(world, attempt))
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "BackoffLimitExceeded")
-        assert "2025-12-02" in (world.status.message or "")
+        assert "2025-12-02" in world.message

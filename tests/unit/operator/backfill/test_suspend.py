@@ -26,7 +26,7 @@ class TestSuspending:
         await edit(world, suspend=True)
         assert world.airflow.backfills.made[1].paused
         assert (world.status.phase, world.condition("Suspended")) == (Phase.SUSPENDED, "True")
-        assert "1 run in progress will end" in (world.status.message or "")
+        assert "1 run in progress will end" in world.message
         assert first.state is RunState.RUNNING
         await end(world, RunState.SUCCESS, first)
         assert (world.status.phase, world.status.progress) == (Phase.SUSPENDED, "1/4")
@@ -45,7 +45,7 @@ class TestSuspending:
         await edit(world, suspend=True)
         await world.restart()
         await world.look()
-        assert world.status.phase is Phase.SUSPENDED
+        assert (world.status.phase, world.status.attempts) == (Phase.SUSPENDED, 1)
         await edit(world, suspend=False)
         assert not world.airflow.backfills.made[1].paused
         assert world.status.phase is Phase.QUEUED
@@ -58,7 +58,7 @@ class TestSuspending:
         await edit(world, suspend=False)
         assert (world.status.phase, world.status.reason) == (Phase.SUSPENDED, "Resuming")
         assert (world.condition("Suspended"), world.condition("Reconciling")) == ("True", "True")
-        assert world.status.message == "The operator is resuming the backfill. Airflow is down for pause_backfill"
+        assert world.message == "The operator is resuming the backfill. Airflow is down for pause_backfill"
         await world.restart()
         await world.later(60)
         assert not world.airflow.backfills.made[1].paused

@@ -19,8 +19,8 @@ async def test_mljob_is_refused_until_its_namespace_has_the_label_of_a_rule(worl
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "ValidationFailed")
     assert world.condition("Stalled") == "True"
-    assert "labels: kubernetes.io/metadata.name=team-a" in world.status.message
-    assert "dags: [train]" in world.status.message
+    assert "labels: kubernetes.io/metadata.name=team-a" in world.message
+    assert "dags: [train]" in world.message
     assert "ValidationFailed" in world.event_reasons
     assert not world.has_finalizer
     world.instance_objects.labels["team-a"]["tier"] = "gold"
@@ -76,4 +76,4 @@ async def test_misspelt_dag_id_suggests_only_dags_that_the_namespace_may_run(wor
     await world.see_all()
     await world.run_in("prod", dagId="train_digit")
     assert world.says == (Phase.PENDING, "DagNotFound")
-    assert world.status.message.endswith("Did you mean train_digits?")
+    assert world.message.endswith("Did you mean train_digits?")

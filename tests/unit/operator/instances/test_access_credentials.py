@@ -98,7 +98,7 @@ async def test_wrong_credentials_of_a_rule_affect_only_its_team(world: Platform)
     assert world.says == (Phase.PENDING, "AirflowUnauthorized")
     await world.look_after("prod")
     assert world.says == (Phase.PENDING, "AirflowUnauthorized")
-    assert "Secret team-a" in world.status.message
+    assert "Secret team-a" in world.message
     assert world.instance_says("prod")[:2] == ("True", "Ready")
     status, reason, message = world.instance_says("prod", "AccessCredentials")
     assert (status, reason) == ("False", "Unauthorized")
@@ -160,7 +160,7 @@ async def test_unusable_secret_is_named_before_a_run_is_submitted(world: Platfor
     await world.look_after("prod")
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowUnauthorized")
-    assert "Secret team-a" in world.status.message
+    assert "Secret team-a" in world.message
     assert not world.has_finalizer
     assert world.instance_says("prod")[:2] == ("True", "Ready")
     assert world.instance_says("prod", "AccessCredentials")[:2] == ("False", reason)

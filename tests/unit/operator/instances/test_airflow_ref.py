@@ -12,7 +12,7 @@ from .conftest import Platform
 async def test_mljob_runs_in_the_airflow_of_its_airflow_ref(world: Platform) -> None:
     await world.run_in("staging")
     assert world.status.airflow_instance == "staging"
-    assert world.status.dag_run_url.startswith("http://staging:8080/dags/train/runs/")
+    assert (world.status.dag_run_url or "").startswith("http://staging:8080/dags/train/runs/")
     assert (len(world.prod.runs), len(world.staging.runs)) == (0, 1)
 
 
@@ -50,7 +50,7 @@ async def test_on_change_cancels_the_run_in_the_old_airflow_and_submits_in_the_n
     assert world.prod.only_run().state is RunState.FAILED
     assert world.staging.only_run().state is RunState.QUEUED
     assert (world.status.airflow_instance, world.status.attempts) == ("staging", 2)
-    assert [entry.airflow_instance for entry in world.status.history] == ["prod"]
+    assert [entry.airflow_instance for entry in world.status.history or ()] == ["prod"]
 
 
 async def test_once_refuses_the_change_and_keeps_following_the_run(world: Platform) -> None:

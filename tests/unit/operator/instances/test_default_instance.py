@@ -13,7 +13,7 @@ from .conftest import Platform
 async def test_mljob_without_a_default_instance_waits_and_says_what_to_do(world: Platform) -> None:
     await world.apply()
     assert world.says == (Phase.PENDING, "NoDefaultAirflow")
-    assert "is-default-instance" in world.status.message
+    assert "is-default-instance" in world.message
     assert not world.has_finalizer, "it can go at any time"
     world.instance_objects.annotate("staging", default=True)
     await world.see_all()
@@ -67,7 +67,7 @@ async def test_mljobs_report_that_their_airflow_was_removed_from_the_settings() 
     world.has_own_airflow = False
     await world.restart()
     assert (world.status.phase, world.status.reason) == (Phase.QUEUED, "AirflowInstanceNotFound")
-    assert "MLJOB_AIRFLOW_URL" in world.status.message
+    assert "MLJOB_AIRFLOW_URL" in world.message
     world.has_own_airflow = True
     await world.restart()
     await world.look()

@@ -19,7 +19,7 @@ from .conftest import Platform
 async def test_event_reaches_the_mljob_of_its_airflow(world: Platform) -> None:
     await world.run_in("prod")
     await world.look_everywhere()
-    meant = in_any_of({"prod"}, "train", world.status.dag_run_id)
+    meant = in_any_of({"prod"}, "train", world.status.dag_run_id or "")
     world.queue.tell(KEY, meant, event("extract", TaskState.RUNNING), lambda: None)
     await world.settle()
     assert world.status.current_task == "extract"
@@ -27,11 +27,11 @@ async def test_event_reaches_the_mljob_of_its_airflow(world: Platform) -> None:
 
 async def test_event_of_another_airflow_changes_nothing(world: Platform) -> None:
     await world.run_in("prod")
-    run_id = world.status.dag_run_id
+    run_id = world.status.dag_run_id or ""
     told = RunFact(RunState.RUNNING, StatusSource.KAFKA, world.clock(), world.clock())
     world.queue.tell(KEY, in_any_of({"staging"}, "train", run_id), told, lambda: world.done.append(1))
     await world.settle()
-    assert world.status.phase is Phase.QUEUED
+    assert (world.status.phase, world.status.attempts) == (Phase.QUEUED, 1)
     assert world.done == [1], "it is done with all the same"
     world.queue.tell(KEY, in_any_of({"prod", "staging"}, "train", run_id), told, lambda: None)
     await world.settle()
@@ -40,7 +40,7 @@ async def test_event_of_another_airflow_changes_nothing(world: Platform) -> None
 
 async def test_run_with_the_same_id_in_another_airflow_changes_nothing(world: Platform) -> None:
     await world.run_in("prod")
-    await world.staging.submit("train", world.status.dag_run_id, {}, "somebody else's")
+    await world.staging.submit("train", world.status.dag_run_id or "", {}, "somebody else's")
     await world.end(world.staging, RunState.FAILED)
     assert world.status.phase is Phase.QUEUED
 

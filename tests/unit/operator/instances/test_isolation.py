@@ -197,7 +197,7 @@ async def test_change_of_one_airflow_wakes_no_mljob_of_another(world: Platform) 
     world.jobs.create("runs", {"dagId": "train", "airflowRef": {"name": "prod"}})
     await world.see_all()
     woken = []
-    world.queue._wake = lambda key: woken.append(key[1])  # type: ignore[method-assign]
+    world.queue._wake = lambda key: woken.append(key[1])
     world.staging.down = False
     await world.instances.look("staging")
     assert woken == [KEY[1]]

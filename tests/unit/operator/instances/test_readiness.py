@@ -17,7 +17,7 @@ async def test_missing_secret_is_named_and_waited_for(world: Platform) -> None:
     assert world.instance_says("prod")[:2] == ("False", "SecretMissing")
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
-    assert "Secret prod is not there" in world.status.message
+    assert "Secret prod is not there" in world.message
     world.instance_objects.secrets["prod"] = {"user": "mljob", "password": "right"}
     await world.look_after("prod")
     assert world.status.phase is Phase.QUEUED
@@ -80,7 +80,7 @@ async def test_observed_generation_is_that_of_the_checked_spec(world: Platform) 
         await world.see_all()
         return await probe()
 
-    world.prod.probe = edited_meanwhile  # type: ignore[method-assign]
+    world.prod.probe = edited_meanwhile
     await world.look_after("prod")
     edited = world.instance_objects.get("prod")
     assert edited.status.observed_generation == edited.generation - 1
@@ -123,7 +123,7 @@ async def test_defect_in_reconciling_an_instance_is_in_its_status(
     async def stumble() -> None:
         raise ValueError("Invalid header value b'Bearer right'")
 
-    world.prod.probe = stumble  # type: ignore[assignment,method-assign]
+    world.prod.probe = stumble  # type: ignore[assignment]
     await world.look_after("prod", "prod")
     assert world.instance_says("prod") == (
         "False",
@@ -147,7 +147,7 @@ async def test_token_that_is_no_header_value_is_refused_without_being_shown(worl
     assert not token.strip() or token not in message
     await world.run_in("prod")
     assert world.says == (Phase.PENDING, "AirflowInstanceNotReady")
-    assert not token.strip() or token not in world.status.message
+    assert not token.strip() or token not in world.message
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ async def test_an_airflow_instance_closes_the_airflow_of_the_settings_until_a_ru
         await world.apply()
         assert said(world) == (Phase.PENDING, "ValidationFailed")
         assert world.condition("Stalled") == "True"
-        assert "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)" in world.status.message
+        assert "airflow.access of the operator's chart (MLJOB_AIRFLOW_ACCESS)" in world.message
         assert not world.has_finalizer
         assert not world.airflow.runs
 
@@ -93,7 +93,7 @@ async def test_rules_select_namespaces_by_name_when_namespaces_are_not_watched()
             world.queue.observe(job)
         await world.settle()
         assert said(world) == (Phase.PENDING, "ValidationFailed")
-        assert "does not watch namespaces" in world.status.message
+        assert "does not watch namespaces" in world.message
     async with new_world([GOLD, TEAM_A], watches_namespaces=False) as world:
         world.jobs.create(KEY[1], {"dagId": "train"})
         async for job in world.jobs.list():
@@ -123,7 +123,9 @@ async def test_no_run_is_submitted_before_all_mljobs_are_listed() -> None:
         world.jobs.create("first", {"dagId": "train"}, at="2025-01-01T00:00:00Z")
         with world.queue.held():
             for name in ("first", "second"):
-                world.queue.observe(await world.jobs.get(("team-a", name)))
+                job = await world.jobs.get(("team-a", name))
+                assert job is not None
+                world.queue.observe(job)
                 await world.settle()
         await world.settle()
         assert len(world.airflow.runs) == 1
@@ -152,7 +154,7 @@ async def test_reserved_dag_is_refused(dag_id: str, spec: dict[str, Any]) -> Non
         world.airflow.daily.add(dag_id)
         await world.apply(**{**spec, "dagId": dag_id, "conf": {"dag_id": "train", "dag_run_id": "somebody-elses"}})
         assert said(world) == (Phase.PENDING, "ValidationFailed")
-        assert "reserved" in world.status.message
+        assert "reserved" in world.message
         assert world.condition("Stalled") == "True"
         assert not world.has_finalizer
         assert world.airflow.calls == []
