@@ -78,9 +78,11 @@ class AirflowWorld(Protocol):
     model.
     """
 
-    dag_runs: AirflowPort
-    stranger: AirflowPort
-    """The same Airflow, with a wrong password."""
+    @property
+    def dag_runs(self) -> AirflowPort: ...
+    @property
+    def stranger(self) -> AirflowPort:
+        """The same Airflow, with a wrong password."""
 
     async def pause(self, dag_id: str, *, paused: bool) -> None: ...
     async def submitted_conf(self, dag_id: str, run_id: str) -> dict[str, Any]: ...
@@ -191,9 +193,10 @@ async def airflow_world(request: pytest.FixtureRequest) -> AsyncIterator[Airflow
 class Cluster(Protocol):
     """A Kubernetes API and the actions of its users."""
 
-    store: JobStore
-    changes: SourceChanges
-
+    @property
+    def store(self) -> JobStore: ...
+    @property
+    def changes(self) -> SourceChanges: ...
     async def create(self, name: str, spec: dict[str, Any]) -> Job: ...
     async def edit(self, key: Key, spec: dict[str, Any]) -> Job: ...
     async def delete(self, key: Key) -> None: ...
@@ -305,8 +308,8 @@ CREDENTIALS = "mljob-system"
 class Platform(Protocol):
     """AirflowInstances and the actions of their users."""
 
-    store: InstanceStore
-
+    @property
+    def store(self) -> InstanceStore: ...
     async def create(self, name: str) -> None: ...
     async def label(self, name: str) -> None: ...
     async def delete(self, name: str) -> None: ...

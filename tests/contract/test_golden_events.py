@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,12 @@ GOLDEN = Path(__file__).parent / "golden"
 OURS = sorted((GOLDEN / "ours").glob("*.json"))
 
 
-def messages(path: Path):
+def messages(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_each_message_is_an_event_of_its_run_with_cloudevents_headers(path):
+def test_each_message_is_an_event_of_its_run_with_cloudevents_headers(path: Path) -> None:
     for message in messages(path):
         event = TaskEvent.model_validate(message["value"])
         headers = dict(message["headers"])
@@ -30,13 +31,13 @@ def test_each_message_is_an_event_of_its_run_with_cloudevents_headers(path):
         assert event.mljob is not None
 
 
-def test_recordings_contain_every_kind_of_event():
+def test_recordings_contain_every_kind_of_event() -> None:
     seen = {message["value"]["event"] for path in OURS for message in messages(path)}
     assert seen == {name.value for name in EventName}
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_end_of_a_try_agrees_with_rest(path):
+def test_end_of_a_try_agrees_with_rest(path: Path) -> None:
     answer = json.loads((GOLDEN / "rest" / f"{path.stem}.task_instances.json").read_text(encoding="utf-8"))
     rest = {(ti["task_id"], ti["map_index"], ti["try_number"]): ti for ti in answer["task_instances"]}
     ends = {"task_instance.success", "task_instance.failed", "task_instance.skipped"}

@@ -94,8 +94,9 @@ class Runs:
     def reported(self, dag_id: str, run_id: str) -> Any:
         """The newest log message about the cancellation of a run."""
         while (message := self._consumer.poll(0.1)) is not None:
-            if message.error() is None and b"dag_run.cancellation" in (message.value() or b""):
-                event = RunCancellation.model_validate_json(message.value())
+            value = message.value() or b""
+            if message.error() is None and b"dag_run.cancellation" in value:
+                event = RunCancellation.model_validate_json(value)
                 self._said[event.dag_id, event.run_id].append((event, message))
         return self._said[dag_id, run_id][-1] if self._said[dag_id, run_id] else None
 

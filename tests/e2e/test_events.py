@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -445,7 +446,7 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
         first.setdefault((said.try_number or 0, said.state), said)
     found = []
     for said in first.values():
-        reached = story.shown_at(case.job, task, lambda entry, said=said: is_as_far(entry, said, len(case.instances)))
+        reached = story.shown_at(case.job, task, partial(is_as_far, said, len(case.instances)))
         assert reached is not None, f"{task} never was {said.state} in a status"
         # A mapped task has one entry, which is as far as the last of its instances.
         others = [story.told(case.job, task, other) for other in case.instances if other != index]
@@ -454,7 +455,7 @@ def told_late(story: Timeline, case: Case, task: str, index: int) -> list[tuple[
     return found
 
 
-def is_as_far(entry: Object, said: Told, instances: int) -> bool:
+def is_as_far(said: Told, instances: int, entry: Object) -> bool:
     """Whether a task's entry shows the state in the message, or a later one."""
     rank = TASK_RANK[TaskState(said.state)]
     if (mapped := entry.get("mapped")) is not None:
@@ -466,6 +467,11 @@ def is_as_far(entry: Object, said: Told, instances: int) -> bool:
     return bool(entry["tryNumber"] > said.try_number or (entry["tryNumber"] == said.try_number and reached))
 
 
+def is_in(state: str, entry: Object) -> bool:
+    """Whether a task's entry shows the state."""
+    return bool(entry["state"] == state)
+
+
 @pytest.mark.parametrize("row", [row for row, case in CASES.items() if case.silent])
 def test_states_without_an_event_are_in_the_status_within_ten_seconds(row: str, story: Timeline) -> None:
     case = CASES[row]
@@ -473,7 +479,7 @@ def test_states_without_an_event_are_in_the_status_within_ten_seconds(row: str, 
     for state in case.silent:
         assert state not in [told.state for told in story.told(case.job, case.task)]
         [first, *_] = [seen for seen in story.rest[case.job, case.task, -1] if seen.state == state]
-        shown = story.shown_at(case.job, case.task, lambda entry, state=state: entry["state"] == state)
+        shown = story.shown_at(case.job, case.task, partial(is_in, state))
         assert shown is not None, f"{case.task} never was {state} in a status"
         assert shown - first.at < FEED
 

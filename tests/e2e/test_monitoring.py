@@ -299,7 +299,7 @@ def test_unusually_slow_task_and_a_task_that_waits_for_its_slot_are_reported(
     """The first message goes to a member by e-mail address, the second to the fallback channel,
     because the owner's channel no longer exists.
     """
-    sensitive = {"slow_seconds": 1, "wait_seconds": 1, "outlier_history": PAST - 3}
+    sensitive: dict[str, Any] = {"slow_seconds": 1, "wait_seconds": 1, "outlier_history": PAST - 3}
     monitoring.slack.members[TEAM_SERVING] = "U0SERVING01"
     wake = tmp_path / "wake"
     monitoring.set_pool("monitored", PAST)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +42,7 @@ def submitted(request: pytest.FixtureRequest, with_kafka: Installation, rest_onl
     """Each requested DAG is submitted once for either operator, all at the same time, before the
     tests wait for their MLJobs.
     """
-    about = (
+    about: Iterator[dict[str, Any]] = (
         item.callspec.params
         for item in request.session.items
         if isinstance(item, pytest.Function) and hasattr(item, "callspec")

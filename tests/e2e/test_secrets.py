@@ -5,6 +5,7 @@ restart and after the Secret was deleted.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ REST = {"MLJOB_KAFKA_BOOTSTRAP_SERVERS": ""}
 
 @pytest.mark.parametrize(("name", "settings"), [("leak-kafka", KAFKA), ("leak-rest", REST)], ids=["kafka", "rest"])
 def test_secret_that_a_dag_quotes_is_redacted(
-    installation: NewInstallation, airflow: AirflowRest, name: str, settings: dict[str, str]
+    installation: NewInstallation, airflow: AirflowRest, name: str, settings: dict[str, Any]
 ) -> None:
     found = installation(name, **settings)
     jobs, operator = found.jobs, found.operator

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 
 def manifests(*arguments: str) -> str:
-    command = [AIRFLOW_ENVIRONMENT / "bin" / "mljob-airflow", "manifests", "--dags", EXAMPLES, *arguments]
+    command = (str(AIRFLOW_ENVIRONMENT / "bin" / "mljob-airflow"), "manifests", "--dags", str(EXAMPLES), *arguments)
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

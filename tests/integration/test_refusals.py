@@ -319,7 +319,7 @@ class Api:
         try:
             call()
         except client.ApiException as refused:
-            return str(json.loads(refused.body)["message"])
+            return str(json.loads(refused.body or "")["message"])
         return ""
 
 

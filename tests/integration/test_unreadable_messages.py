@@ -121,7 +121,7 @@ def test_run_with_impossible_events_ends_right_and_can_be_deleted(reader: Instal
         "task_id": "no_such_task",
         "try_number": 1,
     }
-    impossible = [
+    impossible: list[dict[str, Any]] = [
         {"try_number": 2**70},
         {"timestamp": "9999-12-31T23:59:59Z"},
         {"timestamp": "9999-12-31T23:59:59-14:00"},

@@ -21,7 +21,7 @@ Each question takes processor time from the processes that the test waits for.
 
 
 def eventually(
-    question: Callable[[], T],
+    question: Callable[[], T | None],
     what: str,
     *,
     within: float = 180.0,
@@ -48,7 +48,7 @@ def eventually(
 
 
 async def until(
-    question: Callable[[], T],
+    question: Callable[[], T | None],
     what: str = "the condition holds",
     *,
     within: float = 60.0,
@@ -66,7 +66,7 @@ class _Wait(Generic[T]):
 
     def __init__(
         self,
-        question: Callable[[], T],
+        question: Callable[[], T | None],
         what: str,
         within: float,
         every: float,

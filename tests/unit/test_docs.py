@@ -243,7 +243,7 @@ def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() ->
 def test_the_printer_columns_are_named(kind: str) -> None:
     page, plural, _, _ = RESOURCES[kind]
     columns = [column["name"] for column in definition(plural)["spec"]["versions"][0]["additionalPrinterColumns"]]
-    sentence = " ".join(re.search(r"prints the columns .*?\.\n", page, re.DOTALL)[0].split())
+    sentence = " ".join(re.findall(r"prints the columns .*?\.\n", page, re.DOTALL)[0].split())
     assert [column for column in columns if column not in sentence] == []
 
 

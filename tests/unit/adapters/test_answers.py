@@ -357,6 +357,7 @@ async def test_every_answer_to_every_request_means_what_the_rule_says(
         assert wanted(found), found
         return
     assert isinstance(found, wanted), found
+    assert isinstance(found, AirflowError)
     assert isinstance(found, AirflowUnreadable) is issubclass(wanted, AirflowUnreadable), found
     if isinstance(found, AirflowUnavailable):
         assert found.retry_after == (7 if "Retry-After" in name else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -131,7 +131,7 @@ def xcoms(*task_ids: str) -> Says:
 async def test_an_output_that_is_too_large_is_named_and_the_others_are_there(
     server: ScriptedAirflow, connect: Connect
 ) -> None:
-    answers = iter([said(200, value='{"score": 0.9}'), POURS])
+    answers: Iterator[Told] = iter([said(200, value='{"score": 0.9}'), POURS])
     server.told["list xcoms"] = xcoms("fit", "fit")
     server.told["get xcom"] = lambda _: next(answers)
     found = await connect(server).outputs(DAG, RUN, [])
@@ -327,7 +327,7 @@ async def test_pages_that_are_too_large_are_asked_for_in_parts(
 
 # Fields
 
-ODD_RUNS = {
+ODD_RUNS: dict[str, list[Any]] = {
     "state": [5, {}, "x" * 2000, "\ud800"],
     "queued_at": ["yesterday", "2026-01-02T03:04:05", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", 5],
     "start_date": [[], True],
@@ -335,7 +335,7 @@ ODD_RUNS = {
     "dag_run_id": ["another-run", None, 5],
     "dag_id": ["another-dag"],
 }
-ODD_TASKS = {
+ODD_TASKS: dict[str, list[Any]] = {
     "task_id": [None, 5, "x" * 2000],
     "map_index": [None, "0", 2**31, True],
     "try_number": [2**70, 1.5, None],

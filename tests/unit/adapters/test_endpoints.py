@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -29,7 +30,7 @@ async def answers(host: str, url_host: str, port: int) -> int:
 
 
 @pytest.fixture
-def port(tmp_path) -> int:
+def port(tmp_path: Path) -> int:
     return Ports(tmp_path)["http"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,6 @@ import pytest
 from pydantic import SecretStr
 
 from mljob_contract.airflow_instance import ClientAuthentication
-from mljob_operator.adapters.airflow import tokens
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.core.airflow_instance.credentials import OAuth2Client
 from mljob_operator.errors import AirflowForbidden, AirflowUnauthorized, AirflowUnavailable
@@ -228,7 +228,7 @@ async def test_it_is_renewed_a_little_before_it_ends(
 ) -> None:
     provider.life = life
     now = [1000.0]
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     airflow = connect(server, oauth2=client(provider.url))
     await airflow.probe()
     now[0] += passed

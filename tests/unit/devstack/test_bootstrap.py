@@ -6,7 +6,7 @@ import atexit
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 def the_systems(monkeypatch: pytest.MonkeyPatch, *files: Path) -> None:
     """Let the system trust the certificates in these files only."""
-    nothing = ssl.DefaultVerifyPaths(None, None, "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
+    nothing = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr(bootstrap, "SYSTEM_CERTIFICATES", tuple(map(str, files)))
 
@@ -88,7 +88,7 @@ def test_pip_trusts_the_certificates_of_the_system(index: Index, monkeypatch: py
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "PIP_CERT"])
 @pytest.mark.parametrize("ask", [pip, uv])
 def test_pip_and_uv_trust_the_file_that_a_variable_names(
-    index: Index, monkeypatch: pytest.MonkeyPatch, variable: str, ask
+    index: Index, monkeypatch: pytest.MonkeyPatch, variable: str, ask: Callable[[Index], None]
 ) -> None:
     the_systems(monkeypatch)
     ask(index)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from devstack.caches import cache_directory, once, remove_tree, unused, used
 
 
-def test_an_entry_is_made_once(tmp_path):
+def test_an_entry_is_made_once(tmp_path: Path) -> None:
     made = []
 
-    def make(target):
+    def make(target: Path) -> None:
         made.append(target)
         target.write_text("whole")
 
@@ -21,14 +22,14 @@ def test_an_entry_is_made_once(tmp_path):
     assert len(made) == 1
 
 
-def test_callers_at_the_same_time_make_an_entry_once(tmp_path):
+def test_callers_at_the_same_time_make_an_entry_once(tmp_path: Path) -> None:
     made, begun = [], threading.Barrier(4)
 
-    def make(target):
+    def make(target: Path) -> None:
         made.append(target)
         target.mkdir()
 
-    def call():
+    def call() -> None:
         begun.wait()
         once(tmp_path / "thing", "making it", make)
 
@@ -40,8 +41,8 @@ def test_callers_at_the_same_time_make_an_entry_once(tmp_path):
     assert len(made) == 1
 
 
-def test_an_interruption_leaves_no_incomplete_entry(tmp_path):
-    def make(target):
+def test_an_interruption_leaves_no_incomplete_entry(tmp_path: Path) -> None:
+    def make(target: Path) -> None:
         target.mkdir()
         (target / "half").touch()
         raise KeyboardInterrupt
@@ -51,7 +52,7 @@ def test_an_interruption_leaves_no_incomplete_entry(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [".thing.lock"]
 
 
-def test_directories_without_write_permission_are_removed_too(tmp_path):
+def test_directories_without_write_permission_are_removed_too(tmp_path: Path) -> None:
     """Go makes its module cache that way."""
     module = tmp_path / "mod" / "example.com"
     module.mkdir(parents=True)
@@ -62,14 +63,14 @@ def test_directories_without_write_permission_are_removed_too(tmp_path):
     assert not (tmp_path / "mod").exists()
 
 
-def test_a_used_lock_is_not_unused(tmp_path):
+def test_a_used_lock_is_not_unused(tmp_path: Path) -> None:
     with used(tmp_path / "lock"), used(tmp_path / "lock"), unused(tmp_path / "lock") as free:
         assert not free
     with unused(tmp_path / "lock") as free:
         assert free
 
 
-def test_environment_variables_choose_the_cache_directory(tmp_path, monkeypatch):
+def test_environment_variables_choose_the_cache_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("MLJOB_CACHE_DIR", raising=False)
     assert cache_directory() == tmp_path / "xdg" / "mljob-operator"

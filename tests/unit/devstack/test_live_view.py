@@ -28,53 +28,53 @@ FITTING = job(
 )  # fmt: skip
 
 
-def test_a_job_without_a_status_is_pending():
+def test_a_job_without_a_status_is_pending() -> None:
     assert moment({"metadata": {}}) == Moment(phase="Pending")
 
 
-def test_a_running_task_is_shown_with_its_progress_and_its_metrics():
+def test_a_running_task_is_shown_with_its_progress_and_its_metrics() -> None:
     assert line(12.34, moment(FITTING)) == (
         "  12.3s  Running      2/5  [######......]  52%  fit          epoch 12  loss 0.2135"
     )
 
 
-def test_metrics_stay_in_sight_when_the_next_task_has_none_yet():
+def test_metrics_stay_in_sight_when_the_next_task_has_none_yet() -> None:
     status = FITTING["status"] | {"currentTask": "evaluate"}
     assert dict(moment(job(**status)).metrics) == {"epoch": 12, "loss": 0.21345}
 
 
-def test_a_waiting_job_says_what_it_waits_for():
+def test_a_waiting_job_says_what_it_waits_for() -> None:
     waiting = moment(job(phase="Pending", reason="DagNotFound", message="Airflow has no DAG train_model."))
     assert line(1, waiting).endswith("Airflow has no DAG train_model.")
 
 
-def test_a_running_job_with_a_task_that_failed_and_is_tried_again_says_so():
+def test_a_running_job_with_a_task_that_failed_and_is_tried_again_says_so() -> None:
     retrying = moment(
         job(phase="Running", reason="TaskRetrying", message="Task fit failed at try 1 and will be retried.")
     )
     assert line(1, retrying).endswith("Task fit failed at try 1 and will be retried.")
 
 
-def test_a_job_that_makes_progress_shows_no_message():
+def test_a_job_that_makes_progress_shows_no_message() -> None:
     assert moment(FITTING).trouble == ""
 
 
-def test_a_status_with_another_time_stamp_only_is_no_change():
+def test_a_status_with_another_time_stamp_only_is_no_change() -> None:
     again = job(**FITTING["status"], lastEventTime="2026-01-01T00:01:00Z")
     assert moment(again) == moment(FITTING)
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
-def test_a_terminal_phase_ends_the_view(phase):
+def test_a_terminal_phase_ends_the_view(phase: str) -> None:
     assert moment(job(phase=phase)).is_over
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Suspended", "Queued", "Running", "Cancelling"])
-def test_any_other_phase_does_not_end_the_view(phase):
+def test_any_other_phase_does_not_end_the_view(phase: str) -> None:
     assert not moment(job(phase=phase)).is_over
 
 
-def test_a_line_replaces_the_one_of_the_same_phase_and_task_only():
+def test_a_line_replaces_the_one_of_the_same_phase_and_task_only() -> None:
     earlier = moment(FITTING)
     assert moment(job(**FITTING["status"] | {"percent": 60})).supersedes(earlier)
     assert not moment(job(**FITTING["status"] | {"currentTask": "evaluate"})).supersedes(earlier)
@@ -85,17 +85,17 @@ def test_a_line_replaces_the_one_of_the_same_phase_and_task_only():
     ("value", "shown"),
     [(12.0, "epoch 12"), (12000, "epoch 12000"), (0.98333333, "epoch 0.9833"), (1e-7, "epoch 1e-07")],
 )
-def test_numbers_are_short(value, shown):
+def test_numbers_are_short(value: float, shown: str) -> None:
     fitting = job(phase="Running", currentTask="fit", tasks=[{"taskId": "fit", "metrics": {"epoch": value}}])
     assert line(0, moment(fitting)).endswith(shown)
 
 
-def test_columns_are_under_their_headings():
+def test_columns_are_under_their_headings() -> None:
     assert live_view.heading().index("TASK ") == line(0, moment(FITTING)).index("fit")
     assert live_view.heading().index("PHASE") == line(0, moment(FITTING)).index("Running")
 
 
-def test_the_last_events_of_a_description_are_shown():
+def test_the_last_events_of_a_description_are_shown() -> None:
     description = "\n".join(
         [
             "Name:  digits-train",
@@ -114,11 +114,11 @@ def test_the_last_events_of_a_description_are_shown():
 
 
 @pytest.mark.parametrize("description", ["", "Name: x\n", "Events:  <none>\n"], ids=["nothing", "no-heading", "none"])
-def test_a_description_without_events_shows_nothing(description):
+def test_a_description_without_events_shows_nothing(description: str) -> None:
     assert live_view.events(description) == []
 
 
-def test_outputs_are_listed_one_a_line():
+def test_outputs_are_listed_one_a_line() -> None:
     assert live_view.outputs(job(outputs={"accuracy": 0.98, "model_id": "digits"})) == [
         "accuracy  0.98",
         "model_id  digits",

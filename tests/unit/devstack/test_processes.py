@@ -47,20 +47,21 @@ def until_it_is_gone(process: psutil.Process) -> None:
     )
 
 
-def test_another_command_finds_the_process(managed, tmp_path):
+def test_another_command_finds_the_process(managed: ManagedProcess, tmp_path: Path) -> None:
     managed.start(SLEEP)
     assert ManagedProcess(tmp_path, "sleeper").pid == managed.pid is not None
 
 
-def test_stop_ends_the_process_and_removes_its_record(managed):
+def test_stop_ends_the_process_and_removes_its_record(managed: ManagedProcess) -> None:
     managed.start(SLEEP)
     pid = managed.pid
+    assert pid is not None
     managed.stop()
     assert not psutil.pid_exists(pid)
     assert not managed.exists()
 
 
-def test_stop_ends_the_children_of_the_process(managed):
+def test_stop_ends_the_children_of_the_process(managed: ManagedProcess) -> None:
     managed.start(Command(("bash", "-c", "sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
     eventually(leader.children, "it has a child", within=60)
@@ -69,7 +70,7 @@ def test_stop_ends_the_children_of_the_process(managed):
     assert not child.is_running()
 
 
-def test_stop_ends_children_that_outlived_the_process(managed):
+def test_stop_ends_children_that_outlived_the_process(managed: ManagedProcess) -> None:
     managed.start(Command(("bash", "-c", "setsid sleep 300 & wait")))
     leader = psutil.Process(managed.pid)
     eventually(leader.children, "it has a child", within=60)
@@ -81,7 +82,9 @@ def test_stop_ends_children_that_outlived_the_process(managed):
     until_it_is_gone(child)
 
 
-def test_a_record_whose_id_another_process_has_is_ignored(managed, stranger, tmp_path):
+def test_a_record_whose_id_another_process_has_is_ignored(
+    managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     """As after a reboot."""
     record(managed, tmp_path, pid=stranger.pid, began="another-boot:1")
     assert managed.pid is None
@@ -90,7 +93,9 @@ def test_a_record_whose_id_another_process_has_is_ignored(managed, stranger, tmp
     assert stranger.poll() is None
 
 
-def test_stop_ends_orphans_and_not_another_process_with_the_id(managed, stranger, tmp_path):
+def test_stop_ends_orphans_and_not_another_process_with_the_id(
+    managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     """In the same boot another process has got the id, while a child of the dead process still runs."""
     managed.start(SLEEP)
     orphan = psutil.Process(managed.pid)
@@ -102,14 +107,16 @@ def test_stop_ends_orphans_and_not_another_process_with_the_id(managed, stranger
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
-def test_an_unreadable_record_is_ignored(managed, tmp_path, content):
+def test_an_unreadable_record_is_ignored(managed: ManagedProcess, tmp_path: Path, content: str) -> None:
     file = tmp_path / "processes" / "sleeper.json"
     file.parent.mkdir()
     file.write_text(content)
     assert managed.pid is None
 
 
-def test_a_process_without_a_record_is_stopped_by_its_mark(managed, stranger, tmp_path):
+def test_a_process_without_a_record_is_stopped_by_its_mark(
+    managed: ManagedProcess, stranger: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     managed.start(SLEEP)
     process = psutil.Process(managed.pid)
     eventually(process.environ, "it has an environment: for a moment after exec it has none", within=60)
@@ -119,7 +126,7 @@ def test_a_process_without_a_record_is_stopped_by_its_mark(managed, stranger, tm
     assert stranger.poll() is None
 
 
-def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path):
+def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path: Path) -> None:
     """`.dev` and `.dev-test` run side by side."""
     with subprocess.Popen(["sleep", "300"], env={MARK: f"{tmp_path}-test:sleeper"}) as other:
         eventually(psutil.Process(other.pid).environ, "it has an environment", within=60)
@@ -128,13 +135,15 @@ def test_a_stack_whose_name_has_the_same_beginning_is_another_stack(tmp_path):
         other.kill()
 
 
-def test_the_log_has_the_output_of_the_process(managed):
+def test_the_log_has_the_output_of_the_process(managed: ManagedProcess) -> None:
     managed.start(Command((sys.executable, "-c", "print('said')")))
     eventually(lambda: managed.pid is None, "it has ended", within=60)
     assert "said" in managed.log.read_text()
 
 
-def test_a_component_does_not_inherit_the_callers_python_and_kubeconfig(managed, monkeypatch):
+def test_a_component_does_not_inherit_the_callers_python_and_kubeconfig(
+    managed: ManagedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("KUBECONFIG", "somebody-elses")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
@@ -146,6 +155,6 @@ def test_a_component_does_not_inherit_the_callers_python_and_kubeconfig(managed,
     assert {"PYTHONDONTWRITEBYTECODE", "KUBECONFIG"}.isdisjoint(environment)
 
 
-def test_the_fingerprint_changes_with_the_environment():
+def test_the_fingerprint_changes_with_the_environment() -> None:
     assert Command(("x",), {"A": "1"}).fingerprint() != Command(("x",), {"A": "2"}).fingerprint()
     assert Command(("x",), {"A": "1", "B": "2"}).fingerprint() == Command(("x",), {"B": "2", "A": "1"}).fingerprint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from devstack.slack import Message, as_text, complaints
 from mljob_airflow.monitoring.notifications.messages import message
@@ -21,11 +22,11 @@ FINDING = Finding(
 )
 
 
-def shown(body):
+def shown(body: dict[str, Any]) -> list[str]:
     return as_text(Message("C0", "1.0", body)).splitlines()
 
 
-def test_a_message_of_the_monitoring_dag_is_shown_with_links_and_times():
+def test_a_message_of_the_monitoring_dag_is_shown_with_links_and_times() -> None:
     body = message(
         Notification("ml-platform", NotificationReason.NEW, (FINDING,), (FINDING,)), page="http://reports/latest.html"
     )
@@ -42,7 +43,7 @@ def test_a_message_of_the_monitoring_dag_is_shown_with_links_and_times():
     ]
 
 
-def test_text_is_unescaped_once():
+def test_text_is_unescaped_once() -> None:
     section = {"type": "section", "text": {"type": "mrkdwn", "text": "write &amp;lt; for &lt;, see <http://x>"}}
 
     assert shown({"text": "x", "blocks": [section, {"type": "divider"}]}) == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,18 @@ def bare_stack(tmp_path: Path) -> Stack:
     return Stack(tmp_path / "stack")
 
 
-def sleeper(name: str, *, ready=lambda: True, needs: tuple[str, ...] = (), bound: float = 30) -> Component:
+def sleeper(
+    name: str, *, ready: Callable[[], bool] = lambda: True, needs: tuple[str, ...] = (), bound: float = 30
+) -> Component:
     return Component(name, lambda: Command(("sleep", "300")), ready, needs=needs, bound=bound)
 
 
 @pytest.fixture
-def run(bare_stack, monkeypatch):
+def run(bare_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Run parts as `up` does, and kill their processes after the test."""
     names: list[str] = []
 
-    def run(*parts):
+    def run(*parts: Component | Step) -> None:
         names.extend(part.name for part in parts)
         bare_stack._run(list(parts))
 
@@ -41,7 +44,7 @@ def run(bare_stack, monkeypatch):
         bare_stack._process(name).kill()
 
 
-def test_a_part_starts_after_the_parts_that_it_needs(run):
+def test_a_part_starts_after_the_parts_that_it_needs(run: Callable[..., None]) -> None:
     order: list[str] = []
     run(
         Step("third", lambda: order.append("third"), needs=("second", "first")),
@@ -51,18 +54,22 @@ def test_a_part_starts_after_the_parts_that_it_needs(run):
     assert order == ["first", "second", "third"]
 
 
-def test_independent_parts_run_at_the_same_time(run):
+def test_independent_parts_run_at_the_same_time(run: Callable[..., None]) -> None:
     both = threading.Barrier(2, timeout=60)
-    run(Step("one", both.wait), Step("other", both.wait))
+
+    def meet() -> None:
+        both.wait()
+
+    run(Step("one", meet), Step("other", meet))
 
 
-def test_a_part_whose_need_does_not_exist_is_named(run):
+def test_a_part_whose_need_does_not_exist_is_named(run: Callable[..., None]) -> None:
     with pytest.raises(StackError, match="operator"):
         run(Step("operator", lambda: None, needs=("airflow",)))
 
 
-def test_the_failure_of_one_part_does_not_wait_for_the_others(run, bare_stack):
-    def fail():
+def test_the_failure_of_one_part_does_not_wait_for_the_others(run: Callable[..., None], bare_stack: Stack) -> None:
+    def fail() -> None:
         eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
         raise StackError("helm failed")
 
@@ -73,8 +80,8 @@ def test_the_failure_of_one_part_does_not_wait_for_the_others(run, bare_stack):
     assert bare_stack.pid("slow") is not None, "the next `up` continues with this component"
 
 
-def test_a_part_that_is_interrupted_interrupts_the_others(run, bare_stack):
-    def interrupt():
+def test_a_part_that_is_interrupted_interrupts_the_others(run: Callable[..., None], bare_stack: Stack) -> None:
+    def interrupt() -> None:
         eventually(lambda: bare_stack.pid("slow"), "the other part starts", within=60)
         raise KeyboardInterrupt
 
@@ -82,20 +89,20 @@ def test_a_part_that_is_interrupted_interrupts_the_others(run, bare_stack):
         run(sleeper("slow", ready=lambda: False, bound=60), Step("binaries", interrupt))
 
 
-def test_up_continues_after_a_failure(run, bare_stack):
+def test_up_continues_after_a_failure(run: Callable[..., None], bare_stack: Stack) -> None:
     with pytest.raises(NotReadyError, match="not ready after"):
         run(sleeper("kafka", ready=lambda: False, bound=0.2))
     run(sleeper("kafka"))
     assert bare_stack.pid("kafka") is not None
 
 
-def test_the_error_of_a_component_that_stops_while_it_starts_has_its_log(run):
+def test_the_error_of_a_component_that_stops_while_it_starts_has_its_log(run: Callable[..., None]) -> None:
     dying = Component("kafka", lambda: Command(("bash", "-c", "echo no memory; exit 1")), lambda: False)
     with pytest.raises(NotReadyError, match="no memory"):
         run(dying)
 
 
-def test_a_component_with_another_command_is_restarted(run, bare_stack):
+def test_a_component_with_another_command_is_restarted(run: Callable[..., None], bare_stack: Stack) -> None:
     run(sleeper("kafka"))
     before = bare_stack.pid("kafka")
     run(sleeper("kafka"))
@@ -104,19 +111,19 @@ def test_a_component_with_another_command_is_restarted(run, bare_stack):
     assert bare_stack.pid("kafka") not in (before, None)
 
 
-def test_down_stops_every_component_and_keeps_the_data(run, bare_stack):
+def test_down_stops_every_component_and_keeps_the_data(run: Callable[..., None], bare_stack: Stack) -> None:
     run(sleeper("kafka"), sleeper("etcd"))
     bare_stack.down()
     assert (bare_stack.pid("kafka"), bare_stack.pid("etcd")) == (None, None)
     assert bare_stack.log("kafka").exists()
 
 
-def test_down_does_nothing_where_nothing_was_started(bare_stack):
+def test_down_does_nothing_where_nothing_was_started(bare_stack: Stack) -> None:
     bare_stack.down()
     assert not bare_stack.directory.exists()
 
 
-def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch):
+def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLJOB_CACHE_DIR", "cache")
     monkeypatch.setenv("MLJOB_RESYNC_SECONDS", "5")
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
@@ -127,7 +134,7 @@ def test_the_operator_does_not_get_the_variables_of_the_stack_itself(monkeypatch
 
 
 @pytest.fixture
-def airflows(tmp_path, monkeypatch):
+def airflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Two installed Airflows."""
     environments = {NEWEST: tmp_path / "newest", OLDEST: tmp_path / "oldest"}
     for environment in environments.values():
@@ -137,7 +144,7 @@ def airflows(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def started(bare_stack, airflows, monkeypatch):
+def started(bare_stack: Stack, airflows: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack whose `up` makes Airflow's database and starts no process."""
     database = bare_stack.directory / "airflow" / "migrated"
     database.parent.mkdir(parents=True)
@@ -146,31 +153,35 @@ def started(bare_stack, airflows, monkeypatch):
     return bare_stack
 
 
-def airflow_of(bare_stack):
+def airflow_of(bare_stack: Stack) -> str:
     """The program of the stack's api-server."""
     return Stack(bare_stack.directory)._component("airflow-api-server").command().arguments[0]
 
 
-def test_a_stack_runs_the_airflow_that_it_was_started_with(started, airflows):
+def test_a_stack_runs_the_airflow_that_it_was_started_with(started: Stack, airflows: dict[str, Path]) -> None:
     started.up(operator=False, airflow=OLDEST)
     assert airflow_of(started) == str(airflows[OLDEST] / "bin" / "airflow")
     started.up(operator=False)
     assert airflow_of(started) == str(airflows[NEWEST] / "bin" / "airflow")
 
 
-def test_an_older_airflow_is_refused_a_database_of_a_newer_one(started):
+def test_an_older_airflow_is_refused_a_database_of_a_newer_one(started: Stack) -> None:
     started.up(operator=False)
     with pytest.raises(StackError, match=r"with `make clean`, or start another stack with DEV_DIR=stack-oldest"):
         started.up(operator=False, airflow=OLDEST)
 
 
-def test_the_error_of_a_missing_airflow_names_the_command_that_installs_it(started, airflows):
+def test_the_error_of_a_missing_airflow_names_the_command_that_installs_it(
+    started: Stack, airflows: dict[str, Path]
+) -> None:
     airflows[OLDEST].rmdir()
     with pytest.raises(StackError, match=r"oldest does not exist: make it with python3 devstack/bootstrap.py oldest"):
         started.up(operator=False, airflow=OLDEST)
 
 
-def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(monkeypatch, bare_stack):
+def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(
+    monkeypatch: pytest.MonkeyPatch, bare_stack: Stack
+) -> None:
     monkeypatch.setenv("COVERAGE_PROCESS_START", "coverage.ini")
     monkeypatch.setenv("COVERAGE_FILE", "lines")
     bare_stack._choices = Choices(environment=stack_module._overrides({}))
@@ -179,7 +190,7 @@ def test_the_variables_of_coverage_reach_airflow_and_not_the_operator(monkeypatc
     assert not any(name.startswith("COVERAGE") for name in bare_stack._operator.environment())
 
 
-def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(started):
+def test_folders_and_git_repositories_are_dag_bundles_with_names_of_their_own(started: Stack) -> None:
     folders = (started.directory / "team" / "dags", started.directory / "other-team" / "dags")
     started.up(operator=False, dags_folders=folders, dags_repositories=(started.directory / "repository",))
     configured = json.loads(started.airflow_env()["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])

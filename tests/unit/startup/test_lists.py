@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes.aio.client import ApiClient
 
 from mljob_operator.adapters.instances import InstanceObjects
 from mljob_operator.adapters.kubernetes import PAGE, Jobs, connect
@@ -33,18 +34,18 @@ def api() -> Iterator[KubernetesApi]:
 
 
 @pytest.fixture
-async def client(api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[object]:
+async def client(api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiClient]:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "config", api.url)))
     client = await connect()
     yield client
     await client.close()
 
 
-async def names(client: object, *namespaces: str) -> list[str]:
+async def names(client: ApiClient, *namespaces: str) -> list[str]:
     return [job.name async for job in Jobs(client, namespaces).list()]
 
 
-async def test_every_mljob_comes_once_from_pages_of_a_hundred(api: KubernetesApi, client: object) -> None:
+async def test_every_mljob_comes_once_from_pages_of_a_hundred(api: KubernetesApi, client: ApiClient) -> None:
     assert await names(client) == NAMES
     assert [query for _, query in api.lists] == [
         {"limit": str(PAGE)},
@@ -53,8 +54,9 @@ async def test_every_mljob_comes_once_from_pages_of_a_hundred(api: KubernetesApi
     ]
 
 
-async def test_a_page_is_asked_for_when_the_one_before_has_been_seen(api: KubernetesApi, client: object) -> None:
+async def test_a_page_is_asked_for_when_the_one_before_has_been_seen(api: KubernetesApi, client: ApiClient) -> None:
     listing = Jobs(client).list()
+    assert isinstance(listing, AsyncGenerator)
     for _ in range(PAGE):
         await anext(listing)
     assert len(api.lists) == 1
@@ -63,7 +65,7 @@ async def test_a_page_is_asked_for_when_the_one_before_has_been_seen(api: Kubern
     await listing.aclose()
 
 
-async def test_each_namespace_has_its_own_pages(api: KubernetesApi, client: object) -> None:
+async def test_each_namespace_has_its_own_pages(api: KubernetesApi, client: ApiClient) -> None:
     for name in ("a", "b"):
         path = f"/apis/mljob.dev/v1alpha1/namespaces/{name}/mljobs"
         api.objects[path] = [finished(f"{name}-{number}", name) for number in range(PAGE + 1)]
@@ -72,7 +74,7 @@ async def test_each_namespace_has_its_own_pages(api: KubernetesApi, client: obje
 
 
 async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given(
-    api: KubernetesApi, client: object
+    api: KubernetesApi, client: ApiClient
 ) -> None:
     expired = {str(PAGE)}
 
@@ -119,7 +121,7 @@ async def test_a_list_that_took_too_long_goes_on_with_the_token_that_it_is_given
 )
 @pytest.mark.parametrize("page", ["the first page", "a later page"])
 async def test_an_answer_that_is_no_page_is_an_error_of_the_store(
-    api: KubernetesApi, client: object, page: str, answer: Answer, error: type[StoreError], says: str
+    api: KubernetesApi, client: ApiClient, page: str, answer: Answer, error: type[StoreError], says: str
 ) -> None:
     api.refuse = lambda _, query: answer if ("continue" in query) == (page == "a later page") else None
     with pytest.raises(StoreError) as raised:
@@ -130,7 +132,7 @@ async def test_an_answer_that_is_no_page_is_an_error_of_the_store(
     assert "<" not in str(raised.value)
 
 
-async def test_airflow_instances_and_namespaces_come_in_pages_too(api: KubernetesApi, client: object) -> None:
+async def test_airflow_instances_and_namespaces_come_in_pages_too(api: KubernetesApi, client: ApiClient) -> None:
     api.objects[INSTANCES] = [
         {
             "metadata": {"name": f"airflow-{number}", "uid": str(number), "resourceVersion": "1"},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -14,7 +16,7 @@ from mljob_operator.adapters.kubernetes import connect
 from mljob_operator.errors import CannotStart, StoreError
 from mljob_operator.main import Operator
 from mljob_operator.settings import Settings
-from tests.fakes.kubernetes_api import KubernetesApi, kubeconfig, status
+from tests.fakes.kubernetes_api import Answer, KubernetesApi, Query, kubeconfig, status
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ async def test_a_duty_that_ends_by_itself_is_in_the_log_and_the_operator_is_not_
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    duty: type[None],
+    duty: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
     operator = await an_operator(settings, tmp_path, monkeypatch, "http://nowhere")
     await operator.listen()
@@ -94,7 +96,12 @@ async def test_it_can_be_stopped_from_any_state_and_more_than_once(
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
         if state == "learning":
-            api.refuse = lambda _path, _query: loop.call_soon_threadsafe(asked.set) and (503, "")
+
+            def busy(_path: str, _query: Query) -> Answer:
+                loop.call_soon_threadsafe(asked.set)
+                return 503, ""
+
+            api.refuse = busy
         operator = await an_operator(settings, tmp_path, monkeypatch, api.url)
         if state == "without a port":
             other = await an_operator(settings, tmp_path, monkeypatch, api.url)

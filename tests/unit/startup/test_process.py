@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -159,7 +160,7 @@ def test_answers_that_are_errors_are_waited_out_and_each_is_said_once(start: Cal
             ),
             ("watch 401", f"{MLJOBS} can't be read: the Kubernetes API answered 401 Unauthorized;"),
         ):
-            eventually(lambda told=told: operator.lines(told), told, within=WITHIN, evidence=lambda: operator.log)
+            eventually(partial(operator.lines, told), told, within=WITHIN, evidence=lambda: operator.log)
             assert (operator.answers("/livez"), operator.answers("/readyz")) == (200, 503), operator.log
         asked = len(api.watches)
         eventually(lambda: len(api.watches) > asked + 2, "it tries again", within=WITHIN, evidence=lambda: operator.log)
