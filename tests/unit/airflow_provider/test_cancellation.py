@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from mljob_airflow.cancellation.runs import (
     MAX_ERROR_LENGTH,
     MAX_ERRORS,
     PARALLEL_RUNS,
+    Summary,
     Target,
     Timing,
     cancel_run,
@@ -113,7 +115,7 @@ def timing_of(runs: FakeRuns) -> Timing:
     return Timing(clock=runs.clock, sleep=runs.clock.sleep)
 
 
-def cancel(runs: FakeRuns, mode=CancellationMode.GRACEFUL):
+def cancel(runs: FakeRuns, mode: CancellationMode = CancellationMode.GRACEFUL) -> Summary:
     return cancel_run(runs, RUN, reason="deleted", mode=mode, timing=timing_of(runs))
 
 
@@ -121,20 +123,20 @@ def chain(*task_ids: str) -> list[Task]:
     return [Task(name, tuple(task_ids[index + 1 : index + 2])) for index, name in enumerate(task_ids)]
 
 
-def test_a_missing_run_counts_as_cancelled():
+def test_a_missing_run_counts_as_cancelled() -> None:
     summary = cancel(FakeRuns(run=None))
     assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_FOUND, None)
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
-def test_a_run_that_has_ended_is_unchanged(state):
+def test_a_run_that_has_ended_is_unchanged(state: str) -> None:
     runs = FakeRuns(run=state, states={("fit", -1): "success"})
     assert cancel(runs).outcome is CancellationOutcome.ALREADY_OVER
     assert runs.run == state
     assert runs.order == []
 
 
-def test_only_unfinished_task_instances_are_failed():
+def test_only_unfinished_task_instances_are_failed() -> None:
     runs = FakeRuns(
         dag=chain("load", "fit", "publish"),
         states={("load", -1): "success", ("fit", 0): "running", ("fit", 1): "skipped", ("publish", -1): None},
@@ -154,27 +156,27 @@ def test_only_unfinished_task_instances_are_failed():
     assert runs.notes == ["Cancelled: deleted"]
 
 
-def test_upstream_tasks_are_failed_first():
+def test_upstream_tasks_are_failed_first() -> None:
     runs = FakeRuns(dag=chain("a", "b", "c", "d"), states={(name, -1): None for name in "dbca"})
     assert cancel(runs).rounds == 1
     assert runs.order == ["a", "b", "c", "d"]
 
 
-def test_a_task_that_airflow_clears_is_failed_again():
+def test_a_task_that_airflow_clears_is_failed_again() -> None:
     """A downstream task has failed. Failing its upstream task clears it, so it runs again."""
     runs = FakeRuns(dag=chain("a", "b"), states={("a", -1): "running", ("b", -1): "failed"})
     assert cancel(runs).rounds == 2
     assert set(runs.states.values()) == {"failed"}
 
 
-def test_a_teardown_task_runs_before_the_run_is_failed():
+def test_a_teardown_task_runs_before_the_run_is_failed() -> None:
     dag = [*chain("work", "release")[:1], Task("release", (), "all_done_setup_success")]
     runs = FakeRuns(dag=dag, states={("work", -1): "running", ("release", -1): None})
     assert cancel(runs).state == "failed"
     assert runs.states["release", -1] == "success"
 
 
-def test_a_teardown_task_is_failed_when_its_time_is_over():
+def test_a_teardown_task_is_failed_when_its_time_is_over() -> None:
     dag = [Task("work", ("release",)), Task("release", (), "all_done_setup_success")]
     runs = FakeRuns(dag=dag, states={("work", -1): "running", ("release", -1): None}, teardown_ends=False)
     assert cancel(runs).state == "failed"
@@ -182,7 +184,7 @@ def test_a_teardown_task_is_failed_when_its_time_is_over():
     assert 30 <= runs.clock.now < 40
 
 
-def test_thousands_of_task_instances_end_with_the_run():
+def test_thousands_of_task_instances_end_with_the_run() -> None:
     runs = FakeRuns(dag=[Task("fit")], states={("fit", index): None for index in range(5000)})
     summary = cancel(runs)
     assert summary.state == "failed"
@@ -191,7 +193,7 @@ def test_thousands_of_task_instances_end_with_the_run():
     assert runs.clock.now < 30
 
 
-def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_open():
+def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_open() -> None:
     states = {("fit", -1): "running", ("gone", -1): None}
     runs = FakeRuns(dag=[Task("fit")], states=states, unknown=frozenset({"gone"}), forgotten=("gone",))
     summary = cancel(runs)
@@ -200,14 +202,14 @@ def test_a_task_that_the_dag_has_lost_does_not_keep_the_run_open():
     assert summary.as_dict()["errors"] == summary.errors
 
 
-def test_a_run_that_stays_open_is_not_over_and_says_so():
+def test_a_run_that_stays_open_is_not_over_and_says_so() -> None:
     summary = cancel(FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}, run_can_fail=False))
     assert (summary.outcome, summary.state) == (CancellationOutcome.NOT_OVER, "running")
     assert summary.errors == ["15 s after the run was set failed, the run is running"]
     assert 15 <= summary.seconds < 20
 
 
-def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed():
+def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed() -> None:
     """The time for failing task instances one by one is over, and the ended run still has a task
     instance that waits for its retry.
     """
@@ -219,7 +221,7 @@ def test_task_instances_that_go_on_after_the_end_of_the_run_are_failed():
     assert runs.states["load", -1] == "failed"
 
 
-def test_a_run_whose_tasks_go_on_after_its_end_is_not_over():
+def test_a_run_whose_tasks_go_on_after_its_end_is_not_over() -> None:
     states: dict[tuple[str, int], str | None] = {("fit", -1): "running", ("gone", -1): "queued"}
     unknown = frozenset({"gone"})
     summary = cancel(FakeRuns(dag=[Task("fit")], states=states, unknown=unknown, forgotten=("gone",)))
@@ -238,7 +240,7 @@ def with_teardown(**states: str | None) -> FakeRuns:
     return FakeRuns(dag=dag, states={(task_id, -1): state for task_id, state in states.items()})
 
 
-def test_an_immediate_cancellation_fails_teardown_tasks_too():
+def test_an_immediate_cancellation_fails_teardown_tasks_too() -> None:
     runs = with_teardown(work="running", release=None)
     runs.teardown_ends = False
     assert cancel(runs, CancellationMode.IMMEDIATE).outcome is CancellationOutcome.CANCELLED
@@ -246,7 +248,7 @@ def test_an_immediate_cancellation_fails_teardown_tasks_too():
     assert runs.clock.now < 1
 
 
-def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks():
+def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks() -> None:
     runs = with_teardown(release=None)
     runs.teardown_ends = False
     runs.states |= {("work", index): None for index in range(5000)}
@@ -254,7 +256,7 @@ def test_an_immediate_cancellation_of_a_large_run_fails_its_teardown_tasks():
     assert runs.states["release", -1] == "failed"
 
 
-def test_a_run_that_has_not_started_has_no_wait_for_teardown_tasks():
+def test_a_run_that_has_not_started_has_no_wait_for_teardown_tasks() -> None:
     """The queued run of a paused DAG never runs."""
     runs = with_teardown(work=None, release=None)
     runs.run, runs.teardown_ends = "queued", False
@@ -262,7 +264,7 @@ def test_a_run_that_has_not_started_has_no_wait_for_teardown_tasks():
     assert runs.clock.now < 1
 
 
-def test_a_teardown_task_that_did_not_end_is_named():
+def test_a_teardown_task_that_did_not_end_is_named() -> None:
     runs = with_teardown(work="running", release=None)
     runs.teardown_ends = False
     assert cancel(runs).errors == ["teardown tasks took longer than 30 s, and are set failed: release"]
@@ -274,17 +276,17 @@ class Several:
     def __init__(self, **runs: FakeRuns) -> None:
         self.runs = runs
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda dag_id, *rest: getattr(self.runs[dag_id], name)(dag_id, *rest)
 
 
-def cancel_all(runs: Several, *targets: Target):
+def cancel_all(runs: Several, *targets: Target) -> dict[Target, Summary]:
     clock = FakeClock()
     timing = Timing(clock=clock, sleep=clock.sleep)
     return {summary.target: summary for summary in cancel_runs(lambda: runs, targets, reason="why", timing=timing)}
 
 
-def test_each_run_has_its_own_outcome():
+def test_each_run_has_its_own_outcome() -> None:
     runs = Several(
         a=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}),
         b=FakeRuns(run="success"),
@@ -296,7 +298,7 @@ def test_each_run_has_its_own_outcome():
     assert outcomes == {"a": "cancelled", "b": "already_over", "c": "not_found", "d": "not_over"}
 
 
-def test_an_error_with_one_run_does_not_affect_the_others():
+def test_an_error_with_one_run_does_not_affect_the_others() -> None:
     runs = Several(good=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}))
     secret, good = Target("secret", "run"), Target("good", "run")
     summaries = cancel_all(runs, secret, good)
@@ -305,14 +307,14 @@ def test_an_error_with_one_run_does_not_affect_the_others():
     assert summaries[secret].errors == ["'secret'"]
 
 
-def test_a_run_that_is_named_twice_is_cancelled_once():
+def test_a_run_that_is_named_twice_is_cancelled_once() -> None:
     runs = Several(a=FakeRuns(dag=[Task("fit")], states={("fit", -1): "running"}))
     assert len(cancel_all(runs, Target("a", "run"), Target("a", "run"))) == 1
     assert runs.runs["a"].notes == ["Cancelled: why"]
 
 
-def test_without_a_connection_each_run_is_not_over_and_has_the_error():
-    def connect():
+def test_without_a_connection_each_run_is_not_over_and_has_the_error() -> None:
+    def connect() -> FakeRuns:
         raise ConnectionError("could not log in at http://airflow/auth/token as mljob: 401")
 
     found = list(cancel_runs(connect, [Target("a", "run"), Target("b", "run")], reason="why"))
@@ -323,11 +325,11 @@ def test_without_a_connection_each_run_is_not_over_and_has_the_error():
     assert found[0].errors == ["could not log in at http://airflow/auth/token as mljob: 401"]
 
 
-def test_runs_are_cancelled_in_parallel():
+def test_runs_are_cancelled_in_parallel() -> None:
     together = threading.Barrier(PARALLEL_RUNS, timeout=20)
 
     class Meeting(FakeRuns):
-        def state(self, dag_id, dag_run_id):
+        def state(self, dag_id: str, dag_run_id: str) -> str | None:
             together.wait()
             return "success"
 
@@ -336,7 +338,7 @@ def test_runs_are_cancelled_in_parallel():
     assert [summary.outcome for summary in found] == [CancellationOutcome.ALREADY_OVER] * PARALLEL_RUNS
 
 
-def test_the_errors_of_a_summary_are_bounded():
+def test_the_errors_of_a_summary_are_bounded() -> None:
     states: dict[tuple[str, int], str | None] = {(f"gone-{number}", -1): None for number in range(50)}
     long = "x" * 2 * MAX_ERROR_LENGTH
     runs = FakeRuns(states=states, unknown=frozenset(task_id for task_id, _ in states))
@@ -347,12 +349,12 @@ def test_the_errors_of_a_summary_are_bounded():
     assert {len(error) for error in summary.errors} == {MAX_ERROR_LENGTH}
 
 
-def test_the_rank_of_a_task_is_its_longest_distance_from_a_root():
+def test_the_rank_of_a_task_is_its_longest_distance_from_a_root() -> None:
     dag = [Task("a", ("b", "d")), Task("b", ("c",)), Task("c", ("d",)), Task("d")]
     assert upstream_first(dag) == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
-def test_a_batch_has_one_rank_and_starts_with_tasks_that_do_not_run():
+def test_a_batch_has_one_rank_and_starts_with_tasks_that_do_not_run() -> None:
     instances = [
         TaskInstance("b", -1, None),
         *(TaskInstance("a", index, "running" if index < 2 else None) for index in range(BATCH_SIZE + 1)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ from mljob_operator.core.run.facts import RunFact
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 RUN_ID = "mljob.team-a.churn.abcdefgh23-1"
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "dag_id": None,
     "dag_run_id": None,
     "targets": [],
@@ -43,7 +45,7 @@ def target(dag_id: str) -> dict[str, str]:
         pytest.param({**target("a"), "targets": [target("a")]}, ["a"], id="one twice"),
     ],
 )
-def test_the_params_name_runs(params, dag_ids):
+def test_the_params_name_runs(params: dict[str, Any], dag_ids: list[str]) -> None:
     assert targets_of({**DEFAULTS, **params}) == [Target(dag_id, "run") for dag_id in dag_ids]
 
 
@@ -57,21 +59,32 @@ def test_the_params_name_runs(params, dag_ids):
         ),
     ],
 )
-def test_params_that_name_no_run_are_refused(params, complaint):
+def test_params_that_name_no_run_are_refused(params: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         targets_of({**DEFAULTS, **params})
 
 
-def summary(outcome=CancellationOutcome.CANCELLED, state="failed", run_id=RUN_ID, errors=()) -> Summary:
+def summary(
+    outcome: CancellationOutcome = CancellationOutcome.CANCELLED,
+    state: str | None = "failed",
+    run_id: str = RUN_ID,
+    errors: Sequence[str] = (),
+) -> Summary:
     return Summary(Target("train", run_id), outcome, state, 3, 1, list(errors), 4.25)
 
 
-def event(of: Summary | None = None, reason="deleted") -> RunCancellation:
-    about = {"reason": reason, "cancelled_by": f"cancel.{RUN_ID}", "try_number": 1, "source": "prod", "now": NOW}
+def event(of: Summary | None = None, reason: str = "deleted") -> RunCancellation:
+    about: dict[str, Any] = {
+        "reason": reason,
+        "cancelled_by": f"cancel.{RUN_ID}",
+        "try_number": 1,
+        "source": "prod",
+        "now": NOW,
+    }
     return event_of(of or summary(), mode=CancellationMode.GRACEFUL, **about)
 
 
-def test_the_event_has_the_run_and_the_result():
+def test_the_event_has_the_run_and_the_result() -> None:
     assert event() == RunCancellation(
         timestamp=NOW,
         source="prod",
@@ -91,7 +104,7 @@ def test_the_event_has_the_run_and_the_result():
     assert len(event(reason="x" * 5000).reason) == 1000
 
 
-def test_the_message_has_the_key_of_its_run():
+def test_the_message_has_the_key_of_its_run() -> None:
     message = message_from_cancellation(event(), event_id="1")
     assert message.key == f"train/{RUN_ID}".encode()
     assert dict(message.headers) | {} == {
@@ -117,7 +130,7 @@ def test_the_message_has_the_key_of_its_run():
         pytest.param("not_over", "running", None, id="it goes on"),
     ],
 )
-def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome, state, told):
+def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome: str, state: str | None, told: str | None) -> None:
     message = message_from_cancellation(event(summary(CancellationOutcome(outcome), state)), event_id="1")
     envelope = read(message.value, NOW)
     assert (envelope.dag_id, envelope.run_id, envelope.source) == ("train", RUN_ID, "prod")
@@ -131,14 +144,14 @@ def test_the_operator_reads_the_end_of_a_run_from_the_event(outcome, state, told
 class FakeRuns:
     """An Airflow in which the DAG's id is the state of its run. No run can be cancelled."""
 
-    def state(self, dag_id, dag_run_id):
+    def state(self, dag_id: str, dag_run_id: str) -> str | None:
         if dag_id == "away":
             raise ConnectionError("could not get run run: 503")
         return {"over": "success"}.get(dag_id)
 
 
 @pytest.fixture
-def sent(monkeypatch):
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[RunCancellation]:
     """The events that were sent."""
     sent: list[RunCancellation] = []
     monkeypatch.setattr(producer, "_state", None)
@@ -149,12 +162,12 @@ def sent(monkeypatch):
     return sent
 
 
-def run_task(**params):
+def run_task(**params: Any) -> dict[str, Any]:
     ti = SimpleNamespace(run_id="manual__1", try_number=2)
     return cancellation_task.cancel({"params": {**DEFAULTS, **params}, "ti": ti})
 
 
-def test_the_results_are_returned_in_the_order_of_the_params_and_sent_as_events(sent):
+def test_the_results_are_returned_in_the_order_of_the_params_and_sent_as_events(sent: list[RunCancellation]) -> None:
     returned = run_task(targets=[target("over"), target("gone")], mode="immediate", reason="why")
     assert (returned["mode"], returned["reason"]) == ("immediate", "why")
     assert [(row["dag_id"], row["outcome"]) for row in returned["targets"]] == [
@@ -167,13 +180,13 @@ def test_the_results_are_returned_in_the_order_of_the_params_and_sent_as_events(
     }
 
 
-def test_a_run_that_is_not_over_fails_the_task_after_all_runs_were_tried(sent):
+def test_a_run_that_is_not_over_fails_the_task_after_all_runs_were_tried(sent: list[RunCancellation]) -> None:
     with pytest.raises(CancellationError, match="1 of 3 run\\(s\\) are not over: away/run: could not get run run: 503"):
         run_task(targets=[target("away"), target("over"), target("gone")])
     assert {event.outcome.value for event in sent} == {"not_over", "already_over", "not_found"}
 
 
-def test_each_run_that_is_not_over_is_named():
+def test_each_run_that_is_not_over_is_named() -> None:
     left = [
         summary(CancellationOutcome.NOT_OVER, errors=["refused", "still running"]),
         summary(run_id="b", state="queued"),
@@ -181,8 +194,10 @@ def test_each_run_that_is_not_over_is_named():
     assert not_over(left, 5) == f"2 of 5 run(s) are not over: train/{RUN_ID}: still running; train/b: queued"
 
 
-def test_without_kafka_runs_are_cancelled_all_the_same(sent, monkeypatch, caplog):
-    def unreachable(event):
+def test_without_kafka_runs_are_cancelled_all_the_same(
+    sent: list[RunCancellation], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreachable(event: RunCancellation) -> None:
         raise OSError("no such connection: kafka_default")
 
     monkeypatch.setattr(producer, "send", unreachable)

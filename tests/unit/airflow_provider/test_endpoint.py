@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mljob_airflow.rest.client import Endpoint
 
 
-def connection(**fields):
-    empty = {"host": None, "schema": None, "port": None, "login": None, "password": None, "extra_dejson": {}}
+def connection(**fields: Any) -> SimpleNamespace:
+    empty: dict[str, Any] = {
+        "host": None,
+        "schema": None,
+        "port": None,
+        "login": None,
+        "password": None,
+        "extra_dejson": {},
+    }
     return SimpleNamespace(**empty | fields)
 
 
@@ -25,11 +33,11 @@ def connection(**fields):
     ],
     ids=["url", "url-with-path", "host-and-port", "host-and-scheme", "url-and-port"],
 )
-def test_the_url_is_made_from_the_connection(fields, url):
+def test_the_url_is_made_from_the_connection(fields: dict[str, Any], url: str) -> None:
     assert Endpoint.from_connection(connection(**fields)).base_url == url
 
 
-def test_a_connection_without_a_host_is_refused():
+def test_a_connection_without_a_host_is_refused() -> None:
     with pytest.raises(ValueError, match="no host"):
         Endpoint.from_connection(connection())
 
@@ -39,6 +47,8 @@ def test_a_connection_without_a_host_is_refused():
     [({}, True, None), ({"verify": False}, False, None), ({"verify": "/ca.pem"}, True, "/ca.pem")],
     ids=["system", "nothing", "file"],
 )
-def test_the_extra_says_how_the_certificate_is_verified(extra, verify_tls, ca_file):
+def test_the_extra_says_how_the_certificate_is_verified(
+    extra: dict[str, Any], verify_tls: bool, ca_file: str | None
+) -> None:
     endpoint = Endpoint.from_connection(connection(host="https://a", extra_dejson=extra))
     assert (endpoint.verify_tls, endpoint.ca_file) == (verify_tls, ca_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ NOW = datetime(2026, 5, 4, 12, 0, 10, tzinfo=UTC)
 RUN_ID = "mljob.team-a.churn.train.abcdefgh23-1"
 
 
-def context(**ti):
+def context(**ti: Any) -> dict[str, Any]:
     fields = {
         "dag_id": "train",
         "run_id": RUN_ID,
@@ -34,18 +35,18 @@ def context(**ti):
     return {"ti": SimpleNamespace(**fields | ti), "task": SimpleNamespace(task_type="PythonOperator")}
 
 
-def event(name=EventName.TASK_SUCCESS, ctx=None):
+def event(name: EventName = EventName.TASK_SUCCESS, ctx: dict[str, Any] | None = None) -> TaskEvent:
     return event_from_context(name, ctx or context(), source="prod", now=NOW)
 
 
-def test_a_run_of_a_backfill_belongs_to_the_mljob_in_its_conf():
+def test_a_run_of_a_backfill_belongs_to_the_mljob_in_its_conf() -> None:
     ctx = context(run_id="backfill__2026-01-01T00:00:00+00:00")
     assert event(ctx=ctx).mljob is None
     ctx["dag_run"] = SimpleNamespace(conf={"rows": 5, **Marker(RUN_ID, 1).as_conf()})
     assert event(ctx=ctx).mljob == MLJobRef(namespace="team-a", name="churn.train")
 
 
-def test_an_event_has_identity_state_and_dates():
+def test_an_event_has_identity_state_and_dates() -> None:
     assert event(ctx=context(end_date=NOW)) == TaskEvent(
         event=EventName.TASK_SUCCESS,
         timestamp=NOW,
@@ -67,18 +68,18 @@ def test_an_event_has_identity_state_and_dates():
     )
 
 
-def test_a_skipped_task_without_an_end_date_ends_now():
+def test_a_skipped_task_without_an_end_date_ends_now() -> None:
     """Airflow sets no end date for a skipped task."""
     told = event(EventName.TASK_SKIPPED)
     assert (told.end_date, told.duration) == (NOW, 10.0)
     assert event(EventName.TASK_RUNNING).end_date is None
 
 
-def test_a_run_without_an_mljob_has_no_reference():
+def test_a_run_without_an_mljob_has_no_reference() -> None:
     assert event(ctx=context(run_id="manual__2026-05-04")).mljob is None
 
 
-def test_an_event_from_the_dag_processor_has_the_identity_only():
+def test_an_event_from_the_dag_processor_has_the_identity_only() -> None:
     """In the DAG processor the task instance has neither dates nor a host, and the context has no
     exception.
     """
@@ -88,19 +89,19 @@ def test_an_event_from_the_dag_processor_has_the_identity_only():
 
 
 @pytest.mark.parametrize("name", [EventName.TASK_FAILED, EventName.TASK_UP_FOR_RETRY])
-def test_the_event_of_a_failed_try_has_the_error(name):
+def test_the_event_of_a_failed_try_has_the_error(name: EventName) -> None:
     told = event(name, {**context(), "exception": ValueError("no label column")})
     assert told.error == TaskError(type="ValueError", message="no label column")
 
 
-def test_a_long_error_is_cut():
+def test_a_long_error_is_cut() -> None:
     told = event(EventName.TASK_FAILED, {**context(), "exception": ValueError("x" * 5000)})
     assert told.error is not None
     assert len(told.error.message) == MAX_ERROR_LENGTH
     assert told.error.message.endswith("…")
 
 
-def test_an_error_is_masked_before_it_is_cut(monkeypatch):
+def test_an_error_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow's masker knows the whole secret, and would not find the beginning of a secret that
     was cut.
     """
@@ -112,11 +113,11 @@ def test_an_error_is_masked_before_it_is_cut(monkeypatch):
     assert told.error.message.endswith("x***")
 
 
-def test_the_event_of_a_success_has_no_error():
+def test_the_event_of_a_success_has_no_error() -> None:
     assert event(EventName.TASK_SUCCESS, {**context(), "exception": ValueError("earlier")}).error is None
 
 
-def test_callbacks_compose_with_other_default_args():
+def test_callbacks_compose_with_other_default_args() -> None:
     merged = {**mljob_callbacks(), "retries": 2}
     assert sorted(merged) == [
         "on_execute_callback",
@@ -128,11 +129,11 @@ def test_callbacks_compose_with_other_default_args():
     ]
 
 
-def test_two_dags_do_not_share_their_callback_lists():
+def test_two_dags_do_not_share_their_callback_lists() -> None:
     assert mljob_callbacks()["on_success_callback"] is not mljob_callbacks()["on_success_callback"]
 
 
-def test_a_message_has_the_run_as_key_and_cloudevents_attributes_as_headers():
+def test_a_message_has_the_run_as_key_and_cloudevents_attributes_as_headers() -> None:
     message = message_from_event(event(), event_id="an-id")
     assert message.key == f"train/{RUN_ID}".encode()
     assert dict(message.headers) == {
@@ -146,7 +147,7 @@ def test_a_message_has_the_run_as_key_and_cloudevents_attributes_as_headers():
     }
 
 
-def test_a_message_is_read_as_the_same_event():
+def test_a_message_is_read_as_the_same_event() -> None:
     written = event(EventName.TASK_FAILED, {**context(map_index=3), "exception": ValueError("äöü")})
     message = message_from_event(written, event_id="an-id")
     assert TaskEvent.model_validate_json(message.value) == written

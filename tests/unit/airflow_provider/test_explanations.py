@@ -63,7 +63,7 @@ ENTRY = DagEntry(
 )
 
 
-def test_a_dag_is_explained_with_params_and_outputs():
+def test_a_dag_is_explained_with_params_and_outputs() -> None:
     text = explain(ENTRY)
     assert text.startswith(
         textwrap.dedent(
@@ -89,7 +89,7 @@ def test_a_dag_is_explained_with_params_and_outputs():
     assert text.endswith("OUTPUTS:\n  accuracy\t<number>\n    Share that is right.\n")
 
 
-def test_a_param_is_explained_with_its_valid_values():
+def test_a_param_is_explained_with_its_valid_values() -> None:
     assert explain(ENTRY, ["families"]) == textwrap.dedent(
         """\
         DAG:      train_model
@@ -103,7 +103,7 @@ def test_a_param_is_explained_with_its_valid_values():
     )
 
 
-def test_a_field_of_a_param_is_explained():
+def test_a_field_of_a_param_is_explained() -> None:
     assert explain(ENTRY, ["schedule", "warmup"]) == textwrap.dedent(
         """\
         DAG:      train_model
@@ -122,11 +122,11 @@ def test_a_field_of_a_param_is_explained():
 @pytest.mark.parametrize(
     "path", [["nested"], ["phases"], ["phases", "warmup"], ["tree"], ["tree", "children", "children", "label"]]
 )
-def test_fields_of_lists_and_recursive_models_are_explained(path):
+def test_fields_of_lists_and_recursive_models_are_explained(path: list[str]) -> None:
     assert f"PARAM:    {'.'.join(path)} <" in explain(ENTRY, path)
 
 
-def test_fields_are_listed():
+def test_fields_are_listed() -> None:
     assert (
         'FIELDS:\n  kind\t<string>\n    one of constant, cosine, default "cosine"\n\n  warmup\t<integer>\n'
         in explain(ENTRY, ["schedule"])
@@ -142,7 +142,7 @@ def test_fields_are_listed():
         (["model_id", "x"], "train_model.model_id has no field 'x': it has no fields"),
     ],
 )
-def test_an_unknown_path_names_the_known_ones(path, complaint):
+def test_an_unknown_path_names_the_known_ones(path: list[str], complaint: str) -> None:
     with pytest.raises(UnknownPath) as unknown:
         explain(ENTRY, path)
     assert complaint in str(unknown.value)
@@ -161,17 +161,19 @@ def test_an_unknown_path_names_the_known_ones(path, complaint):
         ("nested", "[]any"),
     ],
 )
-def test_the_name_of_a_type(name, kind):
-    assert type_name(ENTRY.param(name).schema) == kind
+def test_the_name_of_a_type(name: str, kind: str) -> None:
+    param = ENTRY.param(name)
+    assert param is not None
+    assert type_name(param.schema) == kind
 
 
-def test_a_schema_without_a_type_has_a_name():
+def test_a_schema_without_a_type_has_a_name() -> None:
     assert type_name({"enum": ["digits", "wine", 3]}) == "string or integer"
     assert type_name({"type": "array", "items": {"type": ["string", "null"]}}) == "[](string or null)"
     assert type_name({}) == "any"
 
 
-def test_the_bounds_of_a_schema_in_words():
+def test_the_bounds_of_a_schema_in_words() -> None:
     assert bounds({"minimum": 1, "maximum": 5}) == ["1 to 5"]
     assert bounds({"exclusiveMinimum": 0, "maximum": 1}) == ["at most 1", "more than 0"]
     assert bounds({"minItems": 1, "maxItems": 100, "maxLength": 5}) == ["at most 5 characters", "1 to 100 items"]

@@ -38,9 +38,9 @@ HEAD = "Traceback (most recent call last):\n"
     ],
     ids=["own line", "deeper", "elsewhere", "syntax", "while handling", "many lines", "no traceback", "nothing", "head"],
 )  # fmt: skip
-def test_an_import_error_has_its_line_and_its_error(traceback, told):
+def test_an_import_error_has_its_line_and_its_error(traceback: str, told: str) -> None:
     assert one_line("/dags/a.py", traceback) == told
 
 
-def test_an_import_error_is_cut():
+def test_an_import_error_is_cut() -> None:
     assert len(one_line("/dags/a.py", HEAD + '  File "/lib/b.py", line 9, in f\nX: ' + "y" * 10_000)) == MAX_LENGTH

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
@@ -25,17 +26,19 @@ class Outputs(BaseModel):
 
 
 @pytest.fixture
-def published(monkeypatch):
+def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen = {}
     monkeypatch.setattr(jobs, "publish_outputs", lambda **outputs: seen.update(outputs))
     return seen
 
 
-def job(outputs=Outputs):
+def job(outputs: type[BaseModel] | None = Outputs) -> jobs.Job[Params]:
     return jobs.Job(SimpleNamespace(dag_id="train"), JobType.TRAINING, Params, outputs)
 
 
-def test_outputs_as_declared_are_published_without_a_warning(published, caplog, tmp_path):
+def test_outputs_as_declared_are_published_without_a_warning(
+    published: dict[str, Any], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     job().publish(accuracy=0.5, model_path=tmp_path / "model")
     assert published == {"accuracy": 0.5, "model_path": tmp_path / "model"}
     assert caplog.records == []
@@ -55,7 +58,9 @@ def test_outputs_as_declared_are_published_without_a_warning(published, caplog, 
         ),
     ],
 )
-def test_outputs_that_differ_from_the_declaration_are_published_with_a_warning(published, caplog, outputs, warning):
+def test_outputs_that_differ_from_the_declaration_are_published_with_a_warning(
+    published: dict[str, Any], caplog: pytest.LogCaptureFixture, outputs: dict[str, Any], warning: str
+) -> None:
     with caplog.at_level(logging.WARNING):
         job().publish(**outputs)
     assert published == outputs
@@ -64,13 +69,15 @@ def test_outputs_that_differ_from_the_declaration_are_published_with_a_warning(p
     assert record.getMessage().endswith("It is published all the same.")
 
 
-def test_an_exception_in_a_validator_does_not_fail_the_task(published, caplog):
+def test_an_exception_in_a_validator_does_not_fail_the_task(
+    published: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     class Careless(BaseModel):
         accuracy: float
 
         @field_validator("accuracy")
         @classmethod
-        def compare(cls, value):
+        def compare(cls, value: float) -> float:
             raise RuntimeError("no reference")
 
     with caplog.at_level(logging.WARNING):
@@ -79,19 +86,23 @@ def test_an_exception_in_a_validator_does_not_fail_the_task(published, caplog):
     assert "could not be validated by train's model: RuntimeError: no reference" in caplog.text
 
 
-def test_a_job_without_declared_outputs_may_publish_any(published, caplog):
+def test_a_job_without_declared_outputs_may_publish_any(
+    published: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     job(None).publish(anything=1)
     assert published == {"anything": 1}
     assert caplog.records == []
 
 
-def test_inference_has_defaults_for_many_short_runs():
-    assert jobs.PROFILES[JobType.INFERENCE].max_active_runs > 16
-    assert jobs.PROFILES[JobType.INFERENCE].retry_delay < jobs.Profile().retry_delay
+def test_inference_has_defaults_for_many_short_runs() -> None:
+    profile = jobs.PROFILES[JobType.INFERENCE]
+    assert profile.max_active_runs is not None
+    assert profile.max_active_runs > 16
+    assert profile.retry_delay < jobs.Profile().retry_delay
 
 
 @pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs.declaration"])
-def test_a_dag_file_imports_neither_kafka_nor_the_models_of_mljobs(module):
+def test_a_dag_file_imports_neither_kafka_nor_the_models_of_mljobs(module: str) -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
         capture_output=True,

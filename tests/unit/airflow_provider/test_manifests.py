@@ -63,7 +63,7 @@ def uncommented(text: str) -> str:
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)
 
 
-def test_a_manifest_is_an_mljob_of_the_dags_type():
+def test_a_manifest_is_an_mljob_of_the_dags_type() -> None:
     document = read(manifest(ENTRY, namespace="team-a"))
     assert (document["apiVersion"], document["kind"]) == (API_VERSION, KIND) == (mljob.API_VERSION, mljob.KIND)
     assert document["metadata"] == {"name": "train.model-2", "namespace": "team-a"}
@@ -71,12 +71,12 @@ def test_a_manifest_is_an_mljob_of_the_dags_type():
     assert document["spec"]["dagId"] == "Train.model_2"
 
 
-def test_a_required_param_is_its_example_or_null():
+def test_a_required_param_is_its_example_or_null() -> None:
     assert read(manifest(ENTRY))["spec"]["conf"] == {"dataset": None, "shards": 4}
     assert missing(ENTRY, {"dataset": "d"}) == ["shards"]
 
 
-def test_a_manifest_has_the_values_that_are_set():
+def test_a_manifest_has_the_values_that_are_set() -> None:
     conf = set_values(ENTRY, {"dataset": "digits", "epochs": "5", "optimizer.rate": "0.1", "limit": "null"})
     assert read(manifest(ENTRY, conf=conf))["spec"]["conf"] == {
         "dataset": "digits",
@@ -87,18 +87,18 @@ def test_a_manifest_has_the_values_that_are_set():
     }
 
 
-def test_an_uncommented_manifest_has_every_default():
+def test_an_uncommented_manifest_has_every_default() -> None:
     conf = yaml.safe_load(uncommented(manifest(ENTRY, conf={"dataset": "d"})))["spec"]["conf"]
     assert conf == {"dataset": "d", "shards": 4} | {spec.name: spec.default for spec in ENTRY.params[2:]}
 
 
-def test_a_dag_whose_params_all_have_defaults_needs_no_conf():
+def test_a_dag_whose_params_all_have_defaults_needs_no_conf() -> None:
     entry = DagEntry("d", params=ENTRY.params[2:])
     assert "conf" not in read(manifest(entry))["spec"]
     assert yaml.safe_load(uncommented(manifest(entry)))["spec"]["conf"]["epochs"] == 20
 
 
-def test_comments_have_the_valid_values():
+def test_comments_have_the_valid_values() -> None:
     text = manifest(ENTRY)
     assert "    ## integer, 1 to 1000, default 20\n    # epochs: 20\n" in text
     assert "    ## What to learn from.\n    ## A name, or an address.\n" in text
@@ -117,21 +117,21 @@ def test_comments_have_the_valid_values():
         ({"epochs": "3", "epochs.x": "1"}, "epochs is 3, which has no fields"),
     ],
 )
-def test_a_value_that_the_dag_refuses_is_an_error(assignments, complaint):
+def test_a_value_that_the_dag_refuses_is_an_error(assignments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ManifestError) as refused:
         manifest(ENTRY, conf=set_values(ENTRY, assignments))
     assert complaint in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "-a", "a" * (MAX_NAME_LENGTH + 1), "a\n"])
-def test_a_name_that_is_invalid_in_kubernetes_is_an_error(name):
+def test_a_name_that_is_invalid_in_kubernetes_is_an_error(name: str) -> None:
     if name:
         with pytest.raises(ManifestError, match="is not a valid name for an MLJob"):
             manifest(ENTRY, name=name)
 
 
 @given(st.from_regex(r"[A-Za-z0-9_.\-]{1,250}", fullmatch=True))
-def test_every_dag_id_makes_a_name(dag_id):
+def test_every_dag_id_makes_a_name(dag_id: str) -> None:
     assert read(manifest(DagEntry(dag_id)))["spec"]["dagId"] == dag_id
     assert 1 <= len(default_name(dag_id)) <= MAX_NAME_LENGTH
 
@@ -144,7 +144,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_every_json_value_is_one_line_of_yaml_that_reads_back(value):
+def test_every_json_value_is_one_line_of_yaml_that_reads_back(value: Any) -> None:
     text = in_yaml(value)
     assert "\n" not in text
     assert yaml.safe_load(text) == value
@@ -155,12 +155,12 @@ def test_every_json_value_is_one_line_of_yaml_that_reads_back(value):
 @pytest.mark.parametrize(
     "word", ["y", "n", "Y", "yes", "no", "on", "off", "null", "~", "1e-05", "0x1f", "1_000", "2026-01-02"]
 )
-def test_an_ambiguous_string_is_quoted(word):
+def test_an_ambiguous_string_is_quoted(word: str) -> None:
     assert in_yaml(word) in (f"'{word}'", json.dumps(word))
 
 
 @given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=4), st.text())
-def test_any_names_descriptions_and_defaults_make_a_manifest(params, description):
+def test_any_names_descriptions_and_defaults_make_a_manifest(params: dict[str, Any], description: str) -> None:
     specs = tuple(ParamSpec(name, {}, description, default) for name, default in params.items())
     entry = DagEntry("d", description=description, params=specs)
     text = manifest(entry, conf=dict(list(params.items())[:1]))

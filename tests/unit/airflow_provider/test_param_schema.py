@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pytest
 from hypothesis import assume, given
@@ -27,6 +27,7 @@ from mljob_airflow.jobs.param_schema import (
     REQUIRED,
     ConfError,
     DeclarationError,
+    ParamSpec,
     outputs_of,
     params_of,
     parse,
@@ -83,13 +84,15 @@ LEAVES = st.one_of(
 
 def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
     def list_of(kind: Kind, least: int) -> Kind:
-        return Annotated[list[kind[0]], Field(min_length=least, max_length=3)], st.lists(
-            kind[1], min_size=least, max_size=3
-        )
+        items: Any = list[kind[0]]  # type: ignore[valid-type]  # a type that is made while the test runs
+        return Annotated[items, Field(min_length=least, max_length=3)], st.lists(kind[1], min_size=least, max_size=3)
+
+    def dict_of(kind: Kind) -> Kind:
+        return dict[str, kind[0]], st.dictionaries(NAMES, kind[1], max_size=2)  # type: ignore[valid-type]
 
     return st.one_of(
         st.builds(list_of, kinds, st.integers(0, 2)),
-        kinds.map(lambda kind: (dict[str, kind[0]], st.dictionaries(NAMES, kind[1], max_size=2))),
+        kinds.map(dict_of),
         kinds.map(lambda kind: (kind[0] | None, st.none() | kind[1])),
         models(kinds, max_size=2),
     )
@@ -98,7 +101,8 @@ def containers(kinds: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 @st.composite
 def models(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], max_size: int = 4) -> Kind:
     """A model with fields of these types, some with a default, and a conf that may lack these."""
-    fields, required, optional = {}, {}, {}
+    fields: dict[str, Any] = {}
+    required, optional = {}, {}
     for name, (annotation, values) in draw(st.dictionaries(NAMES, kinds, min_size=1, max_size=max_size)).items():
         if draw(st.booleans()):
             default = TypeAdapter(annotation).validate_json(json.dumps(draw(values)))
@@ -207,54 +211,54 @@ class Params(BaseModel):
 
 
 @pytest.fixture(scope="module")
-def specs():
+def specs() -> dict[str, ParamSpec]:
     return {spec.name: spec for spec in params_of(Params)}
 
 
-def test_a_field_without_a_default_is_required(specs):
+def test_a_field_without_a_default_is_required(specs: dict[str, ParamSpec]) -> None:
     assert [name for name, spec in specs.items() if spec.required] == ["required"]
 
 
-def test_a_union_with_none_is_a_type_list_with_null(specs):
+def test_a_union_with_none_is_a_type_list_with_null(specs: dict[str, ParamSpec]) -> None:
     assert specs["optional"].schema == {"type": ["integer", "null"]}
     assert specs["colour_or_none"].schema == {"type": ["string", "null"], "enum": ["red", "blue", None]}
     assert specs["optional"].default is None
 
 
-def test_references_are_resolved_in_place(specs):
+def test_references_are_resolved_in_place(specs: dict[str, ParamSpec]) -> None:
     assert specs["colour"].schema == {"type": "string", "enum": ["red", "blue"]}
     assert specs["schedule"].schema["properties"]["kind"]["enum"] == ["constant", "cosine"]
     assert specs["schedule"].default == {"kind": "constant", "warmup": 0}
 
 
-def test_the_description_of_a_field_overrides_that_of_its_model(specs):
+def test_the_description_of_a_field_overrides_that_of_its_model(specs: dict[str, ParamSpec]) -> None:
     assert (specs["schedule"].description, specs["own_words"].description) == (
         "How the rate falls.",
         "Of the second phase.",
     )
 
 
-def test_a_recursive_model_keeps_its_definition(specs):
+def test_a_recursive_model_keeps_its_definition(specs: dict[str, ParamSpec]) -> None:
     assert problems({"label": "a", "children": [{"label": "b"}]}, specs["tree"].schema) == []
     assert problems({"label": "a", "children": [{"name": "b"}]}, specs["tree"].schema)
 
 
-def test_defaults_are_json(specs):
+def test_defaults_are_json(specs: dict[str, ParamSpec]) -> None:
     assert (specs["day"].default, specs["colour"].default, specs["made"].default) == ("2026-01-02", "red", [1, 2])
 
 
-def test_a_param_has_the_name_that_a_conf_uses(specs):
+def test_a_param_has_the_name_that_a_conf_uses(specs: dict[str, ParamSpec]) -> None:
     assert "in-conf" in specs
     assert parse(Params, {"required": 1, "in-conf": "y"}).renamed == "y"
 
 
-def test_only_a_title_that_the_author_chose_stays(specs):
+def test_only_a_title_that_the_author_chose_stays(specs: dict[str, ParamSpec]) -> None:
     assert {name: spec.schema["title"] for name, spec in specs.items() if "title" in spec.schema} == {
         "titled": "A title"
     }
 
 
-def test_airflow_can_store_every_schema(specs):
+def test_airflow_can_store_every_schema(specs: dict[str, ParamSpec]) -> None:
     # SerializedParam(default=, description=, source=, **schema)
     assert [name for name, spec in specs.items() if {"default", "description", "source"} & set(spec.schema)] == []
 
@@ -279,18 +283,18 @@ def declared(**fields: Any) -> type[BaseModel]:
     ],
     ids=["changing", "dependent", "object", "nan", "refused", "no schema", "root"],
 )
-def test_a_model_that_airflow_cannot_store_is_refused_with_the_way_out(model, complaint):
+def test_a_model_that_airflow_cannot_store_is_refused_with_the_way_out(model: type[BaseModel], complaint: str) -> None:
     with pytest.raises(DeclarationError, match=complaint):
         params_of(model)
 
 
-def test_rules_between_fields_are_validated_by_the_model():
+def test_rules_between_fields_are_validated_by_the_model() -> None:
     class Bounds(BaseModel):
         low: int = 5
         high: int = 1
 
         @model_validator(mode="after")
-        def in_order(self):
+        def in_order(self) -> Self:
             if self.low > self.high:
                 raise ValueError("low is above high")
             return self
@@ -300,16 +304,19 @@ def test_rules_between_fields_are_validated_by_the_model():
         parse(Bounds, {"low": 2, "high": 1})
 
 
-def test_an_error_names_the_path():
+def test_an_error_names_the_path() -> None:
     with pytest.raises(ConfError, match=r"conf\.schedule\.warmup: Input should be greater than or equal to 0"):
         parse(Params, {"required": 1, "schedule": {"warmup": -1}})
 
 
-def test_a_strict_model_reads_a_date_from_a_string():
-    strict = create_model("Strict", __config__=ConfigDict(strict=True), day=(datetime.date, ...))
-    assert parse(strict, {"day": "2026-01-02"}).day == datetime.date(2026, 1, 2)
+def test_a_strict_model_reads_a_date_from_a_string() -> None:
+    class Strict(BaseModel):
+        model_config = ConfigDict(strict=True)
+        day: datetime.date
+
+    assert parse(Strict, {"day": "2026-01-02"}).day == datetime.date(2026, 1, 2)
 
 
-def test_outputs_have_no_defaults():
+def test_outputs_have_no_defaults() -> None:
     [spec] = outputs_of(declared(score=(float, Field(0.0, description="How good."))))
     assert (spec.name, spec.schema, spec.description, spec.required) == ("score", {"type": "number"}, "How good.", True)

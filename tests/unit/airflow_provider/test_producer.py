@@ -8,7 +8,9 @@ import multiprocessing
 import os
 import socket
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -20,13 +22,13 @@ from mljob_contract.events import EventName, TaskEvent
 TOPIC = "airflow.events"
 
 
-def event(name=EventName.TASK_SUCCESS, **fields):
+def event(name: EventName = EventName.TASK_SUCCESS, **fields: Any) -> TaskEvent:
     identity = {"dag_id": "train", "run_id": "run", "task_id": "fit", "try_number": 1}
     return TaskEvent(event=name, timestamp=datetime(2026, 5, 4, tzinfo=UTC), **identity | fields)
 
 
 @pytest.fixture(autouse=True)
-def fresh_process(monkeypatch):
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of a task's process before the first event."""
     monkeypatch.setattr(producer, "_state", None)
     for option, value in {"topic": TOPIC, "source": "tests", "kafka_config_id": "kafka_default"}.items():
@@ -34,7 +36,7 @@ def fresh_process(monkeypatch):
 
 
 @pytest.fixture
-def broker(monkeypatch):
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """librdkafka's mock broker, in this process."""
     made = producer.make_producer({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
     # Told only in the metadata: where the broker that the mock cluster has opened listens.
@@ -46,7 +48,7 @@ def broker(monkeypatch):
 
 
 @pytest.fixture
-def nobody(monkeypatch):
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -58,21 +60,21 @@ def received(servers: str, count: int) -> list[dict[str, object]]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "auto.offset.reset": "earliest"})
     partitions = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
     consumer.assign([TopicPartition(TOPIC, number, 0) for number in partitions])
-    messages = []
+    messages: list[dict[str, object]] = []
     deadline = time.monotonic() + 20
     while len(messages) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
         if message is not None and message.error() is None:
-            messages.append(json.loads(message.value()))
+            messages.append(json.loads(message.value() or b""))
     consumer.close()
     return messages
 
 
-def warnings(caplog):
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_events_arrive_in_their_order(broker):
+def test_events_arrive_in_their_order(broker: str) -> None:
     for name in (EventName.TASK_RUNNING, EventName.TASK_PROGRESS, EventName.TASK_SUCCESS):
         producer.send(event(name))
     producer.flush(5)
@@ -83,7 +85,7 @@ def test_events_arrive_in_their_order(broker):
     ]
 
 
-def test_a_task_goes_on_with_one_warning_while_kafka_is_away(nobody, caplog):
+def test_a_task_goes_on_with_one_warning_while_kafka_is_away(nobody: None, caplog: pytest.LogCaptureFixture) -> None:
     ti = type("Ti", (), {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "try_number": 1})()
     began = time.monotonic()
     callbacks.on_execute({"ti": ti})
@@ -94,7 +96,9 @@ def test_a_task_goes_on_with_one_warning_while_kafka_is_away(nobody, caplog):
     assert "The task is not affected" in warnings(caplog)[0]
 
 
-def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(monkeypatch, caplog):
+def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -107,10 +111,10 @@ def test_the_wait_for_a_broker_that_does_not_answer_is_bounded(monkeypatch, capl
     assert len(warnings(caplog)) == 1
 
 
-def test_a_missing_connection_is_read_once(monkeypatch, caplog):
+def test_a_missing_connection_is_read_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     asked = []
 
-    def connect(kafka_config_id):
+    def connect(kafka_config_id: str) -> None:
         asked.append(kafka_config_id)
         raise LookupError(f"The conn_id `{kafka_config_id}` isn't defined")
 
@@ -123,26 +127,28 @@ def test_a_missing_connection_is_read_once(monkeypatch, caplog):
     assert len(warnings(caplog)) == 1
 
 
-def test_an_invalid_context_is_a_warning(nobody, caplog):
+def test_an_invalid_context_is_a_warning(nobody: None, caplog: pytest.LogCaptureFixture) -> None:
     callbacks.on_failure({})
     assert len(warnings(caplog)) == 1
 
 
-def test_librdkafka_does_not_write_into_the_tasks_log(nobody, capfd, caplog):
+def test_librdkafka_does_not_write_into_the_tasks_log(
+    nobody: None, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     producer.send(event())
     producer.flush(0.3)
     assert "rdkafka" not in capfd.readouterr().err
     assert not [line for line in warnings(caplog) if "rdkafka" in line]
 
 
-def _send_from_child(done):
+def _send_from_child(done: Any) -> None:
     producer.send(event(task_id="child"))
     producer.flush(5)
     done.put(os.getpid())
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_forked_child_has_its_own_producer(broker):
+def test_a_forked_child_has_its_own_producer(broker: str) -> None:
     producer.send(event(task_id="parent"))
     producer.flush(5)
     fork = multiprocessing.get_context("fork")
@@ -155,7 +161,7 @@ def test_a_forked_child_has_its_own_producer(broker):
     assert {message["task_id"] for message in received(broker, 2)} == {"parent", "child"}
 
 
-def test_the_producer_is_idempotent(broker):
+def test_the_producer_is_idempotent(broker: str) -> None:
     """The broker has given the producer an id, and every batch has this id."""
     told = []
     made = producer.make_producer(
@@ -174,7 +180,7 @@ def test_the_producer_is_idempotent(broker):
 
 
 @pytest.mark.parametrize("acks", ["0", "1"])
-def test_fewer_acks_need_idempotence_to_be_switched_off(acks):
+def test_fewer_acks_need_idempotence_to_be_switched_off(acks: str) -> None:
     """The extra of the Connection can change acks only together with idempotence."""
     with pytest.raises(KafkaException, match="acks"):
         producer.make_producer({"bootstrap.servers": "127.0.0.1:9", "acks": acks})

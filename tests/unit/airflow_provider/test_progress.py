@@ -6,6 +6,7 @@ import logging
 import math
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,13 @@ from mljob_airflow.tasks.progress import clean_metrics, clean_progress
 from mljob_contract.events import EventName, TaskEvent
 
 
-def progress(share=None, metrics=None, *, task_id="fit", name=EventName.TASK_PROGRESS):
+def progress(
+    share: float | None = None,
+    metrics: dict[str, float] | None = None,
+    *,
+    task_id: str = "fit",
+    name: EventName = EventName.TASK_PROGRESS,
+) -> TaskEvent:
     return TaskEvent(
         event=name,
         timestamp=datetime(2026, 5, 4, tzinfo=UTC),
@@ -30,17 +37,17 @@ def progress(share=None, metrics=None, *, task_id="fit", name=EventName.TASK_PRO
 
 
 @pytest.fixture(autouse=True)
-def nothing_said_before(monkeypatch):
+def nothing_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(omissions, "_warned", set())
 
 
 class Scalar:
     """A number like those of NumPy and PyTorch."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any) -> None:
         self.value = value
 
-    def item(self):
+    def item(self) -> Any:
         if isinstance(self.value, list):
             raise ValueError("can only convert an array of size 1 to a Python scalar")
         return self.value
@@ -49,7 +56,7 @@ class Scalar:
 @pytest.mark.parametrize(
     ("given", "kept"), [(0.5, 0.5), (1, 1.0), (0, 0.0), (1 + 1e-9, 1.0), (-1e-9, 0.0), (Scalar(0.5), 0.5), (None, None)]
 )
-def test_progress_is_a_fraction(given, kept, caplog):
+def test_progress_is_a_fraction(given: object, kept: float | None, caplog: pytest.LogCaptureFixture) -> None:
     assert clean_progress(given) == kept
     assert caplog.records == []
 
@@ -68,24 +75,24 @@ def test_progress_is_a_fraction(given, kept, caplog):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_invalid_progress_is_left_out_and_named(given, why, caplog):
+def test_an_invalid_progress_is_left_out_and_named(given: object, why: str, caplog: pytest.LogCaptureFixture) -> None:
     assert clean_progress(given) is None
     assert why in caplog.text
 
 
-def test_a_loop_logs_one_warning(caplog):
+def test_a_loop_logs_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     for percent in range(2, 100):
         clean_progress(percent)
         clean_metrics({"loss": math.nan})
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
-def test_an_invalid_metric_is_left_out_and_the_others_are_kept(caplog):
+def test_an_invalid_metric_is_left_out_and_the_others_are_kept(caplog: pytest.LogCaptureFixture) -> None:
     class Rude:
-        def __str__(self):
+        def __str__(self) -> str:
             raise RuntimeError("no name")
 
-    given = {
+    given: dict[Any, Any] = {
         "loss": 0.2,
         "name": "x",
         "digits": "3",
@@ -111,19 +118,19 @@ def test_an_invalid_metric_is_left_out_and_the_others_are_kept(caplog):
 
 
 @pytest.mark.parametrize("given", [[("loss", 0.2)], "loss", 3, Scalar([1, 2])], ids=lambda value: type(value).__name__)
-def test_metrics_that_are_not_a_dict_are_left_out_and_named(given, caplog):
+def test_metrics_that_are_not_a_dict_are_left_out_and_named(given: object, caplog: pytest.LogCaptureFixture) -> None:
     assert clean_metrics(given) is None
     assert "report(): metrics is left out:" in caplog.text
     assert "is not a dict of names and numbers" in caplog.text
 
 
-def test_a_report_without_metrics_has_none(caplog):
+def test_a_report_without_metrics_has_none(caplog: pytest.LogCaptureFixture) -> None:
     assert clean_metrics({}) is None
     assert clean_metrics(None) is None
     assert caplog.records == []
 
 
-def test_the_number_of_metrics_is_bounded(caplog):
+def test_the_number_of_metrics_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     kept = clean_metrics({f"{number:02}{'x' * 100}": number for number in range(100)})
     assert "is left out: a report has at most 20 metrics" in caplog.text
     assert max(len(record.getMessage()) for record in caplog.records) < 250
@@ -132,11 +139,11 @@ def test_the_number_of_metrics_is_bounded(caplog):
     assert max(map(len, kept)) == 63
 
 
-def test_the_first_report_passes_the_throttle():
+def test_the_first_report_passes_the_throttle() -> None:
     assert Throttle(0.5).offer(progress(0.1), now=100.0) == progress(0.1)
 
 
-def test_fast_reports_are_merged_into_the_next_report():
+def test_fast_reports_are_merged_into_the_next_report() -> None:
     throttle = Throttle(0.5)
     throttle.offer(progress(0.1, {"epoch": 1}), now=0.0)
     assert throttle.offer(progress(0.2, {"epoch": 2, "loss": 0.4}), now=0.1) is None
@@ -145,7 +152,7 @@ def test_fast_reports_are_merged_into_the_next_report():
     assert throttle.offer(progress(0.5), now=0.7) is None
 
 
-def test_the_last_report_goes_with_the_end_of_the_task():
+def test_the_last_report_goes_with_the_end_of_the_task() -> None:
     throttle = Throttle(0.5)
     throttle.offer(progress(0.9), now=0.0)
     throttle.offer(progress(1.0), now=0.1)
@@ -154,13 +161,13 @@ def test_the_last_report_goes_with_the_end_of_the_task():
     assert throttle.take(end) is None
 
 
-def test_the_throttle_is_per_task_instance():
+def test_the_throttle_is_per_task_instance() -> None:
     throttle = Throttle(0.5)
     throttle.offer(progress(0.1), now=0.0)
     assert throttle.offer(progress(0.1, task_id="evaluate"), now=0.0) is not None
 
 
-def test_outside_of_a_task_reports_and_outputs_log_a_debug_line(caplog):
+def test_outside_of_a_task_reports_and_outputs_log_a_debug_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="mljob_airflow"):
         report(progress=0.5, metrics={"epoch": 1})
         publish_outputs(model_path="here")
@@ -168,10 +175,10 @@ def test_outside_of_a_task_reports_and_outputs_log_a_debug_line(caplog):
 
 
 @pytest.fixture
-def sent(monkeypatch):
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[TaskEvent]:
     """Act as a task; the events that its reports send."""
     ti = SimpleNamespace(dag_id="train", run_id="run", task_id="fit", map_index=-1, try_number=1)
-    events = []
+    events: list[TaskEvent] = []
     monkeypatch.setattr("mljob_airflow.tasks.progress._current_context", lambda: {"ti": ti})
     monkeypatch.setattr("mljob_airflow.events.throttle.reports", Throttle(0.0))
     monkeypatch.setattr("mljob_airflow.events.producer.send", events.append)
@@ -179,14 +186,14 @@ def sent(monkeypatch):
     return events
 
 
-def test_a_report_is_sent_without_its_invalid_values(sent):
-    report(progress=50, metrics={"loss": 0.2, "name": "x"})
-    report(progress=0.5, metrics=Scalar([1, 2]))
+def test_a_report_is_sent_without_its_invalid_values(sent: list[TaskEvent]) -> None:
+    report(progress=50, metrics={"loss": 0.2, "name": "x"})  # type: ignore[dict-item]
+    report(progress=0.5, metrics=Scalar([1, 2]))  # type: ignore[arg-type]
     assert [(event.progress, event.metrics) for event in sent] == [(None, {"loss": 0.2}), (0.5, None)]
     for event in sent:
         assert TaskEvent.model_validate_json(event.model_dump_json()) == event, "and the operator reads it"
 
 
-def test_an_empty_report_is_not_sent(sent):
+def test_an_empty_report_is_not_sent(sent: list[TaskEvent]) -> None:
     report(progress=50)
     assert sent == []

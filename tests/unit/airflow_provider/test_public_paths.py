@@ -10,7 +10,7 @@ import mljob_airflow
 
 
 @pytest.mark.parametrize("name", mljob_airflow.__all__)
-def test_each_public_name_is_imported_from_the_package(name):
+def test_each_public_name_is_imported_from_the_package(name: str) -> None:
     assert getattr(mljob_airflow, name).__name__ == name
 
 
@@ -22,11 +22,11 @@ def test_each_public_name_is_imported_from_the_package(name):
         ("mljob_airflow.jobs", "Job", "mljob_airflow.jobs.declaration"),
     ],
 )
-def test_an_earlier_path_has_the_same_object(path, name, home):
+def test_an_earlier_path_has_the_same_object(path: str, name: str, home: str) -> None:
     assert getattr(import_module(path), name) is getattr(import_module(home), name)
 
 
 @pytest.mark.parametrize("module", ["mljob_airflow", "mljob_airflow.jobs"])
-def test_an_unknown_name_is_an_attribute_error(module):
+def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         import_module(module).nothing  # noqa: B018

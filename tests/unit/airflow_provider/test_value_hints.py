@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import AwareDatetime, BaseModel
@@ -27,7 +28,7 @@ TIME = "write a date, a time and a time zone, for example 2026-01-01T00:00:00Z"
 @pytest.mark.parametrize(
     ("value", "seconds"), [("2h", "7200"), ("1.5 min", "90"), ("30S", "30"), ("1d", "86400"), (" 250ms ", "0.25")]
 )
-def test_a_duration_is_refused_with_its_seconds(value, seconds):
+def test_a_duration_is_refused_with_its_seconds(value: str, seconds: str) -> None:
     told = f"write a duration as a number, in seconds {seconds} for {value.strip()}"
     assert problems(value, SCHEMAS["wait_seconds"]) == [f"{value!r} is not of type 'integer': {told}"]
     with pytest.raises(ConfError, match=rf"conf\.rate: .*: {told}$"):
@@ -35,12 +36,12 @@ def test_a_duration_is_refused_with_its_seconds(value, seconds):
 
 
 @pytest.mark.parametrize("value", ["h", "two hours", "2 h 3 min", "2", "1e5h", "9" * 10_000 + "h", None, [2], {"h": 2}])
-def test_other_strings_are_refused_without_a_hint(value):
+def test_other_strings_are_refused_without_a_hint(value: Any) -> None:
     assert value_hints.for_number(value) == ""
     assert "write" not in "".join(problems(value, {"type": "integer"}))
 
 
-def test_a_string_param_accepts_a_duration():
+def test_a_string_param_accepts_a_duration() -> None:
     assert problems("2h", {"type": "string"}) == []
     assert problems(2, {"type": "string"}) == ["2 is not of type 'string'"]
 
@@ -55,7 +56,7 @@ def test_a_string_param_accepts_a_duration():
         ({"span": "2 hours"}, "write a duration as in ISO 8601, for example PT2H for two hours"),
     ],
 )
-def test_a_date_is_refused_with_an_example(conf, told):
+def test_a_date_is_refused_with_an_example(conf: dict[str, Any], told: str) -> None:
     [name] = conf
     with pytest.raises(ConfError) as caught:
         parse(Params, conf)
@@ -63,7 +64,7 @@ def test_a_date_is_refused_with_an_example(conf, told):
     assert str(caught.value).endswith(told)
 
 
-def test_a_format_is_refused_with_an_example():
+def test_a_format_is_refused_with_an_example() -> None:
     assert problems("1.1.2026", {"type": "string", "format": "date"}) == [
         "'1.1.2026' is not a 'date': write a date, for example 2026-01-01"
     ]

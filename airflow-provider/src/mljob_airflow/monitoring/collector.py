@@ -50,8 +50,8 @@ HISTORY = 100
 class Airflow(Protocol):
     """The requests that a report needs. :class:`.rest_reader.AirflowReader` documents them."""
 
-    requests: int
-
+    @property
+    def requests(self) -> int: ...  # noqa: D102
     def dags_in_use(self, since: datetime) -> Listing[Dag]: ...  # noqa: D102
     def dag(self, dag_id: str) -> Dag | None: ...  # noqa: D102
     def import_errors(self) -> Listing[BrokenFile]: ...  # noqa: D102

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from mljob_contract.reports import Finding, FindingKind, MonitoringReport, Severity
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def finding(subject: str = "churn", owner: str | None = "team-a", **fields) -> Finding:
+def finding(subject: str = "churn", owner: str | None = "team-a", **fields: Any) -> Finding:
     given = {
         "kind": FindingKind.DAG_PAUSED,
         "owners": () if owner is None else (owner,),
@@ -21,7 +22,7 @@ def finding(subject: str = "churn", owner: str | None = "team-a", **fields) -> F
     return Finding(subject=subject, **given | fields)
 
 
-def report(*findings: Finding, minutes: float = 0, **fields) -> MonitoringReport:
+def report(*findings: Finding, minutes: float = 0, **fields: Any) -> MonitoringReport:
     return MonitoringReport(monitor="mljob_monitor", at=NOW + timedelta(minutes=minutes), findings=findings, **fields)
 
 

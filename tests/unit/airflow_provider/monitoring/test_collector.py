@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from mljob_airflow.monitoring.links import Links
 from mljob_airflow.monitoring.observations import BrokenFile, Dag, Listing, Pool, QueuedRun, TaskInstance
 from mljob_airflow.monitoring.thresholds import Thresholds
 from mljob_airflow.rest.client import AirflowApiError
-from mljob_contract.reports import FindingKind
+from mljob_contract.reports import FindingKind, MonitoringReport
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CONTEXT = ReportContext("mljob_monitor", "tests", "mljob", Links("https://airflow.example"), NOW)
@@ -111,21 +112,21 @@ def failing(task_id: str, runs: int = 3, dag_id: str = "churn") -> list[TaskInst
     ]
 
 
-def make_report(airflow: FakeAirflow, **thresholds):
+def make_report(airflow: FakeAirflow, **thresholds: Any) -> MonitoringReport:
     return collect_problems(airflow, Thresholds(**thresholds), CONTEXT)
 
 
-def kinds(report) -> list[FindingKind]:
+def kinds(report: MonitoringReport) -> list[FindingKind]:
     return [finding.kind for finding in report.findings]
 
 
-def test_an_airflow_without_problems_takes_six_requests():
+def test_an_airflow_without_problems_takes_six_requests() -> None:
     airflow = FakeAirflow(dags=[Dag("churn", schedule="@daily")])
     assert make_report(airflow).findings == ()
     assert airflow.calls == ["dags", "queued", "import_errors", "waiting", "failed", "recent"]
 
 
-def test_findings_have_owners_and_are_sorted_by_severity():
+def test_findings_have_owners_and_are_sorted_by_severity() -> None:
     old = NOW - timedelta(hours=2)
     airflow = FakeAirflow(
         dags=[Dag("paused", ("team-a",), is_paused=True, schedule="@daily"), Dag("churn", ("team-b",))],
@@ -147,7 +148,7 @@ def test_findings_have_owners_and_are_sorted_by_severity():
     assert report.requests == len(airflow.calls)
 
 
-def test_a_paused_dag_without_a_schedule_is_a_finding_when_mljobs_run_it():
+def test_a_paused_dag_without_a_schedule_is_a_finding_when_mljobs_run_it() -> None:
     airflow = FakeAirflow(dags=[Dag("a", is_paused=True), Dag("b", is_paused=True)], ours={"b"})
     [finding] = make_report(airflow).findings
     assert (finding.subject, finding.mljobs) == ("b", ("team/churn",))
@@ -163,14 +164,14 @@ def test_a_paused_dag_without_a_schedule_is_a_finding_when_mljobs_run_it():
     ],
     ids=["ours", "another cluster's", "nobody's"],
 )
-def test_a_queued_run_names_its_mljob_by_its_id(run_id, mljobs):
+def test_a_queued_run_names_its_mljob_by_its_id(run_id: str, mljobs: tuple[str, ...]) -> None:
     airflow = FakeAirflow(dags=[Dag("churn", is_paused=True)], queued=[QueuedRun("churn", run_id, NOW)])
     [finding] = make_report(airflow).findings
     assert finding.mljobs == mljobs
     assert ("MLJobs run the DAG: team/churn." in finding.detail) is bool(mljobs)
 
 
-def test_the_number_of_logs_is_bounded_and_the_report_says_so():
+def test_the_number_of_logs_is_bounded_and_the_report_says_so() -> None:
     airflow = FakeAirflow(
         tasks=[*failing("a"), *failing("b"), *failing("c")], errors={n: ErrorText("E", "") for n in "abc"}
     )
@@ -179,14 +180,14 @@ def test_the_number_of_logs_is_bounded_and_the_report_says_so():
     assert "log_reads" in report.incomplete[FindingKind.RECURRING_FAILURE]
 
 
-def test_a_task_with_many_failures_leaves_logs_to_read_for_the_others():
+def test_a_task_with_many_failures_leaves_logs_to_read_for_the_others() -> None:
     often = [*failing("a", runs=8), *failing("b")]
     airflow = FakeAirflow(tasks=often, errors={n: ErrorText("E", n) for n in "ab"})
     report = make_report(airflow, log_reads=6)
     assert {finding.detail for finding in report.findings} == {"E: a", "E: b"}
 
 
-def test_the_number_of_suspects_is_bounded(monkeypatch):
+def test_the_number_of_suspects_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "MAX_SUSPECTS", 3)
     airflow = FakeAirflow(
         dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(9)], queued=[QueuedRun("d8", "r", NOW)]
@@ -197,7 +198,7 @@ def test_the_number_of_suspects_is_bounded(monkeypatch):
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
-def test_a_list_that_was_cut_makes_the_report_incomplete():
+def test_a_list_that_was_cut_makes_the_report_incomplete() -> None:
     assert FindingKind.DAG_STALE in make_report(FakeAirflow(complete=False)).incomplete
 
 
@@ -210,14 +211,14 @@ def test_a_list_that_was_cut_makes_the_report_incomplete():
         ("waiting", FindingKind.STUCK_QUEUED),
     ],
 )
-def test_a_forbidden_request_makes_the_report_incomplete(what, kind):
+def test_a_forbidden_request_makes_the_report_incomplete(what: str, kind: FindingKind) -> None:
     airflow = FakeAirflow(dags=[Dag("paused", is_paused=True, schedule="@daily")], forbidden={what})
     report = make_report(airflow)
     assert kinds(report) == [FindingKind.DAG_PAUSED]
     assert "403" in report.incomplete[kind]
 
 
-def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch):
+def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "MAX_FINDINGS", 2)
     airflow = FakeAirflow(dags=[Dag(f"d{n}", is_paused=True, schedule="@daily") for n in range(5)])
     report = make_report(airflow)
@@ -225,7 +226,7 @@ def test_the_number_of_findings_in_a_report_is_bounded(monkeypatch):
     assert FindingKind.DAG_PAUSED in report.incomplete
 
 
-def test_a_slow_task_is_judged_by_its_own_history():
+def test_a_slow_task_is_judged_by_its_own_history() -> None:
     start = NOW - timedelta(hours=1)
     tasks = [TaskInstance("churn", "r0", "fit", state="running", start=start)]
     tasks += [
@@ -244,7 +245,7 @@ def test_a_slow_task_is_judged_by_its_own_history():
     assert kinds(report) == [FindingKind.SLOW_TASK]
 
 
-def test_the_report_about_bottlenecks_has_tables_and_charts():
+def test_the_report_about_bottlenecks_has_tables_and_charts() -> None:
     tasks = [
         TaskInstance(
             "churn",
@@ -262,7 +263,7 @@ def test_the_report_about_bottlenecks_has_tables_and_charts():
     assert [series.title for series in report.series] == ["Pool default_pool"]
 
 
-def test_muted_findings_are_counted_and_not_in_the_report():
+def test_muted_findings_are_counted_and_not_in_the_report() -> None:
     paused = [Dag(name, ("team-a",), is_paused=True, schedule="@daily") for name in ("churn", "reports")]
     tagged = Dag("tagged", is_paused=True, schedule="@daily", tags=("mljob-mute:paused",))
     mutes = parse('[{"dags": "ch*", "until": "2026-06-01T00:00:00Z", "reason": "x"}]')
@@ -273,7 +274,7 @@ def test_muted_findings_are_counted_and_not_in_the_report():
     assert "muted_keys" not in report.model_dump()
 
 
-def test_a_dag_file_is_muted_if_all_its_dags_are_muted():
+def test_a_dag_file_is_muted_if_all_its_dags_are_muted() -> None:
     broken = BrokenFile("f.py", "b", NOW, "ImportError: x")
     dags = [Dag(name, bundle="b", file="f.py", schedule="@daily") for name in ("churn", "reports")]
     for glob, muted in (("churn", 0), ("*", 1)):

@@ -18,13 +18,13 @@ def rows(text: str) -> dict[str, str]:
     """The second cell of each row by the names in backticks in the first cell. A row may have
     several names.
     """
-    found = {}
+    found: dict[str, str] = {}
     for first, second in re.findall(r"^ *\| (`[^|]+) \| ([^|]*)\|", text, re.MULTILINE):
         found |= dict.fromkeys(re.findall(r"`([^`]+)`", first), second.strip().strip("`"))
     return found
 
 
-def test_the_page_has_each_threshold_with_its_default():
+def test_the_page_has_each_threshold_with_its_default() -> None:
     documented = rows(PAGE.split("## Thresholds")[1].split("\n## ")[0])
     defaults = {name: field.default for name, field in Thresholds.model_fields.items()}
     assert documented == {
@@ -32,18 +32,18 @@ def test_the_page_has_each_threshold_with_its_default():
     }
 
 
-def test_the_page_has_each_kind():
+def test_the_page_has_each_kind() -> None:
     documented = rows(PAGE.split("## What is found")[1].split("\n## ")[0])
     assert set(documented) == set(FindingKind)
 
 
-def test_the_readme_has_each_option_and_the_page_those_of_the_monitors():
+def test_the_readme_has_each_option_and_the_page_those_of_the_monitors() -> None:
     options = set(get_provider_info()["config"]["mljob"]["options"])
     assert set(rows(README.split("## Configure")[1].split("\n## ")[0])) == options
     assert set(rows(PAGE.split("## Switching it on")[1].split("\n## ")[0])) <= options
 
 
-def test_the_page_has_each_field_of_the_report():
+def test_the_page_has_each_field_of_the_report() -> None:
     documented = PAGE.split("## The report for programs")[1].split("\n## ")[0]
     fields = {*MonitoringReport.model_fields, *Finding.model_fields}
     assert [name for name in fields if f"`{name}`" not in documented] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def same(one: str, other: str) -> bool:
     ],
     ids=["numbers", "temporary-file", "address", "uuid", "date", "hash", "run-id", "white-space"],
 )
-def test_parts_that_change_from_run_to_run_are_ignored(one, other):
+def test_parts_that_change_from_run_to_run_are_ignored(one: str, other: str) -> None:
     assert same(one, other)
 
 
@@ -35,16 +37,16 @@ def test_parts_that_change_from_run_to_run_are_ignored(one, other):
     ("one", "other"),
     [("no column age", "no column name"), ("connection refused", "connection reset")],
 )
-def test_errors_with_other_words_differ(one, other):
+def test_errors_with_other_words_differ(one: str, other: str) -> None:
     assert not same(one, other)
 
 
-def test_errors_of_other_classes_differ():
+def test_errors_of_other_classes_differ() -> None:
     assert ErrorText("KeyError", "x").fingerprint != ErrorText("ValueError", "x").fingerprint
 
 
 @given(st.text())
-def test_normalising_is_bounded_and_idempotent(text):
+def test_normalising_is_bounded_and_idempotent(text: str) -> None:
     once = normalised(text)
     assert len(once) <= MAX_TEXT
     assert len(str(ErrorText("ValueError", text))) <= MAX_TEXT
@@ -52,12 +54,12 @@ def test_normalising_is_bounded_and_idempotent(text):
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
-def test_errors_with_other_numbers_are_the_same(one, other):
+def test_errors_with_other_numbers_are_the_same(one: int, other: int) -> None:
     assert same(f"epoch {one}: loss is {one / 7}", f"epoch {other}: loss is {other / 7}")
 
 
-def test_the_error_of_a_log_is_the_raised_exception_and_not_its_cause():
-    lines = [
+def test_the_error_of_a_log_is_the_raised_exception_and_not_its_cause() -> None:
+    lines: list[dict[str, Any]] = [
         {"event": "starting", "level": "info"},
         {"event": "a complaint", "level": "error"},
         {
@@ -73,16 +75,16 @@ def test_the_error_of_a_log_is_the_raised_exception_and_not_its_cause():
     assert last_error(lines) == ErrorText("RuntimeError", "no model")
 
 
-def test_without_an_exception_the_last_error_line_is_the_error():
+def test_without_an_exception_the_last_error_line_is_the_error() -> None:
     lines = [{"event": "one", "level": "error"}, {"event": "Process terminated by signal", "level": "critical"}]
     assert last_error(lines) == ErrorText("", "Process terminated by signal")
 
 
-def test_an_exception_in_plain_text_is_found():
+def test_an_exception_in_plain_text_is_found() -> None:
     assert last_error(
         ["Traceback (most recent call last):", "  File x", "airflow.exceptions.AirflowFailException: no rows"]
     ) == ErrorText("AirflowFailException", "no rows")
 
 
-def test_a_log_without_errors_has_none():
+def test_a_log_without_errors_has_none() -> None:
     assert last_error([{"event": "all well", "level": "info"}, "done", {"error_detail": []}]) is None

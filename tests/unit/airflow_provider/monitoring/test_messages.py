@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,21 +12,26 @@ from hypothesis import strategies as st
 from devstack.slack import complaints
 from mljob_airflow.monitoring.notifications.messages import MAX_SECTIONS, NAMES, escape, message, summary
 from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
-from mljob_contract.reports import FindingKind, Severity
+from mljob_contract.reports import Finding, FindingKind, Severity
 from tests.unit.airflow_provider.monitoring.reports import CRITICAL, NOW, finding
 
 PAGE = "https://reports.example/mljob_monitor/2026-05-04T120000.html"
 
 
-def words(body) -> str:
+def words(body: Any) -> str:
     return json.dumps(body, ensure_ascii=False)
 
 
-def notice(*present, occasion=NotificationReason.NEW, fresh=None, **fields) -> Notification:
+def notice(
+    *present: Finding,
+    occasion: NotificationReason = NotificationReason.NEW,
+    fresh: tuple[Finding, ...] | None = None,
+    **fields: Any,
+) -> Notification:
     return Notification("team-a", occasion, present if fresh is None else fresh, present, **fields)
 
 
-def test_a_message_has_each_finding_with_a_link_and_a_time():
+def test_a_message_has_each_finding_with_a_link_and_a_time() -> None:
     body = message(notice(finding("churn", since=NOW), CRITICAL), page=PAGE)
     header, first, second, actions = body["blocks"]
     assert header["text"]["text"] == "🔴 2 problems · team-a"
@@ -39,7 +45,7 @@ def test_a_message_has_each_finding_with_a_link_and_a_time():
     assert complaints(body) == []
 
 
-def test_a_reply_has_new_resolved_and_open_findings():
+def test_a_reply_has_new_resolved_and_open_findings() -> None:
     old, new = finding("old"), finding("new")
     body = message(
         notice(old, new, occasion=NotificationReason.CHANGED, fresh=(new,), resolved={"dag_paused:x": "x is paused"})
@@ -51,31 +57,31 @@ def test_a_reply_has_new_resolved_and_open_findings():
     assert "Still open: 1 paused DAG" in words(body)
 
 
-def test_a_message_says_that_all_problems_are_resolved():
+def test_a_message_says_that_all_problems_are_resolved() -> None:
     body = message(notice(occasion=NotificationReason.RESOLVED, resolved={"dag_paused:x": "x is paused"}))
     assert body["blocks"][0]["text"]["text"] == "✅ All problems are resolved · team-a"
     assert complaints(body) == []
 
 
-def test_findings_beyond_the_limit_are_counted_by_kind():
+def test_findings_beyond_the_limit_are_counted_by_kind() -> None:
     many = [finding(f"dag-{n}") for n in range(30)] + [finding("file", kind=FindingKind.IMPORT_ERROR)]
     body = message(notice(*many))
     assert len(body["blocks"]) <= MAX_SECTIONS + 3
     assert "… and 18 paused DAGs, 1 import error" in words(body)
 
 
-def test_findings_without_an_owner_are_for_the_platform():
+def test_findings_without_an_owner_are_for_the_platform() -> None:
     body = message(Notification("", NotificationReason.NEW, (CRITICAL,), (CRITICAL,)))
     assert body["blocks"][0]["text"]["text"].endswith("· the platform")
 
 
 @pytest.mark.parametrize("kind", FindingKind)
-def test_each_kind_has_a_name(kind):
+def test_each_kind_has_a_name(kind: FindingKind) -> None:
     assert NAMES[kind]
     assert summary([finding(kind=kind)]).startswith("1 ")
 
 
-def test_special_characters_of_slack_are_escaped():
+def test_special_characters_of_slack_are_escaped() -> None:
     body = message(notice(finding(title="<b> & c|d", detail="a <!channel> b")))
     assert "&lt;b&gt; &amp; c" in words(body)
     assert "<!channel>" not in words(body)
@@ -95,7 +101,9 @@ text = st.text(max_size=5000)
     st.sampled_from(list(NotificationReason)),
     text,
 )
-def test_slack_accepts_a_message_with_any_texts(parts, owner, occasion, remark):
+def test_slack_accepts_a_message_with_any_texts(
+    parts: list[tuple[str, str, str, FindingKind, Severity]], owner: str, occasion: NotificationReason, remark: str
+) -> None:
     found = [
         finding(f"s{n}", title=title or "x", detail=detail, owners=(other,), kind=kind, severity=severity)
         for n, (title, detail, other, kind, severity) in enumerate(parts)
@@ -105,6 +113,6 @@ def test_slack_accepts_a_message_with_any_texts(parts, owner, occasion, remark):
 
 
 @given(text)
-def test_escaping_loses_nothing(original):
+def test_escaping_loses_nothing(original: str) -> None:
     shown = escape(original).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert shown == original

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from mljob_airflow.monitoring.notifications.notifier import NotificationError, O
 from mljob_airflow.monitoring.notifications.owners import Recipient, address_in_link, mapping_of, recipient_of
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError
 from mljob_airflow.monitoring.notifications.state import NotificationPolicy, NotificationState
+from mljob_contract.reports import Finding
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
 A, B = finding("a"), finding("b", owner="team-b")
@@ -24,7 +26,9 @@ class FakeSlack:
     threads: bool = True
     sent: list[tuple[str, str | None, bool]] = field(default_factory=list)
 
-    def post(self, recipient: Recipient, message, *, reply_to: Posted | None = None, broadcast: bool = False) -> Posted:
+    def post(
+        self, recipient: Recipient, message: object, *, reply_to: Posted | None = None, broadcast: bool = False
+    ) -> Posted:
         thread = reply_to.thread if reply_to else None
         address = reply_to.channel if reply_to and thread else recipient.address
         if address in self.errors:
@@ -39,7 +43,7 @@ class World:
     state: NotificationState = field(default_factory=dict)
     directory: OwnerDirectory = DIRECTORY
 
-    def notify(self, *findings, minutes: float = 0):
+    def notify(self, *findings: Finding, minutes: float = 0) -> dict[str, str]:
         def save(state: NotificationState) -> None:
             self.state = state
 
@@ -53,32 +57,32 @@ def world() -> World:
     return World()
 
 
-def test_each_owner_is_notified_once(world):
+def test_each_owner_is_notified_once(world: World) -> None:
     assert world.notify(A, B) == {"team-a": "new", "team-b": "new"}
     assert world.notify(A, B, minutes=15) == {}
     assert world.slack.sent == [("#a", None, True), ("#b", None, True)]
 
 
-def test_findings_without_an_owner_go_to_the_fallback_channel(world):
+def test_findings_without_an_owner_go_to_the_fallback_channel(world: World) -> None:
     assert world.notify(finding("pool", owner=None)) == {"the platform": "new"}
     assert world.slack.sent == [("#airflow", None, True)]
 
 
-def test_a_reply_is_broadcast_if_it_has_new_findings(world):
+def test_a_reply_is_broadcast_if_it_has_new_findings(world: World) -> None:
     world.notify(A)
     world.notify(A, finding("c"), minutes=15)
     world.notify(A, minutes=200)
     assert world.slack.sent[1:] == [("#a", "1.0", True), ("#a", "1.0", False)]
 
 
-def test_messages_to_an_unreachable_owner_go_to_the_fallback_channel(world):
+def test_messages_to_an_unreachable_owner_go_to_the_fallback_channel(world: World) -> None:
     world.slack.errors["#a"] = UnreachableError("channel_not_found")
     assert world.notify(A, B) == {"team-a": "new", "team-b": "new"}
     world.notify(A, B, finding("c"), minutes=15)
     assert world.slack.sent == [("#airflow", None, False), ("#b", None, True), ("#airflow", "1.0", True)]
 
 
-def test_an_unreachable_fallback_channel_does_not_affect_other_owners(world):
+def test_an_unreachable_fallback_channel_does_not_affect_other_owners(world: World) -> None:
     world.slack.errors |= {"#a": UnreachableError("is_archived"), "#airflow": UnreachableError("not_in_channel")}
     with pytest.raises(NotificationError, match="1 of 2"):
         world.notify(A, B)
@@ -86,7 +90,7 @@ def test_an_unreachable_fallback_channel_does_not_affect_other_owners(world):
     assert world.notify(A, B, minutes=1) == {"team-a": "new"}
 
 
-def test_a_retry_notifies_only_owners_who_were_not_notified(world):
+def test_a_retry_notifies_only_owners_who_were_not_notified(world: World) -> None:
     world.slack.errors["#b"] = SlackError("timed out")
     with pytest.raises(NotificationError):
         world.notify(A, B)
@@ -94,14 +98,14 @@ def test_a_retry_notifies_only_owners_who_were_not_notified(world):
     assert world.notify(A, B) == {"team-b": "new"}
 
 
-def test_an_owner_with_a_new_address_gets_a_new_message(world):
+def test_an_owner_with_a_new_address_gets_a_new_message(world: World) -> None:
     world.notify(A)
     world.directory = OwnerDirectory({"team-a": "#new"}, "#airflow")
     world.notify(A, finding("c"), minutes=15)
     assert world.slack.sent[1] == ("#new", None, True)
 
 
-def test_owner_links_are_read_only_for_owners_without_an_address(world):
+def test_owner_links_are_read_only_for_owners_without_an_address(world: World) -> None:
     asked = []
 
     def link_of(owner: str) -> str | None:
@@ -115,7 +119,7 @@ def test_owner_links_are_read_only_for_owners_without_an_address(world):
     assert world.slack.sent == [("#a", None, True), ("C0123456789", None, True)]
 
 
-def test_without_threads_a_reply_is_a_message(world):
+def test_without_threads_a_reply_is_a_message(world: World) -> None:
     world.slack.post = lambda *args, **kwargs: Posted("webhook", None)
     world.notify(A)
     assert world.notify(A, finding("c"), minutes=15) == {"team-a": "changed"}
@@ -134,11 +138,11 @@ def test_without_threads_a_reply_is_a_message(world):
         ("https://acme.slack.com/", None),
     ],
 )
-def test_a_link_of_an_owner_may_have_a_slack_address(link, address):
+def test_a_link_of_an_owner_may_have_a_slack_address(link: str, address: str | None) -> None:
     assert address_in_link(link) == address
 
 
-def test_the_mapping_overrides_the_link_and_the_link_the_fallback():
+def test_the_mapping_overrides_the_link_and_the_link_the_fallback() -> None:
     link = "mailto:ada@example.com"
     assert recipient_of("a", {"a": "#a"}, link, "#f") == Recipient("#a")
     assert recipient_of("a", {}, link, "#f") == Recipient("ada@example.com")
@@ -147,11 +151,11 @@ def test_the_mapping_overrides_the_link_and_the_link_the_fallback():
 
 
 @pytest.mark.parametrize("wrong", [[], "x", {"a": 1}])
-def test_an_invalid_mapping_names_the_variable(wrong):
+def test_an_invalid_mapping_names_the_variable(wrong: Any) -> None:
     with pytest.raises(ValueError, match="mljob_owners"):
         mapping_of(wrong)
 
 
-def test_a_report_without_findings_sends_no_message(world):
+def test_a_report_without_findings_sends_no_message(world: World) -> None:
     assert world.notify() == {}
     assert world.slack.sent == []

@@ -40,7 +40,7 @@ def test_each_adapter_is_a_module() -> None:
 
 
 @pytest.mark.parametrize("file", PURE, ids=name_of)
-def test_a_pure_module_imports_no_module_with_side_effects(file):
+def test_a_pure_module_imports_no_module_with_side_effects(file: Path) -> None:
     tree = ast.parse(file.read_text())
     imported = set()
     for node in ast.walk(tree):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,12 @@ from mljob_airflow.monitoring.notifications import state
 from mljob_airflow.monitoring.notifications.state import (
     MAX_NOTIFIED,
     Conversation,
+    Notification,
     NotificationPolicy,
     NotificationReason,
     NotifiedFinding,
 )
-from mljob_contract.reports import FindingKind, Severity
+from mljob_contract.reports import Finding, FindingKind, Severity
 from tests.unit.airflow_provider.monitoring.reports import NOW, SLOW, finding
 from tests.unit.airflow_provider.monitoring.reports import report as make_report
 
@@ -35,7 +37,7 @@ class Monitor:
         self.policy = NotificationPolicy()
         self.minutes = 0.0
 
-    def report(self, *findings, after: float = 15, **fields):
+    def report(self, *findings: Finding, after: float = 15, **fields: Any) -> list[Notification]:
         self.minutes += after
         made = make_report(*findings, minutes=self.minutes, **fields)
         notifications = state.due_notifications(self.state, made, self.policy)
@@ -51,18 +53,18 @@ def monitor() -> Monitor:
     return Monitor()
 
 
-def test_a_report_without_findings_has_no_notification(monitor):
+def test_a_report_without_findings_has_no_notification(monitor: Monitor) -> None:
     assert monitor.report() == []
 
 
-def test_a_new_finding_is_notified_once(monitor):
+def test_a_new_finding_is_notified_once(monitor: Monitor) -> None:
     [notification] = monitor.report(A, B)
     assert (notification.owner, notification.reason, notification.new) == ("team-a", NotificationReason.NEW, (A, B))
     assert monitor.report(A, B) == []
     assert monitor.report(B, A) == []
 
 
-def test_each_owner_gets_one_notification(monitor):
+def test_each_owner_gets_one_notification(monitor: Monitor) -> None:
     both = finding("shared", owners=("team-a", "team-b"))
     platform = finding("pool", owner=None)
     notifications = monitor.report(A, both, platform)
@@ -73,14 +75,14 @@ def test_each_owner_gets_one_notification(monitor):
     }
 
 
-def test_a_new_finding_is_a_reply_in_the_thread(monitor):
+def test_a_new_finding_is_a_reply_in_the_thread(monitor: Monitor) -> None:
     monitor.report(A)
     [notification] = monitor.report(A, B)
     assert (notification.reason, notification.new, notification.current) == (NotificationReason.CHANGED, (B,), (A, B))
     assert not notification.starts_thread
 
 
-def test_a_finding_is_new_if_it_is_more_severe(monitor):
+def test_a_finding_is_new_if_it_is_more_severe(monitor: Monitor) -> None:
     worse = A.model_copy(update={"severity": Severity.CRITICAL})
     monitor.report(A)
     assert monitor.report(worse)[0].new == (worse,)
@@ -88,12 +90,12 @@ def test_a_finding_is_new_if_it_is_more_severe(monitor):
     assert monitor.report(worse) == []
 
 
-def test_a_finding_with_other_numbers_is_not_new(monitor):
+def test_a_finding_with_other_numbers_is_not_new(monitor: Monitor) -> None:
     monitor.report(A)
     assert monitor.report(A.model_copy(update={"title": "a is paused, 7 runs waiting", "numbers": {"runs": 7}})) == []
 
 
-def test_open_findings_are_repeated_after_the_repeat_period(monitor):
+def test_open_findings_are_repeated_after_the_repeat_period(monitor: Monitor) -> None:
     monitor.report(A)
     assert monitor.report(A, after=23 * 60) == []
     [notification] = monitor.report(A, after=60)
@@ -102,13 +104,13 @@ def test_open_findings_are_repeated_after_the_repeat_period(monitor):
     assert monitor.report(A) == []
 
 
-def test_a_reply_does_not_delay_the_next_reminder(monitor):
+def test_a_reply_does_not_delay_the_next_reminder(monitor: Monitor) -> None:
     monitor.report(A)
     monitor.report(A, B, after=23 * 60)
     assert monitor.report(A, B, after=60)[0].reason is NotificationReason.REMINDER
 
 
-def test_a_finding_is_resolved_when_it_is_missing_for_a_while(monitor):
+def test_a_finding_is_resolved_when_it_is_missing_for_a_while(monitor: Monitor) -> None:
     monitor.report(A, B)
     assert monitor.report(B) == []
     assert monitor.report(B) == []
@@ -121,26 +123,26 @@ def test_a_finding_is_resolved_when_it_is_missing_for_a_while(monitor):
     assert monitor.report(B) == []
 
 
-def test_a_finding_that_comes_and_goes_is_notified_once(monitor):
+def test_a_finding_that_comes_and_goes_is_notified_once(monitor: Monitor) -> None:
     monitor.report(A)
     said = [monitor.report(*([A] if step % 3 == 0 else [])) for step in range(30)]
     assert said == [[]] * 30
 
 
-def test_a_finding_after_all_are_resolved_starts_a_thread(monitor):
+def test_a_finding_after_all_are_resolved_starts_a_thread(monitor: Monitor) -> None:
     monitor.report(A)
     assert monitor.report(after=60)[0].reason is NotificationReason.RESOLVED
     assert monitor.state == {}
     assert monitor.report(A)[0].reason is NotificationReason.NEW
 
 
-def test_an_incomplete_report_resolves_no_finding(monitor):
+def test_an_incomplete_report_resolves_no_finding(monitor: Monitor) -> None:
     monitor.report(A)
     assert monitor.report(after=600, incomplete={FindingKind.DAG_PAUSED: "only the first 10,000 DAGs were read"}) == []
     assert monitor.report(after=15)[0].reason is NotificationReason.RESOLVED
 
 
-def test_a_slow_task_is_forgotten_and_never_resolved(monitor):
+def test_a_slow_task_is_forgotten_and_never_resolved(monitor: Monitor) -> None:
     monitor.report(SLOW)
     assert monitor.report(after=60) == []
     assert monitor.report(SLOW, after=60) == []
@@ -148,14 +150,14 @@ def test_a_slow_task_is_forgotten_and_never_resolved(monitor):
     assert monitor.state == {}
 
 
-def test_findings_below_the_least_severity_are_not_notified(monitor):
+def test_findings_below_the_least_severity_are_not_notified(monitor: Monitor) -> None:
     info = finding("info", severity=Severity.INFO)
     assert monitor.report(info) == []
     monitor.policy = NotificationPolicy(min_severity=Severity.INFO)
     assert monitor.report(info)[0].new == (info,)
 
 
-def test_the_state_is_bounded_and_keeps_the_findings_seen_last():
+def test_the_state_is_bounded_and_keeps_the_findings_seen_last() -> None:
     told = {
         f"dag_paused:{n}": NotifiedFinding(f"{n}", Severity.WARNING, NOW + timedelta(seconds=n))
         for n in range(MAX_NOTIFIED + 50)
@@ -180,16 +182,16 @@ def test_the_state_is_bounded_and_keeps_the_findings_seen_last():
         {"team-a": {"target": "", "channel": "", "thread": None, "at": "yesterday", "findings": {}}},
     ],
 )
-def test_an_invalid_state_is_an_error(damaged):
+def test_an_invalid_state_is_an_error(damaged: Any) -> None:
     with pytest.raises(ValueError, match="not the state of a monitor"):
         state.from_json(damaged)
 
 
-def test_a_missing_variable_is_an_empty_state():
+def test_a_missing_variable_is_an_empty_state() -> None:
     assert state.from_json(None) == {}
 
 
-def test_findings_of_an_unknown_kind_are_dropped_from_the_state(monitor):
+def test_findings_of_an_unknown_kind_are_dropped_from_the_state(monitor: Monitor) -> None:
     monitor.report(A)
     conversation = monitor.state["team-a"]
     odd = {"from_the_future:a": NotifiedFinding("?", Severity.WARNING, NOW)}
@@ -212,7 +214,7 @@ findings = st.lists(
 
 
 @given(st.lists(st.tuples(findings, st.sampled_from([15.0, 60.0, 1500.0])), max_size=12))
-def test_no_finding_is_notified_twice_within_the_repeat_period(reports):
+def test_no_finding_is_notified_twice_within_the_repeat_period(reports: list[tuple[list[Finding], float]]) -> None:
     monitor = Monitor()
     told: dict[tuple[str, str], tuple[float, int]] = {}
     for found, minutes in reports:
@@ -227,7 +229,7 @@ def test_no_finding_is_notified_twice_within_the_repeat_period(reports):
     assert len(json.dumps(state.to_json(monitor.state))) < 100_000
 
 
-def test_the_variable_of_a_running_installation_is_read_and_written_in_its_format():
+def test_the_variable_of_a_running_installation_is_read_and_written_in_its_format() -> None:
     stored = {
         "team-a": {
             "target": "#a",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mljob_airflow.monitoring.thresholds import Thresholds, ThresholdsError, effective, params_schema
 
 
-def test_params_override_the_variable_and_the_variable_the_defaults():
+def test_params_override_the_variable_and_the_variable_the_defaults() -> None:
     made = effective(
         {"stuck_minutes": 10, "failure_times": 4}, {"stuck_minutes": 5, "failure_runs": None, "odd": 1}, monitor="m"
     )
     assert (made.stuck_minutes, made.failure_times, made.failure_runs) == (5, 4, 10)
 
 
-def test_a_monitor_may_have_its_own_default():
+def test_a_monitor_may_have_its_own_default() -> None:
     assert effective(None, {}, monitor="m", quiet_hours=168).quiet_hours == 168
     assert effective({"quiet_hours": 1}, {}, monitor="m", quiet_hours=168).quiet_hours == 1
 
@@ -29,12 +31,14 @@ def test_a_monitor_may_have_its_own_default():
     ],
     ids=["bound", "unknown", "param", "no-object"],
 )
-def test_an_invalid_threshold_names_the_field_its_value_and_its_place(variable, given, message):
+def test_an_invalid_threshold_names_the_field_its_value_and_its_place(
+    variable: Any, given: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ThresholdsError, match=message):
         effective(variable, given, monitor="m")
 
 
-def test_the_schema_of_a_threshold_has_a_description_and_allows_null():
+def test_the_schema_of_a_threshold_has_a_description_and_allows_null() -> None:
     for name, schema in params_schema(*Thresholds.model_fields).items():
         assert schema["description"].endswith(
             f"Default: {Thresholds.model_json_schema()['properties'][name]['default']}."
