@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import airflow.api_fastapi
 import pytest
@@ -26,39 +27,41 @@ FILES = {
 }
 
 
-def absence():
+def absence() -> ModuleType:
     """The operator's module. The operator is not installed in this environment, and the module
     imports nothing of it.
     """
     spec = importlib.util.spec_from_file_location("absence", MODULE)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def plain(text):
+def plain(text: str) -> str:
     """The text without the names in braces, in lower case."""
     return re.sub(r"\{[^}]*\}", "{}", text).casefold()
 
 
-def sources(*parts):
+def sources(*parts: str) -> str:
     root = Path(airflow.api_fastapi.__file__).parent
     return "\n".join(plain(path.read_text()) for part in parts for path in root.glob(part))
 
 
 @pytest.mark.parametrize(("constant", "file"), FILES.items())
-def test_airflow_answers_with_this_text(constant, file):
+def test_airflow_answers_with_this_text(constant: str, file: str) -> None:
     module = absence()
     texts = [text for text in getattr(module, constant).texts if text != module.NO_SERIALIZED_DAG]
     said = sources(f"core_api/routes/public/{file}.py", f"core_api/services/public/{file}.py", "core_api/security.py")
     assert any(plain(text) in said for text in texts), texts
 
 
-def test_airflow_has_the_text_for_a_dag_that_is_not_serialized():
+def test_airflow_has_the_text_for_a_dag_that_is_not_serialized() -> None:
     assert plain(absence().NO_SERIALIZED_DAG) in sources("common/dagbag.py")
 
 
-def test_each_text_is_looked_for_in_a_file():
+def test_each_text_is_looked_for_in_a_file() -> None:
     module = absence()
     named = {name for name, value in vars(module).items() if isinstance(value, module.Absence)}
     assert named - {"NEVER", "LIST_TASKS"} == FILES.keys()

@@ -5,8 +5,9 @@ the latest one.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 
 @pytest.fixture
-def artifacts(monkeypatch, tmp_path):
+def artifacts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The module, as in a task of an MLJob's run, with a temporary folder."""
     monkeypatch.setattr("sys.path", [*sys.path, str(EXAMPLES)])
     from mljob_examples import artifacts
@@ -27,10 +28,10 @@ def artifacts(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path: Path) -> Callable[[str], Path]:
     """A function that writes a file and returns its path."""
 
-    def write(text):
+    def write(text: str) -> Path:
         path = tmp_path / "written"
         path.write_text(text)
         return path
@@ -38,7 +39,7 @@ def written(tmp_path):
     return write
 
 
-def test_a_version_has_the_published_files_and_a_card(artifacts, written):
+def test_a_version_has_the_published_files_and_a_card(artifacts: ModuleType, written: Callable[[str], Path]) -> None:
     made = artifacts.publish("models", "churn", {"model": written("weights")}, metrics={"accuracy": 0.9})
 
     assert made.file("model").read_text() == "weights"
@@ -48,7 +49,9 @@ def test_a_version_has_the_published_files_and_a_card(artifacts, written):
     assert not [path for path in made.path.iterdir() if path.stat().st_mode & 0o222]
 
 
-def test_latest_is_the_last_published_version_and_earlier_versions_stay(artifacts, written):
+def test_latest_is_the_last_published_version_and_earlier_versions_stay(
+    artifacts: ModuleType, written: Callable[[str], Path]
+) -> None:
     first = artifacts.publish("models", "churn", {"model": written("first")})
     second = artifacts.publish("models", "churn", {"model": written("second")})
 
@@ -57,14 +60,18 @@ def test_latest_is_the_last_published_version_and_earlier_versions_stay(artifact
     assert {path.name for path in second.path.parent.iterdir()} == {"latest", first.version, second.version}
 
 
-def test_publishing_the_same_files_again_makes_no_new_version(artifacts, written):
+def test_publishing_the_same_files_again_makes_no_new_version(
+    artifacts: ModuleType, written: Callable[[str], Path]
+) -> None:
     first = artifacts.publish("models", "churn", {"model": written("same")}, metrics={"try": 1})
 
     assert artifacts.publish("models", "churn", {"model": written("same")}, metrics={"try": 2}) == first
     assert first.card["metrics"] == {"try": 1}
 
 
-def test_the_same_files_with_other_parents_are_another_version(artifacts, written):
+def test_the_same_files_with_other_parents_are_another_version(
+    artifacts: ModuleType, written: Callable[[str], Path]
+) -> None:
     parents = [artifacts.publish("datasets", "churn", {"rows": written(rows)}) for rows in ("old", "new")]
     models = [artifacts.publish("models", "churn", {"model": written("m")}, parents=[parent]) for parent in parents]
 
@@ -72,7 +79,9 @@ def test_the_same_files_with_other_parents_are_another_version(artifacts, writte
     assert [model.parents for model in models] == [[parent] for parent in parents]
 
 
-def test_a_version_is_published_atomically(artifacts, tmp_path, written):
+def test_a_version_is_published_atomically(
+    artifacts: ModuleType, tmp_path: Path, written: Callable[[str], Path]
+) -> None:
     with pytest.raises(FileNotFoundError):
         artifacts.publish("models", "churn", {"model": written("m"), "metrics": tmp_path / "missing"})
 
@@ -82,7 +91,7 @@ def test_a_version_is_published_atomically(artifacts, tmp_path, written):
     assert artifacts.is_published("models", "churn", made.version, within=0, otherwise="")
 
 
-def test_a_card_describes_each_column(artifacts, written):
+def test_a_card_describes_each_column(artifacts: ModuleType, written: Callable[[str], Path]) -> None:
     columns = artifacts.describe_columns(pd.DataFrame({"age": [1.0, 2.0, None], "label": [0, 1, 1]}))
     made = artifacts.publish("datasets", "churn", {"rows": written("r")}, rows=3, columns=columns)
 

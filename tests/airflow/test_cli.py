@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -46,7 +47,7 @@ class Done:
     stderr: str
 
 
-def run(*arguments, dags=EXAMPLES):
+def run(*arguments: str, dags: Path | None = EXAMPLES) -> Done:
     """Run the command in this process: importing Airflow in a new process takes seconds."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -55,20 +56,20 @@ def run(*arguments, dags=EXAMPLES):
 
 
 @pytest.fixture(scope="module")
-def all_manifests():
+def all_manifests() -> dict[str, Any]:
     done = run("manifests", "--all", "--namespace", "team-a")
     assert done.returncode == 0, done.stderr
     return {document["spec"]["dagId"]: document for document in yaml.safe_load_all(done.stdout)}
 
 
 @pytest.fixture
-def dag_file(tmp_path):
+def dag_file(tmp_path: Path) -> Path:
     file = tmp_path / "import_dag.py"
     file.write_text(REQUIRED)
     return file
 
 
-def test_every_job_has_a_manifest_that_is_a_valid_mljob(all_manifests):
+def test_every_job_has_a_manifest_that_is_a_valid_mljob(all_manifests: dict[str, Any]) -> None:
     assert {dag_id: document["spec"]["type"] for dag_id, document in all_manifests.items()}.items() >= {
         ("train_model", "Training"),
         ("generate_dataset", "DatasetGeneration"),
@@ -81,14 +82,14 @@ def test_every_job_has_a_manifest_that_is_a_valid_mljob(all_manifests):
         MLJobSpec.model_validate(document["spec"])
 
 
-def test_airflow_accepts_the_conf_of_a_generated_manifest(all_manifests):
+def test_airflow_accepts_the_conf_of_a_generated_manifest(all_manifests: dict[str, Any]) -> None:
     bag = read_dag_files(EXAMPLES)
     for dag_id, document in all_manifests.items():
         stored = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[dag_id]))
         validate(stored, document["spec"].get("conf"))
 
 
-def test_set_puts_a_value_into_the_conf():
+def test_set_puts_a_value_into_the_conf() -> None:
     done = run(
         "manifests", "--dag", "train_model", "--name", "quick", "--set", "epochs=3", "--set", "learning_rate=1e-4"
     )
@@ -104,19 +105,19 @@ def test_set_puts_a_value_into_the_conf():
     assert "accuracy <number>: Share of the test images that it reads." in done.stdout
 
 
-def test_a_plain_dag_has_a_manifest_too():
+def test_a_plain_dag_has_a_manifest_too() -> None:
     done = run("manifests", "--dag", "daily_statistics", "--set", "rows=10")
     assert yaml.safe_load(done.stdout)["spec"] == {"type": "Custom", "dagId": "daily_statistics", "conf": {"rows": 10}}
     assert "    ## Images of a day.\n    ## integer, 1 to 1000000, default 500\n    rows: 10\n" in done.stdout
 
 
-def test_a_list_is_set_as_json():
+def test_a_list_is_set_as_json() -> None:
     done = run("manifests", "--dag", "enrich_dataset", "--set", 'families=["clusters"]')
     assert yaml.safe_load(done.stdout)["spec"]["conf"] == {"families": ["clusters"]}
     assert "## []string, at least 1 items, all different, each one of components, clusters, statistics" in done.stdout
 
 
-def test_a_required_param_is_null_until_it_is_filled_in(dag_file):
+def test_a_required_param_is_null_until_it_is_filled_in(dag_file: Path) -> None:
     done = run("manifests", "--dag", "team.import", dags=dag_file)
     document = yaml.safe_load(done.stdout)
     assert document["spec"]["conf"] == {"source": None}
@@ -137,13 +138,13 @@ def test_a_required_param_is_null_until_it_is_filled_in(dag_file):
         (["explain", "train_model.epoch"], "train_model has no param 'epoch': did you mean 'epochs'?"),
     ],
 )
-def test_invalid_arguments_exit_with_2_and_a_suggestion(arguments, complaint):
+def test_invalid_arguments_exit_with_2_and_a_suggestion(arguments: str, complaint: str) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
 
 
-def test_explain_explains_a_param(dag_file):
+def test_explain_explains_a_param(dag_file: Path) -> None:
     done = run("explain", "train_model.learning_rate")
     assert done.stdout.startswith("DAG:      train_model\nPARAM:    learning_rate <number>\n\nDESCRIPTION:\n")
     assert "    more than 0\n    default 0.001\n" in done.stdout
@@ -151,7 +152,7 @@ def test_explain_explains_a_param(dag_file):
     assert run("explain", "team.import.source", dags=dag_file).stdout.endswith("PARAM:    source <string> -required-\n")
 
 
-def test_list_shows_every_dag(dag_file):
+def test_list_shows_every_dag(dag_file: Path) -> None:
     rows = [line.split() for line in run("list").stdout.splitlines()]
     assert rows[0] == ["DAG", "TYPE", "OWNER", "PARAMS", "OUTPUTS"]
     assert [row[:3] for row in rows if row[0] == "predict"] == [["predict", "Prediction", "ml-platform"]]
@@ -163,7 +164,7 @@ def test_list_shows_every_dag(dag_file):
     ]
 
 
-def test_a_file_that_airflow_cannot_import_is_a_warning_and_fails_the_command(tmp_path, dag_file):
+def test_a_file_that_airflow_cannot_import_is_a_warning_and_fails_the_command(tmp_path: Path, dag_file: Path) -> None:
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG, nothing_of_that_name\n")
     done = run("list", dags=tmp_path)
     assert done.returncode == 1
@@ -176,13 +177,13 @@ def test_a_file_that_airflow_cannot_import_is_a_warning_and_fails_the_command(tm
     assert "team.import" in done.stdout
 
 
-def test_a_misspelt_id_with_dots_gets_a_suggestion(dag_file):
+def test_a_misspelt_id_with_dots_gets_a_suggestion(dag_file: Path) -> None:
     assert (
         "no DAG 'team.imprt': did you mean 'team.import'?" in run("explain", "team.imprt.source", dags=dag_file).stderr
     )
 
 
-def test_a_message_names_only_some_of_many_dags(tmp_path):
+def test_a_message_names_only_some_of_many_dags(tmp_path: Path) -> None:
     (tmp_path / "many.py").write_text(
         "from airflow.sdk import DAG\nfor n in range(30):\n    globals()[f'd{n}'] = DAG(f'd{n:02}')\n"
     )
@@ -190,13 +191,13 @@ def test_a_message_names_only_some_of_many_dags(tmp_path):
     assert done.stderr.endswith("d18, d19 and 10 more, which `mljob-airflow list` shows\n")
 
 
-def test_the_option_traceback_shows_the_traceback(tmp_path):
+def test_the_option_traceback_shows_the_traceback(tmp_path: Path) -> None:
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
     done = run("list", "--traceback", dags=tmp_path)
     assert "broken_dag.py: \n    Traceback (most recent call last)" in done.stderr
 
 
-def test_the_console_script_reports_a_broken_file_once(tmp_path):
+def test_the_console_script_reports_a_broken_file_once(tmp_path: Path) -> None:
     (tmp_path / "broken_dag.py").write_text("from airflow.sdk import DAG\n1 / 0\n")
     done = subprocess.run([COMMAND, "list", "--dags", tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -206,13 +207,15 @@ def test_the_console_script_reports_a_broken_file_once(tmp_path):
     ]
 
 
-def test_the_garbage_collector_is_enabled_again_after_reading_dags(dag_file):
+def test_the_garbage_collector_is_enabled_again_after_reading_dags(dag_file: Path) -> None:
     assert gc.isenabled()
     run("list", dags=dag_file)
     assert gc.isenabled()
 
 
-def test_without_paths_the_configured_bundles_are_read(monkeypatch, tmp_path, dag_file):
+def test_without_paths_the_configured_bundles_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dag_file: Path
+) -> None:
     bundle = (
         '[{"name": "b", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": "%s"}}]'
     )
@@ -221,7 +224,7 @@ def test_without_paths_the_configured_bundles_are_read(monkeypatch, tmp_path, da
     assert (done.returncode, "team.import" in done.stdout) == (0, True), done.stderr
 
 
-def test_the_console_script_prints_nothing_but_the_manifest():
+def test_the_console_script_prints_nothing_but_the_manifest() -> None:
     done = subprocess.run(
         [COMMAND, "manifests", "--dag", "predict", "--dags", EXAMPLES], capture_output=True, text=True, check=True
     )

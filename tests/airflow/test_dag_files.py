@@ -7,8 +7,10 @@ import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from mljob_airflow.compatibility import read_dag_files
 from mljob_airflow.events.callbacks import mljob_callbacks
@@ -24,19 +26,19 @@ PAUSED = ("parity_paused", "backfill_contract_days", "events_paused")
 
 
 @pytest.fixture(autouse=True)
-def _path_as_it_was(monkeypatch):
+def _path_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow adds the folder of a DAG bundle to the import path, so that DAG files can import
     modules of the folder.
     """
     monkeypatch.setattr("sys.path", [*sys.path])
 
 
-def load(folder):
+def load(folder: Path) -> Any:
     return read_dag_files(folder)
 
 
 @pytest.mark.parametrize("folder", [pytest.param(EXAMPLES, id="examples"), pytest.param(PARITY, id="parity")])
-def test_the_dags_import_and_run_only_when_triggered(folder):
+def test_the_dags_import_and_run_only_when_triggered(folder: Path) -> None:
     bag = load(folder)
     assert bag.import_errors == {}
     assert bag.dags
@@ -46,7 +48,7 @@ def test_the_dags_import_and_run_only_when_triggered(folder):
         assert dag.is_paused_upon_creation is (dag.dag_id in PAUSED)
 
 
-def test_the_dags_in_the_readme_import_and_run(tmp_path):
+def test_the_dags_in_the_readme_import_and_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
     written = [block for block in blocks if re.search(r"\bDAG\(|\bmljob_dag\(", block)]
     for number, block in enumerate(written):
@@ -57,22 +59,22 @@ def test_the_dags_in_the_readme_import_and_run(tmp_path):
     bag.dags["train"].get_task("fit").python_callable()
 
 
-def test_a_broken_dag_is_an_import_error():
+def test_a_broken_dag_is_an_import_error() -> None:
     assert len(load(BROKEN).import_errors) == 1
 
 
-def test_the_examples_are_instrumented():
+def test_the_examples_are_instrumented() -> None:
     for dag in load(EXAMPLES).dags.values():
         for task in dag.tasks:
             assert list(task.on_success_callback) == mljob_callbacks()["on_success_callback"], task.task_id
 
 
-def test_the_examples_are_declared_jobs_and_one_plain_dag():
+def test_the_examples_are_declared_jobs_and_one_plain_dag() -> None:
     dags = load(EXAMPLES).dags
     assert {dag_id for dag_id, dag in dags.items() if job_of(dag) is None} == {"daily_statistics"}
 
 
-def test_the_parity_dags_do_not_use_this_package():
+def test_the_parity_dags_do_not_use_this_package() -> None:
     instrumented = {
         path.name
         for path in PARITY.rglob("*.py")
@@ -82,11 +84,11 @@ def test_the_parity_dags_do_not_use_this_package():
 
 
 @pytest.fixture(scope="module")
-def canceller():
+def canceller() -> DAG:
     return load(OWN).dags["mljob_cancel"]
 
 
-def test_the_cancellation_dag_returns_its_report_as_one_value(canceller):
+def test_the_cancellation_dag_returns_its_report_as_one_value(canceller: DAG) -> None:
     assert canceller.max_active_runs >= 100
     assert not canceller.get_task("cancel").multiple_outputs
 
@@ -94,7 +96,7 @@ def test_the_cancellation_dag_returns_its_report_as_one_value(canceller):
 RUN = {"dag_id": "train", "dag_run_id": "run"}
 
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "dag_id": None,
     "dag_run_id": None,
     "targets": [],
@@ -104,7 +106,7 @@ DEFAULTS = {
 }
 
 
-def params_of(dag, conf):
+def params_of(dag: DAG, conf: dict[str, Any]) -> Any:
     """The params of a run with this conf, as Airflow makes them."""
     params = copy.deepcopy(dag.params)
     params.update(conf)
@@ -119,7 +121,7 @@ def params_of(dag, conf):
         pytest.param({"targets": [RUN, {**RUN, "dag_run_id": "other"}], "mode": "immediate"}, id="several"),
     ],
 )
-def test_the_cancellation_dag_accepts(canceller, conf):
+def test_the_cancellation_dag_accepts(canceller: DAG, conf: dict[str, Any]) -> None:
     assert params_of(canceller, conf) == {**DEFAULTS, **conf}
 
 
@@ -134,6 +136,6 @@ def test_the_cancellation_dag_accepts(canceller, conf):
         pytest.param({**RUN, "teardown_seconds": -1}, id="a time before now"),
     ],
 )
-def test_the_cancellation_dag_refuses(canceller, conf):
+def test_the_cancellation_dag_refuses(canceller: DAG, conf: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         params_of(canceller, conf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.pages import PAGES, ROOT, blocks, commands
 EXAMPLES = str(ROOT / "airflow-provider" / "example_dags")
 
 
-def documented():
+def documented() -> list[Any]:
     return [
         pytest.param(words[1:], id=f"{block.where}: {words[1]}")
         for page in PAGES
@@ -23,7 +24,9 @@ def documented():
 
 
 @pytest.mark.parametrize("arguments", documented())
-def test_a_documented_command_succeeds(arguments, monkeypatch, capsys):
+def test_a_documented_command_succeeds(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
     # What an earlier command of a page leaves in the variable.
     monkeypatch.setenv("version", "0123456789ab")

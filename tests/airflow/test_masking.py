@@ -4,6 +4,8 @@ process.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from airflow.sdk.log import mask_secret
@@ -12,13 +14,13 @@ from mljob_airflow.compatibility import masked
 
 
 @pytest.fixture(autouse=True)
-def nothing_masked_before():
+def nothing_masked_before() -> Iterator[None]:
     reset_secrets_masker()
     yield
     reset_secrets_masker()
 
 
-def test_secrets_that_airflow_masks_in_logs_are_masked_in_events():
+def test_secrets_that_airflow_masks_in_logs_are_masked_in_events() -> None:
     text = "postgresql://ml:hunter2-correct-horse@warehouse refused"
     assert masked(text) == text
     mask_secret("hunter2-correct-horse")

@@ -9,12 +9,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
-from devstack.slack import TOKEN, WEBHOOK, slack_server
+from devstack.slack import TOKEN, WEBHOOK, SlackServer, slack_server
 from mljob_airflow import settings
 from mljob_airflow.compatibility import read_dag_files, skip_exception
 from mljob_airflow.monitoring import collector, tasks
@@ -23,7 +26,7 @@ from mljob_airflow.monitoring.notifications.owners import Recipient
 from mljob_airflow.monitoring.notifications.slack import Posted, SlackError, UnreachableError, messenger
 from mljob_airflow.monitoring.notifications.state import Notification, NotificationReason
 from mljob_airflow.monitoring.thresholds import Thresholds
-from mljob_contract.reports import Finding, FindingKind
+from mljob_contract.reports import Finding, FindingKind, MonitoringReport
 from tests.unit.airflow_provider.monitoring.reports import finding, report
 
 OWN = Path(__file__).parents[2] / "airflow-provider" / "src" / "mljob_airflow" / "dags"
@@ -35,13 +38,13 @@ MESSAGE = message(Notification("team-a", NotificationReason.NEW, (FINDING,), (FI
 
 
 @pytest.fixture(scope="module")
-def dags():
+def dags() -> dict[str, DAG]:
     bag = read_dag_files(OWN)
     assert bag.import_errors == {}
     return bag.dags
 
 
-def scheduled(option, value):
+def scheduled(option: str, value: str) -> list[str]:
     """The schedules of the DAGs where ``[mljob] option`` is ``value``."""
     script = (
         "from mljob_airflow.dags.mljob_monitor import mljob_monitor as a\n"
@@ -56,13 +59,15 @@ def scheduled(option, value):
 
 
 @pytest.fixture
-def slack():
+def slack() -> Iterator[SlackServer]:
     with slack_server() as server:
         yield server
 
 
-def connect(monkeypatch, slack, conn_type="slack", password=TOKEN):
-    connection = {"conn_type": conn_type, "password": password}
+def connect(
+    monkeypatch: pytest.MonkeyPatch, slack: SlackServer, conn_type: str = "slack", password: str = TOKEN
+) -> Any:
+    connection: dict[str, Any] = {"conn_type": conn_type, "password": password}
     if conn_type == "slack":
         connection["extra"] = {"base_url": f"{slack.url}/api/"}
     else:
@@ -71,18 +76,18 @@ def connect(monkeypatch, slack, conn_type="slack", password=TOKEN):
     return messenger("slack_tests", conn_type)
 
 
-def test_the_package_has_three_dags(dags):
+def test_the_package_has_three_dags(dags: dict[str, DAG]) -> None:
     assert set(dags) == {"mljob_cancel", *MONITORS}
     assert dags["mljob_cancel"].schedule is None
 
 
-def test_the_configuration_sets_the_schedules_of_the_monitors():
+def test_the_configuration_sets_the_schedules_of_the_monitors() -> None:
     assert scheduled("monitor_schedule", "@hourly") == ["@hourly", "30 5 * * *"]
     assert scheduled("bottlenecks_schedule", "None") == ["*/15 * * * *", "None"]
 
 
 @pytest.mark.parametrize("dag_id", MONITORS)
-def test_a_monitor_has_a_schedule_and_is_paused_at_first(dags, dag_id):
+def test_a_monitor_has_a_schedule_and_is_paused_at_first(dags: dict[str, DAG], dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.schedule is not None
     assert dag.is_paused_upon_creation
@@ -96,23 +101,23 @@ def test_a_monitor_has_a_schedule_and_is_paused_at_first(dags, dag_id):
 
 
 @pytest.mark.parametrize("dag_id", MONITORS)
-def test_the_return_value_of_a_task_is_one_xcom(dags, dag_id):
+def test_the_return_value_of_a_task_is_one_xcom(dags: dict[str, DAG], dag_id: str) -> None:
     assert not [task.task_id for task in dags[dag_id].tasks if task.multiple_outputs]
 
 
 @pytest.mark.parametrize("dag_id", MONITORS)
-def test_the_params_of_a_monitor_are_thresholds_that_default_to_none(dags, dag_id):
+def test_the_params_of_a_monitor_are_thresholds_that_default_to_none(dags: dict[str, DAG], dag_id: str) -> None:
     params = dags[dag_id].params
     assert set(params) <= set(Thresholds.model_fields)
     assert set(params.dump().values()) == {None}
     params.validate()
 
 
-def test_each_threshold_is_a_param_of_some_monitor(dags):
+def test_each_threshold_is_a_param_of_some_monitor(dags: dict[str, DAG]) -> None:
     assert set(Thresholds.model_fields) == {name for dag_id in MONITORS for name in dags[dag_id].params}
 
 
-def test_parsing_the_dags_loads_nothing_heavy():
+def test_parsing_the_dags_loads_nothing_heavy() -> None:
     program = (
         "import sys, mljob_airflow.dags.mljob_monitor, mljob_airflow.dags.mljob_monitor_bottlenecks; "
         "print([m for m in ('airflow_client', 'slack_sdk', 'confluent_kafka', 'mljob_airflow.monitoring.collector') if m in sys.modules])"
@@ -121,7 +126,7 @@ def test_parsing_the_dags_loads_nothing_heavy():
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-def test_a_bot_posts_and_replies_in_the_thread(monkeypatch, slack):
+def test_a_bot_posts_and_replies_in_the_thread(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     bot = connect(monkeypatch, slack)
     first = bot.post(Recipient("#team-a"), MESSAGE)
     bot.post(Recipient("#team-a"), MESSAGE, reply_to=first, broadcast=True)
@@ -131,7 +136,7 @@ def test_a_bot_posts_and_replies_in_the_thread(monkeypatch, slack):
     assert slack.refused == []
 
 
-def test_an_e_mail_address_is_looked_up_once(monkeypatch, slack):
+def test_an_e_mail_address_is_looked_up_once(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     slack.members["ada@example.com"] = "U0123456789"
     bot = connect(monkeypatch, slack)
     for _ in range(2):
@@ -143,7 +148,9 @@ def test_an_e_mail_address_is_looked_up_once(monkeypatch, slack):
 
 
 @pytest.mark.parametrize("conn_type", ["slack", "slackwebhook"])
-def test_a_rate_limited_message_is_sent_again_after_retry_after(monkeypatch, slack, conn_type):
+def test_a_rate_limited_message_is_sent_again_after_retry_after(
+    monkeypatch: pytest.MonkeyPatch, slack: SlackServer, conn_type: str
+) -> None:
     slack.limited, slack.retry_after = 2, 1
     connect(monkeypatch, slack, conn_type).post(Recipient("#team-a"), MESSAGE)
     assert [status for _, status in slack.requests] == [429, 429, 200]
@@ -152,36 +159,36 @@ def test_a_rate_limited_message_is_sent_again_after_retry_after(monkeypatch, sla
     assert len(slack.messages) == 1
 
 
-def test_a_missing_channel_is_unreachable(monkeypatch, slack):
+def test_a_missing_channel_is_unreachable(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     slack.missing.add("#gone")
     with pytest.raises(UnreachableError, match="#gone: channel_not_found"):
         connect(monkeypatch, slack).post(Recipient("#gone"), MESSAGE)
 
 
-def test_a_missing_thread_is_unreachable(monkeypatch, slack):
+def test_a_missing_thread_is_unreachable(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     with pytest.raises(UnreachableError, match="thread_not_found"):
         connect(monkeypatch, slack).post(Recipient("#a"), MESSAGE, reply_to=Posted("C0123456789", "1700000000.000001"))
 
 
-def test_an_invalid_token_is_an_error_and_not_unreachable(monkeypatch, slack):
+def test_an_invalid_token_is_an_error_and_not_unreachable(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     with pytest.raises(SlackError, match="invalid_auth") as caught:
         connect(monkeypatch, slack, password="xoxb-wrong").post(Recipient("#a"), MESSAGE)
     assert not isinstance(caught.value, UnreachableError)
 
 
-def test_a_webhook_posts_without_threads(monkeypatch, slack):
+def test_a_webhook_posts_without_threads(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     webhook = connect(monkeypatch, slack, "slackwebhook")
     assert webhook.post(Recipient("#team-a"), MESSAGE) == Posted("webhook", None)
     assert not webhook.threads
     assert "churn is paused" in slack.messages[0].words
 
 
-def test_a_webhook_that_refuses_is_an_error(monkeypatch, slack):
+def test_a_webhook_that_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     with pytest.raises(SlackError, match="webhook"):
         connect(monkeypatch, slack, "slackwebhook").post(Recipient("#a"), {"text": "", "blocks": [{"type": "none"}]})
 
 
-def test_no_connection_to_slack_is_an_error(monkeypatch, slack):
+def test_no_connection_to_slack_is_an_error(monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> None:
     bot = connect(monkeypatch, slack)
     monkeypatch.setenv(
         "AIRFLOW_CONN_SLACK_TESTS",
@@ -191,7 +198,7 @@ def test_no_connection_to_slack_is_an_error(monkeypatch, slack):
         bot.post(Recipient("#a"), MESSAGE)
 
 
-def test_a_connection_of_another_type_is_refused():
+def test_a_connection_of_another_type_is_refused() -> None:
     with pytest.raises(ValueError, match="must be slack"):
         messenger("x", "http")
 
@@ -200,47 +207,59 @@ def test_a_connection_of_another_type_is_refused():
     ("variable", "mutes", "problems"),
     [('[{"dags": "x", "until": "2026-06-01T00:00:00Z", "reason": "y"}]', 1, 0), ("{", 0, 1)],
 )
-def test_a_report_uses_the_valid_mutes_of_the_variable(monkeypatch, variable, mutes, problems):
-    points = []
+def test_a_report_uses_the_valid_mutes_of_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, mutes: int, problems: int
+) -> None:
+    points: list[collector.ReportContext] = []
+
+    def collect(_airflow: object, _thresholds: object, point: collector.ReportContext) -> MonitoringReport:
+        points.append(point)
+        return report()
+
     monkeypatch.setenv(
         "AIRFLOW_CONN_MLJOB_AIRFLOW", '{"conn_type": "http", "host": "http://127.0.0.1:9", "password": "t"}'
     )
     monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MONITOR", "{}")
     monkeypatch.setenv("AIRFLOW_VAR_MLJOB_MUTES", variable)
-    monkeypatch.setattr(
-        collector, "collect_problems", lambda _airflow, _thresholds, point: points.append(point) or report()
-    )
+    monkeypatch.setattr(collector, "collect_problems", collect)
     tasks.observe({"ti": SimpleNamespace(dag_id="mljob_monitor"), "params": {}}, "collect_problems", 24)
     [point] = points
     assert (len(point.mutes.entries), len(point.mutes.problems)) == (mutes, problems)
 
 
 @pytest.mark.parametrize("part", [tasks.write_page, tasks.send_event])
-def test_a_task_that_is_not_configured_is_skipped_and_names_the_setting(part):
+def test_a_task_that_is_not_configured_is_skipped_and_names_the_setting(
+    part: Callable[[dict[str, Any]], object],
+) -> None:
     with pytest.raises(skip_exception(), match="names no"):
         part({})
 
 
-def test_owners_are_not_notified_without_a_slack_connection():
+def test_owners_are_not_notified_without_a_slack_connection() -> None:
     with pytest.raises(skip_exception(), match="slack_conn_id"):
         tasks.tell_owners({}, {}, 24)
 
 
-def test_reports_need_another_topic_than_task_events(monkeypatch):
+def test_reports_need_another_topic_than_task_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__MLJOB__REPORT_TOPIC", settings.topic())
     with pytest.raises(ValueError, match="report_topic and topic are both"):
         tasks.send_event({})
 
 
-def test_the_link_of_an_owner_comes_from_a_dag_of_the_report():
+def test_the_link_of_an_owner_comes_from_a_dag_of_the_report() -> None:
     links = {"a": {}, "b": {"team-a": "mailto:a@example.com", "other": "x"}}
     made = report(finding("a"), finding("b"), finding("c", owner="team-c"), finding("d", owner=None))
     assert tasks.owner_link("team-a", made, links.__getitem__) == "mailto:a@example.com"
     assert tasks.owner_link("", made, links.__getitem__) is None
 
 
-def test_only_a_few_dags_are_read_for_the_link_of_an_owner():
-    asked = []
+def test_only_a_few_dags_are_read_for_the_link_of_an_owner() -> None:
+    asked: list[str] = []
+
+    def links_of(dag_id: str) -> dict[str, str]:
+        asked.append(dag_id)
+        return {}
+
     made = report(*(finding(f"d{number}") for number in range(50)))
-    assert tasks.owner_link("team-a", made, lambda dag_id: asked.append(dag_id) or {}) is None
+    assert tasks.owner_link("team-a", made, links_of) is None
     assert asked == ["d0", "d1", "d2"]

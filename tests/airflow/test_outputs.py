@@ -8,6 +8,7 @@ import json
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,11 +25,11 @@ class Task:
 
     id = "0199-a-try"
 
-    def __init__(self):
-        self.xcom = None
-        self.refusal = None
+    def __init__(self) -> None:
+        self.xcom: Any = None
+        self.refusal: Exception | None = None
 
-    def xcom_push(self, key, value):
+    def xcom_push(self, key: str, value: Any) -> None:
         assert key == "mljob_outputs"
         if self.refusal:
             raise self.refusal
@@ -40,7 +41,7 @@ class Task:
 
 
 @pytest.fixture
-def running(monkeypatch):
+def running(monkeypatch: pytest.MonkeyPatch) -> Task:
     task = Task()
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": task}, raising=False)
     monkeypatch.setattr(outputs, "_published", {})
@@ -48,20 +49,20 @@ def running(monkeypatch):
     return task
 
 
-def deep(levels):
-    value = 1
+def deep(levels: int) -> Any:
+    value: Any = 1
     for _ in range(levels):
         value = [value]
     return value
 
 
 class Rude:
-    def __fspath__(self):
+    def __fspath__(self) -> str:
         raise RuntimeError("no path")
 
 
 Rude.__name__ = Rude.__qualname__ = "Rude"
-CIRCLE: list = []
+CIRCLE: list[Any] = []
 CIRCLE.append(CIRCLE)
 
 
@@ -96,7 +97,9 @@ CIRCLE.append(CIRCLE)
         type(value).__name__ if not isinstance(value, str) else value[:12].encode("ascii", "replace").decode()
     ),
 )
-def test_an_output_that_cannot_be_published_is_left_out_and_named(running, caplog, value, why):
+def test_an_output_that_cannot_be_published_is_left_out_and_named(
+    running: Task, caplog: pytest.LogCaptureFixture, value: Any, why: str
+) -> None:
     with caplog.at_level(logging.WARNING):
         publish_outputs(model=value, accuracy=0.9)
     assert running.xcom == {"accuracy": 0.9, OMITTED_KEY: ["model"]}
@@ -105,7 +108,7 @@ def test_an_output_that_cannot_be_published_is_left_out_and_named(running, caplo
     assert why in record.getMessage()
 
 
-def test_valid_outputs_are_published_without_a_warning(running, caplog):
+def test_valid_outputs_are_published_without_a_warning(running: Task, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         publish_outputs(
             path=Path("/models/a"),
@@ -119,7 +122,7 @@ def test_valid_outputs_are_published_without_a_warning(running, caplog):
     assert caplog.records == []
 
 
-def test_the_largest_outputs_are_left_out_when_all_are_too_large(running):
+def test_the_largest_outputs_are_left_out_when_all_are_too_large(running: Task) -> None:
     publish_outputs(**{f"o{size}": "x" * size for size in (5000, 10, 3000, 4000)})
     assert list(running.xcom) == ["o10", "o3000", "o4000", OMITTED_KEY]
     assert running.xcom[OMITTED_KEY] == ["o5000"]
@@ -128,7 +131,7 @@ def test_the_largest_outputs_are_left_out_when_all_are_too_large(running):
     assert sorted(running.xcom[OMITTED_KEY]) == ["o4000", "o5000"]
 
 
-def test_outputs_are_published_up_to_the_limit(running):
+def test_outputs_are_published_up_to_the_limit(running: Task) -> None:
     rest = MAX_BYTES - len(json.dumps({"a": 1, "b": ""}))
     publish_outputs(a=1, b="x" * rest)
     assert len(json.dumps(running.xcom)) == MAX_BYTES
@@ -136,7 +139,7 @@ def test_outputs_are_published_up_to_the_limit(running):
     assert running.xcom == {"a": 1, OMITTED_KEY: ["b"]}
 
 
-def test_the_last_value_decides_whether_an_output_is_left_out(running):
+def test_the_last_value_decides_whether_an_output_is_left_out(running: Task) -> None:
     publish_outputs(loss=math.nan, score=1)
     publish_outputs(loss=0.1)
     assert running.xcom == {"loss": 0.1, "score": 1}
@@ -144,25 +147,27 @@ def test_the_last_value_decides_whether_an_output_is_left_out(running):
     assert running.xcom == {"loss": 0.1, OMITTED_KEY: ["score"]}
 
 
-def test_the_reserved_key_is_not_a_valid_name_of_an_output(running, caplog):
+def test_the_reserved_key_is_not_a_valid_name_of_an_output(running: Task, caplog: pytest.LogCaptureFixture) -> None:
     publish_outputs(**{OMITTED_KEY: 1, "a": 1})
     assert running.xcom == {"a": 1, OMITTED_KEY: [OMITTED_KEY]}
     assert "the name is reserved" in caplog.text
 
 
-def test_names_are_bounded_and_can_be_stored(running):
+def test_names_are_bounded_and_can_be_stored(running: Task) -> None:
     publish_outputs(**{"\ud800" * 100: 1}, **{f"o{number}": object() for number in range(1000)})
     names = running.xcom[OMITTED_KEY]
     assert (len(names), names[0]) == (MAX_OMITTED, "?" * 63)
 
 
-def test_an_xcom_that_airflow_refuses_does_not_fail_the_task(running, caplog):
+def test_an_xcom_that_airflow_refuses_does_not_fail_the_task(running: Task, caplog: pytest.LogCaptureFixture) -> None:
     running.refusal = RuntimeError("the API server is away")
     publish_outputs(a=1)
     assert "publish_outputs(): all of ['a'] is left out: RuntimeError: the API server is away" in caplog.text
 
 
-def test_a_report_accepts_numpy_numbers(running, monkeypatch, caplog):
+def test_a_report_accepts_numpy_numbers(
+    running: Task, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from mljob_airflow.tasks.progress import clean_metrics, clean_progress
 
     given = {"loss": np.float32(0.5), "rows": np.int64(3), "best": np.array([2.0]), "flag": np.bool_(True)}

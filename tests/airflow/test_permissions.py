@@ -5,6 +5,7 @@ runs.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -27,17 +28,17 @@ OPERATOR = [
 ]
 
 
-def may(role, requests):
+def may(role: str, requests: list[tuple[str, Any]]) -> bool:
     user = SimpleAuthManagerUser(username="mljob", role=role)
     manager = SimpleAuthManager()
     return all(manager.is_authorized_dag(method=method, access_entity=entity, user=user) for method, entity in requests)
 
 
 @pytest.mark.parametrize("requests", [CANCELLATION, OPERATOR], ids=["cancellation", "operator"])
-def test_the_least_role_is_user(requests):
+def test_the_least_role_is_user(requests: list[tuple[str, Any]]) -> None:
     assert [role for role in ("viewer", "user", "op", "admin") if may(role, requests)] == ["user", "op", "admin"]
     assert "| `SimpleAuthManager` | role `user`" in OPERATIONS
 
 
-def test_a_viewer_reads():
+def test_a_viewer_reads() -> None:
     assert may("viewer", [request for request in OPERATOR if request[0] == "GET"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
@@ -12,12 +14,12 @@ from mljob_airflow.events.callbacks import CALLBACKS, mljob_callbacks, on_failur
 from tests.airflow.versions import policy_plugins
 
 
-def users_own(context):
+def users_own(context: object) -> None:
     """A callback that the user has written."""
 
 
 @pytest.fixture(autouse=True)
-def installed_policies():
+def installed_policies() -> None:
     """Load the cluster policies of the installed packages, as Airflow does when it starts."""
     manager = policy_plugins()
     if not manager.has_plugin("mljob"):
@@ -26,18 +28,18 @@ def installed_policies():
 
 
 @pytest.fixture
-def switched_on(monkeypatch):
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__MLJOB__INSTRUMENT_ALL_DAGS", "True")
 
 
-def dag_of_all_kinds():
+def dag_of_all_kinds() -> DAG:
     with DAG("d", schedule=None) as dag:
 
         @task
-        def decorated(): ...
+        def decorated() -> None: ...
 
         @task(on_failure_callback=users_own)
-        def mapped(number): ...
+        def mapped(number: int) -> None: ...
 
         decorated()
         mapped.expand(number=[1, 2])
@@ -49,26 +51,26 @@ def dag_of_all_kinds():
     return dag
 
 
-def callbacks_of(operator):
+def callbacks_of(operator: Any) -> dict[str, Any]:
     found = {name: getattr(operator, name) for name in CALLBACKS}
     # A mapped @task keeps a single callback as it was given.
     return {name: [value] if callable(value) else list(value) for name, value in found.items()}
 
 
-def test_no_task_is_instrumented_unless_the_configuration_says_so():
+def test_no_task_is_instrumented_unless_the_configuration_says_so() -> None:
     for operator in dag_of_all_kinds().tasks:
         assert not {callback for found in callbacks_of(operator).values() for callback in found} - {users_own}
 
 
 @pytest.mark.usefixtures("switched_on")
 @pytest.mark.parametrize("task_id", ["decorated", "classic_mapped"])
-def test_a_task_gets_all_callbacks(task_id):
+def test_a_task_gets_all_callbacks(task_id: str) -> None:
     assert callbacks_of(dag_of_all_kinds().get_task(task_id)) == mljob_callbacks()
 
 
 @pytest.mark.usefixtures("switched_on")
 @pytest.mark.parametrize("task_id", ["classic", "mapped"])
-def test_a_callback_of_the_user_stays(task_id):
+def test_a_callback_of_the_user_stays(task_id: str) -> None:
     expected = mljob_callbacks() | {"on_failure_callback": [users_own, on_failure]}
     assert callbacks_of(dag_of_all_kinds().get_task(task_id)) == expected
 
@@ -77,13 +79,13 @@ def test_a_callback_of_the_user_stays(task_id):
 @pytest.mark.parametrize(
     ("task_id", "mapped_kwargs"), [("classic_mapped", {"op_args": [1]}), ("mapped", {"op_kwargs": {"number": 1}})]
 )
-def test_the_instances_of_a_mapped_task_have_the_callbacks(task_id, mapped_kwargs):
+def test_the_instances_of_a_mapped_task_have_the_callbacks(task_id: str, mapped_kwargs: dict[str, Any]) -> None:
     instance = dag_of_all_kinds().get_task(task_id).unmap(mapped_kwargs)
     assert list(instance.on_success_callback) == [on_success]
 
 
 @pytest.mark.usefixtures("switched_on")
-def test_airflow_still_skips_running_an_empty_operator():
+def test_airflow_still_skips_running_an_empty_operator() -> None:
     empty = dag_of_all_kinds().get_task("empty")
     assert not empty.has_on_execute_callback
     assert not empty.has_on_success_callback

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -26,7 +28,7 @@ API = "/api/v2"
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "rest"
 
 
-def row(number: int, **fields):
+def row(number: int, **fields: Any) -> dict[str, Any]:
     """A task instance as a later Airflow may list it, with a state and a field that the client does
     not know.
     """
@@ -53,9 +55,12 @@ def row(number: int, **fields):
 class Server:
     """A server with answers by path. It divides lists into pages as Airflow does."""
 
+    endpoint: Endpoint
+    reader: AirflowReader
+
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, object]] = {}
-        self.lists: dict[str, tuple[str, list]] = {}
+        self.lists: dict[str, tuple[str, list[Any]]] = {}
         self.cursors = True
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
 
@@ -73,14 +78,14 @@ class Server:
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Server]:
     state = Server()
 
     class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
-        def do_GET(self):
+        def do_GET(self) -> None:
             parts = urlsplit(self.path)
             status, body = state.answer(parts.path.removeprefix(API), parse_qs(parts.query, keep_blank_values=True))
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -106,7 +111,7 @@ RUNS = "/dags/~/dagRuns"
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
 @pytest.mark.parametrize("number", [0, 1, 100, 250])
-def test_all_pages_of_a_list_are_read_once(server, cursors, number):
+def test_all_pages_of_a_list_are_read_once(server: Server, cursors: bool, number: int) -> None:
     server.cursors = cursors
     server.lists[TASKS] = ("task_instances", [row(n) for n in range(number)])
     found = server.reader.waiting_tasks()
@@ -116,7 +121,7 @@ def test_all_pages_of_a_list_are_read_once(server, cursors, number):
 
 
 @pytest.mark.parametrize("cursors", [True, False], ids=["with-cursors", "airflow-3.1"])
-def test_a_cancellation_reads_all_task_instances_of_a_run(server, cursors):
+def test_a_cancellation_reads_all_task_instances_of_a_run(server: Server, cursors: bool) -> None:
     """A task instance that is not read would neither be failed nor be noticed in the verification."""
     server.cursors = cursors
     recorded = json.loads((GOLDEN / "parity_mapped.task_instances.json").read_text())["task_instances"][0]
@@ -126,7 +131,7 @@ def test_a_cancellation_reads_all_task_instances_of_a_run(server, cursors):
     assert [instance.task_id for instance in found] == [row["task_id"] for row in rows]
 
 
-def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server):
+def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server: Server) -> None:
     """Other fields of the answer have other types in 3.1 than in the client's models, which are
     those of 3.3.
     """
@@ -136,21 +141,23 @@ def test_the_tasks_of_a_dag_are_read_from_every_version_of_airflow(server):
     assert AirflowRuns(server.endpoint).tasks("gone") == []
 
 
-def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(server, monkeypatch):
+def test_a_list_is_read_up_to_a_bound_and_then_marked_incomplete(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rest_reader, "MAX_TASKS", 150)
     server.lists[TASKS] = ("task_instances", [row(n) for n in range(1000)])
     found = server.reader.failed_tasks(NOW)
     assert (len(found.rows), found.complete) == (200, False)
 
 
-def test_a_task_instance_in_an_unknown_state_is_read_with_its_waits(server):
+def test_a_task_instance_in_an_unknown_state_is_read_with_its_waits(server: Server) -> None:
     server.lists[TASKS] = ("task_instances", [row(1)])
     [found] = server.reader.waiting_tasks().rows
     assert (found.state, found.pool, found.pool_slots) == ("contemplating", "gpu", 2)
     assert (found.slot_wait, found.worker_wait, found.wait) == (5, 4, 9)
 
 
-def test_dags_are_listed_by_their_last_run_including_stale_dags(server):
+def test_dags_are_listed_by_their_last_run_including_stale_dags(server: Server) -> None:
     server.lists["/dags"] = (
         "dags",
         [
@@ -172,7 +179,7 @@ def test_dags_are_listed_by_their_last_run_including_stale_dags(server):
     assert query["dag_run_start_date_gte"][0].startswith("2026-05-04T12:00:00")
 
 
-def test_a_404_is_an_empty_answer(server):
+def test_a_404_is_an_empty_answer(server: Server) -> None:
     assert server.reader.dag("gone") is None
     assert server.reader.owner_links("gone") == {}
     assert server.reader.running_runs("gone") == 0
@@ -180,7 +187,7 @@ def test_a_404_is_an_empty_answer(server):
     assert server.reader.mljob_runs("gone", "mljob", NOW) == []
 
 
-def test_runs_with_a_similar_prefix_are_filtered(server):
+def test_runs_with_a_similar_prefix_are_filtered(server: Server) -> None:
     server.lists["/dags/churn/dagRuns"] = (
         "dag_runs",
         [{"dag_run_id": "mljob2.a.b.abcdefg234-1"}, {"dag_run_id": "mljob_x"}],
@@ -190,14 +197,14 @@ def test_runs_with_a_similar_prefix_are_filtered(server):
     assert server.reader.mljob_runs("churn", "mljob", NOW) == ["mljob.a.b.abcdefg234-1"]
 
 
-def test_assets_show_which_dags_are_scheduled_on_which(server):
+def test_assets_show_which_dags_are_scheduled_on_which(server: Server) -> None:
     asset = {"producing_tasks": [{"dag_id": "raw"}], "scheduled_dags": [{"dag_id": "report"}, {"dag_id": "raw"}]}
     server.lists["/assets"] = ("assets", [asset, {"producing_tasks": [{"dag_id": "lonely"}], "scheduled_dags": []}])
     assert server.reader.asset_feeds() == {"raw": {"report"}}
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_an_error_says_which_request_failed_and_what_airflow_said(server, status):
+def test_an_error_says_which_request_failed_and_what_airflow_said(server: Server, status: int) -> None:
     server.answers["/pools"] = (status, {"detail": "no way"})
     with pytest.raises(AirflowApiError, match=f"could not list pools: {status} no way") as caught:
         server.reader.pools()
@@ -217,25 +224,25 @@ def log(*lines: object) -> bytes:
     return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
-def test_the_last_error_of_a_long_log_is_found(server):
+def test_the_last_error_of_a_long_log_is_found(server: Server) -> None:
     chatter = [{"event": f"epoch {n}, error 0.{n}", "level": "info"} for n in range(20_000)]
     server.answers[LOG] = (200, log(*chatter, RAISED, {"event": "done", "level": "info"}))
     assert server.reader.last_error(FAILED) == ErrorText("ValueError", "no rows")
 
 
-def test_a_log_is_read_up_to_a_bound(server, monkeypatch):
+def test_a_log_is_read_up_to_a_bound(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_reader, "MAX_LOG_BYTES", 65536)
     server.answers[LOG] = (200, log(*[{"event": "x" * 100, "level": "info"}] * 5000, RAISED))
     assert server.reader.last_error(FAILED) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe error", b'{"event": "error', log("error", 5, None)])
-def test_a_log_in_another_format_has_no_error(server, content):
+def test_a_log_in_another_format_has_no_error(server: Server, content: bytes) -> None:
     server.answers[LOG] = (200, content)
     assert server.reader.last_error(FAILED) is None
 
 
-def test_a_missing_log_has_no_error_and_a_forbidden_log_is_refused(server):
+def test_a_missing_log_has_no_error_and_a_forbidden_log_is_refused(server: Server) -> None:
     assert server.reader.last_error(FAILED) is None
     server.answers[LOG] = (403, {"detail": "no"})
     with pytest.raises(AirflowApiError, match="could not read the log"):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from airflow.sdk import DAG
 
 from mljob_airflow.compatibility import read_dag_files
 from mljob_airflow.jobs import declaration as jobs
@@ -20,7 +23,7 @@ EXAMPLES = Path(__file__).parents[2] / "airflow-provider" / "example_dags"
 
 
 @pytest.fixture(scope="module")
-def dags():
+def dags() -> Iterator[dict[str, DAG]]:
     with pytest.MonkeyPatch.context() as patch:
         # Airflow puts a bundle's folder on the path, so that its DAG files find what lies beside
         # them.
@@ -31,25 +34,30 @@ def dags():
 class Tasks:
     """The functions of the tasks, which tests call as a run of an MLJob does."""
 
-    def __init__(self, dag, conf, monkeypatch):
+    def __init__(self, dag: DAG, conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self._dag = dag
-        self.outputs = {}
+        self.outputs: dict[str, Any] = {}
         job = jobs.job_of(dag)
+        assert job is not None
         monkeypatch.setattr(job, "params", lambda: job._params(**conf))
         monkeypatch.setattr(job, "publish", lambda **outputs: self.outputs.update(outputs))
 
-    def __call__(self, task_id, *arguments, **given):
+    def __call__(self, task_id: str, *arguments: Any, **given: Any) -> Any:
         return self._dag.get_task(task_id).python_callable(*arguments, **given)
 
 
+Begin = Callable[..., Tasks]
+"""Starts a run of a DAG with this conf."""
+
+
 @pytest.fixture
-def begin(dags, monkeypatch, tmp_path):
+def begin(dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Begin:
     """A function that starts a run of a DAG."""
     from mljob_examples import artifacts
 
     monkeypatch.setenv("MLJOB_DATA_DIR", str(tmp_path))
 
-    def start(dag_id, **conf):
+    def start(dag_id: str, **conf: Any) -> Tasks:
         run = SimpleNamespace(dag_id=dag_id, run_id=f"mljob.team-a.{dag_id}.aaaaaaaaaa-1", conf={})
         monkeypatch.setattr(artifacts, "get_current_context", lambda: {"dag_run": run, "run_id": run.run_id})
         return Tasks(dags[dag_id], conf, monkeypatch)
@@ -58,10 +66,10 @@ def begin(dags, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def dataset(begin):
+def dataset(begin: Begin) -> Callable[..., Any]:
     """A function that makes a dataset of 600 rows, about three for each origin."""
 
-    def generate(source="digits", rows=600):
+    def generate(source: str = "digits", rows: int = 600) -> dict[str, Any]:
         tasks = begin("generate_dataset", source=source, rows=rows, shards=2)
         merged = tasks("merge", [tasks("generate", **shard) for shard in tasks("plan")])
         tasks("publish", merged, tasks("check", merged))
@@ -70,21 +78,21 @@ def dataset(begin):
     return generate
 
 
-def enriched(begin, version, **conf):
+def enriched(begin: Begin, version: str, **conf: Any) -> dict[str, Any]:
     tasks = begin("enrich_dataset", **conf)
     families = tasks("choose_families")
     tasks("join", [tasks("family.check", tasks("family.compute", name, version)) for name in families], version)
     return tasks.outputs
 
 
-def trained(begin, version, **conf):
+def trained(begin: Begin, version: str, **conf: Any) -> dict[str, Any]:
     tasks = begin("select_model", folds=3, **conf)
     compared = tasks("compare", [tasks("cross_validate", name, version) for name in tasks("choose_candidates")])
     tasks("publish", compared, tasks("fit", compared, version), version)
     return tasks.outputs
 
 
-def test_every_row_names_the_row_of_the_source_that_it_was_made_from(dataset):
+def test_every_row_names_the_row_of_the_source_that_it_was_made_from(dataset: Callable[..., Any]) -> None:
     from mljob_examples import sources
 
     frame = pd.read_parquet(dataset("wine")["dataset_path"])
@@ -98,7 +106,7 @@ def test_every_row_names_the_row_of_the_source_that_it_was_made_from(dataset):
     assert len(known.origin) + len(unseen.origin) == 178
 
 
-def test_rows_of_one_origin_are_never_in_training_and_test_data(dataset):
+def test_rows_of_one_origin_are_never_in_training_and_test_data(dataset: Callable[..., Any]) -> None:
     from mljob_examples.candidates import folds
 
     frame = pd.read_parquet(dataset()["dataset_path"])
@@ -112,7 +120,9 @@ def test_rows_of_one_origin_are_never_in_training_and_test_data(dataset):
         assert set(labels[tested]) == set(labels)
 
 
-def test_the_best_candidate_becomes_the_model_with_metrics_a_plot_and_its_dataset(begin, dataset):
+def test_the_best_candidate_becomes_the_model_with_metrics_a_plot_and_its_dataset(
+    begin: Begin, dataset: Callable[..., Any]
+) -> None:
     from mljob_examples import artifacts
 
     made = enriched(begin, dataset()["dataset_version"])
@@ -136,7 +146,9 @@ def test_the_best_candidate_becomes_the_model_with_metrics_a_plot_and_its_datase
     assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == 9 + len(rows)
 
 
-def test_a_model_takes_rows_of_the_source_and_adds_the_features_itself(begin, dataset):
+def test_a_model_takes_rows_of_the_source_and_adds_the_features_itself(
+    begin: Begin, dataset: Callable[..., Any]
+) -> None:
     from mljob_examples import sources
 
     made = enriched(begin, dataset()["dataset_version"], components=3, families=["components", "statistics"])
@@ -151,14 +163,14 @@ def test_a_model_takes_rows_of_the_source_and_adds_the_features_itself(begin, da
     assert np.allclose(added, written[columns], atol=1e-6)
 
 
-def test_a_model_can_be_trained_on_a_dataset_without_features(begin, dataset):
+def test_a_model_can_be_trained_on_a_dataset_without_features(begin: Begin, dataset: Callable[..., Any]) -> None:
     outputs = trained(begin, dataset("wine", 300)["dataset_version"], candidates=["random_forest"])
 
     assert joblib.load(outputs["model_path"]).n_features_in_ == 13
     assert outputs["chosen"] == "random_forest"
 
 
-def test_no_model_is_published_when_no_candidate_is_good_enough(begin, dataset):
+def test_no_model_is_published_when_no_candidate_is_good_enough(begin: Begin, dataset: Callable[..., Any]) -> None:
     version = dataset()["dataset_version"]
 
     with pytest.raises(
@@ -168,7 +180,7 @@ def test_no_model_is_published_when_no_candidate_is_good_enough(begin, dataset):
         trained(begin, version, candidates=["nearest_neighbours"], minimum_accuracy=1)
 
 
-def test_a_run_that_waits_too_long_says_which_dag_to_run_first(begin):
+def test_a_run_that_waits_too_long_says_which_dag_to_run_first(begin: Begin) -> None:
     from mljob_examples.waiting import DatasetParams, ModelParams
 
     assert "generate_dataset with conf dataset='digits'" in DatasetParams().wanted().made_by

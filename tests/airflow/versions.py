@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from airflow import settings
+from pluggy import PluginManager
 
 try:
     from airflow.sdk.exceptions import ParamValidationError
@@ -17,7 +19,7 @@ except ImportError:
 __all__ = ["DagSerialization", "ParamValidationError", "policy_plugins", "validate"]
 
 
-def policy_plugins():
+def policy_plugins() -> PluginManager:
     """Airflow's manager of cluster policies in packages."""
     if hasattr(settings, "get_policy_plugin_manager"):
         return settings.get_policy_plugin_manager()
@@ -26,7 +28,7 @@ def policy_plugins():
     return settings.POLICY_PLUGIN_MANAGER
 
 
-def validate(dag, conf):
+def validate(dag: Any, conf: dict[str, Any] | None) -> None:
     """Validate a conf with a DAG's params, as Airflow does for a run."""
     if hasattr(dag.params, "deep_merge"):
         dag.params.deep_merge(conf).validate()
