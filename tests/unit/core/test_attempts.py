@@ -35,8 +35,8 @@ from .situations import (
     task,
 )
 
-NEW_RUN = {"backoff_limit": 3, "retry_strategy": "NewRun"}
-CLEAR = {"backoff_limit": 3}
+NEW_RUN: dict[str, Any] = {"backoff_limit": 3, "retry_strategy": "NewRun"}
+CLEAR: dict[str, Any] = {"backoff_limit": 3}
 
 
 def begun(situation: Given) -> Any:
@@ -136,7 +136,7 @@ def test_a_run_id_names_the_mljob() -> None:
 
 def test_a_run_id_belongs_to_the_object_and_with_once_per_spec_to_the_spec() -> None:
     def digest(**spec: Any) -> str:
-        return begun(given(job(**spec), newest=0)).run_id.split(".")[3]
+        return str(begun(given(job(**spec), newest=0)).run_id.split(".")[3])
 
     assert digest(conf={"a": 1}) == digest(conf={"a": 2})
     assert digest(conf={"a": 1}, run_policy="OncePerSpec") != digest(conf={"a": 2}, run_policy="OncePerSpec")
@@ -151,7 +151,7 @@ def test_an_attempt_has_the_dag_and_the_airflow() -> None:
 def test_with_once_a_retry_keeps_the_dag_and_the_airflow_of_the_first_attempt() -> None:
     there = catalog(instances={"prod": instance()}, settings_access=[{}])
     changed = job(dag_id="score", airflow_ref={"name": "prod"}, **NEW_RUN)
-    was = {"dag_id": "train", "airflow_ref": None}
+    was: dict[str, Any] = {"dag_id": "train", "airflow_ref": None}
     first = begun(given(job(dag_id="train", **NEW_RUN), status=retrying(at=ago(10))))
     retry = begun(given(changed, status=retrying(at=ago(10), ran=was), catalog=there))
     assert (retry.dag_id, retry.airflow, retry.spec_hash) == ("train", "", first.spec_hash)
@@ -170,7 +170,7 @@ def test_with_once_a_retry_keeps_the_dag_and_the_airflow_of_the_first_attempt() 
 def test_a_change_of_what_is_run_begins_an_attempt(changes: dict[str, Any]) -> None:
     there = catalog(instances={"prod": instance()}, settings_access=[{}])
     changed = job(**{"dag_id": "train", "run_policy": "OnChange"} | changes)
-    was = {"dag_id": "train"} | {
+    was: dict[str, Any] = {"dag_id": "train"} | {
         name: {} if name == "conf" else [] if name == "conf_from" else None for name in changes
     }
     ran = {"dag_id": "train"} | {name: value for name, value in was.items() if name != "dag_id"}
@@ -293,7 +293,7 @@ def test_a_finished_attempt_goes_into_the_history_when_another_one_begins() -> N
 
 
 def test_a_new_attempt_clears_the_fields_of_the_last_run() -> None:
-    left = {
+    left: dict[str, Any] = {
         "outputs": {"score": 1},
         "progress": "1/1",
         "percent": 100,
@@ -310,7 +310,7 @@ def test_a_new_attempt_clears_the_fields_of_the_last_run() -> None:
 
 
 def test_an_attempt_on_the_same_run_keeps_the_tasks_and_not_the_outputs() -> None:
-    left = {"outputs": {"score": 1}, "progress": "1/2"}
+    left: dict[str, Any] = {"outputs": {"score": 1}, "progress": "1/2"}
     status = reported(job(backoff_limit=1), status=retrying(at=ago(10), **left), begun=attempt(2))
     assert status["progress"] == "1/2"
     assert "outputs" not in status

@@ -15,7 +15,9 @@ from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.text.bounds import CONF, json_size, levels
 from tests.deep import nested
 
-SOURCE = {"what": "Secret warehouse", "secret": True}
+
+def secret(data: dict[str, str]) -> Source:
+    return Source("Secret warehouse", data, True)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +80,10 @@ class TestSources:
     )
     def test_an_object_in_a_source_is_refused_by_name(self, text: str, says: str) -> None:
         with pytest.raises(ValueError, match=f"^Secret warehouse: .*{says}"):
-            merged({}, [Source(data={"more.json": text}, **SOURCE)])
+            merged({}, [secret({"more.json": text})])
 
     def test_all_of_it_together_is_refused_and_the_message_names_each_source(self) -> None:
-        sources = [Source(data={"a": "x" * 200_000}, **SOURCE), Source("ConfigMap more", {"b": "x" * 200_000}, False)]
+        sources = [secret({"a": "x" * 200_000}), Source("ConfigMap more", {"b": "x" * 200_000}, False)]
         said = excess(merged({"c": 1}, sources), sources)
         assert said is not None
         assert "merged from spec.conf, Secret warehouse, ConfigMap more takes 400021 bytes" in said

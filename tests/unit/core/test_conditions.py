@@ -180,7 +180,7 @@ def test_conditions(situation: Given, expected: dict[str, tuple[str, str]]) -> N
 
 
 RUNS = {"2025-12-01": "running", "2025-12-02": "queued"}
-PAUSED = {"status": under_way(phase="Suspended")}
+PAUSED: dict[str, Any] = {"status": under_way(phase="Suspended")}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.core.situations import BeginAttempt
+
 from .situations import (
     AddFinalizer,
     CancelDirectly,
@@ -216,8 +218,9 @@ CLEARED = queued(queued_at=ago(3))
     ],
 )
 def test_following_a_cleared_run_begins_an_attempt_with_the_same_run(situation: Given) -> None:
-    begun = decided(situation).attempt
-    assert (begun.number, run_number(begun.run_id)) == (2, 1)
+    action = decided(situation)
+    assert isinstance(action, BeginAttempt)
+    assert (action.attempt.number, run_number(action.attempt.run_id)) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +260,9 @@ def test_a_cleared_run_is_followed(situation: Given, expected: object) -> None:
 
 def test_a_cleared_run_is_followed_before_it_is_known_whether_it_ended_again() -> None:
     """The second end of the run, seconds after the first, is the end of another attempt."""
-    begun = decided(job(), status=finished("Failed"), run=failed(queued_at=ago(3))).attempt
-    assert begun.number == 2
+    action = decided(job(), status=finished("Failed"), run=failed(queued_at=ago(3)))
+    assert isinstance(action, BeginAttempt)
+    assert action.attempt.number == 2
     assert decided(job(), status=submitting(2, history=(ended(1),)), run=succeeded(queued_at=ago(3))) == ListTasks()
 
 

@@ -4,6 +4,7 @@ DAG can't do it, or not in time.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -155,7 +156,7 @@ def test_cancel_the_run_acts(situation: Given, expected: object) -> None:
         ),
     ],
 )
-def test_cancel_the_run_waits(situation: Given, until: object) -> None:
+def test_cancel_the_run_waits(situation: Given, until: datetime | None) -> None:
     assert decided(situation) == Wait(until)
 
 

@@ -4,9 +4,12 @@ run in progress.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
+
+from tests.unit.core.situations import BeginAttempt
 
 from .situations import (
     NO_DEFAULT,
@@ -149,8 +152,9 @@ def test_start_the_run_acts(situation: Given, expected: object) -> None:
     ],
 )
 def test_start_the_run_begins_an_attempt(situation: Given, number: int, run: int) -> None:
-    begun = decided(situation).attempt
-    assert (begun.number, run_number(begun.run_id)) == (number, run)
+    action = decided(situation)
+    assert isinstance(action, BeginAttempt)
+    assert (action.attempt.number, run_number(action.attempt.run_id)) == (number, run)
 
 
 @pytest.mark.parametrize(
@@ -187,11 +191,11 @@ def test_start_the_run_begins_an_attempt(situation: Given, number: int, run: int
         ),
     ],
 )
-def test_start_the_run_waits(situation: Given, until: object) -> None:
+def test_start_the_run_waits(situation: Given, until: datetime | None) -> None:
     assert decided(situation) == Wait(until)
 
 
-PROD = {"airflow_ref": {"name": "prod"}}
+PROD: dict[str, Any] = {"airflow_ref": {"name": "prod"}}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from .situations import (
 
 Status = dict[str, Any]
 NEW: Status = {"observedGeneration": -1}
-RUN = {
+RUN: Status = {
     "attempts": 1,
     "dagId": "train",
     "dagRunId": "mljob.team-a.train.aaaaaaaaaa-1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mljob_contract.mljob import StatusSource
 from mljob_operator.core.run import observed_run as ledger_module
-from mljob_operator.core.run.facts import Details, Failure, RunFact, Snapshot
+from mljob_operator.core.run.facts import Details, Failure, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import GRACE, ObservedRun, fold, observe
 from mljob_operator.core.run.states import FINISHED_TASK, RunState, TaskState
 from tests.strategies import EPOCH, event, rest, run_events, task_events
@@ -21,7 +22,7 @@ AT = EPOCH
 LATER = GRACE.total_seconds() + 1
 
 
-def snapshot(*tasks, seconds: float = 0, **more) -> Snapshot:
+def snapshot(*tasks: TaskFact, seconds: float = 0, **more: Any) -> Snapshot:
     return Snapshot(EPOCH + timedelta(seconds=seconds), tasks=tasks, **more)
 
 
@@ -30,14 +31,14 @@ def state_of(observed_run: ObservedRun, task_id: str, map_index: int = -1) -> Ta
 
 
 @given(st.lists(task_events() | run_events(), max_size=12), st.randoms(use_true_random=False))
-def test_events_in_another_sequence_give_the_same_tasks(events, rng: random.Random) -> None:
+def test_events_in_another_sequence_give_the_same_tasks(events: list[TaskFact | RunFact], rng: random.Random) -> None:
     shuffled = events[:]
     rng.shuffle(shuffled)
     assert dict(fold(ObservedRun(), events).tasks) == dict(fold(ObservedRun(), shuffled).tasks)
 
 
 @given(st.lists(task_events() | run_events(), max_size=12), st.data())
-def test_events_that_come_twice_change_nothing(events, data) -> None:
+def test_events_that_come_twice_change_nothing(events: list[TaskFact | RunFact], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(events), max_size=8)) if events else []
     once = fold(ObservedRun(), events)
     twice = fold(once, again)
@@ -46,12 +47,12 @@ def test_events_that_come_twice_change_nothing(events, data) -> None:
 
 
 @given(st.lists(task_events(), max_size=12), st.integers(0, 12))
-def test_folding_in_parts_gives_the_same_as_folding_at_once(events, cut: int) -> None:
+def test_folding_in_parts_gives_the_same_as_folding_at_once(events: list[TaskFact], cut: int) -> None:
     assert fold(fold(ObservedRun(), events[:cut]), events[cut:]).tasks == fold(ObservedRun(), events).tasks
 
 
 @given(st.lists(task_events(), max_size=12), task_events())
-def test_a_task_never_goes_back_within_a_try_by_events(events, one) -> None:
+def test_a_task_never_goes_back_within_a_try_by_events(events: list[TaskFact], one: TaskFact) -> None:
     before = fold(ObservedRun(), events)
     after = fold(before, [one])
     for key, fact in before.tasks.items():
@@ -60,7 +61,7 @@ def test_a_task_never_goes_back_within_a_try_by_events(events, one) -> None:
 
 
 @given(st.lists(task_events(), max_size=6))
-def test_an_observed_run_is_a_value(events) -> None:
+def test_an_observed_run_is_a_value(events: list[TaskFact]) -> None:
     observed_run = ObservedRun()
     fold(observed_run, events)
     assert observed_run == ObservedRun()

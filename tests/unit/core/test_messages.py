@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.core.situations import Wait
+
 from .situations import (
     NO_DEFAULT,
     Given,
@@ -41,7 +43,7 @@ from .situations import (
     unread,
 )
 
-PROD = {"airflow_ref": {"name": "prod"}}
+PROD: dict[str, Any] = {"airflow_ref": {"name": "prod"}}
 RUNS = {"2025-12-01": "success", "2025-12-02": "running", "2025-12-03": "queued"}
 GONE = not_found(since=ago(10), again=True, after=running())
 
@@ -754,9 +756,10 @@ def test_a_long_message_is_cut() -> None:
 def announced_and_due(failed_once: Given) -> tuple[str, str]:
     """When the next attempt begins: as the message says, and as the decision says."""
     status = reported(failed_once)
-    due = decided(stored(failed_once, status)).until
+    action = decided(stored(failed_once, status))
+    assert isinstance(action, Wait)
     told = status["message"].partition("the next at ")[2].partition(" UTC")[0]
-    return told, f"{due:%H:%M:%S}"
+    return told, f"{action.until:%H:%M:%S}"
 
 
 def test_the_message_tells_when_the_next_attempt_begins() -> None:

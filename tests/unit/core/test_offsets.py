@@ -33,7 +33,7 @@ def test_a_revoked_partition_is_forgotten() -> None:
 
 
 @given(st.permutations(range(8)), st.integers(0, 8))
-def test_the_committed_offset_never_passes_an_unfinished_message(order, finished: int) -> None:
+def test_the_committed_offset_never_passes_an_unfinished_message(order: list[int], finished: int) -> None:
     offsets = Offsets()
     for offset in range(8):
         offsets.read(P, offset)

@@ -32,10 +32,10 @@ def applied(target: Any, patch: Any) -> Any:
 
 
 @given(objects, objects)
-def test_a_patch_turns_the_old_into_the_new(old, new) -> None:
+def test_a_patch_turns_the_old_into_the_new(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert applied(old, merge_patch(old, new)) == new
 
 
 @given(objects)
-def test_equal_objects_need_no_patch(same) -> None:
+def test_equal_objects_need_no_patch(same: dict[str, Any]) -> None:
     assert merge_patch(same, same) == {}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mljob_contract.mljob import MAX_TASKS
-from mljob_operator.core.run.facts import Failure, Report, Snapshot
+from mljob_operator.core.run.facts import Failure, Report, Snapshot, TaskFact
 from mljob_operator.core.run.observed_run import ObservedRun, fold, observe
 from mljob_operator.core.run.states import TaskState
 from mljob_operator.core.status.tasks import error_text, first_failure, summarise, within_bounds
@@ -18,12 +18,12 @@ from tests.strategies import EPOCH, event, rest, task_events
 URL = "https://airflow.example/dags/train/runs/mljob.a.b.aaaaaaaaaa-1"
 
 
-def listed(*tasks) -> ObservedRun:
+def listed(*tasks: TaskFact) -> ObservedRun:
     return observe(ObservedRun(), Snapshot(EPOCH, tasks=tasks, complete=True))
 
 
 @given(st.lists(task_events(), max_size=20))
-def test_counts_match_the_observed_run(events) -> None:
+def test_counts_match_the_observed_run(events: list[TaskFact]) -> None:
     observed_run = fold(ObservedRun(), events)
     counts = summarise(observed_run, URL).counts.model_dump()
     states = Counter(str(fact.shown_state) for fact in observed_run.tasks.values())

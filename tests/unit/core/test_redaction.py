@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -182,9 +183,11 @@ class TestWhichTextsAreSecret:
 
 # Of the whole: whatever a situation holds, neither a status nor an Event quotes the secret.
 
-alphabet = st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=("Cs",))
+alphabet = st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=["Cs"])
 values = st.text(alphabet, min_size=6, max_size=60).filter(lambda text: len("".join(text.split())) >= 6)
-spellings = st.sampled_from([str, repr, json.dumps, lambda text: quote(text, safe="")])
+spellings: st.SearchStrategy[Callable[[str], str]] = st.sampled_from(
+    [str, repr, json.dumps, lambda text: quote(text, safe="")]
+)
 endings = st.sampled_from([0, 1, 395, 399, 1000])
 
 
@@ -220,7 +223,7 @@ def situations(draw: st.DrawFn) -> tuple[str, State, Outputs | None]:
         )
     run = RunFact(draw(st.sampled_from(list(RunState))), StatusSource.REST, EPOCH, EPOCH, queued_at=EPOCH)
     observed_run = observe(ObservedRun(), Snapshot(EPOCH, run=run, tasks=tuple(tasks), complete=True))
-    last_error = LastError("AirflowError", draw(text), 1, draw(st.none() | st.just(EPOCH + timedelta(hours=1))))
+    last_error = LastError("AirflowError", draw(text), 1, EPOCH + timedelta(hours=1))
     transient = TransientState(
         last_error=draw(st.none() | st.just(last_error)),
         kept_by=draw(text),

@@ -103,7 +103,7 @@ def situations(draw: st.DrawFn) -> State:
         conditions=[Condition(type="Suspended", status="False", reason="Resumed", last_transition_time=EPOCH)],
     )
     job = Job("s" * 63, "n" * 140, "uid", 7, "1", (), None, EPOCH, ParsedSpec(spec), status, {})
-    retry_at = draw(st.sampled_from([None, EPOCH + timedelta(hours=1)]))
+    retry_at = draw(st.sampled_from([EPOCH, EPOCH + timedelta(hours=1)]))
     last_error = LastError("AirflowUnavailable", text, 7, retry_at, starting=True) if draw(st.booleans()) else None
     transient = TransientState(last_error=last_error, kept_by=text, over_since=draw(st.sampled_from([EPOCH, None])))
     return classify(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -151,7 +152,7 @@ class TestTasks:
             ),
         ],
     )
-    def test_an_event_is_believed_for_a_while(self, said: dict, asked: float, shown: TaskState) -> None:
+    def test_an_event_is_believed_for_a_while(self, said: dict[str, Any], asked: float, shown: TaskState) -> None:
         before = observe(ObservedRun(), answer(RUNNING, -50, rest("fit", TaskState.RUNNING, seconds=-50)))
         observed_run = fold(before, [event("fit", **said)])
         observed_run = observe(observed_run, answer(RUNNING, asked, rest("fit", TaskState.RUNNING, seconds=asked)))

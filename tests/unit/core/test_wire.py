@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ OURS = {**RUN, "mljob_version": 1, "task_id": "fit", "try_number": 2, "max_tries
 OFFICIAL = {**RUN, "schema_version": 1, "source": "prod", "task_id": "fit", "try_number": 2, "map_index": 3}
 
 
-def fact_of(message: dict) -> TaskFact | RunFact | None:
+def fact_of(message: dict[str, Any]) -> TaskFact | RunFact | None:
     return read(json.dumps(message).encode(), EPOCH).fact
 
 
@@ -112,7 +113,7 @@ def test_an_unreadable_message_has_a_reason(value: bytes, kind: str, says: str) 
     ],
     ids=lambda broken: next(iter(broken)),
 )
-def test_the_reason_of_an_unreadable_message_quotes_no_value(broken: dict) -> None:
+def test_the_reason_of_an_unreadable_message_quotes_no_value(broken: dict[str, Any]) -> None:
     """The reason is written to the log and to a header of the dead-letter topic."""
     with pytest.raises(Unreadable) as caught:
         fact_of({**OURS, "event": "task_instance.failed", **broken})
@@ -174,7 +175,7 @@ ONLY_OURS: list[tuple[str, dict[str, object], str]] = [
         for field, value in change.items()
     ],
 )
-def test_a_field_out_of_bounds_is_unreadable(form: dict, field: str, value: object, says: str) -> None:
+def test_a_field_out_of_bounds_is_unreadable(form: dict[str, Any], field: str, value: object, says: str) -> None:
     event = "task_instance.failed"
     assert read(json.dumps({**form, "event": event}).encode(), EPOCH).fact is not None, "readable but for that"
     with pytest.raises(Unreadable, match=says) as caught:
@@ -206,7 +207,7 @@ def test_an_expensive_message_is_unreadable(value: bytes, kind: str) -> None:
 @pytest.mark.parametrize(
     ("form", "error"), [(OURS, {"type": "T\udce4" * 99, "message": "e\udce4" * 9999}), (OFFICIAL, "e\udce4" * 9999)]
 )
-def test_the_text_of_an_error_is_cut_and_made_whole(form: dict, error: object) -> None:
+def test_the_text_of_an_error_is_cut_and_made_whole(form: dict[str, Any], error: object) -> None:
     """Python has halves of surrogate pairs in file names. The event is read even so."""
     fact = fact_of({**form, "event": "task_instance.failed", "error": error})
     assert isinstance(fact, TaskFact)
