@@ -11,25 +11,24 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from copy import deepcopy
-from datetime import timedelta
 from typing import Any
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus, RunPolicy
-from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
-from mljob_operator.controllers.mljob.controller import MLJobController
-from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR, Reconciler
-from mljob_operator.controllers.orphans import Orphans
+from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
+from mljob_operator.controllers.mljob.reconciler import UNKNOWN_FOR
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key
 from mljob_operator.errors import StoreError
-from mljob_operator.sources.supervisor import SourceSupervisor
+from mljob_operator.wiring import Ports, wire
 from tests.fakes.airflow import FakeRun
+from tests.fakes.crash import crash
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
 from tests.fakes.operator import FakeOperator
+from tests.fakes.settings import FixedSettings
 from tests.fakes.source_changes import FakeSourceChanges
 
 from .airflow import BusyAirflow, Step, active
@@ -143,7 +142,7 @@ class Cluster(GuardedJobs):
 
 
 class Process:
-    """One operator process: the real components, wired as in ``mljob_operator.main``."""
+    """One operator process: the real components, wired by :func:`mljob_operator.wiring.wire`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -152,45 +151,24 @@ class Process:
         self.jobs = WiredJobs(world.cluster, self.wire)
         self.watching = True
         self.reader = Reader(world.topic, self.wire)
-        meter: Any = SilentMeter()
-        self._instance_objects = WiredJobs(world.instance_objects, self.wire)
-        self.instances = AirflowInstanceController(
-            self._instance_objects,
-            self._connect,
-            world.clock,
-            meter,
+        self._instance_objects: Any = WiredJobs(world.instance_objects, self.wire)
+        ports = Ports(
+            jobs=self.jobs,
+            instances=self._instance_objects,
+            operator=world.operator,
+            changes=FakeSourceChanges(world.cluster),
             # Every namespace may use this Airflow, even while an AirflowInstance exists.
             own=OwnAirflow(self.airflow, "http://airflow", access=[AccessRule()]),
-            topic=world.topic.name,
+            connect=self._connect,
+            subscribe=lambda _topic, _linked: self.reader,
+            clock=world.clock,
+            meter=SilentMeter(),
         )
-        reconciler = Reconciler(
-            self.instances,
-            self.jobs,
-            world.clock,
-            prefix="mljob",
-            cancel_fallback=timedelta(seconds=20),
-            process=f"operator-{next(world.numbers)}",
+        settings = FixedSettings(
+            events_topic=world.topic.name, kafka_bootstrap_servers="kafka:9092", orphaned_runs="Cancel"
         )
-        self.queue = MLJobController(
-            reconciler, self.jobs, world.clock, meter, FakeSourceChanges(world.cluster), min_interval=0.1
-        )
-        self.readers = SourceSupervisor(
-            self.instances,
-            self.queue,
-            world.clock,
-            meter,
-            Orphans(self.instances, self.jobs, world.operator, meter, prefix="mljob", cancel=True),
-            subscribe=lambda _: self.reader,
-            do=self._do,
-            prefix="mljob",
-            interval=5,
-        )
-
-        def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
-            self.readers.follow()
-            self.queue.reconsider(namespace=namespace, airflow=airflow)
-
-        self.instances.serve(reconciler.admission, reconciler.missing_runs, self.queue.users, changed)
+        self.parts = wire(settings, ports, do=self._do, process=f"operator-{next(world.numbers)}")
+        self.instances, self.queue = self.parts.instances, self.parts.queue
         self._seen = world.cluster.watchable
         self._news = asyncio.Event()
         self._duties: list[asyncio.Task[None]] = []
@@ -216,8 +194,7 @@ class Process:
             self.instances.observe(instance)
         for job in jobs:
             self.queue.observe(job)
-        self.readers.follow()
-        self.instances.start()
+        self.parts.start()
         self._do(self._watch(), "watch")
         self._do(self._watch_instances(), "watch AirflowInstances")
 
@@ -270,19 +247,9 @@ class Process:
     def end(self) -> None:
         """SIGKILL."""
         self.wire.dead = True
-        self.queue._closing = True
         for task in self._duties:
             task.cancel()
-        for member in self.instances._members.values():
-            if member.task is not None:
-                member.task.cancel()
-        for worker in self.queue._workers.values():
-            if worker.task is not None:
-                worker.task.cancel()
-            if worker.timer is not None:
-                worker.timer.cancel()
-        for task in [*self.queue._writer.busy, *self.instances._background]:
-            task.cancel()
+        crash(self.parts)
         self.reader.leave()
         self.world.processes.remove(self)
 

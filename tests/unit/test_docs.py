@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 import mljob_operator.controllers.airflow_instance.controller
 import mljob_operator.controllers.airflow_instance.logins
+import mljob_operator.controllers.airflow_instance.registry
 import mljob_operator.controllers.mljob.status_writer
 import mljob_operator.core.airflow_instance.catalog
 import mljob_operator.core.status.airflow_instance
@@ -234,7 +235,7 @@ def test_each_condition_and_reason_of_an_instance_is_explained_and_no_other() ->
     told = section(INSTANCES, "Conditions")
     types = words_passed_to("DesiredCondition", 0, module)
     reasons = words_passed_to("DesiredCondition", 2, module)
-    reasons |= words_passed_to("Readiness", 1, controllers.controller)
+    reasons |= words_passed_to("Readiness", 1, controllers.controller, controllers.registry)
     reasons |= {reason for _, reason in controllers.logins.REASONS} | {AirflowError.reason}
     assert types | reasons == first_cells(told)
 

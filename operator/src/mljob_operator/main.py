@@ -10,8 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import kopf
@@ -27,19 +26,16 @@ from .adapters.kafka import KafkaEvents, refusal
 from .adapters.kubernetes import Jobs, OperatorEvents, WatchedSources, connect, credentials_advice, observed
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
-from .controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
-from .controllers.airflow_instance.event_links import EventLinks
-from .controllers.mljob.controller import MLJobController
-from .controllers.mljob.reconciler import Reconciler
-from .controllers.orphans import Orphans
+from .controllers.airflow_instance.registry import OwnAirflow
 from .core.airflow_instance.credentials import Login
 from .core.airflow_instance.instance import Instance
 from .core.run.run_key import SETTINGS_AIRFLOW
 from .errors import CannotStart, StoreError, backoff
 from .handlers import ignore_signals, registry
 from .kafka_properties import secrets as kafka_secrets
+from .ports import Link
 from .settings import Settings, explained, unusable_files, variable
-from .sources.supervisor import SourceSupervisor
+from .wiring import Ports, wire
 
 log = logging.getLogger(__name__)
 
@@ -77,49 +73,20 @@ class Operator:
         self._jobs = Jobs(api, settings.namespaces)
         self._instance_objects = InstanceObjects(api, settings.credentials_namespace)
         self._kafka = kafka(settings)
-        self._links = EventLinks(settings.kafka_bootstrap_servers, self._metrics)
-        self.instances = AirflowInstanceController(
-            self._instance_objects,
-            self._connect,
-            now,
-            self._metrics,
+        ports = Ports(
+            jobs=self._jobs,
+            instances=self._instance_objects,
+            operator=OperatorEvents(api, settings.credentials_namespace, settings.pod_name, settings.pod_uid),
+            changes=WatchedSources(self._watches),
             own=self._own_airflow(),
-            topic=settings.events_topic,
-            reserved=(settings.cancel_dag_id, *settings.reserved_dags),
-            watches_namespaces=settings.airflow_instances,
-            token_files=settings.airflow_token_files,
-            links=self._links,
+            connect=self._connect,
+            subscribe=self._subscribe,
+            clock=now,
+            meter=self._metrics,
         )
-        reconciler = Reconciler(
-            self.instances,
-            self._jobs,
-            now,
-            prefix=settings.run_id_prefix,
-            cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
-            lost_before=settings.lost_before(),
-            process=f"{socket.gethostname()}-{secrets.token_hex(3)}",
-        )
-        self.queue = MLJobController(
-            reconciler,
-            self._jobs,
-            now,
-            self._metrics,
-            WatchedSources(self._watches),
-            min_interval=settings.status_interval_seconds,
-        )
-        self._readers = SourceSupervisor(
-            self.instances,
-            self.queue,
-            now,
-            self._metrics,
-            self._orphans(),
-            subscribe=self._subscribe if settings.kafka_bootstrap_servers else None,
-            do=self._do,
-            prefix=settings.run_id_prefix,
-            interval=settings.resync_interval_seconds,
-            dead_letter_topic=settings.dead_letter_topic,
-        )
-        self._admission, self._missing_runs = reconciler.admission, reconciler.missing_runs
+        process = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+        self._parts = wire(settings, ports, do=self.do, process=process)
+        self.queue, self.instances = self._parts.queue, self._parts.instances
         self.watch = Watch(settings.namespaces, self._authentication, with_instances=settings.airflow_instances)
         self._endpoints = Endpoints(self._metrics, alive=self._alive, ready=self._ready)
         self._duties: list[asyncio.Task[None]] = []
@@ -132,7 +99,7 @@ class Operator:
         Raises:
             CannotStart: The operator can't listen on the port.
         """
-        self._do(self._heartbeat(), "heartbeat")
+        self.do(self._heartbeat(), "heartbeat")
         await self._endpoints.start(self._settings.http_host, self._settings.http_port)
 
     async def start(self) -> None:
@@ -143,14 +110,7 @@ class Operator:
         if not self._settings.kafka_bootstrap_servers:
             log.warning("MLJOB_KAFKA_BOOTSTRAP_SERVERS is not set: statuses come from Airflow's REST API alone")
         await self._learn_all()
-
-        def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
-            self._readers.follow()
-            self.queue.reconsider(namespace=namespace, airflow=airflow)
-
-        self._readers.follow()
-        self.instances.serve(self._admission, self._missing_runs, self.queue.users, changed)
-        self.instances.start()
+        self._parts.start()
         self._begun = True
 
     async def stop(self) -> None:
@@ -166,8 +126,7 @@ class Operator:
         for task in reversed(duties):
             task.cancel()
         await asyncio.gather(*duties, return_exceptions=True)
-        await self.queue.close()
-        await self.instances.close()
+        await self._parts.close()
         await self._watches.close()  # type: ignore[no-untyped-call]
         await self._api.close()  # type: ignore[no-untyped-call]
         await self._endpoints.stop()
@@ -181,18 +140,6 @@ class Operator:
             settings.airflow_ui_url or settings.airflow_url,
             settings.airflow_access,
             self._connect_own,
-        )
-
-    def _orphans(self) -> Orphans:
-        settings = self._settings
-        return Orphans(
-            self.instances,
-            self._jobs,
-            OperatorEvents(self._api, settings.credentials_namespace, settings.pod_name, settings.pod_uid),
-            self._metrics,
-            prefix=settings.run_id_prefix,
-            namespaces=settings.namespaces,
-            cancel=settings.orphaned_runs == "Cancel",
         )
 
     def _connect_own(self, login: Login) -> Airflow:
@@ -219,7 +166,7 @@ class Operator:
             cancel_dag_id=self._settings.cancel_dag_id,
         )
 
-    def _subscribe(self, topic: str) -> KafkaEvents:
+    def _subscribe(self, topic: str, linked: Callable[[Link | None], None]) -> KafkaEvents:
         settings = self._settings
         own = topic == settings.events_topic
         return KafkaEvents(
@@ -229,7 +176,7 @@ class Operator:
             # rebalance the other readers.
             group_id=settings.kafka_group_id if own else f"{settings.kafka_group_id}.{topic}",
             dead_letter_topic=settings.dead_letter_topic,
-            linked=partial(self._links.told, topic),
+            linked=linked,
         )
 
     async def _learn_all(self) -> None:
@@ -254,7 +201,8 @@ class Operator:
             there += 1
         return there
 
-    def _do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start a background task that must not end by itself."""
         task = asyncio.create_task(duty, name=name)
         task.add_done_callback(self._ended)
         self._duties.append(task)

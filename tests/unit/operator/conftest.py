@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from mljob_contract.airflow_instance import AccessRule
 from mljob_contract.mljob import MLJobStatus
-from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
-from mljob_operator.controllers.airflow_instance.event_links import EventLinks
-from mljob_operator.controllers.mljob.controller import MLJobController
-from mljob_operator.controllers.mljob.reconciler import Reconciler
-from mljob_operator.controllers.orphans import Orphans
+from mljob_operator.controllers.airflow_instance.registry import OwnAirflow
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.facts import RunFact, TaskFact
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, RunKey
 from mljob_operator.sources.change_feed import ChangeFeedReader
+from mljob_operator.wiring import Ports, wire
 from tests.fakes.airflow import FakeAirflow, FakeUser
 from tests.fakes.clock import FakeClock
+from tests.fakes.crash import crash
 from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
 from tests.fakes.operator import FakeOperator
+from tests.fakes.settings import FixedSettings
 from tests.fakes.source_changes import FakeSourceChanges
 from tests.simulation.promises import GuardedJobs
 
@@ -45,12 +46,14 @@ class World:
     """The access rules of that Airflow."""
     watches_namespaces = True
     """Whether the operator watches namespaces."""
-    lost_before: Mapping[str, datetime] | None = None
-    """By Airflow: the time before which submitted runs count as lost if they are missing."""
+    accepts_vanished_before: datetime | None = None
+    """The time before which submitted runs count as lost if they are missing from that Airflow."""
     cancels_orphans = False
     """Whether the operator cancels orphaned runs."""
     namespaces: Sequence[str] = ()
     """The watched namespaces; empty for all."""
+    brokers: str | None = "kafka:9092"
+    """The brokers of Kafka; None: Kafka is not configured. Tests deliver the events."""
     reserved: Sequence[str] = ()
     """Glob patterns of additional DAGs that no MLJob may run."""
 
@@ -72,47 +75,54 @@ class World:
         own = (
             OwnAirflow(self.airflow, "http://airflow", self.own_access, self._log_in) if self.has_own_airflow else None
         )
-        self.links = EventLinks("kafka:9092", self.meter)
-        self.instances = AirflowInstanceController(
-            self.instance_objects,
-            self._connect,
-            self.clock,
-            SilentMeter(),
-            own=own,
-            topic="airflow.events",
-            reserved=self.reserved,
-            watches_namespaces=self.watches_namespaces,
-            links=self.links,
-        )
-        self.reconciler = Reconciler(
-            self.instances,
-            self.jobs,
-            self.clock,
-            prefix="mljob",
-            cancel_fallback=timedelta(seconds=20),
-            lost_before=self.lost_before,
-        )
         self.changes = FakeSourceChanges(self.jobs)
-        self.queue = MLJobController(self.reconciler, self.jobs, self.clock, self.meter, self.changes, min_interval=0)
-        self.instances.serve(
-            self.reconciler.admission, self.reconciler.missing_runs, self.queue.users, self.queue.reconsider
+        ports = Ports(
+            jobs=self.jobs,
+            instances=self.instance_objects,
+            operator=self.operator,
+            changes=self.changes,
+            own=own,
+            connect=self._connect,
+            subscribe=self._subscribe,
+            clock=self.clock,
+            meter=self.meter,
         )
-        self.orphans = Orphans(
-            self.instances,
-            self.jobs,
-            self.operator,
-            self.meter,
-            prefix="mljob",
-            namespaces=self.namespaces,
-            cancel=self.cancels_orphans,
+        settings = FixedSettings(
+            airflow_url="http://airflow" if self.has_own_airflow else None,
+            airflow_token="token",
+            airflow_instances=self.watches_namespaces,
+            airflow_accept_vanished_runs_before=self.accepts_vanished_before,
+            kafka_bootstrap_servers=self.brokers,
+            namespaces=tuple(self.namespaces),
+            orphaned_runs="Cancel" if self.cancels_orphans else "Report",
+            reserved_dags=tuple(self.reserved),
+            status_interval_seconds=0,
         )
+        self.duties: list[asyncio.Task[None]] = []
+        self.parts = wire(settings, ports, do=self._do, process=secrets.token_hex(4))
+        self.registry, self.instances, self.queue = self.parts.airflows, self.parts.instances, self.parts.queue
+        self.links, self.orphans = self.parts.links, self.parts.orphans
         self.resync = self.resync_of(SETTINGS_AIRFLOW)
 
     def resync_of(self, airflow: str) -> ChangeFeedReader:
         """The reader of the change feed of one Airflow."""
         return ChangeFeedReader(
-            airflow, self.instances, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
+            airflow, self.registry, self.queue, self.clock, SilentMeter(), self.orphans, prefix="mljob", interval=5
         )
+
+    def _do(self, duty: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        self.duties.append(asyncio.create_task(duty, name=name))
+        return self.duties[-1]
+
+    def _subscribe(self, topic: str, linked: Any) -> Any:
+        raise AssertionError("tests deliver the events")
+
+    async def close(self) -> None:
+        """Stop the operator."""
+        for duty in self.duties:
+            duty.cancel()
+        await asyncio.gather(*self.duties, return_exceptions=True)
+        await self.parts.close()
 
     def _connect(self, instance: Instance, login: Login) -> Any:
         airflow = self.airflows[instance.spec.url]
@@ -153,6 +163,12 @@ class World:
             await self.instances.look(name)
         await self.see_all()
 
+    async def look_at_own_logins(self) -> None:
+        """Refresh the logins of the settings' access rules, and let MLJobs act on the result."""
+        if self.parts.own_logins is not None:
+            await self.parts.own_logins.look()
+        await self.settle()
+
     async def edit(self, key: tuple[str, str] = KEY, **spec: Any) -> None:
         """Change an MLJob's spec."""
         self.jobs.edit(key, spec)
@@ -160,17 +176,13 @@ class World:
 
     async def restart(self) -> None:
         """Kill the process and start another, which lists the MLJobs that exist."""
-        for worker in self.queue._workers.values():
-            if worker.task:
-                worker.task.cancel()
-            if worker.timer:
-                worker.timer.cancel()
+        crash(self.parts)
         self.start()
         for instance in await self.instance_objects.list():
             self.instances.observe(instance)
         await self.see_all()
         await self.look_after(*self.instance_objects.objects)
-        await self.instances.look_at_own()
+        await self.look_at_own_logins()
         await self.settle()
 
     async def see_all(self) -> None:

@@ -212,14 +212,14 @@ async def test_requests_of_a_cancellation_do_not_queue_behind_submissions(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    dag_runs = world.instances.dag_runs
+    dag_runs = world.registry.dag_runs
 
     def spy(name: str, user: Any = None, *, cancelling: bool = False) -> Any:
         asked.append(cancelling)
         return dag_runs(name, user, cancelling=cancelling)
 
     await world.apply()
-    monkeypatch.setattr(world.instances, "dag_runs", spy)
+    monkeypatch.setattr(world.registry, "dag_runs", spy)
     await world.delete()
     await world.later(6)
     assert asked

@@ -110,7 +110,7 @@ async def deliver(world: World, values: Sequence[bytes | None]) -> tuple[Topic, 
         world.queue,
         world.clock,
         meter,
-        origins=lambda source: world.instances.origins(TOPIC, source),
+        origins=lambda source: world.registry.origins(TOPIC, source),
         prefix="mljob",
     )
     messages = [Message((TOPIC, n % 3), n // 3, None, value, 0) for n, value in enumerate(values)]

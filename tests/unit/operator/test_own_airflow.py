@@ -9,14 +9,13 @@ import logging
 
 import pytest
 
-from mljob_operator.controllers.airflow_instance.controller import AirflowInstanceController, OwnAirflow
 from mljob_operator.controllers.airflow_instance.own_probe import OwnProbe
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.errors import AirflowUnauthorized
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.clock import FakeClock
-from tests.fakes.instances import FakeInstances
 from tests.fakes.meter import SilentMeter
+from tests.unit.operator.conftest import World
 
 
 class Meter(SilentMeter):
@@ -65,12 +64,13 @@ async def test_readiness_is_probed_and_each_cause_is_logged_once(
 
 
 async def test_operator_probes_the_airflow_of_its_settings(airflow: FakeAirflow) -> None:
-    meter = Meter()
-    own = OwnAirflow(airflow, "http://airflow")
-    instances = AirflowInstanceController(
-        FakeInstances(), lambda *_: airflow, FakeClock(), meter, own=own, topic="airflow.events"
-    )
-    instances.start()
+    class WithoutKafka(World):
+        brokers = None
+
+    world, meter = WithoutKafka(), Meter()
+    world.airflow, world.meter = airflow, meter
+    world.start()
+    world.parts.start()
     await meter.told.wait()
-    await instances.close()
+    await world.close()
     assert meter.ready == {SETTINGS_AIRFLOW: True}

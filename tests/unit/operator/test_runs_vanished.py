@@ -269,13 +269,13 @@ class TestAirflowOfTheSettings:
     async def test_missing_runs_from_before_the_configured_time_count_as_deleted(self, own: Cluster) -> None:
         own.empty()
         await own.minutes()
-        own.lost_before = {SETTINGS_AIRFLOW: own.clock()}
+        own.accepts_vanished_before = own.clock()
         await own.start_again()
         await own.minutes(1)
         assert own.reasons == ["DagRunDeleted"] * 5
 
     async def test_missing_runs_from_after_the_configured_time_do_not_count_as_deleted(self, own: Cluster) -> None:
-        own.lost_before = {SETTINGS_AIRFLOW: datetime(2020, 1, 1, tzinfo=UTC)}
+        own.accepts_vanished_before = datetime(2020, 1, 1, tzinfo=UTC)
         await own.start_again()
         own.empty()
         await own.minutes()

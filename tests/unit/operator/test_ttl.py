@@ -66,9 +66,9 @@ class TestExpiry:
     async def test_known_version_of_a_finished_mljob_is_not_parsed_again(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)
         await end(world, RunState.SUCCESS)
-        kept = world.queue._expiries[KEY]
+        kept = world.queue.expiring[KEY]
         await world.see_all()
-        assert world.queue._expiries[KEY] is kept
+        assert world.queue.expiring[KEY] is kept
 
     async def test_edit_of_the_ttl_moves_the_expiry(self, world: World) -> None:
         await world.apply(ttlSecondsAfterFinished=60)

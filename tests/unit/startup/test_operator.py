@@ -61,7 +61,7 @@ async def test_a_duty_that_ends_by_itself_is_in_the_log_and_the_operator_is_not_
     operator = await an_operator(settings, tmp_path, monkeypatch, "http://nowhere")
     await operator.listen()
     assert await alive(settings) == 200
-    await asyncio.wait([operator._do(duty(), "resync prod")])
+    await asyncio.wait([operator.do(duty(), "resync prod")])
     assert await alive(settings) == 503
     (told,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert told.getMessage().startswith("resync prod has ended by itself, which is a defect: /livez answers 503")

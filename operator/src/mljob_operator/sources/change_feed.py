@@ -103,7 +103,7 @@ class ChangeFeedReader:
         while True:
             wanted = self._queue.wanted(self._airflow)
             wanted.clear()
-            delay, hot = await self._guarded_pass()
+            delay, hot = await self.guarded_pass()
             if hot:
                 await asyncio.sleep(self._hot_interval)
                 continue
@@ -115,7 +115,7 @@ class ChangeFeedReader:
             except TimeoutError:
                 pass
 
-    async def _guarded_pass(self) -> tuple[float, bool]:
+    async def guarded_pass(self) -> tuple[float, bool]:
         """Make one pass; seconds until the next pass, and whether a change is expected before
         it.
         """

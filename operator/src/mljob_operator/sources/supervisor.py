@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from ..controllers.airflow_instance.controller import AirflowInstanceController
+from ..controllers.airflow_instance.registry import AirflowRegistry
 from ..controllers.mljob.controller import MLJobController
 from ..controllers.orphans import Orphans
 from ..ports import Clock, EventSource, Meter
@@ -27,6 +27,7 @@ class SourceSupervisor:
     """The readers of all Airflows.
 
     Args:
+        airflows: The Airflows, and the topics of their events.
         orphans: Finds runs that no MLJob follows.
         subscribe: Creates the consumer of a topic; None: Kafka is not configured.
         do: Starts a background task that must not end by itself.
@@ -38,7 +39,7 @@ class SourceSupervisor:
 
     def __init__(
         self,
-        instances: AirflowInstanceController,
+        airflows: AirflowRegistry,
         queue: MLJobController,
         clock: Clock,
         meter: Meter,
@@ -50,7 +51,7 @@ class SourceSupervisor:
         interval: float,
         dead_letter_topic: str | None = None,
     ) -> None:
-        self._instances = instances
+        self._airflows = airflows
         self._queue = queue
         self._clock = clock
         self._meter = meter
@@ -63,12 +64,20 @@ class SourceSupervisor:
         self._named_dead_letters = False
         self._feeds: dict[str, asyncio.Task[None]] = {}
         self._topics: dict[str, asyncio.Task[None]] = {}
+        self._started = False
+
+    def start(self) -> None:
+        """Start the readers. Before that, :meth:`follow` starts none."""
+        self._started = True
+        self.follow()
 
     def follow(self) -> None:
         """Start the readers that are missing, and stop those that are not needed any more."""
-        self._adjust(self._feeds, set(self._instances.names()), self._read_feed)
+        if not self._started:
+            return
+        self._adjust(self._feeds, set(self._airflows.names()), self._read_feed)
         if self._subscribe is not None:
-            topics = self._instances.topics()
+            topics = self._airflows.topics()
             named = self._dead_letter_topic in topics
             if named and not self._named_dead_letters:
                 log.warning(
@@ -90,7 +99,7 @@ class SourceSupervisor:
     def _read_feed(self, airflow: str) -> asyncio.Task[None]:
         resync = ChangeFeedReader(
             airflow,
-            self._instances,
+            self._airflows,
             self._queue,
             self._clock,
             self._meter,
@@ -106,7 +115,7 @@ class SourceSupervisor:
             self._queue,
             self._clock,
             self._meter,
-            origins=partial(self._instances.origins, topic),
+            origins=partial(self._airflows.origins, topic),
             prefix=self._prefix,
         )
         return self._do(pipeline.run(), f"status pipeline {topic}")

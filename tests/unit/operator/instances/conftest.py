@@ -55,7 +55,7 @@ class Platform(World):
         await self.look_everywhere()
 
     async def look_everywhere(self) -> None:
-        for name in self.instances.names():
+        for name in self.registry.names():
             await self.resync_of(name).pass_once()
             await self.settle()
 

@@ -214,8 +214,7 @@ async def test_access_rules_of_the_settings_may_have_credentials() -> None:
     world.instance_objects.secrets["team-a"] = {"user": "user-a", "password": "right"}
     await world.apply()
     assert (world.status.phase, world.status.reason) == (Phase.PENDING, "Submitting")
-    await world.instances.look_at_own()
-    await world.settle()
+    await world.look_at_own_logins()
     assert calls(world) == {"params", "submit"}
     run = world.airflow.only_run()
     for task_id, _ in list(run.tasks):

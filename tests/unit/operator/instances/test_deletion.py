@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from mljob_contract.mljob import Phase
+from mljob_operator.controllers.mljob.worker import MLJobWorker
 from mljob_operator.errors import AirflowInstanceNotFound, AirflowUnavailable
 from mljob_operator.ports import Pulse
 
@@ -50,8 +51,7 @@ async def test_removed_instance_is_not_reconciled_when_the_cancellation_of_its_t
 
     monkeypatch.setattr(world.prod, "probe", probe)
     world.instances.start()
-    task = world.instances._members["prod"].task
-    assert task is not None
+    (task,) = [task for task in world.instances.tasks if task.get_name() == "AirflowInstance prod"]
     await asked.wait()
     uid = world.instance_objects.objects.pop("prod")["metadata"]["uid"]
     world.instances.vanished("prod", uid)
@@ -65,10 +65,10 @@ async def test_instance_used_by_an_mljob_with_a_defect_is_kept(
 ) -> None:
     await world.run_in("prod")
 
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr(world.queue, "_state", broken)
+    monkeypatch.setattr(MLJobWorker, "last_state", broken)
     assert world.queue.users("prod") == [KEY]
     assert world.queue.users("staging") == []
 
@@ -89,7 +89,7 @@ async def test_mljobs_report_a_forcibly_removed_instance_and_resume_when_it_is_r
     assert world.says == (Phase.QUEUED, "AirflowInstanceNotFound")
     assert world.status.dag_run_url == url
     with pytest.raises(AirflowInstanceNotFound):
-        world.instances.dag_runs("prod")
+        world.registry.dag_runs("prod")
     airflow = world.prod
     world.prod = await world.add_instance("prod")
     world.prod.runs = airflow.runs

@@ -60,8 +60,8 @@ async def test_topic_and_source_identify_the_airflow_of_an_event(
 ) -> None:
     world.instance_objects.edit("prod", {"kafka": {"source": "prod-source"}})
     await world.add_instance("third", kafka={"topic": "other"})
-    assert world.instances.origins(topic, source) == origins
-    assert world.instances.topics() == {"airflow.events", "other"}
+    assert world.registry.origins(topic, source) == origins
+    assert world.registry.topics() == {"airflow.events", "other"}
 
 
 async def test_lost_broker_connection_is_reported_by_the_instances_of_that_topic(world: Platform) -> None:
@@ -80,7 +80,7 @@ async def test_lost_broker_connection_is_reported_by_the_instances_of_that_topic
     world.links.told("other", None)
     await until(lambda: conditions(world, "prod").get("EventsConnected") == "True")
     assert world.meter.connected == {"airflow.events": True, "other": None}
-    await world.instances.close()
+    await world.close()
 
 
 def conditions(world: Platform, name: str) -> dict[str, str]:

@@ -9,8 +9,11 @@ import pytest
 
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.airflow.client import Airflow
+from mljob_operator.controllers.mljob.steps import Steps
+from mljob_operator.controllers.mljob.worker import MLJobWorker
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
+from mljob_operator.core.run.run_key import Key
 from mljob_operator.core.run.states import RunState, TaskState
 from mljob_operator.sources.supervisor import SourceSupervisor
 from tests.fakes import logins
@@ -47,7 +50,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
         return duties[-1]
 
     readers = SourceSupervisor(
-        world.instances,
+        world.registry,
         world.queue,
         world.clock,
         SilentMeter(),
@@ -62,7 +65,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
     credentials = {"passwordSecretRef": {"name": "stuck"}}
     world.instance_objects.create("stuck", {"url": "http://stuck:8080", "credentials": credentials, "access": [{}]})
     world.instances.observe(world.instance_objects.get("stuck"))
-    readers.follow()
+    readers.start()
     world.instances.start()
     for name in ("stuck", "prod"):
         world.jobs.create(f"in-{name}", {"dagId": "train", "airflowRef": {"name": name}})
@@ -78,8 +81,7 @@ async def test_unresponsive_airflow_does_not_slow_down_the_others() -> None:
     for task in duties:
         task.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
-    await world.instances.close()
-    await world.queue.close()
+    await world.close()
 
 
 class WithARealOne(Platform):
@@ -132,7 +134,7 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
         return duties[-1]
 
     readers = SourceSupervisor(
-        world.instances,
+        world.registry,
         world.queue,
         world.clock,
         SilentMeter(),
@@ -147,8 +149,8 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     world.instance_objects.create("none", spec)
     world.instances.observe(world.instance_objects.get("none"))
     world.instances.start()
-    await until(lambda: "none" in world.instances.names())
-    readers.follow()
+    await until(lambda: "none" in world.registry.names())
+    readers.start()
     await until(lambda: "the change feed can't be read" in caplog.text)
     status, found, message = world.instance_says("none")
     assert (status, found) == ("False", reason)
@@ -162,8 +164,7 @@ async def test_server_that_is_not_an_airflow_is_not_ready_and_stops_nothing(
     for task in duties:
         task.cancel()
     await asyncio.gather(*duties, return_exceptions=True)
-    await world.instances.close()
-    await world.queue.close()
+    await world.close()
     server.close()
 
 
@@ -174,7 +175,7 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
     await world.add_instance("prod")
     world.airflows["http://prod:8080"].__class__ = Broken
     resync = world.resync_of("prod")
-    delays = [(await resync._guarded_pass())[0] for _ in range(8)]
+    delays = [(await resync.guarded_pass())[0] for _ in range(8)]
     assert delays[0] == 5
     assert 40 < delays[-1] <= 60
     assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == [
@@ -182,11 +183,13 @@ async def test_defect_in_reading_a_change_feed_is_logged_once_and_retried(
         "AirflowInstance prod: the change feed can't be read; statuses come from Kafka alone: unexpected error",
     ]
     world.airflows["http://prod:8080"].__class__ = FakeAirflow
-    assert (await resync._guarded_pass())[0] == 5
+    assert (await resync.guarded_pass())[0] == 5
     await world.queue.close()
 
 
-async def test_change_of_one_airflow_wakes_no_mljob_of_another(world: Platform) -> None:
+async def test_change_of_one_airflow_wakes_no_mljob_of_another(
+    world: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Active runs aren't woken either: an Airflow that comes and goes may have thousands
     of them.
     """
@@ -196,8 +199,13 @@ async def test_change_of_one_airflow_wakes_no_mljob_of_another(world: Platform) 
     await world.run_in("staging")
     world.jobs.create("runs", {"dagId": "train", "airflowRef": {"name": "prod"}})
     await world.see_all()
-    woken = []
-    world.queue._wake = lambda key: woken.append(key[1])
+    woken = set()
+
+    async def take(_steps: Steps, key: Key, _worker: MLJobWorker) -> None:
+        woken.add(key[1])
+
+    monkeypatch.setattr(Steps, "take", take)
     world.staging.down = False
     await world.instances.look("staging")
-    assert woken == [KEY[1]]
+    await world.settle()
+    assert woken == {KEY[1]}

@@ -41,7 +41,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
         return asyncio.create_task(asyncio.sleep(0))
 
     readers = SourceSupervisor(
-        world.instances,
+        world.registry,
         world.queue,
         world.clock,
         SilentMeter(),
@@ -53,7 +53,7 @@ async def test_dead_letter_topic_is_never_read_as_an_event_topic(
         dead_letter_topic="mljob.unreadable",
     )
     await world.add_instance("third", kafka={"topic": "mljob.unreadable"})
-    readers.follow()
+    readers.start()
     readers.follow()
     assert "status pipeline airflow.events" in running
     assert "status pipeline mljob.unreadable" not in running
@@ -72,7 +72,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         return running[name]
 
     readers = SourceSupervisor(
-        world.instances,
+        world.registry,
         world.queue,
         world.clock,
         SilentMeter(),
@@ -82,7 +82,7 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         prefix="mljob",
         interval=1,
     )
-    readers.follow()
+    readers.start()
     assert set(running) == {"resync prod", "resync staging", "status pipeline airflow.events"}
     await world.add_instance("third", kafka={"topic": "third.events"})
     readers.follow()
@@ -95,10 +95,11 @@ async def test_readers_start_and_stop_with_their_instances(world: Platform) -> N
         "status pipeline third.events",
     }
     await asyncio.sleep(0)
+    uid = world.instance_objects.get("third").uid
     world.instance_objects.user_deletes("third")
     await world.see_all()
     await world.instances.look("third")
-    world.instances.vanished("third", world.instances._members["third"].instance.uid)
+    world.instances.vanished("third", uid)
     readers.follow()
     await until(lambda: len(running) == 3)
     assert closed == ["third.events"]

@@ -1,7 +1,8 @@
 """The controller of AirflowInstances.
 
-- :mod:`.controller`: knows all Airflows and whether they can be used, and writes their statuses.
+- :mod:`.registry`: all Airflows: their adapters, access rules, logins and readiness.
+- :mod:`.controller`: probes the Airflow of each AirflowInstance, and writes the status.
 - :mod:`.logins`: logs in with credentials from Secrets.
-- :mod:`.own_probe`: checks the Airflow of the operator's settings.
+- :mod:`.own_probe`, :mod:`.own_logins`: check the Airflow of the operator's settings.
 - :mod:`.event_links`: knows whether the brokers of each topic are connected.
 """

@@ -14,16 +14,13 @@ class EventLinks:
 
     Args:
         brokers: The configured brokers; None: Kafka is not configured.
+        changed: Called with a topic whose connection has changed.
     """
 
-    def __init__(self, brokers: str | None, meter: Meter) -> None:
+    def __init__(self, brokers: str | None, meter: Meter, changed: Callable[[str], None]) -> None:
         self._brokers = brokers
         self._meter = meter
         self._links: dict[str, Link] = {}
-        self._changed: Callable[[str], None] = lambda _: None
-
-    def serve(self, changed: Callable[[str], None]) -> None:
-        """Set the callback for topics whose connection has changed."""
         self._changed = changed
 
     def told(self, topic: str, link: Link | None) -> None:

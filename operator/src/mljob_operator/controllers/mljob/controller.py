@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -307,16 +307,19 @@ class MLJobController:
         return self._workers.keys()
 
     @property
-    def expiring(self) -> Collection[Key]:
+    def expiring(self) -> Mapping[Key, Expiry]:
         """The finished MLJobs that wait for the end of their time to live."""
-        return self._expiries.keys()
+        return self._expiries
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The steps under way, and Kubernetes Events that are being recorded."""
+        return [*self._steps_under_way(), *self._writer.busy]
 
     async def idle(self) -> None:
         """Wait until no step is under way, and no Event is being recorded."""
-        while tasks := [worker.task for worker in self._workers.values() if worker.task is not None]:
+        while tasks := self.tasks:
             await asyncio.wait(tasks)
-        while busy := self._writer.busy:
-            await asyncio.wait(busy)
 
     def wake_all(self) -> None:
         """Make every MLJob take a step now."""
@@ -354,16 +357,19 @@ class MLJobController:
         """Set when something is worth a look at an Airflow's change feed before its time."""
         return self._wanted[airflow]
 
-    async def close(self) -> None:
-        """Let steps under way finish, and start no more."""
+    def stop(self) -> None:
+        """Start no more steps."""
         self._closing = True
         for expiry in self._expiries.values():
             expiry.timer.cancel()
         for worker in self._workers.values():
             if worker.timer is not None:
                 worker.timer.cancel()
-        under_way = [worker.task for worker in self._workers.values() if worker.task is not None]
-        if under_way:
+
+    async def close(self) -> None:
+        """Let steps under way finish, and start no more."""
+        self.stop()
+        if under_way := self._steps_under_way():
             _, late = await asyncio.wait(under_way, timeout=5)
             for task in late:
                 task.cancel()
@@ -371,6 +377,9 @@ class MLJobController:
         await self._writer.close()
 
     # Steps
+
+    def _steps_under_way(self) -> list[asyncio.Task[None]]:
+        return [worker.task for worker in self._workers.values() if worker.task is not None]
 
     def _wake(self, key: Key) -> None:
         if self._closing:

@@ -1,0 +1,55 @@
+"""Refreshes the logins of the access rules in the operator's settings at intervals.
+
+An AirflowInstance's task does the same for the access rules of the AirflowInstance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from ...core.run.run_key import SETTINGS_AIRFLOW
+from ...errors import StoreError
+from .controller import PROBE_AT_MOST_EVERY, PROBE_INTERVAL
+from .registry import AirflowRegistry, Changed
+
+log = logging.getLogger(__name__)
+
+
+class OwnLogins:
+    """The logins of the access rules for the Airflow of the settings.
+
+    Args:
+        registry: The Airflows.
+        changed: Called when a login has changed, so that MLJobs that wait may be able to continue.
+    """
+
+    def __init__(self, registry: AirflowRegistry, changed: Changed) -> None:
+        self._registry = registry
+        self._changed = changed
+
+    async def run(self) -> None:
+        """Refresh the logins repeatedly, until cancelled."""
+        while True:
+            self._registry.own_wanted.clear()
+            try:
+                await self.look()
+            except StoreError as error:
+                log.warning("access rules of the settings: %s", error)
+            except Exception:
+                # A defect must not stop the task, and must be logged.
+                log.exception("access rules of the settings: unexpected error")
+            await asyncio.sleep(PROBE_AT_MOST_EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_INTERVAL):
+                    await self._registry.own_wanted.wait()
+
+    async def look(self) -> None:
+        """Read the Secrets that the settings' access rules name.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        if await self._registry.refresh_own_logins():
+            self._changed(airflow=SETTINGS_AIRFLOW)

@@ -1,0 +1,411 @@
+"""The Airflows that the operator knows: their adapters, access rules, logins and readiness.
+
+A changed address or Secret leads to a new adapter. Callers ask for the adapter before each use, and
+don't keep it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from mljob_contract.airflow_instance import AccessRule, Credentials
+
+from ...core.airflow_instance.access import OUR_DAGS, Namespace
+from ...core.airflow_instance.admission import Limits
+from ...core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
+from ...core.airflow_instance.credentials import Login
+from ...core.airflow_instance.instance import Instance, defaults
+from ...core.run.run_key import SETTINGS_AIRFLOW
+from ...core.status.airflow_instance import Readiness
+from ...errors import AirflowInstanceNotFound, AirflowInstanceNotReady
+from ...ports import Airflow, DagRuns, Pulse, User
+from .logins import AccessLogins, Logins
+
+log = logging.getLogger(__name__)
+
+NOT_ASKED = Readiness(False, "NotAskedYet", "The operator has not asked it yet.")
+
+
+class Changed(Protocol):
+    """Called when Airflows, access rules or namespaces have changed."""
+
+    def __call__(self, *, namespace: str | None = None, airflow: str | None = None) -> None:
+        """Reconsider MLJobs.
+
+        Args:
+            namespace: Only MLJobs of this namespace are concerned; None: of all namespaces.
+            airflow: Only MLJobs of this Airflow are concerned; None: of all Airflows.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAirflow:
+    """The Airflow of the operator's settings.
+
+    Attributes:
+        ui_url: The Airflow's base URL for people.
+        access: The access rules; None: the settings have no access rules.
+        connect: Creates an adapter for the credentials of an access rule.
+    """
+
+    airflow: Airflow
+    ui_url: str
+    access: Sequence[AccessRule] | None = None
+    connect: Callable[[Login], Airflow] | None = None
+
+
+@dataclass(slots=True)
+class RegisteredInstance:
+    """An AirflowInstance with its adapter, its logins and the result of the last probe."""
+
+    instance: Instance
+    logins: AccessLogins
+    airflow: Airflow | None = None
+    made_of: object = None
+    readiness: Readiness = NOT_ASKED
+    pulse: Pulse | None = None
+    accepted: str | None = None
+    failures: int = 0
+    asked_at: float = 0.0
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class AirflowRegistry:
+    """All Airflows. Everything runs in the event loop's thread.
+
+    Args:
+        logins: Reads the Secrets and token files of credentials.
+        connect: Creates the adapter of an AirflowInstance.
+        own: The Airflow of the settings; None: the settings have no Airflow.
+        topic: The topic of the settings.
+        reserved: Globs of DAG ids that no MLJob may run, besides the DAGs of the Airflow provider.
+        watches_namespaces: Whether namespaces are watched. Otherwise access rules can select
+            namespaces by name only.
+    """
+
+    def __init__(
+        self,
+        logins: Logins,
+        connect: Callable[[Instance, Login], Airflow],
+        *,
+        own: OwnAirflow | None,
+        topic: str,
+        reserved: Sequence[str] = (),
+        watches_namespaces: bool = True,
+    ) -> None:
+        self._login_reader = logins
+        self._connect = connect
+        self._own = own
+        self._topic = topic
+        self._reserved = (*OUR_DAGS, *reserved)
+        self._watches_namespaces = watches_namespaces
+        self._members: dict[str, RegisteredInstance] = {}
+        self._known: dict[str, Instance] = {}
+        self._not_ready: dict[str, str] = {}
+        self._namespaces: dict[str, Namespace] = {}
+        self._logins: dict[tuple[str, Credentials], str | None] = {}
+        self._own_logins = self._new_logins()
+        self.own_wanted = asyncio.Event()
+        """Set when the logins of the settings' access rules should be refreshed soon."""
+        self._defaults: list[str] = []
+        self._origins: dict[tuple[str, str | None], frozenset[str]] = {}
+
+    # AirflowInstances
+
+    @property
+    def instances(self) -> Collection[RegisteredInstance]:
+        """All AirflowInstances."""
+        return self._members.values()
+
+    def find(self, name: str) -> RegisteredInstance | None:
+        """The AirflowInstance with this name; None: there is none."""
+        return self._members.get(name)
+
+    def add(self, instance: Instance) -> RegisteredInstance:
+        """Add an AirflowInstance, which is not ready yet."""
+        member = self._members[instance.name] = RegisteredInstance(instance, self._new_logins())
+        self._known[instance.name] = instance
+        self._not_ready[instance.name] = NOT_ASKED.message
+        self._reckon()
+        return member
+
+    def update(self, member: RegisteredInstance, instance: Instance) -> bool:
+        """Take a later version of an AirflowInstance.
+
+        Returns:
+            Whether its spec, its default annotation or its deletion has changed.
+        """
+        known = member.instance
+        member.instance = self._known[instance.name] = instance
+        if (known.generation, known.annotated, known.deleting) == (
+            instance.generation,
+            instance.annotated,
+            instance.deleting,
+        ):
+            return False
+        self._reckon()
+        return True
+
+    def remove(self, member: RegisteredInstance) -> None:
+        """Remove an AirflowInstance that is gone. Its adapter stays open for callers that wait for
+        its answers.
+        """
+        name = member.instance.name
+        del self._members[name], self._known[name]
+        self._not_ready.pop(name, None)
+        self._forget_logins(name)
+        self._reckon()
+
+    def set_readiness(self, member: RegisteredInstance, readiness: Readiness) -> None:
+        """Set whether an AirflowInstance can be used."""
+        member.readiness = readiness
+        if readiness.ready:
+            self._not_ready.pop(member.instance.name, None)
+        else:
+            self._not_ready[member.instance.name] = readiness.message
+
+    @property
+    def defaults(self) -> Sequence[str]:
+        """The names of the AirflowInstances with the default annotation, the effective one
+        first.
+        """
+        return self._defaults
+
+    def _reckon(self) -> None:
+        """Recompute the default and the event sources."""
+        self._defaults = defaults(self._known.values())
+        self._origins.clear()
+
+    # Namespaces
+
+    @property
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """All namespaces by name."""
+        return self._namespaces
+
+    def namespace_seen(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Take the labels of a namespace; whether they have changed."""
+        namespace = Namespace(name, dict(labels))
+        if self._namespaces.get(name) == namespace:
+            return False
+        self._namespaces[name] = namespace
+        return True
+
+    def namespace_gone(self, name: str) -> None:
+        """Remove a namespace."""
+        self._namespaces.pop(name, None)
+
+    # Airflows
+
+    def dag_runs(self, name: str, user: User | None = None, *, cancelling: bool = False) -> DagRuns:
+        """The dag runs of an Airflow.
+
+        The requests use the credentials of the access rule that admits the user. If the rule has no
+        credentials, they use the Airflow's own.
+
+        Args:
+            name: The Airflow's name.
+            user: The user; None: the operator itself.
+            cancelling: Whether the requests are for an MLJob that is being cancelled.
+
+        Raises:
+            AirflowInstanceNotFound: No AirflowInstance has this name.
+            AirflowInstanceNotReady: The operator has no credentials for the Airflow.
+            AirflowUnauthorized: The access rule's credentials can't be used.
+        """
+        airflow = self._own_airflow() if name == SETTINGS_AIRFLOW else self._airflow_of(name)
+        credentials = self._credentials(name, user)
+        if credentials is not None:
+            airflow = self._access_logins(name).airflow(credentials)
+        return airflow.cancelling if cancelling else airflow
+
+    def _own_airflow(self) -> Airflow:
+        if self._own is None:
+            raise AirflowInstanceNotReady(
+                "The run is in the Airflow of the operator's settings, and MLJOB_AIRFLOW_URL is not set any more."
+            )
+        return self._own.airflow
+
+    def _airflow_of(self, name: str) -> Airflow:
+        member = self._members.get(name)
+        if member is None:
+            raise AirflowInstanceNotFound(
+                f"The run's AirflowInstance {name!r} does not exist. Create it again, and the operator follows the run again."
+            )
+        if member.airflow is None:
+            raise AirflowInstanceNotReady(f"AirflowInstance {name} is not ready. {member.readiness.message}")
+        return member.airflow
+
+    def _access_logins(self, name: str) -> AccessLogins:
+        return self._own_logins if name == SETTINGS_AIRFLOW else self._members[name].logins
+
+    def _rules(self, name: str) -> Sequence[AccessRule]:
+        return self._around(Namespace("")).access(name)
+
+    def _credentials(self, name: str, user: User | None) -> Credentials | None:
+        """The credentials of the access rule that admits the user; None: the Airflow's own.
+
+        If no rule admits the user any more, runs in progress continue with the Airflow's own
+        credentials.
+        """
+        return self.catalog(user.namespace).credentials(name, user.dag_id) if user is not None else None
+
+    def ui_url(self, name: str) -> str | None:
+        """An Airflow's base URL for people."""
+        if name == SETTINGS_AIRFLOW:
+            return self._own.ui_url if self._own is not None else None
+        instance = self._known.get(name)
+        return instance.ui_url if instance is not None else None
+
+    def limits(self, name: str) -> Limits:
+        """How many runs of MLJobs may be active in an Airflow."""
+        return self._around(Namespace("")).limits(name)
+
+    def catalog(self, namespace: str) -> AirflowCatalog:
+        """The Airflows, access rules and logins for MLJobs in this namespace."""
+        known = self._namespaces.get(namespace)
+        return self._around(known or Namespace.known_by_name(namespace, pending=self._watches_namespaces))
+
+    def _around(self, namespace: Namespace) -> AirflowCatalog:
+        own = self._own
+        return AirflowCatalog(
+            self._known,
+            self._not_ready,
+            own is not None,
+            own.access if own is not None else None,
+            self._defaults[0] if self._defaults else SETTINGS_AIRFLOW if own is not None else NO_AIRFLOW,
+            namespace,
+            self._reserved,
+            self._logins,
+        )
+
+    def doubt(self, name: str, user: User | None = None) -> None:
+        """Probe an Airflow soon, and try the user's credentials."""
+        member = self._members.get(name)
+        if name != SETTINGS_AIRFLOW and member is None:
+            return
+        if (credentials := self._credentials(name, user)) is not None:
+            self._access_logins(name).doubt(credentials)
+        (self.own_wanted if member is None else member.wanted).set()
+
+    def names(self) -> list[str]:
+        """The names of the Airflows that have an adapter."""
+        own = [SETTINGS_AIRFLOW] if self._own is not None else []
+        return [*own, *sorted(name for name, member in self._members.items() if member.airflow is not None)]
+
+    def topics(self) -> set[str]:
+        """The topics of all Airflows' events."""
+        return {self._topic} | {self.topic_of(instance) for instance in self._known.values()}
+
+    def origins(self, topic: str, source: str | None) -> frozenset[str]:
+        """The Airflows that an event on this topic with this source may have come from."""
+        found = self._origins.get((topic, source))
+        if found is None:
+            here = [instance for instance in self._known.values() if self.topic_of(instance) == topic]
+            named = [instance.name for instance in here if source is not None and instance.spec.kafka.source == source]
+            others = [instance.name for instance in here if instance.spec.kafka.source is None]
+            if self._own is not None and topic == self._topic:
+                others.append(SETTINGS_AIRFLOW)
+            if len(self._origins) > 1000:
+                # Producers choose the source, and may send another source with each event.
+                self._origins.clear()
+            found = self._origins[topic, source] = frozenset(named or others)
+        return found
+
+    def topic_changed(self, topic: str) -> None:
+        """Update the status of each AirflowInstance whose events are on this topic."""
+        for member in self._members.values():
+            if self.topic_of(member.instance) == topic:
+                member.wanted.set()
+
+    def topic_of(self, instance: Instance) -> str:
+        """The topic of an AirflowInstance's events."""
+        return instance.spec.kafka.topic or self._topic
+
+    # Adapters
+
+    async def connect(self, member: RegisteredInstance) -> Airflow:
+        """The adapter of an AirflowInstance, with the login that its Secret has now.
+
+        Raises:
+            ReferenceMissing: The Secret does not exist, can't be read, or lacks a key.
+            InvalidCredentials: The Secret holds values that can't be sent.
+            StoreError: The Kubernetes API fails.
+        """
+        instance = member.instance
+        login = await self._login_reader.read(instance.spec.credentials)
+        made_of = (instance.spec.url, instance.spec.tls, login)
+        if member.airflow is None or member.made_of != made_of:
+            # The old adapter stays open for callers that wait for its answers.
+            member.airflow, member.made_of = self._connect(instance, login), made_of
+        return member.airflow
+
+    async def refresh_logins(self, member: RegisteredInstance, *, ask: bool) -> bool:
+        """Read the Secrets of an AirflowInstance's access rules.
+
+        Args:
+            member: The AirflowInstance.
+            ask: Whether Airflow is reachable, so that logins can be tried.
+
+        Returns:
+            Whether a login has changed.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        instance = member.instance
+        address = instance.spec.url, instance.spec.tls
+        return await self._refresh_logins(instance.name, partial(self._connect, instance), address, ask=ask)
+
+    async def refresh_own_logins(self) -> bool:
+        """Read the Secrets that the settings' access rules name; whether a login has changed.
+
+        Raises:
+            StoreError: The Kubernetes API fails.
+        """
+        if self._own is None or self._own.connect is None:
+            return False
+        return await self._refresh_logins(SETTINGS_AIRFLOW, self._own.connect, None, ask=True)
+
+    async def close(self) -> None:
+        """Close the adapters. Requests that are being sent end first."""
+        airflows = [member.airflow for member in self._members.values() if member.airflow is not None]
+        if self._own is not None:
+            airflows.append(self._own.airflow)
+        logins = [self._own_logins, *(member.logins for member in self._members.values())]
+        await asyncio.gather(*(airflow.close() for airflow in airflows), *(login.close() for login in logins))
+
+    def _new_logins(self) -> AccessLogins:
+        return AccessLogins(self._login_reader.read)
+
+    async def _refresh_logins(
+        self, name: str, connect: Callable[[Login], Airflow], address: object, *, ask: bool
+    ) -> bool:
+        wanted = [rule.credentials for rule in self._rules(name) if rule.credentials is not None]
+        logins = self._access_logins(name)
+        await logins.refresh(wanted, connect, address, ask=ask)
+        if name != SETTINGS_AIRFLOW and (self._members.get(name) is None or self._members[name].logins is not logins):
+            # The AirflowInstance was deleted meanwhile.
+            return False
+        problems = {(name, found): problem for found, problem in logins.problems.items()}
+        told = {key: problem.message if problem is not None else None for key, problem in problems.items()}
+        before = {key: why for key, why in self._logins.items() if key[0] == name}
+        if told == before:
+            return False
+        self._forget_logins(name)
+        self._logins.update(told)
+        for (_, credentials), problem in problems.items():
+            if problem is not None and before.get((name, credentials)) != problem.message:
+                log.warning("%s: %s", f"AirflowInstance {name}" if name else "Airflow", problem.message)
+        return True
+
+    def _forget_logins(self, name: str) -> None:
+        for key in [key for key in self._logins if key[0] == name]:
+            del self._logins[key]

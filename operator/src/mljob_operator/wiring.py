@@ -1,0 +1,197 @@
+"""How the parts of the operator are connected.
+
+:mod:`.main` wires them with adapters, and tests wire them with fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from .controllers.airflow_instance.controller import AirflowInstanceController
+from .controllers.airflow_instance.event_links import EventLinks
+from .controllers.airflow_instance.logins import Logins
+from .controllers.airflow_instance.own_logins import OwnLogins
+from .controllers.airflow_instance.own_probe import OwnProbe
+from .controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
+from .controllers.mljob.controller import MLJobController
+from .controllers.mljob.reconciler import Reconciler
+from .controllers.orphans import Orphans
+from .core.airflow_instance.credentials import Login
+from .core.airflow_instance.instance import Instance
+from .core.run.run_key import SETTINGS_AIRFLOW
+from .ports import (
+    Airflow,
+    Clock,
+    EventSource,
+    InstanceStore,
+    JobStore,
+    Link,
+    Meter,
+    OperatorStore,
+    SourceChanges,
+)
+from .settings import Settings
+from .sources.supervisor import Do, SourceSupervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the operator works with: adapters, or fakes.
+
+    Attributes:
+        jobs: The MLJobs in the Kubernetes API.
+        instances: The AirflowInstances in the Kubernetes API.
+        operator: Records Events about the operator.
+        changes: Watches ConfigMaps and Secrets.
+        own: The Airflow of the settings; None: the settings have no Airflow.
+        connect: Creates the adapter of an AirflowInstance.
+        subscribe: Creates the consumer of a topic. The consumer calls the second argument when its
+            connection to the brokers changes, and with None when it is closed.
+    """
+
+    jobs: JobStore
+    instances: InstanceStore
+    operator: OperatorStore
+    changes: SourceChanges
+    own: OwnAirflow | None
+    connect: Callable[[Instance, Login], Airflow]
+    subscribe: Callable[[str, Callable[[Link | None], None]], EventSource]
+    clock: Clock
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The connected parts of one operator process.
+
+    Attributes:
+        airflows: All Airflows.
+        links: The connections to the brokers of each topic.
+        instances: The controller of AirflowInstances.
+        own_probe: Probes the Airflow of the settings; None: the settings have no Airflow.
+        own_logins: Refreshes the logins of the settings' access rules; None: the rules have none.
+        queue: The controller of MLJobs.
+        orphans: Finds orphaned runs.
+        sources: The readers of the topics and of the change feeds.
+        do: Starts a background task that must not end by itself.
+    """
+
+    airflows: AirflowRegistry
+    links: EventLinks
+    instances: AirflowInstanceController
+    own_probe: OwnProbe | None
+    own_logins: OwnLogins | None
+    queue: MLJobController
+    orphans: Orphans
+    sources: SourceSupervisor
+    do: Do
+
+    def start(self) -> None:
+        """Start to read the sources and to probe the Airflows, after all objects were listed.
+
+        Otherwise the operator would drop events of MLJobs that it does not know yet.
+        """
+        self.sources.start()
+        self.instances.start()
+        if self.own_probe is not None:
+            self.do(self.own_probe.run(), "Airflow of the settings")
+        if self.own_logins is not None:
+            self.do(self.own_logins.run(), "access rules of the settings")
+
+    async def close(self) -> None:
+        """Let steps under way finish, then stop the controllers and close the adapters of the
+        Airflows.
+
+        The tasks that ``do`` has started are the caller's.
+        """
+        await self.queue.close()
+        await self.instances.close()
+        await self.airflows.close()
+
+
+def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
+    """Connect the parts of one operator process.
+
+    Args:
+        settings: The operator's settings.
+        ports: What the operator works with.
+        do: Starts a background task that must not end by itself.
+        process: A unique name of the process.
+    """
+    airflows = AirflowRegistry(
+        Logins(ports.instances, settings.airflow_token_files),
+        ports.connect,
+        own=ports.own,
+        topic=settings.events_topic,
+        reserved=(settings.cancel_dag_id, *settings.reserved_dags),
+        watches_namespaces=settings.airflow_instances,
+    )
+    links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
+    reconciler = Reconciler(
+        airflows,
+        ports.jobs,
+        ports.clock,
+        prefix=settings.run_id_prefix,
+        cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
+        lost_before=settings.lost_before(),
+        process=process,
+    )
+    queue = MLJobController(
+        reconciler,
+        ports.jobs,
+        ports.clock,
+        ports.meter,
+        ports.changes,
+        min_interval=settings.status_interval_seconds,
+    )
+    orphans = Orphans(
+        airflows,
+        ports.jobs,
+        ports.operator,
+        ports.meter,
+        prefix=settings.run_id_prefix,
+        namespaces=settings.namespaces,
+        cancel=settings.orphaned_runs == "Cancel",
+    )
+
+    def subscribe(topic: str) -> EventSource:
+        return ports.subscribe(topic, partial(links.told, topic))
+
+    sources = SourceSupervisor(
+        airflows,
+        queue,
+        ports.clock,
+        ports.meter,
+        orphans,
+        subscribe=subscribe if settings.kafka_bootstrap_servers else None,
+        do=do,
+        prefix=settings.run_id_prefix,
+        interval=settings.resync_interval_seconds,
+        dead_letter_topic=settings.dead_letter_topic,
+    )
+
+    def changed(*, namespace: str | None = None, airflow: str | None = None) -> None:
+        sources.follow()
+        queue.reconsider(namespace=namespace, airflow=airflow)
+
+    instances = AirflowInstanceController(
+        airflows,
+        ports.instances,
+        ports.clock,
+        ports.meter,
+        links=links,
+        admission=reconciler.admission,
+        missing_runs=reconciler.missing_runs,
+        users=queue.users,
+        changed=changed,
+    )
+    own_probe = own_logins = None
+    if ports.own is not None:
+        has_vanished = partial(reconciler.missing_runs.have_vanished, SETTINGS_AIRFLOW)
+        own_probe = OwnProbe(ports.own.airflow, ports.meter, has_vanished)
+        if any(rule.credentials is not None for rule in ports.own.access or ()):
+            own_logins = OwnLogins(airflows, changed)
+    return Parts(airflows, links, instances, own_probe, own_logins, queue, orphans, sources, do)

@@ -1,0 +1,23 @@
+"""The operator's settings from arguments alone, whatever the environment says."""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from mljob_operator.settings import Settings
+
+
+class FixedSettings(Settings):
+    """Settings that read no environment variable."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The arguments are the only source."""
+        return (init_settings,)
