@@ -21,7 +21,7 @@ from mljob_operator.controllers.mljob.conf_sources import ConfSources
 from mljob_operator.controllers.mljob.reconciler import Reconciler
 from mljob_operator.controllers.mljob.status_writer import StatusWriter
 from mljob_operator.controllers.mljob.steps import Steps
-from mljob_operator.controllers.mljob.worker import MLJobWorker
+from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.airflow_instance.admission import Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
@@ -76,7 +76,7 @@ async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     reconciler = Reconciler(airflows, jobs, clock, prefix="mljob", cancel_fallback=timedelta(seconds=20), process="p")
     sources = ConfSources(cast("SourceChanges", None), lambda _: None)
     writer = StatusWriter(jobs, cast("Meter", _NoMeter()))
-    taker, worker = Steps(reconciler, jobs, writer, sources, clock), MLJobWorker(lambda _: None)
+    taker, worker = Steps(reconciler, jobs, writer, sources, clock), WorkerState(lambda _: None)
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))
     key, run = job.key, reconciler.state(_known(worker)).run
@@ -106,7 +106,7 @@ def _tenth(seconds: list[float]) -> float:
     return sorted(seconds)[len(seconds) // 10] * 1e6
 
 
-def _known(worker: MLJobWorker) -> Any:
+def _known(worker: WorkerState) -> Any:
     assert worker.known is not None
     return worker.known
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from mljob_contract.mljob import Phase
-from mljob_operator.controllers.mljob.worker import MLJobWorker
+from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.errors import AirflowInstanceNotFound, AirflowUnavailable
 from mljob_operator.ports import Pulse
 
@@ -68,7 +68,7 @@ async def test_instance_used_by_an_mljob_with_a_defect_is_kept(
     def broken(*_: object) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr(MLJobWorker, "last_state", broken)
+    monkeypatch.setattr(WorkerState, "last_state", broken)
     assert world.queue.users("prod") == [KEY]
     assert world.queue.users("staging") == []
 

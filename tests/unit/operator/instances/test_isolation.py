@@ -10,7 +10,7 @@ import pytest
 from mljob_contract.mljob import Phase
 from mljob_operator.adapters.airflow.client import Airflow
 from mljob_operator.controllers.mljob.steps import Steps
-from mljob_operator.controllers.mljob.worker import MLJobWorker
+from mljob_operator.controllers.mljob.worker_state import WorkerState
 from mljob_operator.core.airflow_instance.credentials import Login
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.run.run_key import Key
@@ -201,7 +201,7 @@ async def test_change_of_one_airflow_wakes_no_mljob_of_another(
     await world.see_all()
     woken = set()
 
-    async def take(_steps: Steps, key: Key, _worker: MLJobWorker) -> None:
+    async def take(_steps: Steps, key: Key, _worker: WorkerState) -> None:
         woken.add(key[1])
 
     monkeypatch.setattr(Steps, "take", take)

@@ -4,7 +4,8 @@
   work.
 - :mod:`.lanes`: threads for each kind of work, and the circuit breaker for an Airflow without
   answers.
-- :mod:`.runs`: dag runs and their task instances; :mod:`.refusals`: why a DAG was not triggered.
+- :mod:`.run_requests`: one dag run and its task instances; :mod:`.refusals`: why a DAG was not
+  triggered.
 - :mod:`.outputs`: the outputs of tasks, in XComs; :mod:`.children`: runs that tasks have started.
 - :mod:`.cancellation`: ends runs.
 - :mod:`.changes`: the changes of all runs with the operator's prefix.

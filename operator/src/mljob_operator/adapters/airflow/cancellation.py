@@ -30,7 +30,7 @@ from ...errors import (
 from . import absence
 from .answers import MAX_PAGE_BYTES, Absent, Answer
 from .rows import assert_about
-from .runs import Runs
+from .run_requests import RunRequests
 from .session import PAGE, Session
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Cancellation:
         dag_id: The id of the cancellation DAG.
     """
 
-    def __init__(self, session: Session, runs: Runs, *, dag_id: str) -> None:
+    def __init__(self, session: Session, runs: RunRequests, *, dag_id: str) -> None:
         self._session = session
         self._runs = runs
         self._dag_id = dag_id

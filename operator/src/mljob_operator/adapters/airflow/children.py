@@ -18,7 +18,7 @@ from ...core.run.children import MAX_CHILDREN, Child
 from ...core.run.states import TERMINAL_RUN, run_state
 from . import absence
 from .answers import Answer, TooLarge
-from .runs import Runs
+from .run_requests import RunRequests
 from .session import Session
 from .xcom_values import plain
 
@@ -36,7 +36,7 @@ class Children:
         runs: The Airflow's dag runs.
     """
 
-    def __init__(self, session: Session, runs: Runs) -> None:
+    def __init__(self, session: Session, runs: RunRequests) -> None:
         self._session = session
         self._xcoms = XComApi(session.client)
         self._tasks = TaskInstanceApi(session.client)

@@ -20,7 +20,7 @@ from .children import Children
 from .lanes import Run, Work
 from .outputs import XComOutputs
 from .refusals import Refusals
-from .runs import Runs
+from .run_requests import RunRequests
 from .session import Session
 
 
@@ -38,7 +38,7 @@ class AirflowRuns:
         self._session = session
         self._run = run
         refusals = Refusals(session)
-        self._runs = Runs(session, refusals)
+        self._runs = RunRequests(session, refusals)
         self._outputs = XComOutputs(session)
         self._cancellation = Cancellation(session, self._runs, dag_id=cancel_dag_id)
         self._children = Children(session, self._runs)
@@ -56,34 +56,34 @@ class AirflowRuns:
     async def submit(
         self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str, logical_date: datetime | None = None
     ) -> RunFact:
-        """As :meth:`.Runs.submit`."""
+        """As :meth:`.RunRequests.submit`."""
         return await self._run(Work.SUBMISSIONS, "submit", self._runs.submit, dag_id, run_id, conf, note, logical_date)
 
     async def params(self, dag_id: str) -> dict[str, Any]:
-        """As :meth:`.Runs.params`."""
+        """As :meth:`.RunRequests.params`."""
         return await self._run(Work.SUBMISSIONS, "params", self._runs.params, dag_id)
 
     async def conf(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """As :meth:`.Runs.conf`."""
+        """As :meth:`.RunRequests.conf`."""
         return await self._run(Work.SUBMISSIONS, "conf", self._runs.conf, dag_id, run_id)
 
     async def clear_failed(
         self, dag_id: str, run_id: str, *, since: datetime | None, latest_version: bool | None = None
     ) -> RunFact | None:
-        """As :meth:`.Runs.clear_failed`."""
+        """As :meth:`.RunRequests.clear_failed`."""
         clear = self._runs.clear_failed
         return await self._run(Work.SUBMISSIONS, "clear_failed", clear, dag_id, run_id, since, latest_version)
 
     async def get(self, dag_id: str, run_id: str) -> RunFact | None:
-        """As :meth:`.Runs.get`."""
+        """As :meth:`.RunRequests.get`."""
         return await self._run(Work.LOOKUPS, "get", self._runs.get, dag_id, run_id)
 
     async def tasks(self, dag_id: str, run_id: str) -> list[TaskFact]:
-        """As :meth:`.Runs.tasks`."""
+        """As :meth:`.RunRequests.tasks`."""
         return await self._run(Work.LOOKUPS, "tasks", self._runs.tasks, dag_id, run_id)
 
     async def questions(self, dag_id: str, run_id: str) -> dict[TaskKey, Question]:
-        """As :meth:`.Runs.questions`."""
+        """As :meth:`.RunRequests.questions`."""
         return await self._run(Work.LOOKUPS, "questions", self._runs.questions, dag_id, run_id)
 
     async def outputs(self, dag_id: str, run_id: str, sources: Sequence[OutputSource]) -> Outputs:
@@ -108,7 +108,7 @@ class AirflowRuns:
         return await self._run(Work.CANCELLATIONS, "children", self._children.active, dag_id, run_id)
 
     async def set_note(self, dag_id: str, run_id: str, note: str) -> None:
-        """As :meth:`.Runs.set_note`."""
+        """As :meth:`.RunRequests.set_note`."""
         await self._run(Work.CANCELLATIONS, "set_note", self._runs.set_note, dag_id, run_id, note)
 
     async def drop_cancellation(self, run_id: str) -> None:

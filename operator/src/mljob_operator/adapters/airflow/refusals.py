@@ -4,7 +4,7 @@ The messages go into an MLJob's status, where tenants read them. So they name on
 file, and no other file that Airflow can't import: other files' names and tracebacks belong to other
 teams.
 
-A 409 is no refusal: :mod:`.runs` and :mod:`.backfills` adopt what exists already.
+A 409 is no refusal: :mod:`.run_requests` and :mod:`.backfills` adopt what exists already.
 """
 
 from __future__ import annotations

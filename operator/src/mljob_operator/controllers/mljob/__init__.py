@@ -2,7 +2,7 @@
 
 - :mod:`.controller`: passes input from the watch, the topics and the change feeds to each MLJob's
   worker, and wakes the worker.
-- :mod:`.worker`: the observed state of one MLJob, and the inbox for the next step.
+- :mod:`.worker_state`: the observed state of one MLJob, and the inbox for the next step.
 - :mod:`.steps`: a worker's step: fold the inbox, advance, write the status, acknowledge the
   messages.
 - :mod:`.reconciler`: observe, decide and act, until there is nothing left to do but wait.

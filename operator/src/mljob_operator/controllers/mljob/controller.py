@@ -36,7 +36,7 @@ from .conf_sources import ConfSources
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
-from .worker import Done, MLJobWorker
+from .worker_state import Done, WorkerState
 
 log = redacted_logger(__name__)
 
@@ -93,7 +93,7 @@ class MLJobController:
         self._writer = StatusWriter(jobs, meter)
         self._conf_sources = ConfSources(changes, self._try_again)
         self._steps = Steps(reconciler, jobs, self._writer, self._conf_sources, clock)
-        self._workers: dict[Key, MLJobWorker] = {}
+        self._workers: dict[Key, WorkerState] = {}
         self._expiries: dict[Key, Expiry] = {}
         self._others: dict[RunKey, datetime | None] = {}
         self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
@@ -128,7 +128,7 @@ class MLJobController:
                 if at is not None and (expiry is None or not expiry.knows(job)):
                     self._expire_in((at - self._clock()).total_seconds(), job)
                 return
-            worker = self._workers[job.key] = MLJobWorker(self._reconciler.elsewhere)
+            worker = self._workers[job.key] = WorkerState(self._reconciler.elsewhere)
             worker.begin(job, self._reconciler.transient(job))
             # Reserve before the first step, so that MLJobs are admitted in the order of the queue.
             self._of_each(self._reserve, [job.key])
@@ -174,7 +174,7 @@ class MLJobController:
 
         ``done`` is called when the status with the fact is stored, or when no MLJob needs the fact.
         """
-        worker = self._workers.setdefault(key, MLJobWorker(self._reconciler.elsewhere))
+        worker = self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
         worker.inbox.facts.append((meant, fact))
         worker.done.append(done)
         self._wake(key)
@@ -221,7 +221,7 @@ class MLJobController:
             self._others[run] = snapshot.run.queued_at
             if len(self._others) > MAX_OTHERS:
                 del self._others[next(iter(self._others))]
-            worker = self._workers[key] = MLJobWorker(self._reconciler.elsewhere)
+            worker = self._workers[key] = WorkerState(self._reconciler.elsewhere)
         if worker is not None:
             worker.inbox.snapshots.append((run, snapshot))
             self._wake(key)
@@ -248,7 +248,7 @@ class MLJobController:
             airflow: Only MLJobs of this Airflow are concerned; None: of all Airflows.
         """
 
-        def concerned(worker: MLJobWorker) -> State | None:
+        def concerned(worker: WorkerState) -> State | None:
             if namespace not in (None, _job(worker).namespace):
                 return None
             state = self._state(worker)
@@ -290,7 +290,7 @@ class MLJobController:
         MLJobs that wait for their first attempt have no run yet, and are left out.
         """
 
-        def shown(worker: MLJobWorker) -> State | None:
+        def shown(worker: WorkerState) -> State | None:
             state = worker.last_state(self._reconciler.state)
             attempt = state.current.attempt
             return None if worker.finished or attempt is None or attempt.airflow != airflow else state
@@ -332,14 +332,14 @@ class MLJobController:
         Their run is active, is being submitted, or has ended and is not completely read yet.
         """
 
-        def needs_it(worker: MLJobWorker) -> bool:
+        def needs_it(worker: WorkerState) -> bool:
             state = worker.last_state(self._reconciler.state)
             busy = state.current.open and worker.task is not None
             return state.run.airflow == airflow and (needs_airflow(state) or busy)
 
         answers = dict(self._of_each(needs_it))
 
-        def told(worker: MLJobWorker) -> bool:
+        def told(worker: WorkerState) -> bool:
             """The answer by the stored status, if a defect prevents the real answer.
 
             A defect must not release the MLJob's Airflow.
@@ -386,7 +386,7 @@ class MLJobController:
             return
         if (expiry := self._expiries.pop(key, None)) is not None:
             expiry.timer.cancel()
-            self._workers.setdefault(key, MLJobWorker(self._reconciler.elsewhere))
+            self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
         worker = self._workers.get(key)
         if worker is None:
             return
@@ -397,7 +397,7 @@ class MLJobController:
         if worker.task is None and not self._held:
             worker.task = asyncio.create_task(self._run(key, worker), name=f"mljob {key[0]}/{key[1]}")
 
-    async def _run(self, key: Key, worker: MLJobWorker) -> None:
+    async def _run(self, key: Key, worker: WorkerState) -> None:
         """Take steps until no new input has arrived."""
         redacting.set(lambda: self._reconciler.confs.redaction_of(worker.job))
         until: float | None = None
@@ -482,7 +482,7 @@ class MLJobController:
         for key in self._reconciler.admitted():
             self._wake(key)
 
-    def _follow_up(self, key: Key, worker: MLJobWorker) -> None:
+    def _follow_up(self, key: Key, worker: WorkerState) -> None:
         """After a step, request an early read of the change feed if the state needs it.
 
         Also, keep the index of backfills in progress by DAG.
@@ -501,10 +501,10 @@ class MLJobController:
             if not self._backfills[dag]:
                 del self._backfills[dag]
 
-    def _reserve(self, worker: MLJobWorker) -> None:
+    def _reserve(self, worker: WorkerState) -> None:
         self._reconciler.reserve(self._state(worker))
 
-    def _of_each(self, question: Callable[[MLJobWorker], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
+    def _of_each(self, question: Callable[[WorkerState], T], keys: Iterable[Key] | None = None) -> list[tuple[Key, T]]:
         """The answers of all known MLJobs, or of the given ones.
 
         An MLJob whose answer fails because of a defect is left out, so that the defect affects no
@@ -521,13 +521,13 @@ class MLJobController:
                 log.debug("%s/%s: unexpected error", *key, exc_info=True)
         return answers
 
-    def _state(self, worker: MLJobWorker) -> State:
+    def _state(self, worker: WorkerState) -> State:
         """The state of an MLJob, now."""
         assert worker.known is not None
         return self._reconciler.state(worker.known)
 
 
-def _job(worker: MLJobWorker) -> Job:
+def _job(worker: WorkerState) -> Job:
     assert worker.known is not None
     return worker.known.job
 

@@ -21,7 +21,7 @@ from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
 from .reconciler import Reconciler
 from .status_writer import StatusWriter, difference, extra
-from .worker import MLJobWorker
+from .worker_state import WorkerState
 
 log = redacted_logger(__name__)
 
@@ -48,7 +48,7 @@ class Steps:
         self._conf_sources = conf_sources
         self._clock = clock
 
-    async def take(self, key: Key, worker: MLJobWorker) -> float | None:
+    async def take(self, key: Key, worker: WorkerState) -> float | None:
         """Take one step; seconds until the next step is due, or None.
 
         An error with one MLJob affects no other MLJob.
@@ -77,7 +77,7 @@ class Steps:
         worker.failures = 0
         return until
 
-    async def _read_again(self, key: Key, worker: MLJobWorker, refused: Conflict) -> float | None:
+    async def _read_again(self, key: Key, worker: WorkerState, refused: Conflict) -> float | None:
         """Read the MLJob's latest version after a Conflict; seconds until the next step, None: now.
 
         The API server has a later version, because it has refused the request for its version. An
@@ -104,7 +104,7 @@ class Steps:
         )
         return delay
 
-    async def _step(self, key: Key, worker: MLJobWorker) -> float | None:
+    async def _step(self, key: Key, worker: WorkerState) -> float | None:
         if worker.known is None:
             found = await self._jobs.get(key)
             # The watch may have delivered the MLJob meanwhile.
@@ -135,7 +135,7 @@ class Steps:
         self._conf_sources.follow(key, waited_for(state))
         return self._until(worker, state, action)
 
-    async def _advance(self, worker: MLJobWorker) -> tuple[State, Action] | None:
+    async def _advance(self, worker: WorkerState) -> tuple[State, Action] | None:
         """Act and write until nothing is left to do now; the state and the last action.
 
         None: the step is over, because the MLJob or its attempt was replaced meanwhile.
@@ -177,7 +177,7 @@ class Steps:
             if not stores and not (changed and _begins(before.job) != _begins(worker.known.job)):
                 return _as_stored(state, worker.known), action
 
-    async def _write(self, worker: MLJobWorker, state: State, *, at_once: bool) -> bool:
+    async def _write(self, worker: WorkerState, state: State, *, at_once: bool) -> bool:
         """Store the status if it has changed; whether it was stored.
 
         A change that only makes values more exact may wait for ``REFINEMENT_WAITS``.
@@ -211,7 +211,7 @@ class Steps:
             worker.known = replace(worker.known, transient=transient, confirmed_at=asked_at)
         return True
 
-    def _start_over(self, worker: MLJobWorker, error: Refused) -> None:
+    def _start_over(self, worker: WorkerState, error: Refused) -> None:
         if worker.known is None:
             return
         job, refused_before = worker.known.job, worker.known.transient.refused
@@ -219,13 +219,13 @@ class Steps:
         self._writer.tell_of_refusal(job, error, redaction, first=not refused_before)
         worker.start_over()
 
-    def _complain(self, worker: MLJobWorker, state: State) -> None:
+    def _complain(self, worker: WorkerState, state: State) -> None:
         """Count the events that Airflow has contradicted, and log the first one of each run."""
         known, worker.disbelieved = worker.disbelieved, state.observed_run.contradicted
         if new := worker.disbelieved - known:
             self._writer.tell_of_contradiction(state, len(new), first=not known)
 
-    async def _release(self, worker: MLJobWorker, state: State, action: Release) -> float | None:
+    async def _release(self, worker: WorkerState, state: State, action: Release) -> float | None:
         if worker.known is None:
             return None
         job = worker.known.job
@@ -236,7 +236,7 @@ class Steps:
         # A finished MLJob with a time to live needs another step.
         return 0.0 if worker.job is not None and worker.job.spec.ttl_seconds_after_finished is not None else None
 
-    def _until(self, worker: MLJobWorker, state: State, action: Action) -> float | None:
+    def _until(self, worker: WorkerState, state: State, action: Action) -> float | None:
         """Seconds until the next step is due without input; None: no step is due."""
         times = [
             action.until if isinstance(action, Wait) else None,
@@ -247,7 +247,7 @@ class Steps:
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
 
 
-def _is_settled(worker: MLJobWorker, state: State) -> bool:
+def _is_settled(worker: WorkerState, state: State) -> bool:
     """Whether no input matters any more: the MLJob has finished, and has no time to live."""
     ttl = state.job.spec.ttl_seconds_after_finished
     return state.job.is_done and not worker.inbox.snapshots and ttl is None and not arrived_late(state)

@@ -21,7 +21,7 @@ depends only on modules before it in this list:
 - :mod:`.confirmation`: which events Airflow has not confirmed yet.
 - :mod:`.ending`: whether the attempt is over.
 - :mod:`.starting`: whether a run is to be started, when, and what blocks the start.
-- :mod:`.pausing`: whether a backfill is to be paused.
+- :mod:`.backfill_pause`: whether a backfill is to be paused.
 - :mod:`.state`: the stage, and all of the above together.
 - :mod:`.afterwards`, :mod:`.airflow_use`, :mod:`.activity`: questions that are answered from a
   state.

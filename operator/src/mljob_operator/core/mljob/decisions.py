@@ -370,14 +370,14 @@ def pause_or_resume(s: State) -> Action | None:
     keeps saying so until Airflow has resumed it. After a restart, only the status tells whether the
     MLJob or a person paused the backfill.
     """
-    if s.pausing is None or s.pausing.done or s.presence.vanished:
+    if s.backfill_pause is None or s.backfill_pause.done or s.presence.vanished:
         return None
     known = s.observed_run.observed_backfill is not None
-    if known and not s.pausing.announced:
+    if known and not s.backfill_pause.announced:
         return Store()
     if _in_the_future(s, s.retry_at):
         return Wait(s.retry_at)
-    return Pause(s.pausing.wanted) if known else LookUpRun()
+    return Pause(s.backfill_pause.wanted) if known else LookUpRun()
 
 
 def collect_results(s: State) -> Action | None:

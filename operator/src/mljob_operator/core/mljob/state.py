@@ -9,6 +9,7 @@ from enum import StrEnum
 from ..airflow_instance.catalog import AirflowCatalog
 from ..run.observed_run import ObservedRun
 from ..run.run_key import RunKey
+from .backfill_pause import BackfillPause
 from .cancellation import Cancellation, retry_at
 from .confirmation import Confirmation
 from .current import CurrentAttempt
@@ -16,7 +17,6 @@ from .deadlines import Deadlines
 from .ending import Ending
 from .inputs import Inputs
 from .job import Job
-from .pausing import Pausing
 from .presence import Presence
 from .spec_change import SpecChange, spec_change
 from .starting import Start
@@ -72,7 +72,7 @@ class State:
     change: SpecChange
     deadlines: Deadlines
     cancellation: Cancellation
-    pausing: Pausing | None
+    backfill_pause: BackfillPause | None
     presence: Presence
     confirmation: Confirmation
     ending: Ending
@@ -127,7 +127,7 @@ def classify(inputs: Inputs) -> State:
         change=change,
         deadlines=deadlines,
         cancellation=cancellation,
-        pausing=Pausing.of(inputs, cancellation),
+        backfill_pause=BackfillPause.of(inputs, cancellation),
         presence=presence,
         confirmation=Confirmation.of(inputs, current, again_at),
         ending=ending,

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from mljob_contract.mljob import MAX_FAILED_RUNS, BackfillRuns, BackfillRunStatus, BackfillStatus, Phase
 
+from ..mljob.backfill_pause import RESUMING, BackfillPause
 from ..mljob.cancellation import CancelReason
-from ..mljob.pausing import RESUMING, Pausing
 from ..run import halt
 from ..run.backfill import BackfillRun, ObservedBackfill, as_one_run
 from ..run.observed_run import ObservedRun
@@ -53,10 +53,10 @@ class BackfillOfRuns:
         )
         if observed_backfill is None or run is None:
             return StatusSummary(Phase.QUEUED, "Submitted", "Airflow has accepted the backfill.")
-        if state.pausing is not None:
-            if not state.pausing.done:
-                return _being_paused(context, state.pausing, observed_backfill)
-            if state.pausing.wanted:
+        if state.backfill_pause is not None:
+            if not state.backfill_pause.done:
+                return _being_paused(context, state.backfill_pause, observed_backfill)
+            if state.backfill_pause.wanted:
                 return _suspended(observed_backfill)
         if stopped is not None and run.state is RunState.QUEUED:
             return StatusSummary(Phase.QUEUED, stopped, halt.told(stopped, state.run.dag_id, self.noun))
@@ -148,11 +148,11 @@ def _suspended(observed_backfill: ObservedBackfill) -> StatusSummary:
     )
 
 
-def _being_paused(context: Context, pausing: Pausing, observed_backfill: ObservedBackfill) -> StatusSummary:
+def _being_paused(context: Context, pause: BackfillPause, observed_backfill: ObservedBackfill) -> StatusSummary:
     """Return the summary until Airflow has accepted the request to pause or resume the backfill."""
-    suspended = context.state.job.status.phase is Phase.SUSPENDED and not pausing.wanted
+    suspended = context.state.job.status.phase is Phase.SUSPENDED and not pause.wanted
     phase = Phase.SUSPENDED if suspended else under_way(observed_backfill).phase
-    if pausing.wanted:
+    if pause.wanted:
         return StatusSummary(phase, CancelReason.SUSPEND, f"The operator is pausing the backfill.{context.last_error}")
     return StatusSummary(phase, RESUMING, f"The operator is resuming the backfill.{context.last_error}")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from mljob_contract.mljob import Condition, MLJobStatus, Phase
 
+from ..mljob.backfill_pause import RESUMING
 from ..mljob.cancellation import CancelReason
-from ..mljob.pausing import RESUMING
 from ..run.children import Child, in_words
 from ..run.halt import Halt
 from ..run.states import TERMINAL_PHASES

@@ -7,8 +7,8 @@ from dataclasses import replace
 from mljob_contract.mljob import Phase
 
 from ..airflow_instance.catalog import Blocker
+from ..mljob.backfill_pause import RESUMING
 from ..mljob.cancellation import CancelReason
-from ..mljob.pausing import RESUMING
 from ..mljob.spec_change import SpecChange
 from ..mljob.state import Stage, State
 from ..run.states import TERMINAL_PHASES
@@ -86,14 +86,14 @@ def _suspended(state: State, story: StatusSummary) -> list[DesiredCondition]:
     Airflow has not accepted the pause or the resumption yet.
     """
     suspended = story.phase is Phase.SUSPENDED
-    pausing = state.pausing if story.phase not in TERMINAL_PHASES else None
-    pending = pausing is not None and not pausing.done
+    pause = state.backfill_pause if story.phase not in TERMINAL_PHASES else None
+    pending = pause is not None and not pause.done
     told = any(condition.type == "Suspended" for condition in state.job.status.conditions or ())
     if not (suspended or pending or told):
         return []
     reason = "Suspended" if suspended else "Resumed"
-    if pending and pausing is not None:
-        reason = CancelReason.SUSPEND if pausing.wanted else RESUMING
+    if pending and pause is not None:
+        reason = CancelReason.SUSPEND if pause.wanted else RESUMING
     return [DesiredCondition("Suspended", suspended, reason, story.message if suspended else "")]
 
 

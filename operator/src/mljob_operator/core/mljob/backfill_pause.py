@@ -16,7 +16,7 @@ RESUMING = "Resuming"
 
 
 @dataclass(frozen=True, slots=True)
-class Pausing:
+class BackfillPause:
     """The pause of a backfill in progress, as ``spec.suspend`` asks for it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Pausing:
     done: bool
 
     @classmethod
-    def of(cls, inputs: Inputs, cancellation: Cancellation) -> Pausing | None:
+    def of(cls, inputs: Inputs, cancellation: Cancellation) -> BackfillPause | None:
         """Return the pause or resumption to make, or None if there is nothing to pause or resume.
 
         If a person paused the backfill in Airflow, the backfill stays paused until the MLJob is

@@ -35,7 +35,7 @@ from .session import Session
 log = logging.getLogger(__name__)
 
 
-class Runs:
+class RunRequests:
     """The dag runs of one Airflow.
 
     Args:

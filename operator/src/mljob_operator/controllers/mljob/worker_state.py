@@ -1,4 +1,4 @@
-"""The worker of one MLJob: the observed state, and the inbox for the next step."""
+"""The state of an MLJob's worker: what it has observed, and the inbox for the next step."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Inbox:
 
 
 @dataclass(slots=True)
-class MLJobWorker:
-    """The worker of one MLJob.
+class WorkerState:
+    """The state of one MLJob's worker.
 
     Attributes:
         elsewhere: Gives the transient state for an attempt that another process has begun; None:
