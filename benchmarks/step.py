@@ -18,17 +18,19 @@ from typing import Any, cast
 from devstack.progress import step
 from mljob_contract.mljob import FINALIZER, StatusSource
 from mljob_operator.controllers.mljob.conf_sources import ConfSources
+from mljob_operator.controllers.mljob.confs import Confs
 from mljob_operator.controllers.mljob.reconciler import Reconciler
 from mljob_operator.controllers.mljob.status_writer import StatusWriter
 from mljob_operator.controllers.mljob.steps import Steps
 from mljob_operator.controllers.mljob.worker_state import WorkerState
-from mljob_operator.core.airflow_instance.admission import Limits
+from mljob_operator.core.airflow_instance.admission import AdmissionQueue, Limits
 from mljob_operator.core.airflow_instance.catalog import AirflowCatalog
 from mljob_operator.core.mljob.attempts import next_run
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.mljob.spec import spec_hash
 from mljob_operator.core.run.facts import Details, Report, RunFact, Snapshot, TaskFact
 from mljob_operator.core.run.states import RunState, TaskState
+from mljob_operator.core.run.vanishing import MissingRuns
 from mljob_operator.ports import Airflows, JobStore, Meter, SourceChanges
 
 SIZES = (5, 100)
@@ -73,10 +75,21 @@ def measure(steps: int = STEPS) -> Result:
 async def _measured(tasks: int, steps: int) -> tuple[float, float]:
     clock, server = _Clock(), _Server(_object())
     airflows, jobs = cast("Airflows", _NoAirflow()), cast("JobStore", server)
-    reconciler = Reconciler(airflows, jobs, clock, prefix="mljob", cancel_fallback=timedelta(seconds=20), process="p")
+    confs = Confs(jobs, clock)
+    reconciler = Reconciler(
+        airflows,
+        jobs,
+        clock,
+        admission=AdmissionQueue(),
+        missing_runs=MissingRuns(),
+        confs=confs,
+        prefix="mljob",
+        cancel_fallback=timedelta(seconds=20),
+        process="p",
+    )
     sources = ConfSources(cast("SourceChanges", None), lambda _: None)
     writer = StatusWriter(jobs, cast("Meter", _NoMeter()))
-    taker, worker = Steps(reconciler, jobs, writer, sources, clock), WorkerState(lambda _: None)
+    taker, worker = Steps(reconciler, jobs, writer, sources, confs, clock), WorkerState(lambda _: None)
     job = Job.from_object(server.body)
     worker.begin(job, reconciler.transient(job))
     key, run = job.key, reconciler.state(_known(worker)).run

@@ -16,12 +16,15 @@ from .controllers.airflow_instance.logins import Logins
 from .controllers.airflow_instance.own_logins import OwnLogins
 from .controllers.airflow_instance.own_probe import OwnProbe
 from .controllers.airflow_instance.registry import AirflowRegistry, OwnAirflow
+from .controllers.mljob.confs import Confs
 from .controllers.mljob.controller import MLJobController
 from .controllers.mljob.reconciler import Reconciler
 from .controllers.orphans import Orphans
+from .core.airflow_instance.admission import AdmissionQueue
 from .core.airflow_instance.credentials import Login
 from .core.airflow_instance.instance import Instance
 from .core.run.run_key import SETTINGS_AIRFLOW
+from .core.run.vanishing import MissingRuns
 from .ports import (
     Airflow,
     Clock,
@@ -130,13 +133,17 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         watches_namespaces=settings.airflow_instances,
     )
     links = EventLinks(settings.kafka_bootstrap_servers, ports.meter, airflows.topic_changed)
+    admission, missing_runs = AdmissionQueue(), MissingRuns(settings.lost_before())
+    confs = Confs(ports.jobs, ports.clock)
     reconciler = Reconciler(
         airflows,
         ports.jobs,
         ports.clock,
+        admission=admission,
+        missing_runs=missing_runs,
+        confs=confs,
         prefix=settings.run_id_prefix,
         cancel_fallback=timedelta(seconds=settings.cancel_fallback_seconds),
-        lost_before=settings.lost_before(),
         process=process,
     )
     queue = MLJobController(
@@ -145,6 +152,9 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         ports.clock,
         ports.meter,
         ports.changes,
+        admission=admission,
+        missing_runs=missing_runs,
+        confs=confs,
         min_interval=settings.status_interval_seconds,
     )
     orphans = Orphans(
@@ -183,14 +193,14 @@ def wire(settings: Settings, ports: Ports, *, do: Do, process: str) -> Parts:
         ports.clock,
         ports.meter,
         links=links,
-        admission=reconciler.admission,
-        missing_runs=reconciler.missing_runs,
+        admission=admission,
+        missing_runs=missing_runs,
         users=queue.users,
         changed=changed,
     )
     own_probe = own_logins = None
     if ports.own is not None:
-        has_vanished = partial(reconciler.missing_runs.have_vanished, SETTINGS_AIRFLOW)
+        has_vanished = partial(missing_runs.have_vanished, SETTINGS_AIRFLOW)
         own_probe = OwnProbe(ports.own.airflow, ports.meter, has_vanished)
         if any(rule.credentials is not None for rule in ports.own.access or ()):
             own_logins = OwnLogins(airflows, changed)

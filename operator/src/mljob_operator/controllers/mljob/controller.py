@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.airflow_instance.catalog import AIRFLOW_GONE
 from ...core.mljob.activity import is_hot
 from ...core.mljob.airflow_use import is_lost, needs_airflow
@@ -29,10 +30,11 @@ from ...core.run.facts import RunFact, Snapshot, TaskFact
 from ...core.run.halt import Halt
 from ...core.run.observed_run import started_by
 from ...core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
-from ...core.run.vanishing import explained
+from ...core.run.vanishing import MissingRuns, explained
 from ...logs import redacted_logger, redacting
 from ...ports import Clock, JobStore, Meter, SourceChanges
 from .conf_sources import ConfSources
+from .confs import Confs
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -73,6 +75,9 @@ class MLJobController:
         reconciler: Decides and acts.
         jobs: Writes the statuses.
         changes: Watches the ConfigMaps and Secrets that MLJobs wait for.
+        admission: The MLJobs that have a run in each Airflow, and those that wait for admission.
+        missing_runs: The missing runs of each Airflow.
+        confs: The redaction of secret values, for log lines.
         min_interval: Seconds between two patches of one status.
     """
 
@@ -84,15 +89,21 @@ class MLJobController:
         meter: Meter,
         changes: SourceChanges,
         *,
+        admission: AdmissionQueue,
+        missing_runs: MissingRuns,
+        confs: Confs,
         min_interval: float,
     ) -> None:
         self._reconciler = reconciler
+        self._admission = admission
+        self._missing_runs = missing_runs
+        self._confs = confs
         self._clock = clock
         self._meter = meter
         self._min_interval = min_interval
         self._writer = StatusWriter(jobs, meter)
         self._conf_sources = ConfSources(changes, self._try_again)
-        self._steps = Steps(reconciler, jobs, self._writer, self._conf_sources, clock)
+        self._steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self._workers: dict[Key, WorkerState] = {}
         self._expiries: dict[Key, Expiry] = {}
         self._others: dict[RunKey, datetime | None] = {}
@@ -266,22 +277,22 @@ class MLJobController:
         """An Airflow has listed its active runs; the runs of the MLJobs in ``unlisted`` are
         missing.
         """
-        self._reconciler.missing_runs.census(airflow, asked_at, unlisted)
+        self._missing_runs.census(airflow, asked_at, unlisted)
         self._tell_of_vanished()
-        vanished = self._reconciler.missing_runs.vanished(airflow)
+        vanished = self._missing_runs.vanished(airflow)
         self._meter.runs_vanished(airflow, vanished.missing if vanished is not None else 0)
 
     def wants_census(self, airflow: str) -> bool:
         """Whether a run is missing, so that a census has to show whether other runs are missing
         too.
         """
-        return self._reconciler.missing_runs.wants_census(airflow)
+        return self._missing_runs.wants_census(airflow)
 
     def have_vanished(self, airflow: str) -> bool:
         """Whether many runs have vanished from an Airflow at once: then a missing run proves
         nothing.
         """
-        return self._reconciler.missing_runs.have_vanished(airflow)
+        return self._missing_runs.have_vanished(airflow)
 
     def live(self, airflow: str) -> list[State]:
         """The states of unfinished MLJobs that have an attempt in an Airflow, after their last
@@ -399,7 +410,7 @@ class MLJobController:
 
     async def _run(self, key: Key, worker: WorkerState) -> None:
         """Take steps until no new input has arrived."""
-        redacting.set(lambda: self._reconciler.confs.redaction_of(worker.job))
+        redacting.set(lambda: self._confs.redaction_of(worker.job))
         until: float | None = None
         try:
             while worker.waiting and not self._closing:
@@ -411,7 +422,7 @@ class MLJobController:
                 until = await self._steps.take(key, worker)
                 self._follow_up(key, worker)
                 if worker.failures:
-                    self._reconciler.admission.step_aside(key)
+                    self._admission.step_aside(key)
                 self._wake_admitted()
                 self._tell_of_vanished()
                 if worker.failures and until is not None:
@@ -443,7 +454,7 @@ class MLJobController:
         """Wake the MLJobs of Airflows from which many runs have vanished, or whose runs are
         back.
         """
-        missing_runs = self._reconciler.missing_runs
+        missing_runs = self._missing_runs
         for airflow in missing_runs.changes():
             vanished = missing_runs.have_vanished(airflow)
             if vanished is not (airflow in self._vanished):
@@ -490,7 +501,7 @@ class MLJobController:
         state = worker.state
         if state is None:
             return
-        vanished = state.presence.vanished and self._reconciler.missing_runs.needs_census(key)
+        vanished = state.presence.vanished and self._missing_runs.needs_census(key)
         if vanished or is_hot(state, self._clock()):
             self.wanted(state.run.airflow).set()
         dag = state.run.airflow, state.run.dag_id

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets as random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,12 +87,13 @@ class Reconciler:
         airflows: The Airflows of the runs.
         jobs: The MLJobs in the Kubernetes API.
         clock: Gives the current time.
+        admission: The MLJobs that have a run in each Airflow, and those that wait for admission.
+        missing_runs: The missing runs of each Airflow, and whether many have vanished at once.
+        confs: The confs of runs, and the redaction of their secret values.
         prefix: The prefix of dag run ids.
         cancel_fallback: How long the cancellation DAG's run may wait before the operator cancels
             through REST.
-        lost_before: For each Airflow, the time before which missing runs were submitted that count
-            as lost.
-        process: A unique name of this process; by default a random text.
+        process: A unique name of this process.
     """
 
     def __init__(
@@ -102,25 +102,24 @@ class Reconciler:
         jobs: JobStore,
         clock: Clock,
         *,
+        admission: AdmissionQueue,
+        missing_runs: MissingRuns,
+        confs: Confs,
         prefix: str,
         cancel_fallback: timedelta,
-        lost_before: Mapping[str, datetime] | None = None,
-        process: str | None = None,
+        process: str,
     ) -> None:
         self._airflows = airflows
         self._jobs = jobs
         self._clock = clock
         self._prefix = prefix
         self._cancel_fallback = cancel_fallback
-        self._process = process or random.token_hex(4)
-        self.admission = AdmissionQueue()
-        """The MLJobs that have a run in each Airflow, and those that wait for admission."""
-        self.missing_runs = MissingRuns(lost_before)
-        """The missing runs of each Airflow, and whether many have vanished at once."""
-        self.confs = Confs(jobs, clock)
-        """The confs of runs, and the redaction of their secret values."""
+        self._process = process
+        self._admission = admission
+        self._missing_runs = missing_runs
+        self._confs = confs
         self._admitted: list[Key] = []
-        self._single_run, self._backfill = RunActions(self.confs, clock), BackfillActions(self.confs, clock)
+        self._single_run, self._backfill = RunActions(self._confs, clock), BackfillActions(self._confs, clock)
         self._carry_out: dict[type[Action], Callable[[Turn, Any], Awaitable[TrackedJob | None]]] = {
             decisions.TakeOver: self._take_over,
             decisions.AddFinalizer: self._add_finalizer,
@@ -171,12 +170,12 @@ class Reconciler:
             prefix=self._prefix,
             cancel_fallback=self._cancel_fallback,
             catalog=self._airflows.catalog(job.namespace),
-            absence_withheld=self.missing_runs.withholds(job.key),
+            absence_withheld=self._missing_runs.withholds(job.key),
         )
         attempt = known.transient.attempt or attempts.current(job.status)
         dag_id = attempt.dag_id if attempt is not None else job.spec.dag_id
         airflows = {attempt.airflow, inputs.target} if attempt is not None else {inputs.target}
-        vanished = {airflow: explained(airflow) for airflow in airflows if self.missing_runs.have_vanished(airflow)}
+        vanished = {airflow: explained(airflow) for airflow in airflows if self._missing_runs.have_vanished(airflow)}
         full = [airflow for airflow in airflows if self._full(inputs, airflow, dag_id)]
         if not vanished and not full:
             return inputs
@@ -186,9 +185,9 @@ class Reconciler:
     def _full(self, inputs: Inputs, airflow: str, dag_id: str) -> bool:
         """Whether an Airflow's limits don't admit the MLJob's run."""
         key, catalog = inputs.job.key, inputs.catalog
-        if self.admission.is_admitted(key, airflow):
+        if self._admission.is_admitted(key, airflow):
             return False
-        return self.admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
+        return self._admission.has_to_wait(key, airflow, catalog.rule(airflow, dag_id), catalog.limits(airflow))
 
     def ui_url(self, airflow: str) -> str | None:
         """An Airflow's base URL for people."""
@@ -201,14 +200,14 @@ class Reconciler:
     def reserve(self, state: State) -> None:
         """Record the reservation of an MLJob in this state: its run, or its place in the queue."""
         self._follow(state)
-        self.admission.reserve(state.job.key, reservation(state), _created(state.job))
+        self._admission.reserve(state.job.key, reservation(state), _created(state.job))
 
     def _follow(self, state: State) -> bool:
         """Record whether the MLJob's run is missing; whether that may be new."""
         key = state.job.key
         if not state.current.active or state.observed_run.over:
-            return self.missing_runs.forget(key)
-        return self.missing_runs.follow(
+            return self._missing_runs.forget(key)
+        return self._missing_runs.follow(
             key,
             state.run.airflow,
             missed_at=state.observed_run.missed_at,
@@ -218,28 +217,28 @@ class Reconciler:
 
     def drop(self, key: Key) -> None:
         """Forget an MLJob that is gone or has nothing more to do."""
-        self.admission.release(key)
-        self.missing_runs.forget(key)
-        self.confs.forget(key)
+        self._admission.release(key)
+        self._missing_runs.forget(key)
+        self._confs.forget(key)
 
     def admitted(self) -> list[Key]:
         """The MLJobs that were admitted since the last call, and have to be woken."""
-        for airflow in self.admission.queues():
+        for airflow in self._admission.queues():
             self._admit(airflow)
         admitted, self._admitted = self._admitted, []
         return admitted
 
     def _admit(self, airflow: str) -> None:
-        self._admitted += self.admission.admit(airflow, self._airflows.limits(airflow))
+        self._admitted += self._admission.admit(airflow, self._airflows.limits(airflow))
 
-    def _admission(self, known: TrackedJob) -> State:
+    def _admit_or_wait(self, known: TrackedJob) -> State:
         """The state after the decision whether the MLJob is admitted."""
         state = self.state(known)
         if self._follow(state):
             state = self.state(known)
         key, wanted = state.job.key, reservation(state)
-        self.admission.reserve(key, wanted, _created(state.job))
-        if wanted is None or self.admission.is_admitted(key, wanted.airflow):
+        self._admission.reserve(key, wanted, _created(state.job))
+        if wanted is None or self._admission.is_admitted(key, wanted.airflow):
             return state
         self._admit(wanted.airflow)
         # This MLJob is taking its step already, and need not be woken.
@@ -254,13 +253,13 @@ class Reconciler:
             StoreError: The Kubernetes API fails.
         """
         while True:
-            state = self._admission(known)
+            state = self._admit_or_wait(known)
             action = decide(state)
             if isinstance(action, Wait | Store | Release | Expire):
                 return Outcome(known, state, action)
             turn = Turn(known, state, self._airflows, self._jobs)
             if isinstance(action, decisions.Submit | decisions.ClearFailed):
-                self.admission.reserve(state.job.key, active_reservation(state), _created(state.job))
+                self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
             try:
                 after = await self._carry_out[type(action)](turn, action)
             except (AirflowError, ReferenceMissing) as error:
@@ -282,13 +281,13 @@ class Reconciler:
         Raises:
             StoreError: The Kubernetes API fails.
         """
-        redaction = self.confs.redaction(state)
+        redaction = self._confs.redaction(state)
         if redaction.complete:
             return redaction
-        at = self.confs.read_at(state)
+        at = self._confs.read_at(state)
         if at is not None and at <= state.now and is_reachable(state):
             try:
-                await self.confs.read(state, dag_runs_of(state, self._airflows))
+                await self._confs.read(state, dag_runs_of(state, self._airflows))
             except AirflowError as error:
                 # Without the error's message, because it may quote the run too.
                 log_of(
@@ -297,7 +296,7 @@ class Reconciler:
                     "the status shows no texts of the run, because its conf could not be read: %s",
                     error.reason,
                 )
-        return self.confs.redaction(state)
+        return self._confs.redaction(state)
 
     async def _told(self, state: State) -> TransientState:
         """The transient state with redacted texts."""
@@ -369,7 +368,7 @@ class Reconciler:
 
     async def _read_questions(self, turn: Turn, _: decisions.ReadQuestions) -> TrackedJob:
         run = turn.state.run
-        await self.confs.read(turn.state, turn.dag_runs)
+        await self._confs.read(turn.state, turn.dag_runs)
         return turn.learned(observed_run=ask(turn.observed_run, await turn.dag_runs.questions(run.dag_id, run.run_id)))
 
     async def _trigger_cancellation(self, turn: Turn, _: decisions.TriggerCancellation) -> TrackedJob:
@@ -431,7 +430,7 @@ class Reconciler:
             found = await turn.dag_runs.children(state.run.dag_id, state.run.run_id)
             if not found:
                 return [], []
-            await self.confs.read(state, turn.dag_runs)
+            await self._confs.read(state, turn.dag_runs)
         except AirflowError as error:
             if cancel:
                 raise

@@ -19,6 +19,7 @@ from ...errors import Conflict, Gone, Refused, StoreError, backoff
 from ...logs import redacted_logger
 from ...ports import Clock, JobStore
 from .conf_sources import ConfSources, waited_for
+from .confs import Confs
 from .reconciler import Reconciler
 from .status_writer import StatusWriter, difference, extra
 from .worker_state import WorkerState
@@ -37,15 +38,23 @@ class Steps:
         jobs: The MLJobs in the Kubernetes API.
         writer: Stores statuses.
         conf_sources: Watches the ConfigMaps and Secrets that MLJobs wait for.
+        confs: The confs of runs, and the redaction of their secret values.
     """
 
     def __init__(
-        self, reconciler: Reconciler, jobs: JobStore, writer: StatusWriter, conf_sources: ConfSources, clock: Clock
+        self,
+        reconciler: Reconciler,
+        jobs: JobStore,
+        writer: StatusWriter,
+        conf_sources: ConfSources,
+        confs: Confs,
+        clock: Clock,
     ) -> None:
         self._reconciler = reconciler
         self._jobs = jobs
         self._writer = writer
         self._conf_sources = conf_sources
+        self._confs = confs
         self._clock = clock
 
     async def take(self, key: Key, worker: WorkerState) -> float | None:
@@ -215,7 +224,7 @@ class Steps:
         if worker.known is None:
             return
         job, refused_before = worker.known.job, worker.known.transient.refused
-        redaction = self._reconciler.confs.redaction_of(job)
+        redaction = self._confs.redaction_of(job)
         self._writer.tell_of_refusal(job, error, redaction, first=not refused_before)
         worker.start_over()
 
@@ -230,7 +239,7 @@ class Steps:
             return None
         job = worker.known.job
         if action.abandoned:
-            await self._writer.tell_of_abandonment(state, self._reconciler.confs.redaction(state))
+            await self._writer.tell_of_abandonment(state, self._confs.redaction(state))
         if job.has_finalizer:
             worker.learn(await self._jobs.set_finalizer(job, present=False), job)
         # A finished MLJob with a time to live needs another step.
@@ -241,7 +250,7 @@ class Steps:
         times = [
             action.until if isinstance(action, Wait) else None,
             worker.refined_at + REFINEMENT_WAITS if worker.refined_at is not None else None,
-            self._reconciler.confs.read_at(state),
+            self._confs.read_at(state),
         ]
         due = min((at for at in times if at is not None), default=None)
         return None if due is None else max(0.0, (due - self._clock()).total_seconds())
