@@ -60,7 +60,7 @@ class State:
 
     Attributes:
         change: How the spec has changed since the newest attempt began.
-        pausing: The pause or resumption of a backfill, or None if there is none to make.
+        backfill_pause: The pause or resumption of a backfill, or None if there is none to make.
         start: The start of the next run, or None if no run is to be started now or later.
         retry_at: When the last failed request is sent again, or None if no failure delays the next
             request.

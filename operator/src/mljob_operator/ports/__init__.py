@@ -1,0 +1,34 @@
+"""The ports: protocols that the controllers and sources use, and that :mod:`.adapters` implements.
+
+Their methods raise only errors of :mod:`mljob_operator.errors`.
+"""
+
+from __future__ import annotations
+
+from .airflow import Airflow, Airflows, Backfills, DagRuns, MemberChange, Pulse, RunChange, TaskChange, User
+from .clock import Clock
+from .kafka import EventSource, Link, Message
+from .kubernetes import ConfObject, InstanceStore, JobStore, OperatorStore, SourceChanges
+from .metrics import Meter
+
+__all__ = [
+    "Airflow",
+    "Airflows",
+    "Backfills",
+    "Clock",
+    "ConfObject",
+    "DagRuns",
+    "EventSource",
+    "InstanceStore",
+    "JobStore",
+    "Link",
+    "MemberChange",
+    "Message",
+    "Meter",
+    "OperatorStore",
+    "Pulse",
+    "RunChange",
+    "SourceChanges",
+    "TaskChange",
+    "User",
+]

@@ -1,0 +1,162 @@
+"""The ports to the Kubernetes API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mljob_contract.mljob import ConfSource
+
+from ..core.airflow_instance.instance import Instance
+from ..core.conf.conf import Source
+from ..core.mljob.job import Job
+from ..core.run.run_key import Key
+from ..core.status.events import KubeEvent
+
+
+class InstanceStore(Protocol):
+    """AirflowInstances in the Kubernetes API, with the Secrets that they name, and the labels of
+    namespaces.
+    """
+
+    async def list(self) -> list[Instance]:
+        """Return all AirflowInstances."""
+        ...
+
+    async def namespaces(self) -> dict[str, dict[str, str]]:
+        """Return the labels of all namespaces, by the name of the namespace."""
+        ...
+
+    async def secret(self, name: str) -> dict[str, str]:
+        """Return the data of a Secret in the namespace for credentials.
+
+        Raises:
+            ReferenceMissing: The Secret does not exist, or the operator may not read it.
+            SecretUnlabelled: The Secret lacks the label for Airflow's credentials.
+        """
+        ...
+
+    async def write_status(self, instance: Instance, patch: Mapping[str, Any]) -> Instance:
+        """Patch the status of exactly this version of the AirflowInstance. Return the new version.
+
+        Raises:
+            Conflict: The AirflowInstance has changed.
+            Gone: The AirflowInstance does not exist any more.
+        """
+        ...
+
+    async def set_finalizer(self, instance: Instance, *, present: bool) -> Instance | None:
+        """Add or remove the operator's finalizer. Other finalizers stay.
+
+        Return the new version, or None if Kubernetes has deleted the object together with its last
+        finalizer.
+        """
+        ...
+
+    async def record(self, instance: Instance, notice: KubeEvent) -> None:
+        """Create a Kubernetes Event about an AirflowInstance."""
+        ...
+
+
+class JobStore(Protocol):
+    """MLJobs in the Kubernetes API."""
+
+    def list(self) -> AsyncIterator[Job]:
+        """Return all watched MLJobs. An MLJob may come twice, or in a version that is not the
+        latest.
+        """
+        ...
+
+    async def get(self, key: Key) -> Job | None:
+        """Return the latest version of an MLJob, or None if it does not exist."""
+        ...
+
+    async def write_status(self, job: Job, patch: Mapping[str, Any]) -> Job:
+        """Patch the status of exactly this version of the MLJob. Return the new version.
+
+        Raises:
+            Conflict: The MLJob has changed.
+            Gone: The MLJob does not exist any more.
+            Refused: The status is invalid.
+        """
+        ...
+
+    async def set_finalizer(self, job: Job, *, present: bool) -> Job | None:
+        """Add or remove the operator's finalizer. Other finalizers stay.
+
+        Return the new version, or None if Kubernetes has deleted the object together with its last
+        finalizer.
+        """
+        ...
+
+    async def source(self, namespace: str, reference: ConfSource) -> Source | None:
+        """Return the data of the object that an entry of ``spec.confFrom`` names, or None if the
+        object is optional and does not exist.
+
+        Raises:
+            ReferenceMissing: The object does not exist, or the operator may not read it.
+        """
+        ...
+
+    async def delete(self, job: Job) -> None:
+        """Delete exactly this version of the MLJob.
+
+        Raises:
+            Conflict: The MLJob has changed.
+        """
+        ...
+
+    async def record(self, job: Job, notice: KubeEvent) -> None:
+        """Create a Kubernetes Event about an MLJob."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConfObject:
+    """A ConfigMap or Secret that ``spec.confFrom`` of an MLJob names.
+
+    Attributes:
+        kind: ConfigMap or Secret.
+    """
+
+    namespace: str
+    kind: str
+    name: str
+
+    @classmethod
+    def of(cls, namespace: str, source: ConfSource) -> ConfObject:
+        """Return the object that an entry of ``spec.confFrom`` names."""
+        named = source.secret_ref or source.config_map_ref
+        assert named is not None, "the CRD's rules ask for one of the two"
+        return cls(namespace, "Secret" if source.secret_ref is not None else "ConfigMap", named.name)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class SourceChanges(Protocol):
+    """Changes of ConfigMaps and Secrets."""
+
+    def of(self, reference: ConfObject) -> AsyncGenerator[None]:
+        """Watch an object. The iterator yields an item each time the object appears, changes or is
+        deleted.
+
+        If the object exists, the first item comes at once. The iterator may end at any time, and
+        the caller then watches again.
+
+        Raises:
+            StoreError: The Kubernetes API does not answer, or the operator may not watch the
+                object.
+        """
+        ...
+
+
+class OperatorStore(Protocol):
+    """The object in the Kubernetes API that Events about the operator belong to: its Pod or its
+    namespace.
+    """
+
+    async def record(self, notice: KubeEvent) -> None:
+        """Create a Kubernetes Event about the operator, in its own namespace."""
+        ...

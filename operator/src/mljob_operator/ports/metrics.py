@@ -1,0 +1,84 @@
+"""The port to Prometheus."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """The counters and timings for Prometheus. ``adapters/metrics.py`` has their names."""
+
+    def event(self, outcome: str) -> None:
+        """Count a Kafka message that was read.
+
+        Args:
+            outcome: ``applied``: the message is about the run of an MLJob. ``foreign``: it is about
+                another run. ``tombstone``: it has no value. ``unreadable``: it has no valid format.
+        """
+        ...
+
+    def events_disbelieved(self, number: int) -> None:
+        """Count events that Airflow's REST API has contradicted."""
+        ...
+
+    def status_written(self, seconds: float) -> None:
+        """Record how many seconds it took to patch a status."""
+        ...
+
+    def status_refused(self) -> None:
+        """Count a status that the Kubernetes API refused as invalid."""
+        ...
+
+    def event_latency(self, seconds: float) -> None:
+        """Record the seconds from a message's timestamp until the status with its fact was
+        stored.
+        """
+        ...
+
+    def airflow_request(self, airflow: str, operation: str, outcome: str, seconds: float) -> None:
+        """Record a request to an Airflow that has ended."""
+        ...
+
+    def job_finished(self, phase: str) -> None:
+        """Count an MLJob that has finished."""
+        ...
+
+    def resync(self, airflow: str, outcome: str) -> None:
+        """Count a pass over an Airflow's change feed that has ended."""
+        ...
+
+    def live(self, jobs: int) -> None:
+        """Record the number of MLJobs that are not finished."""
+        ...
+
+    def airflow_ready(self, airflow: str, ready: bool | None) -> None:
+        """Record whether an AirflowInstance is ready. None removes the metric, because the
+        AirflowInstance does not exist any more.
+        """
+        ...
+
+    def runs_vanished(self, airflow: str, runs: int) -> None:
+        """Record the number of missing runs in an Airflow from which many runs vanished at once. 0
+        means that none vanished.
+        """
+        ...
+
+    def orphaned_runs(self, airflow: str, runs: int) -> None:
+        """Record the number of the operator's active runs in an Airflow that no MLJob follows."""
+        ...
+
+    def places(self, airflow: str, active: int, waiting: int) -> None:
+        """Record how many MLJobs have a run in an AirflowInstance, and how many wait for
+        admission.
+        """
+        ...
+
+    def kafka_connected(self, topic: str, connected: bool | None) -> None:
+        """Record whether the brokers of a topic are connected. None removes the metric, because the
+        topic is no longer read.
+        """
+        ...
+
+    def in_flight(self, messages: int) -> None:
+        """Record the number of messages that were read and whose status is not stored yet."""
+        ...
