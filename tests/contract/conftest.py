@@ -16,8 +16,10 @@ import pytest
 from devstack.stack import Stack
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL
 from mljob_operator.adapters.airflow.client import Airflow
-from mljob_operator.adapters.instances import InstanceObjects
-from mljob_operator.adapters.kubernetes import Jobs, WatchedSources, connect
+from mljob_operator.adapters.kubernetes.client import connect
+from mljob_operator.adapters.kubernetes.instances import InstanceObjects
+from mljob_operator.adapters.kubernetes.jobs import Jobs
+from mljob_operator.adapters.kubernetes.source_watches import WatchedSources
 from mljob_operator.core.mljob.identity import dag_run_id
 from mljob_operator.core.mljob.job import Job
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW, Key

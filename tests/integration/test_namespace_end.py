@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.stack import Stack
-from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.adapters.kubernetes.client import connect
+from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.core.status.events import NORMAL, KubeEvent
 from tests.live.kubectl import Kubectl
 

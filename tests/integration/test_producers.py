@@ -21,7 +21,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from devstack.stack import Stack
 from mljob_operator.adapters.kafka import KafkaEvents
-from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.adapters.kubernetes.client import connect
+from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.core.run.run_key import SETTINGS_AIRFLOW
 from mljob_operator.ports import Message
 from mljob_operator.sources.topic import TopicReader

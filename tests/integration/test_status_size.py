@@ -8,7 +8,8 @@ import json
 import pytest
 
 from devstack.stack import Stack
-from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.adapters.kubernetes.client import connect
+from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.core.run.outputs import bounded
 from mljob_operator.core.status.build import MAX_STATUS_BYTES, report
 from mljob_operator.core.status.patches import merge_patch

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from mljob_operator.adapters.airflow.dag_runs import AirflowRuns
 from mljob_operator.adapters.kafka import KafkaEvents
-from mljob_operator.adapters.kubernetes import Jobs
+from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.main import main
 
 TERMINAL = ("Succeeded", "Failed", "Cancelled")

@@ -21,8 +21,9 @@ import kopf
 from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
-from .adapters import instances as instance_objects
-from .adapters.kubernetes import PAGE, read
+from .adapters.kubernetes import instances as instance_objects
+from .adapters.kubernetes.jobs import read
+from .adapters.kubernetes.lists import PAGE
 from .adapters.watch import Patience, Watch, credentials
 from .controllers.airflow_instance.controller import AirflowInstanceController
 from .controllers.mljob.controller import MLJobController

@@ -21,9 +21,12 @@ from . import kafka_properties, logs
 from .adapters import msk, proxies
 from .adapters.airflow.client import Airflow
 from .adapters.authentication import Authentication
-from .adapters.instances import InstanceObjects
 from .adapters.kafka import KafkaEvents, refusal
-from .adapters.kubernetes import Jobs, OperatorEvents, WatchedSources, connect, credentials_advice, observed
+from .adapters.kubernetes.client import connect, credentials_advice, observed
+from .adapters.kubernetes.instances import InstanceObjects
+from .adapters.kubernetes.jobs import Jobs
+from .adapters.kubernetes.kube_events import OperatorEvents
+from .adapters.kubernetes.source_watches import WatchedSources
 from .adapters.metrics import Endpoints, Metrics
 from .adapters.watch import Watch
 from .controllers.airflow_instance.registry import OwnAirflow

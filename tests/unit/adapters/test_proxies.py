@@ -10,9 +10,10 @@ import kopf
 import pytest
 from pydantic import SecretStr
 
-from mljob_operator.adapters import kubernetes
 from mljob_operator.adapters.airflow.session import Session
-from mljob_operator.adapters.kubernetes import Jobs, connect
+from mljob_operator.adapters.kubernetes import client
+from mljob_operator.adapters.kubernetes.client import connect
+from mljob_operator.adapters.kubernetes.jobs import Jobs
 from mljob_operator.adapters.proxies import passwords, problems, proxy_for, shown
 from mljob_operator.adapters.watch import credentials
 from mljob_operator.core.airflow_instance.credentials import Login, OAuth2Client
@@ -214,7 +215,7 @@ async def test_in_a_pod_the_watch_asks_the_same_address_as_every_other_request(
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    monkeypatch.setattr(kubernetes, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(client, "SERVICE_ACCOUNT", tmp_path)
     mounted = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
     monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: mounted)
 

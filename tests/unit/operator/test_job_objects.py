@@ -9,8 +9,9 @@ import pytest
 from kubernetes.aio import client
 from kubernetes.aio.client.exceptions import ApiException
 
-from mljob_operator.adapters.instances import read as read_instance
-from mljob_operator.adapters.kubernetes import Jobs, call, read
+from mljob_operator.adapters.kubernetes.instances import read as read_instance
+from mljob_operator.adapters.kubernetes.jobs import Jobs, read
+from mljob_operator.adapters.kubernetes.requests import call
 from mljob_operator.errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
 from mljob_operator.handlers import registry
 

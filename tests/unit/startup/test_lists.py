@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from kubernetes.aio.client import ApiClient
 
-from mljob_operator.adapters.instances import InstanceObjects
-from mljob_operator.adapters.kubernetes import PAGE, Jobs, connect
+from mljob_operator.adapters.kubernetes.client import connect
+from mljob_operator.adapters.kubernetes.instances import InstanceObjects
+from mljob_operator.adapters.kubernetes.jobs import Jobs
+from mljob_operator.adapters.kubernetes.lists import PAGE
 from mljob_operator.errors import StoreError, StoreUnavailable
 from tests.fakes.kubernetes_api import (
     INSTANCES,

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 
 from devstack.ports import HOST, Ports
-from mljob_operator.adapters.kubernetes import connect
+from mljob_operator.adapters.kubernetes.client import connect
 from mljob_operator.errors import CannotStart, StoreError
 from mljob_operator.main import Operator
 from mljob_operator.settings import Settings

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from devstack.ports import HOST, Ports
-from mljob_operator.adapters.kubernetes import PAGE
+from mljob_operator.adapters.kubernetes.lists import PAGE
 from tests.fakes.http_proxy import HttpProxy
 from tests.fakes.kubernetes_api import (
     MLJOBS,

@@ -24,7 +24,8 @@ from mljob_contract import airflow_instance
 from mljob_contract.mljob import GROUP, PLURAL, VERSION
 
 from .authentication import Authentication
-from .kubernetes import explanation, in_cluster, server_in_cluster, unanswered
+from .kubernetes.client import in_cluster, server_in_cluster
+from .kubernetes.requests import explanation, unanswered
 from .proxies import proxy_for
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,11 @@ from kubernetes.aio import client
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, PLURAL
 from mljob_contract.mljob import GROUP, VERSION
 
-from ..core.airflow_instance.instance import Instance
-from ..errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
-from .kubernetes import TIMEOUT, CustomObjects, call, decoded, list_objects, read_or_log
+from ...core.airflow_instance.instance import Instance
+from ...errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable
+from .custom_objects import CustomObjects, read_or_log
+from .lists import list_objects
+from .requests import TIMEOUT, call, decoded
 
 
 class InstanceObjects(CustomObjects[Instance]):

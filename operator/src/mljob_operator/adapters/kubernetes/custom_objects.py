@@ -1,0 +1,144 @@
+"""Objects of the operator's own kinds: what their stores have in common.
+
+Every write is a JSON merge patch that names the version it was made from (resourceVersion), so a
+stale one is refused with 409 instead of undoing somebody's change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from kubernetes.aio import client
+
+from mljob_contract.mljob import API_VERSION, GROUP, VERSION
+
+from ...core.airflow_instance.instance import Instance
+from ...core.mljob.job import Job
+from ...core.status.events import KubeEvent
+from ...errors import Gone
+from .kube_events import event
+from .requests import TIMEOUT, call
+
+log = logging.getLogger(__name__)
+
+
+T = TypeVar("T", Job, Instance)
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class CustomObjects(Generic[T]):
+    """The objects of one custom resource of the operator's API group, and the writes that all stores share.
+
+    Args:
+        kind: The resource's kind, for Events.
+        plural: The resource's name in the API.
+        finalizer: The operator's finalizer.
+        from_object: Reads an object as the API server sends it; also given the version that a
+            write was about.
+    """
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        kind: str,
+        plural: str,
+        finalizer: str,
+        from_object: Callable[[Mapping[str, Any], T], T],
+    ) -> None:
+        self._api = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._kind = kind
+        self._plural = plural
+        self._finalizer = finalizer
+        self._from_object: Callable[[Mapping[str, Any], T], T] = from_object
+
+    async def write_status(self, stored: T, patch: Mapping[str, Any]) -> T:
+        """Patch ``/status`` of exactly this version.
+
+        Raises:
+            Conflict: The object has changed.
+            Gone: The object is not there any more, or another object has its name.
+            Refused: The status is invalid.
+            StoreUnavailable: No answer, or a server error.
+        """
+        return await self._patch(stored, {"metadata": exactly(stored), "status": patch}, status=True)
+
+    async def set_finalizer(self, stored: T, *, present: bool) -> T | None:
+        """Add or remove the operator's finalizer; other finalizers stay.
+
+        None when the object was deleted with the finalizer.
+
+        Raises:
+            Conflict: The object has changed.
+            StoreUnavailable: No answer, or a server error.
+        """
+        finalizers = [name for name in stored.finalizers if name != self._finalizer]
+        if present:
+            finalizers.append(self._finalizer)
+        try:
+            updated = await self._patch(stored, {"metadata": {**exactly(stored), "finalizers": finalizers or None}})
+        except Gone:
+            return None
+        return None if updated.deleting and not updated.finalizers else updated
+
+    async def record(self, stored: T, notice: KubeEvent) -> None:
+        """Create an Event about the object, for ``kubectl describe``.
+
+        Raises:
+            StoreError: The Event was refused, or there is no answer. An Event in a namespace that
+                is being deleted is dropped.
+        """
+        about = {"apiVersion": API_VERSION, "kind": self._kind, "name": stored.name}
+        about |= {"uid": stored.uid, "resourceVersion": stored.resource_version, **self._place(stored)}
+        body = event(about, notice)
+        namespace = body["metadata"]["namespace"]
+        try:
+            await call(self._core.create_namespaced_event, namespace, body, _request_timeout=TIMEOUT)
+        except Gone as error:
+            # The namespace is being deleted and takes no new object, so nobody would read the
+            # Event.
+            log.debug("%s %s/%s: no Event %s: %s", self._kind, namespace, stored.name, notice.reason, error)
+
+    def _place(self, stored: T) -> dict[str, str]:
+        """The namespace of an object, as an argument; none where the resource is cluster-scoped."""
+        return {}
+
+    async def _patch(self, stored: T, body: Mapping[str, Any], *, status: bool = False) -> T:
+        api = self._api
+        method: Any
+        if place := self._place(stored):
+            method = api.patch_namespaced_custom_object_status if status else api.patch_namespaced_custom_object
+        else:
+            method = api.patch_cluster_custom_object_status if status else api.patch_cluster_custom_object
+        answer = await call(
+            method,
+            group=GROUP,
+            version=VERSION,
+            plural=self._plural,
+            name=stored.name,
+            body=body,
+            **place,
+            _content_type=MERGE_PATCH,
+            _request_timeout=TIMEOUT,
+        )
+        return self._from_object(answer, stored)
+
+
+def exactly(stored: Job | Instance) -> dict[str, str]:
+    """The uid and resourceVersion that a write names: the API server refuses the write for another version."""
+    return {"uid": stored.uid, "resourceVersion": stored.resource_version}
+
+
+def read_or_log(kind: str, from_object: Callable[[Mapping[str, Any]], T], body: Mapping[str, Any]) -> T | None:
+    """An object read by ``from_object``; None, with a line in the log, where ``from_object`` raises."""
+    try:
+        return from_object(body)
+    except Exception:
+        # Whatever is wrong with one object, the others of the list are read.
+        meta = body.get("metadata") or {}
+        name = "/".join(str(meta[part]) for part in ("namespace", "name") if meta.get(part))
+        log.exception("%s %s can't be read and is left alone", kind, name)
+        return None

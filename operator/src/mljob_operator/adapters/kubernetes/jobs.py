@@ -1,0 +1,133 @@
+"""MLJobs, and the ConfigMaps and Secrets that they name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from kubernetes.aio import client
+
+from mljob_contract.mljob import FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
+
+from ...core.conf.conf import Source
+from ...core.mljob.job import Job
+from ...core.run.run_key import Key
+from ...core.text.storable import cut
+from ...errors import Gone, ReferenceMissing, StoreError, StoreUnavailable
+from .custom_objects import CustomObjects, exactly, read_or_log
+from .lists import list_objects
+from .requests import TIMEOUT, call, decoded
+
+
+class Jobs(CustomObjects[Job]):
+    """The store of MLJobs.
+
+    Args:
+        namespaces: The watched namespaces; empty: all.
+    """
+
+    def __init__(self, api: client.ApiClient, namespaces: Sequence[str] = ()) -> None:
+        super().__init__(api, kind=KIND, plural=PLURAL, finalizer=FINALIZER, from_object=Job.from_object)
+        self._namespaces = tuple(namespaces)
+
+    async def list(self) -> AsyncIterator[Job]:
+        """All MLJobs in the watched namespaces, with one page in memory at a time.
+
+        An MLJob that can't be read is logged and left out. An MLJob may come twice, or in a version
+        that is not its latest.
+        """
+        for namespace in self._namespaces or ("",):
+            async for item in list_objects(*self._lister(namespace)):
+                if (job := read(item)) is not None:
+                    yield job
+
+    async def get(self, key: Key) -> Job | None:
+        """The latest version of an MLJob; None where there is none, or its namespace is not watched.
+
+        Raises:
+            StoreUnavailable: No answer, a server error, or an MLJob that can't be read.
+        """
+        if self._namespaces and key[0] not in self._namespaces:
+            return None
+        try:
+            body = await call(
+                self._api.get_namespaced_custom_object, GROUP, VERSION, key[0], PLURAL, key[1], _request_timeout=TIMEOUT
+            )
+        except Gone:
+            return None
+        if (job := read(body)) is None:
+            raise StoreUnavailable(f"MLJob {key[0]}/{key[1]} is there, and can't be read")
+        return job
+
+    async def source(self, namespace: str, reference: ConfSource) -> Source | None:
+        """The data of a ConfigMap or Secret; None where an optional one does not exist.
+
+        Raises:
+            ReferenceMissing: The object does not exist, or the operator may not read it.
+        """
+        secret = reference.secret_ref is not None
+        named = reference.secret_ref or reference.config_map_ref
+        assert named is not None
+        kind = "Secret" if secret else "ConfigMap"
+        read_one = self._core.read_namespaced_secret if secret else self._core.read_namespaced_config_map
+        try:
+            found = await call(read_one, named.name, namespace, _request_timeout=TIMEOUT)
+        except Gone:
+            if named.optional:
+                return None
+            raise ReferenceMissing(
+                f"{kind} {named.name} (spec.confFrom) is not in namespace {namespace}; the run is submitted when it is there."
+            ) from None
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            raise ReferenceMissing(
+                f"the operator may not read {kind} {named.name} (spec.confFrom): "
+                f"see confFrom in its chart's values. {_first_line(error)}"
+            ) from error
+        data = decoded(found.data) if secret else found.data or {}
+        return Source(f"{kind} {named.name}", data, secret)
+
+    async def delete(self, job: Job) -> None:
+        """Delete exactly this version.
+
+        Raises:
+            Conflict: The MLJob has changed.
+            Gone: The MLJob does not exist any more.
+        """
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": exactly(job),
+        }
+        await call(
+            self._api.delete_namespaced_custom_object,
+            GROUP,
+            VERSION,
+            job.namespace,
+            PLURAL,
+            job.name,
+            body=body,
+            _request_timeout=TIMEOUT,
+        )
+
+    def _place(self, stored: Job) -> dict[str, str]:
+        return {"namespace": stored.namespace}
+
+    def _lister(self, namespace: str) -> tuple[Any, ...]:
+        if namespace:
+            return self._api.list_namespaced_custom_object_without_preload_content, GROUP, VERSION, namespace, PLURAL
+        return self._api.list_cluster_custom_object_without_preload_content, GROUP, VERSION, PLURAL
+
+
+def read(body: Mapping[str, Any]) -> Job | None:
+    """An MLJob; None, with a line in the log, where it can't be read at all.
+
+    What doesn't fit the API is in ``Job.parsed.problem``.
+    """
+    return read_or_log(KIND, Job.from_object, body)
+
+
+def _first_line(error: StoreError) -> str:
+    return cut(str(error).partition("\n")[0], 200)

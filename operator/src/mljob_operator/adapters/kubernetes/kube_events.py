@@ -1,0 +1,58 @@
+"""Kubernetes Events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio import client
+
+from ...core.status.events import KubeEvent
+from .requests import TIMEOUT, call
+
+COMPONENT = "mljob-operator"
+
+
+class OperatorEvents:
+    """Events about the operator itself.
+
+    Args:
+        namespace: The operator's namespace.
+        pod: The name of the operator's Pod; None: the operator runs outside of a Pod, and the
+            Events are about the namespace.
+        uid: The Pod's uid.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, pod: str | None, uid: str | None) -> None:
+        self._core = client.CoreV1Api(api)
+        self._about = {"apiVersion": "v1", "namespace": namespace}
+        self._about |= (
+            {"kind": "Pod", "name": pod, "uid": uid or ""} if pod else {"kind": "Namespace", "name": namespace}
+        )
+
+    async def record(self, notice: KubeEvent) -> None:
+        """Create an Event about the operator."""
+        body = event(self._about, notice)
+        await call(self._core.create_namespaced_event, body["metadata"]["namespace"], body, _request_timeout=TIMEOUT)
+
+
+def event(about: Mapping[str, Any], notice: KubeEvent) -> dict[str, Any]:
+    """A Kubernetes Event. Events about cluster-scoped objects are in namespace default."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "metadata": {
+            "name": f"{about['name']}.{uuid.uuid4().hex[:16]}",
+            "namespace": about.get("namespace", "default"),
+        },
+        "involvedObject": dict(about),
+        "type": notice.type,
+        "reason": notice.reason,
+        "message": notice.message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }

@@ -1,0 +1,95 @@
+"""One request to the Kubernetes API: its answer, or an error that says why there is none."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client.exceptions import ApiException
+
+from ...core.text.storable import cut
+from ...errors import Conflict, Gone, Refused, StoreError, StoreUnavailable
+from ..proxies import shown
+
+TIMEOUT = 15.0
+"""Seconds for one request."""
+NO_ANSWER = (TimeoutError, aiohttp.ClientError, OSError)
+"""The errors of aiohttp for a request without an answer."""
+
+
+async def call(method: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of the client, and map every error.
+
+    Raises:
+        StoreError: The request failed.
+    """
+    try:
+        return await method(*args, **kwargs)
+    except ApiException as error:
+        raise _mapped(error) from error
+    except NO_ANSWER as error:
+        raise StoreUnavailable(unanswered(error, None)) from error
+    except (ValueError, RecursionError) as error:
+        raise StoreUnavailable(f"the answer of the Kubernetes API can't be read: {str(error)[:200]}") from error
+
+
+def decoded(data: Mapping[str, str] | None) -> dict[str, str]:
+    """The data of a Secret as text."""
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in (data or {}).items()}
+
+
+def unanswered(error: BaseException, proxy: str | None) -> str:
+    """The message for a request without an answer, with the proxy in use."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # The text of the error has the proxy's URL with user and password.
+        cause = f"the proxy answered {error.status} {error.message}"
+    else:
+        cause = str(error) or type(error).__name__
+    way = f" through the proxy {shown(proxy)} (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)" if proxy else ""
+    return f"the Kubernetes API did not answer{way}: {cause}"
+
+
+def explanation(status: int, reason: str | None, body: str) -> str:
+    """One line about an answer with an error status.
+
+    It has the message of a Status object or the beginning of plain text, and nothing of HTML or
+    other JSON.
+    """
+    message = json_object(body).get("message") or ("" if body.lstrip()[:1] in ("<", "{", "[") else body)
+    return f"the Kubernetes API answered {status} {reason}: {cut(' '.join(str(message).split()), 300)}".rstrip(": ")
+
+
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_ending(answer: Mapping[str, Any]) -> bool:
+    """Whether the refusal says that the namespace is being deleted, so that nothing can be created there."""
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    return any(isinstance(cause, Mapping) and cause.get("reason") == "NamespaceTerminating" for cause in causes or ())
+
+
+def _mapped(error: ApiException) -> StoreError:
+    status, body = error.status or 0, str(error.body or "")
+    text = explanation(status, error.reason, body)
+    if status == 404:
+        # A 404 of a proxy, or of an API server without the CRDs, says nothing about the object.
+        return Gone(text) if json_object(body).get("reason") == "NotFound" else StoreUnavailable(text)
+    if status == 409:
+        return Gone(text) if "uid" in body and "Precondition" in body else Conflict(text)
+    if status == 403 and _is_ending(json_object(body)):
+        return Gone(text)
+    if status in (429, 0) or status >= 500:
+        return StoreUnavailable(text)
+    if status in (400, 413, 422):
+        return Refused(text)
+    return StoreError(text)
