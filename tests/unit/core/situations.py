@@ -29,7 +29,7 @@ from mljob_operator.core.airflow_instance.access import NAMESPACE_LABEL, Namespa
 from mljob_operator.core.airflow_instance.catalog import NO_AIRFLOW, AirflowCatalog
 from mljob_operator.core.airflow_instance.instance import Instance
 from mljob_operator.core.mljob import attempts
-from mljob_operator.core.mljob.decisions import (
+from mljob_operator.core.mljob.actions import (
     Action,
     AddFinalizer,
     BeginAttempt,
@@ -50,8 +50,8 @@ from mljob_operator.core.mljob.decisions import (
     TakeOver,
     TriggerCancellation,
     Wait,
-    decide,
 )
+from mljob_operator.core.mljob.decisions import decide
 from mljob_operator.core.mljob.identity import dag_run_id, pin
 from mljob_operator.core.mljob.inputs import Inputs
 from mljob_operator.core.mljob.job import Job

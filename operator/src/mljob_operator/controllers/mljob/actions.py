@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 from typing import Protocol
 
-from ...core.mljob.decisions import ClearFailed, Pause, Submit
+from ...core.mljob.actions import ClearFailed, Pause, Submit
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob

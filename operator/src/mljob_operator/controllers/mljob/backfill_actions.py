@@ -15,7 +15,8 @@ from typing import Any
 
 from mljob_contract.backfill_marker import Marker
 
-from ...core.mljob.decisions import LOOK_UP_EVERY, ClearFailed, Pause, Submit
+from ...core.mljob.actions import ClearFailed, Pause, Submit
+from ...core.mljob.decisions import LOOK_UP_EVERY
 from ...core.mljob.spec_change import SpecChange
 from ...core.mljob.tracked import TrackedJob
 from ...core.run.backfill import Backfill, BackfillRequest, BackfillSnapshot

@@ -17,11 +17,12 @@ from mljob_contract.mljob import ChildRuns
 from ...core import orphans
 from ...core.airflow_instance.admission import AdmissionQueue
 from ...core.conf.redaction import Redaction
-from ...core.mljob import attempts, decisions
+from ...core.mljob import actions, attempts
+from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import was_cleared
 from ...core.mljob.airflow_use import active_reservation, is_reachable, reservation
 from ...core.mljob.current import first_attempt
-from ...core.mljob.decisions import Action, Expire, Release, Store, Wait, decide
+from ...core.mljob.decisions import decide
 from ...core.mljob.inputs import Inputs
 from ...core.mljob.job import Job
 from ...core.mljob.state import State, classify
@@ -121,21 +122,21 @@ class Reconciler:
         self._admitted: list[Key] = []
         self._single_run, self._backfill = RunActions(self._confs, clock), BackfillActions(self._confs, clock)
         self._carry_out: dict[type[Action], Callable[[Turn, Any], Awaitable[TrackedJob | None]]] = {
-            decisions.TakeOver: self._take_over,
-            decisions.AddFinalizer: self._add_finalizer,
-            decisions.CountRuns: self._count_runs,
-            decisions.BeginAttempt: self._begin_attempt,
-            decisions.Submit: lambda turn, action: self._of(turn).submit(turn, action),
-            decisions.ClearFailed: lambda turn, action: self._of(turn).clear_failed(turn, action),
-            decisions.Pause: lambda turn, action: self._of(turn).pause(turn, action),
-            decisions.LookUpRun: lambda turn, _: self._of(turn).look_up(turn),
-            decisions.ListTasks: lambda turn, _: self._of(turn).list_tasks(turn),
-            decisions.ReadQuestions: self._read_questions,
-            decisions.TriggerCancellation: self._trigger_cancellation,
-            decisions.CheckCancellation: self._check_cancellation,
-            decisions.CancelDirectly: lambda turn, _: self._of(turn).cancel(turn),
-            decisions.HandleChildren: self._handle_children,
-            decisions.NoteRetention: self._note_retention,
+            actions.TakeOver: self._take_over,
+            actions.AddFinalizer: self._add_finalizer,
+            actions.CountRuns: self._count_runs,
+            actions.BeginAttempt: self._begin_attempt,
+            actions.Submit: lambda turn, action: self._of(turn).submit(turn, action),
+            actions.ClearFailed: lambda turn, action: self._of(turn).clear_failed(turn, action),
+            actions.Pause: lambda turn, action: self._of(turn).pause(turn, action),
+            actions.LookUpRun: lambda turn, _: self._of(turn).look_up(turn),
+            actions.ListTasks: lambda turn, _: self._of(turn).list_tasks(turn),
+            actions.ReadQuestions: self._read_questions,
+            actions.TriggerCancellation: self._trigger_cancellation,
+            actions.CheckCancellation: self._check_cancellation,
+            actions.CancelDirectly: lambda turn, _: self._of(turn).cancel(turn),
+            actions.HandleChildren: self._handle_children,
+            actions.NoteRetention: self._note_retention,
         }
 
     def transient(self, job: Job) -> TransientState:
@@ -258,7 +259,7 @@ class Reconciler:
             if isinstance(action, Wait | Store | Release | Expire):
                 return Outcome(known, state, action)
             turn = Turn(known, state, self._airflows, self._jobs)
-            if isinstance(action, decisions.Submit | decisions.ClearFailed):
+            if isinstance(action, actions.Submit | actions.ClearFailed):
                 self._admission.reserve(state.job.key, active_reservation(state), _created(state.job))
             try:
                 after = await self._carry_out[type(action)](turn, action)
@@ -317,7 +318,7 @@ class Reconciler:
         """The actions for a single run, or for a backfill."""
         return self._backfill if turn.job.is_backfill else self._single_run
 
-    async def _take_over(self, turn: Turn, _: decisions.TakeOver) -> TrackedJob:
+    async def _take_over(self, turn: Turn, _: actions.TakeOver) -> TrackedJob:
         attempt = turn.state.current.attempt
         assert attempt is not None
         sent_at = asyncio.get_running_loop().time()
@@ -331,11 +332,11 @@ class Reconciler:
         )
         return turn.written(taken, sent_at, transient)
 
-    async def _add_finalizer(self, turn: Turn, _: decisions.AddFinalizer) -> TrackedJob | None:
+    async def _add_finalizer(self, turn: Turn, _: actions.AddFinalizer) -> TrackedJob | None:
         job = await self._jobs.set_finalizer(turn.job, present=True)
         return turn.changed(job) if job is not None else None
 
-    async def _count_runs(self, turn: Turn, _: decisions.CountRuns) -> TrackedJob:
+    async def _count_runs(self, turn: Turn, _: actions.CountRuns) -> TrackedJob:
         transient, now = turn.transient, turn.state.now
         counted = transient.counted
         while await self._is_there(turn, counted + 1):
@@ -353,7 +354,7 @@ class Reconciler:
         run = first_attempt(turn.state.inputs, number)
         return await turn.dag_runs.get(run.dag_id, run.run_id) is not None
 
-    async def _begin_attempt(self, turn: Turn, action: decisions.BeginAttempt) -> TrackedJob:
+    async def _begin_attempt(self, turn: Turn, action: actions.BeginAttempt) -> TrackedJob:
         state, observed_run = turn.state, turn.observed_run
         attempt = replace(action.attempt, submitter=self._process)
         begun = TransientState(attempt=attempt, halt=turn.transient.halt, unknown_until=turn.transient.unknown_until)
@@ -366,12 +367,12 @@ class Reconciler:
         )
         return turn.learned(observed_run=observed_run, transient=begun)
 
-    async def _read_questions(self, turn: Turn, _: decisions.ReadQuestions) -> TrackedJob:
+    async def _read_questions(self, turn: Turn, _: actions.ReadQuestions) -> TrackedJob:
         run = turn.state.run
         await self._confs.read(turn.state, turn.dag_runs)
         return turn.learned(observed_run=ask(turn.observed_run, await turn.dag_runs.questions(run.dag_id, run.run_id)))
 
-    async def _trigger_cancellation(self, turn: Turn, _: decisions.TriggerCancellation) -> TrackedJob:
+    async def _trigger_cancellation(self, turn: Turn, _: actions.TriggerCancellation) -> TrackedJob:
         state, job = turn.state, turn.job
         reason = f"MLJob {job.namespace}/{job.name}: {state.cancellation.reason}"
         await turn.confirm()
@@ -386,12 +387,12 @@ class Reconciler:
         triggered = replace(turn.transient.cancel_requests, dag_triggered_at=state.now)
         return turn.learned(transient=replace(turn.transient, cancel_requests=triggered))
 
-    async def _check_cancellation(self, turn: Turn, _: decisions.CheckCancellation) -> TrackedJob:
+    async def _check_cancellation(self, turn: Turn, _: actions.CheckCancellation) -> TrackedJob:
         running = await turn.operators_dag_runs.cancellation_runs(turn.state.run.run_id)
         checked = replace(turn.transient.cancel_requests, dag_checked_at=turn.state.now, dag_running=running)
         return turn.learned(transient=replace(turn.transient, cancel_requests=checked))
 
-    async def _note_retention(self, turn: Turn, _: decisions.NoteRetention) -> TrackedJob:
+    async def _note_retention(self, turn: Turn, _: actions.NoteRetention) -> TrackedJob:
         run = turn.state.run
         try:
             await turn.dag_runs.set_note(run.dag_id, run.run_id, orphans.note_of_retained(turn.job.key))
@@ -399,7 +400,7 @@ class Reconciler:
             turn.log(logging.WARNING, "the run's note could not be changed to say that the run is retained: %s", error)
         return turn.learned(transient=replace(turn.transient, retention_noted=True))
 
-    async def _handle_children(self, turn: Turn, _: decisions.HandleChildren) -> TrackedJob:
+    async def _handle_children(self, turn: Turn, _: actions.HandleChildren) -> TrackedJob:
         """End or leave the runs that a cancelled run had started, and record an Event about them.
 
         Raises:
@@ -449,7 +450,7 @@ class Reconciler:
     def _trouble(self, error: OperatorError, action: Action, state: State) -> TransientState:
         """Record the error, and when to try again."""
         job, transient, now, message = state.job, state.transient, self._clock(), _message(error, state)
-        starting = isinstance(action, decisions.CountRuns | decisions.Submit | decisions.ClearFailed)
+        starting = isinstance(action, actions.CountRuns | actions.Submit | actions.ClearFailed)
         if starting:
             transient = replace(transient, kept_by=message)
             if isinstance(error, AirflowError) and error.outcome_unknown:

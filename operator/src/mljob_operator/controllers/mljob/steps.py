@@ -8,8 +8,8 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime
 
+from ...core.mljob.actions import Action, Expire, Release, Store, Wait
 from ...core.mljob.afterwards import arrived_late
-from ...core.mljob.decisions import Action, Expire, Release, Store, Wait
 from ...core.mljob.job import Job
 from ...core.mljob.state import State
 from ...core.mljob.tracked import TrackedJob

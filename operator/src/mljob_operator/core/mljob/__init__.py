@@ -25,5 +25,5 @@ depends only on modules before it in this list:
 - :mod:`.state`: the stage, and all of the above together.
 - :mod:`.afterwards`, :mod:`.airflow_use`, :mod:`.activity`: questions that are answered from a
   state.
-- :mod:`.decisions`: what to do next, by stage.
+- :mod:`.decisions`: what to do next, by stage; :mod:`.actions`: the actions to choose from.
 """
