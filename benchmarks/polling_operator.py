@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 import kopf
 
-from mljob_contract.mljob import GROUP, PLURAL, VERSION
+from mljob_contract.mljob import PLURAL
+from mljob_contract.resource import GROUP, VERSION
 
 INTERVAL = 3.0
 """Seconds between two reads of one run."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import urllib3
 
-from mljob_contract.mljob import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from mljob_contract.mljob import KIND, PLURAL
+from mljob_contract.resource import API_VERSION, GROUP, VERSION
 
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500

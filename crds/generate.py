@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from mljob_contract import airflow_instance, mljob
 from mljob_contract.airflow_id import ID_PATTERN
+from mljob_contract.resource import GROUP, VERSION
 from mljob_contract.run_id import MAX_NAME_LENGTH
 from mljob_contract.times import FIRST_YEAR, LAST_YEAR
 
@@ -381,7 +382,7 @@ class Resource:
     @property
     def name(self) -> str:
         """The name of the CRD and, without its extension, of its file."""
-        return f"{self.plural}.{mljob.GROUP}"
+        return f"{self.plural}.{GROUP}"
 
     def definition(self) -> dict[str, Any]:
         """The CustomResourceDefinition as a dict."""
@@ -405,7 +406,7 @@ class Resource:
             "kind": "CustomResourceDefinition",
             "metadata": {"name": self.name},
             "spec": {
-                "group": mljob.GROUP,
+                "group": GROUP,
                 "names": {
                     "kind": self.kind,
                     "listKind": f"{self.kind}List",
@@ -417,7 +418,7 @@ class Resource:
                 "scope": self.scope,
                 "versions": [
                     {
-                        "name": mljob.VERSION,
+                        "name": VERSION,
                         "served": True,
                         "storage": True,
                         "subresources": {"status": {}},

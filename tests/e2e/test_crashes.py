@@ -19,7 +19,8 @@ import pytest
 
 from devstack.progress import say
 from devstack.stack import Stack
-from mljob_contract.mljob import API_VERSION, PLURAL
+from mljob_contract.mljob import PLURAL
+from mljob_contract.resource import API_VERSION
 from tests.conftest import NewInstallation
 from tests.e2e.parity import differences
 from tests.live import crashing_operator

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
-from mljob_contract.mljob import API_VERSION
+from mljob_contract.resource import API_VERSION
 from mljob_operator.errors import Conflict, Gone
 
 K = TypeVar("K")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mljob_contract.mljob import API_VERSION, UNOBSERVED
+from mljob_contract.mljob import UNOBSERVED
+from mljob_contract.resource import API_VERSION
 from mljob_operator.core.mljob.job import Job
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from mljob_contract.mljob import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from mljob_contract.mljob import KIND, PLURAL
+from mljob_contract.resource import API_VERSION, GROUP, VERSION
 from tests.conftest import NewInstallation
 from tests.live.eventually import eventually
 from tests.live.installation import Installation

@@ -15,7 +15,8 @@ import pytest
 from kubernetes import client, config
 
 from devstack.stack import Stack
-from mljob_contract.mljob import GROUP, PLURAL, VERSION
+from mljob_contract.mljob import PLURAL
+from mljob_contract.resource import GROUP, VERSION
 from tests.live.kubectl import Kubectl, KubectlError
 from tests.live.mljobs import Object, manifest
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from devstack.stack import Stack
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, IS_DEFAULT, PLURAL
-from mljob_contract.mljob import API_VERSION
+from mljob_contract.resource import API_VERSION
 from tests.live.eventually import eventually
 from tests.live.installation import Installation
 from tests.live.kubectl import Kubectl

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mljob_contract.mljob import API_VERSION, KIND, PLURAL
+from mljob_contract.mljob import KIND, PLURAL
+from mljob_contract.resource import API_VERSION
 from tests.live.eventually import eventually
 from tests.live.kubectl import Kubectl
 

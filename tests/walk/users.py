@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mljob_contract.mljob import API_VERSION
+from mljob_contract.resource import API_VERSION
 from tests.live.eventually import eventually
 from tests.live.kubernetes_api import KubernetesApi
 

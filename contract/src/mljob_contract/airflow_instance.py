@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from .airflow_id import GLOB_PATTERN, MAX_ID_LENGTH
-from .mljob import GROUP, Condition, ObjectName, ResourceModel
+from .mljob import Condition
+from .resource import GROUP, ObjectName, ResourceModel
 from .times import Time
 
 KIND = "AirflowInstance"

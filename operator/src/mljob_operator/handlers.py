@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import kopf
 
 from mljob_contract import airflow_instance
-from mljob_contract.mljob import GROUP, PLURAL, VERSION
+from mljob_contract.mljob import PLURAL
+from mljob_contract.resource import GROUP, VERSION
 
 from .adapters.kubernetes import instances as instance_objects
 from .adapters.kubernetes.jobs import read

@@ -24,7 +24,7 @@ from mljob_airflow.jobs.manifests import (
     set_values,
 )
 from mljob_airflow.jobs.param_schema import ParamSpec, outputs_of, params_of
-from mljob_contract import mljob
+from mljob_contract import mljob, resource
 from mljob_contract.job_type import JobType
 
 
@@ -65,7 +65,7 @@ def uncommented(text: str) -> str:
 
 def test_a_manifest_is_an_mljob_of_the_dags_type() -> None:
     document = read(manifest(ENTRY, namespace="team-a"))
-    assert (document["apiVersion"], document["kind"]) == (API_VERSION, KIND) == (mljob.API_VERSION, mljob.KIND)
+    assert (document["apiVersion"], document["kind"]) == (API_VERSION, KIND) == (resource.API_VERSION, mljob.KIND)
     assert document["metadata"] == {"name": "train.model-2", "namespace": "team-a"}
     assert document["spec"]["type"] == "Training"
     assert document["spec"]["dagId"] == "Train.model_2"

@@ -21,7 +21,8 @@ import aiohttp
 import kopf
 
 from mljob_contract import airflow_instance
-from mljob_contract.mljob import GROUP, PLURAL, VERSION
+from mljob_contract.mljob import PLURAL
+from mljob_contract.resource import GROUP, VERSION
 
 from .authentication import Authentication
 from .kubernetes.client import in_cluster, server_in_cluster

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from kubernetes.aio import client
 
-from mljob_contract.mljob import API_VERSION, GROUP, VERSION
+from mljob_contract.resource import API_VERSION, GROUP, VERSION
 
 from ...core.airflow_instance.instance import Instance
 from ...core.mljob.job import Job

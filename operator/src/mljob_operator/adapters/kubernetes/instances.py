@@ -8,7 +8,7 @@ from typing import Any
 from kubernetes.aio import client
 
 from mljob_contract.airflow_instance import CREDENTIALS_LABEL, FINALIZER, KIND, PLURAL
-from mljob_contract.mljob import GROUP, VERSION
+from mljob_contract.resource import GROUP, VERSION
 
 from ...core.airflow_instance.instance import Instance
 from ...errors import Gone, ReferenceMissing, SecretUnlabelled, StoreError, StoreUnavailable

@@ -7,7 +7,8 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from mljob_contract.mljob import FINALIZER, GROUP, KIND, PLURAL, VERSION, ConfSource
+from mljob_contract.mljob import FINALIZER, KIND, PLURAL, ConfSource
+from mljob_contract.resource import GROUP, VERSION
 
 from ...core.conf.conf import Source
 from ...core.mljob.job import Job

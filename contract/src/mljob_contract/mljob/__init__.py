@@ -1,0 +1,91 @@
+"""The MLJob resource, ``mljob.dev/v1alpha1``. ``make generate`` writes the CRD from these models.
+
+``kubectl explain`` shows a field's docstring, and the API server enforces its bounds. A docstring
+says what the field is, its unit, its default, its bounds and what follows from it. The operator
+acts on every field of the spec.
+
+Sources: the Kubernetes API conventions for spec, status and conditions; batch/v1 Job for the fields
+and conditions that a Job has too; kstatus (sigs.k8s.io/cli-utils) for the conditions Reconciling
+and Stalled.
+"""
+
+from __future__ import annotations
+
+from .kind import FINALIZER, KIND, PLURAL, UNOBSERVED
+from .spec import (
+    MAX_CONF_BYTES,
+    MAX_CONF_LEVELS,
+    AirflowReference,
+    BackfillSpec,
+    Cancellation,
+    CancellationStrategy,
+    ChildRuns,
+    ConfSource,
+    DeletionPolicy,
+    MLJobSpec,
+    OutputSource,
+    Reference,
+    ReprocessBehavior,
+    RetryStrategy,
+    RunPolicy,
+)
+from .status import (
+    MAX_ERROR_LENGTH,
+    MAX_FAILED_RUNS,
+    MAX_HISTORY,
+    MAX_TASKS,
+    AttemptStatus,
+    BackfillRuns,
+    BackfillRunStatus,
+    BackfillStatus,
+    Condition,
+    ConditionStatus,
+    InputRequest,
+    MappedTasks,
+    MLJobStatus,
+    Phase,
+    StatusSource,
+    TaskCounts,
+    TaskErrorStatus,
+    TaskStatus,
+)
+
+__all__ = [
+    "FINALIZER",
+    "KIND",
+    "MAX_CONF_BYTES",
+    "MAX_CONF_LEVELS",
+    "MAX_ERROR_LENGTH",
+    "MAX_FAILED_RUNS",
+    "MAX_HISTORY",
+    "MAX_TASKS",
+    "PLURAL",
+    "UNOBSERVED",
+    "AirflowReference",
+    "AttemptStatus",
+    "BackfillRunStatus",
+    "BackfillRuns",
+    "BackfillSpec",
+    "BackfillStatus",
+    "Cancellation",
+    "CancellationStrategy",
+    "ChildRuns",
+    "Condition",
+    "ConditionStatus",
+    "ConfSource",
+    "DeletionPolicy",
+    "InputRequest",
+    "MLJobSpec",
+    "MLJobStatus",
+    "MappedTasks",
+    "OutputSource",
+    "Phase",
+    "Reference",
+    "ReprocessBehavior",
+    "RetryStrategy",
+    "RunPolicy",
+    "StatusSource",
+    "TaskCounts",
+    "TaskErrorStatus",
+    "TaskStatus",
+]
