@@ -9,5 +9,7 @@
 - :mod:`.actions`, :mod:`.run_actions`, :mod:`.backfill_actions`: the actions in Airflow and
   Kubernetes.
 - :mod:`.status_writer`: stores statuses and records Kubernetes Events.
+- :mod:`.expiries`: finished MLJobs that wait for the end of their time to live.
+- :mod:`.backfill_index`: backfills in progress by DAG.
 - :mod:`.confs`, :mod:`.conf_sources`: the confs of runs, and their ConfigMaps and Secrets.
 """

@@ -13,7 +13,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -33,8 +32,10 @@ from ...core.run.run_key import SETTINGS_AIRFLOW, Key, RunKey
 from ...core.run.vanishing import MissingRuns, explained
 from ...logs import redacted_logger, redacting
 from ...ports import Clock, JobStore, Meter, SourceChanges
+from .backfill_index import BackfillIndex
 from .conf_sources import ConfSources
 from .confs import Confs
+from .expiries import Expiries, Expiry
 from .reconciler import Reconciler
 from .status_writer import StatusWriter
 from .steps import Steps
@@ -47,25 +48,6 @@ T = TypeVar("T")
 MAX_OTHERS = 10_000
 """The number of runs of finished MLJobs that are remembered as checked. A run that is not
 remembered any more is checked once more when Airflow changes the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """A finished MLJob that waits for the end of its ``ttlSecondsAfterFinished``.
-
-    The operator keeps nothing else of the MLJob in memory, and reads it again when the time is up.
-
-    Attributes:
-        timer: Wakes the MLJob's worker.
-    """
-
-    uid: str
-    resource_version: str
-    timer: asyncio.TimerHandle
-
-    def knows(self, job: Job) -> bool:
-        """Whether this version of the MLJob, or a later one, was handled."""
-        return self.uid == job.uid and int(self.resource_version) >= int(job.resource_version)
 
 
 class MLJobController:
@@ -105,9 +87,9 @@ class MLJobController:
         self._conf_sources = ConfSources(changes, self._try_again)
         self._steps = Steps(reconciler, jobs, self._writer, self._conf_sources, confs, clock)
         self._workers: dict[Key, WorkerState] = {}
-        self._expiries: dict[Key, Expiry] = {}
+        self._expiries = Expiries(self._wake)
         self._others: dict[RunKey, datetime | None] = {}
-        self._backfills: dict[tuple[str, str], set[Key]] = defaultdict(set)
+        self._backfills = BackfillIndex()
         self._closing = self._held = False
         self._wanted: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._vanished: set[str] = set()
@@ -135,9 +117,9 @@ class MLJobController:
         worker = self._workers.get(job.key)
         if worker is None:
             if job.is_done:
-                expiry, at = self._expiries.get(job.key), expires_at(job)
-                if at is not None and (expiry is None or not expiry.knows(job)):
-                    self._expire_in((at - self._clock()).total_seconds(), job)
+                expires = expires_at(job)
+                if expires is not None and not self._expiries.knows(job):
+                    self._expiries.begin((expires - self._clock()).total_seconds(), job)
                 return
             worker = self._workers[job.key] = WorkerState(self._reconciler.elsewhere)
             worker.begin(job, self._reconciler.transient(job))
@@ -167,8 +149,7 @@ class MLJobController:
 
     def vanished(self, key: Key, uid: str) -> None:
         """The watch says that the MLJob is gone."""
-        if (expiry := self._expiries.get(key)) is not None and expiry.uid == uid:
-            self._expiries.pop(key).timer.cancel()
+        self._expiries.end(key, uid)
         worker = self._workers.get(key)
         if worker is not None and worker.job is not None and worker.job.uid == uid:
             worker.forget()
@@ -197,7 +178,7 @@ class MLJobController:
             Whether one of the runs belongs to a backfill in progress of an MLJob.
         """
         for airflow, dag_id, run_id in meant:
-            for key in self._backfills.get((airflow, dag_id), ()):
+            for key in self._backfills.of(airflow, dag_id):
                 worker = self._workers.get(key)
                 if (
                     worker is None
@@ -320,7 +301,7 @@ class MLJobController:
     @property
     def expiring(self) -> Mapping[Key, Expiry]:
         """The finished MLJobs that wait for the end of their time to live."""
-        return self._expiries
+        return self._expiries.pending
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -334,7 +315,7 @@ class MLJobController:
 
     def wake_all(self) -> None:
         """Make every MLJob take a step now."""
-        for key in [*self._workers, *self._expiries]:
+        for key in [*self._workers, *self._expiries.pending]:
             self._wake(key)
 
     def users(self, airflow: str) -> list[Key]:
@@ -371,8 +352,7 @@ class MLJobController:
     def stop(self) -> None:
         """Start no more steps."""
         self._closing = True
-        for expiry in self._expiries.values():
-            expiry.timer.cancel()
+        self._expiries.stop()
         for worker in self._workers.values():
             if worker.timer is not None:
                 worker.timer.cancel()
@@ -395,8 +375,7 @@ class MLJobController:
     def _wake(self, key: Key) -> None:
         if self._closing:
             return
-        if (expiry := self._expiries.pop(key, None)) is not None:
-            expiry.timer.cancel()
+        if self._expiries.end(key):
             self._workers.setdefault(key, WorkerState(self._reconciler.elsewhere))
         worker = self._workers.get(key)
         if worker is None:
@@ -439,16 +418,9 @@ class MLJobController:
             self._drop(key)
             del self._workers[key]
             if worker.job is not None and until is not None:
-                self._expire_in(until, worker.job)
+                self._expiries.begin(until, worker.job)
         elif until is not None and not self._closing:
             worker.timer = asyncio.get_running_loop().call_later(max(0.0, until), self._wake, key)
-
-    def _expire_in(self, seconds: float, job: Job) -> None:
-        """Wake a finished MLJob when its time to live ends. Until then, only the expiry is kept."""
-        if (other := self._expiries.pop(job.key, None)) is not None:
-            other.timer.cancel()
-        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, job.key)
-        self._expiries[job.key] = Expiry(job.uid, job.resource_version, timer)
 
     def _tell_of_vanished(self) -> None:
         """Wake the MLJobs of Airflows from which many runs have vanished, or whose runs are
@@ -485,8 +457,7 @@ class MLJobController:
         """An MLJob is gone, or has nothing more to do."""
         self._reconciler.drop(key)
         self._conf_sources.follow(key, ())
-        for keys in self._backfills.values():
-            keys.discard(key)
+        self._backfills.remove(key)
 
     def _wake_admitted(self) -> None:
         """Wake the MLJobs that may submit their runs now."""
@@ -504,13 +475,7 @@ class MLJobController:
         vanished = state.presence.vanished and self._missing_runs.needs_census(key)
         if vanished or is_hot(state, self._clock()):
             self.wanted(state.run.airflow).set()
-        dag = state.run.airflow, state.run.dag_id
-        if state.job.is_backfill and state.current.active:
-            self._backfills[dag].add(key)
-        elif dag in self._backfills:
-            self._backfills[dag].discard(key)
-            if not self._backfills[dag]:
-                del self._backfills[dag]
+        self._backfills.update(state)
 
     def _reserve(self, worker: WorkerState) -> None:
         self._reconciler.reserve(self._state(worker))

@@ -1,0 +1,38 @@
+"""The backfills in progress by DAG.
+
+The id of a backfill's run does not name an MLJob, so an event about the run is matched by its DAG.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from ...core.mljob.state import State
+from ...core.run.run_key import Key
+
+
+class BackfillIndex:
+    """The MLJobs with a backfill in progress, by Airflow and DAG."""
+
+    def __init__(self) -> None:
+        self._keys: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
+
+    def of(self, airflow: str, dag_id: str) -> Collection[Key]:
+        """The MLJobs that have a backfill of this DAG in progress."""
+        return self._keys.get((airflow, dag_id), ())
+
+    def update(self, state: State) -> None:
+        """Add or remove the MLJob's backfill."""
+        dag, key = (state.run.airflow, state.run.dag_id), state.job.key
+        if state.job.is_backfill and state.current.active:
+            self._keys[dag].add(key)
+        elif dag in self._keys:
+            self._keys[dag].discard(key)
+            if not self._keys[dag]:
+                del self._keys[dag]
+
+    def remove(self, key: Key) -> None:
+        """Remove an MLJob that is gone, or has nothing more to do."""
+        for keys in self._keys.values():
+            keys.discard(key)
